@@ -1,0 +1,41 @@
+"""Do two neural networks learn the same representation, and neuron by neuron, where?
+
+Neuron activation subspace match (Wang et al., NeurIPS 2018, arXiv 1810.11750). Names are loaded on
+first use, so that what needs no torch does not wait for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .matching.moments import PairMoments, reduce
+    from .matching.path import Match, MatchPath, match_path, maximum_match
+
+try:
+    __version__ = version("subspace-match")
+except PackageNotFoundError:  # a source tree that is not installed
+    __version__ = "0+unknown"
+
+_HOME = {
+    "PairMoments": ".matching.moments",
+    "reduce": ".matching.moments",
+    "Match": ".matching.path",
+    "MatchPath": ".matching.path",
+    "match_path": ".matching.path",
+    "maximum_match": ".matching.path",
+}
+
+__all__ = ["Match", "MatchPath", "PairMoments", "match_path", "maximum_match", "reduce"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

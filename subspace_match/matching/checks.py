@@ -1,0 +1,99 @@
+"""What the public functions accept, and the one-line errors for what they do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """The torch device for "cpu", "cuda" or "auto" (CUDA if there is one, else the CPU).
+
+    Raises:
+        ValueError: if the device is unknown, absent, or has no float64.
+    """
+    if str(device) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device: expected 'cpu', 'cuda' or 'auto', found {device!r}") from error
+    if resolved.type not in ("cpu", "cuda"):
+        raise ValueError(
+            f"device: expected one with float64 ('cpu' or 'cuda'), found {device!r}; every decision"
+            " is made in float64, so use device='cpu'"
+        )
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            "device: 'cuda' was asked for, found no CUDA device; use device='cpu' or 'auto'"
+        )
+    return resolved
+
+
+def as_activations(argument: str, value: Any) -> Any:
+    """The array as it came, or as NumPy array if it is a sequence; (samples, neurons), real.
+
+    Args:
+        argument: name to use in an error.
+        value: NumPy array, torch tensor, Zarr array, or nested sequence of numbers.
+
+    Raises:
+        ValueError: if it is not a matrix of numbers with at least one sample and one neuron.
+    """
+    if not hasattr(value, "shape") or not hasattr(value, "dtype"):
+        try:
+            value = np.asarray(value)
+        except ValueError as error:
+            raise ValueError(
+                f"{argument}: expected an array of shape (samples, neurons), found"
+                f" {type(value).__name__}: {error}"
+            ) from error
+    shape = tuple(value.shape)
+    if len(shape) < 2:
+        raise ValueError(
+            f"{argument}: expected two dimensions (samples, neurons), found shape {shape}; a single"
+            " neuron is array[:, None]"
+        )
+    if len(shape) > 2:
+        raise ValueError(
+            f"{argument}: expected two dimensions (samples, neurons), found shape {shape}; a map"
+            " [N, C, H, W] becomes map.transpose(0, 2, 3, 1).reshape(-1, C)"
+        )
+    if shape[0] == 0 or shape[1] == 0:
+        raise ValueError(
+            f"{argument}: expected at least one sample and one neuron, found shape {shape}"
+        )
+    kind = str(value.dtype).removeprefix("torch.")
+    if not kind.startswith(("float", "bfloat", "int", "uint", "bool")):
+        raise ValueError(f"{argument}: expected real numbers, found dtype {value.dtype}")
+    return value
+
+
+def same_samples(x: Any, y: Any) -> None:
+    """Raise a ValueError unless x and y have the same number of samples."""
+    if x.shape[0] != y.shape[0]:
+        raise ValueError(
+            f"x and y: expected the same samples in both, found {x.shape[0]} in x and"
+            f" {y.shape[0]} in y; record both networks on the same inputs in the same order"
+        )
+
+
+def as_epsilons(epsilon: Any) -> np.ndarray:
+    """Epsilon, a number or an array of numbers in [0, 1), as a float64 array of its shape.
+
+    Raises:
+        ValueError: if any is not a number in [0, 1).
+    """
+    try:
+        epsilons = np.asarray(epsilon, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"epsilon: expected a number in [0, 1), found {epsilon!r}") from error
+    outside = ~((epsilons >= 0) & (epsilons < 1))
+    if outside.any():
+        raise ValueError(
+            f"epsilon: expected a number in [0, 1), found {epsilons[outside].flat[0]}; at 1"
+            " everything matches everything"
+        )
+    return epsilons

@@ -1,0 +1,195 @@
+"""The match path: the maximum matches of every epsilon from one peeling.
+
+A neuron's distance from the other side's span can only grow as that side shrinks, so maximum
+matches are nested in epsilon and every neuron has a critical epsilon, the smallest at which it is
+in the maximum match. Remove the neuron of largest distance, again and again; the smallest of the
+distances seen so far is the critical epsilon of the one that goes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from .checks import as_epsilons, resolve_device
+from .moments import PairMoments, reduce
+from .span import Span
+
+
+@dataclass(frozen=True)
+class Match:
+    """A pair of sets of neurons: sorted int64 indices into X's and Y's columns."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+
+@dataclass(frozen=True)
+class MatchPath:
+    """Maximum matches for every epsilon in [0, 1).
+
+    Attributes:
+        critical_epsilon_x: (n_x,) float64, smallest epsilon at which the neuron is in the maximum
+            match; NaN for a dead neuron, which is in none.
+        critical_epsilon_y: (n_y,) float64, likewise.
+        removal_order: (live neurons,) int64 in the order of removal; X's neurons are 0 to n_x - 1,
+            Y's n_x to n_x + n_y - 1.
+    """
+
+    critical_epsilon_x: np.ndarray
+    critical_epsilon_y: np.ndarray
+    removal_order: np.ndarray
+
+    def maximum_match(self, epsilon: float) -> Match:
+        """The maximum epsilon-approximate match (Wang et al. 2018, Definition 3).
+
+        Args:
+            epsilon: relative distance in [0, 1); a neuron exactly at epsilon is in.
+
+        Raises:
+            ValueError: if epsilon is not in [0, 1).
+        """
+        bound = as_epsilons(epsilon)
+        # NaN <= epsilon is False, so dead neurons are left out.
+        return Match(
+            np.flatnonzero(self.critical_epsilon_x <= bound),
+            np.flatnonzero(self.critical_epsilon_y <= bound),
+        )
+
+    def similarity(self, epsilon: float | np.ndarray) -> float | np.ndarray:
+        """Maximum matching similarity s = (|X*| + |Y*|) / (n_x + n_y), dead neurons counted in n.
+
+        Args:
+            epsilon: a number or an array of numbers in [0, 1).
+
+        Returns:
+            A float, or a float64 array of epsilon's shape.
+
+        Raises:
+            ValueError: if an epsilon is not in [0, 1).
+        """
+        bounds = as_epsilons(epsilon)
+        critical = np.concatenate([self.critical_epsilon_x, self.critical_epsilon_y])
+        matched = np.searchsorted(np.sort(critical[~np.isnan(critical)]), bounds, side="right")
+        similarity = matched / len(critical)
+        return float(similarity) if bounds.ndim == 0 else similarity
+
+
+def match_path(pair: PairMoments, *, device: str | torch.device = "auto") -> MatchPath:
+    """Peel a pair into its match path: every epsilon at once, exactly.
+
+    Args:
+        pair: moments of the two sides, from ``reduce``.
+        device: "cpu", "cuda" or "auto", for the matrix products.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.eye(4)[:, :2]                       # neurons e0 and e1
+        >>> y = np.array([[1.0, 0, 0.75, 0]]).T        # 0.6 from e0, 0.6 from the span of both
+        >>> path = match_path(reduce(x, y))
+        >>> path.critical_epsilon_x.round(3), path.critical_epsilon_y.round(3)
+        (array([0.6, 1. ]), array([0.6]))
+    """
+    device = resolve_device(device)
+    peeling = _Peeling(pair, device)
+    n_x = pair.neurons_x
+    critical = np.full(len(pair.sums), np.nan)
+    order = np.empty(int(pair.live.sum()), dtype=np.int64)
+    level = 1.0
+    for step in range(len(order)):
+        order[step], distance = peeling.remove_farthest()
+        level = min(level, distance)
+        critical[order[step]] = level
+    return MatchPath(critical[:n_x], critical[n_x:], order)
+
+
+def maximum_match(
+    x: Any,
+    y: Any,
+    epsilon: float,
+    *,
+    device: str | torch.device = "auto",
+    chunk_samples: int | None = None,
+) -> Match:
+    """The maximum epsilon-approximate match of two layers' activations, in one call.
+
+    For more than one epsilon, keep the path: ``match_path(reduce(x, y))``.
+
+    Args:
+        x: (samples, n_x) activations.
+        y: (samples, n_y) activations on the same samples.
+        epsilon: relative distance in [0, 1).
+        device: "cpu", "cuda" or "auto".
+        chunk_samples: samples held at once; None for about 64 MB of them.
+
+    Raises:
+        ValueError: as ``reduce``, or if epsilon is not in [0, 1).
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.random.default_rng(0).random((50, 3))
+        >>> y = np.random.default_rng(1).random((50, 2))
+        >>> y[:, 1] = x @ [1, 2, 3]
+        >>> maximum_match(x, np.hstack([x, y]), 0.01).x
+        array([0, 1, 2])
+    """
+    as_epsilons(epsilon)
+    pair = reduce(x, y, device=device, chunk_samples=chunk_samples)
+    return match_path(pair, device=device).maximum_match(epsilon)
+
+
+class _Peeling:
+    """Both sides under removal: each side's span holds the other side's distances."""
+
+    def __init__(self, pair: PairMoments, device: torch.device) -> None:
+        self._factor = pair.factor
+        self._independent = pair.well_conditioned
+        self._device = device
+        self._column_of = np.cumsum(pair.live) - 1
+        self._first_y = pair.neurons_x
+        neurons = np.flatnonzero(pair.live)
+        self._remaining = [
+            list(neurons[neurons < pair.neurons_x]),
+            list(neurons[neurons >= pair.neurons_x]),
+        ]
+        self._remaining = [dict.fromkeys(map(int, side)) for side in self._remaining]
+        self._spans = [self._span(0), self._span(1)]
+
+    def _span(self, side: int) -> Span:
+        own, other = (
+            np.fromiter(self._remaining[which], dtype=np.int64) for which in (side, 1 - side)
+        )
+        return Span(
+            self._factor[:, self._column_of[own]],
+            self._factor[:, self._column_of[other]],
+            own,
+            other,
+            independent=self._independent,
+            device=self._device,
+        )
+
+    def remove_farthest(self) -> tuple[int, float]:
+        """Remove the neuron of largest relative distance; return its id and that distance."""
+        farthest = [
+            (-1, -np.inf) if len(span.targets) == 0 else _largest(span.residual)
+            for span in self._spans
+        ]
+        # The targets of span 0, X's, are neurons of side 1, and the other way round.
+        observer = 0 if farthest[0][1] > farthest[1][1] else 1
+        position, square = farthest[observer]
+        side = 1 - observer
+        neuron = int(self._spans[observer].targets[position])
+        self._spans[observer].drop_target(position)
+        del self._remaining[side][neuron]
+        self._spans[side].remove(neuron)
+        if self._spans[side].needs_rebuild:
+            self._spans[side] = self._span(side)
+        return neuron, float(np.sqrt(min(max(square, 0.0), 1.0)))
+
+
+def _largest(values: torch.Tensor) -> tuple[int, float]:
+    largest, position = values.max(0)
+    return int(position), float(largest)

@@ -1,0 +1,106 @@
+"""Pairs of activations on which matching is tried, each made from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+Pair = tuple[np.ndarray, np.ndarray]
+EPSILONS = (0.05, 0.15, 0.2, 0.25, 0.3, 0.5, 0.8)
+
+
+def relu(values: np.ndarray) -> np.ndarray:
+    return np.maximum(values, 0.0)
+
+
+def gaussian(rng: np.random.Generator) -> Pair:
+    return rng.normal(size=(60, 25)), rng.normal(size=(60, 25))
+
+
+def related(rng: np.random.Generator, n_x: int = 24, n_y: int = 20, d: int = 150) -> Pair:
+    """ReLU layers of two networks that read the same hidden features with different noise."""
+    hidden = relu(rng.normal(size=(d, 12)))
+    x = relu(hidden @ rng.normal(size=(12, n_x)) + 0.4 * rng.normal(size=(d, n_x)))
+    y = relu(hidden @ rng.normal(size=(12, n_y)) + 0.4 * rng.normal(size=(d, n_y)))
+    y[:, :4] = x[:, :4] + 0.2 * np.abs(rng.normal(size=(d, 4)))
+    return x, y
+
+
+def low_rank_plus_noise(rng: np.random.Generator) -> Pair:
+    basis = rng.normal(size=(80, 6))
+    sizes = 10.0 ** rng.uniform(-3, 0, size=30)
+    x = basis @ rng.normal(size=(6, 30)) + sizes * rng.normal(size=(80, 30))
+    y = basis @ rng.normal(size=(6, 18)) + sizes[:18] * rng.normal(size=(80, 18))
+    return x, y
+
+
+def one_neuron_a_side(rng: np.random.Generator) -> Pair:
+    x = rng.normal(size=(40, 1))
+    return x, x + 0.25 * rng.normal(size=(40, 1))
+
+
+def unequal_widths(rng: np.random.Generator) -> Pair:
+    return related(rng, 40, 7)
+
+
+def dead_neurons(rng: np.random.Generator) -> Pair:
+    x, y = related(rng)
+    x[:, [0, 7]] = 0.0
+    y[:, [1, 2, 19]] = 0.0
+    return x, y
+
+
+def exact_duplicates(rng: np.random.Generator) -> Pair:
+    x, y = related(rng)
+    x[:, 5], x[:, 6], y[:, 9], y[:, 10] = x[:, 4], x[:, 4], y[:, 8], x[:, 3]
+    return x, y
+
+
+def near_duplicates(rng: np.random.Generator) -> Pair:
+    x, y = related(rng)
+    for source, copy, noise in ((4, 5, 1e-7), (4, 6, 1e-5), (8, 9, 1e-7)):
+        x[:, copy] = x[:, source] * (1 + noise * rng.normal(size=len(x)))
+        y[:, copy] = y[:, source] * (1 + noise * rng.normal(size=len(x)))
+    return x, y
+
+
+def sums(rng: np.random.Generator) -> Pair:
+    x, y = related(rng)
+    x[:, 10] = x[:, 11] + x[:, 12] + x[:, 13]
+    y[:, 10] = y[:, 3] + y[:, 4]
+    y[:, 11] = x[:, 0] + x[:, 1]
+    return x, y
+
+
+def scaled_columns(rng: np.random.Generator) -> Pair:
+    x, y = related(rng)
+    return x * 10.0 ** rng.choice([-6, 0, 6], 24), y * 10.0 ** rng.choice([-6, 0, 6], 20)
+
+
+def more_neurons_than_samples(rng: np.random.Generator) -> Pair:
+    return relu(rng.normal(size=(15, 22))), relu(rng.normal(size=(15, 9)))
+
+
+def everything_at_once(rng: np.random.Generator) -> Pair:
+    x, y = near_duplicates(rng)
+    x[:, 15], y[:, 15] = 0.0, 0.0
+    x[:, 16] = x[:, 0] + x[:, 1]
+    y[:, 16] = y[:, 17]
+    return x * 10.0 ** rng.uniform(-6, 6, 24), y * 10.0 ** rng.uniform(-6, 6, 20)
+
+
+CASES: tuple[Callable[[np.random.Generator], Pair], ...] = (
+    gaussian,
+    related,
+    low_rank_plus_noise,
+    one_neuron_a_side,
+    unequal_widths,
+    dead_neurons,
+    exact_duplicates,
+    near_duplicates,
+    sums,
+    scaled_columns,
+    more_neurons_than_samples,
+    everything_at_once,
+)
