@@ -1,0 +1,38 @@
+"""Do two networks of one architecture learn the same representation, layer by layer?
+
+    prepare_data -> train (a seed) -> extract (a seed) -> match (a pair, a layer)
+                                                            -> aggregate -> plot
+
+`snakemake` makes the tables and figures of config/config.yaml; an experiment of one's own is
+`snakemake --configfile config/mine.yaml`.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+
+
+rule all:
+    """The tables and figures of the configuration."""
+    default_target: True
+    input:
+        TABLES.values(),
+        FIGURES,
+
+
+include: "rules/data.smk"
+include: "rules/train.smk"
+include: "rules/extract.smk"
+include: "rules/match.smk"
+include: "rules/aggregate.smk"
+include: "rules/plot.smk"
+
+
+onsuccess:
+    print(f"Tables and figures: {LAYOUT.experiment('')}")

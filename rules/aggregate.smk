@@ -1,0 +1,28 @@
+# Reads every match path of the experiment, and the networks' records, whose checkpoints it compares.
+# Makes the tidy tables (Parquet, and CSV for people) and metrics.json.
+
+
+rule aggregate:
+    """Gather all layers, pairs and epsilons into tables."""
+    input:
+        matches=[
+            LAYOUT.match(seed_a, seed_b, layer, "path.npz")
+            for seed_a, seed_b in LAYOUT.pairs
+            for layer in LAYERS
+        ],
+        networks=[LAYOUT.network(seed, "network.json") for seed in sorted(config["seeds"])],
+        code=code("tables"),
+    output:
+        **TABLES,
+    log:
+        LAYOUT.log(LAYOUT.experiment("aggregate")),
+    benchmark:
+        LAYOUT.benchmark(LAYOUT.experiment("aggregate"))
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        epsilons=sorted(config["matching"]["epsilons"]),
+        matching_digest=LAYOUT.matching_digest,
+    script:
+        "../workflow_scripts/aggregate.py"

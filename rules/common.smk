@@ -1,0 +1,78 @@
+# Paths and look-ups, no rules.
+#
+# The configuration is checked before anything reads it. Every path carries a digest of what decides
+# its content (subspace_match/layout.py), and every rule lists the modules that decide it as inputs:
+# an edit re-runs what depends on it, a touched file does not (Snakemake compares checksums).
+
+import fnmatch
+import os
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+# The package of this folder, here and in the jobs, whatever else is installed.
+ROOT = Path(workflow.basedir)
+sys.path.insert(0, str(ROOT))
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+
+from subspace_match.config import validated
+from subspace_match.layout import Layout
+from subspace_match.networks.listing import layers_of
+
+
+def complete(config):
+    schema = yaml.safe_load((ROOT / "config" / "schema.yaml").read_text())
+    try:
+        return validated(config, schema)
+    except ValueError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def code(*modules):
+    """Files of the package's modules, as inputs."""
+    return [str(ROOT / "subspace_match" / f"{module}.py") for module in modules]
+
+
+def selected(layers):
+    """The layers whose name or graph node fits a pattern of the configuration."""
+    patterns = config["matching"]["layers"]
+    fitting = [
+        layer["name"]
+        for layer in layers
+        if any(fnmatch.fnmatchcase(layer[key], p) for p in patterns for key in ("name", "node"))
+    ]
+    if not fitting:
+        raise WorkflowError(
+            f"config: matching.layers: expected patterns that fit a layer, found {patterns}; the"
+            f" layers are {', '.join(layer['name'] for layer in layers)}"
+        )
+    return fitting
+
+
+config.update(complete(config))
+LAYOUT = Layout(config)
+LAYERS = selected(layers_of(config, LAYOUT.layers()))
+
+TABLES = {
+    "similarity_parquet": LAYOUT.experiment("tables/similarity.parquet"),
+    "similarity_csv": LAYOUT.experiment("tables/similarity.csv"),
+    "neurons_parquet": LAYOUT.experiment("tables/neurons.parquet"),
+    "neurons_csv": LAYOUT.experiment("tables/neurons.csv"),
+    "metrics": LAYOUT.experiment("metrics.json"),
+}
+FIGURES = [
+    LAYOUT.experiment(f"figures/{name}.{format}")
+    for name in ("similarity_by_depth", "similarity_by_epsilon", "critical_epsilons")
+    for format in config["figures"]["formats"]
+]
+
+
+wildcard_constraints:
+    seed=r"\d+",
+    seed_a=r"\d+",
+    seed_b=r"\d+",
+    layer=r"[a-z]+\d+",

@@ -1,0 +1,21 @@
+# Reads the tables.
+# Makes the figures, in each format of the configuration.
+
+
+rule plot:
+    """Draw the paper's figures."""
+    input:
+        similarity=rules.aggregate.output.similarity_parquet,
+        neurons=rules.aggregate.output.neurons_parquet,
+        code=code("figures"),
+    output:
+        FIGURES,
+    log:
+        LAYOUT.log(LAYOUT.experiment("plot")),
+    benchmark:
+        LAYOUT.benchmark(LAYOUT.experiment("plot"))
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    script:
+        "../workflow_scripts/plot.py"

@@ -1,0 +1,113 @@
+"""Files that are whole or absent, and say what made them.
+
+Every output is written under a temporary name beside its own and moved into place, so that a killed
+job leaves nothing that looks complete. Records are JSON; arrays are ``.npz`` with a JSON record
+beside the arrays, never a pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_RECORD = "about.json"
+Record = dict[str, Any]
+
+
+@contextmanager
+def written(path: str | Path) -> Iterator[Path]:
+    """A temporary path to write a file or folder to, moved to ``path`` if all went well.
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp(), "notes.txt")
+        >>> with written(target) as temporary:
+        ...     _ = temporary.write_text("whole")
+        >>> target.read_text()
+        'whole'
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The process number keeps two writers apart, which a batch system's requeue can bring about.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    _remove(temporary)
+    try:
+        yield temporary
+        if temporary.is_dir():
+            _remove(path)
+        temporary.replace(path)
+    finally:
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_record(path: str | Path, record: Mapping[str, Any]) -> None:
+    """Write a JSON file, keys in the order given."""
+    with written(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_record(path: str | Path) -> Record:
+    """Read a JSON file.
+
+    Raises:
+        ValueError: if it is damaged, naming the file and what heals it.
+    """
+    try:
+        record: Record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise damaged(path, error) from error
+    return record
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Write arrays and the record of what made them to one ``.npz`` file."""
+    text = np.frombuffer(json.dumps(about, allow_nan=False).encode(), dtype=np.uint8)
+    with written(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **{_RECORD: text}, **arrays)
+
+
+def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], Record]:
+    """Read what ``write_arrays`` wrote: the arrays, and the record of what made them.
+
+    Raises:
+        ValueError: if the file is damaged (the format checks every array), naming it.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = dict(archive)
+        about: Record = json.loads(arrays.pop(_RECORD).tobytes())
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise damaged(path, error) from error
+    return arrays, about
+
+
+def damaged(path: str | Path, cause: object) -> ValueError:
+    """The error for a file that is there but cannot be read."""
+    return ValueError(
+        f"{path}: expected a whole file, found a damaged one ({cause}); remove it and run again, and"
+        " it is made anew"
+    )
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

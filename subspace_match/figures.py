@@ -1,0 +1,167 @@
+"""The figures of an experiment, drawn from its tables.
+
+Colours run through cividis, which reads the same with any colour vision and in grey.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .artefacts import written
+
+_STYLE: dict[str, Any] = {
+    "font.size": 9,
+    "axes.labelsize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "savefig.dpi": 200,
+    "savefig.bbox": "tight",
+    # Text stays text, and the same table gives the same bytes.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "subspace-match",
+}
+_MARKERS = "osD^vPX*<>"
+_MANY_LAYERS = 12  # more than this, and a colour bar reads better than a legend
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure in the format of the path's ending, without the time of day."""
+    path = Path(path)
+    kind = path.suffix.removeprefix(".")
+    no_date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
+    with written(path) as temporary, mpl.rc_context(_STYLE):
+        figure.savefig(temporary, format=kind, metadata=no_date)
+
+
+def similarity_by_depth(similarity: pd.DataFrame) -> Figure:
+    """Maximum matching similarity of every layer, a curve an epsilon (Wang et al. 2018, Figure 1).
+
+    Of several pairs of networks the curve is the mean, and the band their range. Layers of more
+    than 0.2 neurons a sample are marked with an asterisk.
+    """
+    with mpl.rc_context(_STYLE):
+        layers = _layers(similarity)
+        figure, axes = _figure(len(layers))
+        epsilons = sorted(similarity["epsilon"].unique(), reverse=True)
+        for number, epsilon in enumerate(epsilons):
+            of_layer = similarity[similarity["epsilon"] == epsilon].groupby("depth")["similarity"]
+            mean = of_layer.mean().loc[layers.index]
+            colour = _colour(number, len(epsilons))
+            axes.plot(
+                range(len(layers)),
+                mean,
+                color=colour,
+                marker=_MARKERS[number % len(_MARKERS)],
+                markersize=5,
+                label=f"{epsilon:g}",
+            )
+            low, high = of_layer.min().loc[layers.index], of_layer.max().loc[layers.index]
+            if (high > low).any():
+                axes.fill_between(range(len(layers)), low, high, color=colour, alpha=0.15, lw=0)
+        _layer_axis(axes, layers, similarity)
+        _share_axis(axes, "Maximum matching similarity")
+        axes.legend(title=r"$\epsilon$", loc="center left", bbox_to_anchor=(1.01, 0.5))
+        return figure
+
+
+def similarity_by_epsilon(neurons: pd.DataFrame) -> Figure:
+    """The exact similarity curve of every layer against epsilon, all pairs together."""
+    with mpl.rc_context(_STYLE):
+        layers = _layers(neurons)
+        figure, axes = _figure(8)
+        for number, (depth, name) in enumerate(layers.items()):
+            critical = neurons.loc[neurons["depth"] == depth, "critical_epsilon"]
+            steps = np.sort(critical.dropna().to_numpy())
+            share = np.arange(len(steps) + 1) / len(critical)
+            axes.step(
+                [0.0, *steps, 1.0],
+                [*share, share[-1]],
+                where="post",
+                color=_colour(number, len(layers)),
+                linewidth=1.4,
+                label=name,
+            )
+        axes.set_xlim(0, 1)
+        axes.set_xlabel(r"$\epsilon$ (relative distance)")
+        _share_axis(axes, "Maximum matching similarity")
+        if len(layers) <= _MANY_LAYERS:
+            axes.legend(title="Layer", loc="center left", bbox_to_anchor=(1.01, 0.5))
+        else:
+            scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(1, len(layers)), _colours())
+            figure.colorbar(scale, ax=axes, label="Layer, from input to output")
+        return figure
+
+
+def critical_epsilons(neurons: pd.DataFrame) -> Figure:
+    """Distribution of the neurons' critical epsilons by layer, network A left, network B right."""
+    with mpl.rc_context(_STYLE):
+        layers = _layers(neurons)
+        figure, axes = _figure(len(layers))
+        handles = []
+        for side, (network, colour) in enumerate((("a", _colour(0, 5)), ("b", _colour(3, 5)))):
+            own = neurons[(neurons["network"] == network) & ~neurons["dead"]]
+            values = [own.loc[own["depth"] == d, "critical_epsilon"] for d in layers.index]
+            drawn = axes.boxplot(
+                [list(v) for v in values],
+                positions=np.arange(len(layers)) + (side - 0.5) * 0.36,
+                widths=0.3,
+                patch_artist=True,
+                manage_ticks=False,
+                boxprops={"facecolor": colour, "edgecolor": "black", "linewidth": 0.7},
+                medianprops={"color": "white" if side == 0 else "black", "linewidth": 1.5},
+                flierprops={"marker": ".", "markersize": 3, "markeredgecolor": colour},
+                whiskerprops={"linewidth": 0.7},
+                capprops={"linewidth": 0.7},
+            )
+            handles.append(drawn["boxes"][0])
+        _layer_axis(axes, layers, neurons)
+        _share_axis(axes, r"Critical $\epsilon$ of a neuron")
+        axes.legend(
+            handles, ["A", "B"], title="Network", loc="center left", bbox_to_anchor=(1.01, 0.5)
+        )
+        return figure
+
+
+def _figure(layers: int) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(min(16.0, max(5.5, 1.5 + 0.5 * layers)), 3.6))
+    return figure, figure.add_subplot()
+
+
+def _layers(table: pd.DataFrame) -> pd.Series[str]:
+    """Layer names by depth, from input to output."""
+    return table.drop_duplicates("depth").sort_values("depth").set_index("depth")["layer"]
+
+
+def _colours() -> mpl.colors.ListedColormap:
+    # The lightest yellows are too faint for a line on white.
+    return mpl.colors.ListedColormap(mpl.colormaps["cividis"](np.linspace(0, 0.9, 256)))
+
+
+def _colour(number: int, count: int) -> tuple[float, float, float, float]:
+    return _colours()(number / max(1, count - 1))
+
+
+def _layer_axis(axes: Axes, layers: pd.Series[str], table: pd.DataFrame) -> None:
+    flagged = set(table.loc[table["few_samples"], "depth"]) if "few_samples" in table else set()
+    labels = [f"{name}*" if depth in flagged else name for depth, name in layers.items()]
+    crowded = len(layers) > 10
+    axes.set_xticks(range(len(layers)), labels, rotation=90 if crowded else 0)
+    axes.set_xlim(-0.5, len(layers) - 0.5)
+    note = "; * more than 0.2 neurons a sample" if flagged else ""
+    axes.set_xlabel(f"Layer, from input to output{note}")
+
+
+def _share_axis(axes: Axes, label: str) -> None:
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_ylabel(label)

@@ -1,0 +1,1 @@
+"""Networks: architectures, training, and the activations of their layers."""

@@ -1,0 +1,182 @@
+"""Activation stores: one Zarr v3 group a network, an array (samples, neurons) for every layer.
+
+Arrays are chunked along samples and sharded, so that a layer is a handful of files. The group's
+attributes say what was recorded and how large each file is: a file that is missing or cut short is
+noticed when a layer is opened, a damaged one by its checksum when it is
+read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from .artefacts import damaged, read_record, write_record, written
+
+CHUNK_BYTES = 4 * 2**20
+SHARD_CHUNKS = 16
+_MANIFEST = "manifest.json"
+
+
+class StoreWriter:
+    """A store that is being written; ``new_store`` makes it."""
+
+    def __init__(self, path: Path, about: Mapping[str, Any], layers: list[dict[str, Any]]) -> None:
+        self._group = zarr.create_group(path, zarr_format=3, attributes={**about, "layers": layers})
+        self._pending: dict[str, list[np.ndarray]] = {layer["name"]: [] for layer in layers}
+        self._written = dict.fromkeys(self._pending, 0)
+        self._arrays = {
+            layer["name"]: self._array(layer["name"], layer["samples"], layer["neurons"])
+            for layer in layers
+        }
+
+    def _array(self, name: str, samples: int, neurons: int) -> zarr.Array[Any]:
+        chunk = max(1, min(samples, CHUNK_BYTES // (4 * neurons)))
+        # A shard is a whole number of chunks; one that holds the whole layer holds no more.
+        chunks = min(SHARD_CHUNKS, -(-samples // chunk))
+        return self._group.create_array(
+            f"activations/{name}",
+            shape=(samples, neurons),
+            chunks=(chunk, neurons),
+            shards=(chunk * chunks, neurons),
+            dtype="float32",
+            compressors=[ZstdCodec(level=1), Crc32cCodec()],
+            # By default a chunk of zeros is no file, and a missing file reads as zeros.
+            config={"write_empty_chunks": True},
+        )
+
+    def samples(self, name: str, index: np.ndarray) -> None:
+        """Record which samples a layer's rows are."""
+        array = self._group.create_array(
+            f"samples/{name}",
+            shape=index.shape,
+            chunks=index.shape,
+            dtype="int64",
+            compressors=[ZstdCodec(level=1), Crc32cCodec()],
+            config={"write_empty_chunks": True},
+        )
+        array[:] = index
+
+    def append(self, name: str, rows: np.ndarray) -> None:
+        """Add rows to a layer; whole shards go to disk, one writer a shard."""
+        self._pending[name].append(rows)
+        assert self._arrays[name].shards is not None
+        if sum(map(len, self._pending[name])) >= self._arrays[name].shards[0]:
+            self._flush(name, self._arrays[name].shards[0])
+
+    def close(self) -> None:
+        """Write what is left.
+
+        Raises:
+            RuntimeError: if a layer got another number of rows than it was to have.
+        """
+        for name, array in self._arrays.items():
+            self._flush(name, 1)
+            if self._written[name] != array.shape[0]:
+                raise RuntimeError(
+                    f"{name}: expected {array.shape[0]} samples, found {self._written[name]}"
+                )
+
+    def _flush(self, name: str, multiple: int) -> None:
+        if not self._pending[name]:
+            return
+        rows = np.concatenate(self._pending[name])
+        whole = len(rows) // multiple * multiple
+        start = self._written[name]
+        self._arrays[name][start : start + whole] = rows[:whole]
+        self._written[name] += whole
+        self._pending[name] = [rows[whole:]]
+
+
+@contextmanager
+def new_store(
+    path: str | Path, about: Mapping[str, Any], layers: list[dict[str, Any]]
+) -> Iterator[StoreWriter]:
+    """Write a store, which appears under its path once it is complete.
+
+    Args:
+        path: folder of the store.
+        about: attributes, plain JSON.
+        layers: name, samples and neurons of each layer, and whatever else is known of it.
+    """
+    with written(path) as temporary:
+        writer = StoreWriter(temporary, about, layers)
+        yield writer
+        writer.close()
+        files = sorted(file for file in temporary.rglob("*") if file.is_file())
+        sizes = {str(file.relative_to(temporary)): file.stat().st_size for file in files}
+        write_record(temporary / _MANIFEST, sizes)
+
+
+class ActivationStore:
+    """A complete store, open for reading.
+
+    Attributes:
+        path: its folder.
+        about: attributes of the group.
+        layers: what is known of each layer, by name, in order of computation.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open a store.
+
+        Raises:
+            ValueError: if it is not a store, or its list of files is gone.
+        """
+        self.path = Path(path)
+        try:
+            self._sizes = read_record(self.path / _MANIFEST)
+            self._group = zarr.open_group(self.path, mode="r", zarr_format=3)
+        except FileNotFoundError as error:
+            raise damaged(self.path, f"no {_MANIFEST} or no zarr.json") from error
+        self.about = dict(self._group.attrs)
+        entries: Any = self.about.pop("layers")
+        self.layers: dict[str, dict[str, Any]] = {entry["name"]: entry for entry in entries}
+
+    def activations(self, name: str) -> CheckedArray:
+        """A layer's activations (samples, neurons) float32, read as they are sliced.
+
+        Raises:
+            ValueError: if there is no such layer, or one of its files is missing or cut short.
+        """
+        if name not in self.layers:
+            raise ValueError(f"{self.path}: expected one of {list(self.layers)}, found {name!r}")
+        return self._open(f"activations/{name}")
+
+    def samples(self, name: str) -> np.ndarray:
+        """Flat indices of a layer's samples, (samples,) int64."""
+        return self._open(f"samples/{name}")[:]
+
+    def _open(self, name: str) -> CheckedArray:
+        for file, size in self._sizes.items():
+            if file.startswith(f"{name}/"):
+                found = self.path / file
+                if not found.exists():
+                    raise damaged(self.path, f"{found} is missing")
+                if found.stat().st_size != size:
+                    raise damaged(
+                        self.path, f"{found} has {found.stat().st_size} bytes instead of {size}"
+                    )
+        return CheckedArray(self._group[name], self.path)
+
+
+class CheckedArray:
+    """A Zarr array whose reading errors name the store and what heals it."""
+
+    def __init__(self, array: Any, store: Path) -> None:
+        self._array = array
+        self._store = store
+        self.shape: tuple[int, ...] = array.shape
+        self.dtype: np.dtype[Any] = array.dtype
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        try:
+            return np.asarray(self._array[rows])
+        except (ValueError, RuntimeError, OSError) as error:
+            raise damaged(self._store, f"{self._array.path}: {error}") from error
