@@ -57,9 +57,21 @@ def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
         return filled | {key: other for key, other in value.items() if key not in known}
     if schema.get("type") == "array" and isinstance(value, list):
         return [_with_defaults(item, schema.get("items", {})) for item in value]
-    if schema.get("type") == "number" and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    return value
+    return _as_number(value, schema.get("type"))
+
+
+def _as_number(value: Any, kind: Any) -> Any:
+    """The value as a number where the schema wants one and the value spells one.
+
+    Snakemake's --config hands the items of a list over as texts, and YAML takes 5e-4 for a text.
+    """
+    convert = {"integer": int, "number": float}.get(kind if isinstance(kind, str) else "")
+    if convert is None or isinstance(value, bool) or not isinstance(value, str | int):
+        return value
+    try:
+        return convert(value)
+    except ValueError:
+        return value
 
 
 def _default(schema: Mapping[str, Any]) -> Any:

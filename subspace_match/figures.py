@@ -1,6 +1,6 @@
 """The figures of an experiment, drawn from its tables.
 
-Colours run through cividis, which reads the same with any colour vision and in grey.
+Colours run through viridis, whose order can be told with any colour vision and in grey.
 """
 
 from __future__ import annotations
@@ -104,32 +104,38 @@ def similarity_by_epsilon(neurons: pd.DataFrame) -> Figure:
 
 
 def critical_epsilons(neurons: pd.DataFrame) -> Figure:
-    """Distribution of the neurons' critical epsilons by layer, network A left, network B right."""
+    """Critical epsilon of every neuron by layer, network A left, network B right, and the median."""
     with mpl.rc_context(_STYLE):
         layers = _layers(neurons)
         figure, axes = _figure(len(layers))
-        handles = []
-        for side, (network, colour) in enumerate((("a", _colour(0, 5)), ("b", _colour(3, 5)))):
+        rng = np.random.default_rng(0)  # spreads points sideways, nothing else
+        for network, marker, colour, shift in (
+            ("a", "o", _colour(1, 5), -0.2),
+            ("b", "^", _colour(4, 5), 0.2),
+        ):
             own = neurons[(neurons["network"] == network) & ~neurons["dead"]]
-            values = [own.loc[own["depth"] == d, "critical_epsilon"] for d in layers.index]
-            drawn = axes.boxplot(
-                [list(v) for v in values],
-                positions=np.arange(len(layers)) + (side - 0.5) * 0.36,
-                widths=0.3,
-                patch_artist=True,
-                manage_ticks=False,
-                boxprops={"facecolor": colour, "edgecolor": "black", "linewidth": 0.7},
-                medianprops={"color": "white" if side == 0 else "black", "linewidth": 1.5},
-                flierprops={"marker": ".", "markersize": 3, "markeredgecolor": colour},
-                whiskerprops={"linewidth": 0.7},
-                capprops={"linewidth": 0.7},
+            place = np.searchsorted(layers.index, own["depth"]) + shift
+            axes.scatter(
+                place + rng.uniform(-0.13, 0.13, len(own)),
+                own["critical_epsilon"],
+                s=7,
+                marker=marker,
+                color=colour,
+                alpha=0.5,
+                linewidths=0,
+                label=network.upper(),
+                rasterized=True,  # thousands of points would make a vector file of megabytes
             )
-            handles.append(drawn["boxes"][0])
+            median = own.groupby("depth")["critical_epsilon"].median()
+            middle = np.searchsorted(layers.index, median.index) + shift
+            axes.hlines(median, middle - 0.17, middle + 0.17, color="black", linewidth=1.2)
         _layer_axis(axes, layers, neurons)
-        _share_axis(axes, r"Critical $\epsilon$ of a neuron")
-        axes.legend(
-            handles, ["A", "B"], title="Network", loc="center left", bbox_to_anchor=(1.01, 0.5)
-        )
+        axes.set_ylim(0, None)
+        axes.set_ylabel(r"Critical $\epsilon$ of a neuron")
+        legend = axes.legend(title="Network", loc="center left", bbox_to_anchor=(1.01, 0.5))
+        for handle in legend.legend_handles:
+            if handle is not None:
+                handle.set_alpha(1)
         return figure
 
 
@@ -145,7 +151,7 @@ def _layers(table: pd.DataFrame) -> pd.Series[str]:
 
 def _colours() -> mpl.colors.ListedColormap:
     # The lightest yellows are too faint for a line on white.
-    return mpl.colors.ListedColormap(mpl.colormaps["cividis"](np.linspace(0, 0.9, 256)))
+    return mpl.colors.ListedColormap(mpl.colormaps["viridis"](np.linspace(0, 0.9, 256)))
 
 
 def _colour(number: int, count: int) -> tuple[float, float, float, float]:

@@ -1,7 +1,7 @@
 """Architectures for small images, from torchvision's blocks.
 
-VGG (Simonyan & Zisserman 2015) with batch norm: torchvision's channel plan, and hidden layers that
-fit images of 32 x 32 in place of the two of 4,096. ResNet-20 (He et al. 2016, section 4.2): three
+VGG (Simonyan & Zisserman 2015) with batch norm, in its hidden layers too: torchvision's channel plan,
+and hidden layers that fit images of 32 x 32 in place of the two of 4,096. ResNet-20 (He et al. 2016, section 4.2): three
 stages of three basic blocks, 16, 32 and 64 channels; shortcuts that change shape are projections
 (torchvision's), where the paper pads with zeros.
 """
@@ -59,7 +59,8 @@ def initialise(network: nn.Module, seed: int) -> None:
             )
         elif isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, 0.0, 0.01, generator=generator)
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def _scaled(channels: int, width: float) -> int:
@@ -82,7 +83,9 @@ def _vgg(plan: str, width: float, hidden: list[int], channels: int, classes: int
     modules["flatten"] = nn.Flatten()
     features = channels
     for number, neurons in enumerate(hidden, start=1):
-        modules[f"fc{number}"] = nn.Sequential(nn.Linear(features, neurons), nn.ReLU(inplace=True))
+        modules[f"fc{number}"] = nn.Sequential(
+            nn.Linear(features, neurons, bias=False), nn.BatchNorm1d(neurons), nn.ReLU(inplace=True)
+        )
         features = neurons
     modules["output"] = nn.Linear(features, classes)
     return nn.Sequential(modules)
