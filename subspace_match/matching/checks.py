@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+CHUNK_BYTES = 32 * 2**20  # of float64, both sides together: enough for full speed
+
 
 def resolve_device(device: str | torch.device) -> torch.device:
     """The torch device for "cpu", "cuda" or "auto" (CUDA if there is one, else the CPU).
@@ -19,7 +21,9 @@ def resolve_device(device: str | torch.device) -> torch.device:
     try:
         resolved = torch.device(device)
     except RuntimeError as error:
-        raise ValueError(f"device: expected 'cpu', 'cuda' or 'auto', found {device!r}") from error
+        raise ValueError(
+            f"device: expected 'cpu', 'cuda' or 'auto', found {device!r}; use device='auto'"
+        ) from error
     if resolved.type not in ("cpu", "cuda"):
         raise ValueError(
             f"device: expected one with float64 ('cpu' or 'cuda'), found {device!r}; every decision"
@@ -63,12 +67,21 @@ def as_activations(argument: str, value: Any) -> Any:
         )
     if shape[0] == 0 or shape[1] == 0:
         raise ValueError(
-            f"{argument}: expected at least one sample and one neuron, found shape {shape}"
+            f"{argument}: expected at least one sample and one neuron, found shape {shape}; leave"
+            " empty layers out"
         )
-    kind = str(value.dtype).removeprefix("torch.")
-    if not kind.startswith(("float", "bfloat", "int", "uint", "bool")):
-        raise ValueError(f"{argument}: expected real numbers, found dtype {value.dtype}")
+    if not dtype_name(value).startswith(("float", "bfloat", "int", "uint", "bool")):
+        raise ValueError(
+            f"{argument}: expected real numbers, found dtype {value.dtype}; convert it to float32"
+        )
     return value
+
+
+def dtype_name(array: Any) -> str:
+    """Name of an array's type, the same for NumPy, torch and Zarr and for both byte orders."""
+    if isinstance(array.dtype, torch.dtype):
+        return str(array.dtype).removeprefix("torch.")
+    return str(np.dtype(array.dtype).name)
 
 
 def same_samples(x: Any, y: Any) -> None:
@@ -80,6 +93,37 @@ def same_samples(x: Any, y: Any) -> None:
         )
 
 
+def as_chunk_samples(chunk_samples: int | None, bytes_a_sample: int) -> int:
+    """Samples to hold at once: as asked for, or for None what fits in CHUNK_BYTES.
+
+    Raises:
+        ValueError: if it is not a whole number of at least 1.
+    """
+    if chunk_samples is None:
+        return max(1, CHUNK_BYTES // bytes_a_sample)
+    if not isinstance(chunk_samples, (int, np.integer)) or chunk_samples < 1:
+        raise ValueError(
+            f"chunk_samples: expected a whole number of at least 1, found {chunk_samples!r}; None"
+            " lets it be chosen"
+        )
+    return int(chunk_samples)
+
+
+def as_epsilon(epsilon: Any) -> float:
+    """Epsilon, one number in [0, 1).
+
+    Raises:
+        ValueError: if it is not.
+    """
+    epsilons = as_epsilons(epsilon)
+    if epsilons.ndim:
+        raise ValueError(
+            f"epsilon: expected one number in [0, 1), found an array of shape {epsilons.shape};"
+            " ask for one epsilon at a time"
+        )
+    return float(epsilons)
+
+
 def as_epsilons(epsilon: Any) -> np.ndarray:
     """Epsilon, a number or an array of numbers in [0, 1), as a float64 array of its shape.
 
@@ -89,7 +133,10 @@ def as_epsilons(epsilon: Any) -> np.ndarray:
     try:
         epsilons = np.asarray(epsilon, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"epsilon: expected a number in [0, 1), found {epsilon!r}") from error
+        raise ValueError(
+            f"epsilon: expected a number in [0, 1), found {epsilon!r}; the paper's run from 0.15"
+            " to 0.5"
+        ) from error
     outside = ~((epsilons >= 0) & (epsilons < 1))
     if outside.any():
         raise ValueError(

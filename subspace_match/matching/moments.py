@@ -1,7 +1,7 @@
 """Activations to moments: the one pass over the samples.
 
-Cost: d (n_x^2 + n_x n_y + n_y^2) multiply-adds, three of the four blocks of Z'Z, on the device.
-Only one chunk of samples is held at a time.
+Cost: little over d n^2 / 2 multiply-adds, on the device. Only one chunk of samples is held at a
+time.
 """
 
 from __future__ import annotations
@@ -13,10 +13,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from .checks import as_activations, resolve_device, same_samples
+from .checks import (
+    as_activations,
+    as_chunk_samples,
+    dtype_name,
+    resolve_device,
+    same_samples,
+)
 from .factor import factor_from_moments, factor_from_samples
 
-CHUNK_BYTES = 64 * 2**20  # of float64, both sides together
+PANEL = 128  # columns of Z'Z a product: narrower ones waste less below the diagonal, but run slower
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,8 @@ class PairMoments:
         sums: column sums of Z, (n,) float64.
         neurons_x: n_x, the first n_x rows and columns are X's.
         samples: d.
-        factor: F with F'F the moments of the live columns scaled to norm 1, (k, live) float64.
+        factor: F with F'F the moments of the live columns scaled to norm 1, (k, live) float64,
+            upper triangular.
         well_conditioned: whether the live columns are so far from dependent that the moments
             determine every decision; else the factor comes from a second read of the samples.
     """
@@ -48,7 +55,8 @@ class PairMoments:
     @property
     def norms(self) -> np.ndarray:
         """Euclidean norm of every neuron's activation vector, (n,) float64; 0 if it is dead."""
-        return np.sqrt(np.diagonal(self.second_moments))
+        norms: np.ndarray = np.sqrt(np.diagonal(self.second_moments))
+        return norms
 
     @property
     def live(self) -> np.ndarray:
@@ -65,15 +73,15 @@ def reduce(
 ) -> PairMoments:
     """Read two layers' activations, chunk by chunk, into their second moments.
 
-    Activations are read once; a layer with neurons so nearly dependent that moments lose the
-    direction between them (a pivot below 1e-12) is read a second time for a QR factor, which
-    ``PairMoments.well_conditioned`` reports.
+    Activations are read once. Where neurons are so nearly dependent that moments lose the direction
+    between them (a squared relative distance from all others below 1e-12), they are read again for
+    a QR factor, which ``PairMoments.well_conditioned`` reports.
 
     Args:
         x: (samples, n_x) NumPy array, torch tensor or Zarr array.
         y: (samples, n_y), the same samples in the same order.
         device: "cpu", "cuda" or "auto"; must have float64.
-        chunk_samples: samples held at once; None for about 64 MB of them.
+        chunk_samples: samples held at once; None for about 32 MB of them.
 
     Returns:
         The pair's moments, on the CPU.
@@ -95,79 +103,97 @@ def reduce(
     x, y = as_activations("x", x), as_activations("y", y)
     same_samples(x, y)
     device = resolve_device(device)
-    samples, n_x, n_y = x.shape[0], x.shape[1], y.shape[1]
-    if chunk_samples is None:
-        chunk_samples = max(1, CHUNK_BYTES // (8 * (n_x + n_y)))
-    if chunk_samples < 1:
-        raise ValueError(f"chunk_samples: expected at least 1, found {chunk_samples}")
+    step = as_chunk_samples(chunk_samples, 8 * (x.shape[1] + y.shape[1]))
 
-    moments = torch.zeros(n_x + n_y, n_x + n_y, dtype=torch.float64, device=device)
-    sums = torch.zeros(n_x + n_y, dtype=torch.float64, device=device)
-    for chunk_x, chunk_y in _chunks(x, y, chunk_samples, device):
-        moments[:n_x, :n_x].addmm_(chunk_x.T, chunk_x)
-        moments[:n_x, n_x:].addmm_(chunk_x.T, chunk_y)
-        moments[n_x:, n_x:].addmm_(chunk_y.T, chunk_y)
-        sums[:n_x] += chunk_x.sum(0)
-        sums[n_x:] += chunk_y.sum(0)
-    moments[n_x:, :n_x] = moments[:n_x, n_x:].T
-
-    second_moments = moments.cpu().numpy()
-    squares = np.diagonal(second_moments)
-    for argument, array, side in (("x", x, squares[:n_x]), ("y", y, squares[n_x:])):
-        _check_range(argument, array, side)
-    live = squares > 0
-    norms = np.sqrt(squares[live])
-    scaled = second_moments[np.ix_(live, live)] / norms[:, None] / norms
-    factor = factor_from_moments(scaled)
+    moments, sums = _sum_moments(x, y, step, device)
+    squares_x, squares_y = np.split(moments.diagonal().cpu().numpy(), [x.shape[1]])
+    _check_range("x", x, squares_x, step)
+    _check_range("y", y, squares_y, step)
+    live = torch.nonzero(moments.diagonal()).flatten()
+    norms = moments.diagonal()[live].sqrt()
+    factor = factor_from_moments(moments[live[:, None], live] / norms[:, None] / norms)
     well_conditioned = factor is not None
     if factor is None:
         # At least 2 n samples a step, so that no more than a third of each QR repeats the factor.
-        step = max(chunk_samples, 2 * (n_x + n_y))
-        columns = torch.from_numpy(np.flatnonzero(live)).to(device)
-        scale = torch.from_numpy(norms).to(device)
-        factor = factor_from_samples(
-            torch.cat(chunks, dim=1)[:, columns] / scale for chunks in _chunks(x, y, step, device)
-        )
-    return PairMoments(second_moments, sums.cpu().numpy(), n_x, samples, factor, well_conditioned)
+        chunks = _joint_chunks(x, y, max(step, 2 * len(sums)), device)
+        factor = factor_from_samples(chunk[:, live] / norms for chunk in chunks)
+    return PairMoments(
+        second_moments=moments.cpu().numpy(),
+        sums=sums.cpu().numpy(),
+        neurons_x=x.shape[1],
+        samples=x.shape[0],
+        factor=factor.cpu().numpy(),
+        well_conditioned=well_conditioned,
+    )
 
 
-def _chunks(
+def _sum_moments(
     x: Any, y: Any, step: int, device: torch.device
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    for start in range(0, x.shape[0], step):
-        yield _rows(x, start, start + step, device), _rows(y, start, start + step, device)
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Z'Z and the column sums of Z, chunk by chunk."""
+    width = x.shape[1] + y.shape[1]
+    upper = torch.zeros(width, width, dtype=torch.float64, device=device)
+    sums = torch.zeros(width, dtype=torch.float64, device=device)
+    for chunk in _joint_chunks(x, y, step, device):
+        _add_upper_moments(upper, chunk)
+        sums += chunk.sum(0)
+    return upper.triu() + upper.triu(1).T, sums
+
+
+def _add_upper_moments(upper: torch.Tensor, chunk: torch.Tensor) -> None:
+    """Add chunk'chunk above the diagonal, panel by panel: little over half the work of all."""
+    for start in range(0, len(upper), PANEL):
+        stop = start + PANEL
+        upper[start:stop, start:].addmm_(chunk[:, start:stop].T, chunk[:, start:])
+
+
+def _joint_chunks(x: Any, y: Any, step: int, device: torch.device) -> Iterator[torch.Tensor]:
+    """Z = [X Y] as float64, ``step`` samples at a time; every chunk overwrites the one before."""
+    samples, n_x = x.shape
+    joint = torch.empty(min(step, samples), n_x + y.shape[1], dtype=torch.float64, device=device)
+    for start in range(0, samples, step):
+        chunk = joint[: samples - start]
+        chunk[:, :n_x] = _rows(x, start, start + step, device)
+        chunk[:, n_x:] = _rows(y, start, start + step, device)
+        yield chunk
 
 
 def _rows(array: Any, start: int, stop: int, device: torch.device) -> torch.Tensor:
-    """Rows of a NumPy, torch or Zarr array as float64 on the device."""
+    """Rows of a NumPy, torch or Zarr array, on the device in a type that torch has."""
     block = array[start:stop]
     if not isinstance(block, torch.Tensor):
-        block = torch.from_numpy(np.ascontiguousarray(block))
-    return block.detach().to(device).to(torch.float64)
+        block = np.asarray(block)
+        if block.dtype not in (np.float32, np.float64):
+            block = block.astype(np.float64)
+        # Torch wants native, writeable memory; a memory map or a Zarr block need not be.
+        block = torch.from_numpy(np.require(block, block.dtype.newbyteorder("="), ["C", "W"]))
+    return block.detach().to(device)
 
 
-def _check_range(argument: str, array: Any, squares: np.ndarray) -> None:
+def _check_range(argument: str, array: Any, squares: np.ndarray, step: int) -> None:
     """Raise a ValueError for columns whose sum of squares is not a float64 that can be used."""
-    bad = np.flatnonzero(~np.isfinite(squares))
+    suspect = ~np.isfinite(squares)
     # Products of float32 cannot underflow in float64. Below 1e-280 those of float64 lose digits,
     # and at 0 a neuron that is not dead would pass for dead.
-    faint = np.flatnonzero(squares < 1e-280) if "float64" in str(array.dtype) else bad[:0]
-    if len(bad) == 0 and len(faint) == 0:
+    if not dtype_name(array).endswith(("float16", "float32")):
+        suspect |= squares < 1e-280
+    if not suspect.any():
         return
-    not_finite, not_zero = 0, np.zeros(len(squares), dtype=bool)
-    for start in range(0, array.shape[0], 65536):
-        block = _rows(array, start, start + 65536, torch.device("cpu"))
-        not_finite += int((~torch.isfinite(block)).sum())
-        not_zero |= block.any(0).numpy()
-    if not_finite:
+    broken, not_zero = np.zeros(len(squares), dtype=np.int64), np.zeros(len(squares), dtype=bool)
+    for start in range(0, array.shape[0], step):
+        block = _rows(array, start, start + step, torch.device("cpu"))
+        broken += (~torch.isfinite(block)).sum(0).numpy()
+        not_zero |= (block != 0).any(0).numpy()
+    if broken.any():
+        neurons = np.flatnonzero(broken)
         raise ValueError(
-            f"{argument}: expected finite activations, found {not_finite} NaN or infinite values in"
-            f" {len(bad)} neurons, the first of them neuron {bad[0]}; find the layer that"
-            " overflows, or drop those samples from both sides"
+            f"{argument}: expected finite activations, found {broken.sum()} NaN or infinite values"
+            f" in {len(neurons)} neurons, the first of them neuron {neurons[0]}; find the layer"
+            " that overflows, or drop those samples from both sides"
         )
     for neurons, size, what, way in (
-        (bad, "large", "overflow", "down"),
-        (faint[not_zero[faint]], "small", "vanish", "up"),
+        (np.flatnonzero(np.isinf(squares)), "large", "overflow", "down"),
+        (np.flatnonzero(suspect & not_zero & (squares < 1)), "small", "vanish", "up"),
     ):
         if len(neurons):
             raise ValueError(

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from .checks import as_epsilons, resolve_device
+from .checks import as_epsilon, as_epsilons, resolve_device
 from .moments import PairMoments, reduce
-from .span import Span
+from .peeling import peel
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class MatchPath:
             epsilon: relative distance in [0, 1); a neuron exactly at epsilon is in.
 
         Raises:
-            ValueError: if epsilon is not in [0, 1).
+            ValueError: if epsilon is not one number in [0, 1).
         """
-        bound = as_epsilons(epsilon)
+        bound = as_epsilon(epsilon)
         # NaN <= epsilon is False, so dead neurons are left out.
         return Match(
             np.flatnonzero(self.critical_epsilon_x <= bound),
@@ -93,17 +93,17 @@ def match_path(pair: PairMoments, *, device: str | torch.device = "auto") -> Mat
         >>> path.critical_epsilon_x.round(3), path.critical_epsilon_y.round(3)
         (array([0.6, 1. ]), array([0.6]))
     """
-    device = resolve_device(device)
-    peeling = _Peeling(pair, device)
-    n_x = pair.neurons_x
+    live = np.flatnonzero(pair.live)
+    columns, distances = peel(
+        pair.factor,
+        int((live < pair.neurons_x).sum()),
+        independent=pair.well_conditioned,
+        device=resolve_device(device),
+    )
+    order = live[columns]
     critical = np.full(len(pair.sums), np.nan)
-    order = np.empty(int(pair.live.sum()), dtype=np.int64)
-    level = 1.0
-    for step in range(len(order)):
-        order[step], distance = peeling.remove_farthest()
-        level = min(level, distance)
-        critical[order[step]] = level
-    return MatchPath(critical[:n_x], critical[n_x:], order)
+    critical[order] = np.minimum.accumulate(distances)
+    return MatchPath(critical[: pair.neurons_x], critical[pair.neurons_x :], order)
 
 
 def maximum_match(
@@ -123,10 +123,10 @@ def maximum_match(
         y: (samples, n_y) activations on the same samples.
         epsilon: relative distance in [0, 1).
         device: "cpu", "cuda" or "auto".
-        chunk_samples: samples held at once; None for about 64 MB of them.
+        chunk_samples: samples held at once; None for about 32 MB of them.
 
     Raises:
-        ValueError: as ``reduce``, or if epsilon is not in [0, 1).
+        ValueError: as ``reduce``, or if epsilon is not one number in [0, 1).
 
     Example:
         >>> import numpy as np
@@ -136,60 +136,6 @@ def maximum_match(
         >>> maximum_match(x, np.hstack([x, y]), 0.01).x
         array([0, 1, 2])
     """
-    as_epsilons(epsilon)
+    epsilon = as_epsilon(epsilon)
     pair = reduce(x, y, device=device, chunk_samples=chunk_samples)
     return match_path(pair, device=device).maximum_match(epsilon)
-
-
-class _Peeling:
-    """Both sides under removal: each side's span holds the other side's distances."""
-
-    def __init__(self, pair: PairMoments, device: torch.device) -> None:
-        self._factor = pair.factor
-        self._independent = pair.well_conditioned
-        self._device = device
-        self._column_of = np.cumsum(pair.live) - 1
-        self._first_y = pair.neurons_x
-        neurons = np.flatnonzero(pair.live)
-        self._remaining = [
-            list(neurons[neurons < pair.neurons_x]),
-            list(neurons[neurons >= pair.neurons_x]),
-        ]
-        self._remaining = [dict.fromkeys(map(int, side)) for side in self._remaining]
-        self._spans = [self._span(0), self._span(1)]
-
-    def _span(self, side: int) -> Span:
-        own, other = (
-            np.fromiter(self._remaining[which], dtype=np.int64) for which in (side, 1 - side)
-        )
-        return Span(
-            self._factor[:, self._column_of[own]],
-            self._factor[:, self._column_of[other]],
-            own,
-            other,
-            independent=self._independent,
-            device=self._device,
-        )
-
-    def remove_farthest(self) -> tuple[int, float]:
-        """Remove the neuron of largest relative distance; return its id and that distance."""
-        farthest = [
-            (-1, -np.inf) if len(span.targets) == 0 else _largest(span.residual)
-            for span in self._spans
-        ]
-        # The targets of span 0, X's, are neurons of side 1, and the other way round.
-        observer = 0 if farthest[0][1] > farthest[1][1] else 1
-        position, square = farthest[observer]
-        side = 1 - observer
-        neuron = int(self._spans[observer].targets[position])
-        self._spans[observer].drop_target(position)
-        del self._remaining[side][neuron]
-        self._spans[side].remove(neuron)
-        if self._spans[side].needs_rebuild:
-            self._spans[side] = self._span(side)
-        return neuron, float(np.sqrt(min(max(square, 0.0), 1.0)))
-
-
-def _largest(values: torch.Tensor) -> tuple[int, float]:
-    largest, position = values.max(0)
-    return int(position), float(largest)
