@@ -90,6 +90,59 @@ def everything_at_once(rng: np.random.Generator) -> Pair:
     return x * 10.0 ** rng.uniform(-6, 6, 24), y * 10.0 ** rng.uniform(-6, 6, 20)
 
 
+def ill_conditioned(rng: np.random.Generator) -> Pair:
+    """Singular values from 1 down to 1e-6 of the largest."""
+
+    def worsen(layer: np.ndarray) -> np.ndarray:
+        left, _, right = np.linalg.svd(layer, full_matrices=False)
+        return left * 10.0 ** -np.linspace(0, 6, len(right)) @ right
+
+    x, y = related(rng)
+    return worsen(x), worsen(y)
+
+
+def copies_at_every_scale(rng: np.random.Generator) -> Pair:
+    x, y = related(rng)
+    for layer in (x, y):
+        for copy in range(10, 20):
+            noise = 10.0 ** rng.uniform(-8, -2) * rng.normal(size=len(layer))
+            layer[:, copy] = layer[:, copy - rng.integers(1, 10)] * (1 + noise)
+    return x, y
+
+
+def dependent(rng: np.random.Generator) -> Pair:
+    """More neurons than hidden directions, all of X and most of Y inside them."""
+    hidden = rng.normal(size=(100, 8))
+    x, y = hidden @ rng.normal(size=(8, 20)), hidden @ rng.normal(size=(8, 15))
+    y[:, :5] += 0.3 * rng.normal(size=(100, 5))
+    return x, y
+
+
+def dead_side(rng: np.random.Generator) -> Pair:
+    x, y = related(rng)
+    return np.zeros_like(x), y
+
+
+def dead_sides(rng: np.random.Generator) -> Pair:
+    x, y = related(rng)
+    return np.zeros_like(x), np.zeros_like(y)
+
+
+def wide_and_dependent(rng: np.random.Generator) -> Pair:
+    """More neurons than one block of removals, with exact copies, near copies and sums."""
+    x, y = related(rng, 90, 80, 300)
+    for layer in (x, y):
+        width = layer.shape[1]
+        for copy in range(40, width, 3):
+            layer[:, copy] = layer[:, rng.integers(0, 40)]
+        for total in range(41, width, 6):
+            layer[:, total] = layer[:, rng.integers(0, 40, 3)].sum(1)
+        for copy in range(42, width, 6):
+            noise = 10.0 ** rng.choice([-7, -5, -3]) * rng.normal(size=len(layer))
+            layer[:, copy] = layer[:, rng.integers(0, 40)] * (1 + noise)
+    return x, y
+
+
 CASES: tuple[Callable[[np.random.Generator], Pair], ...] = (
     gaussian,
     related,
@@ -103,4 +156,10 @@ CASES: tuple[Callable[[np.random.Generator], Pair], ...] = (
     scaled_columns,
     more_neurons_than_samples,
     everything_at_once,
+    ill_conditioned,
+    copies_at_every_scale,
+    dependent,
+    dead_side,
+    dead_sides,
+    wide_and_dependent,
 )

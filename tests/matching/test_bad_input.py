@@ -1,0 +1,147 @@
+"""Every error says what was expected, what was found, and what to do."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+import subspace_match as sm
+
+GOOD = np.eye(4, 2)
+
+
+def raises(*parts: str):
+    return pytest.raises(ValueError, match=".*".join(map(re.escape, parts)))
+
+
+@pytest.mark.parametrize(
+    ("bad", "parts"),
+    [
+        (np.ones(4), ("expected two dimensions", "found shape (4,)", "array[:, None]")),
+        (np.float64(3), ("expected two dimensions", "found shape ()")),
+        (np.ones((4, 2, 3, 3)), ("two dimensions", "found shape (4, 2, 3, 3)", "transpose")),
+        (np.ones((0, 2)), ("at least one sample", "found shape (0, 2)", "leave empty")),
+        (np.ones((4, 0)), ("one neuron", "found shape (4, 0)", "leave empty layers out")),
+        (np.ones((4, 2), dtype=complex), ("real numbers", "complex128", "convert it to float32")),
+        (np.full((4, 2), "a"), ("expected real numbers", "found dtype <U1")),
+        (torch.ones(4, 2, dtype=torch.complex64), ("real numbers", "torch.complex64")),
+        ([[1.0, 2.0], [3.0]], ("expected an array of shape (samples, neurons)", "found list")),
+        (None, ("expected two dimensions", "found shape ()")),
+    ],
+    ids=str,
+)
+def test_not_a_matrix_of_numbers(bad, parts):
+    with raises("x: ", *parts):
+        sm.reduce(bad, GOOD, device="cpu")
+    with raises("y: ", *parts):
+        sm.reduce(GOOD, bad, device="cpu")
+
+
+def test_different_samples():
+    with raises("x and y: ", "same samples", "found 4 in x and 5 in y", "record both networks"):
+        sm.reduce(GOOD, np.eye(5), device="cpu")
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("chunk_samples", [None, 3])
+def test_nan_and_infinity_name_neurons(dtype, chunk_samples, device):
+    bad = np.ones((10, 6), dtype=dtype)
+    bad[[2, 9], 4], bad[5, 5] = np.nan, -np.inf
+    for x, y, argument in ((bad, bad[:, :2], "x"), (bad[:, :2], bad, "y")):
+        with raises(f"{argument}: expected finite", "found 3 NaN", "in 2 neurons", "neuron 4;"):
+            sm.reduce(x, y, device=device, chunk_samples=chunk_samples)
+
+
+def test_infinity_beside_overflow_names_the_infinite_neuron():
+    bad = np.ones((4, 3))
+    bad[0, 0], bad[0, 2] = 1e200, np.inf
+    with raises("x: expected finite", "found 1 NaN or infinite", "in 1 neurons", "neuron 2;"):
+        sm.reduce(bad, GOOD, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("value", "parts"),
+    [
+        (1e200, ("so large that their squares overflow", "scale its column down")),
+        (1e-170, ("so small that their squares vanish", "scale its column up")),
+        (1e-150, ("so small that their squares vanish", "scale its column up")),
+    ],
+)
+def test_squares_outside_float64(value, parts, device):
+    bad = np.eye(4, 3)
+    bad[2, 1] = value
+    bad[1, 1] = 0.0
+    with raises("y: ", "squares fit in float64", "found neuron 1", *parts):
+        sm.reduce(GOOD, bad, device=device)
+
+
+def test_smallest_float32_is_no_error():
+    tiny = np.full((4, 1), np.finfo(np.float32).smallest_subnormal, dtype=np.float32)
+    assert sm.maximum_match(tiny, np.ones((4, 1)), 0.1).x.tolist() == [0]
+
+
+@pytest.mark.parametrize("chunk_samples", [0, -3, 2.5, "many"])
+def test_chunk_samples(chunk_samples):
+    with raises("chunk_samples: ", "whole number of at least 1", f"found {chunk_samples!r}"):
+        sm.reduce(GOOD, GOOD, chunk_samples=chunk_samples, device="cpu")
+
+
+@pytest.mark.parametrize("device", ["gpu", "tpu:0", "cuda:x", ""])
+def test_unknown_device(device):
+    with raises("device: expected 'cpu', 'cuda' or 'auto'", f"found {device!r}", "use device="):
+        sm.reduce(GOOD, GOOD, device=device)
+
+
+def test_device_without_float64():
+    with raises("device: expected one with float64", "found 'mps'", "use device='cpu'"):
+        sm.reduce(GOOD, GOOD, device="mps")
+
+
+def test_absent_cuda(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    pair = sm.reduce(GOOD, GOOD, device="auto")
+    with raises("device: 'cuda' was asked for, found no CUDA device", "use device='cpu'"):
+        sm.reduce(GOOD, GOOD, device="cuda")
+    with raises("device: 'cuda' was asked for"):
+        sm.match_path(pair, device="cuda:1")
+
+
+@pytest.mark.parametrize("epsilon", [1, 1.0, -0.1, np.nan, np.inf])
+def test_epsilon_outside(epsilon):
+    path = sm.match_path(sm.reduce(GOOD, GOOD, device="cpu"), device="cpu")
+    parts = ("epsilon: expected a number in [0, 1)", f"found {float(epsilon)}", "at 1 everything")
+    with raises(*parts):
+        path.maximum_match(epsilon)
+    with raises(*parts):
+        path.similarity(epsilon)
+    with raises(*parts):
+        path.similarity(np.array([0.1, epsilon]))
+    with raises(*parts):
+        sm.maximum_match(GOOD, GOOD, epsilon, device="cpu")
+
+
+@pytest.mark.parametrize("epsilon", ["a third", None, [[0.1], [0.1, 0.2]]])
+def test_epsilon_that_is_no_number(epsilon):
+    path = sm.match_path(sm.reduce(GOOD, GOOD, device="cpu"), device="cpu")
+    with raises("epsilon: expected a number in [0, 1), found"):
+        path.similarity(epsilon)
+
+
+def test_one_match_for_one_epsilon():
+    path = sm.match_path(sm.reduce(GOOD, GOOD, device="cpu"), device="cpu")
+    with raises("epsilon: expected one number", "found an array of shape (2,)", "one epsilon"):
+        path.maximum_match([0.1, 0.2])
+
+
+def test_epsilon_is_checked_before_the_samples_are_read():
+    class Unread:
+        shape, dtype = (4, 2), np.dtype(np.float32)
+
+        def __getitem__(self, rows):
+            raise AssertionError("read")
+
+    with raises("epsilon: "):
+        sm.maximum_match(Unread(), Unread(), 2.0, device="cpu")

@@ -1,0 +1,240 @@
+"""The match path against the least-squares oracle: the same sets of neurons, exactly."""
+
+from __future__ import annotations
+
+import cases
+import numpy as np
+import oracles
+import pytest
+import zarr
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import subspace_match as sm
+from subspace_match.matching import peeling
+
+SEEDS = range(4)
+
+
+def path_of(x, y, device="cpu", **options) -> sm.MatchPath:
+    return sm.match_path(sm.reduce(x, y, device=device, **options), device=device)
+
+
+def sets(match: sm.Match) -> tuple[list[int], list[int]]:
+    return match.x.tolist(), match.y.tolist()
+
+
+def assert_equals_oracle(path: sm.MatchPath, x, y, epsilons=cases.EPSILONS) -> None:
+    for epsilon in epsilons:
+        assert sets(path.maximum_match(epsilon)) == oracles.maximum_match(x, y, epsilon), epsilon
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
+def test_equals_the_oracle(case, dtype, device):
+    for seed in SEEDS:
+        x, y = (layer.astype(dtype) for layer in case(np.random.default_rng(seed)))
+        assert_equals_oracle(path_of(x, y, device), x, y)
+
+
+@pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
+def test_block_size_does_not_matter(case, device, monkeypatch):
+    """Blocks of 3 make small cases pass through many blocks and copies of the matrix."""
+    x, y = case(np.random.default_rng(5))
+    monkeypatch.setattr(peeling, "BLOCK", 3)
+    assert_equals_oracle(path_of(x, y, device), x, y)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_equals_the_oracle_on_small_integers(data):
+    """Small whole numbers: exact dependence, copies and dead neurons in most of the pairs."""
+    samples = data.draw(st.integers(1, 8))
+    values = st.integers(-2, 2)
+
+    def layer() -> np.ndarray:
+        neurons = data.draw(st.integers(1, 6))
+        size = samples * neurons
+        drawn = data.draw(st.lists(values, min_size=size, max_size=size))
+        return np.array(drawn, dtype=np.float32).reshape(samples, neurons)
+
+    x, y = layer(), layer()
+    epsilon = data.draw(st.floats(0.01, 0.99))
+    expected = oracles.maximum_match(x, y, epsilon)
+    # A distance exactly at epsilon is decided by rounding, here as in the oracle.
+    assume(expected == oracles.maximum_match(x, y, epsilon - 1e-7))
+    assume(expected == oracles.maximum_match(x, y, epsilon + 1e-7))
+    assert sets(path_of(x, y).maximum_match(epsilon)) == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_x=st.integers(1, 30),
+    n_y=st.integers(1, 30),
+    samples=st.integers(2, 80),
+    dead=st.integers(0, 3),
+    copies=st.integers(0, 5),
+    noise=st.sampled_from([0.0, 1e-7, 1e-5, 1e-3]),
+    epsilon=st.sampled_from(cases.EPSILONS),
+)
+def test_equals_the_oracle_on_generated_layers(
+    seed, n_x, n_y, samples, dead, copies, noise, epsilon
+):
+    rng = np.random.default_rng(seed)
+    x, y = cases.related(rng, max(n_x, 4), max(n_y, 4), samples)
+    x, y = x[:, :n_x], y[:, :n_y]
+    for layer in (x, y):
+        width = layer.shape[1]
+        for _ in range(copies):
+            source, copy = rng.integers(0, width, 2)
+            layer[:, copy] = layer[:, source] * (1 + noise * rng.normal(size=samples))
+        layer[:, rng.integers(0, width, dead)] = 0.0
+    assert_equals_oracle(path_of(x, y), x, y, [epsilon])
+
+
+@pytest.mark.parametrize(
+    "case",
+    [cases.related, cases.low_rank_plus_noise, cases.everything_at_once, cases.unequal_widths],
+    ids=lambda case: case.__name__,
+)
+def test_the_whole_curve(case, device):
+    """Similarity equals the oracle's just below and just above every breakpoint."""
+    x, y = case(np.random.default_rng(1))
+    path, step = path_of(x, y, device), 1e-7
+    critical = np.concatenate([path.critical_epsilon_x, path.critical_epsilon_y])
+    breakpoints = np.unique(critical[critical < 1])
+    checked = 0
+    for below, here, above in zip(
+        np.r_[0, breakpoints[:-1]], breakpoints, np.r_[breakpoints[1:], 1], strict=True
+    ):
+        if here - below > 3 * step:
+            assert path.similarity(here - step) == similarity(x, y, here - step)
+            checked += 1
+        if above - here > 3 * step:
+            assert path.similarity(here + step) == similarity(x, y, here + step)
+            assert path.similarity(here) == path.similarity(here + step), "epsilon itself is in"
+            checked += 1
+    assert checked >= len(breakpoints)
+
+
+def similarity(x, y, epsilon: float) -> float:
+    return sum(map(len, oracles.maximum_match(x, y, epsilon))) / (x.shape[1] + y.shape[1])
+
+
+def test_planted_match(device):
+    """20 mixes of 10 hidden directions on each side, among 100 random neurons of 200 samples."""
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=(10, 200)).T
+    x = np.hstack([hidden @ rng.normal(size=(10, 20)), rng.normal(size=(200, 100))])
+    y = np.hstack([hidden @ rng.normal(size=(10, 20)), rng.normal(size=(200, 100))])
+    mixes = list(range(20))
+    assert oracles.maximum_match(x, y, 0.1) == (mixes, mixes)
+    assert sets(sm.maximum_match(x, y, 0.1, device=device)) == (mixes, mixes)
+    path = path_of(x, y, device)
+    assert sets(path.maximum_match(0.1)) == (mixes, mixes)
+    assert path.similarity(0.1) == 40 / 240
+
+
+def test_array_kinds_give_identical_paths(device):
+    import torch
+
+    x, y = (layer.astype(np.float32) for layer in cases.related(np.random.default_rng(0)))
+    expected = path_of(x, y, device)
+    read_only = x.copy()
+    read_only.flags.writeable = False
+    for first, second in (
+        (torch.from_numpy(x), torch.from_numpy(y)),
+        (torch.from_numpy(x).requires_grad_(), torch.from_numpy(y)),
+        (in_zarr(x), in_zarr(y)),
+        (in_zarr(x), torch.from_numpy(y)),
+        (read_only, np.asfortranarray(y)),
+        (x.astype(">f4"), y[:, ::-1][:, ::-1]),
+        (x.astype(np.float64), y.astype(np.float64)),
+        (x.tolist(), y.tolist()),
+    ):
+        found = path_of(first, second, device)
+        np.testing.assert_array_equal(found.critical_epsilon_x, expected.critical_epsilon_x)
+        np.testing.assert_array_equal(found.critical_epsilon_y, expected.critical_epsilon_y)
+        np.testing.assert_array_equal(found.removal_order, expected.removal_order)
+
+
+def in_zarr(layer: np.ndarray) -> zarr.Array:
+    return zarr.create_array(zarr.storage.MemoryStore(), data=layer, chunks=(7, 5), shards=(21, 10))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [cases.related, cases.everything_at_once, cases.more_neurons_than_samples],
+    ids=lambda case: case.__name__,
+)
+@pytest.mark.parametrize("chunk_samples", [1, 7, 64, 10_000])
+def test_chunks_do_not_matter(case, chunk_samples, device):
+    x, y = case(np.random.default_rng(2))
+    assert_equals_oracle(path_of(x, y, device, chunk_samples=chunk_samples), x, y)
+
+
+def test_dead_neurons_are_in_no_match_but_in_the_denominator():
+    x, y = np.eye(3, 2), np.eye(3, 2)
+    path = path_of(np.c_[x, np.zeros(3)], y)
+    assert np.isnan(path.critical_epsilon_x[2])
+    assert sets(path.maximum_match(0.5)) == ([0, 1], [0, 1])
+    assert path.similarity(0.5) == 4 / 5
+    assert sorted(path.removal_order) == [0, 1, 3, 4]
+
+
+@pytest.mark.parametrize("neurons_x", [1, 3])
+def test_dead_sides(neurons_x, device):
+    dead, live = np.zeros((5, neurons_x)), np.eye(5)[:, :2]
+    for x, y in ((dead, live), (live, dead), (dead, dead)):
+        path = path_of(x, y, device)
+        assert sets(path.maximum_match(0.99)) == ([], [])
+        assert path.similarity(0.99) == 0.0
+        assert len(path.removal_order) == 2 * ((x is live) + (y is live))
+
+
+def test_one_neuron_a_side(device):
+    """cos of the angle between (1, 0) and (0.8, 0.6) is 0.8, so both are 0.6 away."""
+    path = path_of(np.array([[1.0], [0.0]]), np.array([[0.8], [0.6]]), device)
+    np.testing.assert_allclose(path.critical_epsilon_x, 0.6, rtol=1e-14)
+    assert sets(path.maximum_match(0.59)) == ([], [])
+    assert sets(path.maximum_match(0.61)) == ([0], [0])
+
+
+def test_similarity_of_many_epsilons():
+    x, y = cases.related(np.random.default_rng(0))
+    path = path_of(x, y)
+    epsilons = np.array([[0.1, 0.2], [0.3, 0.5]])
+    expected = [[path.similarity(epsilon) for epsilon in row] for row in epsilons]
+    np.testing.assert_array_equal(path.similarity(epsilons), expected)
+    assert isinstance(path.similarity(0.3), float)
+
+
+def test_removal_order_is_a_certificate():
+    """Each neuron, when it left, was as far as its critical epsilon says, or farther."""
+    x, y = cases.related(np.random.default_rng(3))
+    path = path_of(x, y)
+    critical = np.concatenate([path.critical_epsilon_x, path.critical_epsilon_y])
+    left_x, left_y = np.ones(x.shape[1], dtype=bool), np.ones(y.shape[1], dtype=bool)
+    level = 1.0
+    for neuron in path.removal_order:
+        of_x, column = neuron < len(left_x), neuron % len(left_x)
+        if of_x:
+            distance = oracles.relative_distance(x[:, [column]], y[:, left_y])[0]
+            left_x[column] = False
+        else:
+            column = neuron - len(left_x)
+            distance = oracles.relative_distance(y[:, [column]], x[:, left_x])[0]
+            left_y[column] = False
+        level = min(level, distance)
+        assert critical[neuron] == pytest.approx(level, rel=1e-9)
+
+
+def test_a_path_can_be_made_again_from_its_arrays(tmp_path):
+    x, y = cases.dead_neurons(np.random.default_rng(0))
+    path = path_of(x, y)
+    np.savez(tmp_path / "path.npz", **vars(path))
+    with np.load(tmp_path / "path.npz") as saved:
+        again = sm.MatchPath(**saved)
+    assert sets(again.maximum_match(0.3)) == sets(path.maximum_match(0.3))
+    assert again.similarity(0.3) == path.similarity(0.3)

@@ -1,0 +1,117 @@
+"""The reduction: what it returns, how often it reads, and how much it holds."""
+
+from __future__ import annotations
+
+import cases
+import numpy as np
+import pytest
+import torch
+
+import subspace_match as sm
+
+
+class Recorder:
+    """An array-like of samples that are never all there, with the slices asked of it."""
+
+    def __init__(self, samples: int, neurons: int, seed: int, copies: bool = False) -> None:
+        self.shape, self.dtype = (samples, neurons), np.dtype(np.float32)
+        self.slices: list[tuple[int, int]] = []
+        self._seed, self._copies = seed, copies
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        start, stop, _ = rows.indices(self.shape[0])
+        self.slices.append((start, stop))
+        rng = np.random.default_rng([self._seed, start])
+        block = rng.normal(size=(stop - start, self.shape[1])).astype(np.float32)
+        if self._copies:
+            block[:, 1] = block[:, 0]
+        return block
+
+
+@pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
+def test_moments_sums_and_factor(case, device):
+    x, y = case(np.random.default_rng(0))
+    pair = sm.reduce(x, y, device=device, chunk_samples=13)
+    joint = np.hstack([x, y])
+    norms = np.linalg.norm(joint, axis=0)
+    scale = np.outer(norms, norms)
+    np.testing.assert_array_less(
+        np.abs(pair.second_moments - joint.T @ joint), 1e-13 * scale + 1e-300
+    )
+    np.testing.assert_array_equal(pair.second_moments, pair.second_moments.T)
+    np.testing.assert_allclose(pair.sums, joint.sum(0), rtol=1e-9, atol=1e-9 * norms.max())
+    np.testing.assert_allclose(pair.norms, norms, rtol=1e-13)
+    np.testing.assert_array_equal(pair.live, norms > 0)
+    assert (pair.neurons_x, pair.neurons_y) == (x.shape[1], y.shape[1])
+    assert pair.samples == len(x)
+
+    unit = joint[:, norms > 0] / norms[norms > 0]
+    np.testing.assert_allclose(pair.factor.T @ pair.factor, unit.T @ unit, atol=1e-13)
+    np.testing.assert_array_equal(pair.factor, np.triu(pair.factor))
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [
+        (cases.related, True),
+        (cases.scaled_columns, True),
+        (cases.exact_duplicates, False),
+        (cases.near_duplicates, False),
+        (cases.more_neurons_than_samples, False),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_well_conditioned(case, expected, device):
+    pair = sm.reduce(*case(np.random.default_rng(0)), device=device)
+    assert pair.well_conditioned is expected
+
+
+@pytest.mark.parametrize("samples", [1_000, 20_000])
+def test_memory_does_not_grow_with_samples(samples):
+    """No slice is larger than a chunk, and each sample is read once."""
+    x, y = Recorder(samples, 3, seed=0), Recorder(samples, 2, seed=1)
+    pair = sm.reduce(x, y, device="cpu", chunk_samples=128)
+    assert pair.samples == samples
+    for slices in (x.slices, y.slices):
+        assert max(stop - start for start, stop in slices) == 128
+        starts, stops = zip(*slices, strict=True)
+        assert starts == (0, *stops[:-1])
+        assert stops[-1] == samples
+
+
+def test_dependent_neurons_are_read_twice():
+    x, y = Recorder(1_000, 3, seed=0, copies=True), Recorder(1_000, 2, seed=1)
+    assert not sm.reduce(x, y, device="cpu", chunk_samples=100).well_conditioned
+    assert sum(stop - start for start, stop in x.slices) == 2_000
+    assert max(stop - start for start, stop in x.slices) == 100
+
+
+def test_default_chunk_is_bounded_in_bytes():
+    x, y = Recorder(60_000, 300, seed=0), Recorder(60_000, 300, seed=1)
+    sm.reduce(x, y, device="cpu")
+    assert max(stop - start for start, stop in x.slices) * 600 * 8 <= 32 * 2**20
+
+
+def test_arguments_are_not_changed():
+    x, y = cases.everything_at_once(np.random.default_rng(0))
+    copies = x.copy(), y.copy()
+    sm.match_path(sm.reduce(x, y, device="cpu"), device="cpu")
+    np.testing.assert_array_equal(x, copies[0])
+    np.testing.assert_array_equal(y, copies[1])
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.uint16, np.int64, np.float16, bool])
+def test_number_types(dtype, device):
+    rng = np.random.default_rng(0)
+    x, y = (rng.integers(0, 2, (30, 4)).astype(dtype) for _ in range(2))
+    expected = sm.reduce(x.astype(np.float64), y.astype(np.float64), device=device)
+    found = sm.reduce(x, y, device=device)
+    np.testing.assert_array_equal(found.second_moments, expected.second_moments)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.int32, torch.bool])
+def test_torch_number_types(dtype, device):
+    x, y = (torch.arange(12).reshape(6, 2).to(dtype), torch.ones(6, 1).to(dtype))
+    expected = sm.reduce(x.double(), y.double(), device=device)
+    found = sm.reduce(x, y, device=device)
+    np.testing.assert_array_equal(found.second_moments, expected.second_moments)

@@ -1,0 +1,92 @@
+"""The branches of peeling that only dependent layers reach are reached, and hold by themselves."""
+
+from __future__ import annotations
+
+import cases
+import numpy as np
+import pytest
+import torch
+
+import subspace_match as sm
+from subspace_match.matching import peeling
+from subspace_match.matching.spans import factor_spans
+
+
+@pytest.fixture
+def counts(monkeypatch):
+    """Counts of factorisations and exchanges."""
+    counted = {"factorisations": 0, "exchanges": 0}
+    remove = peeling._Peeling._remove_or_exchange
+
+    def counting_factor_spans(*args, **options):
+        counted["factorisations"] += 1
+        return factor_spans(*args, **options)
+
+    def counting_remove(self, step):
+        basis, reserve = self._basis.clone(), self._reserve.sum()
+        remove(self, step)
+        left_basis = bool(basis[self._order[step]])
+        counted["exchanges"] += left_basis and bool(self._reserve.sum() < reserve)
+
+    monkeypatch.setattr(peeling, "factor_spans", counting_factor_spans)
+    monkeypatch.setattr(peeling._Peeling, "_remove_or_exchange", counting_remove)
+    return counted
+
+
+def count(case, counts, device) -> dict[str, int]:
+    sm.match_path(sm.reduce(*case(np.random.default_rng(0)), device=device), device=device)
+    return counts
+
+
+def test_independent_layers_are_factored_once(counts, device):
+    assert count(cases.related, counts, device) == {"factorisations": 1, "exchanges": 0}
+
+
+def test_copies_and_sums_are_exchanged(counts, device):
+    assert count(cases.exact_duplicates, counts, device)["exchanges"] > 0
+    assert counts["factorisations"] == 1
+
+
+def test_near_copies_are_factored_anew(counts, device):
+    assert count(cases.near_duplicates, counts, device)["factorisations"] > 1
+
+
+def test_exchange_and_new_factors_in_one_path(counts, device):
+    assert count(cases.wide_and_dependent, counts, device)["exchanges"] > 5
+    assert counts["factorisations"] > 2
+
+
+@pytest.mark.parametrize("case", [cases.related, cases.dependent], ids=lambda case: case.__name__)
+def test_state_after_a_block_equals_a_fresh_factorisation(case, device, monkeypatch):
+    """W and the distances after removals and exchanges are those of what remains, factored anew."""
+    pair = sm.reduce(*case(np.random.default_rng(4)), device=device)
+    factor = torch.from_numpy(pair.factor).to(device)
+    x, y = np.split(np.arange(factor.shape[1]), [pair.neurons_x])
+    monkeypatch.setattr(peeling, "BLOCK", 12)
+    state = peeling._Peeling(
+        factor_spans(factor, x, y, independent=pair.well_conditioned), pair.neurons_x
+    )
+    removed, _, intact = state.remove_block()
+    assert intact
+    assert len(removed) == 12
+    state._compact()
+    basis = (state._basis > 0).cpu().numpy()
+    for of_side in (state._neurons < pair.neurons_x, state._neurons >= pair.neurons_x):
+        own = pair.factor[:, state._neurons[of_side & basis]]
+        rows = state._matrix.cpu().numpy()[of_side & basis]
+        inverse = np.linalg.pinv(own)
+        np.testing.assert_allclose(rows[:, of_side & basis], inverse @ inverse.T, atol=1e-9)
+        others = pair.factor[:, state._neurons[~of_side]]
+        np.testing.assert_allclose(rows[:, ~of_side], inverse @ others, atol=1e-9)
+        reserve = pair.factor[:, state._neurons[of_side & ~basis]]
+        np.testing.assert_allclose(rows[:, of_side & ~basis], inverse @ reserve, atol=1e-9)
+        squares = ((others - own @ (inverse @ others)) ** 2).sum(0)
+        found = state._residual.cpu().numpy()[~of_side]
+        np.testing.assert_allclose(found, squares, atol=1e-11)
+
+
+def test_first_exhausted():
+    of_x = np.array([True, False, True, False, False])
+    assert peeling._first_exhausted(of_x, 2, 5) == 3
+    assert peeling._first_exhausted(of_x, 3, 2) == 4
+    assert peeling._first_exhausted(of_x, 5, 5) == 5
