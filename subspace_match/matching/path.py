@@ -8,6 +8,7 @@ distances seen so far is the critical epsilon of the one that goes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ class Match:
 
 @dataclass(frozen=True)
 class MatchPath:
-    """Maximum matches for every epsilon in [0, 1).
+    """Maximum matches for every epsilon in [0, 1); its three arrays are all there is to save.
 
     Attributes:
         critical_epsilon_x: (n_x,) float64, smallest epsilon at which the neuron is in the maximum
@@ -47,7 +48,11 @@ class MatchPath:
         """The maximum epsilon-approximate match (Wang et al. 2018, Definition 3).
 
         Args:
-            epsilon: relative distance in [0, 1); a neuron exactly at epsilon is in.
+            epsilon: relative distance in [0, 1); a neuron exactly at epsilon is in. Rounding keeps
+                distances of exact copies from being 0, so ask for exact matches with about 1e-6.
+
+        Returns:
+            The match; empty sets where nothing matches.
 
         Raises:
             ValueError: if epsilon is not one number in [0, 1).
@@ -59,7 +64,7 @@ class MatchPath:
             np.flatnonzero(self.critical_epsilon_y <= bound),
         )
 
-    def similarity(self, epsilon: float | np.ndarray) -> float | np.ndarray:
+    def similarity(self, epsilon: float | Sequence[float] | np.ndarray) -> float | np.ndarray:
         """Maximum matching similarity s = (|X*| + |Y*|) / (n_x + n_y), dead neurons counted in n.
 
         Args:
@@ -70,6 +75,11 @@ class MatchPath:
 
         Raises:
             ValueError: if an epsilon is not in [0, 1).
+
+        Example:
+            >>> path = MatchPath(np.array([0.1, np.nan]), np.array([0.1, 0.4]), np.array([3, 0, 2]))
+            >>> path.similarity([0.05, 0.1, 0.4])
+            array([0.  , 0.5 , 0.75])
         """
         bounds = as_epsilons(epsilon)
         critical = np.concatenate([self.critical_epsilon_x, self.critical_epsilon_y])
@@ -81,9 +91,21 @@ class MatchPath:
 def match_path(pair: PairMoments, *, device: str | torch.device = "auto") -> MatchPath:
     """Peel a pair into its match path: every epsilon at once, exactly.
 
+    With rho_k the largest relative distance r(v | other side) among the neurons left after k
+    removals, the neuron that then goes has critical epsilon min(rho_0, ..., rho_k) (ours; the
+    maximum match of Wang et al. 2018, Definition 3, is where all of critical epsilon <= epsilon
+    remain). O(n^3) in all, whatever the number of samples. Decisions are made in float64; rank and
+    dependence are told by the tolerances in ``spans`` and ``peeling``.
+
     Args:
         pair: moments of the two sides, from ``reduce``.
-        device: "cpu", "cuda" or "auto", for the matrix products.
+        device: "cpu", "cuda" or "auto", where the path is computed.
+
+    Returns:
+        The path, on the CPU.
+
+    Raises:
+        ValueError: if the device is unknown, absent or without float64.
 
     Example:
         >>> import numpy as np
@@ -124,6 +146,9 @@ def maximum_match(
         epsilon: relative distance in [0, 1).
         device: "cpu", "cuda" or "auto".
         chunk_samples: samples held at once; None for about 32 MB of them.
+
+    Returns:
+        The match.
 
     Raises:
         ValueError: as ``reduce``, or if epsilon is not one number in [0, 1).

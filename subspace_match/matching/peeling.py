@@ -46,12 +46,15 @@ def peel(
     transposed = torch.from_numpy(np.ascontiguousarray(factor.T)).to(device)
     left_x, left_y = np.arange(width_x), np.arange(width_x, factor.shape[1])
     order, squares = [left_x[:0]], [np.ones(0)]
+    no_reserve = independent, independent
     peeling: _Peeling | None = None
     while len(left_x) and len(left_y):
         if peeling is None:
-            peeling = _Peeling(
-                factor_spans(transposed.T, left_x, left_y, independent=independent), width_x
-            )
+            spans = factor_spans(transposed.T, left_x, left_y, independent=no_reserve)
+            # Where all are independent, so is what will be left of them.
+            of_x = spans.neurons < width_x
+            no_reserve = bool(spans.basis[of_x].all()), bool(spans.basis[~of_x].all())
+            peeling = _Peeling(spans, width_x)
         removed, removed_squares, intact = peeling.remove_block()
         last = _first_exhausted(removed < width_x, len(left_x), len(left_y))
         order.append(removed[:last])

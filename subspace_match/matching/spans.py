@@ -45,19 +45,24 @@ class Spans:
     residual: torch.Tensor
 
 
-def factor_spans(factor: torch.Tensor, x: np.ndarray, y: np.ndarray, *, independent: bool) -> Spans:
+def factor_spans(
+    factor: torch.Tensor, x: np.ndarray, y: np.ndarray, *, independent: tuple[bool, bool]
+) -> Spans:
     """Factor both sides.
 
     Args:
         factor: F, (k, live) float64, columns of norm 1.
         x: columns of F that are X's neurons, at least one.
         y: columns of F that are Y's neurons, at least one.
-        independent: each side's columns are known to be independent, so no rank is looked for.
+        independent: whether X's columns, and Y's, are known to be independent, so that no rank is
+            looked for.
 
     Returns:
         The spans, on the device of ``factor``.
     """
-    (x, rank_x), (y, rank_y) = (_basis_first(factor, side, independent) for side in (x, y))
+    (x, rank_x), (y, rank_y) = (
+        _basis_first(factor, side, known) for side, known in zip((x, y), independent, strict=True)
+    )
     neurons, width = np.concatenate([x, y]), len(x) + len(y)
     columns = factor.T[torch.from_numpy(neurons).to(factor.device)].T
     coefficients = factor.new_zeros(width, width)

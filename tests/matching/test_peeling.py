@@ -63,9 +63,8 @@ def test_state_after_a_block_equals_a_fresh_factorisation(case, device, monkeypa
     factor = torch.from_numpy(pair.factor).to(device)
     x, y = np.split(np.arange(factor.shape[1]), [pair.neurons_x])
     monkeypatch.setattr(peeling, "BLOCK", 12)
-    state = peeling._Peeling(
-        factor_spans(factor, x, y, independent=pair.well_conditioned), pair.neurons_x
-    )
+    independent = pair.well_conditioned, pair.well_conditioned
+    state = peeling._Peeling(factor_spans(factor, x, y, independent=independent), pair.neurons_x)
     removed, _, intact = state.remove_block()
     assert intact
     assert len(removed) == 12
