@@ -1,8 +1,8 @@
 # Paths and look-ups, no rules.
 #
 # The configuration is checked before anything reads it. Every path carries a digest of what decides
-# its content (subspace_match/layout.py), and every rule lists the modules that decide it as inputs:
-# an edit re-runs what depends on it, a touched file does not (Snakemake compares checksums).
+# its content (subspace_match/layout.py), and the modules that decide it are inputs, so that an edit
+# re-runs what depends on it and a touched file does not (Snakemake compares checksums).
 
 import fnmatch
 import os
@@ -15,9 +15,8 @@ from snakemake.exceptions import WorkflowError
 # The package of this folder, here and in the jobs, whatever else is installed.
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-)
+search_path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 
 from subspace_match.config import validated
 from subspace_match.layout import Layout
@@ -34,7 +33,8 @@ def complete(config):
 
 def code(*modules):
     """Files of the package's modules, as inputs."""
-    return [str(ROOT / "subspace_match" / f"{module}.py") for module in modules]
+    # Relative, so that a project that was moved or copied has the inputs that it had.
+    return [os.path.relpath(ROOT / "subspace_match" / f"{module}.py") for module in modules]
 
 
 def selected(layers):
@@ -63,6 +63,7 @@ TABLES = {
     "neurons_parquet": LAYOUT.experiment("tables/neurons.parquet"),
     "neurons_csv": LAYOUT.experiment("tables/neurons.csv"),
     "metrics": LAYOUT.experiment("metrics.json"),
+    "config": LAYOUT.experiment("config.json"),
 }
 FIGURES = [
     LAYOUT.experiment(f"figures/{name}.{format}")

@@ -22,6 +22,5 @@ rule extract:
     params:
         extraction=config["extraction"],
         digest=LAYOUT.activations_digest,
-        cpu_threads=config["threads"],
     script:
         "../workflow_scripts/extract.py"

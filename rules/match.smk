@@ -7,7 +7,15 @@ rule match:
     input:
         a=LAYOUT.activations("{seed_a}"),
         b=LAYOUT.activations("{seed_b}"),
-        code=code("matching/checks", "matching/factor", "matching/moments", "matching/path"),
+        code=code(
+            "matches",
+            "matching/checks",
+            "matching/factor",
+            "matching/moments",
+            "matching/path",
+            "matching/peeling",
+            "matching/spans",
+        ),
     output:
         moments=LAYOUT.match("{seed_a}", "{seed_b}", "{layer}", "moments.npz"),
         path=LAYOUT.match("{seed_a}", "{seed_b}", "{layer}", "path.npz"),
@@ -22,6 +30,5 @@ rule match:
     params:
         chunk_samples=config["matching"]["chunk_samples"],
         digest=LAYOUT.matching_digest,
-        cpu_threads=config["threads"],
     script:
         "../workflow_scripts/match.py"

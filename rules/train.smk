@@ -24,6 +24,5 @@ rule train:
         network=config["network"],
         training=config["training"],
         digest=LAYOUT.network_digest,
-        cpu_threads=config["threads"],
     script:
         "../workflow_scripts/train.py"

@@ -2,7 +2,7 @@
 
 Every output is written under a temporary name beside its own and moved into place, so that a killed
 job leaves nothing that looks complete. Records are JSON; arrays are ``.npz`` with a JSON record
-beside the arrays, never a pickle.
+beside the arrays, never a pickle; tables are Parquet or CSV.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _RECORD = "about.json"
 Record = dict[str, Any]
@@ -79,7 +82,7 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Any], about: Mapping[str
     """Write arrays and the record of what made them to one ``.npz`` file."""
     text = np.frombuffer(json.dumps(about, allow_nan=False).encode(), dtype=np.uint8)
     with written(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **{_RECORD: text}, **arrays)
+        np.savez(stream, **{**arrays, _RECORD: text})
 
 
 def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], Record]:
@@ -99,11 +102,20 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], Record]:
     return arrays, about
 
 
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a table as Parquet or CSV, as the path's ending says."""
+    with written(path) as temporary:
+        if Path(path).suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        else:
+            table.to_csv(temporary, index=False, lineterminator="\n")
+
+
 def damaged(path: str | Path, cause: object) -> ValueError:
     """The error for a file that is there but cannot be read."""
     return ValueError(
-        f"{path}: expected a whole file, found a damaged one ({cause}); remove it and run again, and"
-        " it is made anew"
+        f"{path}: expected a whole file, found a damaged one ({cause}); remove it and run again, so"
+        " that it is made anew"
     )
 
 

@@ -39,7 +39,7 @@ def validated(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Config:
         Traceback (most recent call last):
         ValueError: config: unknown key 'seed'; the nearest known key is 'seeds'
     """
-    complete = _with_defaults(config, schema)
+    complete: Config = _with_defaults(config, schema)
     faults = [fault for error in _errors(complete, schema) for fault in _describe(error)]
     if not faults:
         faults = list(_contradictions(complete))
@@ -78,14 +78,12 @@ def _default(schema: Mapping[str, Any]) -> Any:
     return {} if "properties" in schema else schema["default"]
 
 
-def _errors(
-    config: Config, schema: Mapping[str, Any]
-) -> Iterator[jsonschema.exceptions.ValidationError]:
+def _errors(config: Config, schema: Mapping[str, Any]) -> list[Any]:
     validator = jsonschema.Draft202012Validator(schema)
-    return iter(sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.path))))
+    return sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.path)))
 
 
-def _describe(error: jsonschema.exceptions.ValidationError) -> Iterator[str]:
+def _describe(error: Any) -> Iterator[str]:
     place = ".".join(map(str, error.absolute_path))
     if error.validator == "additionalProperties":
         known = list(error.schema["properties"])
@@ -104,7 +102,7 @@ def _expected(schema: Mapping[str, Any]) -> str:
     kinds = kind if isinstance(kind, list) else [kind]
     nouns = {"integer": "a whole number", "number": "a number", "array": "a list"}
     nouns |= {"object": "keys and values", "boolean": "true or false", "string": "a text"}
-    words = [" or ".join(nouns.get(name, name) for name in kinds)]
+    words = [" or ".join(nouns.get(str(name), str(name)) for name in kinds)]
     bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
     words += [f"{sign} {schema[key]}" for key, sign in bounds.items() if key in schema]
     if "minItems" in schema:
@@ -119,8 +117,8 @@ def _contradictions(config: Config) -> Iterator[str]:
     training = config.get("training", {})
     if training.get("warmup_epochs", 0) > training.get("epochs", 0):
         yield (
-            f"training.warmup_epochs: expected at most training.epochs ({training['epochs']}), found"
-            f" {training['warmup_epochs']}"
+            f"training.warmup_epochs: expected at most training.epochs ({training['epochs']}),"
+            f" found {training['warmup_epochs']}"
         )
     data = config.get("data", {})
     if data.get("name", "mnist_5k") != "mnist_5k" and data.get("root") is None:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .artefacts import damaged, written
-
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,9 @@ class DataSet:
     about: dict[str, Any]
 
 
+_FIELDS = [field.name for field in fields(Split)]
+
+
 def prepare(
     name: str, root: str | None, image_size: int, test_fraction: float, split_seed: int
 ) -> DataSet:
@@ -114,7 +116,7 @@ def save(path: str | Path, data: DataSet) -> None:
     arrays = {
         f"{part}_{field}": np.ascontiguousarray(getattr(getattr(data, part), field))
         for part in ("train", "test")
-        for field in ("images", "labels", "index")
+        for field in _FIELDS
     }
     with written(path) as temporary:
         save_file(arrays, temporary, metadata={"about": json.dumps(data.about)})
@@ -132,7 +134,7 @@ def load(path: str | Path) -> DataSet:
         with safe_open(path, framework="numpy") as file:
             about = json.loads(file.metadata()["about"])
             train, test = (
-                Split(*(file.get_tensor(f"{part}_{field}") for field in ("images", "labels", "index")))
+                Split(*(file.get_tensor(f"{part}_{field}") for field in _FIELDS))
                 for part in ("train", "test")
             )
     except (SafetensorError, KeyError, TypeError) as error:
@@ -165,8 +167,8 @@ def _from_torchvision(reader: str, root: str | None, training: bool) -> Split:
     except RuntimeError as error:
         raise ValueError(
             f"data.root: expected {reader}'s files under {root!r}, found none that are whole"
-            f" ({error}); fetch them with: python -c \"import torchvision;"
-            f" torchvision.datasets.{reader}({root!r}, download=True)\""
+            f' ({error}); fetch them with: python -c "import torchvision;'
+            f' torchvision.datasets.{reader}({root!r}, download=True)"'
         ) from error
     images = np.asarray(source.data)
     # (N, H, W) for grey images, (N, H, W, C) for colour.
@@ -182,6 +184,6 @@ def _padded(split: Split, size: int) -> Split:
             f"data.image_size: expected at least the images' own size, found {size} for images of"
             f" {height} x {width}"
         )
-    before = (size - height) // 2, (size - width) // 2
-    margins = (0, 0), (0, 0), *((b, size - n - b) for b, n in zip(before, (height, width), strict=True))
+    top, left = (size - height) // 2, (size - width) // 2
+    margins = (0, 0), (0, 0), (top, size - height - top), (left, size - width - left)
     return Split(np.pad(split.images, margins), split.labels, split.index)

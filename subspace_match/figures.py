@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from .artefacts import written
 
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "font.size": 9,
     "axes.labelsize": 10,
     "axes.spines.top": False,
@@ -104,7 +104,7 @@ def similarity_by_epsilon(neurons: pd.DataFrame) -> Figure:
 
 
 def critical_epsilons(neurons: pd.DataFrame) -> Figure:
-    """Critical epsilon of every neuron by layer, network A left, network B right, and the median."""
+    """Critical epsilon of every neuron by layer, network A left, B right, and their medians."""
     with mpl.rc_context(_STYLE):
         layers = _layers(neurons)
         figure, axes = _figure(len(layers))

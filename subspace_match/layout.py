@@ -105,7 +105,8 @@ class Layout:
 
     def experiment(self, name: str) -> str:
         """A table, metrics file or figure of the whole experiment."""
-        return self._path("experiments", self.experiment_digest, name)
+        compared = f"{self.config['network']['name']}-{self.config['data']['name']}"
+        return self._path("experiments", f"{compared}-{self.experiment_digest}", name)
 
     def log(self, artefact: str) -> str:
         """The log of the job that makes an artefact."""

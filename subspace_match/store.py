@@ -66,9 +66,9 @@ class StoreWriter:
     def append(self, name: str, rows: np.ndarray) -> None:
         """Add rows to a layer; whole shards go to disk, one writer a shard."""
         self._pending[name].append(rows)
-        assert self._arrays[name].shards is not None
-        if sum(map(len, self._pending[name])) >= self._arrays[name].shards[0]:
-            self._flush(name, self._arrays[name].shards[0])
+        shard = (self._arrays[name].shards or (1,))[0]
+        if sum(map(len, self._pending[name])) >= shard:
+            self._flush(name, shard)
 
     def close(self) -> None:
         """Write what is left.

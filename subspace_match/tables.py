@@ -3,79 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .artefacts import read_arrays, write_arrays, written
+from .matches import LayerMatch
 
 # Unrelated activations of n neurons over d samples come within sqrt(1 - n/d) of a span, so from
 # here on a part of the similarity is chance.
 FEW_SAMPLES = 0.2  # neurons a sample
-
-
-@dataclass(frozen=True)
-class LayerMatch:
-    """One layer of one pair of networks, matched.
-
-    Attributes:
-        critical_epsilon: (n_a,) and (n_b,) float64, NaN for a dead neuron.
-        norm: Euclidean norm of each neuron's activation vector, likewise.
-        removal_order: as of ``MatchPath``.
-        about: the layer (name, node, depth, kind, samples), the seeds, and what the match was
-            made from: digests and checkpoints.
-    """
-
-    critical_epsilon: tuple[np.ndarray, np.ndarray]
-    norm: tuple[np.ndarray, np.ndarray]
-    removal_order: np.ndarray
-    about: dict[str, Any]
-
-    def save(self, path: str | Path) -> None:
-        """Write the match to one file."""
-        arrays = {"removal_order": self.removal_order}
-        for side, critical, norm in zip("ab", self.critical_epsilon, self.norm, strict=True):
-            arrays |= {
-                f"critical_epsilon_{side}": critical,
-                f"norm_{side}": norm,
-                f"dead_{side}": np.isnan(critical),
-            }
-        write_arrays(path, arrays, self.about)
-
-    @classmethod
-    def load(cls, path: str | Path) -> LayerMatch:
-        """Read what ``save`` wrote.
-
-        Raises:
-            ValueError: if the file is damaged, naming it.
-        """
-        arrays, about = read_arrays(path)
-        critical = arrays["critical_epsilon_a"], arrays["critical_epsilon_b"]
-        return cls(critical, (arrays["norm_a"], arrays["norm_b"]), arrays["removal_order"], about)
-
-
-def check_origin(match: LayerMatch, path: str, digest: str, checkpoints: Mapping[int, str]) -> None:
-    """Raise a ValueError unless a match was made from these very networks.
-
-    Args:
-        match: read from ``path``.
-        path: named in the error.
-        digest: of the configuration that the match is to be of.
-        checkpoints: SHA-256 of each seed's checkpoint as it is now.
-    """
-    about = match.about
-    seeds = about["seed_a"], about["seed_b"]
-    made_from = (about["digest"], about["checkpoint_a"], about["checkpoint_b"])
-    expected = (digest, *(checkpoints.get(seed) for seed in seeds))
-    if made_from != expected:
-        raise ValueError(
-            f"{path}: expected a match of digest and checkpoints {expected}, found {made_from}; the"
-            " networks have changed since: remove it and the activations it was made from and run"
-            " again"
-        )
 
 
 def similarity_table(matches: Iterable[LayerMatch], epsilons: Sequence[float]) -> pd.DataFrame:
@@ -145,15 +82,6 @@ def metrics(similarity: pd.DataFrame, accuracies: Mapping[int, float]) -> dict[s
         "test_accuracy": {f"seed_{seed}": accuracy for seed, accuracy in accuracies.items()},
         "similarity": by_layer,
     }
-
-
-def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as Parquet or CSV, as the path's ending says."""
-    with written(path) as temporary:
-        if Path(path).suffix == ".parquet":
-            table.to_parquet(temporary, index=False)
-        else:
-            table.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def _layer_columns(match: LayerMatch) -> dict[str, Any]:

@@ -2,19 +2,17 @@
 
 from typing import Any
 
-from subspace_match.jobs import job, log
+from subspace_match.jobs import log, run
 
 
 def aggregate(snakemake: Any) -> None:
-    from subspace_match.artefacts import read_record, write_record
+    from subspace_match.artefacts import read_record, write_record, write_table
+    from subspace_match.matches import LayerMatch, check_origin
     from subspace_match.tables import (
         FEW_SAMPLES,
-        LayerMatch,
-        check_origin,
         metrics,
         neuron_table,
         similarity_table,
-        write_table,
     )
 
     networks = [read_record(path) for path in snakemake.input.networks]
@@ -27,7 +25,7 @@ def aggregate(snakemake: Any) -> None:
     few = similarity[similarity["few_samples"]].drop_duplicates("layer")
     for row in few.itertuples():
         log.warning(
-            "%s has %.2f neurons a sample (%d samples): above %g a part of the similarity is chance",
+            "%s has %.2f neurons a sample (%d samples); above %g some of the match is chance",
             *(row.layer, row.neurons_per_sample, row.samples, FEW_SAMPLES),
         )
     write_table(similarity, snakemake.output.similarity_parquet)
@@ -37,7 +35,7 @@ def aggregate(snakemake: Any) -> None:
     write_table(neurons, snakemake.output.neurons_csv)
     accuracies = {network["seed"]: network["test_accuracy"] for network in networks}
     write_record(snakemake.output.metrics, metrics(similarity, accuracies))
+    write_record(snakemake.output.config, snakemake.config)
 
 
-with job(snakemake.log[0]):  # noqa: F821
-    aggregate(snakemake)  # noqa: F821
+run(aggregate, snakemake)  # type: ignore[name-defined]

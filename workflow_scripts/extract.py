@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from subspace_match.jobs import job, log, show_progress
+from subspace_match.jobs import log, run, show_progress
 
 
 def extract(snakemake: Any) -> None:
@@ -11,7 +11,7 @@ def extract(snakemake: Any) -> None:
 
     from subspace_match import __version__, datasets
     from subspace_match.artefacts import damaged, read_record, sha256
-    from subspace_match.matching.checks import resolve_device
+    from subspace_match.matching.devices import resolve_device
     from subspace_match.networks.extraction import draw_samples, extract
     from subspace_match.networks.images import Images
     from subspace_match.networks.layers import LayeredNetwork
@@ -77,5 +77,4 @@ def extract(snakemake: Any) -> None:
         )
 
 
-with job(snakemake.log[0], snakemake.params.cpu_threads):  # noqa: F821
-    extract(snakemake)  # noqa: F821
+run(extract, snakemake)  # type: ignore[name-defined]

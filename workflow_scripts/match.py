@@ -2,17 +2,16 @@
 
 from typing import Any
 
-from subspace_match.jobs import job, log
+from subspace_match.jobs import log, run
 
 
 def match(snakemake: Any) -> None:
     import numpy as np
 
     import subspace_match as sm
-    from subspace_match.artefacts import write_arrays
-    from subspace_match.matching.checks import resolve_device
+    from subspace_match.matches import LayerMatch, save_moments
+    from subspace_match.matching.devices import resolve_device
     from subspace_match.store import ActivationStore
-    from subspace_match.tables import LayerMatch
 
     layer, device = snakemake.wildcards.layer, resolve_device(snakemake.config["device"])
     log.info("matching on %s", device)
@@ -31,22 +30,22 @@ def match(snakemake: Any) -> None:
     path = sm.match_path(pair, device=device)
 
     entry = stores[0].layers[layer]
+    origin = {
+        f"{key}_{side}": store.about[key]
+        for side, store in zip("ab", stores, strict=True)
+        for key in ("seed", "checkpoint")
+    }
     about = {
         "digest": snakemake.params.digest,
         "layer": layer,
         **{key: entry[key] for key in ("node", "depth", "kind", "samples")},
+        **origin,
+        "version": sm.__version__,
     }
-    for side, store in zip("ab", stores, strict=True):
-        about |= {f"seed_{side}": store.about["seed"], f"checkpoint_{side}": store.about["checkpoint"]}
-    about |= {"well_conditioned": pair.well_conditioned, "version": sm.__version__}
-    moments = {"second_moments": pair.second_moments, "sums": pair.sums}
-    if not pair.well_conditioned:
-        moments["factor"] = pair.factor
-    write_arrays(snakemake.output.moments, moments, about | {"neurons_x": pair.neurons_x})
+    save_moments(snakemake.output.moments, pair, about)
     norms = pair.norms[: pair.neurons_x], pair.norms[pair.neurons_x :]
     critical = path.critical_epsilon_x, path.critical_epsilon_y
     LayerMatch(critical, norms, path.removal_order, about).save(snakemake.output.path)
 
 
-with job(snakemake.log[0], snakemake.params.cpu_threads):  # noqa: F821
-    match(snakemake)  # noqa: F821
+run(match, snakemake)  # type: ignore[name-defined]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from subspace_match.jobs import job
+from subspace_match.jobs import run
 
 
 def plot(snakemake: Any) -> None:
@@ -21,5 +21,4 @@ def plot(snakemake: Any) -> None:
         figures.save(drawn[Path(path).stem], path)
 
 
-with job(snakemake.log[0]):  # noqa: F821
-    plot(snakemake)  # noqa: F821
+run(plot, snakemake)  # type: ignore[name-defined]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from subspace_match.jobs import job, log
+from subspace_match.jobs import log, run
 
 
 def prepare_data(snakemake: Any) -> None:
@@ -18,5 +18,4 @@ def prepare_data(snakemake: Any) -> None:
     log.info("%d training and %d test images", len(data.train.labels), len(data.test.labels))
 
 
-with job(snakemake.log[0]):  # noqa: F821  (Snakemake puts it there)
-    prepare_data(snakemake)  # noqa: F821
+run(prepare_data, snakemake)  # type: ignore[name-defined]

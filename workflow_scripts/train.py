@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from subspace_match.jobs import job, log, show_progress
+from subspace_match.jobs import log, run, show_progress
 
 
 def train(snakemake: Any) -> None:
@@ -12,13 +12,12 @@ def train(snakemake: Any) -> None:
     from tqdm import tqdm
 
     from subspace_match import __version__, datasets
-    from subspace_match.artefacts import sha256, write_record
-    from subspace_match.matching.checks import resolve_device
+    from subspace_match.artefacts import sha256, write_record, write_table
+    from subspace_match.matching.devices import resolve_device
     from subspace_match.networks import training
     from subspace_match.networks.architectures import build, initialise
     from subspace_match.networks.images import Images
     from subspace_match.networks.weights import save_network
-    from subspace_match.tables import write_table
 
     settings, seed = snakemake.params.training, snakemake.params.seed
     data = datasets.load(snakemake.input.images)
@@ -34,12 +33,14 @@ def train(snakemake: Any) -> None:
     }
     network = build(**architecture)
     initialise(network, seed)
-    network.to(device, memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last).to(device)
 
     steps = training.steps_an_epoch(len(images.labels), settings["batch_size"])
     # A checkpoint is of this configuration (its path says so) and of this code.
     identity = "-".join([snakemake.params.digest, *map(sha256, snakemake.input.code)])
     checkpoint = Path(snakemake.output.network).with_name("resume.safetensors")
+    if checkpoint.exists():
+        log.info("resuming from %s", checkpoint)
     with tqdm(
         total=settings["epochs"] * steps,
         desc=f"seed {seed}",
@@ -85,5 +86,4 @@ def train(snakemake: Any) -> None:
     checkpoint.unlink(missing_ok=True)
 
 
-with job(snakemake.log[0], snakemake.params.cpu_threads):  # noqa: F821
-    train(snakemake)  # noqa: F821
+run(train, snakemake)  # type: ignore[name-defined]

@@ -13,13 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from .checks import (
-    as_activations,
-    as_chunk_samples,
-    dtype_name,
-    resolve_device,
-    same_samples,
-)
+from .checks import as_activations, as_chunk_samples, dtype_name, same_samples
+from .devices import resolve_device
 from .factor import factor_from_moments, factor_from_samples
 
 PANEL = 128  # columns of Z'Z a product: narrower ones waste less below the diagonal, but run slower

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from .checks import as_epsilon, as_epsilons, resolve_device
+from .checks import as_epsilon, as_epsilons
+from .devices import resolve_device
 from .moments import PairMoments, reduce
 from .peeling import peel
 

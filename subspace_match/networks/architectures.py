@@ -1,9 +1,9 @@
 """Architectures for small images, from torchvision's blocks.
 
-VGG (Simonyan & Zisserman 2015) with batch norm, in its hidden layers too: torchvision's channel plan,
-and hidden layers that fit images of 32 x 32 in place of the two of 4,096. ResNet-20 (He et al. 2016, section 4.2): three
-stages of three basic blocks, 16, 32 and 64 channels; shortcuts that change shape are projections
-(torchvision's), where the paper pads with zeros.
+VGG (Simonyan & Zisserman 2015) with batch norm, in its hidden layers too: torchvision's channel
+plan, and hidden layers that fit images of 32 x 32 in place of the two of 4,096.
+ResNet-20 (He et al. 2016, section 4.2): three stages of three basic blocks, 16, 32 and 64 channels;
+shortcuts that change shape are projections (torchvision's), where the paper pads with zeros.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def extract(
     *,
     batch_size: int,
     sink: Sink,
-    batch_done: Callable[[], None],
+    batch_done: Callable[[], object],
 ) -> None:
     """One forward pass over the images; each layer's samples go to the sink as they come.
 

@@ -57,9 +57,11 @@ class LayeredNetwork(fx.Interpreter):
         graph = tracer.trace(network)
         super().__init__(fx.GraphModule(network, graph))
         self._nodes = {
-            node: str(tracer.node_to_qualname[node]) for node in graph.nodes if _is_relu(node, network)
+            node: str(tracer.node_to_qualname[node])
+            for node in graph.nodes
+            if _is_relu(node, network)
         }
-        self._sink: Sink = lambda node, activations: None
+        self._sink: Sink | None = None
 
     def layers(self, channels: int, height: int, width: int) -> list[Layer]:
         """The layers that an image of this shape passes through, in order of computation.
@@ -93,11 +95,12 @@ class LayeredNetwork(fx.Interpreter):
         self._sink = sink
         with torch.inference_mode():
             self.run(images)
+        self._sink = None
 
     def run_node(self, n: fx.Node) -> Any:
         """Execute one node of the graph, and hand out what it computed if it is a layer."""
         result = super().run_node(n)
-        if n in self._nodes:
+        if self._sink is not None and n in self._nodes:
             self._sink(self._nodes[n], result)
         return result
 

@@ -1,7 +1,8 @@
 """Which layers an architecture has, known before anything is trained, and cheaply.
 
 The workflow's graph needs the layers' names. They come from the architecture's own graph, without
-weights, and are kept in a file: building that graph costs seconds of imports, reading the file none.
+weights, and are kept in a file: building that graph costs seconds of imports, reading the file
+none.
 """
 
 from __future__ import annotations
@@ -45,7 +46,6 @@ def _listed(config: Config) -> list[dict[str, Any]]:
 
     source, size = SOURCES[config["data"]["name"]], config["data"]["image_size"]
     with torch.device("meta"):  # shapes, no numbers
-        network = build(
-            **config["network"], channels=source.channels, classes=source.classes
-        )
-        return [asdict(layer) for layer in LayeredNetwork(network).layers(source.channels, size, size)]
+        network = build(**config["network"], channels=source.channels, classes=source.classes)
+        layers = LayeredNetwork(network).layers(source.channels, size, size)
+    return [asdict(layer) for layer in layers]

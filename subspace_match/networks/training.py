@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ class Epoch:
 class Progress:
     """What a training tells while it runs: every step, and every epoch."""
 
-    step: Callable[[], None]
+    step: Callable[[], object]
     epoch: Callable[[Epoch], None]
 
 
@@ -137,7 +138,7 @@ def _one_epoch(
     settings: Mapping[str, Any],
     seed: int,
     epoch: int,
-    step_done: Callable[[], None],
+    step_done: Callable[[], object],
 ) -> tuple[float, float]:
     network.train()
     criterion = nn.CrossEntropyLoss(label_smoothing=settings["label_smoothing"])
@@ -203,6 +204,10 @@ def _resume(
         with safe_open(path, framework="pt") as file:
             about = file.metadata()
             if about["identity"] != identity:
+                warnings.warn(
+                    f"{path} is of another configuration or code: training starts anew",
+                    stacklevel=3,
+                )
                 return []
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, TypeError) as error:

@@ -42,4 +42,4 @@ def load_network(path: str | Path, device: torch.device) -> nn.Module:
         network.load_state_dict(tensors)
     except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
         raise damaged(path, error) from error
-    return network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval().to(memory_format=torch.channels_last).to(device)

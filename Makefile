@@ -1,0 +1,40 @@
+# A person's commands and CI's: the same.
+#
+#   make run     set up, then the pipeline of config/config.yaml
+#   make test    set up, then all tests
+#   make lint    set up, then style, format, types and docstrings
+#
+# VENV is the environment's folder; clones may share one: make run VENV=~/venvs/subspace-match
+
+VENV ?= .venv
+PYTHON ?= python3
+PYTEST_FLAGS ?= -n 2
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+
+# The environment is renewed when what it is made from changes, not when a clone is younger.
+READY := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+
+.PHONY: run test lint setup clean
+
+run: setup
+	snakemake
+
+test: setup
+	pytest $(PYTEST_FLAGS)
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	snakefmt --check --line-length 100 Snakefile rules
+	mypy
+
+setup: $(READY)
+
+$(READY):
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed')"
+	$(PYTHON) -m venv $(VENV)
+	pip install --quiet --constraint constraints.txt --editable ".[test,lint]"
+	touch $@
+
+clean:
+	rm -rf results .snakemake

@@ -1,0 +1,194 @@
+"""Killed, damaged, failed: nothing wrong is ever reported, nothing computed is lost."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from workflow.workspaces import Workspace, environment
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, f"no {path}"
+        time.sleep(0.02)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """Kill Snakemake and its jobs, as a machine's end would."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def test_a_killed_training_resumes_and_is_the_uninterrupted_one(
+    empty_workspace: Callable[..., Workspace],
+) -> None:
+    workspace = empty_workspace()
+    workspace.configure(training={"epochs": 6})
+    target = workspace.layout.network(0, "network.safetensors")
+    relative = os.path.relpath(target, workspace.root)
+    checkpoint = Path(target).with_name("resume.safetensors")
+    process = workspace.start(relative)
+    wait_for(checkpoint, process)
+    kill(process)
+    assert not Path(target).exists()
+
+    assert "lock" in workspace.snakemake(relative, fails=True).text.lower()
+    workspace.snakemake("--unlock")
+    run = workspace.snakemake(relative, "--rerun-incomplete")
+    assert run.jobs == {"train": 1}
+    log = Path(
+        workspace.root, "results", "logs", os.path.relpath(target, workspace.root / "results")
+    )
+    assert "resuming from" in log.with_name("train.log").read_text()
+    assert not checkpoint.exists()
+    record = workspace.layout.network(0, "network.json")
+    resumed = json.loads(Path(record).read_text())["sha256"]
+    history = pd.read_csv(workspace.layout.network(0, "history.csv"))
+    assert list(history["epoch"]) == [1, 2, 3, 4, 5, 6]
+
+    Path(target).unlink()
+    assert workspace.snakemake(relative).jobs == {"train": 1}
+    assert json.loads(Path(record).read_text())["sha256"] == resumed
+
+
+def test_a_deleted_shard_is_noticed_and_healed(workspace: Workspace) -> None:
+    before = workspace.tables()
+    store = Path(workspace.layout.activations(1))
+    (store / "activations" / "conv5" / "c" / "0" / "0").unlink()
+    match_again = ("--forcerun", "match")
+    text = workspace.snakemake(*match_again, fails=True).text
+    assert "seed_1.zarr/activations/conv5/c/0/0 is missing" in text
+    assert "remove it and run again" in text
+    subprocess.run(["rm", "-r", store], check=True)
+    run = workspace.snakemake()
+    assert run.jobs["extract"] == 1
+    assert workspace.tables() == before
+
+
+def test_a_truncated_shard_is_noticed(workspace: Workspace) -> None:
+    store = Path(workspace.layout.activations(0))
+    shard = store / "activations" / "fc1" / "c" / "0" / "0"
+    shard.write_bytes(shard.read_bytes()[:-7])
+    text = workspace.snakemake("--forcerun", "match", fails=True).text
+    assert "seed_0.zarr/activations/fc1/c/0/0 has" in text
+    assert "bytes instead of" in text
+
+
+def test_a_damaged_network_is_noticed_and_healed(workspace: Workspace) -> None:
+    before = workspace.tables()
+    network = Path(workspace.layout.network(0, "network.safetensors"))
+    content = bytearray(network.read_bytes())
+    content[-100] ^= 1
+    network.write_bytes(content)
+    text = workspace.snakemake(fails=True).text
+    assert "seed_0/network.safetensors: expected a whole file" in text
+    network.unlink()
+    workspace.snakemake()
+    assert workspace.tables() == before
+
+
+def test_a_failed_upstream_job_never_leaves_a_mixed_table(workspace: Workspace) -> None:
+    """H1: the seed is changed and the extraction of one network fails."""
+    workspace.snakemake("--config", "seeds=[0,2]", "--until", "train")
+    workspace.configure(seeds=[0, 2])
+    network = Path(workspace.layout.network(2, "network.safetensors"))
+    whole = network.read_bytes()
+    network.write_bytes(whole[:-1000])
+    workspace.snakemake(fails=True)
+    assert not Path(workspace.layout.experiment("tables")).exists()
+    workspace.snakemake(fails=True)  # nor by running again
+    assert not Path(workspace.layout.experiment("tables")).exists()
+
+    network.write_bytes(whole)
+    workspace.snakemake()
+    table = pd.read_parquet(workspace.layout.experiment("tables/similarity.parquet"))
+    assert set(zip(table["seed_a"], table["seed_b"], strict=True)) == {(0, 2)}
+    first = workspace.tables()
+    workspace.configure()
+    assert "Nothing to be done" in workspace.snakemake().text
+    assert workspace.tables() != first
+
+
+def test_a_match_of_another_network_is_refused(workspace: Workspace) -> None:
+    """Even if a stale match has the right name and Snakemake takes it for current."""
+    workspace.configure(seeds=[0, 2])
+    workspace.snakemake()
+    stale = Path(workspace.layout.match(0, 2, "conv5", "path.npz"))
+    workspace.configure()
+    right = Path(workspace.layout.match(0, 1, "conv5", "path.npz"))
+    times = right.stat().st_atime_ns, right.stat().st_mtime_ns
+    right.write_bytes(stale.read_bytes())
+    os.utime(right, ns=times)
+    text = workspace.snakemake("--forcerun", "aggregate", fails=True).text
+    assert "conv5.path.npz: expected a match of" in text
+    right.unlink()
+    workspace.snakemake()
+
+
+def dvc(workspace: Workspace, *arguments: str) -> str:
+    result = subprocess.run(
+        ["dvc", *arguments],
+        cwd=workspace.root,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+def git(workspace: Workspace, *arguments: str) -> None:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    subprocess.run(["git", *identity, *arguments], cwd=workspace.root, check=True)
+
+
+def published(workspace: Workspace) -> bytes:
+    return (workspace.root / "published" / "tables" / "similarity.csv").read_bytes()
+
+
+@pytest.fixture
+def versioned(empty_workspace: Callable[..., Workspace]) -> Workspace:
+    """A workspace under Git and DVC, in which nothing has run."""
+    workspace = empty_workspace("dvc.yaml", ".dvc", ".dvcignore", ".gitignore")
+    git(workspace, "init", "--quiet")
+    git(workspace, "add", "--all")
+    git(workspace, "commit", "--quiet", "--message", "Project")
+    return workspace
+
+
+def test_a_checkout_of_other_results_is_never_taken_for_this_run_s(versioned: Workspace) -> None:
+    """H3: run one seed, check out another's results, run the first again."""
+    layers = {"layers": ["conv5", "fc1"]}
+    versioned.configure(matching=layers)
+    dvc(versioned, "repro")
+    first = published(versioned)
+    assert "Data and pipelines are up to date" in dvc(versioned, "repro")
+    git(versioned, "add", "--all")
+    git(versioned, "commit", "--quiet", "--message", "Seeds 0 and 1")
+
+    versioned.configure(matching=layers, seeds=[0, 2])
+    dvc(versioned, "repro")
+    second = published(versioned)
+    assert second != first
+
+    git(versioned, "checkout", "--quiet", "--", ".")
+    dvc(versioned, "checkout")
+    assert published(versioned) == first
+
+    versioned.configure(matching=layers, seeds=[0, 2])
+    # Without DVC's record of earlier runs, so that the pipeline itself has to tell.
+    dvc(versioned, "repro", "--no-run-cache")
+    assert published(versioned) == second
+    folder = Path(versioned.layout.experiment("tables"))
+    assert (folder / "similarity.csv").read_bytes() == second

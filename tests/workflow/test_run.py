@@ -1,0 +1,187 @@
+"""The whole pipeline on a tiny configuration."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from workflow.workspaces import PROJECT, Run, Workspace, environment
+
+import subspace_match as sm
+from subspace_match.store import ActivationStore
+
+LAYERS = ["conv1", "conv5", "fc1"]
+
+
+def test_each_job_ran_once(finished: Workspace) -> None:
+    run = Run(0, (finished.root / "complete").read_text())
+    assert run.jobs == {
+        "prepare_data": 1,
+        "train": 2,
+        "extract": 2,
+        "match": 3,
+        "aggregate": 1,
+        "plot": 1,
+    }
+
+
+def test_no_progress_bar_is_in_the_log_of_a_batch_job(finished: Workspace) -> None:
+    text = (finished.root / "complete").read_text()
+    assert "%|" not in text
+    assert "\r" not in text
+
+
+def test_a_second_run_has_nothing_to_do(workspace: Workspace) -> None:
+    assert "Nothing to be done" in workspace.snakemake().text
+
+
+def test_the_tables_are_what_the_stores_say(finished: Workspace) -> None:
+    layout = finished.layout
+    table = pd.read_parquet(layout.experiment("tables/similarity.parquet"))
+    neurons = pd.read_parquet(layout.experiment("tables/neurons.parquet"))
+    stores = [ActivationStore(layout.activations(seed)) for seed in (0, 1)]
+    assert list(table["layer"].unique()) == LAYERS
+    assert sorted(table["epsilon"].unique()) == [0.15, 0.2, 0.25, 0.3, 0.5]
+    for layer, rows in table.groupby("layer"):
+        x, y = (store.activations(layer) for store in stores)
+        path = sm.match_path(sm.reduce(x, y, device="cpu"), device="cpu")
+        for row in rows.itertuples():
+            match = path.maximum_match(row.epsilon)
+            assert (row.matched_a, row.matched_b) == (len(match.x), len(match.y))
+            assert row.similarity == path.similarity(row.epsilon)
+            assert (row.neurons_a, row.neurons_b) == (x.shape[1], y.shape[1])
+            assert row.samples == x.shape[0]
+            assert row.neurons_per_sample == x.shape[1] / x.shape[0]
+        own = neurons[(neurons["layer"] == layer) & (neurons["network"] == "b")]
+        np.testing.assert_array_equal(own["critical_epsilon"], path.critical_epsilon_y)
+        np.testing.assert_allclose(own["norm"], np.linalg.norm(y[:].astype(float), axis=0))
+
+
+def test_csv_and_parquet_hold_the_same(finished: Workspace) -> None:
+    for name in ("similarity", "neurons"):
+        path = Path(finished.layout.experiment(f"tables/{name}.parquet"))
+        csv = pd.read_csv(path.with_suffix(".csv"))
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(path), csv, check_dtype=False, check_exact=True
+        )
+
+
+def test_the_metrics_are_accuracies_and_similarities(finished: Workspace) -> None:
+    metrics = json.loads(Path(finished.layout.experiment("metrics.json")).read_text())
+    assert set(metrics["test_accuracy"]) == {"seed_0", "seed_1"}
+    assert list(metrics["similarity"]) == LAYERS
+    assert list(metrics["similarity"]["fc1"]) == ["0.15", "0.2", "0.25", "0.3", "0.5"]
+
+
+def test_both_networks_are_recorded_at_the_same_samples(finished: Workspace) -> None:
+    stores = [ActivationStore(finished.layout.activations(seed)) for seed in (0, 1)]
+    for layer in stores[0].layers:
+        one, other = (store.samples(layer) for store in stores)
+        assert np.array_equal(one, other)
+    samples = {name: entry["samples"] for name, entry in stores[0].layers.items()}
+    assert samples["conv1"] == 500
+    assert samples["fc1"] == 4000
+
+
+def test_the_same_configuration_gives_the_same_tables_bit_for_bit(
+    finished: Workspace, empty_workspace: Callable[..., Workspace]
+) -> None:
+    again = empty_workspace()
+    again.snakemake("--cores", "1")
+    assert again.tables() == finished.tables()
+    figures = [Path(w.layout.experiment("figures")) for w in (again, finished)]
+    for file in figures[0].iterdir():
+        assert file.read_bytes() == (figures[1] / file.name).read_bytes()
+
+
+def test_another_architecture_runs_from_the_configuration(workspace: Workspace) -> None:
+    workspace.configure(
+        network={"name": "resnet20", "width": 0.13, "hidden": []},
+        training={"epochs": 1, "warmup_epochs": 0},
+        matching={"layers": ["stage2.*relu", "conv1"]},
+    )
+    run = workspace.snakemake()
+    assert run.jobs["match"] == 4  # stage2.0.relu, stage2.1.relu, stage2.2.relu, and the stem
+    assert "prepare_data" not in run.jobs
+    table = pd.read_parquet(workspace.layout.experiment("tables/similarity.parquet"))
+    assert set(table["node"]) == {"stem.2", *(f"stage2.{block}.relu" for block in range(3))}
+
+
+def test_few_samples_are_flagged_and_warned_of(workspace: Workspace) -> None:
+    workspace.configure(extraction={"positions": 60}, matching={"layers": ["conv1", "conv5"]})
+    run = workspace.snakemake()
+    table = pd.read_csv(workspace.layout.experiment("tables/similarity.csv"))
+    flags = dict(zip(table["layer"], table["few_samples"], strict=True))
+    assert flags == {"conv1": False, "conv5": False}
+    assert "WARNING" not in run.text
+
+    workspace.configure(extraction={"positions": 30}, matching={"layers": ["conv1", "conv5"]})
+    run = workspace.snakemake()
+    table = pd.read_csv(workspace.layout.experiment("tables/similarity.csv"))
+    flags = dict(zip(table["layer"], table["few_samples"], strict=True))
+    assert flags == {"conv1": False, "conv5": True}
+    assert "WARNING: conv5 has 0.33 neurons a sample (30 samples)" in run.text
+
+
+def test_several_pairs_are_all_matched(workspace: Workspace) -> None:
+    workspace.configure(seeds=[0, 1, 2])
+    run = workspace.snakemake()
+    assert run.jobs == {"train": 1, "extract": 1, "match": 6, "aggregate": 1, "plot": 1}
+    table = pd.read_csv(workspace.layout.experiment("tables/similarity.csv"))
+    pairs = set(zip(table["seed_a"], table["seed_b"], strict=True))
+    assert pairs == {(0, 1), (0, 2), (1, 2)}
+
+
+def test_a_wrong_configuration_ends_in_one_clear_error(workspace: Workspace) -> None:
+    workspace.configure(matching={"epsilon": [0.1]})
+    text = workspace.snakemake("-n", fails=True).text
+    assert "unknown key 'matching.epsilon'; the nearest known key is 'matching.epsilons'" in text
+    assert "Traceback" not in text
+    workspace.configure(matching={"layers": ["conv99"]})
+    text = workspace.snakemake("-n", fails=True).text
+    assert (
+        "expected patterns that fit a layer, found ['conv99']; the layers are conv1, conv2" in text
+    )
+
+
+def test_a_missing_gpu_is_said(workspace: Workspace) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    workspace.configure(seeds=[0, 5], device="cuda")
+    text = workspace.snakemake("--until", "train", fails=True).text
+    assert "ERROR: device: 'cuda' was asked for, found no CUDA device" in text
+
+
+def test_an_experiment_holds_only_what_differs(workspace: Workspace) -> None:
+    (workspace.root / "mine.yaml").write_text("matching: {epsilons: [0.4]}\n")
+    run = workspace.snakemake("--configfile", "mine.yaml", "-n")
+    assert run.planned == {"aggregate": 1, "plot": 1}
+    run = workspace.snakemake("--config", "seeds=[1,0]", "-n")
+    assert "Nothing to be done" in run.text
+
+
+def test_the_graph_can_be_drawn(workspace: Workspace) -> None:
+    graph = workspace.snakemake("--dag").text
+    assert "digraph snakemake_dag" in graph
+    assert "layer: conv5" in graph
+
+
+def test_snakemakes_lint_finds_nothing_else() -> None:
+    """Of its findings one is accepted: no rule names a conda environment or a container.
+
+    The environment is one for the whole project, pyproject.toml and constraints.txt, which pip
+    installs anywhere; a second description of it would be one that nobody tests.
+    """
+    command = [sys.executable, "-m", "snakemake", "--lint", "json"]
+    result = subprocess.run(
+        command, cwd=PROJECT, env=environment(), capture_output=True, text=True, check=False
+    )
+    report = json.loads(result.stdout[result.stdout.index("{") :])
+    findings = [lint for part in report.values() for item in part for lint in item["lints"]]
+    titles = {finding["title"] for finding in findings}
+    assert titles <= {"Specify a conda environment or container for each rule."}

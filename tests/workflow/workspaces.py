@@ -1,0 +1,118 @@
+"""Real Snakemake runs in copies of the project, on a tiny configuration."""
+
+from __future__ import annotations
+
+import collections
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from subspace_match.config import Config, validated
+from subspace_match.layout import Layout
+
+PROJECT = Path(__file__).parents[2]
+PARTS = ("Snakefile", "rules", "workflow_scripts", "subspace_match", "config", "profiles")
+TINY: Config = {
+    "seeds": [0, 1],
+    "data": {"test_fraction": 0.8},
+    "network": {"width": 0.04, "hidden": [8]},
+    "training": {"epochs": 2, "warmup_epochs": 1, "batch_size": 100},
+    "extraction": {"positions": 500},
+    "matching": {"layers": ["conv1", "conv5", "fc1"]},
+    "figures": {"formats": ["svg"]},
+}
+
+
+@dataclass
+class Run:
+    """A finished Snakemake."""
+
+    returncode: int
+    text: str
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """Jobs that ran to their end, by rule, without the target itself."""
+        finished = re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", self.text)
+        return dict(collections.Counter(rule for rule in finished if rule != "all"))
+
+    @property
+    def planned(self) -> dict[str, int]:
+        """Jobs of a dry run, by rule."""
+        table = self.text.rpartition("Job stats:")[2].partition("\n\n")[0]
+        counts = {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+        return {rule: n for rule, n in counts.items() if rule not in ("all", "total")}
+
+
+class Workspace:
+    """A copy of the project with a configuration of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def configure(self, **changes: Any) -> None:
+        """Set the configuration: the tiny one, but for these changes, section by section."""
+        config = {
+            key: value | changes.get(key, {}) if isinstance(value, dict) else value
+            for key, value in TINY.items()
+        }
+        config |= {key: value for key, value in changes.items() if not isinstance(value, dict)}
+        (self.root / "config" / "config.yaml").write_text(yaml.safe_dump(config))
+
+    @property
+    def layout(self) -> Layout:
+        """Paths of the configuration as it stands, below the workspace."""
+        files = (self.root / "config" / name for name in ("config.yaml", "schema.yaml"))
+        config, schema = (yaml.safe_load(file.read_text()) for file in files)
+        return Layout(validated(config, schema) | {"results": str(self.root / "results")})
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start Snakemake in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
+            cwd=self.root,
+            env=environment(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def snakemake(self, *arguments: str, fails: bool = False) -> Run:
+        """Run Snakemake to its end."""
+        process = self.start(*arguments)
+        text, _ = process.communicate(timeout=600)
+        assert (process.returncode != 0) == fails, text
+        return Run(process.returncode, text)
+
+    def tables(self) -> dict[str, bytes]:
+        """The bytes of every table of the configuration as it stands."""
+        folder = Path(self.layout.experiment("tables"))
+        return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def environment() -> dict[str, str]:
+    """That of a user: nothing of the test's own search path in it."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PY")}
+    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def copy_project(root: Path, *more: str) -> Workspace:
+    """A workspace with the tiny configuration and no results."""
+    root.mkdir(parents=True)
+    for name in (*PARTS, *more):
+        source = PROJECT / name
+        if source.is_dir():
+            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, root / name)
+    workspace = Workspace(root)
+    workspace.configure()
+    return workspace
