@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import re
 import shutil
@@ -64,6 +65,9 @@ class Workspace:
             for key, value in TINY.items()
         }
         config |= {key: value for key, value in changes.items() if not isinstance(value, dict)}
+        schema = yaml.safe_load((self.root / "config" / "schema.yaml").read_text())
+        with contextlib.suppress(ValueError):  # a wrong one is written as it is
+            config = validated(config, schema)
         (self.root / "config" / "config.yaml").write_text(yaml.safe_dump(config))
 
     @property
