@@ -33,6 +33,7 @@ _STYLE: Any = {
 }
 _MARKERS = "osD^vPX*<>"
 _MANY_LAYERS = 12  # more than this, and a colour bar reads better than a legend
+_MANY_LABELS = 60  # more than this do not fit under an axis
 
 
 def save(figure: Figure, path: str | Path) -> None:
@@ -161,8 +162,11 @@ def _colour(number: int, count: int) -> tuple[float, float, float, float]:
 def _layer_axis(axes: Axes, layers: pd.Series[str], table: pd.DataFrame) -> None:
     flagged = set(table.loc[table["few_samples"], "depth"]) if "few_samples" in table else set()
     labels = [f"{name}*" if depth in flagged else name for depth, name in layers.items()]
-    crowded = len(layers) > 10
-    axes.set_xticks(range(len(layers)), labels, rotation=90 if crowded else 0)
+    named = range(0, len(layers), -(-len(layers) // _MANY_LABELS))
+    axes.set_xticks(
+        named, [labels[place] for place in named], rotation=90 if len(named) > 10 else 0
+    )
+    axes.set_xticks(range(len(layers)), minor=True)
     axes.set_xlim(-0.5, len(layers) - 0.5)
     note = "; * more than 0.2 neurons a sample" if flagged else ""
     axes.set_xlabel(f"Layer, from input to output{note}")

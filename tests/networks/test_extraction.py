@@ -14,14 +14,15 @@ def small_network() -> nn.Module:
     ).eval()
 
 
-def images(count: int) -> Images:
+def images(count: int, device: str) -> Images:
     pixels = torch.randint(0, 256, (count, 2, 4, 6), dtype=torch.uint8)
     labels = torch.zeros(count, dtype=torch.int64)
-    return Images(pixels, labels, torch.tensor([0.4, 0.5]), torch.tensor([0.2, 0.3]))
+    tensors = pixels, labels, torch.tensor([0.4, 0.5]), torch.tensor([0.2, 0.3])
+    return Images(*(tensor.to(device) for tensor in tensors))
 
 
-def test_rows_are_the_map_at_the_samples_whatever_the_batches() -> None:
-    network, data = small_network(), images(11)
+def test_rows_are_the_map_at_the_samples_whatever_the_batches(device: str) -> None:
+    network, data = small_network().to(device), images(11, device)
     layered = LayeredNetwork(network)
     layers = layered.layers(2, 4, 6)
     samples = {layer.name: draw_samples(layer, 11, 50, seed=3) for layer in layers}
@@ -29,8 +30,8 @@ def test_rows_are_the_map_at_the_samples_whatever_the_batches() -> None:
         maps = network[:2](data.standardised(data.pixels))
         vectors = network(data.standardised(data.pixels))
     expected = {
-        "conv1": maps.permute(0, 2, 3, 1).reshape(-1, 3).numpy()[samples["conv1"]],
-        "fc1": vectors.numpy(),
+        "conv1": maps.permute(0, 2, 3, 1).reshape(-1, 3).cpu().numpy()[samples["conv1"]],
+        "fc1": vectors.cpu().numpy(),
     }
     for batch_size in (1, 4, 11, 100):
         found: dict[str, list[np.ndarray]] = {"conv1": [], "fc1": []}

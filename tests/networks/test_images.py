@@ -3,10 +3,10 @@ import torch
 from subspace_match.networks.images import Images, augment
 
 
-def test_crops_are_windows_of_the_padded_image() -> None:
+def test_crops_are_windows_of_the_padded_image(device: str) -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (40, 3, 6, 7), dtype=torch.uint8)
-    cropped = augment(images, crop_padding=2, flip=False, generator=generator)
+    cropped = augment(images.to(device), crop_padding=2, flip=False, generator=generator).cpu()
     assert cropped.shape == images.shape
     offsets = set()
     for image, found in zip(images, cropped, strict=True):
@@ -23,10 +23,10 @@ def test_crops_are_windows_of_the_padded_image() -> None:
     assert len(offsets) > 12  # of 25
 
 
-def test_about_half_of_the_images_are_flipped() -> None:
+def test_about_half_of_the_images_are_flipped(device: str) -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (400, 1, 4, 4), dtype=torch.uint8)
-    found = augment(images, crop_padding=0, flip=True, generator=generator)
+    found = augment(images.to(device), crop_padding=0, flip=True, generator=generator).cpu()
     flipped = [torch.equal(a, b.flip(2)) for a, b in zip(found, images, strict=True)]
     kept = [torch.equal(a, b) for a, b in zip(found, images, strict=True)]
     assert all(a != b for a, b in zip(flipped, kept, strict=True))

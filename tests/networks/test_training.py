@@ -35,7 +35,7 @@ SETTINGS: dict[str, Any] = {
 ARCHITECTURE = {"name": "vgg11_bn", "width": 0.05, "hidden": [8], "channels": 1, "classes": 2}
 
 
-def two_classes(count: int, seed: int) -> Images:
+def two_classes(count: int, seed: int, device: str = "cpu") -> Images:
     """Images that are bright above or below."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, count)
@@ -43,7 +43,8 @@ def two_classes(count: int, seed: int) -> Images:
     pixels[labels == 1, :, :16] += 120
     pixels[labels == 0, :, 16:] += 120
     tensors = torch.from_numpy(pixels.astype(np.uint8)), torch.from_numpy(labels)
-    return Images(*tensors, torch.tensor([0.4]), torch.tensor([0.25]))
+    scale = torch.tensor([0.4]), torch.tensor([0.25])
+    return Images(*(tensor.to(device) for tensor in (*tensors, *scale)))
 
 
 def fresh(seed: int = 0) -> nn.Module:
@@ -57,7 +58,7 @@ class KilledError(Exception):
 
 
 def run(
-    checkpoint: Path, *, kill_after: int | None = None, **changes: Any
+    checkpoint: Path, *, kill_after: int | None = None, device: str = "cpu", **changes: Any
 ) -> tuple[nn.Module, list]:
     steps = 0
 
@@ -67,12 +68,12 @@ def run(
         if steps == kill_after:
             raise KilledError
 
-    network = fresh()
+    network = fresh().to(device)
     options = {"seed": 0, "identity": "this code"} | changes.pop("options", {})
     history = train(
         network,
-        two_classes(70, 0),
-        two_classes(30, 1),
+        two_classes(70, 0, device),
+        two_classes(30, 1, device),
         SETTINGS | changes,
         checkpoint=checkpoint,
         progress=Progress(step=step, epoch=lambda _: None),
@@ -86,11 +87,11 @@ def assert_equal(one: nn.Module, other: nn.Module) -> None:
         assert torch.equal(tensor, other.state_dict()[name]), name
 
 
-def test_training_learns(tmp_path: Path) -> None:
-    network, history = run(tmp_path / "resume")
+def test_training_learns(tmp_path: Path, device: str) -> None:
+    network, history = run(tmp_path / "resume", device=device)
     assert [epoch.epoch for epoch in history] == [1, 2, 3]
     assert history[-1].train_loss < history[0].train_loss
-    assert history[-1].test_accuracy == accuracy(network, two_classes(30, 1)) > 0.9
+    assert history[-1].test_accuracy == accuracy(network, two_classes(30, 1, device)) > 0.9
 
 
 def test_the_same_seed_gives_the_same_network_and_another_another(tmp_path: Path) -> None:

@@ -1,0 +1,107 @@
+"""Figures show the tables' numbers, can be read, and are the same bytes twice."""
+
+from itertools import pairwise
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from subspace_match import figures
+from subspace_match.matches import LayerMatch
+from subspace_match.tables import neuron_table, similarity_table
+
+EPSILONS = [0.15, 0.3, 0.5]
+
+
+def matches(layers: int, pairs: int = 1, samples: int = 100) -> list[LayerMatch]:
+    rng = np.random.default_rng(0)
+    return [
+        LayerMatch(
+            (np.where(rng.random(12) < 0.1, np.nan, rng.random(12)), rng.random(12)),
+            (np.ones(12), np.ones(12)),
+            np.arange(24),
+            {"seed_a": 0, "seed_b": pair + 1, "layer": f"conv{depth}", "node": "n"}
+            | {"depth": depth, "kind": "conv", "samples": samples},
+        )
+        for pair in range(pairs)
+        for depth in range(1, layers + 1)
+    ]
+
+
+def drawings(layers: int = 4, **more: int) -> dict[str, Figure]:
+    neurons = neuron_table(matches(layers, **more))
+    similarity = similarity_table(matches(layers, **more), EPSILONS)
+    return {
+        "similarity_by_depth": figures.similarity_by_depth(similarity),
+        "similarity_by_epsilon": figures.similarity_by_epsilon(neurons),
+        "critical_epsilons": figures.critical_epsilons(neurons),
+    }
+
+
+def test_a_curve_an_epsilon_goes_through_the_table_s_similarities() -> None:
+    table = similarity_table(matches(4), EPSILONS)
+    axes = figures.similarity_by_depth(table).axes[0]
+    curves = {line.get_label(): list(line.get_ydata()) for line in axes.get_lines()}
+    assert curves == {
+        f"{epsilon:g}": table.loc[table["epsilon"] == epsilon, "similarity"].tolist()
+        for epsilon in EPSILONS
+    }
+    assert [text.get_text() for text in axes.get_xticklabels()] == [f"conv{i}" for i in range(1, 5)]
+
+
+def test_several_pairs_are_a_mean_and_a_band() -> None:
+    table = similarity_table(matches(3, pairs=3), EPSILONS)
+    axes = figures.similarity_by_depth(table).axes[0]
+    mean = table[table["epsilon"] == 0.5].groupby("depth")["similarity"].mean()
+    line = next(line for line in axes.get_lines() if line.get_label() == "0.5")
+    np.testing.assert_allclose(line.get_ydata(), mean)
+    assert len(axes.collections) == len(EPSILONS)
+
+
+def test_the_exact_curve_is_the_share_of_critical_epsilons_below() -> None:
+    neurons = neuron_table(matches(2))
+    axes = figures.similarity_by_epsilon(neurons).axes[0]
+    for line, layer in zip(axes.get_lines(), ["conv1", "conv2"], strict=True):
+        critical = neurons.loc[neurons["layer"] == layer, "critical_epsilon"]
+        x, y = line.get_data()
+        for epsilon in (0.1, 0.33, 0.9):
+            shown = y[np.searchsorted(x, epsilon, side="right") - 1]
+            assert shown == pytest.approx((critical <= epsilon).sum() / len(critical))
+
+
+def test_layers_of_few_samples_are_marked_and_the_mark_is_explained() -> None:
+    axes = drawings(samples=50)["similarity_by_depth"].axes[0]
+    assert axes.get_xticklabels()[0].get_text() == "conv1*"
+    assert "* more than 0.2 neurons a sample" in axes.get_xlabel()
+
+
+@pytest.mark.parametrize("layers", [1, 10, 110])
+@pytest.mark.parametrize("name", list(drawings()))
+def test_any_number_of_layers_can_be_read(layers: int, name: str) -> None:
+    figure = drawings(layers)[name]
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    assert axes.get_xlabel()
+    assert axes.get_ylabel()
+    legends = [axes.get_legend() is not None, len(figure.axes) > 1]
+    assert sum(legends) == 1  # a legend or a colour bar
+    boxes = [text.get_window_extent() for text in axes.get_xticklabels() if text.get_text()]
+    assert not any(a.overlaps(b) for a, b in pairwise(boxes))
+
+
+@pytest.mark.parametrize("kind", ["svg", "png", "pdf"])
+def test_the_same_table_gives_the_same_bytes(kind: str, tmp_path: Path) -> None:
+    for attempt in ("a", "b"):
+        for name, figure in drawings().items():
+            figures.save(figure, tmp_path / attempt / f"{name}.{kind}")
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+
+
+def test_names_in_a_vector_figure_are_text(tmp_path: Path) -> None:
+    figures.save(drawings()["similarity_by_depth"], tmp_path / "f.svg")
+    texts = [e.text for e in ElementTree.parse(tmp_path / "f.svg").iter() if e.tag.endswith("text")]
+    assert "conv1" in texts
+    assert "Maximum matching similarity" in texts
