@@ -111,8 +111,8 @@ def critical_epsilons(neurons: pd.DataFrame) -> Figure:
         figure, axes = _figure(len(layers))
         rng = np.random.default_rng(0)  # spreads points sideways, nothing else
         for network, marker, colour, shift in (
-            ("a", "o", _colour(1, 5), -0.2),
-            ("b", "^", _colour(4, 5), 0.2),
+            ("a", "o", _colour(0, 5), -0.2),
+            ("b", "^", _colour(3, 5), 0.2),
         ):
             own = neurons[(neurons["network"] == network) & ~neurons["dead"]]
             place = np.searchsorted(layers.index, own["depth"]) + shift
