@@ -17,9 +17,8 @@ def test_the_default_file_lists_every_key_with_its_default() -> None:
 def test_every_key_of_the_default_file_has_a_comment() -> None:
     lines = (CONFIG / "config.yaml").read_text().splitlines()
     keys = [line for line in lines if ":" in line and not line.lstrip().startswith("#")]
-    sections = [line for line in keys if line.endswith(":")]
-    uncommented = [line for line in keys if "#" not in line and line not in sections]
-    assert uncommented == []
+    assert keys
+    assert [line for line in keys if "#" not in line] == []
 
 
 def test_defaults_are_filled_in_beside_what_is_given() -> None:
