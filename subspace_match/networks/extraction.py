@@ -16,6 +16,17 @@ from .images import Images
 from .layers import Layer, LayeredNetwork
 
 Sink = Callable[[str, np.ndarray], None]
+GROUP = 50  # images: more, and a map is seen at few places; fewer, and a permutation keeps many
+
+
+def image_groups(images: int, positions: int, seed: int) -> list[np.ndarray]:
+    """Images in random groups of about GROUP: those of a group are sampled at the same places.
+
+    So the images of a group can be permuted, as the null hypothesis wants it, without asking for a
+    sample that was not recorded.
+    """
+    order = np.random.default_rng([seed, images]).permutation(images)
+    return np.array_split(order, -(-images // min(GROUP, positions)))
 
 
 def draw_samples(layer: Layer, images: int, positions: int, seed: int) -> np.ndarray:
@@ -24,21 +35,56 @@ def draw_samples(layer: Layer, images: int, positions: int, seed: int) -> np.nda
     Args:
         layer: a fully connected layer gives every image.
         images: in the evaluation split.
-        positions: how many to draw of a convolution's map; all of them if it has no more.
+        positions: how many to draw of a convolution's map, spread evenly over the images (the
+            authors draw them one by one); where they are fewer than images, from some groups of
+            images only. All of them if the map has no more.
         seed: layers of one map size, in whatever network, are sampled at the same positions.
 
     Returns:
-        (samples,) int64.
+        (samples,) int64, at most ``positions`` of them.
 
     Example:
-        >>> draw_samples(Layer("conv1", "conv1.2", "conv", 8, 2, 2), 3, 5, seed=0).shape
-        (5,)
+        >>> draw_samples(Layer("conv1", "conv1.2", "conv", 8, 2, 2), 3, 6, seed=0).shape
+        (6,)
     """
-    total = images * layer.height * layer.width
-    if layer.kind == "fc" or total <= positions:
-        return np.arange(total)
+    places = layer.height * layer.width
+    if layer.kind == "fc" or images * places <= positions:
+        return np.arange(images * places)
     rng = np.random.default_rng([seed, layer.height, layer.width])
-    return np.sort(rng.choice(total, positions, replace=False))
+    each = min(places, max(1, positions // images))
+    drawn = []
+    for group in image_groups(images, positions, seed):
+        # A whole group or none of it: a part could not be permuted.
+        if sum(map(len, drawn)) + each * len(group) <= positions:
+            chosen = rng.choice(places, each, replace=False)
+            drawn.append((group[:, None] * places + chosen).ravel())
+    return np.sort(np.concatenate(drawn))
+
+
+def permuted_samples(samples: np.ndarray, layer: Layer, image_order: np.ndarray) -> np.ndarray:
+    """Where each sample's counterpart lies when images are permuted, positions staying in place.
+
+    Args:
+        samples: of ``draw_samples``.
+        layer: they are of.
+        image_order: (images,) the image that takes each image's place, a permutation within the
+            groups of ``image_groups``.
+
+    Returns:
+        (samples,) int64: rows of the layer's activations in the permuted order.
+
+    Raises:
+        ValueError: if the permutation leads to a sample that was not recorded.
+    """
+    places = layer.height * layer.width
+    wanted = image_order[samples // places] * places + samples % places
+    rows = np.searchsorted(samples, wanted)
+    if not np.array_equal(samples[np.minimum(rows, len(samples) - 1)], wanted):
+        raise ValueError(
+            f"{layer.name}: expected a permutation within groups of images that were sampled at the"
+            " same places, found one that leads outside; extract the activations again"
+        )
+    return rows
 
 
 def extract(

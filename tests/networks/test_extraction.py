@@ -1,8 +1,14 @@
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
-from subspace_match.networks.extraction import draw_samples, extract
+from subspace_match.networks.extraction import (
+    draw_samples,
+    extract,
+    image_groups,
+    permuted_samples,
+)
 from subspace_match.networks.images import Images
 from subspace_match.networks.layers import Layer, LayeredNetwork
 
@@ -60,10 +66,39 @@ def test_samples_are_drawn_without_replacement_and_the_same_in_every_network() -
     assert not np.array_equal(draw_samples(layer, 100, 500, seed=1), drawn)
 
 
-def test_positions_are_spread_evenly() -> None:
+def test_positions_are_spread_evenly_over_images_and_places() -> None:
     drawn = draw_samples(Layer("conv1", "a", "conv", 8, 2, 2), 5000, 10_000, seed=0)
-    counts = np.bincount(drawn % 4)
-    assert abs(counts - 2500).max() < 150  # 3 standard deviations
+    assert np.bincount(drawn // 4).tolist() == [2] * 5000
+    # 100 groups of 50 images: 50 * sqrt(100 / 4) = 250 is a standard deviation.
+    assert abs(np.bincount(drawn % 4) - 2500).max() < 750
+
+
+@pytest.mark.parametrize(
+    ("images", "positions"), [(1000, 10_000), (4000, 500), (4000, 30), (37, 100), (1000, 10**7)]
+)
+def test_images_can_be_permuted_within_groups(images: int, positions: int) -> None:
+    layer, vectors = Layer("conv1", "a", "conv", 8, 4, 6), Layer("fc1", "a", "fc", 8, 1, 1)
+    samples = draw_samples(layer, images, positions, seed=0)
+    assert 0.6 * min(positions, images * 24) <= len(samples) <= positions
+    groups = image_groups(images, positions, seed=0)
+    assert sorted(np.concatenate(groups)) == list(range(images))
+    order = np.arange(images)
+    rng = np.random.default_rng(0)
+    for group in groups:
+        order[group] = rng.permutation(group)
+    rows = permuted_samples(samples, layer, order)
+    assert sorted(rows) == list(range(len(samples)))
+    assert np.array_equal(samples[rows] % 24, samples % 24)
+    assert np.array_equal(samples[rows] // 24, order[samples // 24])
+    images_themselves = draw_samples(vectors, images, positions, seed=0)
+    assert np.array_equal(permuted_samples(images_themselves, vectors, order), order)
+
+
+def test_a_permutation_that_leads_to_other_samples_is_refused() -> None:
+    layer = Layer("conv1", "a", "conv", 8, 4, 6)
+    samples = draw_samples(layer, 200, 400, seed=0)
+    with pytest.raises(ValueError, match="conv1: expected a permutation within groups"):
+        permuted_samples(samples, layer, np.roll(np.arange(200), 1))
 
 
 def test_all_samples_are_taken_where_there_are_no_more() -> None:

@@ -1,0 +1,64 @@
+"""A null is the match of permuted samples, no more and no less."""
+
+import cases
+import numpy as np
+import pytest
+
+import subspace_match as sm
+from subspace_match.matching.null import null_paths, p_values
+
+
+@pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
+def test_equals_the_match_of_the_permuted_samples(case, device: str) -> None:
+    rng = np.random.default_rng(0)
+    x, y = case(rng)
+    orders = [rng.permutation(len(x)) for _ in range(3)]
+    found = null_paths(sm.reduce(x, y, device=device), x, y, orders, device=device)
+    for path, order in zip(found, orders, strict=True):
+        expected = sm.match_path(sm.reduce(x, y[order], device=device), device=device)
+        for epsilon in cases.EPSILONS:
+            one, other = path.maximum_match(epsilon), expected.maximum_match(epsilon)
+            assert one.x.tolist() == other.x.tolist()
+            assert one.y.tolist() == other.y.tolist()
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_unrelated_activations_are_as_far_as_theory_says(relu: bool) -> None:
+    """r is about sqrt(1 - n/d), for uncentred ReLU sqrt((1 - 1/pi)(1 - n/d))."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 2000, 300))
+    if relu:
+        x, y = np.maximum(x, 0), np.maximum(y, 0)
+    expected = np.sqrt((1 - 1 / np.pi if relu else 1) * (1 - 300 / 2000))
+    pair = sm.reduce(x, y)
+    for path in null_paths(pair, x, y, [rng.permutation(2000) for _ in range(3)]):
+        assert path.similarity(expected - 0.05) == 0.0
+        assert path.similarity(expected + 0.05) > 0.9
+
+
+def test_the_identity_is_the_match_itself() -> None:
+    x, y = cases.related(np.random.default_rng(0))
+    pair = sm.reduce(x, y)
+    (path,) = null_paths(pair, x, y, [np.arange(len(x))])
+    expected = sm.match_path(pair)
+    np.testing.assert_allclose(path.critical_epsilon_x, expected.critical_epsilon_x, atol=1e-9)
+
+
+def test_p_values_are_uniform_where_there_is_nothing_to_find() -> None:
+    """A p-value at most a comes up in about a share a of unrelated pairs."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(200):
+        x, y = rng.normal(size=(2, 30, 3))
+        pair = sm.reduce(x, y)
+        null = null_paths(pair, x, y, [rng.permutation(30) for _ in range(19)])
+        epsilons = np.array([0.93])
+        similarities = np.stack([path.similarity(epsilons) for path in null])
+        found.append(p_values(sm.match_path(pair).similarity(epsilons), similarities)[0])
+    assert np.mean(np.array(found) <= 0.05) <= 0.1
+    assert np.min(found) >= 1 / 20
+
+
+def test_orders_that_are_no_permutations_are_refused() -> None:
+    x, y = cases.related(np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"orders: expected permutations of 150 samples"):
+        list(null_paths(sm.reduce(x, y), x, y, [np.zeros(150, dtype=int)]))
