@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .matching.certificate import Certificate
     from .matching.moments import PairMoments, reduce
     from .matching.path import Match, MatchPath, match_path, maximum_match
 
@@ -20,6 +21,7 @@ except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0+unknown"
 
 _HOME = {
+    "Certificate": ".matching.certificate",
     "PairMoments": ".matching.moments",
     "reduce": ".matching.moments",
     "Match": ".matching.path",
@@ -28,7 +30,15 @@ _HOME = {
     "maximum_match": ".matching.path",
 }
 
-__all__ = ["Match", "MatchPath", "PairMoments", "match_path", "maximum_match", "reduce"]
+__all__ = [
+    "Certificate",
+    "Match",
+    "MatchPath",
+    "PairMoments",
+    "match_path",
+    "maximum_match",
+    "reduce",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
 
+from .certificate import Certificate, certify
 from .checks import as_epsilon, as_epsilons
 from .devices import resolve_device
 from .moments import PairMoments, reduce
@@ -31,7 +32,7 @@ class Match:
 
 @dataclass(frozen=True)
 class MatchPath:
-    """Maximum matches for every epsilon in [0, 1); its three arrays are all there is to save.
+    """Maximum matches for every epsilon in [0, 1), and the moments that prove them.
 
     Attributes:
         critical_epsilon_x: (n_x,) float64, smallest epsilon at which the neuron is in the maximum
@@ -39,11 +40,14 @@ class MatchPath:
         critical_epsilon_y: (n_y,) float64, likewise.
         removal_order: (live neurons,) int64 in the order of removal; X's neurons are 0 to n_x - 1,
             Y's n_x to n_x + n_y - 1.
+        pair: the moments that the path was made from. Only ``verify`` reads them: what a path says
+            is in its three arrays.
     """
 
     critical_epsilon_x: np.ndarray
     critical_epsilon_y: np.ndarray
     removal_order: np.ndarray
+    pair: PairMoments
 
     def maximum_match(self, epsilon: float) -> Match:
         """The maximum epsilon-approximate match (Wang et al. 2018, Definition 3).
@@ -78,15 +82,69 @@ class MatchPath:
             ValueError: if an epsilon is not in [0, 1).
 
         Example:
-            >>> path = MatchPath(np.array([0.1, np.nan]), np.array([0.1, 0.4]), np.array([3, 0, 2]))
-            >>> path.similarity([0.05, 0.1, 0.4])
-            array([0.  , 0.5 , 0.75])
+            >>> x = np.eye(4)[:, :2]                       # neurons e0 and e1
+            >>> y = np.array([[1.0, 0, 0.75, 0]]).T        # e0 and y are 0.6 from each other
+            >>> match_path(reduce(x, y)).similarity([0.5, 0.6001])
+            array([0.        , 0.66666667])
         """
         bounds = as_epsilons(epsilon)
         critical = np.concatenate([self.critical_epsilon_x, self.critical_epsilon_y])
         matched = np.searchsorted(np.sort(critical[~np.isnan(critical)]), bounds, side="right")
         similarity = matched / len(critical)
         return float(similarity) if bounds.ndim == 0 else similarity
+
+    @overload
+    def verify(self, epsilon: float, *, device: str | torch.device = "auto") -> Certificate: ...
+
+    @overload
+    def verify(
+        self, epsilon: Sequence[float] | np.ndarray, *, device: str | torch.device = "auto"
+    ) -> list[Certificate]: ...
+
+    def verify(
+        self,
+        epsilon: float | Sequence[float] | np.ndarray,
+        *,
+        device: str | torch.device = "auto",
+    ) -> Certificate | list[Certificate]:
+        """Prove a maximum match again, from fresh factorisations of its sets.
+
+        Sound: each member's distance from the other side's members is at most epsilon. Complete:
+        each other neuron was farther than epsilon from what was left when it was removed (ours; why
+        that proves the maximum match is in ``certificate``). O(n^3) for all epsilons together and
+        little more for each; rank is told by ``spans.RANK_TOLERANCE``.
+
+        Args:
+            epsilon: a number in [0, 1), or a sequence of such numbers.
+            device: "cpu", "cuda" or "auto", where the factorisations are made.
+
+        Returns:
+            A certificate, or for a sequence a list of them in its order. A match stands if it is
+            ``sound`` and ``complete``; where it is not ``certain``, one of its decisions is closer
+            than rounding, and another epsilon near by is the better question.
+
+        Raises:
+            ValueError: if an epsilon is not in [0, 1), the device is not to be had, or the path is
+                not one of its moments.
+
+        Example:
+            >>> x = np.eye(4)[:, :2]                       # neurons e0 and e1
+            >>> y = np.array([[1.0, 0, 0.75, 0]]).T        # e0 and y are 0.6 from each other
+            >>> certificate = match_path(reduce(x, y)).verify(0.65)
+            >>> certificate.sound, certificate.complete, certificate.certain
+            (True, True, True)
+            >>> round(certificate.margin, 3)
+            0.05
+        """
+        bounds = as_epsilons(epsilon)
+        certificates = certify(
+            self.pair,
+            np.concatenate([self.critical_epsilon_x, self.critical_epsilon_y]),
+            self.removal_order,
+            bounds.ravel(),
+            device=resolve_device(device),
+        )
+        return certificates[0] if bounds.ndim == 0 else certificates
 
 
 def match_path(pair: PairMoments, *, device: str | torch.device = "auto") -> MatchPath:
@@ -126,7 +184,7 @@ def match_path(pair: PairMoments, *, device: str | torch.device = "auto") -> Mat
     order = live[columns]
     critical = np.full(len(pair.sums), np.nan)
     critical[order] = np.minimum.accumulate(distances)
-    return MatchPath(critical[: pair.neurons_x], critical[pair.neurons_x :], order)
+    return MatchPath(critical[: pair.neurons_x], critical[pair.neurons_x :], order, pair)
 
 
 def maximum_match(

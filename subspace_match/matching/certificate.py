@@ -1,0 +1,255 @@
+"""A match proved again: every decision that led to it, from one fresh factorisation of each side.
+
+Why a set is the maximum match of an epsilon, and nothing else is:
+
+- sound: every member's distance from the other side's members is at most epsilon;
+- complete: every other live neuron, in the order of removal, was farther than epsilon from what
+  the other side had left when it went. By induction no epsilon-approximate match can hold any of
+  them (a distance only grows as the other side shrinks), so the members are all there is.
+
+Both need distances from what a side had left at some moment: from the columns of F that remained.
+Put those columns in the reverse of the order in which they went, and every such set is a leading
+block. With S = Q R of that order, the squared distance of t from the first p columns is the sum of
+squares of Q't below row p: one factorisation a side answers for every neuron, every moment and
+every epsilon, in O(n^3). It shares nothing with the downdates of ``peeling`` but the factor F.
+
+Rank: a column that adds no direction gets no row. LAPACK's QR would give it one of pure rounding,
+which is wrong for all that follows; so the columns are taken a panel at a time, a panel ends where
+a column depends on those before it, and that column is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .moments import PairMoments
+from .spans import RANK_TOLERANCE
+
+PANEL = 64  # columns factored between two applications of their reflectors to the rest
+UNIT = float(np.finfo(np.float64).eps)
+MOMENT_ERROR = 1e-15  # of an entry of the moments of unit columns, and of their Cholesky product
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What a fresh factorisation says about one maximum match.
+
+    Attributes:
+        epsilon: the match's.
+        sound: every member is within epsilon of the other side's members.
+        complete: every live neuron that is no member was farther than epsilon when it left.
+        margin: smallest |distance - epsilon| of all these decisions, the one closest to the other
+            outcome; inf if there was none to make, all neurons being dead.
+        neuron: side and index of the neuron whose decision that is, or None.
+        rounding: how far rounding may have moved any of the distances, a first-order bound: with c
+            the coefficients of a neuron over what it is measured against, an error of u in every
+            unit column moves its distance by at most u (1 + |c|_1), u = n 2^-52 for n neurons.
+            Where the factor comes from the moments, an error of 1e-15 in each of them also moves
+            the squared distance by at most 1e-15 (1 + |c|_1)^2.
+    """
+
+    epsilon: float
+    sound: bool
+    complete: bool
+    margin: float
+    neuron: tuple[str, int] | None
+    rounding: float
+
+    @property
+    def certain(self) -> bool:
+        """Whether no decision is so close that rounding could have turned it."""
+        return self.margin > self.rounding
+
+
+@torch.inference_mode()
+def certify(
+    pair: PairMoments,
+    critical_epsilon: np.ndarray,
+    removal_order: np.ndarray,
+    epsilons: np.ndarray,
+    *,
+    device: torch.device,
+) -> list[Certificate]:
+    """Check the matches { v : critical(v) <= epsilon } of a path, one certificate an epsilon.
+
+    Nothing in the path is taken on trust: the members need not be what the order leaves to the
+    end. Where they are, as in every path of ``match_path``, all epsilons share two factorisations;
+    an epsilon where they are not gets two of its own.
+
+    Args:
+        pair: moments of the two sides.
+        critical_epsilon: (n,) float64 of X's neurons, then of Y's; NaN for a dead neuron.
+        removal_order: (live neurons,) int64, each live neuron once.
+        epsilons: (count,) float64 in [0, 1).
+        device: where to compute.
+
+    Returns:
+        The certificates, in the order of ``epsilons``.
+
+    Raises:
+        ValueError: if ``removal_order`` does not hold each live neuron once.
+    """
+    live = np.flatnonzero(pair.live)
+    if not np.array_equal(np.sort(removal_order), live):
+        raise ValueError(
+            f"removal_order: expected each of the {len(live)} live neurons once, found"
+            f" {len(removal_order)} entries, {len(np.intersect1d(removal_order, live))} of the live"
+            " neurons among them; use a path of these very moments"
+        )
+    shared: _Distances | None = None
+    certificates = []
+    for epsilon in epsilons:
+        member = critical_epsilon[removal_order] <= epsilon
+        order = np.concatenate([removal_order[~member], removal_order[member]])
+        if np.array_equal(order, removal_order):
+            shared = distances = shared or _Distances(pair, order, device)
+        else:
+            distances = _Distances(pair, order, device)
+        certificates.append(distances.certificate(float(epsilon), int(member.sum())))
+    return certificates
+
+
+class _Distances:
+    """Distances of both sides' neurons from what one order of removal leaves at every moment."""
+
+    def __init__(self, pair: PairMoments, order: np.ndarray, device: torch.device) -> None:
+        self._pair, self._order = pair, order
+        last_first = order[::-1]
+        of_y = last_first >= pair.neurons_x
+        sides = [last_first[~of_y], last_first[of_y]]
+        # How many of each side are left when so many are left in all.
+        self._left = [np.r_[0, np.cumsum(of_side)] for of_side in (~of_y, of_y)]
+        factor = torch.from_numpy(pair.factor).to(device)
+        column = np.cumsum(pair.live) - 1
+        columns = [factor[:, torch.from_numpy(column[side]).to(device)] for side in sides]
+        self._sides = [_Side(columns[1 - side], columns[side]) for side in (0, 1)]
+
+        # No. i of last_first goes when those before it are all that stay.
+        self._removal = np.empty(len(order)), np.empty(len(order))
+        for own, of_side in enumerate((~of_y, of_y)):
+            left = self._left[1 - own][np.flatnonzero(of_side)]
+            for kind, values in zip(self._removal, self._sides[own].at(left), strict=True):
+                kind[of_side] = values
+
+    def certificate(self, epsilon: float, members: int) -> Certificate:
+        """Of the match that holds the last so many neurons of the order."""
+        distances, coefficients = (kind.copy() for kind in self._removal)
+        of_y = self._order[::-1][:members] >= self._pair.neurons_x
+        for own, of_side in enumerate((~of_y, of_y)):
+            count, left = self._left[own][members], self._left[1 - own][members]
+            found = self._sides[own].at(np.full(count, left))
+            distances[:members][of_side], coefficients[:members][of_side] = found
+        gaps = np.abs(distances - epsilon)
+        closest = int(gaps.argmin()) if len(gaps) else None
+        return Certificate(
+            epsilon=epsilon,
+            sound=bool((distances[:members] <= epsilon).all()),
+            complete=bool((distances[members:] > epsilon).all()),
+            margin=float(gaps.min(initial=np.inf)),
+            neuron=None if closest is None else self._name(closest),
+            rounding=self._rounding(distances, coefficients),
+        )
+
+    def _rounding(self, distances: np.ndarray, coefficients: np.ndarray) -> float:
+        """See ``Certificate``."""
+        sizes = 1.0 + coefficients
+        moved = len(self._pair.sums) * UNIT * sizes
+        if self._pair.well_conditioned:
+            # sqrt(r^2 + e) - r, for it moves a distance of 0 by sqrt(e), a large one by e / 2 r.
+            squares = MOMENT_ERROR * sizes**2
+            moved += squares / (np.sqrt(distances**2 + squares) + distances)
+        return float(moved.max(initial=0.0))
+
+    def _name(self, position: int) -> tuple[str, int]:
+        neuron = int(self._order[::-1][position])
+        of_x = neuron < self._pair.neurons_x
+        return ("x", neuron) if of_x else ("y", neuron - self._pair.neurons_x)
+
+
+class _Side:
+    """One side's targets against every leading block of the other side's columns."""
+
+    def __init__(self, columns: torch.Tensor, targets: torch.Tensor) -> None:
+        upper, rotated, kept = staircase(columns, targets)
+        self._upper, self._rotated = upper, rotated
+        self._rank = np.r_[0, np.cumsum(kept)]
+        # Sums from the last row up: what is outside the first p rows, and 0 below all of them.
+        squares = rotated.square().flip(0).cumsum(0).flip(0)
+        self._outside = torch.cat([squares, squares.new_zeros(1, squares.shape[1])])
+
+    def at(self, left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of the first targets: distance from the first ``left`` columns, coefficients' norm.
+
+        Args:
+            left: (count,) int64, one number of columns for each of the first ``count`` targets.
+
+        Returns:
+            distance, and sum of absolute values of the coefficients on those columns: (count,).
+        """
+        rank = torch.from_numpy(self._rank[left]).to(self._upper.device)
+        deepest = int(self._rank[left].max(initial=0))
+        targets = torch.arange(len(left), device=rank.device)
+        distances = self._outside[rank, targets].sqrt()
+        # A row below a target's own block is zero for it: then the solution is its own block's.
+        inside = self._rotated[:deepest, : len(left)].clone()
+        inside[torch.arange(deepest, device=rank.device)[:, None] >= rank] = 0.0
+        leading = self._upper[:deepest, :deepest]
+        coefficients = torch.linalg.solve_triangular(leading, inside, upper=True)
+        return distances.cpu().numpy(), coefficients.abs().sum(0).cpu().numpy()
+
+
+def staircase(
+    columns: torch.Tensor, targets: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+    """QR of the columns in their order, those left out that depend on the ones before them.
+
+    Column j depends on those before it if some combination of them and of it, its coefficients of
+    norm 1, is shorter than RANK_TOLERANCE times the number of columns. The shortest that its part
+    outside their span allows is 1 / |R^-1 e_j|. That part alone would not do: after two columns
+    that are nearly copies, rounding gives one that depends on both a part outside of up to 1e-16
+    over the distance of the copies.
+
+    Args:
+        columns: (k, m) float64 of norm 1.
+        targets: (k, t) float64.
+
+    Returns:
+        R of the kept columns, (rank, rank); Q'targets, (k, t); which columns are kept, (m,) bool.
+    """
+    width = columns.shape[1]
+    work = torch.cat([columns, targets], dim=1)
+    upper = torch.zeros_like(work[:, : min(columns.shape)])
+    kept = np.zeros(width, dtype=bool)
+    rank = start = 0
+    while start < width and rank < len(work):
+        tried = min(PANEL, width - start, len(work) - rank)
+        reflectors, scales = torch.geqrf(work[rank:, start : start + tried])
+        upper[:rank, rank : rank + tried] = work[:rank, start : start + tried]
+        upper[rank : rank + tried, rank : rank + tried] = reflectors[:tried].triu()
+        good = _independent(upper, rank, tried, RANK_TOLERANCE * width)
+        if good:
+            work[rank:, start:] = torch.ormqr(
+                reflectors[:, :good], scales[:good], work[rank:, start:], transpose=True
+            )
+        kept[start : start + good] = True
+        rank += good
+        start += good if good == tried else good + 1
+    return upper[:rank, :rank], work[:, width:], kept
+
+
+def _independent(upper: torch.Tensor, rank: int, tried: int, tolerance: float) -> int:
+    """How many of the columns tried after the first ``rank`` of R come before a dependent one."""
+    end = rank + tried
+    nonzero = upper[rank:end, rank:end].diagonal().abs() > tolerance
+    end = rank + _leading(nonzero)
+    units = torch.eye(end, dtype=upper.dtype, device=upper.device)[:, rank:]
+    inverse = torch.linalg.solve_triangular(upper[:end, :end], units, upper=True)
+    return _leading(torch.linalg.vector_norm(inverse, dim=0) < 1 / tolerance)
+
+
+def _leading(flags: torch.Tensor) -> int:
+    """How many flags are set before the first that is not."""
+    return int(flags.cumprod(0).sum())

@@ -1,0 +1,308 @@
+"""A right path is proved, a wrong one is found out, and a decision closer than rounding is seen."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cases
+import numpy as np
+import oracles
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import subspace_match as sm
+from subspace_match.matching import certificate
+
+EPSILONS = (0.001, 0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 0.8, 0.99)
+
+
+def path_of(x, y, device="cpu") -> sm.MatchPath:
+    return sm.match_path(sm.reduce(x, y, device=device), device=device)
+
+
+def proved(path: sm.MatchPath, epsilon: float) -> bool:
+    found = path.verify(epsilon, device="cpu")
+    return found.sound and found.complete
+
+
+def critical_of(path: sm.MatchPath) -> np.ndarray:
+    return np.concatenate([path.critical_epsilon_x, path.critical_epsilon_y])
+
+
+def tampered(path: sm.MatchPath, critical=None, order=None) -> sm.MatchPath:
+    """The path with other critical values, of X's neurons and then of Y's, or another order."""
+    critical = critical_of(path) if critical is None else critical
+    x, y = np.split(critical, [path.pair.neurons_x])
+    order = path.removal_order if order is None else order
+    return dataclasses.replace(
+        path, critical_epsilon_x=x, critical_epsilon_y=y, removal_order=order
+    )
+
+
+def between(path: sm.MatchPath, share: float) -> float:
+    """An epsilon half way between two critical values farther apart than rounding.
+
+    About that share of all such places lies below it.
+    """
+    values = np.unique(critical_of(path)[path.removal_order])
+    apart = np.flatnonzero(np.diff(values) > 1e-5)
+    position = apart[int(share * len(apart))]
+    return float(values[position : position + 2].mean())
+
+
+def oracle_distances(x, y, order) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Distance of each neuron as it leaves, and of all that are left after each removal."""
+    n_x, joint, left = x.shape[1], np.hstack([x, y]), list(order)
+    own, rest = [], []
+
+    def from_other(neurons):
+        found = np.empty(len(neurons))
+        for of_x in (True, False):
+            side = np.array([(neuron < n_x) == of_x for neuron in neurons], dtype=bool)
+            other = [neuron for neuron in left if (neuron < n_x) != of_x]
+            if side.any():
+                targets = joint[:, np.array(neurons)[side]]
+                found[side] = oracles.relative_distance(targets, joint[:, other])
+        return found
+
+    for neuron in order:
+        left.remove(neuron)
+        own.append(from_other([neuron])[0])
+        rest.append(from_other(left))
+    return np.array(own), rest
+
+
+@pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
+def test_every_match_of_a_path_is_proved(case, device):
+    for seed in range(3):
+        path = path_of(*case(np.random.default_rng(seed)), device)
+        for found in path.verify(EPSILONS, device=device):
+            assert found.sound, found
+            assert found.complete, found
+            assert found.certain, found
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_x=st.integers(1, 30),
+    n_y=st.integers(1, 30),
+    samples=st.integers(2, 80),
+    dead=st.integers(0, 3),
+    copies=st.integers(0, 5),
+    noise=st.sampled_from([0.0, 1e-7, 1e-5, 1e-3]),
+)
+def test_generated_layers_are_proved(seed, n_x, n_y, samples, dead, copies, noise):
+    rng = np.random.default_rng(seed)
+    x, y = cases.related(rng, max(n_x, 4), max(n_y, 4), samples)
+    x, y = x[:, :n_x], y[:, :n_y]
+    for layer in (x, y):
+        width = layer.shape[1]
+        for _ in range(copies):
+            source, copy = rng.integers(0, width, 2)
+            layer[:, copy] = layer[:, source] * (1 + noise * rng.normal(size=samples))
+        layer[:, rng.integers(0, width, dead)] = 0.0
+    for found in path_of(x, y).verify(EPSILONS):
+        assert (found.sound and found.complete) or not found.certain, found
+
+
+@pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_distances_are_the_oracles(case, shuffled, device):
+    """For the path's order and for any other, every distance within the stated rounding."""
+    x, y = case(np.random.default_rng(1))
+    path = path_of(x, y, device)
+    order = path.removal_order
+    if shuffled:
+        order = np.random.default_rng(2).permutation(order)
+    distances = certificate._Distances(path.pair, order, torch.device(device))
+    own, rest = oracle_distances(x, y, order)
+    found, coefficients = (values[::-1] for values in distances._removal)
+    for value, expected, size in zip(found, own, coefficients, strict=True):
+        bound = distances._rounding(np.array([value]), np.array([size]))
+        assert value == pytest.approx(expected, abs=bound)
+    for members in range(len(order)):
+        epsilon = 0.3
+        gaps = np.abs(np.concatenate([own[: len(order) - members], rest[-members - 1]]) - epsilon)
+        given = distances.certificate(epsilon, members)
+        assert given.margin == pytest.approx(gaps.min(), abs=given.rounding)
+
+
+def test_rank_after_near_copies_is_not_rounding(device):
+    """z, z + s w and w: from the first two only rounding of 1e-16 / s keeps the third away."""
+    rng = np.random.default_rng(0)
+    x, y = cases.related(rng)
+    for layer in (x, y):
+        for first in range(0, 18, 3):
+            direction = np.abs(rng.normal(size=len(layer)))
+            layer[:, first + 1] = layer[:, first] + 10.0 ** rng.uniform(-8, -3) * direction
+            layer[:, first + 2] = direction
+    pair = sm.reduce(x, y, device=device)
+    for _ in range(5):
+        order = rng.permutation(x.shape[1] + y.shape[1])
+        distances = certificate._Distances(pair, order, torch.device(device))
+        np.testing.assert_allclose(
+            distances._removal[0][::-1], oracle_distances(x, y, order)[0], atol=1e-7
+        )
+
+
+@pytest.mark.parametrize("panel", [1, 2, 7])
+@pytest.mark.parametrize(
+    "case", [cases.wide_and_dependent, cases.more_neurons_than_samples], ids=lambda c: c.__name__
+)
+def test_panels_do_not_matter(case, panel, device, monkeypatch):
+    path = path_of(*case(np.random.default_rng(0)), device)
+    expected = path.verify(EPSILONS, device=device)
+    monkeypatch.setattr(certificate, "PANEL", panel)
+    for one, other in zip(path.verify(EPSILONS, device=device), expected, strict=True):
+        assert one.margin == pytest.approx(other.margin, abs=other.rounding)
+        assert (one.sound, one.complete, one.neuron) == (True, True, other.neuron)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [cases.related, cases.gaussian, cases.everything_at_once, cases.wide_and_dependent],
+    ids=lambda case: case.__name__,
+)
+class TestTampered:
+    def test_a_member_too_many(self, case):
+        path = path_of(*case(np.random.default_rng(0)))
+        for share in (0.3, 0.5, 0.8):
+            epsilon = between(path, share)
+            critical = critical_of(path)
+            outside = path.removal_order[critical[path.removal_order] > epsilon]
+            critical[outside[-1]] = epsilon / 2
+            assert not tampered(path, critical).verify(epsilon).sound
+
+    def test_a_member_too_few(self, case):
+        path = path_of(*case(np.random.default_rng(0)))
+        for share in (0.3, 0.5, 0.8):
+            epsilon = between(path, share)
+            critical = critical_of(path)
+            inside = path.removal_order[critical[path.removal_order] <= epsilon]
+            critical[inside[0]] = 1.0
+            assert not tampered(path, critical).verify(epsilon).complete
+
+    def test_two_values_swapped(self, case):
+        path = path_of(*case(np.random.default_rng(0)))
+        for share in (0.3, 0.5, 0.8):
+            epsilon = between(path, share)
+            critical = critical_of(path)
+            live = critical[path.removal_order]
+            inside = path.removal_order[live <= epsilon][0]
+            outside = path.removal_order[live > epsilon][-1]
+            critical[[inside, outside]] = critical[[outside, inside]]
+            found = tampered(path, critical).verify(epsilon)
+            assert not (found.sound and found.complete)
+
+    def test_order_shuffled(self, case):
+        """No order but a right one proves all matches: a neuron that leaves early is too near."""
+        path = path_of(*case(np.random.default_rng(0)))
+        order = np.random.default_rng(1).permutation(path.removal_order)
+        grid = [between(path, share) for share in (0.1, 0.3, 0.5, 0.8)]
+        verdicts = tampered(path, order=order).verify(grid)
+        assert not all(found.sound and found.complete for found in verdicts)
+
+
+def test_order_of_other_neurons_is_an_error():
+    x, y = cases.dead_neurons(np.random.default_rng(0))
+    path = path_of(x, y)
+    for order in (path.removal_order[1:], np.r_[path.removal_order[1:], 0]):
+        with pytest.raises(
+            ValueError, match=r"removal_order: expected each of the 39 live.* found"
+        ):
+            tampered(path, order=order).verify(0.3)
+
+
+def test_margin_and_its_neuron():
+    """e0 and y are 0.6 apart, e1 is 1 away and goes first: distances 1, then 0.6 and 0.6."""
+    x, y = np.eye(4)[:, :2], np.array([[1.0, 0, 0.75, 0]]).T
+    path = path_of(x, y)
+    above = path.verify(0.65)
+    assert (above.sound, above.complete, above.certain) == (True, True, True)
+    assert above.margin == pytest.approx(0.05)
+    assert above.neuron in {("x", 0), ("y", 0)}
+    # No member: of the last two the first to go was 0.6 away, then the other had nothing left.
+    below = path.verify(0.5)
+    assert (below.sound, below.complete) == (True, True)
+    assert below.margin == pytest.approx(0.1)
+    assert path.verify(0.9).neuron == ("x", 1)
+    assert path.verify(0.9).margin == pytest.approx(0.1)
+
+
+def test_margin_names_a_neuron_of_y():
+    x = np.eye(5)[:, :3]
+    y = np.eye(5)[:, :3] + np.outer(np.eye(5)[3], [0.1, 0.5, 0.2])
+    found = path_of(x, y).verify(0.44)
+    distance = 0.5 / np.hypot(1, 0.5)
+    assert found.neuron in {("x", 1), ("y", 1)}
+    assert found.margin == pytest.approx(distance - 0.44)
+    y[1, 1], y[1, 0] = 0.8, 0.3  # now y1 is farther from X than any x from Y
+    found = path_of(x, y).verify(0.53)
+    assert found.neuron == ("y", 1)
+    assert found.margin == pytest.approx(abs(0.5 / np.hypot(0.8, 0.5) - 0.53))
+
+
+def test_a_decision_closer_than_rounding_is_flagged(device):
+    x, y = cases.related(np.random.default_rng(0))
+    path = path_of(x, y, device)
+    critical = np.unique(critical_of(path))
+    for value in critical[critical < 1]:
+        assert not path.verify(value, device=device).certain
+        assert not path.verify(value + 1e-15, device=device).certain
+        assert path.verify(value + 1e-9, device=device).certain
+
+
+def test_near_copies_make_decisions_less_certain():
+    """1e-9 above a critical value is enough of a distance, but not where copies are 1e-7 apart."""
+    x, y = cases.near_duplicates(np.random.default_rng(0))
+    path = path_of(x, y)
+    assert path.verify(0.3).certain
+    critical = critical_of(path)
+    assert not path.verify(critical[critical < 1].max() + 1e-12).certain
+
+
+def test_no_decision_at_all():
+    found = path_of(np.zeros((5, 2)), np.zeros((5, 3))).verify(0.3)
+    assert found == sm.Certificate(0.3, True, True, np.inf, None, 0.0)
+    assert found.certain
+
+
+def test_an_empty_match_is_proved():
+    x, y = cases.gaussian(np.random.default_rng(0))
+    path = path_of(x, y)
+    assert len(path.maximum_match(0.05).x) == 0
+    assert proved(path, 0.05)
+
+
+def test_a_path_all_of_which_is_a_match_is_proved():
+    x, _ = cases.gaussian(np.random.default_rng(0))
+    path = path_of(x, x)
+    assert path.similarity(1e-6) == 1.0
+    assert proved(path, 1e-6)
+
+
+def test_many_epsilons_share_two_factorisations(monkeypatch):
+    path = path_of(*cases.related(np.random.default_rng(0)))
+    expected = [path.verify(epsilon) for epsilon in EPSILONS]
+    calls = []
+
+    def counting(*args):
+        calls.append(args)
+        return staircase(*args)
+
+    staircase = certificate.staircase
+    monkeypatch.setattr(certificate, "staircase", counting)
+    assert path.verify(list(EPSILONS)) == expected
+    assert path.verify(np.array(EPSILONS)) == expected
+    assert len(calls) == 4
+    assert path.verify([]) == []
+
+
+@pytest.mark.parametrize("epsilon", [1.0, -0.1, np.nan, [0.3, 1.5], "near"])
+def test_bad_epsilon(epsilon):
+    path = path_of(np.eye(3), np.eye(3))
+    with pytest.raises(ValueError, match=r"epsilon: expected a number in \[0, 1\), found"):
+        path.verify(epsilon)
