@@ -12,6 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .matching.certificate import Certificate
+    from .matching.measures import (
+        all_measures,
+        debiased_linear_cka,
+        linear_cka,
+        linear_regression,
+        mean_cca,
+        one_to_one,
+        procrustes,
+        pwcca,
+        svcca,
+    )
     from .matching.moments import PairMoments, reduce
     from .matching.path import Match, MatchPath, match_path, maximum_match
 
@@ -21,6 +32,15 @@ except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0+unknown"
 
 _HOME = {
+    "all_measures": ".matching.measures",
+    "debiased_linear_cka": ".matching.measures",
+    "linear_cka": ".matching.measures",
+    "linear_regression": ".matching.measures",
+    "mean_cca": ".matching.measures",
+    "one_to_one": ".matching.measures",
+    "procrustes": ".matching.measures",
+    "pwcca": ".matching.measures",
+    "svcca": ".matching.measures",
     "Certificate": ".matching.certificate",
     "PairMoments": ".matching.moments",
     "reduce": ".matching.moments",
@@ -35,9 +55,18 @@ __all__ = [
     "Match",
     "MatchPath",
     "PairMoments",
+    "all_measures",
+    "debiased_linear_cka",
+    "linear_cka",
+    "linear_regression",
     "match_path",
     "maximum_match",
+    "mean_cca",
+    "one_to_one",
+    "procrustes",
+    "pwcca",
     "reduce",
+    "svcca",
 ]
 
 

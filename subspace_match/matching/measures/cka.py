@@ -1,0 +1,32 @@
+"""Linear CKA: centred kernel alignment of linear kernels (Kornblith et al. 2019)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .pairs import Moments, centre
+from .ratios import ratio
+
+
+def linear_cka(pair: Moments) -> float:
+    """Linear centred kernel alignment.
+
+    CKA = |X_c'Y_c|_F^2 / (|X_c'X_c|_F |Y_c'Y_c|_F) (Kornblith et al. 2019, arXiv 1905.00414,
+    equation 4 with linear kernels). Invariant to rotations and to one scale a side, not to
+    invertible mixes. It rises with n / d whatever the layers; ``debiased_linear_cka`` does not.
+
+    Args:
+        pair: moments of the two sides, from ``reduce``.
+
+    Returns:
+        A number in [0, 1]; NaN if every neuron of a side is constant.
+
+    Example:
+        >>> import numpy as np, subspace_match as sm
+        >>> x = np.random.default_rng(0).random((50, 3))
+        >>> round(linear_cka(sm.reduce(x, 2 * x[:, ::-1] + 1, device="cpu")), 12)
+        1.0
+    """
+    centred = centre(pair)
+    norms = float(np.linalg.norm(centred.xx) * np.linalg.norm(centred.yy))
+    return min(ratio(np.sum(centred.xy**2), norms), 1.0)

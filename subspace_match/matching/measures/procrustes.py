@@ -1,0 +1,36 @@
+"""Orthogonal Procrustes similarity (Ding et al. 2021; Williams et al. 2021)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .pairs import Moments, centre
+from .ratios import ratio
+
+
+def procrustes(pair: Moments) -> float:
+    """Similarity after the best rotation.
+
+    max over orthogonal Q of <X_c, Y_c Q> / (|X_c|_F |Y_c|_F) = |X_c'Y_c|_* / (|X_c|_F |Y_c|_F),
+    with |.|_* the sum of singular values and the narrower side filled up with zeros. It is a
+    similarity: its arc cosine is the angular distance of Williams et al. 2021 (arXiv 2110.14739),
+    and 2 - 2 times it the squared distance of Ding et al. 2021 (arXiv 2108.01661) between sides
+    scaled to norm 1.
+    Invariant to rotations and to one scale a side, not to invertible mixes.
+
+    Args:
+        pair: moments of the two sides, from ``reduce``.
+
+    Returns:
+        A number in [0, 1]; NaN if every neuron of a side is constant.
+
+    Example:
+        >>> import numpy as np, subspace_match as sm
+        >>> x = np.random.default_rng(0).random((50, 2))
+        >>> turn = np.array([[0.6, -0.8], [0.8, 0.6]])
+        >>> round(procrustes(sm.reduce(x, 3 * x @ turn, device="cpu")), 12)
+        1.0
+    """
+    centred = centre(pair)
+    nuclear = np.linalg.svd(centred.xy, compute_uv=False).sum()
+    return min(ratio(nuclear, np.sqrt(np.trace(centred.xx) * np.trace(centred.yy))), 1.0)

@@ -1,0 +1,40 @@
+"""PWCCA: canonical correlations weighted by what they account for (Morcos et al. 2018)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .bases import neuron_vectors, orthonormal_basis
+from .pairs import Moments
+from .ratios import ratio
+
+
+def pwcca(pair: Moments) -> float:
+    """Projection-weighted CCA, with the weights of X's side.
+
+    sum_i alpha_i rho_i / sum_i alpha_i with alpha_i = sum_j |<h_i, x_j>|, h_i the i-th canonical
+    variable of X, of norm 1, and x_j its centred neurons (Morcos et al. 2018, arXiv 1806.05759,
+    section 3). Not symmetric: invariant to invertible mixes of Y, of X only to permutations and to
+    one scale. The authors' code takes whichever side is narrower for X; here it is always X.
+
+    Where canonical correlations are equal, as those of several shared neurons are, their canonical
+    variables are determined up to a rotation only, and so are the weights: PWCCA then depends on
+    which ones the singular value decomposition gives, unless all correlations are equal.
+
+    Args:
+        pair: moments of the two sides, from ``reduce``.
+
+    Returns:
+        A number in [0, 1]; NaN if every neuron of a side is constant.
+
+    Example:
+        >>> import numpy as np, subspace_match as sm
+        >>> x = np.random.default_rng(0).random((50, 3))
+        >>> round(pwcca(sm.reduce(x, x, device="cpu")), 12)
+        1.0
+    """
+    x, y = neuron_vectors(pair)
+    basis_x, basis_y = orthonormal_basis(x), orthonormal_basis(y)
+    left, correlations, _ = np.linalg.svd(basis_x.inner(basis_y), full_matrices=False)
+    weights = np.abs(left.T @ basis_x.inner(x)).sum(1)
+    return ratio(weights @ correlations.clip(0.0, 1.0), weights.sum())

@@ -1,0 +1,418 @@
+"""The other measures: each against its definition on the activations, and its laws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import cases
+import numpy as np
+import oracles
+import pytest
+import scipy.linalg
+import scipy.optimize
+
+import subspace_match as sm
+from subspace_match.matching import measures
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def reduce(x: np.ndarray, y: np.ndarray) -> sm.PairMoments:
+    return sm.reduce(x, y, device="cpu")
+
+
+# The definitions, from activations.
+
+
+def centred(layer: np.ndarray) -> np.ndarray:
+    """Without means, and without neurons that vary by less than 1e-6 of their size."""
+    deviations = layer - layer.mean(0)
+    return deviations[:, np.linalg.norm(deviations, axis=0) > 1e-6 * np.linalg.norm(layer, axis=0)]
+
+
+def basis(layer: np.ndarray, tolerance: float = 1e-10) -> np.ndarray:
+    """Orthonormal basis of the columns' span, by SVD of the columns scaled to norm 1."""
+    norms = np.linalg.norm(layer, axis=0)
+    left, values, _ = np.linalg.svd(layer[:, norms > 0] / norms[norms > 0], full_matrices=False)
+    return left[:, values > tolerance * len(norms)]
+
+
+def hsic(gram_x: np.ndarray, gram_y: np.ndarray) -> float:
+    """HSIC_1 of Song et al. 2012 as it is written, but for 1 / (d (d - 3))."""
+    k, h = (gram - np.diag(np.diagonal(gram)) for gram in (gram_x, gram_y))
+    d = len(k)
+    product = k.sum() * h.sum() / ((d - 1) * (d - 2)) - 2 / (d - 2) * (k @ h).sum()
+    return float(np.trace(k @ h) + product)
+
+
+def define_linear_cka(x: np.ndarray, y: np.ndarray) -> float:
+    """From (d, d) kernel matrices, centred on both sides."""
+    k, h = centred(x) @ centred(x).T, centred(y) @ centred(y).T
+    return float(np.sum(k * h) / np.sqrt(np.sum(k * k) * np.sum(h * h)))
+
+
+def define_mean_cca(x: np.ndarray, y: np.ndarray) -> float:
+    values = np.linalg.svd(basis(centred(x)).T @ basis(centred(y)), compute_uv=False)
+    return float(values.mean())
+
+
+def define_svcca(x: np.ndarray, y: np.ndarray, variance: float = 0.99) -> float:
+    leading = []
+    for layer in (x, y):
+        left, values, _ = np.linalg.svd(centred(layer), full_matrices=False)
+        carried = np.cumsum(values**2) / np.sum(values**2)
+        leading.append(left[:, : int((carried < variance).sum()) + 1])
+    return float(np.linalg.svd(leading[0].T @ leading[1], compute_uv=False).mean())
+
+
+def define_pwcca(x: np.ndarray, y: np.ndarray) -> float:
+    basis_x = basis(centred(x))
+    left, values, _ = np.linalg.svd(basis_x.T @ basis(centred(y)), full_matrices=False)
+    variables = basis_x @ left
+    weights = np.abs(variables.T @ centred(x)).sum(1)
+    return float(weights @ values / weights.sum())
+
+
+def define_procrustes(x: np.ndarray, y: np.ndarray) -> float:
+    """The inner product after the best rotation, the rotation made and applied."""
+    width = max(x.shape[1], y.shape[1])
+    x, y = (np.pad(layer, ((0, 0), (0, width - layer.shape[1]))) for layer in (x, y))
+    x, y = x - x.mean(0), y - y.mean(0)
+    rotation, _ = scipy.linalg.orthogonal_procrustes(y, x)
+    return float(np.sum(x * (y @ rotation)) / (np.linalg.norm(x) * np.linalg.norm(y)))
+
+
+def define_regression_x(x: np.ndarray, y: np.ndarray) -> float:
+    predictors = basis(centred(y))
+    rest = centred(x) - predictors @ (predictors.T @ centred(x))
+    return float(1 - np.sum(rest**2) / np.sum(centred(x) ** 2))
+
+
+def define_regression_y(x: np.ndarray, y: np.ndarray) -> float:
+    return define_regression_x(y, x)
+
+
+def define_one_to_one(x: np.ndarray, y: np.ndarray) -> float:
+    width = centred(x).shape[1]
+    correlations = np.corrcoef(centred(x).T, centred(y).T)[:width, width:]
+    rows, columns = scipy.optimize.linear_sum_assignment(-correlations)
+    return float(correlations[rows, columns].mean())
+
+
+MEASURES: dict[str, Callable[[sm.PairMoments], float]] = {
+    "linear_cka": sm.linear_cka,
+    "mean_cca": sm.mean_cca,
+    "svcca": sm.svcca,
+    "pwcca": sm.pwcca,
+    "procrustes": sm.procrustes,
+    "linear_regression_x": sm.linear_regression,
+    "linear_regression_y": lambda pair: sm.linear_regression(pair, "y"),
+    "one_to_one": sm.one_to_one,
+}
+DEFINITIONS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "linear_cka": define_linear_cka,
+    "mean_cca": define_mean_cca,
+    "svcca": define_svcca,
+    "pwcca": define_pwcca,
+    "procrustes": define_procrustes,
+    "linear_regression_x": define_regression_x,
+    "linear_regression_y": define_regression_y,
+    "one_to_one": define_one_to_one,
+}
+
+# Layers whose neurons come in near copies: canonical variables of directions of 1e-7 to 1e-8 have
+# as many digits fewer.
+NEARLY_DEPENDENT = {"near_duplicates", "everything_at_once", "copies_at_every_scale"}
+NEARLY_DEPENDENT |= {"wide_and_dependent", "ill_conditioned"}
+ALIVE = [case for case in cases.CASES if not case.__name__.startswith("dead_side")]
+
+
+def with_large_means(rng: np.random.Generator) -> Pair:
+    x, y = cases.related(rng)
+    return x + rng.uniform(0, 100, x.shape[1]), y + rng.uniform(0, 100, y.shape[1])
+
+
+def with_constants(rng: np.random.Generator) -> Pair:
+    x, y = cases.dead_neurons(rng)
+    x[:, 3], y[:, 5] = 0.1, 1e5 / 3
+    return x, y
+
+
+def with_constants_in_span(rng: np.random.Generator) -> Pair:
+    """As after a softmax: neurons that sum to 1, so that centring takes away a direction."""
+    x, y = (np.exp(layer) for layer in cases.gaussian(rng))
+    return x / x.sum(1, keepdims=True), y / y.sum(1, keepdims=True)
+
+
+MORE = [with_large_means, with_constants, with_constants_in_span]
+
+
+@pytest.mark.parametrize("case", [*ALIVE, *MORE], ids=lambda case: case.__name__)
+def test_measures_are_their_definitions(case):
+    x, y = case(np.random.default_rng(1))
+    pair = reduce(x, y)
+    names = list(DEFINITIONS)
+    if case is cases.exact_duplicates:
+        # Several shared neurons, so that correlations are equal and canonical variables open.
+        names.remove("pwcca")
+    found = {name: MEASURES[name](pair) for name in names}
+    expected = {name: DEFINITIONS[name](x, y) for name in names}
+    tolerance = 1e-5 if case.__name__ in NEARLY_DEPENDENT else 1e-10
+    assert found == pytest.approx(expected, abs=tolerance)
+
+
+def test_all_measures_are_the_measures():
+    x, y = cases.related(np.random.default_rng(1))
+    pair, rows = reduce(x, y), measures.row_squares(x, y)
+    expected = {name: measure(pair) for name, measure in MEASURES.items()}
+    assert measures.all_measures(pair) == expected
+    expected["debiased_linear_cka"] = sm.debiased_linear_cka(pair, rows)
+    assert list(measures.all_measures(pair, rows).items()) == list(expected.items())
+
+
+@pytest.mark.parametrize("case", [*ALIVE, *MORE], ids=lambda case: case.__name__)
+def test_debiased_cka_is_its_definition(case):
+    x, y = case(np.random.default_rng(1))
+    first = measures.row_squares(x[:11], y[:11])
+    rows = first + measures.row_squares(x[11:], y[11:], first.shift)
+    # Of uncentred activations the definition is the same, but loses digits to large means.
+    k, h = ((layer - layer.mean(0)) @ (layer - layer.mean(0)).T for layer in (x, y))
+    expected = hsic(k, h) / np.sqrt(hsic(k, k) * hsic(h, h))
+    assert sm.debiased_linear_cka(reduce(x, y), rows) == pytest.approx(expected, abs=1e-9)
+
+
+def test_debiased_cka_does_not_change_when_neurons_are_shifted():
+    """What lets the definition be tried on centred activations."""
+    x, y = cases.related(np.random.default_rng(0))
+    grams = [layer @ layer.T for layer in (x, y, x + 3, y - 2)]
+    assert hsic(*grams[:2]) == pytest.approx(hsic(*grams[2:]), rel=1e-9)
+
+
+def test_debiased_cka_of_unrelated_layers_is_0_on_average_and_that_of_cka_is_not():
+    plain, debiased = [], []
+    for seed in range(200):
+        x, y = np.random.default_rng(seed).normal(size=(2, 30, 20))
+        plain.append(sm.linear_cka(reduce(x, y)))
+        debiased.append(sm.debiased_linear_cka(reduce(x, y), measures.row_squares(x, y)))
+    assert min(plain) > 0.3
+    assert abs(np.mean(debiased)) < 3 * np.std(debiased) / np.sqrt(200)
+    assert min(debiased) < 0
+
+
+@pytest.mark.parametrize("case", [*ALIVE, *MORE], ids=lambda case: case.__name__)
+@pytest.mark.parametrize("target", ["x", "y"])
+def test_regression_without_intercept_is_the_relative_distances(case, target):
+    """sum |x|^2 r(x | Y)^2 / sum |x|^2 = 1 - R^2."""
+    x, y = case(np.random.default_rng(2))
+    found = sm.linear_regression(reduce(x, y), target, centred=False)
+    x, y = (layer[:, np.abs(layer).max(0) > 0] for layer in (x, y))
+    predicted, predictors = (x, y) if target == "x" else (y, x)
+    squares = np.sum(predicted**2, axis=0)
+    distances = oracles.relative_distance(predicted, predictors)
+    # Singular values down to 1e-6, yet far enough from dependent for moments to do: 1e-15 / 1e-6.
+    tolerance = 1e-8 if case is cases.ill_conditioned else 1e-10
+    assert 1 - found == pytest.approx(squares @ distances**2 / squares.sum(), abs=tolerance)
+
+
+@pytest.mark.parametrize("case", [*ALIVE, *MORE], ids=lambda case: case.__name__)
+def test_layer_against_itself_is_1(case):
+    x, _ = case(np.random.default_rng(3))
+    found = measures.all_measures(reduce(x, x), measures.row_squares(x, x))
+    assert found == pytest.approx(dict.fromkeys(found, 1.0), abs=1e-7)
+
+
+@pytest.mark.parametrize("case", [*ALIVE, *MORE], ids=lambda case: case.__name__)
+def test_bounds(case):
+    found = measures.all_measures(reduce(*case(np.random.default_rng(4))))
+    assert all(0 <= value <= 1 for value in found.values())
+    found_back = measures.all_measures(reduce(*reversed(case(np.random.default_rng(4)))))
+    for name in ("linear_cka", "mean_cca", "svcca", "procrustes", "one_to_one"):
+        assert found[name] == pytest.approx(found_back[name], abs=1e-6)
+    assert found["linear_regression_x"] == pytest.approx(
+        found_back["linear_regression_y"], abs=1e-6
+    )
+
+
+# Which changes of one side leave a measure as it is.
+
+WIDTH = 12
+
+
+def shift(layer: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return layer + rng.normal(size=WIDTH)
+
+
+def scale_all(layer: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return layer * rng.uniform(3, 4)
+
+
+def permute(layer: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return layer[:, rng.permutation(WIDTH)]
+
+
+def rotate(layer: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return layer @ np.linalg.qr(rng.normal(size=(WIDTH, WIDTH)))[0]
+
+
+def scale_each(layer: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return layer * rng.uniform(0.2, 5, WIDTH)
+
+
+def mix(layer: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return layer @ rng.normal(size=(WIDTH, WIDTH))
+
+
+def copy_one(layer: np.ndarray, _: np.random.Generator) -> np.ndarray:
+    return np.hstack([layer, layer[:, :1]])
+
+
+ALL = {shift, scale_all, permute}
+KEEPS_X = {
+    "linear_cka": ALL | {rotate},
+    "debiased_linear_cka": ALL | {rotate},
+    "svcca": ALL | {rotate},
+    "procrustes": ALL | {rotate},
+    "mean_cca": ALL | {rotate, scale_each, mix, copy_one},
+    "pwcca": ALL,
+    "linear_regression_x": ALL | {rotate},
+    "linear_regression_y": ALL | {rotate, scale_each, mix, copy_one},
+    # A neuron's copy takes the place of a worse match, so it is not among what one-to-one keeps.
+    "one_to_one": ALL | {scale_each},
+}
+KEEPS_Y = KEEPS_X | {
+    "pwcca": KEEPS_X["mean_cca"],
+    "linear_regression_x": KEEPS_X["linear_regression_y"],
+    "linear_regression_y": KEEPS_X["linear_regression_x"],
+}
+CHANGES = [shift, scale_all, permute, rotate, scale_each, mix, copy_one]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+@pytest.mark.parametrize("side", ["x", "y"])
+def test_invariances_and_counter_invariances(change, side):
+    rng = np.random.default_rng(5)
+    x, y = cases.related(rng, WIDTH, WIDTH, 200)
+
+    def measure(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+        return measures.all_measures(reduce(x, y), measures.row_squares(x, y))
+
+    before = measure(x, y)
+    after = measure(change(x, rng), y) if side == "x" else measure(x, change(y, rng))
+    kept = {name for name in before if after[name] == pytest.approx(before[name], abs=1e-9)}
+    changed = {name for name in before if abs(after[name] - before[name]) > 1e-6}
+    expected = KEEPS_X if side == "x" else KEEPS_Y
+    assert kept == {name for name, changes in expected.items() if change in changes}
+    assert changed == set(before) - kept
+
+
+def test_cca_is_1_where_samples_are_few():
+    """Any index invariant to invertible mixes is constant there (Kornblith et al. 2019)."""
+    x, y = np.random.default_rng(0).normal(size=(2, 20, 25))
+    pair = reduce(x, y)
+    assert sm.mean_cca(pair) == pytest.approx(1)
+    assert sm.pwcca(pair) == pytest.approx(1)
+    assert sm.linear_regression(pair) == pytest.approx(1)
+    assert sm.linear_cka(pair) < 0.9
+    assert len(measures.canonical_correlations(pair)) == 19
+
+
+def test_one_to_one_matching():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(100, 6))
+    y = x[:, [4, 2, 0, 5]] + 0.1 * rng.normal(size=(100, 4))
+    x[:, 1], y[:, 1] = 0.0, 3.0
+    found = measures.one_to_one_matching(reduce(x, y))
+    assert found.x.tolist() == [0, 4, 5]
+    assert found.y.tolist() == [2, 0, 3]
+    expected = [np.corrcoef(x[:, i], y[:, j])[0, 1] for i, j in ((0, 2), (4, 0), (5, 3))]
+    np.testing.assert_allclose(found.correlations, expected, rtol=1e-12)
+    assert sm.one_to_one(reduce(x, y)) == pytest.approx(np.mean(expected))
+
+
+def test_one_to_one_can_be_negative():
+    x = np.random.default_rng(0).normal(size=(30, 1))
+    assert sm.one_to_one(reduce(x, -x)) == pytest.approx(-1)
+
+
+@pytest.mark.parametrize("variance", [0.3, 0.5, 0.9, 0.99, 1.0])
+def test_svcca_keeps_the_variance_asked_for(variance):
+    x, y = cases.low_rank_plus_noise(np.random.default_rng(0))
+    assert sm.svcca(reduce(x, y), variance) == pytest.approx(define_svcca(x, y, variance), abs=1e-9)
+
+
+def test_svcca_counts_no_component_more_for_rounding():
+    """Four components of equal variance: half of it is two of them."""
+    x = np.vstack([np.eye(4), -np.eye(4)])
+    y = x * [1, 1, 0.1, 0.1] + 5
+    assert sm.svcca(reduce(y, y), 0.5) == pytest.approx(1)
+    assert sm.svcca(reduce(x, x), 1.0) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("dead", ["x", "y", "both"])
+@pytest.mark.parametrize("value", [0.0, 0.1], ids=["dead", "constant"])
+def test_side_without_variance_is_nan(dead, value):
+    x, y = cases.related(np.random.default_rng(0))
+    if dead in ("x", "both"):
+        x[:] = value
+    if dead in ("y", "both"):
+        y[:] = value
+    found = measures.all_measures(reduce(x, y))
+    # Nothing predicts nothing, but constants do not predict what varies.
+    if dead == "x":
+        assert found.pop("linear_regression_y") == 0
+    if dead == "y":
+        assert found.pop("linear_regression_x") == 0
+    assert all(math.isnan(number) for number in found.values())
+
+
+def test_constant_neurons_change_nothing():
+    x, y = cases.related(np.random.default_rng(0))
+    before = measures.all_measures(reduce(x, y))
+    constant = np.tile([0.0, 0.1, -1e4], (len(x), 1))
+    after = measures.all_measures(reduce(np.hstack([x, constant]), np.hstack([constant, y])))
+    assert after == pytest.approx(before, abs=1e-10)
+
+
+def test_one_sample_is_nan():
+    found = measures.all_measures(reduce(np.ones((1, 2)), np.ones((1, 3))))
+    assert all(math.isnan(number) for number in found.values())
+
+
+def test_measures_read_no_activations_and_change_no_moments():
+    pair = reduce(*cases.everything_at_once(np.random.default_rng(0)))
+    copies = pair.second_moments.copy(), pair.sums.copy(), pair.factor.copy()
+    measures.all_measures(pair)
+    for now, copy in zip((pair.second_moments, pair.sums, pair.factor), copies, strict=True):
+        np.testing.assert_array_equal(now, copy)
+
+
+@pytest.mark.parametrize("variance", [0, -1, 1.01, math.nan])
+def test_svcca_rejects_a_variance(variance):
+    pair = reduce(*cases.gaussian(np.random.default_rng(0)))
+    with pytest.raises(ValueError, match=rf"variance: expected .* in \(0, 1\], found {variance}"):
+        sm.svcca(pair, variance)
+
+
+def test_regression_rejects_a_target():
+    pair = reduce(*cases.gaussian(np.random.default_rng(0)))
+    with pytest.raises(ValueError, match=r"target: expected 'x' or 'y', .* found 'z'"):
+        sm.linear_regression(pair, "z")
+
+
+def test_debiased_cka_rejects_too_few_samples():
+    x = np.eye(3)
+    with pytest.raises(ValueError, match=r"at least 4 samples .* found 3"):
+        sm.debiased_linear_cka(reduce(x, x), measures.row_squares(x, x))
+
+
+def test_debiased_cka_rejects_rows_of_another_pair():
+    x, y = cases.gaussian(np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"rows: expected sums for 50 neurons.*found.*\(2, 26\)"):
+        sm.debiased_linear_cka(reduce(x, y), measures.row_squares(x, y[:, :1]))
+
+
+def test_row_squares_of_chunks_share_a_shift():
+    x, y = cases.gaussian(np.random.default_rng(0))
+    with pytest.raises(ValueError, match="shift: expected one shift for all chunks, found two"):
+        measures.row_squares(x[:9], y[:9]) + measures.row_squares(x[9:], y[9:])
