@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         pwcca,
         svcca,
     )
+    from .matching.minimal import minimal_match, minimal_matches
+    from .matching.minimal_sets import MinimalMatches
     from .matching.moments import PairMoments, reduce
     from .matching.path import Match, MatchPath, match_path, maximum_match
 
@@ -42,6 +44,9 @@ _HOME = {
     "pwcca": ".matching.measures",
     "svcca": ".matching.measures",
     "Certificate": ".matching.certificate",
+    "MinimalMatches": ".matching.minimal_sets",
+    "minimal_match": ".matching.minimal",
+    "minimal_matches": ".matching.minimal",
     "PairMoments": ".matching.moments",
     "reduce": ".matching.moments",
     "Match": ".matching.path",
@@ -54,6 +59,7 @@ __all__ = [
     "Certificate",
     "Match",
     "MatchPath",
+    "MinimalMatches",
     "PairMoments",
     "all_measures",
     "debiased_linear_cka",
@@ -62,6 +68,8 @@ __all__ = [
     "match_path",
     "maximum_match",
     "mean_cca",
+    "minimal_match",
+    "minimal_matches",
     "one_to_one",
     "procrustes",
     "pwcca",

@@ -33,3 +33,44 @@ def maximum_match(x: np.ndarray, y: np.ndarray, epsilon: float) -> tuple[list[in
             kept_y = kept_y[relative_distance(y[:, kept_y], x[:, kept_x]) <= epsilon]
         if (len(kept_x), len(kept_y)) == before:
             return kept_x.tolist(), kept_y.tolist()
+
+
+class GreedyMinimalMatches:
+    """The authors' greedy for minimal matches: try to take out every other neuron in turn.
+
+    Neurons are columns of [X Y], sets of them boolean rows. A maximum match that was computed once
+    is remembered, so that many neurons of one pair can be compared.
+    """
+
+    def __init__(self, x: np.ndarray, y: np.ndarray, epsilon: float) -> None:
+        self.x, self.y, self.epsilon = x, y, epsilon
+        self.n_x, self.n = x.shape[1], x.shape[1] + y.shape[1]
+        self._known: dict[bytes, np.ndarray] = {}
+        self.maximum = self.maximum_of(np.ones(self.n, dtype=bool))
+
+    def maximum_of(self, kept: np.ndarray) -> np.ndarray:
+        """The maximum match of what is kept."""
+        if kept.tobytes() not in self._known:
+            in_x, in_y = np.flatnonzero(kept[: self.n_x]), np.flatnonzero(kept[self.n_x :])
+            match = np.zeros(self.n, dtype=bool)
+            if len(in_x) and len(in_y):
+                x, y = maximum_match(self.x[:, in_x], self.y[:, in_y], self.epsilon)
+                match[in_x[x]], match[self.n_x + in_y[y]] = True, True
+            self._known[kept.tobytes()] = match
+        return self._known[kept.tobytes()]
+
+    def without(self, match: np.ndarray, neuron: int) -> np.ndarray:
+        """The maximum match of a match without one of its neurons."""
+        return self.maximum_of(match & (np.arange(self.n) != neuron))
+
+    def minimal_match(self, v: int, order: np.ndarray | None = None) -> np.ndarray | None:
+        """A minimal match of v, or None if v is not in the maximum match."""
+        match = self.maximum
+        if not match[v]:
+            return None
+        for u in range(self.n) if order is None else order:
+            if u != v and match[u]:
+                smaller = self.without(match, u)
+                if smaller[v]:
+                    match = smaller
+        return match

@@ -1,0 +1,96 @@
+"""In which order to test removals: it decides which of a neuron's minimal matches is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from .minimal_walk import Walk
+
+Order = Literal["authors", "random", "small"]
+
+
+def orders_of_tests(
+    walk: Walk,
+    live: np.ndarray,
+    sought: np.ndarray,
+    neurons: int,
+    order: Order,
+    seed: int | None,
+    restarts: int,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Orders, and the neurons to find minimal matches of in each.
+
+    Args:
+        walk: walk of the maximum match.
+        live: neuron of each column of the factor, (columns,) int64.
+        sought: neurons whose minimal matches are sought, int64.
+        neurons: n, the number of all.
+        order: as in ``minimal_matches``, like ``seed`` and ``restarts``.
+        seed: of the random orders.
+        restarts: number of random orders.
+
+    Yields:
+        Columns of the maximum match in the order of tests, and columns sought.
+    """
+    columns = np.sort(walk.base.neurons)
+    group = np.searchsorted(live, sought)
+    if order == "authors":
+        yield columns, group
+    elif order == "random":
+        rng = np.random.default_rng(seed)
+        for _ in range(restarts):
+            # Of all neurons, so that it does not depend on which are in the maximum match.
+            permutation = rng.permutation(neurons)
+            tests = np.searchsorted(live, permutation[np.isin(permutation, live[columns])])
+            yield tests, group
+    else:
+        need = needs(walk.base.matrix, walk.base.side)
+        for column in group:
+            v = int(np.flatnonzero(walk.base.neurons == column)[0])
+            yield walk.base.neurons[np.argsort(need[v], kind="stable")], group[group == column]
+
+
+def needs(matrix: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """How much each neuron needs each other, to put removals in an order.
+
+    Without t of the other side, v's squared distance grows by B[t, v]^2 / P[t, t]: that is what v
+    needs of t. Of u on its own side v needs what the neurons that v needs, need of u.
+
+    Args:
+        matrix: W of ``spans``, (m, m) float64.
+        side: 0 for X, 1 for Y, (m,) int64.
+
+    Returns:
+        (m, m) float64, row v for what v needs.
+    """
+    diagonal = np.diagonal(matrix)
+    strengths = np.where(diagonal > 0, diagonal, np.inf)
+    across: np.ndarray = np.where(side[:, None] != side, matrix**2 / strengths[:, None], 0.0).T
+    both: np.ndarray = across + across @ across
+    return both
+
+
+def check_order(order: Any, seed: Any, restarts: Any) -> None:
+    """Raise a ValueError unless the options say which orders to test removals in."""
+    if order not in get_args(Order):
+        raise ValueError(
+            f"order: expected one of {', '.join(map(repr, get_args(Order)))}, found {order!r};"
+            " 'authors' is the published one"
+        )
+    if not isinstance(restarts, (int, np.integer)) or restarts < 1:
+        raise ValueError(
+            f"restarts: expected a whole number of at least 1, found {restarts!r}; 1 is one order"
+        )
+    if order != "random" and (restarts != 1 or seed is not None):
+        raise ValueError(
+            f"order: expected 'random' where seed or restarts is given, found {order!r}; the other"
+            " orders are the same every time"
+        )
+    if order == "random" and not isinstance(seed, (int, np.integer)):
+        raise ValueError(
+            f"seed: expected a whole number with order='random', found {seed!r}; a seed makes the"
+            " result one that can be had again"
+        )

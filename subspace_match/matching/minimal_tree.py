@@ -1,0 +1,292 @@
+"""Tests of removals, compiled: take one neuron out, and see who falls with it (ours).
+
+The matrix W of ``spans`` stays as it is. Every removal adds one rank-one term to a list, an
+exchange (see ``peeling``) two; a row of W as it is now is its row in the matrix less the list's
+terms: O(m k) a removal with k terms. A rejected test forgets its terms, so nothing of size m^2 is
+copied for one.
+
+A test of neuron u removes it and then, one by one, whoever is farther than epsilon. It ends early
+when none of the group is left, or when a neuron is to go that comes before u in the order and is
+still here: its own removal was rejected by the whole group, in a state that had all that this one
+has, so without it none of the group can stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+
+# What ``advance`` and ``resume`` come back with.
+DONE = 0  # every removal has been tested
+SPLIT = 1  # the last removal keeps some of the group and not others
+FULL = 2  # the list of terms is long: apply it to the matrix
+LOST = 3  # digits are lost in mid-test: factor anew
+SURVIVED = 4  # the test is over, some of the group are left
+REJECTED = 5  # the test is over, or need not go on: none of the group can stay
+
+TERMS, LEFT_X, LEFT_Y, GROUP = range(4)  # entries of State.counts
+
+
+class Base(NamedTuple):
+    """What the states of one piece of the walk share; m neurons in an order of their own.
+
+    Attributes:
+        neurons: which neuron each position stands for, (m,) int64.
+        side: 0 for X, 1 for Y, (m,) int64.
+        rank: place of each in the order of tests, (m,) int64.
+        order: positions in the order of tests, (m,) int64.
+        matrix: W, (m, m) float64.
+        lefts: terms' left vectors, (most terms, m) float64; zero but on the term's side.
+        rights: terms' right vectors, (most terms, m) float64.
+        term_side: side of each term, (most terms,) int64.
+        depends: ``peeling.DEPENDS``. Here and not a constant, which would be compiled in: what is
+            kept on disk does not see a change in another file.
+        lost_digits: ``peeling.LOST_DIGITS``, likewise.
+    """
+
+    neurons: np.ndarray
+    side: np.ndarray
+    rank: np.ndarray
+    order: np.ndarray
+    matrix: np.ndarray
+    lefts: np.ndarray
+    rights: np.ndarray
+    term_side: np.ndarray
+    depends: float
+    lost_digits: float
+
+
+class State(NamedTuple):
+    """What a removal changes.
+
+    Attributes:
+        counts: number of terms, of X's and of Y's neurons left, and of the group's; (4,) int64.
+        residual: squared relative distance from the other side's span, (m,) float64.
+        diagonal: W's diagonal, (m,) float64.
+        highest: its highest value so far, (m,) float64.
+        alive: whether the neuron is left, (m,) bool.
+        basis: whether it is in the basis of its side, (m,) bool.
+        reserve: whether it depends on the basis of its side, (m,) bool.
+        queued: whether it is to go, or has gone, in this test; (m,) bool.
+        group: whether it is one of those whose minimal match is sought, (m,) bool.
+    """
+
+    counts: np.ndarray
+    residual: np.ndarray
+    diagonal: np.ndarray
+    highest: np.ndarray
+    alive: np.ndarray
+    basis: np.ndarray
+    reserve: np.ndarray
+    queued: np.ndarray
+    group: np.ndarray
+
+    def copy(self) -> State:
+        """A state of the same base with the same list of terms, free to go its own way."""
+        return State(*(array.copy() for array in self))
+
+
+def _compiled(function: Callable[..., Any]) -> Any:
+    """The function compiled, and kept on disk so that the next process need not compile it."""
+    try:
+        return numba.njit(cache=True, error_model="numpy")(function)
+    except RuntimeError:  # no place to keep it: neither this folder nor the user's can be written
+        return numba.njit(error_model="numpy")(function)
+
+
+@_compiled
+def _row(base: Base, state: State, neuron: int) -> np.ndarray:
+    """The neuron's row of W as it is now, put in place as the next term's right vector."""
+    terms, side = state.counts[TERMS], base.side[neuron]
+    row: np.ndarray = base.rights[terms]
+    row[:] = base.matrix[neuron]
+    for term in range(terms):
+        if base.term_side[term] == side:
+            weight = base.lefts[term, neuron]
+            if weight != 0.0:
+                right = base.rights[term]
+                for i in range(len(row)):
+                    row[i] -= weight * right[i]
+    return row
+
+
+@_compiled
+def _column(base: Base, state: State, neuron: int) -> np.ndarray:
+    """The neuron's column of W as it is now, over its own side; 0 elsewhere."""
+    side = base.side[neuron]
+    column = np.where(base.side == side, base.matrix[:, neuron], 0.0)
+    for term in range(state.counts[TERMS]):
+        if base.term_side[term] == side:
+            column -= base.rights[term, neuron] * base.lefts[term]
+    return column
+
+
+@_compiled
+def _successor(base: Base, state: State, neuron: int, row: np.ndarray) -> int:
+    """The reserve neuron that can take this one's place in the basis, or -1."""
+    successor, strongest = -1, base.depends
+    for i in range(len(row)):
+        if state.reserve[i] and base.side[i] == base.side[neuron] and abs(row[i]) > strongest:
+            successor, strongest = i, abs(row[i])
+    return successor
+
+
+@_compiled
+def _exchange(base: Base, state: State, neuron: int, successor: int, row: np.ndarray) -> None:
+    """Let the successor take the neuron's place in the basis: two terms, and no distance changes.
+
+    The equations are in ``peeling``.
+    """
+    terms, side = state.counts[TERMS], base.side[neuron]
+    change = _column(base, state, successor) / row[successor]
+    base.lefts[terms, :] = change
+    base.term_side[terms] = side
+    state.counts[TERMS] = terms + 1
+    state.basis[successor], state.reserve[successor] = True, False
+    moved, right = _column(base, state, neuron), base.rights[terms + 1]
+    for i in range(len(row)):
+        right[i] = change[i] if state.basis[i] and base.side[i] == side else 0.0
+        state.diagonal[i] -= change[i] * row[i] + moved[i] * right[i]
+    base.lefts[terms + 1, :] = moved
+    base.term_side[terms + 1] = side
+    state.counts[TERMS] = terms + 2
+
+
+@_compiled
+def _remove(base: Base, state: State, neuron: int) -> bool:
+    """Remove one neuron; whether a neuron of its side has lost its digits."""
+    side = base.side[neuron]
+    state.alive[neuron] = False
+    state.counts[LEFT_X + side] -= 1
+    if state.reserve[neuron]:
+        state.reserve[neuron] = False
+        return False
+    row = _row(base, state, neuron)
+    state.basis[neuron] = False
+    successor = _successor(base, state, neuron, row)
+    if successor >= 0:
+        _exchange(base, state, neuron, successor, row)
+    else:
+        terms, pivot = state.counts[TERMS], row[neuron]
+        left = base.lefts[terms]
+        for i in range(len(row)):
+            scaled = row[i] / pivot
+            if base.side[i] == side:
+                left[i] = scaled if state.basis[i] else 0.0
+                state.diagonal[i] -= left[i] * row[i]
+            else:
+                left[i] = 0.0
+                state.residual[i] += scaled * row[i]
+        base.term_side[terms] = side
+        state.counts[TERMS] = terms + 1
+    lost = False
+    for i in range(len(row)):
+        if state.basis[i]:
+            state.highest[i] = max(state.highest[i], state.diagonal[i])
+            lost |= not state.diagonal[i] >= base.lost_digits * state.highest[i]
+    return lost
+
+
+@_compiled
+def _queue_violators(
+    base: Base, state: State, queue: np.ndarray, tail: int, bound: float, earliest: int
+) -> int:
+    """Put on the queue whoever is now too far; its new length, or -1 if none can stay."""
+    for i in range(len(queue)):
+        if state.residual[i] > bound and state.alive[i] and not state.queued[i]:
+            if base.rank[i] < earliest:
+                return -1
+            if state.group[i]:
+                state.counts[GROUP] -= 1
+                if state.counts[GROUP] == 0:
+                    return -1
+            state.queued[i] = True
+            queue[tail] = i
+            tail += 1
+    return tail
+
+
+@_compiled
+def _cascade(
+    base: Base, state: State, queue: np.ndarray, tail: int, bound: float, earliest: int
+) -> int:
+    """Remove the queue and whoever that makes too far: SURVIVED, REJECTED or LOST."""
+    head = 0
+    while head < tail:
+        neuron = queue[head]
+        head += 1
+        lost = _remove(base, state, neuron)
+        if state.counts[LEFT_X + base.side[neuron]] == 0:
+            return REJECTED  # nothing is left to span the other side
+        tail = _queue_violators(base, state, queue, tail, bound, earliest)
+        if tail < 0:
+            return REJECTED
+        if lost:
+            return LOST
+    return SURVIVED
+
+
+@_compiled
+def _put(state: State, source: State) -> None:
+    """Overwrite a state with another of the same base."""
+    state.counts[:] = source.counts
+    state.residual[:] = source.residual
+    state.diagonal[:] = source.diagonal
+    state.highest[:] = source.highest
+    state.alive[:] = source.alive
+    state.basis[:] = source.basis
+    state.reserve[:] = source.reserve
+    state.queued[:] = source.queued
+
+
+@_compiled
+def advance(
+    base: Base, state: State, before: State, first: int, bound: float, most_terms: int
+) -> tuple[int, int]:
+    """Test removals in the order of rank until something must be decided elsewhere.
+
+    Args:
+        base: base of the state.
+        state: the group's state so far, all of the group in it; becomes the state afterwards.
+        before: room for the state as it was before the last test.
+        first: rank from which to go on.
+        bound: squared epsilon.
+        most_terms: length of the list of terms at which it is to be applied.
+
+    Returns:
+        DONE, SPLIT, FULL or LOST, and the rank from which to go on.
+    """
+    queue = np.empty(len(base.order), dtype=np.int64)
+    for neuron in base.order:
+        if base.rank[neuron] < first or not state.alive[neuron]:
+            continue
+        group = state.counts[GROUP]
+        if state.group[neuron] and group == 1:
+            continue  # the one whose match is sought
+        _put(before, state)
+        state.counts[GROUP] -= state.group[neuron]
+        state.queued[neuron] = True
+        queue[0] = neuron
+        outcome = _cascade(base, state, queue, 1, bound, base.rank[neuron])
+        if outcome == REJECTED:
+            _put(state, before)
+        elif outcome == LOST:
+            return LOST, base.rank[neuron] + 1
+        elif state.counts[GROUP] < group:
+            return SPLIT, base.rank[neuron] + 1
+        elif state.counts[TERMS] >= most_terms:
+            return FULL, base.rank[neuron] + 1
+    return DONE, 0
+
+
+@_compiled
+def resume(base: Base, state: State, bound: float, earliest: int) -> int:
+    """Go on with a test in a state that was factored anew: SURVIVED, REJECTED or LOST."""
+    queue = np.empty(len(base.order), dtype=np.int64)
+    tail = _queue_violators(base, state, queue, 0, bound, earliest)
+    if tail < 0:
+        return REJECTED
+    return int(_cascade(base, state, queue, tail, bound, earliest))

@@ -1,0 +1,178 @@
+"""The decision tree of minimal matches, walked for many neurons at once (ours).
+
+With one order of tests for every neuron v, neurons that have had the same answers so far share a
+state. A node is a state, the next test and the group of neurons that have come there together. One
+test serves the group: those that are still inside go on with the shrunken match, those that fell
+out with the match as it was. Every test that divides a group makes it smaller, so of n neurons'
+walks there are at most n - 1 partings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from .minimal_tree import (
+    DONE,
+    GROUP,
+    LEFT_X,
+    LOST,
+    REJECTED,
+    SPLIT,
+    TERMS,
+    Base,
+    State,
+    advance,
+    resume,
+)
+from .peeling import DEPENDS, LOST_DIGITS
+from .spans import factor_spans
+
+MOST_TERMS = 48  # terms after which the list is applied to the matrix, where the matrix is small
+SHARE_OF_TERMS = 8  # for m neurons not before m / 8, so that few matrices are held at once
+
+
+class Walk:
+    """The walks of one maximum match.
+
+    Args:
+        factor: F, (k, columns) float64, columns of norm 1.
+        columns: those in the maximum match, X's first; (m,) int64.
+        width_x: columns of F before this one are X's.
+        epsilon: in [0, 1).
+        independent: all columns of F are known to be independent.
+    """
+
+    def __init__(
+        self,
+        factor: np.ndarray,
+        columns: np.ndarray,
+        width_x: int,
+        epsilon: float,
+        *,
+        independent: bool,
+    ) -> None:
+        self._factor = torch.from_numpy(np.ascontiguousarray(factor.T)).T
+        self._width_x = width_x
+        self._bound = epsilon**2
+        self._independent = independent, independent
+        self._rank = np.zeros(factor.shape[1], dtype=np.int64)
+        self.base, self._state = self._factor_anew(columns)
+        basis, of_x = self._state.basis, self.base.side == 0
+        # Where all are independent, so is what will be left of them.
+        self._independent = bool(basis[of_x].all()), bool(basis[~of_x].all())
+
+    def walk(self, order: np.ndarray, group: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Minimal matches of a group of columns.
+
+        Args:
+            order: every column of the maximum match, in the order in which to test its removal.
+            group: the columns whose minimal matches are sought.
+
+        Yields:
+            Columns that have the same minimal match, and that match's columns.
+        """
+        self._rank[order] = np.arange(len(order))
+        rank = self._rank[self.base.neurons]
+        root = self.base._replace(rank=rank, order=np.argsort(rank))
+        pending = [(root, _with_group(root, self._state.copy(), group), 0)]
+        while pending:
+            base, state, first = pending.pop()
+            before, outcome = state.copy(), SPLIT
+            while outcome != DONE:
+                most = max(MOST_TERMS, len(base.order) // SHARE_OF_TERMS)
+                outcome, first = advance(base, state, before, first, self._bound, most)
+                origin = base
+                if outcome == LOST:
+                    base, state, rejected = self._finish(base, state, first - 1)
+                    if rejected:
+                        base, state = origin, before
+                        before = state.copy()
+                        continue
+                if outcome in (LOST, SPLIT):
+                    fallen = before.group.copy()
+                    fallen[np.isin(origin.neurons, base.neurons[state.group & state.alive])] = False
+                    if fallen.any():
+                        members = origin.neurons[fallen]
+                        pending.append((origin, _with_group(origin, before, members), first))
+                    _with_group(base, state, base.neurons[state.group & state.alive])
+                if outcome != DONE and state.counts[TERMS] >= most:
+                    base, state = _apply(base, state)
+                before = state.copy()
+            yield base.neurons[state.group], base.neurons[state.alive]
+
+    def _finish(self, base: Base, state: State, tested: int) -> tuple[Base, State, bool]:
+        """Finish a test in which digits were lost; whether it is rejected."""
+        outcome = LOST
+        while outcome == LOST:
+            group = base.neurons[state.group & state.alive]
+            base, state = self._factor_anew(base.neurons[state.alive])
+            _with_group(base, state, group)
+            outcome = resume(base, state, self._bound, tested)
+        return base, state, outcome == REJECTED
+
+    def _factor_anew(self, columns: np.ndarray) -> tuple[Base, State]:
+        """The state of these columns, from the factor."""
+        of_x = columns < self._width_x
+        spans = factor_spans(
+            self._factor, columns[of_x], columns[~of_x], independent=self._independent
+        )
+        matrix = spans.coefficients.numpy()
+        diagonal = np.diagonal(matrix).copy()
+        state = State(
+            counts=np.array([0, of_x.sum(), (~of_x).sum(), 0]),
+            residual=spans.residual.numpy(),
+            diagonal=diagonal,
+            highest=diagonal.copy(),
+            alive=np.ones(len(columns), dtype=bool),
+            basis=spans.basis.copy(),
+            reserve=~spans.basis,
+            queued=np.zeros(len(columns), dtype=bool),
+            group=np.zeros(len(columns), dtype=bool),
+        )
+        side = (spans.neurons >= self._width_x).astype(np.int64)
+        base = _base(spans.neurons, side, self._rank[spans.neurons], matrix, state)
+        return base, state
+
+
+def _base(
+    neurons: np.ndarray, side: np.ndarray, rank: np.ndarray, matrix: np.ndarray, state: State
+) -> Base:
+    """A base with room for the terms of one test beyond the longest list that is kept."""
+    width = len(neurons)
+    each = 2 if state.reserve.any() else 1
+    # Two more, for an exchange's row and for the last test's. Memory is only taken where written.
+    room = max(MOST_TERMS, width // SHARE_OF_TERMS) + each * width + 2
+    lefts, rights = np.empty((room, width)), np.empty((room, width))
+    return Base(
+        *(neurons, side, rank, np.argsort(rank), matrix),
+        *(lefts, rights, np.empty(room, dtype=np.int64)),
+        depends=DEPENDS,
+        lost_digits=LOST_DIGITS,
+    )
+
+
+def _with_group(base: Base, state: State, group: np.ndarray) -> State:
+    """The same state, for these neurons."""
+    state.group[:] = np.isin(base.neurons, group)
+    state.counts[GROUP] = len(group)
+    return state
+
+
+def _apply(base: Base, state: State) -> tuple[Base, State]:
+    """A base of its own for a state: its terms taken from the matrix, without what has left."""
+    terms, kept = state.counts[TERMS], np.flatnonzero(state.alive)
+    matrix = base.matrix.take(kept, 0).take(kept, 1)
+    of_x = int(state.counts[LEFT_X])
+    for side, rows in ((0, slice(None, of_x)), (1, slice(of_x, None))):
+        used = np.flatnonzero(base.term_side[:terms] == side)
+        lefts = base.lefts.take(used, 0).take(kept[rows], 1)
+        matrix[rows] -= lefts.T @ base.rights.take(used, 0).take(kept, 1)
+    counts = state.counts.copy()
+    counts[TERMS] = 0
+    state = State(counts, *(array[kept] for array in state[1:]))
+    state.queued[:] = False
+    base = _base(base.neurons[kept], base.side[kept], base.rank[kept], matrix, state)
+    return base, state

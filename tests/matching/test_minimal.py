@@ -1,0 +1,359 @@
+"""Minimal matches against the authors' greedy with least squares: the same sets, exactly."""
+
+from __future__ import annotations
+
+import re
+
+import cases
+import numpy as np
+import oracles
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import subspace_match as sm
+from subspace_match.matching import minimal_walk
+
+SEVERAL = (
+    cases.related,
+    cases.low_rank_plus_noise,
+    cases.exact_duplicates,
+    cases.near_duplicates,
+    cases.sums,
+    cases.everything_at_once,
+    cases.copies_at_every_scale,
+    cases.dependent,
+)
+
+
+def pair_of(x, y) -> sm.PairMoments:
+    return sm.reduce(x, y, device="cpu")
+
+
+def layers_of(case, seed: int, dtype=np.float32):
+    x, y = (layer.astype(dtype) for layer in case(np.random.default_rng(seed)))
+    if case is cases.wide_and_dependent:  # the greedy by least squares takes minutes for all of it
+        x, y = x[:, 30:60], y[:, 30:60]
+    return x, y
+
+
+def collapses(path: sm.MatchPath, count: int, rng: np.random.Generator) -> list[float]:
+    """Epsilons half way between critical ones, among them where the last matches collapse."""
+    critical = np.concatenate([path.critical_epsilon_x, path.critical_epsilon_y])
+    breakpoints = np.append(np.unique(critical[critical < 1]), 1.0)
+    gaps = np.flatnonzero(np.diff(breakpoints) > 1e-5)
+    middles = (breakpoints[gaps] + breakpoints[gaps + 1]) / 2
+    if len(middles) <= count:
+        return middles.tolist()
+    return [middles[0], *rng.choice(middles[1:], count - 1, replace=False).tolist()]
+
+
+def assert_equals_greedy(found: sm.MinimalMatches, greedy, neurons, order=None) -> None:
+    np.testing.assert_array_equal(found.match_of >= 0, greedy.maximum)
+    for v in neurons:
+        match = found.distinct[found.match_of[v]]
+        np.testing.assert_array_equal(match, greedy.minimal_match(v, order), f"neuron {v}")
+
+
+@pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
+def test_equals_the_greedy(case):
+    for seed in range(3):
+        rng = np.random.default_rng(seed + 50)
+        x, y = layers_of(case, seed)
+        path = sm.match_path(pair_of(x, y), device="cpu")
+        for epsilon in [*rng.choice([0.15, 0.2, 0.3, 0.5, 0.8], 2), *collapses(path, 3, rng)]:
+            greedy = oracles.GreedyMinimalMatches(x, y, epsilon)
+            some = rng.permutation(np.flatnonzero(greedy.maximum))[:10]
+            assert_equals_greedy(sm.minimal_matches(path, epsilon), greedy, some)
+
+
+@pytest.mark.parametrize("case", SEVERAL, ids=lambda case: case.__name__)
+def test_every_neuron_equals_the_greedy(case):
+    x, y = layers_of(case, 7, np.float64)
+    path = sm.match_path(pair_of(x, y), device="cpu")
+    for epsilon in [0.25, *collapses(path, 1, np.random.default_rng(0))]:
+        greedy = oracles.GreedyMinimalMatches(x, y, epsilon)
+        found = sm.minimal_matches(path, epsilon)
+        assert_equals_greedy(found, greedy, np.flatnonzero(greedy.maximum))
+
+
+@pytest.mark.parametrize("case", SEVERAL, ids=lambda case: case.__name__)
+def test_length_of_the_list_does_not_matter(case, monkeypatch):
+    """A list of 3 terms makes small cases pass through many matrices."""
+    x, y = layers_of(case, 4)
+    path = sm.match_path(pair_of(x, y), device="cpu")
+    expected = sm.minimal_matches(path, 0.3)
+    monkeypatch.setattr(minimal_walk, "MOST_TERMS", 3)
+    monkeypatch.setattr(minimal_walk, "SHARE_OF_TERMS", 1000)
+    found = sm.minimal_matches(path, 0.3)
+    np.testing.assert_array_equal(found.distinct, expected.distinct)
+    np.testing.assert_array_equal(found.match_of, expected.match_of)
+
+
+@pytest.mark.parametrize("case", SEVERAL, ids=lambda case: case.__name__)
+def test_random_order_equals_the_greedy_in_that_order(case):
+    x, y = layers_of(case, 3)
+    for seed in range(2):
+        greedy = oracles.GreedyMinimalMatches(x, y, 0.3)
+        order = np.random.default_rng(seed).permutation(greedy.n)
+        some = order[greedy.maximum[order]][:8]
+        found = sm.minimal_matches(pair_of(x, y), 0.3, order="random", seed=seed)
+        assert_equals_greedy(found, greedy, some, order)
+
+
+def test_restarts_keep_the_smallest():
+    x, y = layers_of(cases.low_rank_plus_noise, 0)
+    pair = pair_of(x, y)
+    greedy = oracles.GreedyMinimalMatches(x, y, 0.3)
+    rng = np.random.default_rng(11)
+    orders = [rng.permutation(greedy.n) for _ in range(3)]
+    found = sm.minimal_matches(pair, 0.3, order="random", seed=11, restarts=3)
+    for v in np.flatnonzero(greedy.maximum)[::4]:
+        by_order = [greedy.minimal_match(v, order) for order in orders]
+        smallest = min(by_order, key=np.sum)
+        np.testing.assert_array_equal(found.distinct[found.match_of[v]], smallest)
+    again = sm.minimal_matches(pair, 0.3, order="random", seed=11, restarts=3)
+    np.testing.assert_array_equal(found.distinct[found.match_of], again.distinct[again.match_of])
+    assert not np.array_equal(
+        found.sizes, sm.minimal_matches(pair, 0.3, order="random", seed=12).sizes
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_equals_the_greedy_on_small_integers(data):
+    """Small whole numbers: exact dependence, copies and dead neurons in most of the pairs."""
+    samples = data.draw(st.integers(1, 7))
+
+    def layer() -> np.ndarray:
+        neurons = data.draw(st.integers(1, 5))
+        size = samples * neurons
+        drawn = data.draw(st.lists(st.integers(-2, 2), min_size=size, max_size=size))
+        return np.array(drawn, dtype=np.float32).reshape(samples, neurons)
+
+    x, y = layer(), layer()
+    epsilon = data.draw(st.floats(0.01, 0.99))
+    greedy, lower, upper = (
+        oracles.GreedyMinimalMatches(x, y, epsilon + step) for step in (0.0, -1e-7, 1e-7)
+    )
+    found = sm.minimal_matches(pair_of(x, y), epsilon)
+    for v in range(greedy.n):
+        expected = [one.minimal_match(v) for one in (greedy, lower, upper)]
+        # A distance exactly at epsilon is decided by rounding, here as in the oracle.
+        assume(all(np.array_equal(expected[0], other) for other in expected[1:]))
+        row = found.match_of[v]
+        assert (row < 0) == (expected[0] is None)
+        assert row < 0 or np.array_equal(found.distinct[row], expected[0])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_x=st.integers(1, 16),
+    n_y=st.integers(1, 16),
+    samples=st.integers(4, 60),
+    copies=st.integers(0, 4),
+    noise=st.sampled_from([0.0, 1e-7, 1e-5, 1e-3]),
+    epsilon=st.sampled_from(cases.EPSILONS),
+    order=st.sampled_from(["authors", "random", "small"]),
+)
+def test_laws_on_generated_layers(seed, n_x, n_y, samples, copies, noise, epsilon, order):
+    rng = np.random.default_rng(seed)
+    x, y = cases.related(rng, max(n_x, 4), max(n_y, 4), samples)
+    for layer in (x, y):
+        for _ in range(copies):
+            source, copy = rng.integers(0, layer.shape[1], 2)
+            layer[:, copy] = layer[:, source] * (1 + noise * rng.normal(size=samples))
+    options = {"seed": seed} if order == "random" else {}
+    assert_laws(x, y, epsilon, sm.minimal_matches(pair_of(x, y), epsilon, order=order, **options))
+
+
+def assert_laws(x, y, epsilon: float, found: sm.MinimalMatches) -> None:
+    """Definition 9: a match with v in it, and none inside it that still has v."""
+    greedy = oracles.GreedyMinimalMatches(x, y, epsilon)
+    np.testing.assert_array_equal(found.match_of >= 0, greedy.maximum)
+    for row, match in enumerate(found.distinct):
+        members = np.flatnonzero(found.match_of == row)
+        assert len(members)
+        assert match[members].all()
+        assert greedy.maximum[match].all()
+        in_x, in_y = np.split(match, [x.shape[1]])
+        assert (oracles.relative_distance(x[:, in_x], y[:, in_y]) <= epsilon).all()
+        assert (oracles.relative_distance(y[:, in_y], x[:, in_x]) <= epsilon).all()
+        for u in np.flatnonzero(match):
+            others = members[members != u]
+            assert not greedy.without(match, u)[others].any()
+
+
+@pytest.mark.parametrize("order", ["authors", "small"])
+@pytest.mark.parametrize(
+    "case", [cases.low_rank_plus_noise, cases.wide_and_dependent], ids=lambda case: case.__name__
+)
+def test_laws(case, order):
+    x, y = layers_of(case, 9)
+    for epsilon in (0.2, 0.3, 0.5):
+        assert_laws(x, y, epsilon, sm.minimal_matches(pair_of(x, y), epsilon, order=order))
+
+
+def test_the_order_that_seeks_small_matches_finds_smaller_ones():
+    totals = {"authors": 0, "small": 0}
+    for seed in range(5):
+        pair = pair_of(*cases.low_rank_plus_noise(np.random.default_rng(seed)))
+        for order in totals:
+            totals[order] += sm.minimal_matches(pair, 0.3, order=order).sizes.sum()
+    assert totals["small"] < totals["authors"]
+
+
+def test_one_equals_all():
+    x, y = cases.low_rank_plus_noise(np.random.default_rng(2))
+    pair = pair_of(x, y)
+    for options in ({}, {"order": "small"}, {"order": "random", "seed": 4, "restarts": 2}):
+        found = sm.minimal_matches(pair, 0.3, **options)
+        for neuron in [*list(found)[::5], ("y", np.int64(0))]:
+            match, expected = sm.minimal_match(pair, 0.3, neuron, **options), found.get(neuron)
+            assert (match is None) == (expected is None)
+            if match is not None:
+                np.testing.assert_array_equal(match.x, expected.x)
+                np.testing.assert_array_equal(match.y, expected.y)
+
+
+def test_a_path_does_for_its_moments():
+    pair = pair_of(*cases.related(np.random.default_rng(0)))
+    path = sm.match_path(pair, device="cpu")
+    np.testing.assert_array_equal(
+        sm.minimal_matches(path, 0.5).match_of, sm.minimal_matches(pair, 0.5).match_of
+    )
+
+
+def test_mapping():
+    """x0 = y0; x1 and y1 are in no match, x2 is dead."""
+    x, y = np.eye(4, 3), np.eye(4)[:, [0, 3]]
+    x[:, 2] = 0.0
+    found = sm.minimal_matches(pair_of(x, y), 0.1)
+    assert list(found) == [("x", 0), ("y", 0)]
+    assert len(found) == 2
+    assert found["x", 0].x.tolist() == found["x", 0].y.tolist() == [0]
+    assert found["x", 0].y.dtype == np.int64
+    assert found.sizes_x.tolist() == [2, 0, 0]
+    assert found.sizes_y.tolist() == [2, 0]
+    assert ("y", 0) in found
+    assert ("x", 2) not in found
+    assert found.get(("x", 1)) is None
+    with pytest.raises(KeyError, match="neuron \\('x', 2\\) is not in the maximum match"):
+        found["x", 2]
+    assert sm.minimal_match(pair_of(x, y), 0.1, ("x", 2)) is None
+
+
+@pytest.mark.parametrize("case", [cases.dead_side, cases.dead_sides])
+def test_nothing_matches(case):
+    pair = pair_of(*case(np.random.default_rng(0)))
+    found = sm.minimal_matches(pair, 0.5)
+    assert len(found) == len(found.distinct) == 0
+    assert found.sizes_x.tolist() == [0] * 24
+    assert sm.minimal_match(pair, 0.5, ("y", 3)) is None
+
+
+@pytest.mark.parametrize("options", [{}, {"order": "random", "seed": 0, "restarts": 3}])
+def test_progress_counts_every_neuron(options):
+    pair, done = pair_of(*cases.related(np.random.default_rng(0))), []
+    found = sm.minimal_matches(pair, 0.5, progress=done.append, **options)
+    assert sum(done) == len(found) * options.get("restarts", 1)
+
+
+@pytest.mark.parametrize(
+    ("case", "reached"),
+    [(cases.related, 0), (cases.exact_duplicates, 0), (cases.near_duplicates, 1)],
+)
+def test_factored_anew_where_digits_are_lost(case, reached, monkeypatch):
+    calls = []
+    factor_spans = minimal_walk.factor_spans
+    monkeypatch.setattr(
+        minimal_walk, "factor_spans", lambda *a, **b: calls.append(1) or factor_spans(*a, **b)
+    )
+    sm.minimal_matches(pair_of(*layers_of(case, 0)), 0.8)
+    assert (len(calls) > 1) == bool(reached)
+
+
+@pytest.mark.parametrize("case", [cases.related, cases.dependent], ids=lambda case: case.__name__)
+def test_state_after_removals_equals_a_fresh_factorisation(case):
+    """After removals and exchanges, W and the distances are those of what remains."""
+    pair = pair_of(*case(np.random.default_rng(4)))
+    columns = np.arange(pair.factor.shape[1])
+    walk = minimal_walk.Walk(pair.factor, columns, pair.neurons_x, 0.99999, independent=False)
+    order = np.random.default_rng(0).permutation(columns)
+    base, state = walk.base, walk._state
+    rank = np.argsort(order)[base.neurons]
+    base = base._replace(rank=rank, order=np.argsort(rank))
+    state.group[:] = True
+    state.counts[minimal_walk.GROUP] = len(columns)
+    for _ in range(9):  # whatever is taken out, the others stay within epsilon of 1
+        first = int(base.rank[state.alive].min())
+        outcome, _ = minimal_walk.advance(base, state, state.copy(), first, 0.99999, 10**6)
+        assert outcome == minimal_walk.SPLIT
+        state.group[:] = state.alive
+        state.counts[minimal_walk.GROUP] = state.alive.sum()
+    base, state = minimal_walk._apply(base, state)
+    assert len(base.neurons) == len(columns) - 9
+    for side in (0, 1):
+        own = pair.factor[:, base.neurons[(base.side == side) & state.basis]]
+        rows = base.matrix[(base.side == side) & state.basis]
+        others = pair.factor[:, base.neurons[base.side != side]]
+        coefficients = np.linalg.pinv(own) @ others
+        np.testing.assert_allclose(rows[:, base.side != side], coefficients, atol=1e-9)
+        squares = ((others - own @ coefficients) ** 2).sum(0)
+        np.testing.assert_allclose(state.residual[base.side != side], squares, atol=1e-11)
+
+
+def raises(*parts: str):
+    return pytest.raises(ValueError, match=".*".join(map(re.escape, parts)))
+
+
+@pytest.mark.parametrize(
+    ("neuron", "parts"),
+    [
+        (("x", 99), ("index from 0 to 39, as x has 40 neurons", "found ('x', 99)", "from 0")),
+        (("y", -1), ("index from 0 to 6, as y has 7 neurons", "found ('y', -1)")),
+        (("z", 1), ("expected ('x', index) or ('y', index)", "found ('z', 1)", "name a side")),
+        (("x", 1.5), ("expected ('x', index)", "found ('x', 1.5)", "whole number")),
+        ("x1", ("expected ('x', index)", "found 'x1'")),
+        (3, ("expected ('x', index)", "found 3")),
+    ],
+    ids=str,
+)
+def test_unknown_neuron(neuron, parts):
+    pair = pair_of(*cases.unequal_widths(np.random.default_rng(0)))
+    with raises("neuron: ", *parts):
+        sm.minimal_match(pair, 0.3, neuron)
+    with raises("neuron: ", *parts):
+        sm.minimal_matches(pair, 0.3)[neuron]
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ({"order": "best"}, ("order: expected one of 'authors', 'random', 'small'", "'best'")),
+        ({"order": "random"}, ("seed: expected a whole number", "found None")),
+        ({"order": "random", "seed": 0, "restarts": 0}, ("restarts: expected", "found 0")),
+        ({"restarts": 2}, ("order: expected 'random' where seed or restarts", "found 'authors'")),
+        ({"order": "small", "seed": 2}, ("order: expected 'random'", "found 'small'")),
+    ],
+    ids=str,
+)
+def test_bad_options(options, parts):
+    pair = pair_of(np.eye(4, 2), np.eye(4, 2))
+    with raises(*parts):
+        sm.minimal_matches(pair, 0.3, **options)
+    with raises(*parts):
+        sm.minimal_match(pair, 0.3, ("x", 0), **options)
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "found"),
+    [(1.0, "found 1.0"), (-0.1, "found -0.1"), ([0.1, 0.2], "array of shape (2,)")],
+)
+def test_bad_epsilon(epsilon, found):
+    pair = pair_of(np.eye(4, 2), np.eye(4, 2))
+    with raises("epsilon: expected ", found):
+        sm.minimal_matches(pair, epsilon)
+    with raises("epsilon: expected ", found):
+        sm.minimal_match(pair, epsilon, ("x", 0))
