@@ -4,7 +4,8 @@ Removing basis neuron j of side S takes z_j from the span of S. With p = P[j, j]
 coefficients W (see ``spans``) that raises the squared distance of the other side's neuron t by
 W[j, t]^2 / p, and takes the rank-one term P[:, j] W[j, :] / p from the rows of S. A removal reads
 only row j, so the terms are collected and applied as one matrix product: O(m^2) a removal, at the
-speed of matrix multiplication. Inside a block of removals nothing is read back from the device.
+speed of matrix multiplication. On a GPU nothing is read back inside a block of removals; on the
+CPU, where that costs nothing, NumPy does the same arithmetic, for its calls are the shorter ones.
 
 Exchange: if a reserve neuron q depends on j, the span of S stays without z_j. With c = W[:, q] over
 S and c_j <> 0, q takes j's place in the basis: every vector's coefficients v become
@@ -36,7 +37,7 @@ def peel(
     Args:
         factor: F, (k, m) float64, columns of norm 1, the ``width_x`` of X first.
         width_x: number of X's columns.
-        independent: all columns are known to be independent.
+        independent: all columns are known to be independent, and F comes from the moments.
         device: where to compute.
 
     Returns:
@@ -50,7 +51,9 @@ def peel(
     peeling: _Peeling | None = None
     while len(left_x) and len(left_y):
         if peeling is None:
-            spans = factor_spans(transposed.T, left_x, left_y, independent=no_reserve)
+            spans = factor_spans(
+                transposed.T, left_x, left_y, independent=no_reserve, from_moments=independent
+            )
             # Where all are independent, so is what will be left of them.
             of_x = spans.neurons < width_x
             no_reserve = bool(spans.basis[of_x].all()), bool(spans.basis[~of_x].all())
@@ -82,9 +85,11 @@ class _Peeling:
 
     def __init__(self, spans: Spans, width_x: int) -> None:
         device = spans.residual.device
+        self._on_host = device.type == "cpu"
         side = torch.from_numpy((spans.neurons >= width_x).astype(np.int64)).to(device)
         basis = torch.from_numpy(spans.basis).to(device)
         self._neurons = spans.neurons
+        self._width_x = int((spans.neurons < width_x).sum())  # the first positions are X's
         self._alive = np.ones(len(spans.neurons), dtype=bool)
         self._matrix = spans.coefficients
         self._residual = spans.residual
@@ -106,16 +111,20 @@ class _Peeling:
             not, these removals are good and the state is not.
         """
         steps = min(BLOCK, int(self._alive.sum()))
-        remove = self._remove_or_exchange if self._has_reserve else self._remove
-        for step in range(steps):
-            remove(step)
+        if self._has_reserve:
+            remove = self._remove_or_exchange
+        else:
+            remove = self._remove_on_host if self._on_host else self._remove
+        with np.errstate(all="ignore"):  # from where digits are lost, nothing is used
+            for step in range(steps):
+                remove(step)
         positions, squares, lost, has_reserve = self._read_back(steps)
         if lost.any():
             good = int(lost.argmax()) + 1
             return self._neurons[positions[:good]], squares[:good], False
         removed = self._neurons[positions]
         self._alive[positions] = False
-        self._apply(steps * self._terms_each)
+        self._apply(positions)
         if has_reserve != self._has_reserve or self._alive.sum() <= COMPACT * len(self._alive):
             self._has_reserve = has_reserve
             self._compact()
@@ -128,6 +137,19 @@ class _Peeling:
         scaled = row / row.index_select(0, neuron)
         left = torch.mul(scaled, self._same(neuron), out=self._lefts[step])
         self._residual.addcmul_(row, scaled - left)
+
+    def _remove_on_host(self, step: int) -> None:
+        """As ``_remove``, where the neuron and its side can be looked at."""
+        order, squares, matrix, residual, lefts, rights = self._host
+        neuron = residual.argmax()
+        order[step], squares[step], residual[neuron] = neuron, residual[neuron], -np.inf
+        own, other = self._side_and_other[int(neuron >= self._width_x)]
+        row = np.dot(lefts[:step, neuron], rights[:step], out=rights[step])
+        np.subtract(matrix[neuron], row, out=row)
+        left, raised = lefts[step], row[other]
+        np.divide(row[own], row[neuron], out=left[own])
+        left[other] = 0.0
+        residual[other] += raised * (raised / row[neuron])
 
     def _remove_or_exchange(self, step: int) -> None:
         """Remove the farthest neuron where there is a reserve: two terms, zero where not needed.
@@ -156,8 +178,8 @@ class _Peeling:
 
     def _take_farthest(self, step: int) -> torch.Tensor:
         """Record the farthest neuron and its distance; return its position, (1,)."""
-        neuron = self._order[step]
-        torch.max(self._residual, 0, keepdim=True, out=(self._squares[step], neuron))
+        square, neuron = self._records[step]
+        torch.max(self._residual, 0, keepdim=True, out=(square, neuron))
         self._residual.index_fill_(0, neuron, -torch.inf)
         return neuron
 
@@ -185,8 +207,33 @@ class _Peeling:
             Positions and squared distances of what has left, whether each removal has lost digits,
             and whether any reserve neuron remains.
         """
-        order, squares = torch.cat(self._order[:steps]), torch.cat(self._squares[:steps])
-        each = self._terms_each
+        order, squares = self._order[:steps], self._squares[:steps]
+        if self._has_reserve or self._lost_digits(order):
+            lost = self._lost_digits_each(order)
+        else:
+            lost = torch.zeros_like(squares)
+        report = torch.cat([order, squares, lost, self._reserve.sum()[None]]).cpu().numpy()
+        positions, read_squares, read_lost = report[:-1].reshape(3, steps)
+        return positions.astype(np.int64), read_squares, read_lost > 0, bool(report[-1] > 0)
+
+    def _lost_digits(self, order: torch.Tensor) -> bool:
+        """Whether any diagonal entry of P has lost its digits, where there is no reserve.
+
+        Then they only fall, so that each is lowest at the end or when its neuron leaves.
+        """
+        steps = len(order)
+        rights = self._first_rights[steps]
+        ends = self._diagonal - (self._first_lefts[steps] * rights).sum(0)
+        lowest = torch.where(self._residual > -torch.inf, ends, torch.inf)
+        lowest.scatter_(0, order, rights.gather(1, order[:, None]).squeeze(1))
+        if bool((lowest >= LOST_DIGITS * self._highest).all()):
+            self._diagonal = ends
+            return False
+        return True
+
+    def _lost_digits_each(self, order: torch.Tensor) -> torch.Tensor:
+        """Whether each removal has cost a diagonal entry of P its digits, (steps,) bool."""
+        steps, each = len(order), self._terms_each
         falls = (self._first_lefts[steps * each] * self._first_rights[steps * each]).cumsum(0)
         diagonals = self._diagonal - falls[each - 1 :: each]
         highest = self._highest.expand_as(diagonals)
@@ -197,20 +244,28 @@ class _Peeling:
         times = torch.arange(steps, device=order.device)
         leaves = torch.where(self._residual > -torch.inf, steps, -1).scatter_(0, order, times)
         stays = (leaves > times[:, None]) & (highest > 0)
-        lost = (stays & ~(diagonals >= LOST_DIGITS * highest)).any(1)
-        report = torch.cat([order, squares, lost, self._reserve.sum()[None]]).cpu().numpy()
-        positions, read_squares, read_lost = report[:-1].reshape(3, steps)
-        return positions.astype(np.int64), read_squares, read_lost > 0, bool(report[-1] > 0)
+        lost: torch.Tensor = (stays & ~(diagonals >= LOST_DIGITS * highest)).any(1)
+        return lost
 
-    def _apply(self, terms: int) -> None:
-        self._matrix.addmm_(self._first_lefts[terms].T, self._first_rights[terms], alpha=-1.0)
+    def _apply(self, positions: np.ndarray) -> None:
+        """Take the terms of a block from the matrix: only those of its own side from each row."""
+        terms = len(positions) * self._terms_each
+        of_x = np.repeat(positions < self._width_x, self._terms_each)
+        x_rows, y_rows = slice(self._width_x), slice(self._width_x, None)
+        for rows, of_side in ((x_rows, of_x), (y_rows, ~of_x)):
+            chosen = torch.from_numpy(np.flatnonzero(of_side)).to(self._side.device)
+            lefts = self._first_lefts[terms][:, rows].index_select(0, chosen)
+            rights = self._first_rights[terms].index_select(0, chosen)
+            self._matrix[rows].addmm_(lefts.T, rights, alpha=-1.0)
 
     def _compact(self) -> None:
         """Let go of what has left."""
         kept = torch.from_numpy(np.flatnonzero(self._alive)).to(self._side.device)
+        self._width_x = int(self._alive[: self._width_x].sum())
         self._neurons = self._neurons[self._alive]
         self._alive = np.ones(len(kept), dtype=bool)
-        self._matrix = self._matrix[kept[:, None], kept]
+        rows = self._matrix.index_select(0, kept)
+        self._matrix = rows.gather(1, kept.expand(len(kept), -1))  # faster than index_select here
         self._same_side = self._same_side[:, kept]
         for name in ("_residual", "_side", "_basis", "_reserve", "_diagonal", "_highest"):
             setattr(self, name, getattr(self, name)[kept])
@@ -224,5 +279,11 @@ class _Peeling:
         self._lefts, self._rights = lefts.unbind(), rights.unbind()
         self._first_lefts = [lefts[:count] for count in range(terms + 1)]
         self._first_rights = [rights[:count] for count in range(terms + 1)]
-        self._squares = self._residual.new_empty(BLOCK, 1).unbind()
-        self._order = self._side.new_empty(BLOCK, 1).unbind()
+        self._squares, self._order = self._residual.new_empty(BLOCK), self._side.new_empty(BLOCK)
+        records = self._squares[:, None].unbind(), self._order[:, None].unbind()
+        self._records = list(zip(*records, strict=True))
+        if self._on_host:
+            shared = self._order, self._squares, self._matrix, self._residual, lefts, rights
+            self._host = tuple(tensor.numpy() for tensor in shared)
+            of_x, of_y = slice(self._width_x), slice(self._width_x, None)
+            self._side_and_other = (of_x, of_y), (of_y, of_x)

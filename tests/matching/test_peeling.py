@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import subspace_match as sm
-from subspace_match.matching import peeling
+from subspace_match.matching import peeling, spans
 from subspace_match.matching.spans import factor_spans
 
 
@@ -82,6 +82,43 @@ def test_state_after_a_block_equals_a_fresh_factorisation(case, device, monkeypa
         squares = ((others - own @ (inverse @ others)) ** 2).sum(0)
         found = state._residual.cpu().numpy()[~of_side]
         np.testing.assert_allclose(found, squares, atol=1e-11)
+
+
+@pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
+def test_arithmetic_of_a_gpu_gives_the_same_path(case, monkeypatch):
+    """What is done without reading back, done on the CPU for once."""
+
+    class OnDevice(peeling._Peeling):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self._on_host = False
+
+    pair = sm.reduce(*case(np.random.default_rng(6)), device="cpu")
+    expected = sm.match_path(pair, device="cpu")
+    monkeypatch.setattr(peeling, "_Peeling", OnDevice)
+    found = sm.match_path(pair, device="cpu")
+    for side in ("critical_epsilon_x", "critical_epsilon_y"):
+        np.testing.assert_allclose(getattr(found, side), getattr(expected, side), atol=1e-7)
+
+
+@pytest.mark.parametrize("near", [0.5, 1e-4])
+def test_products_only_where_they_are_safe(near, device):
+    """A side's products take its place where its neurons are far from dependent, and only there."""
+    x, y = cases.related(np.random.default_rng(0))
+    y[:, 5] = y[:, 6] + near * np.abs(np.random.default_rng(1).normal(size=len(y)))
+    pair = sm.reduce(x, y, device=device)
+    assert pair.well_conditioned
+    factor = torch.from_numpy(pair.factor).to(device)
+    sides = np.split(np.arange(factor.shape[1]), [pair.neurons_x])
+    of_y = factor[:, pair.neurons_x :]
+    assert (spans._factor_of_products(of_y) is not None) == (near > 1e-3)
+    one, other = (
+        factor_spans(factor, *sides, independent=(True, True), from_moments=from_moments)
+        for from_moments in (False, True)
+    )
+    for name in ("coefficients", "residual"):
+        expected, found = getattr(one, name).cpu().numpy(), getattr(other, name).cpu().numpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
 
 
 def test_first_exhausted():
