@@ -1,4 +1,5 @@
-# Reads every match path of the experiment, and the networks' records, whose checkpoints it compares.
+# Reads every match path of the experiment with its moments and its null, and the networks' records,
+# whose checkpoints it compares.
 # Makes the tidy tables (Parquet, and CSV for people) and metrics.json.
 
 
@@ -10,8 +11,19 @@ rule aggregate:
             for seed_a, seed_b in LAYOUT.pairs
             for layer in LAYERS
         ],
+        moments=[
+            LAYOUT.match(seed_a, seed_b, layer, "moments.npz")
+            for seed_a, seed_b in LAYOUT.pairs
+            for layer in LAYERS
+        ],
+        nulls=[
+            LAYOUT.null(seed_a, seed_b, layer)
+            for seed_a, seed_b in LAYOUT.pairs
+            for layer in LAYERS
+            if config["chance"]["permutations"]
+        ],
         networks=[LAYOUT.network(seed, "network.json") for seed in sorted(config["seeds"])],
-        code=code("tables"),
+        code=code("aggregate"),
     output:
         **TABLES,
     log:
@@ -24,5 +36,6 @@ rule aggregate:
     params:
         epsilons=sorted(config["matching"]["epsilons"]),
         matching_digest=LAYOUT.matching_digest,
+        null_digest=LAYOUT.null_digest,
     script:
         "../workflow_scripts/aggregate.py"

@@ -19,6 +19,7 @@ search_path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 
 from subspace_match.config import validated
+from subspace_match.imports import modules_of
 from subspace_match.layout import Layout
 from subspace_match.networks.listing import layers_of
 
@@ -31,10 +32,11 @@ def complete(config):
         raise WorkflowError(str(error)) from None
 
 
-def code(*modules):
-    """Files of the package's modules, as inputs."""
+def code(rule_name):
+    """Modules of the package that decide a rule's result, as inputs."""
+    modules = modules_of(ROOT / "workflow_scripts" / f"{rule_name}.py")
     # Relative, so that a project that was moved or copied has the inputs that it had.
-    return [os.path.relpath(ROOT / "subspace_match" / f"{module}.py") for module in modules]
+    return [os.path.relpath(module) for module in modules]
 
 
 def selected(layers):
@@ -62,6 +64,7 @@ TABLES = {
     "similarity_csv": LAYOUT.experiment("tables/similarity.csv"),
     "neurons_parquet": LAYOUT.experiment("tables/neurons.parquet"),
     "neurons_csv": LAYOUT.experiment("tables/neurons.csv"),
+    "null_parquet": LAYOUT.experiment("tables/null.parquet"),
     "metrics": LAYOUT.experiment("metrics.json"),
     "config": LAYOUT.experiment("config.json"),
 }

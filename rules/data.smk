@@ -5,7 +5,7 @@
 rule prepare_data:
     """Bring a data set into one form, once for all networks."""
     input:
-        code=code("datasets"),
+        code=code("prepare_data"),
     output:
         images=LAYOUT.data("images.safetensors"),
         record=LAYOUT.data("data.json"),

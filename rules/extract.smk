@@ -8,7 +8,7 @@ rule extract:
         images=rules.prepare_data.output.images,
         network=rules.train.output.network,
         record=rules.train.output.record,
-        code=code("networks/extraction", "networks/layers", "store"),
+        code=code("extract"),
     output:
         store=directory(LAYOUT.activations("{seed}")),
     log:

@@ -7,15 +7,7 @@ rule match:
     input:
         a=LAYOUT.activations("{seed_a}"),
         b=LAYOUT.activations("{seed_b}"),
-        code=code(
-            "matches",
-            "matching/checks",
-            "matching/factor",
-            "matching/moments",
-            "matching/path",
-            "matching/peeling",
-            "matching/spans",
-        ),
+        code=code("match"),
     output:
         moments=LAYOUT.match("{seed_a}", "{seed_b}", "{layer}", "moments.npz"),
         path=LAYOUT.match("{seed_a}", "{seed_b}", "{layer}", "path.npz"),

@@ -7,7 +7,8 @@ rule plot:
     input:
         similarity=rules.aggregate.output.similarity_parquet,
         neurons=rules.aggregate.output.neurons_parquet,
-        code=code("figures"),
+        null=rules.aggregate.output.null_parquet,
+        code=code("plot"),
     output:
         FIGURES,
     log:

@@ -6,7 +6,7 @@ rule train:
     """Train one network from a seed; a killed training resumes at its last epoch."""
     input:
         images=rules.prepare_data.output.images,
-        code=code("networks/architectures", "networks/images", "networks/training"),
+        code=code("train"),
     output:
         network=LAYOUT.network("{seed}", "network.safetensors"),
         record=LAYOUT.network("{seed}", "network.json"),

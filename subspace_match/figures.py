@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from .artefacts import written
 
@@ -31,6 +32,8 @@ _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "subspace-match",
 }
+_BESIDE: Any = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
+_CHANCE: Any = {"alpha": 0.25, "hatch": "////", "linewidth": 0}
 _MARKERS = "osD^vPX*<>"
 _MANY_LAYERS = 12  # more than this, and a colour bar reads better than a legend
 _MANY_LABELS = 60  # more than this do not fit under an axis
@@ -48,15 +51,17 @@ def save(figure: Figure, path: str | Path) -> None:
 def similarity_by_depth(similarity: pd.DataFrame) -> Figure:
     """Maximum matching similarity of every layer, a curve an epsilon (Wang et al. 2018, Figure 1).
 
-    Of several pairs of networks the curve is the mean, and the band their range. Layers of more
-    than 0.2 neurons a sample are marked with an asterisk.
+    Of several pairs of networks the curve is the mean, and the band their range. What 95% of the
+    permutations of images do not exceed is hatched in the curve's colour, where it is not 0. Layers
+    of more than 0.2 neurons a sample are marked with an asterisk.
     """
     with mpl.rc_context(_STYLE):
         layers = _layers(similarity)
         figure, axes = _figure(len(layers))
-        epsilons = sorted(similarity["epsilon"].unique(), reverse=True)
+        epsilons, chance = sorted(similarity["epsilon"].unique(), reverse=True), False
         for number, epsilon in enumerate(epsilons):
-            of_layer = similarity[similarity["epsilon"] == epsilon].groupby("depth")["similarity"]
+            of_layers = similarity[similarity["epsilon"] == epsilon].groupby("depth")
+            of_layer, of_layer_chance = of_layers["similarity"], of_layers["null_95"]
             mean = of_layer.mean().loc[layers.index]
             colour = _colour(number, len(epsilons))
             axes.plot(
@@ -70,9 +75,17 @@ def similarity_by_depth(similarity: pd.DataFrame) -> Figure:
             low, high = of_layer.min().loc[layers.index], of_layer.max().loc[layers.index]
             if (high > low).any():
                 axes.fill_between(range(len(layers)), low, high, color=colour, alpha=0.15, lw=0)
+            by_chance = of_layer_chance.mean().loc[layers.index]
+            if (by_chance > 0).any():
+                axes.fill_between(range(len(layers)), 0, by_chance, color=colour, **_CHANCE)
+                chance = True
         _layer_axis(axes, layers, similarity)
         _share_axis(axes, "Maximum matching similarity")
-        axes.legend(title=r"$\epsilon$", loc="center left", bbox_to_anchor=(1.01, 0.5))
+        handles, labels = axes.get_legend_handles_labels()
+        if chance:
+            handles.append(Patch(facecolor="grey", **_CHANCE))
+            labels.append("chance, 95%")
+        axes.legend(handles, labels, title=r"$\epsilon$", **_BESIDE)
         return figure
 
 
@@ -97,7 +110,7 @@ def similarity_by_epsilon(neurons: pd.DataFrame) -> Figure:
         axes.set_xlabel(r"$\epsilon$ (relative distance)")
         _share_axis(axes, "Maximum matching similarity")
         if len(layers) <= _MANY_LAYERS:
-            axes.legend(title="Layer", loc="center left", bbox_to_anchor=(1.01, 0.5))
+            axes.legend(title="Layer", **_BESIDE)
         else:
             scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(1, len(layers)), _colours())
             figure.colorbar(scale, ax=axes, label="Layer, from input to output")
@@ -133,7 +146,7 @@ def critical_epsilons(neurons: pd.DataFrame) -> Figure:
         _layer_axis(axes, layers, neurons)
         axes.set_ylim(0, None)
         axes.set_ylabel(r"Critical $\epsilon$ of a neuron")
-        legend = axes.legend(title="Network", loc="center left", bbox_to_anchor=(1.01, 0.5))
+        legend = axes.legend(title="Network", **_BESIDE)
         for handle in legend.legend_handles:
             if handle is not None:
                 handle.set_alpha(1)

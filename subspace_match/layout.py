@@ -67,11 +67,16 @@ class Layout:
         return digest(self.activations_digest, self.config["matching"]["chunk_samples"])
 
     @property
+    def null_digest(self) -> str:
+        """Of the match paths under permuted images."""
+        return digest(self.matching_digest, self.config["chance"])
+
+    @property
     def experiment_digest(self) -> str:
         """Of the tables and figures."""
         matching = self.config["matching"]
         return digest(
-            self.matching_digest,
+            self.null_digest,
             sorted(self.config["seeds"]),
             matching["layers"],
             sorted(matching["epsilons"]),
@@ -102,6 +107,10 @@ class Layout:
         """A file of one layer's match."""
         pair = f"seed_{seed_a}-seed_{seed_b}"
         return self._path("matches", self.matching_digest, pair, f"{layer}.{name}")
+
+    def null(self, seed_a: int | str, seed_b: int | str, layer: str) -> str:
+        """One layer's match paths under permuted images."""
+        return self._path("nulls", self.null_digest, f"seed_{seed_a}-seed_{seed_b}", f"{layer}.npz")
 
     def experiment(self, name: str) -> str:
         """A table, metrics file or figure of the whole experiment."""

@@ -12,6 +12,8 @@ import numpy as np
 from .artefacts import read_arrays, write_arrays
 from .matching.moments import PairMoments
 
+_SCALARS = ("neurons_x", "samples", "well_conditioned")
+
 
 @dataclass(frozen=True)
 class LayerMatch:
@@ -53,24 +55,25 @@ class LayerMatch:
         return cls(critical, (arrays["norm_a"], arrays["norm_b"]), arrays["removal_order"], about)
 
 
-def check_origin(match: LayerMatch, path: str, digest: str, checkpoints: Mapping[int, str]) -> None:
-    """Raise a ValueError unless a match was made from these very networks.
+def check_origin(
+    about: Mapping[str, Any], path: str, digest: str, checkpoints: Mapping[int, str]
+) -> None:
+    """Raise a ValueError unless a file was made from these very networks.
 
     Args:
-        match: read from ``path``.
-        path: named in the error.
-        digest: of the configuration that the match is to be of.
+        about: the record of what the file was made from.
+        path: of the file, named in the error.
+        digest: of the configuration that it is to be of.
         checkpoints: SHA-256 of each seed's checkpoint as it is now.
     """
-    about = match.about
     seeds = about["seed_a"], about["seed_b"]
     made_from = (about["digest"], about["checkpoint_a"], about["checkpoint_b"])
     expected = (digest, *(checkpoints.get(seed) for seed in seeds))
     if made_from != expected:
         raise ValueError(
-            f"{path}: expected a match of digest and checkpoints {expected}, found {made_from}; the"
-            " networks have changed since: remove it and the activations it was made from and run"
-            " again"
+            f"{path}: expected a result of digest and checkpoints {expected}, found {made_from};"
+            " the networks have changed since: remove it and the activations it was made from and"
+            " run again"
         )
 
 
@@ -83,12 +86,11 @@ def save_moments(path: str | Path, pair: PairMoments, about: Mapping[str, Any]) 
         "factor_shape": np.array(pair.factor.shape),
         "sums": pair.sums,
     }
-    scalars = {key: getattr(pair, key) for key in ("neurons_x", "samples", "well_conditioned")}
-    write_arrays(path, arrays, {**about, **scalars})
+    write_arrays(path, arrays, {**about, **{key: getattr(pair, key) for key in _SCALARS}})
 
 
-def load_moments(path: str | Path) -> PairMoments:
-    """Read what ``save_moments`` wrote.
+def load_moments(path: str | Path) -> tuple[PairMoments, dict[str, Any]]:
+    """Read what ``save_moments`` wrote: the moments, and the record of what they were made from.
 
     Raises:
         ValueError: if the file is damaged, naming it.
@@ -98,14 +100,13 @@ def load_moments(path: str | Path) -> PairMoments:
     moments, factor = np.zeros((width, width)), np.zeros(arrays["factor_shape"])
     moments[np.triu_indices(width)] = arrays["second_moments"]
     factor[np.triu_indices(*_shape(factor))] = arrays["factor"]
-    return PairMoments(
+    pair = PairMoments(
         second_moments=moments + np.triu(moments, 1).T,
         sums=arrays["sums"],
         factor=factor,
-        neurons_x=about["neurons_x"],
-        samples=about["samples"],
-        well_conditioned=about["well_conditioned"],
+        **{key: about.pop(key) for key in _SCALARS},
     )
+    return pair, about
 
 
 def _shape(matrix: np.ndarray) -> tuple[int, int, int]:

@@ -135,9 +135,10 @@ class ActivationStore:
             self._group = zarr.open_group(self.path, mode="r", zarr_format=3)
         except FileNotFoundError as error:
             raise damaged(self.path, f"no {_MANIFEST} or no zarr.json") from error
-        self.about = dict(self._group.attrs)
-        entries: Any = self.about.pop("layers")
-        self.layers: dict[str, dict[str, Any]] = {entry["name"]: entry for entry in entries}
+        self.about: dict[str, Any] = dict(self._group.attrs)
+        self.layers: dict[str, dict[str, Any]] = {
+            entry["name"]: entry for entry in self.about.pop("layers")
+        }
 
     def activations(self, name: str) -> CheckedArray:
         """A layer's activations (samples, neurons) float32, read as they are sliced.

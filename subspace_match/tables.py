@@ -9,23 +9,41 @@ import numpy as np
 import pandas as pd
 
 from .matches import LayerMatch
+from .matching.certificate import Certificate
+from .matching.null import p_values
 
 # Unrelated activations of n neurons over d samples come within sqrt(1 - n/d) of a span, so from
 # here on a part of the similarity is chance.
 FEW_SAMPLES = 0.2  # neurons a sample
 
 
-def similarity_table(matches: Iterable[LayerMatch], epsilons: Sequence[float]) -> pd.DataFrame:
-    """A row a (pair, layer, epsilon): what was compared, how much of it matched.
+def similarity_table(
+    matches: Sequence[LayerMatch],
+    nulls: Sequence[np.ndarray | None],
+    certificates: Sequence[Sequence[Certificate]],
+) -> pd.DataFrame:
+    """A row a (pair, layer, epsilon): what was compared, how much matched, how much by chance.
+
+    Args:
+        matches: of each pair and layer.
+        nulls: for each match the critical epsilons (permutations, n_a + n_b) of its neurons when
+            images are permuted, or None where there was no permutation.
+        certificates: for each match one an epsilon, which say the grid too.
 
     Similarity is (|A*| + |B*|) / (n_a + n_b) (Wang et al. 2018, Definition 3), dead neurons counted
-    in the denominator as the authors do.
+    in the denominator as the authors do. ``null_95`` is the similarity that at most 5% of the
+    permutations exceed. ``margin`` is the smallest |distance - epsilon| of all decisions;
+    ``certain`` says that it is more than rounding can move, ``verified`` that a fresh factorisation
+    proves the match.
     """
-    rows = []
-    for match in matches:
+    parts = []
+    for match, null, proofs in zip(matches, nulls, certificates, strict=True):
+        bounds = np.array([proof.epsilon for proof in proofs])
         a, b = match.critical_epsilon
         neurons_per_sample = max(len(a), len(b)) / match.about["samples"]
-        layer = _layer_columns(match) | {
+        matched_a, matched_b = _counts(a, bounds), _counts(b, bounds)
+        similarity = (matched_a + matched_b) / (len(a) + len(b))
+        columns = _layer_columns(match) | {
             "neurons_a": len(a),
             "neurons_b": len(b),
             "dead_a": int(np.isnan(a).sum()),
@@ -33,20 +51,35 @@ def similarity_table(matches: Iterable[LayerMatch], epsilons: Sequence[float]) -
             "samples": match.about["samples"],
             "neurons_per_sample": neurons_per_sample,
             "few_samples": neurons_per_sample > FEW_SAMPLES,
+            "epsilon": bounds,
+            "matched_a": matched_a,
+            "matched_b": matched_b,
+            "similarity": similarity,
+            "null_95": np.nan,
+            "p_value": np.nan,
+            "verified": [proof.sound and proof.complete for proof in proofs],
+            "margin": [proof.margin for proof in proofs],
+            "certain": [proof.certain for proof in proofs],
         }
-        for epsilon in epsilons:
-            # A dead neuron's NaN is not <= anything.
-            matched = int((a <= epsilon).sum()), int((b <= epsilon).sum())
-            rows.append(
-                layer
-                | {
-                    "epsilon": epsilon,
-                    "matched_a": matched[0],
-                    "matched_b": matched[1],
-                    "similarity": sum(matched) / (len(a) + len(b)),
-                }
-            )
-    return pd.DataFrame(rows)
+        if null is not None:
+            by_chance = _null_similarity(null, bounds)
+            columns["null_95"] = _upper_quantile(by_chance)
+            columns["p_value"] = p_values(similarity, by_chance)
+        parts.append(pd.DataFrame(columns))
+    return pd.concat(parts, ignore_index=True)
+
+
+def null_table(matches: Sequence[LayerMatch], nulls: Sequence[np.ndarray | None]) -> pd.DataFrame:
+    """A row a (pair, layer, hundredth of epsilon): similarity by chance, its mean and 95%."""
+    bounds = np.arange(100) / 100
+    parts = [pd.DataFrame(columns=[*_LAYER_COLUMNS, "epsilon", "null_mean", "null_95"])]
+    for match, null in zip(matches, nulls, strict=True):
+        if null is not None:
+            by_chance = _null_similarity(null, bounds)
+            curves = {"null_mean": by_chance.mean(0), "null_95": _upper_quantile(by_chance)}
+            parts.append(pd.DataFrame(_layer_columns(match) | {"epsilon": bounds} | curves))
+    # An empty part would turn the columns' types into object.
+    return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
 def neuron_table(matches: Iterable[LayerMatch]) -> pd.DataFrame:
@@ -84,6 +117,24 @@ def metrics(similarity: pd.DataFrame, accuracies: Mapping[int, float]) -> dict[s
     }
 
 
+def _counts(critical: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """Neurons of a critical epsilon <= each bound; a dead neuron's NaN is not <= anything."""
+    return np.asarray((critical[:, None] <= bounds).sum(0))
+
+
+def _null_similarity(critical: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """(permutations, bounds)."""
+    counts = np.stack([_counts(permutation, bounds) for permutation in critical])
+    return np.asarray(counts / critical.shape[1])
+
+
+def _upper_quantile(by_chance: np.ndarray) -> np.ndarray:
+    # A similarity that occurred, and never one too low: 19 permutations give the largest of them.
+    return np.asarray(np.quantile(by_chance, 0.95, axis=0, method="higher"))
+
+
+_LAYER_COLUMNS = ("seed_a", "seed_b", "layer", "node", "depth", "kind")
+
+
 def _layer_columns(match: LayerMatch) -> dict[str, Any]:
-    keys = ("seed_a", "seed_b", "layer", "node", "depth", "kind")
-    return {key: match.about[key] for key in keys}
+    return {key: match.about[key] for key in _LAYER_COLUMNS}

@@ -5,11 +5,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 from subspace_match import figures
 from subspace_match.matches import LayerMatch
+from subspace_match.matching.certificate import Certificate
 from subspace_match.tables import neuron_table, similarity_table
 
 EPSILONS = [0.15, 0.3, 0.5]
@@ -30,9 +32,20 @@ def matches(layers: int, pairs: int = 1, samples: int = 100) -> list[LayerMatch]
     ]
 
 
+def chance(matched: list[LayerMatch], permutations: int = 3) -> list[np.ndarray | None]:
+    rng = np.random.default_rng(1)
+    return [rng.uniform(0.3, 1, (permutations, 24)) for _ in matched]
+
+
+def similarities(layers: int, **more: int) -> pd.DataFrame:
+    matched = matches(layers, **more)
+    proofs = [Certificate(e, True, True, 0.1, ("x", 0), 0.0) for e in EPSILONS]
+    return similarity_table(matched, chance(matched), [proofs] * len(matched))
+
+
 def drawings(layers: int = 4, **more: int) -> dict[str, Figure]:
     neurons = neuron_table(matches(layers, **more))
-    similarity = similarity_table(matches(layers, **more), EPSILONS)
+    similarity = similarities(layers, **more)
     return {
         "similarity_by_depth": figures.similarity_by_depth(similarity),
         "similarity_by_epsilon": figures.similarity_by_epsilon(neurons),
@@ -41,7 +54,7 @@ def drawings(layers: int = 4, **more: int) -> dict[str, Figure]:
 
 
 def test_a_curve_an_epsilon_goes_through_the_table_s_similarities() -> None:
-    table = similarity_table(matches(4), EPSILONS)
+    table = similarities(4)
     axes = figures.similarity_by_depth(table).axes[0]
     curves = {line.get_label(): list(line.get_ydata()) for line in axes.get_lines()}
     assert curves == {
@@ -52,12 +65,26 @@ def test_a_curve_an_epsilon_goes_through_the_table_s_similarities() -> None:
 
 
 def test_several_pairs_are_a_mean_and_a_band() -> None:
-    table = similarity_table(matches(3, pairs=3), EPSILONS)
+    table = similarities(3, pairs=3)
     axes = figures.similarity_by_depth(table).axes[0]
     mean = table[table["epsilon"] == 0.5].groupby("depth")["similarity"].mean()
     line = next(line for line in axes.get_lines() if line.get_label() == "0.5")
     np.testing.assert_allclose(line.get_ydata(), mean)
-    assert len(axes.collections) == len(EPSILONS)
+    bands = [band for band in axes.collections if band.get_hatch() is None]
+    assert len(bands) == len(EPSILONS)
+
+
+def test_what_chance_gives_is_drawn_and_named_where_it_is_not_zero() -> None:
+    table = similarities(4)
+    axes = figures.similarity_by_depth(table).axes[0]
+    hatched = [band for band in axes.collections if band.get_hatch()]
+    assert len(hatched) == 1  # chance begins at 0.3, so at 0.5 only
+    top = hatched[0].get_paths()[0].vertices[:, 1].max()
+    assert top == pytest.approx(table.loc[table["epsilon"] == 0.5, "null_95"].max())
+    assert "chance, 95%" in [text.get_text() for text in axes.get_legend().get_texts()]
+    table["null_95"] = np.nan
+    axes = figures.similarity_by_depth(table).axes[0]
+    assert not [band for band in axes.collections if band.get_hatch()]
 
 
 def test_the_exact_curve_is_the_share_of_critical_epsilons_below() -> None:

@@ -45,8 +45,9 @@ def test_saved_moments_give_the_same_path(tmp_path: Path, well_conditioned: bool
         x[:, 5] = x[:, 6]
     pair = sm.reduce(x, y)
     assert pair.well_conditioned == well_conditioned
-    save_moments(tmp_path / "m.npz", pair, {})
-    loaded = load_moments(tmp_path / "m.npz")
+    save_moments(tmp_path / "m.npz", pair, ABOUT)
+    loaded, about = load_moments(tmp_path / "m.npz")
+    assert about == ABOUT
     for name in ("second_moments", "sums", "factor"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(pair, name))
     for name in ("neurons_x", "samples", "well_conditioned"):
@@ -61,6 +62,8 @@ def test_saved_moments_give_the_same_path(tmp_path: Path, well_conditioned: bool
     [("e", {0: "aa", 1: "bb"}), ("d", {0: "ab", 1: "bb"}), ("d", {0: "aa", 2: "bb"})],
 )
 def test_a_match_of_other_networks_is_refused(digest: str, checkpoints: dict[int, str]) -> None:
-    check_origin(some_match(), "conv1.npz", "d", {0: "aa", 1: "bb"})
-    with pytest.raises(ValueError, match=r"conv1\.npz: expected a match of digest and checkpoints"):
-        check_origin(some_match(), "conv1.npz", digest, checkpoints)
+    check_origin(ABOUT, "conv1.npz", "d", {0: "aa", 1: "bb"})
+    with pytest.raises(
+        ValueError, match=r"conv1\.npz: expected a result of digest and checkpoints"
+    ):
+        check_origin(ABOUT, "conv1.npz", digest, checkpoints)

@@ -6,12 +6,16 @@ from subspace_match.jobs import log, run
 
 
 def aggregate(snakemake: Any) -> None:
-    from subspace_match.artefacts import read_record, write_record, write_table
-    from subspace_match.matches import LayerMatch, check_origin
+    import numpy as np
+
+    import subspace_match as sm
+    from subspace_match.artefacts import read_arrays, read_record, write_record, write_table
+    from subspace_match.matches import LayerMatch, check_origin, load_moments
     from subspace_match.tables import (
         FEW_SAMPLES,
         metrics,
         neuron_table,
+        null_table,
         similarity_table,
     )
 
@@ -19,9 +23,28 @@ def aggregate(snakemake: Any) -> None:
     checkpoints = {network["seed"]: network["sha256"] for network in networks}
     matches = [LayerMatch.load(path) for path in snakemake.input.matches]
     for match, path in zip(matches, snakemake.input.matches, strict=True):
-        check_origin(match, path, snakemake.params.matching_digest, checkpoints)
+        check_origin(match.about, path, snakemake.params.matching_digest, checkpoints)
+    nulls: list[np.ndarray | None] = [None] * len(matches)
+    for place, path in enumerate(snakemake.input.nulls):
+        arrays, about = read_arrays(path)
+        check_origin(about, path, snakemake.params.null_digest, checkpoints)
+        nulls[place] = arrays["critical_epsilon"]
 
-    similarity = similarity_table(matches, snakemake.params.epsilons)
+    certificates = []
+    for match, path in zip(matches, snakemake.input.moments, strict=True):
+        pair, _ = load_moments(path)
+        found = sm.MatchPath(*match.critical_epsilon, match.removal_order, pair)
+        certificates.append(found.verify(snakemake.params.epsilons))
+
+    similarity = similarity_table(matches, nulls, certificates)
+    for row in similarity[~(similarity["verified"] & similarity["certain"])].itertuples():
+        log.warning(
+            "%s at epsilon %g: %s",
+            *(row.layer, row.epsilon),
+            f"a decision is only {row.margin:.1e} from the other outcome, which rounding could turn"
+            if row.verified
+            else "the match is not proved by a fresh factorisation; please report this",
+        )
     few = similarity[similarity["few_samples"]].drop_duplicates("layer")
     for row in few.itertuples():
         log.warning(
@@ -33,6 +56,7 @@ def aggregate(snakemake: Any) -> None:
     neurons = neuron_table(matches)
     write_table(neurons, snakemake.output.neurons_parquet)
     write_table(neurons, snakemake.output.neurons_csv)
+    write_table(null_table(matches, nulls), snakemake.output.null_parquet)
     accuracies = {network["seed"]: network["test_accuracy"] for network in networks}
     write_record(snakemake.output.metrics, metrics(similarity, accuracies))
     write_record(snakemake.output.config, snakemake.config)

@@ -1,7 +1,9 @@
 """Copy the tables, metrics and figures of config/config.yaml to published/, for DVC.
 
 It is not a rule, so that it cannot be skipped: whatever `dvc checkout` left in published/ is
-replaced by the results of the configuration as it stands.
+replaced by the results of the configuration as it stands. Run from the project's root:
+
+    python -m workflow_scripts.publish
 """
 
 import shutil

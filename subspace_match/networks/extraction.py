@@ -52,13 +52,21 @@ def draw_samples(layer: Layer, images: int, positions: int, seed: int) -> np.nda
         return np.arange(images * places)
     rng = np.random.default_rng([seed, layer.height, layer.width])
     each = min(places, max(1, positions // images))
-    drawn = []
+    drawn: list[np.ndarray] = []
     for group in image_groups(images, positions, seed):
         # A whole group or none of it: a part could not be permuted.
-        if sum(map(len, drawn)) + each * len(group) <= positions:
+        if sum(len(part) for part in drawn) + each * len(group) <= positions:
             chosen = rng.choice(places, each, replace=False)
             drawn.append((group[:, None] * places + chosen).ravel())
     return np.sort(np.concatenate(drawn))
+
+
+def image_permutation(groups: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """A random permutation within groups of images: the image that takes each image's place."""
+    order = np.empty(sum(map(len, groups)), dtype=np.int64)
+    for group in groups:
+        order[group] = rng.permutation(group)
+    return order
 
 
 def permuted_samples(samples: np.ndarray, layer: Layer, image_order: np.ndarray) -> np.ndarray:
@@ -84,7 +92,7 @@ def permuted_samples(samples: np.ndarray, layer: Layer, image_order: np.ndarray)
             f"{layer.name}: expected a permutation within groups of images that were sampled at the"
             " same places, found one that leads outside; extract the activations again"
         )
-    return rows
+    return np.asarray(rows)
 
 
 def extract(

@@ -7,6 +7,7 @@ from subspace_match.networks.extraction import (
     draw_samples,
     extract,
     image_groups,
+    image_permutation,
     permuted_samples,
 )
 from subspace_match.networks.images import Images
@@ -82,10 +83,7 @@ def test_images_can_be_permuted_within_groups(images: int, positions: int) -> No
     assert 0.6 * min(positions, images * 24) <= len(samples) <= positions
     groups = image_groups(images, positions, seed=0)
     assert sorted(np.concatenate(groups)) == list(range(images))
-    order = np.arange(images)
-    rng = np.random.default_rng(0)
-    for group in groups:
-        order[group] = rng.permutation(group)
+    order = image_permutation(groups, np.random.default_rng(0))
     rows = permuted_samples(samples, layer, order)
     assert sorted(rows) == list(range(len(samples)))
     assert np.array_equal(samples[rows] % 24, samples % 24)

@@ -85,7 +85,7 @@ def test_a_damaged_shard_is_noticed_and_healed(workspace: Workspace, damage: str
 
     shutil.rmtree(store)
     run = workspace.snakemake()
-    assert run.jobs == {"extract": 1, "match": 2, "aggregate": 1, "plot": 1}
+    assert run.jobs == {"extract": 1, "match": 2, "null": 2, "aggregate": 1, "plot": 1}
     table = pd.read_parquet(workspace.layout.experiment("tables/similarity.parquet"))
     assert list(table["layer"].unique()) == ["conv1", "conv3"]
 
@@ -136,7 +136,7 @@ def test_a_match_of_another_network_is_refused(workspace: Workspace) -> None:
     right.write_bytes(stale.read_bytes())
     os.utime(right, ns=times)
     text = workspace.snakemake("--forcerun", "aggregate", fails=True).text
-    assert "conv5.path.npz: expected a match of" in text
+    assert "conv5.path.npz: expected a result of" in text
     right.unlink()
     workspace.snakemake()
 

@@ -26,6 +26,7 @@ def test_each_job_ran_once(finished: Workspace) -> None:
         "train": 2,
         "extract": 2,
         "match": 3,
+        "null": 3,
         "aggregate": 1,
         "plot": 1,
     }
@@ -55,6 +56,10 @@ def test_the_tables_are_what_the_stores_say(finished: Workspace) -> None:
             match = path.maximum_match(row.epsilon)
             assert (row.matched_a, row.matched_b) == (len(match.x), len(match.y))
             assert row.similarity == path.similarity(row.epsilon)
+            certificate = path.verify(row.epsilon, device="cpu")
+            assert row.verified
+            assert row.certain
+            assert row.margin == certificate.margin
             assert (row.neurons_a, row.neurons_b) == (x.shape[1], y.shape[1])
             assert row.samples == x.shape[0]
             assert row.neurons_per_sample == x.shape[1] / x.shape[0]
@@ -121,18 +126,18 @@ def test_few_samples_are_flagged_and_warned_of(workspace: Workspace) -> None:
     assert flags == {"conv1": False, "conv5": False}
     assert "WARNING" not in run.text
 
-    workspace.configure(extraction={"positions": 60}, matching={"layers": ["conv1", "conv5"]})
+    workspace.configure(extraction={"positions": 50}, matching={"layers": ["conv1", "conv5"]})
     run = workspace.snakemake()
     table = pd.read_csv(workspace.layout.experiment("tables/similarity.csv"))
     flags = dict(zip(table["layer"], table["few_samples"], strict=True))
     assert flags == {"conv1": False, "conv5": True}
-    assert "WARNING: conv5 has 0.33 neurons a sample (60 samples)" in run.text
+    assert "WARNING: conv5 has 0.40 neurons a sample (50 samples)" in run.text
 
 
 def test_several_pairs_are_all_matched(workspace: Workspace) -> None:
     workspace.configure(seeds=[0, 1, 2])
     run = workspace.snakemake()
-    assert run.jobs == {"train": 1, "extract": 1, "match": 6, "aggregate": 1, "plot": 1}
+    assert run.jobs == {"train": 1, "extract": 1, "match": 6, "null": 6, "aggregate": 1, "plot": 1}
     table = pd.read_csv(workspace.layout.experiment("tables/similarity.csv"))
     pairs = set(zip(table["seed_a"], table["seed_b"], strict=True))
     assert pairs == {(0, 1), (0, 2), (1, 2)}

@@ -1,0 +1,66 @@
+"""Which modules of this package a script's result depends on.
+
+Snakemake re-runs a rule when one of its inputs has changed; it does not see that a module has which
+the rule's script imports. So each rule has those modules among its inputs, found by following the
+imports through the package.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import _HOME as _LAZY
+
+_PACKAGE = Path(__file__).parent
+_NAME = _PACKAGE.name
+# They carry results, name them or choose where to compute, and change no number.
+_NEUTRAL = {"__init__.py", "artefacts.py", "devices.py", "jobs.py"}
+
+
+def modules_of(script: str | Path) -> list[Path]:
+    """Files of the package's modules that a script reaches, at its top or inside functions.
+
+    Args:
+        script: a Python file; the package's lazy names (``subspace_match.reduce``) are followed to
+            their homes.
+
+    Returns:
+        Sorted paths.
+    """
+    reached: set[Path] = set()
+    waiting = set(_imports(Path(script)))
+    while waiting:
+        module = waiting.pop()
+        reached.add(module)
+        # The package's own __init__ loads nothing until a name is asked for.
+        if module != _PACKAGE / "__init__.py":
+            waiting |= set(_imports(module)) - reached
+    return sorted(module for module in reached if module.name not in _NEUTRAL)
+
+
+def _imports(file: Path) -> Iterator[Path]:
+    inside = file.is_relative_to(_PACKAGE)
+    home = [_NAME, *file.relative_to(_PACKAGE).parts[:-1]] if inside else []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            package = home[: len(home) - node.level + 1] if node.level else []
+            base = ".".join([*package, *filter(None, [node.module])])
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Attribute) and node.attr in _LAZY:
+            names = [_NAME + _LAZY[node.attr]]
+        else:
+            continue
+        for name in names:
+            yield from _file_of(name)
+
+
+def _file_of(dotted: str) -> Iterator[Path]:
+    first, *rest = dotted.split(".")
+    path = _PACKAGE.joinpath(*rest)
+    if first == _NAME:
+        candidates = path.with_suffix(".py"), path / "__init__.py"
+        yield from (candidate for candidate in candidates if candidate.exists())
