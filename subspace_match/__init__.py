@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .matching.certificate import Certificate
+    from .matching.exact import simple_matches
     from .matching.measures import (
         all_measures,
         debiased_linear_cka,
@@ -47,6 +48,7 @@ _HOME = {
     "MinimalMatches": ".matching.minimal_sets",
     "minimal_match": ".matching.minimal",
     "minimal_matches": ".matching.minimal",
+    "simple_matches": ".matching.exact",
     "PairMoments": ".matching.moments",
     "reduce": ".matching.moments",
     "Match": ".matching.path",
@@ -74,6 +76,7 @@ __all__ = [
     "procrustes",
     "pwcca",
     "reduce",
+    "simple_matches",
     "svcca",
 ]
 

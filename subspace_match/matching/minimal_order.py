@@ -53,22 +53,30 @@ def orders_of_tests(
             yield walk.base.neurons[np.argsort(need[v], kind="stable")], group[group == column]
 
 
-def needs(matrix: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """How much each neuron needs each other, to put removals in an order.
-
-    Without t of the other side, v's squared distance grows by B[t, v]^2 / P[t, t]: that is what v
-    needs of t. Of u on its own side v needs what the neurons that v needs, need of u.
+def growths(matrix: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """How much each neuron's squared distance grows without each neuron of the other side.
 
     Args:
         matrix: W of ``spans``, (m, m) float64.
         side: 0 for X, 1 for Y, (m,) int64.
 
     Returns:
-        (m, m) float64, row v for what v needs.
+        (m, m) float64: row v, column t for B[t, v]^2 / P[t, t]; 0 for t of v's own side, and for a
+        reserve neuron t, without which no span is smaller.
     """
     diagonal = np.diagonal(matrix)
     strengths = np.where(diagonal > 0, diagonal, np.inf)
-    across: np.ndarray = np.where(side[:, None] != side, matrix**2 / strengths[:, None], 0.0).T
+    across: np.ndarray = np.where(side[:, None] != side, matrix**2 / strengths[:, None], 0.0)
+    return across.T
+
+
+def needs(matrix: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """How much each neuron needs each other, to put removals in an order; (m, m), row v for v's.
+
+    Of the other side's t a neuron needs as much as its squared distance grows without it. Of a
+    neuron of its own side it needs what those that it needs, need of it.
+    """
+    across = growths(matrix, side)
     both: np.ndarray = across + across @ across
     return both
 

@@ -46,6 +46,11 @@ class MinimalMatches(Mapping[Neuron, Match]):
         """``sizes`` of Y's neurons, (n_y,)."""
         return self.sizes[self.neurons_x :]
 
+    def distinct_matches(self) -> list[Match]:
+        """The different matches, as in ``distinct``, smallest first."""
+        rows = self.distinct[np.argsort(self.distinct.sum(1), kind="stable")]
+        return [_match(np.flatnonzero(row), self.neurons_x) for row in rows]
+
     def __getitem__(self, neuron: Neuron) -> Match:
         """The minimal match of a neuron.
 

@@ -170,6 +170,7 @@ def test_laws_on_generated_layers(seed, n_x, n_y, samples, copies, noise, epsilo
 
 def assert_laws(x, y, epsilon: float, found: sm.MinimalMatches) -> None:
     """Definition 9: a match with v in it, and none inside it that still has v."""
+    x, y = x.astype(np.float64), y.astype(np.float64)
     greedy = oracles.GreedyMinimalMatches(x, y, epsilon)
     np.testing.assert_array_equal(found.match_of >= 0, greedy.maximum)
     for row, match in enumerate(found.distinct):
