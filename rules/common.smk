@@ -64,13 +64,20 @@ TABLES = {
     "similarity_csv": LAYOUT.experiment("tables/similarity.csv"),
     "neurons_parquet": LAYOUT.experiment("tables/neurons.parquet"),
     "neurons_csv": LAYOUT.experiment("tables/neurons.csv"),
+    "measures_parquet": LAYOUT.experiment("tables/measures.parquet"),
+    "measures_csv": LAYOUT.experiment("tables/measures.csv"),
     "null_parquet": LAYOUT.experiment("tables/null.parquet"),
     "metrics": LAYOUT.experiment("metrics.json"),
     "config": LAYOUT.experiment("config.json"),
 }
 FIGURES = [
     LAYOUT.experiment(f"figures/{name}.{format}")
-    for name in ("similarity_by_depth", "similarity_by_epsilon", "critical_epsilons")
+    for name in (
+        "similarity_by_depth",
+        "similarity_by_epsilon",
+        "critical_epsilons",
+        "measures",
+    )
     for format in config["figures"]["formats"]
 ]
 

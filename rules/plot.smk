@@ -7,6 +7,7 @@ rule plot:
     input:
         similarity=rules.aggregate.output.similarity_parquet,
         neurons=rules.aggregate.output.neurons_parquet,
+        measures=rules.aggregate.output.measures_parquet,
         null=rules.aggregate.output.null_parquet,
         code=code("plot"),
     output:

@@ -153,6 +153,35 @@ def critical_epsilons(neurons: pd.DataFrame) -> Figure:
         return figure
 
 
+def measures(values: pd.DataFrame, similarity: pd.DataFrame) -> Figure:
+    """Other measures by layer beside the maximum matching similarity at the middle epsilon."""
+    with mpl.rc_context(_STYLE):
+        layers = _layers(similarity)
+        figure, axes = _figure(len(layers))
+        epsilons = np.sort(similarity["epsilon"].unique())
+        middle = epsilons[len(epsilons) // 2]
+        match = similarity[similarity["epsilon"] == middle].assign(
+            measure=rf"match, $\epsilon$ = {middle:g}", value=similarity["similarity"]
+        )
+        curves = pd.concat([match, values])
+        names = list(curves["measure"].unique())
+        for number, name in enumerate(names):
+            by_depth = curves[curves["measure"] == name].groupby("depth")["value"].mean()
+            axes.plot(
+                range(len(layers)),
+                by_depth.loc[layers.index],
+                color="black" if number == 0 else _colour(number - 1, len(names) - 1),
+                linewidth=2.2 if number == 0 else 1.2,
+                marker=_MARKERS[number % len(_MARKERS)],
+                markersize=4,
+                label=name.replace("_", " "),
+            )
+        _layer_axis(axes, layers, similarity)
+        _share_axis(axes, "Similarity")
+        axes.legend(title="Measure", **_BESIDE)
+        return figure
+
+
 def _figure(layers: int) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(min(16.0, max(5.5, 1.5 + 0.5 * layers)), 3.6))
     return figure, figure.add_subplot()

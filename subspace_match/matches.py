@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .artefacts import read_arrays, write_arrays
+from .matching.measures import RowSquares
 from .matching.moments import PairMoments
 
 _SCALARS = ("neurons_x", "samples", "well_conditioned")
@@ -77,7 +78,9 @@ def check_origin(
         )
 
 
-def save_moments(path: str | Path, pair: PairMoments, about: Mapping[str, Any]) -> None:
+def save_moments(
+    path: str | Path, pair: PairMoments, rows: RowSquares, about: Mapping[str, Any]
+) -> None:
     """Write a pair's moments, and the record of what they were made from, to one file."""
     arrays = {
         # One is symmetric, the other upper triangular.
@@ -85,12 +88,13 @@ def save_moments(path: str | Path, pair: PairMoments, about: Mapping[str, Any]) 
         "factor": pair.factor[np.triu_indices(*_shape(pair.factor))],
         "factor_shape": np.array(pair.factor.shape),
         "sums": pair.sums,
+        **{f"rows_{field.name}": getattr(rows, field.name) for field in fields(RowSquares)},
     }
     write_arrays(path, arrays, {**about, **{key: getattr(pair, key) for key in _SCALARS}})
 
 
-def load_moments(path: str | Path) -> tuple[PairMoments, dict[str, Any]]:
-    """Read what ``save_moments`` wrote: the moments, and the record of what they were made from.
+def load_moments(path: str | Path) -> tuple[PairMoments, RowSquares, dict[str, Any]]:
+    """Read what ``save_moments`` wrote.
 
     Raises:
         ValueError: if the file is damaged, naming it.
@@ -106,7 +110,8 @@ def load_moments(path: str | Path) -> tuple[PairMoments, dict[str, Any]]:
         factor=factor,
         **{key: about.pop(key) for key in _SCALARS},
     )
-    return pair, about
+    rows = RowSquares(*(arrays[f"rows_{field.name}"] for field in fields(RowSquares)))
+    return pair, rows, about
 
 
 def _shape(matrix: np.ndarray) -> tuple[int, int, int]:

@@ -69,6 +69,17 @@ def similarity_table(
     return pd.concat(parts, ignore_index=True)
 
 
+def measure_table(
+    matches: Sequence[LayerMatch], measures: Sequence[Mapping[str, float]]
+) -> pd.DataFrame:
+    """A row a (pair, layer, measure): other measures of similarity, each as it is defined."""
+    parts = [
+        pd.DataFrame(_layer_columns(match) | {"measure": list(found), "value": found.values()})
+        for match, found in zip(matches, measures, strict=True)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
 def null_table(matches: Sequence[LayerMatch], nulls: Sequence[np.ndarray | None]) -> pd.DataFrame:
     """A row a (pair, layer, hundredth of epsilon): similarity by chance, its mean and 95%."""
     bounds = np.arange(100) / 100

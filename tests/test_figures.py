@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from subspace_match import figures
 from subspace_match.matches import LayerMatch
 from subspace_match.matching.certificate import Certificate
-from subspace_match.tables import neuron_table, similarity_table
+from subspace_match.tables import measure_table, neuron_table, similarity_table
 
 EPSILONS = [0.15, 0.3, 0.5]
 
@@ -43,6 +43,11 @@ def similarities(layers: int, **more: int) -> pd.DataFrame:
     return similarity_table(matched, chance(matched), [proofs] * len(matched))
 
 
+def measured(layers: int, **more: int) -> pd.DataFrame:
+    matched, rng = matches(layers, **more), np.random.default_rng(2)
+    return measure_table(matched, [{"linear_cka": rng.random(), "pwcca": 0.5} for _ in matched])
+
+
 def drawings(layers: int = 4, **more: int) -> dict[str, Figure]:
     neurons = neuron_table(matches(layers, **more))
     similarity = similarities(layers, **more)
@@ -50,6 +55,7 @@ def drawings(layers: int = 4, **more: int) -> dict[str, Figure]:
         "similarity_by_depth": figures.similarity_by_depth(similarity),
         "similarity_by_epsilon": figures.similarity_by_epsilon(neurons),
         "critical_epsilons": figures.critical_epsilons(neurons),
+        "measures": figures.measures(measured(layers, **more), similarity),
     }
 
 
@@ -85,6 +91,16 @@ def test_what_chance_gives_is_drawn_and_named_where_it_is_not_zero() -> None:
     table["null_95"] = np.nan
     axes = figures.similarity_by_depth(table).axes[0]
     assert not [band for band in axes.collections if band.get_hatch()]
+
+
+def test_measures_stand_beside_the_match_at_the_middle_epsilon() -> None:
+    table, values = similarities(4), measured(4)
+    lines = {line.get_label(): line for line in figures.measures(values, table).axes[0].lines}
+    assert list(lines) == [r"match, $\epsilon$ = 0.3", "linear cka", "pwcca"]
+    match = table.loc[table["epsilon"] == 0.3, "similarity"]
+    np.testing.assert_allclose(lines[r"match, $\epsilon$ = 0.3"].get_ydata(), match)
+    cka = values.loc[values["measure"] == "linear_cka", "value"]
+    np.testing.assert_allclose(lines["linear cka"].get_ydata(), cka)
 
 
 def test_the_exact_curve_is_the_share_of_critical_epsilons_below() -> None:

@@ -13,6 +13,7 @@ def aggregate(snakemake: Any) -> None:
     from subspace_match.matches import LayerMatch, check_origin, load_moments
     from subspace_match.tables import (
         FEW_SAMPLES,
+        measure_table,
         metrics,
         neuron_table,
         null_table,
@@ -30,11 +31,13 @@ def aggregate(snakemake: Any) -> None:
         check_origin(about, path, snakemake.params.null_digest, checkpoints)
         nulls[place] = arrays["critical_epsilon"]
 
-    certificates = []
+    certificates, measures = [], []
     for match, path in zip(matches, snakemake.input.moments, strict=True):
-        pair, _ = load_moments(path)
+        pair, rows, about = load_moments(path)
+        check_origin(about, path, snakemake.params.matching_digest, checkpoints)
         found = sm.MatchPath(*match.critical_epsilon, match.removal_order, pair)
         certificates.append(found.verify(snakemake.params.epsilons))
+        measures.append(sm.all_measures(pair, rows))
 
     similarity = similarity_table(matches, nulls, certificates)
     for row in similarity[~(similarity["verified"] & similarity["certain"])].itertuples():
@@ -56,6 +59,8 @@ def aggregate(snakemake: Any) -> None:
     neurons = neuron_table(matches)
     write_table(neurons, snakemake.output.neurons_parquet)
     write_table(neurons, snakemake.output.neurons_csv)
+    write_table(measure_table(matches, measures), snakemake.output.measures_parquet)
+    write_table(measure_table(matches, measures), snakemake.output.measures_csv)
     write_table(null_table(matches, nulls), snakemake.output.null_parquet)
     accuracies = {network["seed"]: network["test_accuracy"] for network in networks}
     write_record(snakemake.output.metrics, metrics(similarity, accuracies))

@@ -4,6 +4,8 @@ from typing import Any
 
 from subspace_match.jobs import log, run
 
+ROWS = 4096  # samples read at once for debiased CKA's sums, which the moments do not hold
+
 
 def match(snakemake: Any) -> None:
     import numpy as np
@@ -11,6 +13,7 @@ def match(snakemake: Any) -> None:
     import subspace_match as sm
     from subspace_match.matches import LayerMatch, save_moments
     from subspace_match.matching.devices import resolve_device
+    from subspace_match.matching.measures import row_squares
     from subspace_match.store import ActivationStore
 
     layer, device = snakemake.wildcards.layer, resolve_device(snakemake.config["device"])
@@ -21,12 +24,11 @@ def match(snakemake: Any) -> None:
             f"{layer}: expected the same samples in both stores, found others in"
             f" {stores[1].path} than in {stores[0].path}; remove both and run again"
         )
-    pair = sm.reduce(
-        stores[0].activations(layer),
-        stores[1].activations(layer),
-        device=device,
-        chunk_samples=snakemake.params.chunk_samples,
-    )
+    x, y = (store.activations(layer) for store in stores)
+    pair = sm.reduce(x, y, device=device, chunk_samples=snakemake.params.chunk_samples)
+    rows = row_squares(x[:ROWS], y[:ROWS])
+    for start in range(ROWS, pair.samples, ROWS):
+        rows += row_squares(x[start : start + ROWS], y[start : start + ROWS], rows.shift)
     path = sm.match_path(pair, device=device)
 
     entry = stores[0].layers[layer]
@@ -42,7 +44,7 @@ def match(snakemake: Any) -> None:
         **origin,
         "version": sm.__version__,
     }
-    save_moments(snakemake.output.moments, pair, about)
+    save_moments(snakemake.output.moments, pair, rows, about)
     norms = pair.norms[: pair.neurons_x], pair.norms[pair.neurons_x :]
     critical = path.critical_epsilon_x, path.critical_epsilon_y
     LayerMatch(critical, norms, path.removal_order, about).save(snakemake.output.path)

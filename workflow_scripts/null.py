@@ -32,7 +32,7 @@ def null(snakemake: Any) -> None:
         permuted_samples(samples, layer, image_permutation(groups, rng))
         for _ in range(chance["permutations"])
     ]
-    pair, record = load_moments(snakemake.input.moments)
+    pair, _, record = load_moments(snakemake.input.moments)
     x, y = (store.activations(name) for store in stores)
     paths = null_paths(pair, x, y, orders, device=device)
     critical = [np.concatenate([p.critical_epsilon_x, p.critical_epsilon_y]) for p in paths]

@@ -11,12 +11,14 @@ def plot(snakemake: Any) -> None:
 
     from subspace_match import figures
 
-    tables = {
-        "similarity_by_depth": snakemake.input.similarity,
-        "similarity_by_epsilon": snakemake.input.neurons,
-        "critical_epsilons": snakemake.input.neurons,
+    tables = ("similarity", "neurons", "measures")
+    similarity, neurons, measures = (pd.read_parquet(snakemake.input[name]) for name in tables)
+    drawn = {
+        "similarity_by_depth": figures.similarity_by_depth(similarity),
+        "similarity_by_epsilon": figures.similarity_by_epsilon(neurons),
+        "critical_epsilons": figures.critical_epsilons(neurons),
+        "measures": figures.measures(measures, similarity),
     }
-    drawn = {name: getattr(figures, name)(pd.read_parquet(path)) for name, path in tables.items()}
     for path in snakemake.output:
         figures.save(drawn[Path(path).stem], path)
 
