@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .matching.certificate import Certificate
     from .matching.exact import simple_matches
+    from .matching.heat_map import heat_map, layer_pairs
     from .matching.measures import (
         all_measures,
         debiased_linear_cka,
@@ -35,6 +36,8 @@ except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0+unknown"
 
 _HOME = {
+    "heat_map": ".matching.heat_map",
+    "layer_pairs": ".matching.heat_map",
     "all_measures": ".matching.measures",
     "debiased_linear_cka": ".matching.measures",
     "linear_cka": ".matching.measures",
@@ -65,6 +68,8 @@ __all__ = [
     "PairMoments",
     "all_measures",
     "debiased_linear_cka",
+    "heat_map",
+    "layer_pairs",
     "linear_cka",
     "linear_regression",
     "match_path",

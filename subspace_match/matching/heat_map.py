@@ -1,0 +1,219 @@
+"""Every layer of one network against every layer of another.
+
+Each layer is read once, and each product of two layers formed once. All of X's layers side by side
+are one matrix, and all of Y's, so that every cross moment X_i'Y_j is a block of one product a
+chunk; each layer's own moments X_i'X_i are formed beside it, where pair by pair they would be
+formed again for every partner. What is held is one chunk of all layers and all moments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise, product
+from typing import Any
+
+import numpy as np
+import torch
+
+from .checks import as_activations, as_chunk_samples, as_epsilons
+from .devices import resolve_device
+from .factor import factor_from_moments, factor_from_samples
+from .moments import PairMoments, _add_upper_moments, _check_range, _joint_chunks, _rows
+from .path import match_path
+
+
+def heat_map(
+    xs: Sequence[Any],
+    ys: Sequence[Any],
+    epsilons: float | Sequence[float] | np.ndarray,
+    *,
+    device: str | torch.device = "auto",
+    chunk_samples: int | None = None,
+) -> np.ndarray:
+    """Maximum matching similarity of every pair of layers (Wang et al. 2018, Definition 3).
+
+    Args:
+        xs: one network's layers, each (samples, neurons) as for ``reduce``, of any width; the same
+            samples in all.
+        ys: the other network's layers, over the same samples.
+        epsilons: relative distances in [0, 1).
+        device: "cpu", "cuda" or "auto"; must have float64.
+        chunk_samples: samples of all layers held at once; None for about 32 MB of them.
+
+    Returns:
+        (len(xs), len(ys), len(epsilons)) float64; without the last dimension for one number.
+
+    Raises:
+        ValueError: as ``layer_pairs``, or if an epsilon is not in [0, 1).
+
+    Example:
+        >>> import numpy as np
+        >>> a, b, c = np.eye(9)[:, :3], np.eye(9)[:, 2:6], np.eye(9)[:, 6:]
+        >>> heat_map([a, b], [a, c], [0.1])[..., 0].round(3)
+        array([[1.   , 0.   ],
+               [0.286, 0.   ]])
+    """
+    bounds = as_epsilons(epsilons)
+    similarities = np.empty((len(xs), len(ys), *bounds.shape))
+    for i, j, pair in layer_pairs(xs, ys, device=device, chunk_samples=chunk_samples):
+        similarities[i, j] = match_path(pair, device=device).similarity(bounds)
+    return similarities
+
+
+def layer_pairs(
+    xs: Sequence[Any],
+    ys: Sequence[Any],
+    *,
+    device: str | torch.device = "auto",
+    chunk_samples: int | None = None,
+) -> Iterator[tuple[int, int, PairMoments]]:
+    """The moments of every pair of layers, as ``reduce`` gives them for each.
+
+    All layers are read, once, when this is called; the moments of a pair are put together when the
+    iterator comes to it. Only then, and only for pairs whose neurons are so nearly dependent that
+    moments lose the direction between them, are the two layers read again for a QR factor. (A
+    float64 layer with dead neurons is read again too, as by ``reduce``: squares may have vanished.)
+
+    Args:
+        xs: one network's layers, each (samples, neurons) as for ``reduce``, of any width; the same
+            samples in all. A layer with another number of samples cannot be compared with these:
+            group layers by their samples, and call once a group.
+        ys: the other network's layers, over the same samples.
+        device: "cpu", "cuda" or "auto"; must have float64.
+        chunk_samples: samples of all layers held at once; None for about 32 MB of them.
+
+    Returns:
+        An iterator of (i, j, moments of xs[i] and ys[j]), j fastest.
+
+    Raises:
+        ValueError: if there are no layers or their sample counts differ; and as ``reduce`` for each
+            layer, which the error names.
+
+    Example:
+        >>> import numpy as np
+        >>> xs = [np.eye(3)[:, :2], np.ones((3, 1))]
+        >>> [(i, j, len(pair.sums)) for i, j, pair in layer_pairs(xs, xs[:1])]
+        [(0, 0, 4), (1, 0, 3)]
+    """
+    layers_x, layers_y = _as_layers("xs", xs), _as_layers("ys", ys)
+    _same_samples({**layers_x, **layers_y})
+    device = resolve_device(device)
+    side_x, side_y = _Side(layers_x, device), _Side(layers_y, device)
+    step = as_chunk_samples(chunk_samples, 8 * (side_x.width + side_y.width))
+
+    cross = torch.zeros(side_x.width, side_y.width, dtype=torch.float64, device=device)
+    for chunk_x, chunk_y in zip(side_x.read(step), side_y.read(step), strict=True):
+        cross.addmm_(chunk_x.T, chunk_y)
+    for side in (side_x, side_y):
+        side.check(step)
+    return _assemble(side_x, side_y, cross, step)
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Where a layer stands among its side's columns, and its own moments above the diagonal."""
+
+    array: Any
+    columns: slice
+    upper: torch.Tensor
+
+
+class _Side:
+    """One network's layers side by side: chunks of all, with each one's own moments and sums."""
+
+    def __init__(self, layers: dict[str, Any], device: torch.device) -> None:
+        ends = accumulate((layer.shape[1] for layer in layers.values()), initial=0)
+        self._names = list(layers)
+        self.layers = [
+            _Layer(array, slice(*bounds), _zeros(array.shape[1], array.shape[1], device=device))
+            for array, bounds in zip(layers.values(), pairwise(ends), strict=True)
+        ]
+        self.width = self.layers[-1].columns.stop
+        self.samples = self.layers[0].array.shape[0]
+        self.sums = _zeros(self.width, device=device)
+        self._device = device
+
+    def read(self, step: int) -> Iterator[torch.Tensor]:
+        """All layers' columns as float64, ``step`` samples at a time; each overwrites the last."""
+        joint = _zeros(min(step, self.samples), self.width, device=self._device)
+        for start in range(0, self.samples, step):
+            chunk = joint[: self.samples - start]
+            for layer in self.layers:
+                block = chunk[:, layer.columns]
+                block.copy_(_rows(layer.array, start, start + step, self._device))
+                _add_upper_moments(layer.upper, block)
+            self.sums += chunk.sum(0)
+            yield chunk
+
+    def check(self, step: int) -> None:
+        """Raise a ValueError for a layer whose squares are not float64 numbers that can be used."""
+        for name, layer in zip(self._names, self.layers, strict=True):
+            _check_range(name, layer.array, layer.upper.diagonal().cpu().numpy(), step)
+
+
+def _zeros(*shape: int, device: torch.device) -> torch.Tensor:
+    return torch.zeros(*shape, dtype=torch.float64, device=device)
+
+
+def _assemble(
+    side_x: _Side, side_y: _Side, cross: torch.Tensor, step: int
+) -> Iterator[tuple[int, int, PairMoments]]:
+    """Put every pair's moments together from its layers' own and their cross moments."""
+    owns_x, owns_y = (
+        [_symmetric(layer.upper) for layer in side.layers] for side in (side_x, side_y)
+    )
+    for (i, x), (j, y) in product(enumerate(side_x.layers), enumerate(side_y.layers)):
+        block = cross[x.columns, y.columns]
+        n_x, n = len(block), sum(block.shape)
+        joint = block.new_empty(n, n)
+        joint[:n_x, :n_x], joint[n_x:, n_x:] = owns_x[i], owns_y[j]
+        joint[:n_x, n_x:], joint[n_x:, :n_x] = block, block.T
+        sums = torch.cat([side_x.sums[x.columns], side_y.sums[y.columns]])
+        yield i, j, _finish(x.array, y.array, joint, sums, step)
+
+
+def _symmetric(upper: torch.Tensor) -> torch.Tensor:
+    return upper.triu() + upper.triu(1).T
+
+
+def _finish(x: Any, y: Any, moments: torch.Tensor, sums: torch.Tensor, step: int) -> PairMoments:
+    """Factor a pair's moments, from its samples where the moments do not hold it; as ``reduce``."""
+    live = torch.nonzero(moments.diagonal()).flatten()
+    norms = moments.diagonal()[live].sqrt()
+    factor = factor_from_moments(moments[live[:, None], live] / norms[:, None] / norms)
+    well_conditioned = factor is not None
+    if factor is None:
+        chunks = _joint_chunks(x, y, max(step, 2 * len(sums)), moments.device)
+        factor = factor_from_samples(chunk[:, live] / norms for chunk in chunks)
+    return PairMoments(
+        second_moments=moments.cpu().numpy(),
+        sums=sums.cpu().numpy(),
+        neurons_x=x.shape[1],
+        samples=x.shape[0],
+        factor=factor.cpu().numpy(),
+        well_conditioned=well_conditioned,
+    )
+
+
+def _as_layers(argument: str, layers: Sequence[Any]) -> dict[str, Any]:
+    """Layers by the names that errors give them, "xs[0]" and so on."""
+    if len(layers) == 0:
+        raise ValueError(
+            f"{argument}: expected at least one layer, found none; give a list of arrays of shape"
+            " (samples, neurons)"
+        )
+    names = [f"{argument}[{index}]" for index in range(len(layers))]
+    return {name: as_activations(name, layer) for name, layer in zip(names, layers, strict=True)}
+
+
+def _same_samples(layers: dict[str, Any]) -> None:
+    """Raise a ValueError unless all layers have the first one's number of samples."""
+    first, *others = layers
+    for name in others:
+        if layers[name].shape[0] != layers[first].shape[0]:
+            raise ValueError(
+                f"xs and ys: expected the same samples in all layers, found"
+                f" {layers[first].shape[0]} in {first} and {layers[name].shape[0]} in {name}; group"
+                " layers by their number of samples, and compare each group by itself"
+            )
