@@ -66,7 +66,8 @@ def row_squares(x: np.ndarray, y: np.ndarray, shift: np.ndarray | None = None) -
         shift = joint.mean(0)
     joint -= shift
     n_x = x.shape[1]
-    squares = np.stack([(joint[:, :n_x] ** 2).sum(1), (joint[:, n_x:] ** 2).sum(1)])
+    sides = joint[:, :n_x], joint[:, n_x:]
+    squares = np.stack([np.einsum("ij,ij->i", side, side) for side in sides])
     return RowSquares(shift, squares @ squares.T, squares @ joint)
 
 
