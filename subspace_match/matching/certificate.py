@@ -221,35 +221,61 @@ def staircase(
     """
     width = columns.shape[1]
     work = torch.cat([columns, targets], dim=1)
-    upper = torch.zeros_like(work[:, : min(columns.shape)])
+    upper = work.new_zeros(min(columns.shape), min(columns.shape))
+    inverse = torch.zeros_like(upper)
     kept = np.zeros(width, dtype=bool)
     rank = start = 0
     while start < width and rank < len(work):
         tried = min(PANEL, width - start, len(work) - rank)
         reflectors, scales = torch.geqrf(work[rank:, start : start + tried])
-        upper[:rank, rank : rank + tried] = work[:rank, start : start + tried]
-        upper[rank : rank + tried, rank : rank + tried] = reflectors[:tried].triu()
-        good = _independent(upper, rank, tried, RANK_TOLERANCE * width)
-        if good:
-            work[rank:, start:] = torch.ormqr(
-                reflectors[:, :good], scales[:good], work[rank:, start:], transpose=True
-            )
+        above, corner = work[:rank, start : start + tried], reflectors[:tried].triu()
+        good = _extend(inverse, rank, above, corner, RANK_TOLERANCE * width)
+        end = rank + good
+        upper[:rank, rank:end], upper[rank:end, rank:end] = above[:, :good], corner[:good, :good]
+        _reflect(work[rank:, start:], reflectors[:, :good], scales[:good])
         kept[start : start + good] = True
-        rank += good
+        rank = end
         start += good if good == tried else good + 1
     return upper[:rank, :rank], work[:, width:], kept
 
 
-def _independent(upper: torch.Tensor, rank: int, tried: int, tolerance: float) -> int:
-    """How many of the columns tried after the first ``rank`` of R come before a dependent one."""
-    end = rank + tried
-    nonzero = upper[rank:end, rank:end].diagonal().abs() > tolerance
-    end = rank + _leading(nonzero)
-    units = torch.eye(end, dtype=upper.dtype, device=upper.device)[:, rank:]
-    inverse = torch.linalg.solve_triangular(upper[:end, :end], units, upper=True)
-    return _leading(torch.linalg.vector_norm(inverse, dim=0) < 1 / tolerance)
+def _extend(
+    inverse: torch.Tensor, rank: int, above: torch.Tensor, corner: torch.Tensor, tolerance: float
+) -> int:
+    """Extend R^-1 by the columns before the first dependent one; return how many these are.
+
+    Args:
+        inverse: R^-1 in its first ``rank`` rows and columns; written to.
+        rank: number of columns that R has.
+        above: R's next columns, the rows of R so far, (rank, tried).
+        corner: their rows below, (tried, tried) upper triangular.
+        tolerance: a column is dependent if its column of R^-1 has norm 1 / tolerance or more.
+    """
+    good = _leading(corner.diagonal().abs() > tolerance)
+    eye = torch.eye(good, dtype=corner.dtype, device=corner.device)
+    below = torch.linalg.solve_triangular(corner[:good, :good], eye, upper=True)
+    beside = -(inverse[:rank, :rank] @ (above[:, :good] @ below))
+    squares = beside.square().sum(0) + below.square().sum(0)
+    good = _leading(squares < tolerance**-2)
+    inverse[:rank, rank : rank + good] = beside[:, :good]
+    inverse[rank : rank + good, rank : rank + good] = below[:good, :good]
+    return good
 
 
 def _leading(flags: torch.Tensor) -> int:
     """How many flags are set before the first that is not."""
     return int(flags.cumprod(0).sum())
+
+
+def _reflect(rest: torch.Tensor, reflectors: torch.Tensor, scales: torch.Tensor) -> None:
+    """Apply Householder reflectors, as geqrf packs them, to all columns in place.
+
+    With V the vectors, D = diag(1 / scales): H_k ... H_1 = I - V (striu(V'V) + D)^-T V' (Schreiber
+    and Van Loan 1989; Puglisi 1992). A few matrix products, where LAPACK's ormqr wants a copy.
+    """
+    vectors = reflectors.tril(-1)
+    vectors.diagonal().fill_(1.0)
+    inner = (vectors.T @ vectors).triu(1)
+    inner.diagonal().copy_(scales.reciprocal())  # inf for a reflector that is the identity
+    weights = torch.linalg.solve_triangular(inner.T, vectors.T @ rest, upper=False)
+    rest.addmm_(vectors, weights, alpha=-1.0)
