@@ -83,9 +83,9 @@ Match(x=array([0, 1, 2]), y=array([0, 1, 2]))]
     neurons = live[spans.neurons]
     _check_independent(spans, neurons, n_x, tolerance)
 
-    side = (neurons >= n_x).astype(np.int64)
-    squares = spans.residual.numpy()[:, None] + growths(spans.coefficients.numpy(), side)
-    reached = _reachable((squares > tolerance**2) & (side[:, None] != side))
+    growth = growths(spans.coefficients.numpy(), len(maximum.x))
+    missed = spans.residual.numpy()[:, None] + growth > tolerance**2
+    reached = _reachable(missed & (growth > 0))
     rows = np.zeros((len(neurons), n), dtype=bool)
     rows[:, neurons] = reached
     match_of[neurons] = np.arange(len(neurons))

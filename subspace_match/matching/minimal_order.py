@@ -47,18 +47,18 @@ def orders_of_tests(
             tests = np.searchsorted(live, permutation[np.isin(permutation, live[columns])])
             yield tests, group
     else:
-        need = needs(walk.base.matrix, walk.base.side)
+        need = needs(walk.base.matrix, walk.base.width_x)
         for column in group:
             v = int(np.flatnonzero(walk.base.neurons == column)[0])
             yield walk.base.neurons[np.argsort(need[v], kind="stable")], group[group == column]
 
 
-def growths(matrix: np.ndarray, side: np.ndarray) -> np.ndarray:
+def growths(matrix: np.ndarray, width_x: int) -> np.ndarray:
     """How much each neuron's squared distance grows without each neuron of the other side.
 
     Args:
         matrix: W of ``spans``, (m, m) float64.
-        side: 0 for X, 1 for Y, (m,) int64.
+        width_x: number of X's neurons, which come first.
 
     Returns:
         (m, m) float64: row v, column t for B[t, v]^2 / P[t, t]; 0 for t of v's own side, and for a
@@ -66,17 +66,19 @@ def growths(matrix: np.ndarray, side: np.ndarray) -> np.ndarray:
     """
     diagonal = np.diagonal(matrix)
     strengths = np.where(diagonal > 0, diagonal, np.inf)
-    across: np.ndarray = np.where(side[:, None] != side, matrix**2 / strengths[:, None], 0.0)
+    across: np.ndarray = matrix**2 / strengths[:, None]
+    across[:width_x, :width_x] = 0.0
+    across[width_x:, width_x:] = 0.0
     return across.T
 
 
-def needs(matrix: np.ndarray, side: np.ndarray) -> np.ndarray:
+def needs(matrix: np.ndarray, width_x: int) -> np.ndarray:
     """How much each neuron needs each other, to put removals in an order; (m, m), row v for v's.
 
     Of the other side's t a neuron needs as much as its squared distance grows without it. Of a
     neuron of its own side it needs what those that it needs, need of it.
     """
-    across = growths(matrix, side)
+    across = growths(matrix, width_x)
     both: np.ndarray = across + across @ across
     return both
 

@@ -31,24 +31,24 @@ TERMS, LEFT_X, LEFT_Y, GROUP = range(4)  # entries of State.counts
 
 
 class Base(NamedTuple):
-    """What the states of one piece of the walk share; m neurons in an order of their own.
+    """What the states of one piece of the walk share; m neurons, X's first, in an order of its own.
 
     Attributes:
         neurons: which neuron each position stands for, (m,) int64.
-        side: 0 for X, 1 for Y, (m,) int64.
+        width_x: number of X's positions.
         rank: place of each in the order of tests, (m,) int64.
         order: positions in the order of tests, (m,) int64.
         matrix: W, (m, m) float64.
-        lefts: terms' left vectors, (most terms, m) float64; zero but on the term's side.
+        lefts: terms' left vectors, (most terms, m) float64; only the term's side is used.
         rights: terms' right vectors, (most terms, m) float64.
-        term_side: side of each term, (most terms,) int64.
+        term_side: 0 for a term of X, 1 for one of Y, (most terms,) int64.
         depends: ``peeling.DEPENDS``. Here and not a constant, which would be compiled in: what is
             kept on disk does not see a change in another file.
         lost_digits: ``peeling.LOST_DIGITS``, likewise.
     """
 
     neurons: np.ndarray
-    side: np.ndarray
+    width_x: int
     rank: np.ndarray
     order: np.ndarray
     matrix: np.ndarray
@@ -67,10 +67,9 @@ class State(NamedTuple):
         residual: squared relative distance from the other side's span, (m,) float64.
         diagonal: W's diagonal, (m,) float64.
         highest: its highest value so far, (m,) float64.
-        alive: whether the neuron is left, (m,) bool.
-        basis: whether it is in the basis of its side, (m,) bool.
-        reserve: whether it depends on the basis of its side, (m,) bool.
-        queued: whether it is to go, or has gone, in this test; (m,) bool.
+        alive: whether the neuron stays, (m,) bool; not once it is queued for removal.
+        basis: whether it is in the basis of its side, (m,) bool; until it is removed.
+        reserve: whether it depends on the basis of its side, (m,) bool; likewise.
         group: whether it is one of those whose minimal match is sought, (m,) bool.
     """
 
@@ -81,7 +80,6 @@ class State(NamedTuple):
     alive: np.ndarray
     basis: np.ndarray
     reserve: np.ndarray
-    queued: np.ndarray
     group: np.ndarray
 
     def copy(self) -> State:
@@ -98,16 +96,23 @@ def _compiled(function: Callable[..., Any]) -> Any:
 
 
 @_compiled
+def _sides(base: Base, neuron: int) -> tuple[int, int, int, int, int]:
+    """The neuron's side, its first position and the one after its last, and the other side's."""
+    if neuron < base.width_x:
+        return 0, 0, base.width_x, base.width_x, len(base.order)
+    return 1, base.width_x, len(base.order), 0, base.width_x
+
+
+@_compiled
 def _row(base: Base, state: State, neuron: int) -> np.ndarray:
     """The neuron's row of W as it is now, put in place as the next term's right vector."""
-    terms, side = state.counts[TERMS], base.side[neuron]
+    terms, side = state.counts[TERMS], _sides(base, neuron)[0]
     row: np.ndarray = base.rights[terms]
     row[:] = base.matrix[neuron]
     for term in range(terms):
         if base.term_side[term] == side:
-            weight = base.lefts[term, neuron]
+            weight, right = base.lefts[term, neuron], base.rights[term]
             if weight != 0.0:
-                right = base.rights[term]
                 for i in range(len(row)):
                     row[i] -= weight * right[i]
     return row
@@ -116,20 +121,22 @@ def _row(base: Base, state: State, neuron: int) -> np.ndarray:
 @_compiled
 def _column(base: Base, state: State, neuron: int) -> np.ndarray:
     """The neuron's column of W as it is now, over its own side; 0 elsewhere."""
-    side = base.side[neuron]
-    column = np.where(base.side == side, base.matrix[:, neuron], 0.0)
+    side, first, last, _, _ = _sides(base, neuron)
+    column = np.zeros(len(base.order))
+    column[first:last] = base.matrix[first:last, neuron]
     for term in range(state.counts[TERMS]):
         if base.term_side[term] == side:
-            column -= base.rights[term, neuron] * base.lefts[term]
+            column[first:last] -= base.rights[term, neuron] * base.lefts[term, first:last]
     return column
 
 
 @_compiled
 def _successor(base: Base, state: State, neuron: int, row: np.ndarray) -> int:
     """The reserve neuron that can take this one's place in the basis, or -1."""
+    _, first, last, _, _ = _sides(base, neuron)
     successor, strongest = -1, base.depends
-    for i in range(len(row)):
-        if state.reserve[i] and base.side[i] == base.side[neuron] and abs(row[i]) > strongest:
+    for i in range(first, last):
+        if state.reserve[i] and abs(row[i]) > strongest:
             successor, strongest = i, abs(row[i])
     return successor
 
@@ -140,27 +147,41 @@ def _exchange(base: Base, state: State, neuron: int, successor: int, row: np.nda
 
     The equations are in ``peeling``.
     """
-    terms, side = state.counts[TERMS], base.side[neuron]
+    terms, (side, first, last, _, _) = state.counts[TERMS], _sides(base, neuron)
     change = _column(base, state, successor) / row[successor]
     base.lefts[terms, :] = change
     base.term_side[terms] = side
     state.counts[TERMS] = terms + 1
     state.basis[successor], state.reserve[successor] = True, False
     moved, right = _column(base, state, neuron), base.rights[terms + 1]
-    for i in range(len(row)):
-        right[i] = change[i] if state.basis[i] and base.side[i] == side else 0.0
+    right[:] = 0.0
+    for i in range(first, last):
+        right[i] = change[i] * state.basis[i]
         state.diagonal[i] -= change[i] * row[i] + moved[i] * right[i]
+        state.highest[i] = max(state.highest[i], state.diagonal[i])
     base.lefts[terms + 1, :] = moved
     base.term_side[terms + 1] = side
     state.counts[TERMS] = terms + 2
 
 
 @_compiled
+def _take_out(base: Base, state: State, neuron: int, row: np.ndarray) -> None:
+    """Take a basis neuron out of its side's span: one term, and the other side is farther."""
+    terms, pivot = state.counts[TERMS], row[neuron]
+    side, first, last, other_first, other_last = _sides(base, neuron)
+    left = base.lefts[terms]
+    for i in range(first, last):
+        left[i] = row[i] / pivot * state.basis[i]
+        state.diagonal[i] -= left[i] * row[i]
+    for i in range(other_first, other_last):
+        state.residual[i] += row[i] / pivot * row[i]
+    base.term_side[terms] = side
+    state.counts[TERMS] = terms + 1
+
+
+@_compiled
 def _remove(base: Base, state: State, neuron: int) -> bool:
     """Remove one neuron; whether a neuron of its side has lost its digits."""
-    side = base.side[neuron]
-    state.alive[neuron] = False
-    state.counts[LEFT_X + side] -= 1
     if state.reserve[neuron]:
         state.reserve[neuron] = False
         return False
@@ -170,42 +191,51 @@ def _remove(base: Base, state: State, neuron: int) -> bool:
     if successor >= 0:
         _exchange(base, state, neuron, successor, row)
     else:
-        terms, pivot = state.counts[TERMS], row[neuron]
-        left = base.lefts[terms]
-        for i in range(len(row)):
-            scaled = row[i] / pivot
-            if base.side[i] == side:
-                left[i] = scaled if state.basis[i] else 0.0
-                state.diagonal[i] -= left[i] * row[i]
-            else:
-                left[i] = 0.0
-                state.residual[i] += scaled * row[i]
-        base.term_side[terms] = side
-        state.counts[TERMS] = terms + 1
-    lost = False
-    for i in range(len(row)):
-        if state.basis[i]:
-            state.highest[i] = max(state.highest[i], state.diagonal[i])
-            lost |= not state.diagonal[i] >= base.lost_digits * state.highest[i]
-    return lost
+        _take_out(base, state, neuron, row)
+    lost, (_, first, last, _, _) = 0, _sides(base, neuron)
+    for i in range(first, last):
+        kept = state.diagonal[i] >= base.lost_digits * state.highest[i]
+        lost += state.basis[i] & (not kept)
+    return lost > 0
+
+
+@_compiled
+def _queue(base: Base, state: State, queue: np.ndarray, tail: int, neuron: int) -> int:
+    """Put a neuron on the queue; its new length, or -1 if without it none of the group can stay."""
+    side = _sides(base, neuron)[0]
+    state.alive[neuron] = False
+    state.counts[LEFT_X + side] -= 1
+    state.counts[GROUP] -= state.group[neuron]
+    # Where nothing is left on a side, nothing spans the other.
+    if state.counts[GROUP] == 0 or state.counts[LEFT_X + side] == 0:
+        return -1
+    queue[tail] = neuron
+    return tail + 1
 
 
 @_compiled
 def _queue_violators(
-    base: Base, state: State, queue: np.ndarray, tail: int, bound: float, earliest: int
+    base: Base,
+    state: State,
+    queue: np.ndarray,
+    tail: int,
+    among: tuple[int, int],
+    bound: float,
+    earliest: int,
 ) -> int:
-    """Put on the queue whoever is now too far; its new length, or -1 if none can stay."""
-    for i in range(len(queue)):
-        if state.residual[i] > bound and state.alive[i] and not state.queued[i]:
+    """Queue whoever is now too far, among positions; the new length, or -1 if none can stay."""
+    found = 0
+    for i in range(among[0], among[1]):
+        found += (state.residual[i] > bound) & state.alive[i]
+    if found == 0:  # mostly so, and quicker to see without branches
+        return tail
+    for i in range(among[0], among[1]):
+        if state.residual[i] > bound and state.alive[i]:
             if base.rank[i] < earliest:
                 return -1
-            if state.group[i]:
-                state.counts[GROUP] -= 1
-                if state.counts[GROUP] == 0:
-                    return -1
-            state.queued[i] = True
-            queue[tail] = i
-            tail += 1
+            tail = _queue(base, state, queue, tail, i)
+            if tail < 0:
+                return -1
     return tail
 
 
@@ -219,9 +249,8 @@ def _cascade(
         neuron = queue[head]
         head += 1
         lost = _remove(base, state, neuron)
-        if state.counts[LEFT_X + base.side[neuron]] == 0:
-            return REJECTED  # nothing is left to span the other side
-        tail = _queue_violators(base, state, queue, tail, bound, earliest)
+        others = _sides(base, neuron)[3:]
+        tail = _queue_violators(base, state, queue, tail, others, bound, earliest)
         if tail < 0:
             return REJECTED
         if lost:
@@ -239,7 +268,6 @@ def _put(state: State, source: State) -> None:
     state.alive[:] = source.alive
     state.basis[:] = source.basis
     state.reserve[:] = source.reserve
-    state.queued[:] = source.queued
 
 
 @_compiled
@@ -264,13 +292,11 @@ def advance(
         if base.rank[neuron] < first or not state.alive[neuron]:
             continue
         group = state.counts[GROUP]
-        if state.group[neuron] and group == 1:
-            continue  # the one whose match is sought
         _put(before, state)
-        state.counts[GROUP] -= state.group[neuron]
-        state.queued[neuron] = True
-        queue[0] = neuron
-        outcome = _cascade(base, state, queue, 1, bound, base.rank[neuron])
+        tail = _queue(base, state, queue, 0, neuron)
+        outcome = REJECTED
+        if tail > 0:
+            outcome = _cascade(base, state, queue, tail, bound, base.rank[neuron])
         if outcome == REJECTED:
             _put(state, before)
         elif outcome == LOST:
@@ -286,7 +312,8 @@ def advance(
 def resume(base: Base, state: State, bound: float, earliest: int) -> int:
     """Go on with a test in a state that was factored anew: SURVIVED, REJECTED or LOST."""
     queue = np.empty(len(base.order), dtype=np.int64)
-    tail = _queue_violators(base, state, queue, 0, bound, earliest)
+    everywhere = (0, len(base.order))
+    tail = _queue_violators(base, state, queue, 0, everywhere, bound, earliest)
     if tail < 0:
         return REJECTED
     return int(_cascade(base, state, queue, tail, bound, earliest))

@@ -42,7 +42,7 @@ class Walk:
         columns: those in the maximum match, X's first; (m,) int64.
         width_x: columns of F before this one are X's.
         epsilon: in [0, 1).
-        independent: all columns of F are known to be independent.
+        independent: all columns of F are known to be independent, and F comes from the moments.
     """
 
     def __init__(
@@ -57,10 +57,11 @@ class Walk:
         self._factor = torch.from_numpy(np.ascontiguousarray(factor.T)).T
         self._width_x = width_x
         self._bound = epsilon**2
+        self._from_moments = independent
         self._independent = independent, independent
         self._rank = np.zeros(factor.shape[1], dtype=np.int64)
         self.base, self._state = self._factor_anew(columns)
-        basis, of_x = self._state.basis, self.base.side == 0
+        basis, of_x = self._state.basis, self.base.neurons < self._width_x
         # Where all are independent, so is what will be left of them.
         self._independent = bool(basis[of_x].all()), bool(basis[~of_x].all())
 
@@ -117,7 +118,9 @@ class Walk:
         """The state of these columns, from the factor."""
         of_x = columns < self._width_x
         spans = factor_spans(
-            self._factor, columns[of_x], columns[~of_x], independent=self._independent
+            *(self._factor, columns[of_x], columns[~of_x]),
+            independent=self._independent,
+            from_moments=self._from_moments,
         )
         matrix = spans.coefficients.numpy()
         diagonal = np.diagonal(matrix).copy()
@@ -129,17 +132,12 @@ class Walk:
             alive=np.ones(len(columns), dtype=bool),
             basis=spans.basis.copy(),
             reserve=~spans.basis,
-            queued=np.zeros(len(columns), dtype=bool),
             group=np.zeros(len(columns), dtype=bool),
         )
-        side = (spans.neurons >= self._width_x).astype(np.int64)
-        base = _base(spans.neurons, side, self._rank[spans.neurons], matrix, state)
-        return base, state
+        return _base(spans.neurons, self._rank[spans.neurons], matrix, state), state
 
 
-def _base(
-    neurons: np.ndarray, side: np.ndarray, rank: np.ndarray, matrix: np.ndarray, state: State
-) -> Base:
+def _base(neurons: np.ndarray, rank: np.ndarray, matrix: np.ndarray, state: State) -> Base:
     """A base with room for the terms of one test beyond the longest list that is kept."""
     width = len(neurons)
     each = 2 if state.reserve.any() else 1
@@ -147,7 +145,7 @@ def _base(
     room = max(MOST_TERMS, width // SHARE_OF_TERMS) + each * width + 2
     lefts, rights = np.empty((room, width)), np.empty((room, width))
     return Base(
-        *(neurons, side, rank, np.argsort(rank), matrix),
+        *(neurons, int(state.counts[LEFT_X]), rank, np.argsort(rank), matrix),
         *(lefts, rights, np.empty(room, dtype=np.int64)),
         depends=DEPENDS,
         lost_digits=LOST_DIGITS,
@@ -173,6 +171,4 @@ def _apply(base: Base, state: State) -> tuple[Base, State]:
     counts = state.counts.copy()
     counts[TERMS] = 0
     state = State(counts, *(array[kept] for array in state[1:]))
-    state.queued[:] = False
-    base = _base(base.neurons[kept], base.side[kept], base.rank[kept], matrix, state)
-    return base, state
+    return _base(base.neurons[kept], base.rank[kept], matrix, state), state

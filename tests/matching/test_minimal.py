@@ -295,14 +295,15 @@ def test_state_after_removals_equals_a_fresh_factorisation(case):
         state.counts[minimal_walk.GROUP] = state.alive.sum()
     base, state = minimal_walk._apply(base, state)
     assert len(base.neurons) == len(columns) - 9
-    for side in (0, 1):
-        own = pair.factor[:, base.neurons[(base.side == side) & state.basis]]
-        rows = base.matrix[(base.side == side) & state.basis]
-        others = pair.factor[:, base.neurons[base.side != side]]
+    of_x = base.neurons < pair.neurons_x
+    for side in (of_x, ~of_x):
+        own = pair.factor[:, base.neurons[side & state.basis]]
+        others = pair.factor[:, base.neurons[~side]]
         coefficients = np.linalg.pinv(own) @ others
-        np.testing.assert_allclose(rows[:, base.side != side], coefficients, atol=1e-9)
+        rows = base.matrix[side & state.basis]
+        np.testing.assert_allclose(rows[:, ~side], coefficients, atol=1e-9)
         squares = ((others - own @ coefficients) ** 2).sum(0)
-        np.testing.assert_allclose(state.residual[base.side != side], squares, atol=1e-11)
+        np.testing.assert_allclose(state.residual[~side], squares, atol=1e-11)
 
 
 def raises(*parts: str):
