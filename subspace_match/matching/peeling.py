@@ -10,9 +10,13 @@ CPU, where that costs nothing, NumPy does the same arithmetic, for its calls are
 Exchange: if a reserve neuron q depends on j, the span of S stays without z_j. With c = W[:, q] over
 S and c_j <> 0, q takes j's place in the basis: every vector's coefficients v become
 v - (c / c_j) v_j, where c_q = -1 gives q the coefficient v_j / c_j; P changes from both sides.
+Where c_j is too small to divide by, yet large enough for q to add a direction to what is left, what
+remains is factored anew.
 
-Numerics: a diagonal entry of P that falls by more than six digits in these subtractions has lost
-them. The removals up to there stand; what remains is factored anew.
+Numerics: a diagonal entry of P is h = 1 / squared distance from the others of its side. Rounding
+of unit columns moves that distance by about 1e-16, and h by a share of 1e-16 sqrt(h). Where others
+leave and it falls to p, that error stays: the share becomes 1e-16 h^(3/2) / p. If a removal lets it
+exceed about 1e-7, the removals up to there stand and what remains is factored anew.
 """
 
 from __future__ import annotations
@@ -20,11 +24,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .spans import Spans, factor_spans
+from .spans import RANK_TOLERANCE, Spans, factor_spans
 
 BLOCK = 64  # removals collected before their terms are applied as one product
 DEPENDS = 1e-8  # a reserve neuron depends on a basis neuron with a larger coefficient than this
-LOST_DIGITS = 1e-6  # a diagonal entry of P that falls by this factor has lost six digits
+LOST_DIGITS = 1e-6  # the least share of its highest value that an entry of P may ever fall to
+ENTRY_ERROR = 1e-9  # times sqrt(h): the share where its error is 1e-7, if that is more
+MOST_KEPT = 0.1  # but no more than this, for of such an entry few digits were right at its highest
 COMPACT = 0.75  # the matrix is copied without what has left when this share of it remains
 
 
@@ -75,6 +81,12 @@ def _first_exhausted(of_x: np.ndarray, left_x: int, left_y: int) -> int:
     """Number of these removals until one side is exhausted, or all of them."""
     exhausted = (np.cumsum(of_x) == left_x) | (np.cumsum(~of_x) == left_y)
     return int(exhausted.argmax()) + 1 if exhausted.any() else len(of_x)
+
+
+def _least_kept(highest: torch.Tensor) -> torch.Tensor:
+    """How far down a diagonal entry of P may fall from its highest value."""
+    share = (ENTRY_ERROR * highest.clamp(min=0.0).sqrt()).clamp(LOST_DIGITS, MOST_KEPT)
+    return share * highest
 
 
 class _Peeling:
@@ -163,10 +175,14 @@ class _Peeling:
         row, same = self._row(neuron, first), self._same(neuron)
         strength, successor = (row.abs() * same * self._reserve).max(0, keepdim=True)
         exchange = strength > DEPENDS
+        # How far the successor is from what is left of the basis is strength / sqrt(P[j, j]).
+        pivot = row.index_select(0, neuron)
+        noticed = strength > RANK_TOLERANCE * len(row) * pivot.abs().sqrt()
+        torch.logical_and(noticed, ~exchange, out=self._doubts[step])
         entering = torch.zeros_like(row).index_fill_(0, successor, 1.0)
 
         change = self._column(successor, first) * same / row.index_select(0, successor)
-        scaled = row / row.index_select(0, neuron)
+        scaled = row / pivot
         self._lefts[first].copy_(torch.where(exchange, change, scaled * same * self._basis))
         self._residual += torch.where(exchange, 0.0, row * scaled * (1.0 - same))
 
@@ -208,7 +224,9 @@ class _Peeling:
             and whether any reserve neuron remains.
         """
         order, squares = self._order[:steps], self._squares[:steps]
-        if self._has_reserve or self._lost_digits(order):
+        if self._has_reserve:
+            lost = self._lost_digits_each(order) | torch.cat(self._doubts[:steps])
+        elif self._lost_digits(order):
             lost = self._lost_digits_each(order)
         else:
             lost = torch.zeros_like(squares)
@@ -226,7 +244,7 @@ class _Peeling:
         ends = self._diagonal - (self._first_lefts[steps] * rights).sum(0)
         lowest = torch.where(self._residual > -torch.inf, ends, torch.inf)
         lowest.scatter_(0, order, rights.gather(1, order[:, None]).squeeze(1))
-        if bool((lowest >= LOST_DIGITS * self._highest).all()):
+        if bool((lowest >= _least_kept(self._highest)).all()):
             self._diagonal = ends
             return False
         return True
@@ -244,7 +262,7 @@ class _Peeling:
         times = torch.arange(steps, device=order.device)
         leaves = torch.where(self._residual > -torch.inf, steps, -1).scatter_(0, order, times)
         stays = (leaves > times[:, None]) & (highest > 0)
-        lost: torch.Tensor = (stays & ~(diagonals >= LOST_DIGITS * highest)).any(1)
+        lost: torch.Tensor = (stays & ~(diagonals >= _least_kept(highest))).any(1)
         return lost
 
     def _apply(self, positions: np.ndarray) -> None:
@@ -282,6 +300,7 @@ class _Peeling:
         self._squares, self._order = self._residual.new_empty(BLOCK), self._side.new_empty(BLOCK)
         records = self._squares[:, None].unbind(), self._order[:, None].unbind()
         self._records = list(zip(*records, strict=True))
+        self._doubts = torch.zeros(BLOCK, 1, dtype=torch.bool, device=self._side.device).unbind()
         if self._on_host:
             shared = self._order, self._squares, self._matrix, self._residual, lefts, rights
             self._host = tuple(tensor.numpy() for tensor in shared)

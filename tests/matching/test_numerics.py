@@ -1,0 +1,129 @@
+"""Float64 is enough: ill-conditioned layers, long peels, and what cannot be certain is flagged."""
+
+from __future__ import annotations
+
+import cases
+import numpy as np
+import oracles
+import pytest
+import torch
+
+import subspace_match as sm
+from subspace_match.matching import certificate, peeling
+
+EPSILONS = (0.001, 0.003, 0.01, 0.03, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 0.9)
+DRIFT = 1e-7  # what peeling's distances may be from fresh ones on the worst of layers
+
+
+def conditioned(
+    rng: np.random.Generator, condition: float, neurons: int = 40, samples: int = 300
+) -> cases.Pair:
+    """Two related float32 layers, their singular values stretched to a condition number."""
+    hidden = rng.normal(size=(samples, neurons // 2))
+
+    def layer() -> np.ndarray:
+        noise = rng.uniform(0.001, 0.5, neurons) * rng.normal(size=(samples, neurons))
+        mixed = cases.relu(hidden @ rng.normal(size=(neurons // 2, neurons)) + noise)
+        left, sizes, right = np.linalg.svd(mixed, full_matrices=False)
+        power = np.log(condition) / np.log(sizes[0] / sizes[-1])
+        return (left * sizes**power @ right).astype(np.float32)
+
+    return layer(), layer()
+
+
+@pytest.mark.parametrize("condition", [1.0, 1e4, 1e6, 1e8])
+@pytest.mark.parametrize("seed", range(4))
+def test_sets_at_condition_numbers(condition, seed, device):
+    """The oracle's sets at every epsilon, or a margin below rounding that says they may differ."""
+    x, y = conditioned(np.random.default_rng(seed), condition)
+    for layer in (x, y):
+        assert np.linalg.cond(layer.astype(np.float64)) == pytest.approx(condition, rel=0.2)
+    path = sm.match_path(sm.reduce(x, y, device=device), device=device)
+    certain = 0
+    for found in path.verify(EPSILONS, device=device):
+        if not found.certain:
+            continue
+        certain += 1
+        match = path.maximum_match(found.epsilon)
+        assert (found.sound, found.complete) == (True, True)
+        assert (match.x.tolist(), match.y.tolist()) == oracles.maximum_match(x, y, found.epsilon)
+    assert certain >= len(EPSILONS) - 2, "a flag that is always up says nothing"
+
+
+def distances(pair: sm.PairMoments, device: str = "cpu") -> tuple[np.ndarray, np.ndarray]:
+    """Of every neuron as it leaves: by peeling, and from a factorisation of the whole order."""
+    live = np.flatnonzero(pair.live)
+    columns, peeled = peeling.peel(
+        pair.factor,
+        int((live < pair.neurons_x).sum()),
+        independent=pair.well_conditioned,
+        device=torch.device(device),
+    )
+    fresh = certificate._Distances(pair, live[columns], torch.device(device))
+    return peeled, fresh._removal[0][::-1]
+
+
+def exact_differences(rng: np.random.Generator) -> cases.Pair:
+    """z, w and z + s w with s down to 1e-8: w is in the others' span by a coefficient of 1 / s."""
+    x, y = cases.related(rng)
+    for layer in (x, y):
+        for first in range(0, 18, 3):
+            direction = np.abs(rng.normal(size=len(layer)))
+            layer[:, first + 1] = layer[:, first] + 10.0 ** rng.uniform(-8, -3) * direction
+            layer[:, first + 2] = direction
+    return x, y
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", [*cases.CASES, exact_differences], ids=lambda case: case.__name__)
+def test_peeling_does_not_drift(case, dtype, device):
+    for seed in range(5):
+        x, y = (layer.astype(dtype) for layer in case(np.random.default_rng(seed)))
+        peeled, fresh = distances(sm.reduce(x, y, device=device), device)
+        np.testing.assert_allclose(peeled, fresh, rtol=0, atol=DRIFT)
+
+
+@pytest.mark.parametrize("condition", [1e6, 1e8])
+def test_peeling_does_not_drift_at_condition_numbers(condition, device):
+    pair = sm.reduce(*conditioned(np.random.default_rng(0), condition), device=device)
+    peeled, fresh = distances(pair, device)
+    np.testing.assert_allclose(peeled, fresh, rtol=0, atol=DRIFT)
+
+
+@pytest.mark.parametrize("seed", [2, 12, 13])
+def test_exact_differences_equal_the_oracle(seed, device):
+    x, y = exact_differences(np.random.default_rng(seed))
+    path = sm.match_path(sm.reduce(x, y, device=device), device=device)
+    for found in path.verify(EPSILONS, device=device):
+        match = path.maximum_match(found.epsilon)
+        assert (found.sound, found.complete, found.certain) == (True, True, True)
+        assert (match.x.tolist(), match.y.tolist()) == oracles.maximum_match(x, y, found.epsilon)
+
+
+def test_long_peel_does_not_drift(device):
+    """4,096 removals on one factorisation, compared at every one of them."""
+    rng = np.random.default_rng(0)
+    hidden = cases.relu(rng.normal(size=(4_500, 256))).astype(np.float32)
+
+    def layer() -> np.ndarray:
+        noise = rng.uniform(0.02, 0.6, 2_048) * rng.normal(size=(4_500, 2_048))
+        mixed = hidden @ rng.normal(size=(256, 2_048)).astype(np.float32) / 16
+        return cases.relu(mixed + noise.astype(np.float32))
+
+    peeled, fresh = distances(sm.reduce(layer(), layer(), device=device), device)
+    assert len(peeled) == 4_096
+    np.testing.assert_allclose(peeled, fresh, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ENTRY_ERROR", 0.0), ("RANK_TOLERANCE", np.inf)],
+    ids=["digits", "exchange"],
+)
+def test_without_new_factorisations_it_would_drift(name, value, monkeypatch):
+    """Each of the two reasons to factor anew is needed: without it distances go wrong by 1e-4."""
+    case = cases.copies_at_every_scale if name == "ENTRY_ERROR" else exact_differences
+    pairs = [sm.reduce(*case(np.random.default_rng(seed)), device="cpu") for seed in range(2, 16)]
+    monkeypatch.setattr(peeling, name, value)
+    drifts = [np.abs(np.subtract(*distances(pair))).max() for pair in pairs]
+    assert max(drifts) > 1e-4
