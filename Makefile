@@ -10,6 +10,8 @@ VENV ?= .venv
 PYTHON ?= python3
 PYTEST_FLAGS ?= -n 2
 export PATH := $(abspath $(VENV))/bin:$(PATH)
+# The package of this folder, whichever clone the environment was made for.
+export PYTHONPATH := $(CURDIR)
 
 # The environment is renewed when what it is made from changes, not when a clone is younger.
 READY := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)

@@ -1,7 +1,7 @@
 """Do two networks of one architecture learn the same representation, layer by layer?
 
-    prepare_data -> train (a seed) -> extract (a seed) -> match, null (a pair, a layer)
-                                                            -> aggregate -> plot
+    prepare_data -> train (a seed) -> extract (a seed) -> match (a pair, a layer)
+        -> minimal_match (an epsilon), null -> aggregate -> plot
 
 `snakemake` makes the tables and figures of config/config.yaml; an experiment of one's own is
 `snakemake --configfile config/mine.yaml`.
@@ -30,6 +30,7 @@ include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/extract.smk"
 include: "rules/match.smk"
+include: "rules/minimal_match.smk"
 include: "rules/null.smk"
 include: "rules/aggregate.smk"
 include: "rules/plot.smk"

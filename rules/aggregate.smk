@@ -16,6 +16,12 @@ rule aggregate:
             for seed_a, seed_b in LAYOUT.pairs
             for layer in LAYERS
         ],
+        minimal=[
+            LAYOUT.minimal(seed_a, seed_b, layer, epsilon)
+            for seed_a, seed_b in LAYOUT.pairs
+            for layer in MINIMAL_LAYERS
+            for epsilon in config["minimal_matches"]["epsilons"]
+        ],
         nulls=[
             LAYOUT.null(seed_a, seed_b, layer)
             for seed_a, seed_b in LAYOUT.pairs

@@ -39,17 +39,17 @@ def code(rule_name):
     return [os.path.relpath(module) for module in modules]
 
 
-def selected(layers):
-    """The layers whose name or graph node fits a pattern of the configuration."""
-    patterns = config["matching"]["layers"]
+def selected(layers, section):
+    """The layers whose name or graph node fits a pattern of a section of the configuration."""
+    patterns = config[section]["layers"]
     fitting = [
-        layer["name"]
+        layer
         for layer in layers
         if any(fnmatch.fnmatchcase(layer[key], p) for p in patterns for key in ("name", "node"))
     ]
-    if not fitting:
+    if patterns and not fitting:
         raise WorkflowError(
-            f"config: matching.layers: expected patterns that fit a layer, found {patterns}; the"
+            f"config: {section}.layers: expected patterns that fit a layer, found {patterns}; the"
             f" layers are {', '.join(layer['name'] for layer in layers)}"
         )
     return fitting
@@ -57,7 +57,9 @@ def selected(layers):
 
 config.update(complete(config))
 LAYOUT = Layout(config)
-LAYERS = selected(layers_of(config, LAYOUT.layers()))
+MATCHED = selected(layers_of(config, LAYOUT.layers()), "matching")
+LAYERS = [layer["name"] for layer in MATCHED]
+MINIMAL_LAYERS = [layer["name"] for layer in selected(MATCHED, "minimal_matches")]
 
 TABLES = {
     "similarity_parquet": LAYOUT.experiment("tables/similarity.parquet"),
@@ -66,6 +68,7 @@ TABLES = {
     "neurons_csv": LAYOUT.experiment("tables/neurons.csv"),
     "measures_parquet": LAYOUT.experiment("tables/measures.parquet"),
     "measures_csv": LAYOUT.experiment("tables/measures.csv"),
+    "minimal_matches_parquet": LAYOUT.experiment("tables/minimal_matches.parquet"),
     "null_parquet": LAYOUT.experiment("tables/null.parquet"),
     "metrics": LAYOUT.experiment("metrics.json"),
     "config": LAYOUT.experiment("config.json"),
@@ -76,6 +79,7 @@ FIGURES = [
         "similarity_by_depth",
         "similarity_by_epsilon",
         "critical_epsilons",
+        "minimal_matches",
         "measures",
     )
     for format in config["figures"]["formats"]
@@ -87,3 +91,4 @@ wildcard_constraints:
     seed_a=r"\d+",
     seed_b=r"\d+",
     layer=r"[a-z]+\d+",
+    epsilon=r"[\d.e-]+",

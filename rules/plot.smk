@@ -8,7 +8,7 @@ rule plot:
         similarity=rules.aggregate.output.similarity_parquet,
         neurons=rules.aggregate.output.neurons_parquet,
         measures=rules.aggregate.output.measures_parquet,
-        null=rules.aggregate.output.null_parquet,
+        minimal_matches=rules.aggregate.output.minimal_matches_parquet,
         code=code("plot"),
     output:
         FIGURES,

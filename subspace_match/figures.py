@@ -153,6 +153,41 @@ def critical_epsilons(neurons: pd.DataFrame) -> Figure:
         return figure
 
 
+def minimal_matches(minimal: pd.DataFrame, similarity: pd.DataFrame) -> Figure:
+    """Sizes of minimal matches by layer, every neuron a point (Wang et al. 2018, Figure 2).
+
+    Of the largest epsilon in the table. A layer without points has an empty maximum match there.
+    """
+    with mpl.rc_context(_STYLE):
+        layers = _layers(similarity)
+        figure, axes = _figure(len(layers))
+        largest = minimal["epsilon"].max()
+        own = minimal[minimal["epsilon"] == largest]
+        size = (own["size_a"] + own["size_b"]).to_numpy(dtype=float)
+        place = np.searchsorted(layers.index, own["depth"].to_numpy(dtype=int))
+        aside = np.random.default_rng(0).uniform(-0.3, 0.3, len(own))
+        axes.scatter(
+            place + aside,
+            size,
+            s=7,
+            color=_colour(2, 5),
+            alpha=0.4,
+            linewidths=0,
+            rasterized=True,
+            label="of a neuron",
+        )
+        median = pd.Series(size).groupby(place).median()
+        axes.hlines(median, median.index - 0.35, median.index + 0.35, color="black", label="median")
+        _layer_axis(axes, layers, similarity)
+        axes.set_yscale("log", base=2)
+        axes.set_ylim(1.6, 2.2 * max(2, similarity[["neurons_a", "neurons_b"]].to_numpy().max()))
+        axes.yaxis.set_major_formatter("{x:g}")
+        at = rf" at $\epsilon$ = {largest:g}" if len(own) else ""
+        axes.set_ylabel(f"Neurons in the minimal match{at}")
+        axes.legend(title="Size", **_BESIDE)
+        return figure
+
+
 def measures(values: pd.DataFrame, similarity: pd.DataFrame) -> Figure:
     """Other measures by layer beside the maximum matching similarity at the middle epsilon."""
     with mpl.rc_context(_STYLE):

@@ -43,15 +43,22 @@ def modules_of(script: str | Path) -> list[Path]:
 def _imports(file: Path) -> Iterator[Path]:
     inside = file.is_relative_to(_PACKAGE)
     home = [_NAME, *file.relative_to(_PACKAGE).parts[:-1]] if inside else []
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+    imported = [alias for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    package_names = {alias.asname or _NAME for alias in imported if alias.name == _NAME}
+    for node in nodes:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             package = home[: len(home) - node.level + 1] if node.level else []
             base = ".".join([*package, *filter(None, [node.module])])
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Attribute) and node.attr in _LAZY:
-            names = [_NAME + _LAZY[node.attr]]
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in package_names
+        ):
+            names = [_NAME + _LAZY.get(node.attr, "")]
         else:
             continue
         for name in names:

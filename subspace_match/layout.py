@@ -80,6 +80,7 @@ class Layout:
             sorted(self.config["seeds"]),
             matching["layers"],
             sorted(matching["epsilons"]),
+            self.config["minimal_matches"],
         )
 
     @property
@@ -107,6 +108,12 @@ class Layout:
         """A file of one layer's match."""
         pair = f"seed_{seed_a}-seed_{seed_b}"
         return self._path("matches", self.matching_digest, pair, f"{layer}.{name}")
+
+    def minimal(self, seed_a: int | str, seed_b: int | str, layer: str, epsilon: Any) -> str:
+        """One layer's minimal matches at an epsilon."""
+        pair = f"seed_{seed_a}-seed_{seed_b}"
+        name = f"{layer}.epsilon-{epsilon}.npz"
+        return self._path("minimal_matches", self.matching_digest, pair, name)
 
     def null(self, seed_a: int | str, seed_b: int | str, layer: str) -> str:
         """One layer's match paths under permuted images."""

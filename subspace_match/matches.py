@@ -11,6 +11,7 @@ import numpy as np
 
 from .artefacts import read_arrays, write_arrays
 from .matching.measures import RowSquares
+from .matching.minimal_sets import MinimalMatches
 from .matching.moments import PairMoments
 
 _SCALARS = ("neurons_x", "samples", "well_conditioned")
@@ -112,6 +113,26 @@ def load_moments(path: str | Path) -> tuple[PairMoments, RowSquares, dict[str, A
     )
     rows = RowSquares(*(arrays[f"rows_{field.name}"] for field in fields(RowSquares)))
     return pair, rows, about
+
+
+def save_minimal_matches(
+    path: str | Path, minimal: MinimalMatches, about: Mapping[str, Any]
+) -> None:
+    """Write a layer's minimal matches, and the record of what they were made from, to one file."""
+    arrays = {"distinct": np.packbits(minimal.distinct, axis=1), "match_of": minimal.match_of}
+    write_arrays(path, arrays, {**about, "neurons_x": minimal.neurons_x})
+
+
+def load_minimal_matches(path: str | Path) -> tuple[MinimalMatches, dict[str, Any]]:
+    """Read what ``save_minimal_matches`` wrote.
+
+    Raises:
+        ValueError: if the file is damaged, naming it.
+    """
+    arrays, about = read_arrays(path)
+    match_of = arrays["match_of"]
+    distinct = np.unpackbits(arrays["distinct"], axis=1, count=len(match_of)).astype(bool)
+    return MinimalMatches(about.pop("neurons_x"), distinct, match_of), about
 
 
 def _shape(matrix: np.ndarray) -> tuple[int, int, int]:

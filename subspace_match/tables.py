@@ -10,6 +10,7 @@ import pandas as pd
 
 from .matches import LayerMatch
 from .matching.certificate import Certificate
+from .matching.minimal_sets import MinimalMatches
 from .matching.null import p_values
 
 # Unrelated activations of n neurons over d samples come within sqrt(1 - n/d) of a span, so from
@@ -78,6 +79,35 @@ def measure_table(
         for match, found in zip(matches, measures, strict=True)
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def minimal_match_table(
+    minimal: Iterable[tuple[MinimalMatches, Mapping[str, Any]]],
+) -> pd.DataFrame:
+    """A row a neuron of a maximum match: how many neurons of either network its minimal match has.
+
+    Args:
+        minimal: minimal matches, each with the record of what they were made from, which names
+            their epsilon. "match" numbers the different ones, so that neurons that share one can be
+            told.
+    """
+    columns = ("epsilon", "network", "neuron", "match", "size_a", "size_b")
+    parts = [pd.DataFrame(columns=[*_LAYER_COLUMNS, *columns])]
+    for found, about in minimal:
+        neurons = np.flatnonzero(found.match_of >= 0)
+        of_a = neurons < found.neurons_x
+        members = found.distinct[found.match_of[neurons]]
+        own = {
+            "epsilon": about["epsilon"],
+            "network": np.where(of_a, "a", "b"),
+            "neuron": np.where(of_a, neurons, neurons - found.neurons_x),
+            "match": found.match_of[neurons],
+            "size_a": members[:, : found.neurons_x].sum(1),
+            "size_b": members[:, found.neurons_x :].sum(1),
+        }
+        if len(neurons):
+            parts.append(pd.DataFrame({key: about[key] for key in _LAYER_COLUMNS} | own))
+    return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
 def null_table(matches: Sequence[LayerMatch], nulls: Sequence[np.ndarray | None]) -> pd.DataFrame:

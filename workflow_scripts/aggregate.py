@@ -10,11 +10,12 @@ def aggregate(snakemake: Any) -> None:
 
     import subspace_match as sm
     from subspace_match.artefacts import read_arrays, read_record, write_record, write_table
-    from subspace_match.matches import LayerMatch, check_origin, load_moments
+    from subspace_match.matches import LayerMatch, check_origin, load_minimal_matches, load_moments
     from subspace_match.tables import (
         FEW_SAMPLES,
         measure_table,
         metrics,
+        minimal_match_table,
         neuron_table,
         null_table,
         similarity_table,
@@ -59,8 +60,15 @@ def aggregate(snakemake: Any) -> None:
     neurons = neuron_table(matches)
     write_table(neurons, snakemake.output.neurons_parquet)
     write_table(neurons, snakemake.output.neurons_csv)
-    write_table(measure_table(matches, measures), snakemake.output.measures_parquet)
-    write_table(measure_table(matches, measures), snakemake.output.measures_csv)
+    other = measure_table(matches, measures)
+    write_table(other, snakemake.output.measures_parquet)
+    write_table(other, snakemake.output.measures_csv)
+    minimal = []
+    for path in snakemake.input.minimal:
+        found_minimal, about = load_minimal_matches(path)
+        check_origin(about, path, snakemake.params.matching_digest, checkpoints)
+        minimal.append((found_minimal, about))
+    write_table(minimal_match_table(minimal), snakemake.output.minimal_matches_parquet)
     write_table(null_table(matches, nulls), snakemake.output.null_parquet)
     accuracies = {network["seed"]: network["test_accuracy"] for network in networks}
     write_record(snakemake.output.metrics, metrics(similarity, accuracies))

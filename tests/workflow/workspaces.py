@@ -27,6 +27,7 @@ TINY: Config = {
     "training": {"epochs": 2, "warmup_epochs": 1, "batch_size": 100},
     "extraction": {"positions": 500},
     "matching": {"layers": ["conv1", "conv5", "fc1"]},
+    "minimal_matches": {"layers": ["conv1"], "epsilons": [0.5]},
     "chance": {"permutations": 2},
     "figures": {"formats": ["svg"]},
 }

@@ -1,0 +1,24 @@
+# Reads a layer's moments.
+# Makes the minimal match of every neuron in its maximum match, at one epsilon.
+
+
+rule minimal_match:
+    """Find the finest units of one layer's match."""
+    input:
+        moments=LAYOUT.match("{seed_a}", "{seed_b}", "{layer}", "moments.npz"),
+        code=code("minimal_match"),
+    output:
+        minimal=LAYOUT.minimal("{seed_a}", "{seed_b}", "{layer}", "{epsilon}"),
+    log:
+        LAYOUT.log(LAYOUT.minimal("{seed_a}", "{seed_b}", "{layer}", "{epsilon}")),
+    benchmark:
+        LAYOUT.benchmark(LAYOUT.minimal("{seed_a}", "{seed_b}", "{layer}", "{epsilon}"))
+    threads: config["threads"]
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        epsilon=lambda wildcards: float(wildcards.epsilon),
+        digest=LAYOUT.matching_digest,
+    script:
+        "../workflow_scripts/minimal_match.py"
