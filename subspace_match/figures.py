@@ -209,12 +209,16 @@ def measures(values: pd.DataFrame, similarity: pd.DataFrame) -> Figure:
                 linewidth=2.2 if number == 0 else 1.2,
                 marker=_MARKERS[number % len(_MARKERS)],
                 markersize=4,
-                label=name.replace("_", " "),
+                label=" ".join(map(_word, name.split("_"))),
             )
         _layer_axis(axes, layers, similarity)
         _share_axis(axes, "Similarity")
         axes.legend(title="Measure", **_BESIDE)
         return figure
+
+
+def _word(word: str) -> str:
+    return word.upper() if word.endswith(("cca", "cka")) else word
 
 
 def _figure(layers: int) -> tuple[Figure, Axes]:

@@ -74,10 +74,16 @@ def measure_table(
     matches: Sequence[LayerMatch], measures: Sequence[Mapping[str, float]]
 ) -> pd.DataFrame:
     """A row a (pair, layer, measure): other measures of similarity, each as it is defined."""
-    parts = [
-        pd.DataFrame(_layer_columns(match) | {"measure": list(found), "value": found.values()})
-        for match, found in zip(matches, measures, strict=True)
-    ]
+    # Of two sides x and y the networks are a and b.
+    names = {
+        "linear_regression_x": "linear_regression_a",
+        "linear_regression_y": "linear_regression_b",
+    }
+    parts = []
+    for match, found in zip(matches, measures, strict=True):
+        measure = [names.get(name, name) for name in found]
+        columns = {"measure": measure, "value": list(found.values())}
+        parts.append(pd.DataFrame(_layer_columns(match) | columns))
     return pd.concat(parts, ignore_index=True)
 
 

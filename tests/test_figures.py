@@ -12,7 +12,13 @@ from matplotlib.figure import Figure
 from subspace_match import figures
 from subspace_match.matches import LayerMatch
 from subspace_match.matching.certificate import Certificate
-from subspace_match.tables import measure_table, neuron_table, similarity_table
+from subspace_match.matching.minimal_sets import MinimalMatches
+from subspace_match.tables import (
+    measure_table,
+    minimal_match_table,
+    neuron_table,
+    similarity_table,
+)
 
 EPSILONS = [0.15, 0.3, 0.5]
 
@@ -48,6 +54,12 @@ def measured(layers: int, **more: int) -> pd.DataFrame:
     return measure_table(matched, [{"linear_cka": rng.random(), "pwcca": 0.5} for _ in matched])
 
 
+def minimal(layers: int) -> pd.DataFrame:
+    found = MinimalMatches(12, np.eye(24, dtype=bool) | np.eye(24, k=12, dtype=bool), np.arange(24))
+    records = [match.about | {"epsilon": 0.3} for match in matches(layers)]
+    return minimal_match_table((found, record) for record in records)
+
+
 def drawings(layers: int = 4, **more: int) -> dict[str, Figure]:
     neurons = neuron_table(matches(layers, **more))
     similarity = similarities(layers, **more)
@@ -55,6 +67,7 @@ def drawings(layers: int = 4, **more: int) -> dict[str, Figure]:
         "similarity_by_depth": figures.similarity_by_depth(similarity),
         "similarity_by_epsilon": figures.similarity_by_epsilon(neurons),
         "critical_epsilons": figures.critical_epsilons(neurons),
+        "minimal_matches": figures.minimal_matches(minimal(layers), similarity),
         "measures": figures.measures(measured(layers, **more), similarity),
     }
 
@@ -96,11 +109,25 @@ def test_what_chance_gives_is_drawn_and_named_where_it_is_not_zero() -> None:
 def test_measures_stand_beside_the_match_at_the_middle_epsilon() -> None:
     table, values = similarities(4), measured(4)
     lines = {line.get_label(): line for line in figures.measures(values, table).axes[0].lines}
-    assert list(lines) == [r"match, $\epsilon$ = 0.3", "linear cka", "pwcca"]
+    assert list(lines) == [r"match, $\epsilon$ = 0.3", "linear CKA", "PWCCA"]
     match = table.loc[table["epsilon"] == 0.3, "similarity"]
     np.testing.assert_allclose(lines[r"match, $\epsilon$ = 0.3"].get_ydata(), match)
     cka = values.loc[values["measure"] == "linear_cka", "value"]
-    np.testing.assert_allclose(lines["linear cka"].get_ydata(), cka)
+    np.testing.assert_allclose(lines["linear CKA"].get_ydata(), cka)
+
+
+def test_each_neuron_s_minimal_match_is_a_point() -> None:
+    axes = figures.minimal_matches(minimal(3), similarities(3)).axes[0]
+    points = axes.collections[0].get_offsets()
+    assert len(points) == 3 * 24
+    assert sorted(set(points[:, 1])) == [1, 2]
+    assert "0.3" in axes.get_ylabel()
+
+
+def test_without_minimal_matches_the_figure_says_nothing_wrong(tmp_path: Path) -> None:
+    figure = figures.minimal_matches(minimal_match_table([]), similarities(3))
+    figures.save(figure, tmp_path / "f.svg")
+    assert len(figure.axes[0].collections[0].get_offsets()) == 0
 
 
 def test_the_exact_curve_is_the_share_of_critical_epsilons_below() -> None:

@@ -31,6 +31,7 @@ def modules(script: Path) -> set[str]:
         ),
         ("match", {"store.py", "matches.py", *MATCHING}, {"tables.py", "networks/training.py"}),
         ("null", {"matching/null.py", "networks/extraction.py", *MATCHING}, {"tables.py"}),
+        ("minimal_match", {"matching/minimal_tree.py", *MATCHING}, {"tables.py", "store.py"}),
         ("aggregate", {"tables.py", "matches.py"}, {"figures.py", "store.py"}),
         ("plot", {"figures.py"}, {"tables.py", *MATCHING}),
     ],

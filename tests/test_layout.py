@@ -18,6 +18,7 @@ def paths(**changes: object) -> dict[str, str]:
         "network": layout.network(0, "network"),
         "activations": layout.activations(0),
         "match": layout.match(0, 1, "conv1", "path"),
+        "null": layout.null(0, 1, "conv1"),
         "experiment": layout.experiment("tables"),
     }
 
@@ -30,12 +31,17 @@ def changed(**changes: object) -> set[str]:
 @pytest.mark.parametrize(
     ("changes", "affected"),
     [
-        ({"data": {"split_seed": 1}}, {"data", "network", "activations", "match", "experiment"}),
-        ({"network": {"width": 1}}, {"network", "activations", "match", "experiment"}),
-        ({"training": {"epochs": 3}}, {"network", "activations", "match", "experiment"}),
-        ({"threads": 2}, {"network", "activations", "match", "experiment"}),
-        ({"extraction": {"positions": 5}}, {"activations", "match", "experiment"}),
-        ({"matching": {"chunk_samples": 100}}, {"match", "experiment"}),
+        (
+            {"data": {"split_seed": 1}},
+            {"data", "network", "activations", "match", "null", "experiment"},
+        ),
+        ({"network": {"width": 1}}, {"network", "activations", "match", "null", "experiment"}),
+        ({"training": {"epochs": 3}}, {"network", "activations", "match", "null", "experiment"}),
+        ({"threads": 2}, {"network", "activations", "match", "null", "experiment"}),
+        ({"extraction": {"positions": 5}}, {"activations", "match", "null", "experiment"}),
+        ({"matching": {"chunk_samples": 100}}, {"match", "null", "experiment"}),
+        ({"chance": {"permutations": 5}}, {"null", "experiment"}),
+        ({"minimal_matches": {"epsilons": [0.5]}}, {"experiment"}),
         ({"matching": {"epsilons": [0.1]}}, {"experiment"}),
         ({"matching": {"layers": ["fc*"]}}, {"experiment"}),
         ({"seeds": [0, 1, 2]}, {"experiment"}),

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 import subspace_match as sm
-from subspace_match.matches import LayerMatch, check_origin, load_moments, save_moments
+from subspace_match.matches import (
+    LayerMatch,
+    check_origin,
+    load_minimal_matches,
+    load_moments,
+    save_minimal_matches,
+    save_moments,
+)
 from subspace_match.matching.measures import row_squares
 
 ABOUT = {"seed_a": 0, "seed_b": 1, "digest": "d", "checkpoint_a": "aa", "checkpoint_b": "bb"}
@@ -58,6 +65,19 @@ def test_saved_moments_give_the_same_path(tmp_path: Path, well_conditioned: bool
     for name in ("critical_epsilon_x", "critical_epsilon_y", "removal_order"):
         found, expected = (getattr(sm.match_path(p), name) for p in (loaded, pair))
         np.testing.assert_array_equal(found, expected)
+
+
+def test_saved_minimal_matches_come_back(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = np.maximum(rng.normal(size=(60, 9)), 0)
+    minimal = sm.minimal_matches(sm.reduce(x, x[:, :8] @ rng.random((8, 10))), 0.4)
+    assert len(minimal) > 8
+    save_minimal_matches(tmp_path / "m.npz", minimal, ABOUT)
+    loaded, about = load_minimal_matches(tmp_path / "m.npz")
+    assert about == ABOUT
+    np.testing.assert_array_equal(loaded.distinct, minimal.distinct)
+    np.testing.assert_array_equal(loaded.match_of, minimal.match_of)
+    assert loaded.neurons_x == minimal.neurons_x
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,15 @@ import pytest
 
 from subspace_match.matches import LayerMatch
 from subspace_match.matching.certificate import Certificate
-from subspace_match.tables import metrics, neuron_table, null_table, similarity_table
+from subspace_match.matching.minimal_sets import MinimalMatches
+from subspace_match.tables import (
+    measure_table,
+    metrics,
+    minimal_match_table,
+    neuron_table,
+    null_table,
+    similarity_table,
+)
 
 
 def proofs(*epsilons: float) -> list[Certificate]:
@@ -73,6 +81,27 @@ def test_what_is_not_proved_or_closer_than_rounding_is_flagged() -> None:
     assert table["verified"].tolist() == [True, False, True]
     assert table["certain"].tolist() == [True, True, False]
     assert table["margin"].tolist() == [0.01, 0.01, 1e-14]
+
+
+def test_a_row_a_neuron_that_has_a_minimal_match() -> None:
+    distinct = np.array([[1, 0, 0, 1, 0], [1, 1, 0, 1, 1]], dtype=bool)
+    found = MinimalMatches(3, distinct, np.array([0, 1, -1, 0, 1]))
+    table = minimal_match_table([(found, match("fc1", 2, 100).about | {"epsilon": 0.3})])
+    assert table["network"].tolist() == ["a", "a", "b", "b"]
+    assert table["neuron"].tolist() == [0, 1, 0, 1]
+    assert table["match"].tolist() == [0, 1, 0, 1]
+    assert table["size_a"].tolist() == [1, 2, 1, 2]
+    assert table["size_b"].tolist() == [1, 2, 1, 2]
+    assert set(table["epsilon"]) == {0.3}
+    assert len(minimal_match_table([])) == 0
+
+
+def test_measures_are_named_for_the_networks() -> None:
+    found = {"linear_cka": 0.5, "linear_regression_x": 0.2, "linear_regression_y": 0.3}
+    table = measure_table([match("conv1", 1, 50)], [found])
+    names = ["linear_cka", "linear_regression_a", "linear_regression_b"]
+    assert table["measure"].tolist() == names
+    assert table["value"].tolist() == [0.5, 0.2, 0.3]
 
 
 def test_without_permutations_the_null_table_has_its_columns_and_no_rows() -> None:

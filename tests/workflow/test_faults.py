@@ -85,7 +85,14 @@ def test_a_damaged_shard_is_noticed_and_healed(workspace: Workspace, damage: str
 
     shutil.rmtree(store)
     run = workspace.snakemake()
-    assert run.jobs == {"extract": 1, "match": 2, "null": 2, "aggregate": 1, "plot": 1}
+    assert run.jobs == {
+        "extract": 1,
+        "match": 2,
+        "minimal_match": 1,
+        "null": 2,
+        "aggregate": 1,
+        "plot": 1,
+    }
     table = pd.read_parquet(workspace.layout.experiment("tables/similarity.parquet"))
     assert list(table["layer"].unique()) == ["conv1", "conv3"]
 

@@ -26,6 +26,7 @@ def test_each_job_ran_once(finished: Workspace) -> None:
         "train": 2,
         "extract": 2,
         "match": 3,
+        "minimal_match": 1,
         "null": 3,
         "aggregate": 1,
         "plot": 1,
@@ -137,7 +138,15 @@ def test_few_samples_are_flagged_and_warned_of(workspace: Workspace) -> None:
 def test_several_pairs_are_all_matched(workspace: Workspace) -> None:
     workspace.configure(seeds=[0, 1, 2])
     run = workspace.snakemake()
-    assert run.jobs == {"train": 1, "extract": 1, "match": 6, "null": 6, "aggregate": 1, "plot": 1}
+    assert run.jobs == {
+        "train": 1,
+        "extract": 1,
+        "match": 6,
+        "minimal_match": 2,
+        "null": 6,
+        "aggregate": 1,
+        "plot": 1,
+    }
     table = pd.read_csv(workspace.layout.experiment("tables/similarity.csv"))
     pairs = set(zip(table["seed_a"], table["seed_b"], strict=True))
     assert pairs == {(0, 1), (0, 2), (1, 2)}
