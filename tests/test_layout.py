@@ -11,6 +11,9 @@ from subspace_match.layout import Layout
 SCHEMA = yaml.safe_load((Path(__file__).parents[1] / "config" / "schema.yaml").read_text())
 
 
+BELOW_DATA = {"network", "activations", "match", "null", "experiment"}
+
+
 def paths(**changes: object) -> dict[str, str]:
     layout = Layout(validated(changes, SCHEMA))
     return {
@@ -33,11 +36,11 @@ def changed(**changes: object) -> set[str]:
     [
         (
             {"data": {"split_seed": 1}},
-            {"data", "network", "activations", "match", "null", "experiment"},
+            {"data", *BELOW_DATA},
         ),
-        ({"network": {"width": 1}}, {"network", "activations", "match", "null", "experiment"}),
-        ({"training": {"epochs": 3}}, {"network", "activations", "match", "null", "experiment"}),
-        ({"threads": 2}, {"network", "activations", "match", "null", "experiment"}),
+        ({"network": {"width": 1}}, BELOW_DATA),
+        ({"training": {"epochs": 3}}, BELOW_DATA),
+        ({"threads": 2}, BELOW_DATA),
         ({"extraction": {"positions": 5}}, {"activations", "match", "null", "experiment"}),
         ({"matching": {"chunk_samples": 100}}, {"match", "null", "experiment"}),
         ({"chance": {"permutations": 5}}, {"null", "experiment"}),

@@ -6,7 +6,6 @@ from pathlib import Path
 import pandas as pd
 from workflow.workspaces import Workspace
 
-
 # Of the tiny configuration's three layers one has minimal matches.
 BELOW_STORES = {"match": 3, "minimal_match": 1, "null": 3, "aggregate": 1, "plot": 1}
 
@@ -25,15 +24,7 @@ def test_a_changed_epsilon_grid_matches_nothing_again(workspace: Workspace) -> N
 def test_a_changed_seed_retrains_that_seed_and_what_is_below_it(workspace: Workspace) -> None:
     workspace.configure(seeds=[0, 2])
     run = workspace.snakemake()
-    assert run.jobs == {
-        "train": 1,
-        "extract": 1,
-        "match": 3,
-        "minimal_match": 1,
-        "null": 3,
-        "aggregate": 1,
-        "plot": 1,
-    }
+    assert run.jobs == {"train": 1, "extract": 1, **BELOW_STORES}
     workspace.configure(seeds=[0, 1])
     assert "Nothing to be done" in workspace.snakemake().text
 
@@ -48,40 +39,19 @@ def test_an_added_layer_is_matched_and_nothing_else(workspace: Workspace) -> Non
 def test_a_changed_training_parameter_retrains(workspace: Workspace) -> None:
     workspace.configure(training={"learning_rate": 0.01})
     run = workspace.snakemake()
-    assert run.jobs == {
-        "train": 2,
-        "extract": 2,
-        "match": 3,
-        "minimal_match": 1,
-        "null": 3,
-        "aggregate": 1,
-        "plot": 1,
-    }
+    assert run.jobs == {"train": 2, "extract": 2, **BELOW_STORES}
 
 
 def test_changed_positions_are_extracted_from_the_same_networks(workspace: Workspace) -> None:
     workspace.configure(extraction={"positions": 400})
     run = workspace.snakemake()
-    assert run.jobs == {
-        "extract": 2,
-        "match": 3,
-        "minimal_match": 1,
-        "null": 3,
-        "aggregate": 1,
-        "plot": 1,
-    }
+    assert run.jobs == {"extract": 2, **BELOW_STORES}
 
 
 def test_an_edited_matching_module_matches_again(workspace: Workspace) -> None:
     before = workspace.tables()
     append(workspace.root / "subspace_match" / "matching" / "path.py", "\n# edited\n")
-    assert workspace.snakemake().jobs == {
-        "match": 3,
-        "minimal_match": 1,
-        "null": 3,
-        "aggregate": 1,
-        "plot": 1,
-    }
+    assert workspace.snakemake().jobs == BELOW_STORES
     assert workspace.tables() == before
 
 
