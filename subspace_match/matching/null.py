@@ -57,7 +57,7 @@ def null_paths(
         [0.0, 0.0, 0.0]
     """
     device = resolve_device(device)
-    on_device_x, on_device_y = (torch.as_tensor(a[:]).to(device, torch.float64) for a in (x, y))
+    on_device_x, on_device_y = (_on_device(array, device) for array in (x, y))
     live = np.flatnonzero(pair.live)
     norms = pair.norms[live]
     for order in orders:
@@ -80,6 +80,13 @@ def null_paths(
                 pair, second_moments=moments, factor=factor.cpu().numpy(), well_conditioned=True
             )
         yield match_path(null_pair, device=device)
+
+
+def _on_device(array: Any, device: torch.device) -> torch.Tensor:
+    whole = array[:]
+    if not isinstance(whole, torch.Tensor):
+        whole = torch.from_numpy(np.array(whole, dtype=np.float64))
+    return whole.detach().to(device, torch.float64)
 
 
 def p_values(observed: np.ndarray, null: np.ndarray) -> np.ndarray:

@@ -1,0 +1,163 @@
+"""The command line: match two layers' activations from files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_EXAMPLE = """example:
+  subspace-match a.npy b.npy --epsilon 0.2 0.3 --minimal --null 200 --out results
+
+Arrays are (samples, neurons), the same samples in both: .npy, .npz, .pt, .safetensors or a Zarr
+array; of a file with several arrays, PATH:NAME. --null permutes samples, so it wants one sample an
+image: positions of a map are correlated within an image, and the pipeline permutes images.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 if all went well, 2 after one line on bad input."""
+    options = _parser().parse_args(arguments)
+    try:
+        _match(options)
+    except ValueError as error:
+        sys.stderr.write(f"subspace-match: error: {error}\n")
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="subspace-match",
+        description="Which neurons of two layers span each other's activations, and how many?",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("a", help="activations of network A's layer")
+    parser.add_argument("b", help="activations of network B's layer on the same samples")
+    parser.add_argument(
+        "--epsilon",
+        nargs="+",
+        type=float,
+        default=[0.15, 0.2, 0.25, 0.3, 0.5],
+        metavar="E",
+        help="relative distances in [0, 1) (default: the paper's, 0.15 0.2 0.25 0.3 0.5)",
+    )
+    parser.add_argument(
+        "--minimal", action="store_true", help="minimal matches of every neuron, at each epsilon"
+    )
+    parser.add_argument(
+        "--null", type=int, default=0, metavar="K", help="permute B's samples K times: p-values"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the permutations (default: 0)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write tables and a figure there")
+    parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
+    return parser
+
+
+def _match(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    import subspace_match as sm
+
+    from .arrays import open_array
+    from .matches import LayerMatch
+    from .matching.null import null_paths
+    from .tables import minimal_match_table, neuron_table, similarity_table
+
+    if options.null < 0:
+        raise ValueError(f"--null: expected a number of permutations >= 0, found {options.null}")
+    x, y = open_array(options.a), open_array(options.b)
+    pair = sm.reduce(x, y, device=options.device)
+    path = sm.match_path(pair, device=options.device)
+    epsilons = sorted(set(options.epsilon))
+    certificates = path.verify(epsilons, device=options.device)
+
+    norms = pair.norms[: pair.neurons_x], pair.norms[pair.neurons_x :]
+    about = {"layer": "A and B", "node": "", "kind": "", "depth": 1, "samples": pair.samples}
+    about |= {"seed_a": options.a, "seed_b": options.b}
+    critical = path.critical_epsilon_x, path.critical_epsilon_y
+    match = LayerMatch(critical, norms, path.removal_order, about)
+    null = None
+    if options.null:
+        rng = np.random.default_rng(options.seed)
+        orders = (rng.permutation(pair.samples) for _ in range(options.null))
+        null = np.stack(
+            [
+                np.concatenate([p.critical_epsilon_x, p.critical_epsilon_y])
+                for p in null_paths(pair, x, y, orders, device=options.device)
+            ]
+        )
+    similarity = similarity_table([match], [null], [certificates])
+    tables = {"similarity": similarity, "neurons": neuron_table([match])}
+    if options.minimal:
+        found = [(sm.minimal_matches(path, e), about | {"epsilon": e}) for e in epsilons]
+        tables["minimal_matches"] = minimal_match_table(found)
+    # What tells layers of an experiment apart says nothing here.
+    tables = {
+        name: table.drop(columns=["layer", "node", "depth", "kind"])
+        for name, table in tables.items()
+    }
+    _print(similarity, tables.get("minimal_matches"))
+    if options.out is not None:
+        _write(options.out, tables, neuron_table([match]))
+
+
+def _print(similarity: pd.DataFrame, minimal: pd.DataFrame | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    first = similarity.iloc[0]
+    table = Table(
+        title=f"{first['neurons_a']} + {first['neurons_b']} neurons, {first['samples']} samples"
+    )
+    with_null = bool(similarity["p_value"].notna().any())
+    headings = ["epsilon", "in A", "in B", "similarity"]
+    headings += ["chance 95%", "p"] if with_null else []
+    headings += ["margin"] + (["median minimal"] if minimal is not None else [])
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for row in similarity.itertuples():
+        cells = [f"{row.epsilon:g}", str(row.matched_a), str(row.matched_b)]
+        cells.append(f"{row.similarity:.1%}")
+        cells += [f"{row.null_95:.1%}", f"{row.p_value:.3g}"] if with_null else []
+        proved = "" if row.verified and row.certain else " (uncertain)"
+        cells.append(f"{row.margin:.1e}{proved}")
+        if minimal is not None:
+            own = minimal[minimal["epsilon"] == row.epsilon]
+            cells.append(f"{(own['size_a'] + own['size_b']).median():g}" if len(own) else "-")
+        table.add_row(*cells)
+    console = Console()
+    console.print(table)
+    dead = int(first["dead_a"]), int(first["dead_b"])
+    if any(dead):
+        console.print(f"dead neurons, in no match: {dead[0]} in A, {dead[1]} in B")
+    if first["few_samples"]:
+        console.print(
+            f"warning: {first['neurons_per_sample']:.2f} neurons a sample; above 0.2 some of the"
+            " match is chance"
+        )
+
+
+def _write(folder: Path, tables: dict[str, Any], neurons: pd.DataFrame) -> None:
+    from . import figures
+    from .artefacts import write_record, write_table
+
+    for name, table in tables.items():
+        write_table(table, folder / f"{name}.parquet")
+    columns = ("epsilon", "matched_a", "matched_b", "similarity", "p_value", "margin")
+    rows = tables["similarity"].astype(object).where(tables["similarity"].notna(), None)
+    write_record(folder / "similarity.json", {name: list(rows[name]) for name in columns})
+    for kind in ("svg", "png"):
+        figures.save(
+            figures.similarity_by_epsilon(neurons), folder / f"similarity_by_epsilon.{kind}"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
