@@ -30,6 +30,20 @@ REJECTED = 5  # the test is over, or need not go on: none of the group can stay
 TERMS, LEFT_X, LEFT_Y, GROUP = range(4)  # entries of State.counts
 
 
+class Tolerances(NamedTuple):
+    """The tolerances of ``spans`` and ``peeling``, by their names there.
+
+    Handed over, since a constant would be compiled in, and what is kept on disk does not see a
+    change in another file.
+    """
+
+    rank_tolerance: float
+    depends: float
+    lost_digits: float
+    entry_error: float
+    most_kept: float
+
+
 class Base(NamedTuple):
     """What the states of one piece of the walk share; m neurons, X's first, in an order of its own.
 
@@ -42,9 +56,7 @@ class Base(NamedTuple):
         lefts: terms' left vectors, (most terms, m) float64; only the term's side is used.
         rights: terms' right vectors, (most terms, m) float64.
         term_side: 0 for a term of X, 1 for one of Y, (most terms,) int64.
-        depends: ``peeling.DEPENDS``. Here and not a constant, which would be compiled in: what is
-            kept on disk does not see a change in another file.
-        lost_digits: ``peeling.LOST_DIGITS``, likewise.
+        tolerances: when digits count as lost, and the like.
     """
 
     neurons: np.ndarray
@@ -55,8 +67,7 @@ class Base(NamedTuple):
     lefts: np.ndarray
     rights: np.ndarray
     term_side: np.ndarray
-    depends: float
-    lost_digits: float
+    tolerances: Tolerances
 
 
 class State(NamedTuple):
@@ -131,14 +142,14 @@ def _column(base: Base, state: State, neuron: int) -> np.ndarray:
 
 
 @_compiled
-def _successor(base: Base, state: State, neuron: int, row: np.ndarray) -> int:
-    """The reserve neuron that can take this one's place in the basis, or -1."""
+def _successor(base: Base, state: State, neuron: int, row: np.ndarray) -> tuple[int, float]:
+    """The reserve neuron that depends most on this one, and its coefficient's absolute value."""
     _, first, last, _, _ = _sides(base, neuron)
-    successor, strongest = -1, base.depends
+    successor, strongest = -1, 0.0
     for i in range(first, last):
         if state.reserve[i] and abs(row[i]) > strongest:
             successor, strongest = i, abs(row[i])
-    return successor
+    return successor, strongest
 
 
 @_compiled
@@ -180,23 +191,34 @@ def _take_out(base: Base, state: State, neuron: int, row: np.ndarray) -> None:
 
 
 @_compiled
+def _lost_digits(base: Base, state: State, neuron: int) -> bool:
+    """Whether a basis neuron of this one's side has lost its digits (see ``peeling``)."""
+    lost, (_, first, last, _, _), limits = 0, _sides(base, neuron), base.tolerances
+    for i in range(first, last):
+        highest = max(state.highest[i], 0.0)
+        share = max(limits.entry_error * np.sqrt(highest), limits.lost_digits)
+        kept = state.diagonal[i] >= min(share, limits.most_kept) * highest
+        lost += state.basis[i] & (not kept)
+    return lost > 0
+
+
+@_compiled
 def _remove(base: Base, state: State, neuron: int) -> bool:
-    """Remove one neuron; whether a neuron of its side has lost its digits."""
+    """Remove one neuron; whether what is left must be factored anew."""
     if state.reserve[neuron]:
         state.reserve[neuron] = False
         return False
     row = _row(base, state, neuron)
     state.basis[neuron] = False
-    successor = _successor(base, state, neuron, row)
-    if successor >= 0:
+    successor, strength = _successor(base, state, neuron, row)
+    noticed = base.tolerances.rank_tolerance * len(row) * np.sqrt(abs(row[neuron]))
+    if strength > base.tolerances.depends:
         _exchange(base, state, neuron, successor, row)
+    elif strength > noticed:
+        return True  # too little to divide by, and too much to be nothing: no distance is known
     else:
         _take_out(base, state, neuron, row)
-    lost, (_, first, last, _, _) = 0, _sides(base, neuron)
-    for i in range(first, last):
-        kept = state.diagonal[i] >= base.lost_digits * state.highest[i]
-        lost += state.basis[i] & (not kept)
-    return lost > 0
+    return bool(_lost_digits(base, state, neuron))
 
 
 @_compiled

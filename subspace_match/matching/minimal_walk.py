@@ -24,11 +24,12 @@ from .minimal_tree import (
     TERMS,
     Base,
     State,
+    Tolerances,
     advance,
     resume,
 )
-from .peeling import DEPENDS, LOST_DIGITS
-from .spans import factor_spans
+from .peeling import DEPENDS, ENTRY_ERROR, LOST_DIGITS, MOST_KEPT
+from .spans import RANK_TOLERANCE, factor_spans
 
 MOST_TERMS = 48  # terms after which the list is applied to the matrix, where the matrix is small
 SHARE_OF_TERMS = 8  # for m neurons not before m / 8, so that few matrices are held at once
@@ -147,8 +148,7 @@ def _base(neurons: np.ndarray, rank: np.ndarray, matrix: np.ndarray, state: Stat
     return Base(
         *(neurons, int(state.counts[LEFT_X]), rank, np.argsort(rank), matrix),
         *(lefts, rights, np.empty(room, dtype=np.int64)),
-        depends=DEPENDS,
-        lost_digits=LOST_DIGITS,
+        Tolerances(RANK_TOLERANCE, DEPENDS, LOST_DIGITS, ENTRY_ERROR, MOST_KEPT),
     )
 
 

@@ -275,6 +275,28 @@ def test_factored_anew_where_digits_are_lost(case, reached, monkeypatch):
     assert (len(calls) > 1) == bool(reached)
 
 
+@pytest.mark.parametrize("changed", [{"DEPENDS": 1e3}, {"LOST_DIGITS": 0.99, "MOST_KEPT": 0.99}])
+@pytest.mark.parametrize(
+    "case",
+    [cases.dependent, cases.more_neurons_than_samples, cases.wide_and_dependent],
+    ids=lambda case: case.__name__,
+)
+def test_factored_anew_all_the_time(case, changed, monkeypatch):
+    """As if no coefficient could be divided by, or as if every removal lost digits."""
+    path = sm.match_path(pair_of(*layers_of(case, 1)), device="cpu")
+    expected = sm.minimal_matches(path, 0.8)
+    assert len(expected)
+    for name, value in changed.items():
+        monkeypatch.setattr(minimal_walk, name, value)
+    calls = []
+    resume = minimal_walk.resume
+    monkeypatch.setattr(minimal_walk, "resume", lambda *a: calls.append(1) or resume(*a))
+    found = sm.minimal_matches(path, 0.8)
+    assert len(calls)
+    np.testing.assert_array_equal(found.distinct, expected.distinct)
+    np.testing.assert_array_equal(found.match_of, expected.match_of)
+
+
 @pytest.mark.parametrize("case", [cases.related, cases.dependent], ids=lambda case: case.__name__)
 def test_state_after_removals_equals_a_fresh_factorisation(case):
     """After removals and exchanges, W and the distances are those of what remains."""
