@@ -3,6 +3,7 @@
 #   make run     set up, then the pipeline of config/config.yaml
 #   make test    set up, then all tests
 #   make lint    set up, then style, format, types and docstrings
+#   make bench   set up, then every benchmark, each against a readable reference
 #
 # VENV is the environment's folder; clones may share one: make run VENV=~/venvs/subspace-match
 
@@ -16,7 +17,7 @@ export PYTHONPATH := $(CURDIR)
 # The environment is renewed when what it is made from changes, not when a clone is younger.
 READY := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: run test lint setup clean
+.PHONY: run test lint bench setup clean
 
 run: setup
 	snakemake
@@ -29,6 +30,10 @@ lint: setup
 	ruff format --check .
 	snakefmt --check --line-length 100 Snakefile rules
 	mypy
+
+bench: setup
+	for bench in match_path minimal_matches heat_map; do \
+		python benchmarks/bench_$$bench.py || exit 1; done
 
 setup: $(READY)
 
