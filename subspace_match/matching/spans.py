@@ -104,30 +104,36 @@ def _solve(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """P and B of a basis S = Q R, and the others' squared distances from its span."""
     rank = basis.shape[1]
-    triangular = not basis.tril(-1).any()
-    upper = _factor_of_products(basis) if from_moments and not triangular else None
-    if triangular:  # X's columns of F as it comes from the moments
+    products = None
+    if _is_triangular(basis):  # X's columns of F as it comes from the moments
         upper, inside, outside = basis[:rank], others[:rank], others[rank:].square().sum(0)
-    elif upper is not None:
-        inside = torch.linalg.solve_triangular(upper.T, basis.T @ others, upper=False)
+    elif from_moments and (products := _factor_products(basis)) is not None:
+        upper = products[0]
+        depth = others.shape[1] if _is_triangular(others) else len(others)
+        across = basis[:depth].T @ others[:depth]
+        inside = torch.linalg.solve_triangular(upper.T, across, upper=False)
         outside = others.square().sum(0) - inside.square().sum(0)
     else:
         reflectors, scales = torch.geqrf(basis)
         rotated = torch.ormqr(reflectors, scales, others, left=True, transpose=True)
         upper, inside = reflectors[:rank].triu(), rotated[:rank]
         outside = rotated[rank:].square().sum(0)
-    over_basis = torch.linalg.solve_triangular(upper, inside, upper=True)
-    return torch.cholesky_inverse(upper, upper=True), over_basis, outside
+    inverse = torch.cholesky_inverse(upper, upper=True) if products is None else products[1]
+    return inverse, torch.linalg.solve_triangular(upper, inside, upper=True), outside
 
 
-def _factor_of_products(basis: torch.Tensor) -> torch.Tensor | None:
-    """R with R'R = S'S, or None if S is not far enough from dependent for that."""
-    upper: torch.Tensor
+def _is_triangular(columns: torch.Tensor) -> bool:
+    width = columns.shape[1]  # what is below the square is looked at first, for it costs less
+    return not bool(columns[width:].any()) and not bool(columns[:width].tril(-1).any())
+
+
+def _factor_products(basis: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """R with R'R = S'S, and (S'S)^-1; None if S is not far enough from dependent for that."""
     upper, failed = torch.linalg.cholesky_ex(basis.T @ basis, upper=True)
     if failed:
         return None
     inverse = torch.cholesky_inverse(upper, upper=True)
-    return None if bool((inverse.diagonal() > SAFE_INVERSE).any()) else upper
+    return None if bool((inverse.diagonal() > SAFE_INVERSE).any()) else (upper, inverse)
 
 
 def _basis_first(

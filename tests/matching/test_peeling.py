@@ -111,7 +111,7 @@ def test_products_only_where_they_are_safe(near, device):
     factor = torch.from_numpy(pair.factor).to(device)
     sides = np.split(np.arange(factor.shape[1]), [pair.neurons_x])
     of_y = factor[:, pair.neurons_x :]
-    assert (spans._factor_of_products(of_y) is not None) == (near > 1e-3)
+    assert (spans._factor_products(of_y) is not None) == (near > 1e-3)
     one, other = (
         factor_spans(factor, *sides, independent=(True, True), from_moments=from_moments)
         for from_moments in (False, True)
