@@ -75,9 +75,13 @@ class MinimalMatches(Mapping[Neuron, Match]):
 
 def kept_once(neurons_x: int, rows: np.ndarray, row_of: np.ndarray) -> MinimalMatches:
     """Keep equal rows once, and those that no neuron points to not at all."""
-    found = row_of >= 0
+    found = np.flatnonzero(row_of >= 0)
+    keys = [rows[row].tobytes() for row in row_of[found]]
+    order = {key: place for place, key in enumerate(sorted(set(keys)))}
+    distinct = np.zeros((len(order), len(row_of)), dtype=bool)
     match_of = np.full(len(row_of), -1)
-    distinct, match_of[found] = np.unique(rows[row_of[found]], axis=0, return_inverse=True)
+    match_of[found] = [order[key] for key in keys]
+    distinct[match_of[found]] = rows[row_of[found]]
     return MinimalMatches(neurons_x, distinct, match_of)
 
 
