@@ -18,9 +18,9 @@ import torch
 
 from .checks import as_activations, as_chunk_samples, as_epsilons
 from .devices import resolve_device
-from .factor import factor_from_moments, factor_from_samples
-from .moments import PairMoments, _add_upper_moments, _check_range, _joint_chunks, _rows
+from .moments import PairMoments, add_upper_moments, pair_of
 from .path import match_path
+from .samples import check_range, rows_of
 
 
 def heat_map(
@@ -141,15 +141,15 @@ class _Side:
             chunk = joint[: self.samples - start]
             for layer in self.layers:
                 block = chunk[:, layer.columns]
-                block.copy_(_rows(layer.array, start, start + step, self._device))
-                _add_upper_moments(layer.upper, block)
+                block.copy_(rows_of(layer.array, start, start + step, self._device))
+                add_upper_moments(layer.upper, block)
             self.sums += chunk.sum(0)
             yield chunk
 
     def check(self, step: int) -> None:
         """Raise a ValueError for a layer whose squares are not float64 numbers that can be used."""
         for name, layer in zip(self._names, self.layers, strict=True):
-            _check_range(name, layer.array, layer.upper.diagonal().cpu().numpy(), step)
+            check_range(name, layer.array, layer.upper.diagonal().cpu().numpy(), step)
 
 
 def _zeros(*shape: int, device: torch.device) -> torch.Tensor:
@@ -170,30 +170,11 @@ def _assemble(
         joint[:n_x, :n_x], joint[n_x:, n_x:] = owns_x[i], owns_y[j]
         joint[:n_x, n_x:], joint[n_x:, :n_x] = block, block.T
         sums = torch.cat([side_x.sums[x.columns], side_y.sums[y.columns]])
-        yield i, j, _finish(x.array, y.array, joint, sums, step)
+        yield i, j, pair_of(x.array, y.array, joint, sums, step)
 
 
 def _symmetric(upper: torch.Tensor) -> torch.Tensor:
     return upper.triu() + upper.triu(1).T
-
-
-def _finish(x: Any, y: Any, moments: torch.Tensor, sums: torch.Tensor, step: int) -> PairMoments:
-    """Factor a pair's moments, from its samples where the moments do not hold it; as ``reduce``."""
-    live = torch.nonzero(moments.diagonal()).flatten()
-    norms = moments.diagonal()[live].sqrt()
-    factor = factor_from_moments(moments[live[:, None], live] / norms[:, None] / norms)
-    well_conditioned = factor is not None
-    if factor is None:
-        chunks = _joint_chunks(x, y, max(step, 2 * len(sums)), moments.device)
-        factor = factor_from_samples(chunk[:, live] / norms for chunk in chunks)
-    return PairMoments(
-        second_moments=moments.cpu().numpy(),
-        sums=sums.cpu().numpy(),
-        neurons_x=x.shape[1],
-        samples=x.shape[0],
-        factor=factor.cpu().numpy(),
-        well_conditioned=well_conditioned,
-    )
 
 
 def _as_layers(argument: str, layers: Sequence[Any]) -> dict[str, Any]:

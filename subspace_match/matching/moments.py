@@ -6,16 +6,16 @@ time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from .checks import as_activations, as_chunk_samples, dtype_name, same_samples
+from .checks import as_activations, as_chunk_samples, same_samples
 from .devices import resolve_device
 from .factor import factor_from_moments, factor_from_samples
+from .samples import check_range, joint_chunks
 
 PANEL = 128  # columns of Z'Z a product: narrower ones waste less below the diagonal, but run slower
 
@@ -102,15 +102,31 @@ def reduce(
 
     moments, sums = _sum_moments(x, y, step, device)
     squares_x, squares_y = np.split(moments.diagonal().cpu().numpy(), [x.shape[1]])
-    _check_range("x", x, squares_x, step)
-    _check_range("y", y, squares_y, step)
+    check_range("x", x, squares_x, step)
+    check_range("y", y, squares_y, step)
+    return pair_of(x, y, moments, sums, step)
+
+
+def pair_of(x: Any, y: Any, moments: torch.Tensor, sums: torch.Tensor, step: int) -> PairMoments:
+    """Factor moments that are there already, from the samples where the moments do not hold it.
+
+    Args:
+        x: (samples, n_x) activations, read only if they are needed.
+        y: (samples, n_y).
+        moments: Z'Z, (n, n) float64 on the device.
+        sums: of the columns of Z, (n,).
+        step: samples to read at once.
+
+    Returns:
+        The pair's moments, on the CPU.
+    """
     live = torch.nonzero(moments.diagonal()).flatten()
     norms = moments.diagonal()[live].sqrt()
     factor = factor_from_moments(moments[live[:, None], live] / norms[:, None] / norms)
     well_conditioned = factor is not None
     if factor is None:
         # At least 2 n samples a step, so that no more than a third of each QR repeats the factor.
-        chunks = _joint_chunks(x, y, max(step, 2 * len(sums)), device)
+        chunks = joint_chunks(x, y, max(step, 2 * len(sums)), moments.device)
         factor = factor_from_samples(chunk[:, live] / norms for chunk in chunks)
     return PairMoments(
         second_moments=moments.cpu().numpy(),
@@ -129,70 +145,14 @@ def _sum_moments(
     width = x.shape[1] + y.shape[1]
     upper = torch.zeros(width, width, dtype=torch.float64, device=device)
     sums = torch.zeros(width, dtype=torch.float64, device=device)
-    for chunk in _joint_chunks(x, y, step, device):
-        _add_upper_moments(upper, chunk)
+    for chunk in joint_chunks(x, y, step, device):
+        add_upper_moments(upper, chunk)
         sums += chunk.sum(0)
     return upper.triu() + upper.triu(1).T, sums
 
 
-def _add_upper_moments(upper: torch.Tensor, chunk: torch.Tensor) -> None:
+def add_upper_moments(upper: torch.Tensor, chunk: torch.Tensor) -> None:
     """Add chunk'chunk above the diagonal, panel by panel: little over half the work of all."""
     for start in range(0, len(upper), PANEL):
         stop = start + PANEL
         upper[start:stop, start:].addmm_(chunk[:, start:stop].T, chunk[:, start:])
-
-
-def _joint_chunks(x: Any, y: Any, step: int, device: torch.device) -> Iterator[torch.Tensor]:
-    """Z = [X Y] as float64, ``step`` samples at a time; every chunk overwrites the one before."""
-    samples, n_x = x.shape
-    joint = torch.empty(min(step, samples), n_x + y.shape[1], dtype=torch.float64, device=device)
-    for start in range(0, samples, step):
-        chunk = joint[: samples - start]
-        chunk[:, :n_x] = _rows(x, start, start + step, device)
-        chunk[:, n_x:] = _rows(y, start, start + step, device)
-        yield chunk
-
-
-def _rows(array: Any, start: int, stop: int, device: torch.device) -> torch.Tensor:
-    """Rows of a NumPy, torch or Zarr array, on the device in a type that torch has."""
-    block = array[start:stop]
-    if not isinstance(block, torch.Tensor):
-        block = np.asarray(block)
-        if block.dtype not in (np.float32, np.float64):
-            block = block.astype(np.float64)
-        # Torch wants native, writeable memory; a memory map or a Zarr block need not be.
-        block = torch.from_numpy(np.require(block, block.dtype.newbyteorder("="), ["C", "W"]))
-    return block.detach().to(device)
-
-
-def _check_range(argument: str, array: Any, squares: np.ndarray, step: int) -> None:
-    """Raise a ValueError for columns whose sum of squares is not a float64 that can be used."""
-    suspect = ~np.isfinite(squares)
-    # Products of float32 cannot underflow in float64. Below 1e-280 those of float64 lose digits,
-    # and at 0 a neuron that is not dead would pass for dead.
-    if not dtype_name(array).endswith(("float16", "float32")):
-        suspect |= squares < 1e-280
-    if not suspect.any():
-        return
-    broken, not_zero = np.zeros(len(squares), dtype=np.int64), np.zeros(len(squares), dtype=bool)
-    for start in range(0, array.shape[0], step):
-        block = _rows(array, start, start + step, torch.device("cpu"))
-        broken += (~torch.isfinite(block)).sum(0).numpy()
-        not_zero |= (block != 0).any(0).numpy()
-    if broken.any():
-        neurons = np.flatnonzero(broken)
-        raise ValueError(
-            f"{argument}: expected finite activations, found {broken.sum()} NaN or infinite values"
-            f" in {len(neurons)} neurons, the first of them neuron {neurons[0]}; find the layer"
-            " that overflows, or drop those samples from both sides"
-        )
-    for neurons, size, what, way in (
-        (np.flatnonzero(np.isinf(squares)), "large", "overflow", "down"),
-        (np.flatnonzero(suspect & not_zero & (squares < 1)), "small", "vanish", "up"),
-    ):
-        if len(neurons):
-            raise ValueError(
-                f"{argument}: expected activations whose squares fit in float64, found neuron"
-                f" {neurons[0]} with values so {size} that their squares {what}; scale its column"
-                f" {way}"
-            )

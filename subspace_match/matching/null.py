@@ -9,15 +9,14 @@ real curve (ours; the paper has no null).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from .checks import as_chunk_samples
 from .devices import resolve_device
-from .factor import factor_from_moments
-from .moments import PairMoments, reduce
+from .moments import PairMoments, pair_of
 from .path import MatchPath, match_path
 
 
@@ -49,17 +48,20 @@ def null_paths(
         ValueError: if an order is not a permutation of the samples.
 
     Example:
+        >>> import subspace_match as sm
         >>> rng = np.random.default_rng(0)
         >>> x = rng.normal(size=(500, 4))
         >>> y = x @ rng.normal(size=(4, 4))
-        >>> null = null_paths(reduce(x, y), x, y, [rng.permutation(500) for _ in range(3)])
+        >>> null = null_paths(sm.reduce(x, y), x, y, [rng.permutation(500) for _ in range(3)])
         >>> [path.similarity(0.3) for path in null]
         [0.0, 0.0, 0.0]
     """
     device = resolve_device(device)
     on_device_x, on_device_y = (_on_device(array, device) for array in (x, y))
-    live = np.flatnonzero(pair.live)
-    norms = pair.norms[live]
+    moments, sums = (
+        torch.from_numpy(array.copy()).to(device) for array in (pair.second_moments, pair.sums)
+    )
+    step = as_chunk_samples(None, 8 * len(pair.sums))
     for order in orders:
         if not np.array_equal(np.sort(order), np.arange(pair.samples)):
             raise ValueError(
@@ -67,18 +69,10 @@ def null_paths(
                 f" {np.shape(order)} that is none; use rng.permutation({pair.samples})"
             )
         permuted = on_device_y[torch.from_numpy(order).to(device)]
-        moments = pair.second_moments.copy()
-        cross = (on_device_x.T @ permuted).cpu().numpy()
+        cross = on_device_x.T @ permuted
         moments[: pair.neurons_x, pair.neurons_x :] = cross
         moments[pair.neurons_x :, : pair.neurons_x] = cross.T
-        scaled = moments[np.ix_(live, live)] / norms[:, None] / norms
-        factor = factor_from_moments(torch.from_numpy(scaled).to(device))
-        if factor is None:  # nearly dependent neurons: from the samples, as for the pair itself
-            null_pair = reduce(on_device_x, permuted, device=device)
-        else:
-            null_pair = replace(
-                pair, second_moments=moments, factor=factor.cpu().numpy(), well_conditioned=True
-            )
+        null_pair = pair_of(on_device_x, permuted, moments, sums, step)
         yield match_path(null_pair, device=device)
 
 

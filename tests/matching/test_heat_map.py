@@ -126,9 +126,9 @@ def test_pairs_are_put_together_one_at_a_time():
 def test_each_product_is_formed_once(monkeypatch):
     """Multiply-adds: every layer's own moments once, and no product of two layers of one side."""
     own = []
-    add = moments._add_upper_moments
+    add = moments.add_upper_moments
     monkeypatch.setattr(
-        "subspace_match.matching.heat_map._add_upper_moments",
+        "subspace_match.matching.heat_map.add_upper_moments",
         lambda upper, chunk: (own.append(chunk.shape), add(upper, chunk)),
     )
     xs, ys = networks(hostile=False)
