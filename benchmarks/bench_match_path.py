@@ -5,8 +5,8 @@
 Activations: two ReLU layers reading shared features, 10,000 samples, float32. The oracle peels
 with lstsq, at the authors' five epsilons and at SAMPLED of a grid of 100; its time for all 100 is
 an estimate from these. Above ORACLE_UP_TO neurons it is left out (nan), and what is shown is how
-the path grows. Ratios are what to quote; seconds depend on the machine. Each is the least of several
-calls, and what is to be divided is called in turns. On cores that others use too, set
+the path grows. Ratios are what to quote; seconds depend on the machine. Each is the least of
+several calls, and what is to be divided is called in turns. On cores that others use too, set
 OMP_NUM_THREADS=1: threads that wait for one another make small factorisations ten times slower.
 """
 
@@ -71,7 +71,7 @@ def seconds(*works: Callable[[], object], repeats: int = REPEATS) -> list[float]
 
 
 def row(neurons: int) -> dict[str, float]:
-    """Times and ratios at one width; where the oracle is run, the matches are checked against it."""
+    """Times and ratios at one width; matches are checked against the oracle where it is run."""
     x, y = layers(neurons)
     joint = torch.from_numpy(np.hstack([x, y]).astype(np.float64))
     pair = sm.reduce(x, y, device="cpu")
