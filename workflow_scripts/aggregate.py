@@ -46,7 +46,7 @@ def aggregate(snakemake: Any) -> None:
             "%s at epsilon %g: %s",
             *(row.layer, row.epsilon),
             f"a decision is only {row.margin:.1e} from the other outcome, which rounding could turn"
-            if row.verified
+            if not row.certain
             else "the match is not proved by a fresh factorisation; please report this",
         )
     few = similarity[similarity["few_samples"]].drop_duplicates("layer")
