@@ -19,6 +19,5 @@ rule minimal_match:
         runtime=60,
     params:
         epsilon=lambda wildcards: float(wildcards.epsilon),
-        digest=LAYOUT.matching_digest,
     script:
         "../workflow_scripts/minimal_match.py"

@@ -78,21 +78,15 @@ def _match(options: argparse.Namespace) -> None:
     epsilons = sorted(set(options.epsilon))
     certificates = path.verify(epsilons, device=options.device)
 
-    norms = pair.norms[: pair.neurons_x], pair.norms[pair.neurons_x :]
     about = {"layer": "A and B", "node": "", "kind": "", "depth": 1, "samples": pair.samples}
     about |= {"seed_a": options.a, "seed_b": options.b}
-    critical = path.critical_epsilon_x, path.critical_epsilon_y
-    match = LayerMatch(critical, norms, path.removal_order, about)
+    match = LayerMatch.of(path, about)
     null = None
     if options.null:
         rng = np.random.default_rng(options.seed)
         orders = (rng.permutation(pair.samples) for _ in range(options.null))
-        null = np.stack(
-            [
-                np.concatenate([p.critical_epsilon_x, p.critical_epsilon_y])
-                for p in null_paths(pair, x, y, orders, device=options.device)
-            ]
-        )
+        paths = null_paths(pair, x, y, orders, device=options.device)
+        null = np.stack([permuted.critical_epsilon for permuted in paths])
     similarity = similarity_table([match], [null], [certificates])
     tables = {"similarity": similarity, "neurons": neuron_table([match])}
     if options.minimal:

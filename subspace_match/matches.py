@@ -13,6 +13,7 @@ from .artefacts import read_arrays, write_arrays
 from .matching.measures import RowSquares
 from .matching.minimal_sets import MinimalMatches
 from .matching.moments import PairMoments
+from .matching.path import MatchPath
 
 _SCALARS = ("neurons_x", "samples", "well_conditioned")
 
@@ -33,6 +34,17 @@ class LayerMatch:
     norm: tuple[np.ndarray, np.ndarray]
     removal_order: np.ndarray
     about: dict[str, Any]
+
+    @classmethod
+    def of(cls, path: MatchPath, about: Mapping[str, Any]) -> LayerMatch:
+        """The match that a path is, with the record of what it was made from."""
+        norms, neurons_x = path.pair.norms, path.pair.neurons_x
+        return cls(
+            (path.critical_epsilon_x, path.critical_epsilon_y),
+            (norms[:neurons_x], norms[neurons_x:]),
+            path.removal_order,
+            dict(about),
+        )
 
     def save(self, path: str | Path) -> None:
         """Write the match to one file."""

@@ -2,8 +2,7 @@
 
 Arrays are chunked along samples and sharded, so that a layer is a handful of files. The group's
 attributes say what was recorded and how large each file is: a file that is missing or cut short is
-noticed when a layer is opened, a damaged one by its checksum when it is
-read.
+noticed when a layer is opened, a damaged one by its checksum when it is read.
 """
 
 from __future__ import annotations

@@ -45,9 +45,7 @@ def match(snakemake: Any) -> None:
         "version": sm.__version__,
     }
     save_moments(snakemake.output.moments, pair, rows, about)
-    norms = pair.norms[: pair.neurons_x], pair.norms[pair.neurons_x :]
-    critical = path.critical_epsilon_x, path.critical_epsilon_y
-    LayerMatch(critical, norms, path.removal_order, about).save(snakemake.output.path)
+    LayerMatch.of(path, about).save(snakemake.output.path)
 
 
 run(match, snakemake)  # type: ignore[name-defined]

@@ -35,7 +35,7 @@ def null(snakemake: Any) -> None:
     pair, _, record = load_moments(snakemake.input.moments)
     x, y = (store.activations(name) for store in stores)
     paths = null_paths(pair, x, y, orders, device=device)
-    critical = [np.concatenate([p.critical_epsilon_x, p.critical_epsilon_y]) for p in paths]
+    critical = [path.critical_epsilon for path in paths]
     write_arrays(
         snakemake.output.null,
         {"critical_epsilon": np.stack(critical)},

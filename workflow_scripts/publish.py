@@ -15,6 +15,7 @@ from subspace_match.config import validated
 from subspace_match.layout import Layout
 
 PUBLISHED = Path("published")
+FILES = ("config.yaml", "schema.yaml")
 
 
 def publish() -> None:
@@ -25,8 +26,6 @@ def publish() -> None:
         shutil.rmtree(PUBLISHED)
     shutil.copytree(experiment, PUBLISHED)
 
-
-FILES = ("config.yaml", "schema.yaml")
 
 if __name__ == "__main__":
     publish()

@@ -49,6 +49,11 @@ class MatchPath:
     removal_order: np.ndarray
     pair: PairMoments
 
+    @property
+    def critical_epsilon(self) -> np.ndarray:
+        """Of X's neurons, then of Y's, (n_x + n_y,) float64."""
+        return np.concatenate([self.critical_epsilon_x, self.critical_epsilon_y])
+
     def maximum_match(self, epsilon: float) -> Match:
         """The maximum epsilon-approximate match (Wang et al. 2018, Definition 3).
 
@@ -88,7 +93,7 @@ class MatchPath:
             array([0.        , 0.66666667])
         """
         bounds = as_epsilons(epsilon)
-        critical = np.concatenate([self.critical_epsilon_x, self.critical_epsilon_y])
+        critical = self.critical_epsilon
         matched = np.searchsorted(np.sort(critical[~np.isnan(critical)]), bounds, side="right")
         similarity = matched / len(critical)
         return float(similarity) if bounds.ndim == 0 else similarity
@@ -139,7 +144,7 @@ class MatchPath:
         bounds = as_epsilons(epsilon)
         certificates = certify(
             self.pair,
-            np.concatenate([self.critical_epsilon_x, self.critical_epsilon_y]),
+            self.critical_epsilon,
             self.removal_order,
             bounds.ravel(),
             device=resolve_device(device),
