@@ -1,7 +1,7 @@
 """Do two networks of one architecture learn the same representation, layer by layer?
 
-    prepare_data -> train (a seed) -> extract (a seed) -> match (a pair, a layer)
-        -> minimal_match (an epsilon), null -> aggregate -> plot
+    prepare_data -> initialise -> train (a seed) -> extract (a network) -> match (a pair, a layer)
+        -> minimal_match (an epsilon), null, heat_map (a pair) -> aggregate -> plot
 
 `snakemake` makes the tables and figures of config/config.yaml; an experiment of one's own is
 `snakemake --configfile config/mine.yaml`.
@@ -32,6 +32,7 @@ include: "rules/extract.smk"
 include: "rules/match.smk"
 include: "rules/minimal_match.smk"
 include: "rules/null.smk"
+include: "rules/heat_map.smk"
 include: "rules/aggregate.smk"
 include: "rules/plot.smk"
 

@@ -1,34 +1,22 @@
-# Reads every match path of the experiment with its moments and its null, and the networks' records,
-# whose checkpoints it compares.
+# Reads every match path of the experiment with its moments and its null, minimal matches, heat maps,
+# and the networks' records, whose checkpoints it compares.
 # Makes the tidy tables (Parquet, and CSV for people) and metrics.json.
 
 
 rule aggregate:
     """Gather all layers, pairs and epsilons into tables."""
     input:
-        matches=[
-            LAYOUT.match(seed_a, seed_b, layer, "path.npz")
-            for seed_a, seed_b in LAYOUT.pairs
-            for layer in LAYERS
-        ],
-        moments=[
-            LAYOUT.match(seed_a, seed_b, layer, "moments.npz")
-            for seed_a, seed_b in LAYOUT.pairs
-            for layer in LAYERS
-        ],
+        matches=by_layer(lambda a, b, layer: LAYOUT.match(a, b, layer, "path.npz")),
+        moments=by_layer(lambda a, b, layer: LAYOUT.match(a, b, layer, "moments.npz")),
         minimal=[
-            LAYOUT.minimal(seed_a, seed_b, layer, epsilon)
-            for seed_a, seed_b in LAYOUT.pairs
-            for layer in MINIMAL_LAYERS
+            LAYOUT.minimal(*pair, layer["name"], epsilon)
+            for pair, layers in MINIMAL_LAYERS.items()
+            for layer in layers
             for epsilon in config["minimal_matches"]["epsilons"]
         ],
-        nulls=[
-            LAYOUT.null(seed_a, seed_b, layer)
-            for seed_a, seed_b in LAYOUT.pairs
-            for layer in LAYERS
-            if config["chance"]["permutations"]
-        ],
-        networks=[LAYOUT.network(seed, "network.json") for seed in sorted(config["seeds"])],
+        nulls=by_layer(LAYOUT.null) if config["chance"]["permutations"] else [],
+        heat_maps=[LAYOUT.heat_map(*pair) for pair in LAYERS if config["heat_map"]["places"]],
+        records=[LAYOUT.network(network, ".json") for network in LAYOUT.networks.values()],
         code=code("aggregate"),
     output:
         **TABLES,
@@ -41,7 +29,10 @@ rule aggregate:
         runtime=10,
     params:
         epsilons=sorted(config["matching"]["epsilons"]),
+        networks={key: asdict(network) for key, network in LAYOUT.networks.items()},
+        comparisons=COMPARISONS,
         matching_digest=LAYOUT.matching_digest,
         null_digest=LAYOUT.null_digest,
+        places_digest=LAYOUT.places_digest,
     script:
         "../workflow_scripts/aggregate.py"

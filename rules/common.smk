@@ -7,10 +7,12 @@
 import fnmatch
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import yaml
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 # The package of this folder, here and in the jobs, whatever else is installed.
 ROOT = Path(workflow.basedir)
@@ -19,17 +21,22 @@ search_path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 
 from subspace_match.config import validated
-from subspace_match.imports import modules_of
+from subspace_match.imports import file_of_module, modules_of
 from subspace_match.layout import Layout
-from subspace_match.networks.listing import layers_of
+from subspace_match.networks.listing import layers_of, shared_layers
+
+
+def checked(check, *arguments):
+    """What a check of the package returns; its complaint as Snakemake's, without a traceback."""
+    try:
+        return check(*arguments)
+    except ValueError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def complete(config):
     schema = yaml.safe_load((ROOT / "config" / "schema.yaml").read_text())
-    try:
-        return validated(config, schema)
-    except ValueError as error:
-        raise WorkflowError(str(error)) from None
+    return validated(config, schema)
 
 
 def code(rule_name):
@@ -37,6 +44,11 @@ def code(rule_name):
     modules = modules_of(ROOT / "workflow_scripts" / f"{rule_name}.py")
     # Relative, so that a project that was moved or copied has the inputs that it had.
     return [os.path.relpath(module) for module in modules]
+
+
+def own_code(model_key):
+    """The module of a user's own network, as an input."""
+    return file_of_module(LAYOUT.models_by_key[model_key].network["name"])
 
 
 def selected(layers, section):
@@ -55,13 +67,45 @@ def selected(layers, section):
     return fitting
 
 
-config.update(complete(config))
+def layers_of_pair(pair):
+    """The layers that both networks of a pair have, and that the configuration selects."""
+    of_a, of_b = (LAYERS_OF_MODEL[network.model] for network in (pair.a, pair.b))
+    shared, left_out = checked(shared_layers, of_a, of_b)
+    if left_out and workflow.is_main_process:
+        logger.warning(
+            f"{LAYOUT.key(pair.a)} and {LAYOUT.key(pair.b)}: no counterpart, so not matched:"
+            f" {', '.join(left_out)}"
+        )
+    return selected(shared, "matching")
+
+
+def by_layer(path):
+    """A path of every layer of every pair, from ``path(a, b, layer)``."""
+    return [path(*pair, layer["name"]) for pair, layers in LAYERS.items() for layer in layers]
+
+
+config.update(checked(complete, config))
 LAYOUT = Layout(config)
-MATCHED = selected(layers_of(config, LAYOUT.layers()), "matching")
-LAYERS = [layer["name"] for layer in MATCHED]
-MINIMAL_LAYERS = [layer["name"] for layer in selected(MATCHED, "minimal_matches")]
+checked(lambda: LAYOUT.pairs)
+LAYERS_OF_MODEL = {
+    name: checked(layers_of, model, config, LAYOUT.layers(name))
+    for name, model in LAYOUT.models.items()
+}
+COMPARISONS = [
+    {"a": LAYOUT.key(pair.a), "b": LAYOUT.key(pair.b), "comparison": pair.comparison}
+    for pair in LAYOUT.pairs
+]
+# By the keys of the two networks.
+LAYERS = {
+    (LAYOUT.key(pair.a), LAYOUT.key(pair.b)): layers_of_pair(pair) for pair in LAYOUT.pairs
+}
+MINIMAL_LAYERS = {
+    pair: selected(layers, "minimal_matches") for pair, layers in LAYERS.items()
+}
+STAGES = [f"epoch_{epoch}" for epoch in LAYOUT.kept_epochs] + ["best", "last"]
 
 TABLES = {
+    "networks": LAYOUT.experiment("tables/networks.csv"),
     "similarity_parquet": LAYOUT.experiment("tables/similarity.parquet"),
     "similarity_csv": LAYOUT.experiment("tables/similarity.csv"),
     "neurons_parquet": LAYOUT.experiment("tables/neurons.parquet"),
@@ -70,6 +114,7 @@ TABLES = {
     "measures_csv": LAYOUT.experiment("tables/measures.csv"),
     "minimal_matches_parquet": LAYOUT.experiment("tables/minimal_matches.parquet"),
     "null_parquet": LAYOUT.experiment("tables/null.parquet"),
+    "heat_map_parquet": LAYOUT.experiment("tables/heat_map.parquet"),
     "metrics": LAYOUT.experiment("metrics.json"),
     "config": LAYOUT.experiment("config.json"),
 }
@@ -81,14 +126,18 @@ FIGURES = [
         "critical_epsilons",
         "minimal_matches",
         "measures",
+        "heat_map",
     )
     for format in config["figures"]["formats"]
 ]
 
 
 wildcard_constraints:
+    data=r"\w+-[0-9a-f]{10}",
+    model=r"[\w-]+-[0-9a-f]{10}",
     seed=r"\d+",
-    seed_a=r"\d+",
-    seed_b=r"\d+",
+    network=r"[\w.-]+",
+    a=r"((?!--)[\w.-])+",
+    b=r"((?!--)[\w.-])+",
     layer=r"[a-z]+\d+",
     epsilon=r"[\d.e-]+",

@@ -1,4 +1,4 @@
-# Reads the data set's own files (or the digits that a package carries).
+# Reads a data set's own files (or the digits that a package carries).
 # Makes one file of uint8 images and labels with its split, and a record of it.
 
 
@@ -7,17 +7,17 @@ rule prepare_data:
     input:
         code=code("prepare_data"),
     output:
-        images=LAYOUT.data("images.safetensors"),
-        record=LAYOUT.data("data.json"),
+        images=LAYOUT.data("images.safetensors", "{data}"),
+        record=LAYOUT.data("data.json", "{data}"),
     log:
-        LAYOUT.log(LAYOUT.data("data")),
+        LAYOUT.log(LAYOUT.data("data", "{data}")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.data("data"))
+        LAYOUT.benchmark(LAYOUT.data("data", "{data}"))
     resources:
         mem_mb=4000,
         runtime=30,
     params:
-        data=LAYOUT.data_settings,
-        digest=LAYOUT.data_digest,
+        # Not where the files lie nor who reads them, which changes nothing.
+        data=lambda wildcards: LAYOUT.data_settings(wildcards.data),
     script:
         "../workflow_scripts/prepare_data.py"

@@ -1,26 +1,46 @@
-# Reads a trained network and the evaluation images.
-# Makes one activation store a network: every layer, (samples, neurons), the same samples in each.
+# Reads a network and the images on which networks are compared.
+# Makes an activation store of it: every layer, (samples, neurons), the same samples in each network.
+
+
+def network_file(suffix):
+    """A file of the network whose key is a rule's wildcard."""
+    return lambda wildcards: LAYOUT.network(LAYOUT.networks[wildcards.network], suffix)
 
 
 rule extract:
-    """Record a network's activations in one forward pass."""
+    """Record a network's activations in one forward pass: each layer at places of its own map."""
     input:
-        images=rules.prepare_data.output.images,
-        network=rules.train.output.network,
-        record=rules.train.output.record,
+        images=LAYOUT.data("images.safetensors"),
+        network=network_file(".safetensors"),
+        record=network_file(".json"),
+        own_code=lambda wildcards: own_code(wildcards.network.partition(".")[0]),
         code=code("extract"),
     output:
-        store=directory(LAYOUT.activations("{seed}")),
+        store=directory(LAYOUT.activations("{network}")),
     log:
-        LAYOUT.log(LAYOUT.activations("{seed}")),
+        LAYOUT.log(LAYOUT.activations("{network}")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.activations("{seed}"))
+        LAYOUT.benchmark(LAYOUT.activations("{network}"))
     threads: config["threads"]
     resources:
         mem_mb=4000,
         runtime=60,
     params:
         extraction=config["extraction"],
-        digest=LAYOUT.activations_digest,
+        digest=LAYOUT.recording_digest,
     script:
         "../workflow_scripts/extract.py"
+
+
+use rule extract as extract_places with:
+    """Record a network's activations once more: all layers at the same places of the images."""
+    output:
+        store=directory(LAYOUT.places("{network}")),
+    log:
+        LAYOUT.log(LAYOUT.places("{network}")),
+    benchmark:
+        LAYOUT.benchmark(LAYOUT.places("{network}"))
+    params:
+        extraction=config["extraction"],
+        places=config["heat_map"],
+        digest=LAYOUT.places_digest,

@@ -1,20 +1,21 @@
 # Reads two networks' activation stores.
-# Makes, for each layer, the second moments of both sides and the match path: every epsilon at once.
+# Makes, for each layer and draw of positions, the second moments of both sides and the match path:
+# every epsilon at once.
 
 
 rule match:
     """Match one layer of two networks."""
     input:
-        a=LAYOUT.activations("{seed_a}"),
-        b=LAYOUT.activations("{seed_b}"),
+        a=LAYOUT.activations("{a}"),
+        b=LAYOUT.activations("{b}"),
         code=code("match"),
     output:
-        moments=LAYOUT.match("{seed_a}", "{seed_b}", "{layer}", "moments.npz"),
-        path=LAYOUT.match("{seed_a}", "{seed_b}", "{layer}", "path.npz"),
+        moments=LAYOUT.match("{a}", "{b}", "{layer}", "moments.npz"),
+        path=LAYOUT.match("{a}", "{b}", "{layer}", "path.npz"),
     log:
-        LAYOUT.log(LAYOUT.match("{seed_a}", "{seed_b}", "{layer}", "match")),
+        LAYOUT.log(LAYOUT.match("{a}", "{b}", "{layer}", "match")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.match("{seed_a}", "{seed_b}", "{layer}", "match"))
+        LAYOUT.benchmark(LAYOUT.match("{a}", "{b}", "{layer}", "match"))
     threads: config["threads"]
     resources:
         mem_mb=4000,

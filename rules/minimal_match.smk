@@ -5,14 +5,14 @@
 rule minimal_match:
     """Find the finest units of one layer's match."""
     input:
-        moments=LAYOUT.match("{seed_a}", "{seed_b}", "{layer}", "moments.npz"),
+        moments=LAYOUT.match("{a}", "{b}", "{layer}", "moments.npz"),
         code=code("minimal_match"),
     output:
-        minimal=LAYOUT.minimal("{seed_a}", "{seed_b}", "{layer}", "{epsilon}"),
+        minimal=LAYOUT.minimal("{a}", "{b}", "{layer}", "{epsilon}"),
     log:
-        LAYOUT.log(LAYOUT.minimal("{seed_a}", "{seed_b}", "{layer}", "{epsilon}")),
+        LAYOUT.log(LAYOUT.minimal("{a}", "{b}", "{layer}", "{epsilon}")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.minimal("{seed_a}", "{seed_b}", "{layer}", "{epsilon}"))
+        LAYOUT.benchmark(LAYOUT.minimal("{a}", "{b}", "{layer}", "{epsilon}"))
     threads: config["threads"]
     resources:
         mem_mb=4000,

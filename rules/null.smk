@@ -5,16 +5,16 @@
 rule null:
     """Match one layer of two networks that see different images."""
     input:
-        a=LAYOUT.activations("{seed_a}"),
-        b=LAYOUT.activations("{seed_b}"),
-        moments=LAYOUT.match("{seed_a}", "{seed_b}", "{layer}", "moments.npz"),
+        a=LAYOUT.activations("{a}"),
+        b=LAYOUT.activations("{b}"),
+        moments=LAYOUT.match("{a}", "{b}", "{layer}", "moments.npz"),
         code=code("null"),
     output:
-        null=LAYOUT.null("{seed_a}", "{seed_b}", "{layer}"),
+        null=LAYOUT.null("{a}", "{b}", "{layer}"),
     log:
-        LAYOUT.log(LAYOUT.null("{seed_a}", "{seed_b}", "{layer}")),
+        LAYOUT.log(LAYOUT.null("{a}", "{b}", "{layer}")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.null("{seed_a}", "{seed_b}", "{layer}"))
+        LAYOUT.benchmark(LAYOUT.null("{a}", "{b}", "{layer}"))
     threads: config["threads"]
     resources:
         mem_mb=4000,

@@ -8,6 +8,7 @@ rule plot:
         similarity=rules.aggregate.output.similarity_parquet,
         neurons=rules.aggregate.output.neurons_parquet,
         measures=rules.aggregate.output.measures_parquet,
+        heat_map=rules.aggregate.output.heat_map_parquet,
         minimal_matches=rules.aggregate.output.minimal_matches_parquet,
         code=code("plot"),
     output:

@@ -1,28 +1,102 @@
-# Reads the prepared data set.
-# Makes, for each seed, a trained network, its record (accuracy, configuration) and its history.
+# Reads the prepared data sets.
+# Makes networks, each with a record: initial ones, then trained ones at several stages with the
+# history of their training; or takes over weights that are given.
+
+
+def keys_of(models):
+    """A wildcard's pattern: the keys of these models, or what no key matches."""
+    return "|".join(sorted(models)) or "(?!)"
+
+
+MODELS = LAYOUT.models.values()
+INITIAL = keys_of(LAYOUT.initial_key(model) for model in MODELS if not model.given)
+GIVEN = keys_of(LAYOUT.model_key(model) for model in MODELS if model.given)
+TRAINED = keys_of(LAYOUT.model_key(model) for model in MODELS if not model.given)
+
+
+def data_of(wildcards):
+    """The key of the data set that a model learns from."""
+    return LAYOUT.data_key(LAYOUT.models_by_key[wildcards.model].data)
+
+
+def weights_file(wildcards):
+    """The file of given weights, if they are not published ones that have but a name."""
+    weights = LAYOUT.models_by_key[wildcards.model].network["weights"]
+    return [weights] if Path(weights).suffix else []
+
+
+rule initialise:
+    """Draw one network's initial weights from its seed."""
+    input:
+        data=lambda wildcards: LAYOUT.data("data.json", data_of(wildcards)),
+        own_code=lambda wildcards: own_code(wildcards.model),
+        code=code("initialise"),
+    output:
+        network=LAYOUT.training("{model}", "{seed}", "initial.safetensors"),
+        record=LAYOUT.training("{model}", "{seed}", "initial.json"),
+    log:
+        LAYOUT.log(LAYOUT.training("{model}", "{seed}", "initial")),
+    benchmark:
+        LAYOUT.benchmark(LAYOUT.training("{model}", "{seed}", "initial"))
+    wildcard_constraints:
+        model=INITIAL,
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        network=lambda wildcards: LAYOUT.models_by_key[wildcards.model].network,
+    script:
+        "../workflow_scripts/initialise.py"
 
 
 rule train:
     """Train one network from a seed; a killed training resumes at its last epoch."""
     input:
-        images=rules.prepare_data.output.images,
+        start=lambda wildcards: LAYOUT.start(wildcards.model, int(wildcards.seed)),
+        images=lambda wildcards: LAYOUT.data("images.safetensors", data_of(wildcards)),
+        own_code=lambda wildcards: own_code(wildcards.model),
         code=code("train"),
     output:
-        network=LAYOUT.network("{seed}", "network.safetensors"),
-        record=LAYOUT.network("{seed}", "network.json"),
-        history=LAYOUT.network("{seed}", "history.csv"),
+        networks=[LAYOUT.training("{model}", "{seed}", f"{s}.safetensors") for s in STAGES],
+        records=[LAYOUT.training("{model}", "{seed}", f"{s}.json") for s in STAGES],
+        history=LAYOUT.training("{model}", "{seed}", "history.csv"),
     log:
-        LAYOUT.log(LAYOUT.network("{seed}", "train")),
+        LAYOUT.log(LAYOUT.training("{model}", "{seed}", "train")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.network("{seed}", "train"))
+        LAYOUT.benchmark(LAYOUT.training("{model}", "{seed}", "train"))
+    wildcard_constraints:
+        model=TRAINED,
     threads: config["threads"]
     resources:
         mem_mb=4000,
         runtime=240,
     params:
-        seed=lambda wildcards: int(wildcards.seed),
-        network=config["network"],
-        training=config["training"],
-        digest=LAYOUT.network_digest,
+        network=lambda wildcards: LAYOUT.models_by_key[wildcards.model].network,
+        training=lambda wildcards: LAYOUT.models_by_key[wildcards.model].training,
+        epochs=LAYOUT.kept_epochs,
     script:
         "../workflow_scripts/train.py"
+
+
+rule take_weights:
+    """Take over a network whose weights are given."""
+    input:
+        own_code=lambda wildcards: own_code(wildcards.model),
+        weights=weights_file,
+        code=code("take_weights"),
+    output:
+        network=LAYOUT.training("{model}", "{seed}", "last.safetensors"),
+        record=LAYOUT.training("{model}", "{seed}", "last.json"),
+    log:
+        LAYOUT.log(LAYOUT.training("{model}", "{seed}", "last")),
+    benchmark:
+        LAYOUT.benchmark(LAYOUT.training("{model}", "{seed}", "last"))
+    wildcard_constraints:
+        model=GIVEN,
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        network=lambda wildcards: LAYOUT.models_by_key[wildcards.model].network,
+    script:
+        "../workflow_scripts/take_weights.py"

@@ -8,6 +8,7 @@ imports through the package.
 from __future__ import annotations
 
 import ast
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,37 @@ def modules_of(script: str | Path) -> list[Path]:
         if module != _PACKAGE / "__init__.py":
             waiting |= set(_imports(module)) - reached
     return sorted(module for module in reached if module.name not in _NEUTRAL)
+
+
+def file_of_module(name: str) -> list[str]:
+    """The file that defines a user's own network, if the network's name is an import path of one.
+
+    Args:
+        name: of the configuration, such as "package.module:Network".
+
+    Returns:
+        One path or none.
+
+    Raises:
+        ValueError: if there is no such module.
+
+    Example:
+        >>> file_of_module("resnet20"), file_of_module("torchvision:vgg16")
+        ([], [])
+    """
+    module, colon, _ = name.partition(":")
+    if not colon or module == "torchvision":
+        return []
+    try:
+        found = importlib.util.find_spec(module)
+    except ImportError:
+        found = None
+    if found is None or found.origin is None:
+        raise ValueError(
+            f"network.name: expected a module that can be imported before the colon, found {name!r}"
+            f"; run where {module.partition('.')[0]} is, or put its folder on PYTHONPATH"
+        )
+    return [found.origin]
 
 
 def _imports(file: Path) -> Iterator[Path]:

@@ -3,18 +3,27 @@
 A short digest of all that determines an artefact, its upstream's digest included, is part of its
 path. So a stale file never has the name that is asked for, two experiments share what they have in
 common, and going back to an earlier configuration costs nothing.
+
+The keys in paths are a data set's (its name and digest), a model's (likewise) and a network's (its
+model's key, its seed and its stage); a rule finds what a key stands for in ``Layout``.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from .comparisons import GIVEN_SEED, Model, Network, Pair, models_of, pairs_of
 from .config import Config
+
+# What says where or how fast the data is read, and nothing about it.
+_NEUTRAL_DATA = {"root", "workers"}
 
 
 def digest(*parts: Any) -> str:
@@ -33,38 +42,128 @@ class Layout:
     """Paths of one configuration's artefacts, relative to the working directory.
 
     Example:
-        >>> layout = Layout({"results": "out", "data": {"name": "mnist_5k"}})
+        >>> data = {"name": "mnist_5k", "root": None}
+        >>> layout = Layout({"results": "out", "data": data})
         >>> layout.data("images.safetensors").startswith("out/data/mnist_5k-")
         True
     """
 
     config: Config
 
-    @property
-    def data_settings(self) -> dict[str, Any]:
-        """What decides the prepared data: not the folder in which its own files lie."""
-        return {key: value for key, value in self.config["data"].items() if key != "root"}
+    @cached_property
+    def models(self) -> dict[str, Model]:
+        """The experiment's models by name."""
+        return models_of(self.config)
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """Every pair of networks that is compared."""
+        return pairs_of(self.config)
+
+    @cached_property
+    def networks(self) -> dict[str, Network]:
+        """The networks that are compared, by key."""
+        compared = dict.fromkeys(n for pair in self.pairs for n in (pair.a, pair.b))
+        return {self.key(network): network for network in compared}
+
+    # Data sets
+
+    @cached_property
+    def data_sets(self) -> dict[str, dict[str, Any]]:
+        """The data sets by key: the one that networks are compared on, those they learn from."""
+        all_settings = [self.config["data"], *(model.data for model in self.models.values())]
+        return {self.data_key(settings): settings for settings in all_settings}
+
+    def data_settings(self, key: str) -> dict[str, Any]:
+        """What decides a prepared data set: not where its own files lie nor how they are read."""
+        return _without(_NEUTRAL_DATA, self.data_sets[key])
+
+    def data_key(self, settings: Mapping[str, Any] | None = None) -> str:
+        """Of a prepared data set, that on which networks are compared if none is named."""
+        settings = settings or self.config["data"]
+        return _key(settings["name"], _without(_NEUTRAL_DATA, settings))
+
+    def data(self, name: str, key: str | None = None) -> str:
+        """A file of a prepared data set, that on which networks are compared if none is named."""
+        return self._path("data", key or self.data_key(), name)
+
+    # Networks
+
+    @cached_property
+    def models_by_key(self) -> dict[str, Model]:
+        """Models by the keys of what is trained (or given), and of their initial networks."""
+        trained = {self.model_key(model): model for model in self.models.values()}
+        return trained | {self.initial_key(model): model for model in self.models.values()}
 
     @property
-    def data_digest(self) -> str:
-        """Of the prepared data set."""
-        return digest(self.data_settings)
+    def kept_epochs(self) -> list[int]:
+        """Epochs after which networks are kept, beside the initial, the best and the last."""
+        return sorted(int(s) for s in map(str, self.config["stages"]) if s.isdigit())
+
+    def initial_key(self, model: Model) -> str:
+        """Of a model's untrained networks: no training in it, so that all trainings share them."""
+        return _key(model.network["name"], "initial", model.network, self.data_key(model.data))
+
+    def model_key(self, model: Model) -> str:
+        """Of a model's trained or given networks, but for their seed, which their paths name."""
+        if model.given:
+            return _key(model.network["name"], "given", model.network)
+        start = self.initial_key(model)
+        if model.start is not None:
+            start = self.model_key(self.models[model.start])
+        data, threads = self.data_key(model.data), self.config["threads"]
+        own = (model.network, model.training, self.kept_epochs, threads)
+        return _key(model.network["name"], start, data, *own)
+
+    def start(self, model_key: str, seed: int) -> str:
+        """The network that a training begins with."""
+        model = self.models_by_key[model_key]
+        if model.start is None:
+            return self.network(Network(model.name, seed, "initial"), ".safetensors")
+        before = self.models[model.start]
+        seed = GIVEN_SEED if before.given else seed
+        return self.network(Network(before.name, seed, "last"), ".safetensors")
+
+    def network(self, network: Network, suffix: str) -> str:
+        """A file of a network: its weights (.safetensors) or its record (.json)."""
+        folder, seed, stage = self.key(network).split(".")
+        return self._path("networks", folder, seed, f"{stage}{suffix}")
+
+    def training(self, model: str, seed: str, name: str) -> str:
+        """A file of a training, of a model's key."""
+        return self._path("networks", model, f"seed_{seed}", name)
+
+    def key(self, network: Network) -> str:
+        """A network's key: its model's, its seed and its stage, which dots set apart."""
+        model = self.models[network.model]
+        of_stage = self.initial_key if network.stage == "initial" else self.model_key
+        stage = f"epoch_{network.stage}" if network.stage.isdigit() else network.stage
+        return f"{of_stage(model)}.seed_{network.seed}.{stage}"
+
+    def layers(self, model: str) -> str:
+        """The listing of the layers of a model, by its name."""
+        own = (self.models[model].network, self.config["extraction"]["nodes"])
+        data = self.models[model].data["name"], self.config["data"]["image_size"]
+        return self._path("layers", f"{_key(self.models[model].network['name'], own, data)}.json")
+
+    # What is computed of them
 
     @property
-    def network_digest(self) -> str:
-        """Of the trained networks, but for their seed, which their paths name."""
-        config = self.config
-        return digest(self.data_digest, config["network"], config["training"], config["threads"])
+    def recording_digest(self) -> str:
+        """Of the activation stores, but for the network."""
+        return digest(self.data_key(), self.config["extraction"], self.config["threads"])
 
     @property
-    def activations_digest(self) -> str:
-        """Of the activation stores, but for the seed."""
-        return digest(self.network_digest, self.config["extraction"])
+    def places_digest(self) -> str:
+        """Of the activation stores whose samples are the same for all layers."""
+        extraction = _without({"positions", "draws", "position_seed"}, self.config["extraction"])
+        places, threads = self.config["heat_map"], self.config["threads"]
+        return digest(self.data_key(), extraction, places, threads)
 
     @property
     def matching_digest(self) -> str:
         """Of the moments and match paths: no epsilon in it, a path holds them all."""
-        return digest(self.activations_digest, self.config["matching"]["chunk_samples"])
+        return digest(self.recording_digest, self.config["matching"]["chunk_samples"])
 
     @property
     def null_digest(self) -> str:
@@ -77,51 +176,41 @@ class Layout:
         matching = self.config["matching"]
         return digest(
             self.null_digest,
-            sorted(self.config["seeds"]),
+            self.places_digest,
+            sorted((self.key(p.a), self.key(p.b), p.comparison) for p in self.pairs),
             matching["layers"],
             sorted(matching["epsilons"]),
             self.config["minimal_matches"],
         )
 
-    @property
-    def pairs(self) -> list[tuple[int, int]]:
-        """Every pair of seeds, network A's first, which is the smaller."""
-        return list(itertools.combinations(sorted(self.config["seeds"]), 2))
+    def activations(self, network: str) -> str:
+        """A network's activation store."""
+        return self._path("activations", self.recording_digest, f"{network}.zarr")
 
-    def data(self, name: str) -> str:
-        """A file of the prepared data set."""
-        return self._path("data", f"{self.config['data']['name']}-{self.data_digest}", name)
+    def places(self, network: str) -> str:
+        """A network's activation store whose samples are the same for all layers."""
+        return self._path("activations", self.places_digest, f"{network}.zarr")
 
-    def layers(self) -> str:
-        """The listing of the architecture's layers."""
-        return self._path("networks", self._network, "layers.json")
-
-    def network(self, seed: int | str, name: str) -> str:
-        """A file of one trained network."""
-        return self._path("networks", self._network, f"seed_{seed}", name)
-
-    def activations(self, seed: int | str) -> str:
-        """One network's activation store."""
-        return self._path("activations", self.activations_digest, f"seed_{seed}.zarr")
-
-    def match(self, seed_a: int | str, seed_b: int | str, layer: str, name: str) -> str:
+    def match(self, a: str, b: str, layer: str, name: str) -> str:
         """A file of one layer's match."""
-        pair = f"seed_{seed_a}-seed_{seed_b}"
-        return self._path("matches", self.matching_digest, pair, f"{layer}.{name}")
+        return self._path("matches", self.matching_digest, _pair(a, b), f"{layer}.{name}")
 
-    def minimal(self, seed_a: int | str, seed_b: int | str, layer: str, epsilon: Any) -> str:
+    def minimal(self, a: str, b: str, layer: str, epsilon: Any) -> str:
         """One layer's minimal matches at an epsilon."""
-        pair = f"seed_{seed_a}-seed_{seed_b}"
         name = f"{layer}.epsilon-{epsilon}.npz"
-        return self._path("minimal_matches", self.matching_digest, pair, name)
+        return self._path("minimal_matches", self.matching_digest, _pair(a, b), name)
 
-    def null(self, seed_a: int | str, seed_b: int | str, layer: str) -> str:
+    def null(self, a: str, b: str, layer: str) -> str:
         """One layer's match paths under permuted images."""
-        return self._path("nulls", self.null_digest, f"seed_{seed_a}-seed_{seed_b}", f"{layer}.npz")
+        return self._path("nulls", self.null_digest, _pair(a, b), f"{layer}.npz")
+
+    def heat_map(self, a: str, b: str) -> str:
+        """The match paths of every layer of one network with every layer of another."""
+        return self._path("heat_maps", self.places_digest, f"{_pair(a, b)}.npz")
 
     def experiment(self, name: str) -> str:
         """A table, metrics file or figure of the whole experiment."""
-        compared = f"{self.config['network']['name']}-{self.config['data']['name']}"
+        compared = f"{_slug(self.config['network']['name'])}-{self.config['data']['name']}"
         return self._path("experiments", f"{compared}-{self.experiment_digest}", name)
 
     def log(self, artefact: str) -> str:
@@ -132,13 +221,26 @@ class Layout:
         """Time and memory of the job that made an artefact."""
         return self._beside("benchmarks", artefact, ".tsv")
 
-    @property
-    def _network(self) -> str:
-        return f"{self.config['network']['name']}-{self.network_digest}"
-
     def _path(self, *parts: str) -> str:
         return str(Path(self.config["results"], *parts))
 
     def _beside(self, folder: str, artefact: str, suffix: str) -> str:
         relative = Path(artefact).relative_to(self.config["results"])
         return self._path(folder, f"{relative}{suffix}")
+
+
+def _pair(a: str, b: str) -> str:
+    return f"{a}--{b}"
+
+
+def _key(name: str, *parts: Any) -> str:
+    return f"{_slug(name)}-{digest(*parts)}"
+
+
+def _slug(name: str) -> str:
+    """A name that can be part of a path's part: an import path has colons and dots."""
+    return re.sub(r"[^\w-]+", "_", name)
+
+
+def _without(keys: Iterable[str], settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in keys}

@@ -1,6 +1,6 @@
 """Activation stores: one Zarr v3 group a network, an array (samples, neurons) for every layer.
 
-Arrays are chunked along samples and sharded, so that a layer is a handful of files. The group's
+A layer that is sampled in several draws has an array for each draw. Arrays are chunked along samples and sharded, so that a layer is a handful of files. The group's
 attributes say what was recorded and how large each file is: a file that is missing or cut short is
 noticed when a layer is opened, a damaged one by its checksum when it is read.
 """
@@ -28,14 +28,16 @@ class StoreWriter:
 
     def __init__(self, path: Path, about: Mapping[str, Any], layers: list[dict[str, Any]]) -> None:
         self._group = zarr.create_group(path, zarr_format=3, attributes={**about, "layers": layers})
-        self._pending: dict[str, list[np.ndarray]] = {layer["name"]: [] for layer in layers}
-        self._written = dict.fromkeys(self._pending, 0)
         self._arrays = {
-            layer["name"]: self._array(layer["name"], layer["samples"], layer["neurons"])
+            (layer["name"], draw): self._array(_name(layer["name"], draw), layer)
             for layer in layers
+            for draw in range(layer["draws"])
         }
+        self._pending: dict[tuple[str, int], list[np.ndarray]] = {key: [] for key in self._arrays}
+        self._written = dict.fromkeys(self._arrays, 0)
 
-    def _array(self, name: str, samples: int, neurons: int) -> zarr.Array[Any]:
+    def _array(self, name: str, layer: Mapping[str, Any]) -> zarr.Array[Any]:
+        samples, neurons = layer["samples"], layer["neurons"]
         chunk = max(1, min(samples, CHUNK_BYTES // (4 * neurons)))
         # A shard is a whole number of chunks; one that holds the whole layer holds no more.
         chunks = min(SHARD_CHUNKS, -(-samples // chunk))
@@ -50,10 +52,10 @@ class StoreWriter:
             config={"write_empty_chunks": True},
         )
 
-    def samples(self, name: str, index: np.ndarray) -> None:
+    def samples(self, name: str, draw: int, index: np.ndarray) -> None:
         """Record which samples a layer's rows are."""
         array = self._group.create_array(
-            f"samples/{name}",
+            f"samples/{_name(name, draw)}",
             shape=index.shape,
             chunks=index.shape,
             dtype="int64",
@@ -62,12 +64,13 @@ class StoreWriter:
         )
         array[:] = index
 
-    def append(self, name: str, rows: np.ndarray) -> None:
+    def append(self, name: str, draw: int, rows: np.ndarray) -> None:
         """Add rows to a layer; whole shards go to disk, one writer a shard."""
-        self._pending[name].append(rows)
-        shard = (self._arrays[name].shards or (1,))[0]
-        if sum(map(len, self._pending[name])) >= shard:
-            self._flush(name, shard)
+        key = name, draw
+        self._pending[key].append(rows)
+        shard = (self._arrays[key].shards or (1,))[0]
+        if sum(map(len, self._pending[key])) >= shard:
+            self._flush(key, shard)
 
     def close(self) -> None:
         """Write what is left.
@@ -75,22 +78,27 @@ class StoreWriter:
         Raises:
             RuntimeError: if a layer got another number of rows than it was to have.
         """
-        for name, array in self._arrays.items():
-            self._flush(name, 1)
-            if self._written[name] != array.shape[0]:
+        for (name, draw), array in self._arrays.items():
+            self._flush((name, draw), 1)
+            found = self._written[name, draw]
+            if found != array.shape[0]:
                 raise RuntimeError(
-                    f"{name}: expected {array.shape[0]} samples, found {self._written[name]}"
+                    f"{name}, draw {draw}: expected {array.shape[0]} samples, found {found}"
                 )
 
-    def _flush(self, name: str, multiple: int) -> None:
-        if not self._pending[name]:
+    def _flush(self, key: tuple[str, int], multiple: int) -> None:
+        if not self._pending[key]:
             return
-        rows = np.concatenate(self._pending[name])
+        rows = np.concatenate(self._pending[key])
         whole = len(rows) // multiple * multiple
-        start = self._written[name]
-        self._arrays[name][start : start + whole] = rows[:whole]
-        self._written[name] += whole
-        self._pending[name] = [rows[whole:]]
+        start = self._written[key]
+        self._arrays[key][start : start + whole] = rows[:whole]
+        self._written[key] += whole
+        self._pending[key] = [rows[whole:]]
+
+
+def _name(layer: str, draw: int) -> str:
+    return f"{layer}/draw_{draw}"
 
 
 @contextmanager
@@ -102,7 +110,8 @@ def new_store(
     Args:
         path: folder of the store.
         about: attributes, plain JSON.
-        layers: name, samples and neurons of each layer, and whatever else is known of it.
+        layers: name, draws, samples (of a draw) and neurons of each layer, and whatever else is
+            known of it.
     """
     with written(path) as temporary:
         writer = StoreWriter(temporary, about, layers)
@@ -139,7 +148,7 @@ class ActivationStore:
             entry["name"]: entry for entry in self.about.pop("layers")
         }
 
-    def activations(self, name: str) -> CheckedArray:
+    def activations(self, name: str, draw: int = 0) -> CheckedArray:
         """A layer's activations (samples, neurons) float32, read as they are sliced.
 
         Raises:
@@ -147,11 +156,11 @@ class ActivationStore:
         """
         if name not in self.layers:
             raise ValueError(f"{self.path}: expected one of {list(self.layers)}, found {name!r}")
-        return self._open(f"activations/{name}")
+        return self._open(f"activations/{_name(name, draw)}")
 
-    def samples(self, name: str) -> np.ndarray:
+    def samples(self, name: str, draw: int = 0) -> np.ndarray:
         """Flat indices of a layer's samples, (samples,) int64."""
-        return self._open(f"samples/{name}")[:]
+        return self._open(f"samples/{_name(name, draw)}")[:]
 
     def _open(self, name: str) -> CheckedArray:
         for file, size in self._sizes.items():

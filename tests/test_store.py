@@ -9,7 +9,7 @@ from subspace_match import store
 from subspace_match.store import ActivationStore, new_store
 
 RNG = np.random.default_rng(0)
-LAYERS = {"conv1": RNG.random((2500, 40), np.float32), "fc1": np.zeros((30, 8), np.float32)}
+LAYERS = {"conv1": RNG.random((2, 2500, 40), np.float32), "fc1": np.zeros((1, 30, 8), np.float32)}
 
 
 @pytest.fixture
@@ -18,14 +18,15 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(store, "CHUNK_BYTES", 40 * 4 * 100)
     monkeypatch.setattr(store, "SHARD_CHUNKS", 4)
     entries = [
-        {"name": name, "samples": len(rows), "neurons": rows.shape[1]}
+        {"name": name} | dict(zip(("draws", "samples", "neurons"), rows.shape, strict=True))
         for name, rows in LAYERS.items()
     ]
     with new_store(tmp_path / "seed_0.zarr", {"seed": 0}, entries) as writer:
-        for name, rows in LAYERS.items():
-            writer.samples(name, np.arange(len(rows)))
-            for start in range(0, len(rows), 333):
-                writer.append(name, rows[start : start + 333])
+        for name, draws in LAYERS.items():
+            for draw, rows in enumerate(draws):
+                writer.samples(name, draw, np.arange(len(rows)) + draw)
+                for start in range(0, len(rows), 333):
+                    writer.append(name, draw, rows[start : start + 333])
     return tmp_path / "seed_0.zarr"
 
 
@@ -33,39 +34,40 @@ def test_what_was_written_is_read(path: Path) -> None:
     opened = ActivationStore(path)
     assert opened.about == {"seed": 0}
     assert list(opened.layers) == ["conv1", "fc1"]
-    for name, rows in LAYERS.items():
-        assert np.array_equal(opened.activations(name)[:], rows)
-        assert np.array_equal(opened.activations(name)[7:19], rows[7:19])
-        assert np.array_equal(opened.samples(name), np.arange(len(rows)))
+    for name, draws in LAYERS.items():
+        for draw, rows in enumerate(draws):
+            assert np.array_equal(opened.activations(name, draw)[:], rows)
+            assert np.array_equal(opened.activations(name, draw)[7:19], rows[7:19])
+            assert np.array_equal(opened.samples(name, draw), np.arange(len(rows)) + draw)
 
 
 def test_it_is_a_plain_zarr_v3_group_in_a_handful_of_files(path: Path) -> None:
     group = zarr.open_group(path, mode="r", zarr_format=3)
-    assert np.array_equal(group["activations/conv1"][:], LAYERS["conv1"])
-    shards = [file for file in (path / "activations" / "conv1" / "c").rglob("*") if file.is_file()]
+    assert np.array_equal(group["activations/conv1/draw_0"][:], LAYERS["conv1"][0])
+    shards = [file for file in (path / "activations" / "conv1" / "draw_0" / "c").rglob("*") if file.is_file()]
     assert len(shards) == 7
 
 
 def test_a_layer_of_zeros_has_files_too(path: Path) -> None:
-    assert (path / "activations" / "fc1" / "c" / "0" / "0").exists()
+    assert (path / "activations" / "fc1" / "draw_0" / "c" / "0" / "0").exists()
 
 
 def test_a_deleted_shard_is_named(path: Path) -> None:
-    (path / "activations" / "conv1" / "c" / "3" / "0").unlink()
-    with pytest.raises(ValueError, match=r"seed_0\.zarr.*conv1/c/3/0 is missing.*remove it"):
+    (path / "activations" / "conv1" / "draw_0" / "c" / "3" / "0").unlink()
+    with pytest.raises(ValueError, match=r"seed_0\.zarr.*conv1/draw_0/c/3/0 is missing.*remove it"):
         ActivationStore(path).activations("conv1")
     ActivationStore(path).activations("fc1")
 
 
 def test_a_truncated_shard_is_named(path: Path) -> None:
-    shard = path / "activations" / "conv1" / "c" / "3" / "0"
+    shard = path / "activations" / "conv1" / "draw_0" / "c" / "3" / "0"
     shard.write_bytes(shard.read_bytes()[:-1])
-    with pytest.raises(ValueError, match=r"conv1/c/3/0 has \d+ bytes instead of \d+"):
+    with pytest.raises(ValueError, match=r"conv1/draw_0/c/3/0 has \d+ bytes instead of \d+"):
         ActivationStore(path).activations("conv1")
 
 
 def test_changed_bytes_are_noticed_when_they_are_read(path: Path) -> None:
-    shard = path / "activations" / "conv1" / "c" / "3" / "0"
+    shard = path / "activations" / "conv1" / "draw_0" / "c" / "3" / "0"
     content = bytearray(shard.read_bytes())
     content[100] ^= 1
     shard.write_bytes(content)
@@ -85,10 +87,10 @@ def test_an_unknown_layer_is_named_beside_those_there_are(path: Path) -> None:
 
 
 def test_a_failed_writer_leaves_no_store(tmp_path: Path) -> None:
-    entries = [{"name": "fc1", "samples": 10, "neurons": 2}]
+    entries = [{"name": "fc1", "draws": 1, "samples": 10, "neurons": 2}]
     with (
-        pytest.raises(RuntimeError, match="fc1: expected 10 samples, found 4"),
+        pytest.raises(RuntimeError, match=r"fc1, draw 0: expected 10 samples, found 4"),
         new_store(tmp_path / "seed_1.zarr", {}, entries) as writer,
     ):
-        writer.append("fc1", np.zeros((4, 2), np.float32))
+        writer.append("fc1", 0, np.zeros((4, 2), np.float32))
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from subspace_match.networks.layers import Layer
+from subspace_match.networks.sampling import (
+    draw_places,
+    draw_samples,
+    image_groups,
+    image_permutation,
+    permuted_samples,
+)
+
+
+def test_samples_are_drawn_without_replacement_and_the_same_in_every_network() -> None:
+    layer = Layer("conv2", "a", "conv", 8, 4, 6)
+    drawn = draw_samples(layer, 100, 500, 1, seed=0)[0]
+    assert len(set(drawn.tolist())) == 500
+    assert drawn.min() >= 0
+    assert drawn.max() < 100 * 24
+    assert (np.diff(drawn) > 0).all()
+    same = Layer("conv9", "b", "conv", 3, 4, 6)
+    assert np.array_equal(draw_samples(same, 100, 500, 1, seed=0)[0], drawn)
+    assert not np.array_equal(draw_samples(layer, 100, 500, 1, seed=1)[0], drawn)
+
+
+def test_positions_are_spread_evenly_over_images_and_places() -> None:
+    drawn = draw_samples(Layer("conv1", "a", "conv", 8, 2, 2), 5000, 10_000, 1, seed=0)[0]
+    assert np.bincount(drawn // 4).tolist() == [2] * 5000
+    # 100 groups of 50 images: 50 * sqrt(100 / 4) = 250 is a standard deviation.
+    assert abs(np.bincount(drawn % 4) - 2500).max() < 750
+
+
+@pytest.mark.parametrize(
+    ("images", "positions"), [(1000, 10_000), (4000, 500), (4000, 30), (37, 100), (1000, 10**7)]
+)
+def test_images_can_be_permuted_within_groups(images: int, positions: int) -> None:
+    layer, vectors = Layer("conv1", "a", "conv", 8, 4, 6), Layer("fc1", "a", "fc", 8, 1, 1)
+    samples = draw_samples(layer, images, positions, 1, seed=0)[0]
+    assert 0.6 * min(positions, images * 24) <= len(samples) <= positions
+    groups = image_groups(images, positions, seed=0)
+    assert sorted(np.concatenate(groups)) == list(range(images))
+    order = image_permutation(groups, np.random.default_rng(0))
+    rows = permuted_samples(samples, layer, order)
+    assert sorted(rows) == list(range(len(samples)))
+    assert np.array_equal(samples[rows] % 24, samples % 24)
+    assert np.array_equal(samples[rows] // 24, order[samples // 24])
+    images_themselves = draw_samples(vectors, images, positions, 1, seed=0)[0]
+    assert np.array_equal(permuted_samples(images_themselves, vectors, order), order)
+
+
+def test_a_permutation_that_leads_to_other_samples_is_refused() -> None:
+    layer = Layer("conv1", "a", "conv", 8, 4, 6)
+    samples = draw_samples(layer, 200, 400, 1, seed=0)[0]
+    with pytest.raises(ValueError, match="conv1: expected a permutation within groups"):
+        permuted_samples(samples, layer, np.roll(np.arange(200), 1))
+
+
+def test_all_samples_are_taken_where_there_are_no_more() -> None:
+    assert draw_samples(Layer("conv1", "a", "conv", 8, 2, 2), 10, 40, 1, seed=0)[0].tolist() == [
+        *range(40)
+    ]
+    assert draw_samples(Layer("fc1", "a", "fc", 8, 1, 1), 60, 40, 1, seed=0)[0].tolist() == [*range(60)]
+
+
+def test_draws_are_independent_and_can_all_be_permuted() -> None:
+    layer = Layer("conv1", "a", "conv", 8, 4, 6)
+    for positions in (500, 70):  # of all images; of some groups of them
+        one, *others = draw_samples(layer, 100, positions, 3, seed=1)
+        assert all(0.6 * positions <= len(draw) == len(one) for draw in others)
+        assert not any(np.array_equal(one, other) for other in others)
+        # 500 of 2,400 positions twice have 104 in common on average.
+        assert all(len(np.intersect1d(one, other)) < len(one) / 2 for other in others)
+        order = image_permutation(image_groups(100, positions, 1), np.random.default_rng(0))
+        for draw in (one, *others):
+            assert sorted(permuted_samples(draw, layer, order)) == list(range(len(draw)))
+    assert len(draw_samples(layer, 100, 10**6, 3, seed=0)) == 1
+
+
+def test_places_are_the_same_points_of_the_same_images_in_all_layers() -> None:
+    fine, coarse = (Layer(f"conv{n}", "a", "conv", 8, n * 4, n * 4) for n in (2, 1))
+    vectors = Layer("fc1", "a", "fc", 8, 1, 1)
+    samples = draw_places([fine, coarse, vectors], 30, 1000, seed=0)
+    image, place = np.divmod(samples["conv2"], 64)
+    assert (np.diff(image) >= 0).all()
+    assert set(np.bincount(image)) == {33, 34}
+    row, column = np.divmod(place, 8)
+    assert len(set(place)) == 64
+    assert np.array_equal(samples["conv1"], image * 16 + row // 2 * 4 + column // 2)
+    assert np.array_equal(samples["fc1"], image)
+    again = draw_places([coarse], 30, 1000, seed=0)
+    assert np.array_equal(again["conv1"], samples["conv1"])
+    assert not np.array_equal(draw_places([coarse], 30, 1000, 1)["conv1"], samples["conv1"])
