@@ -1,4 +1,8 @@
-"""Tidy tables of an experiment: a row a (pair, layer, epsilon), and a row a neuron."""
+"""Tidy tables of an experiment: a row a (pair, layer, draw, epsilon), a row a neuron, and so on.
+
+Every table names what was compared: the comparison in words, and of both networks the model, the
+seed and the stage.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +27,13 @@ def similarity_table(
     nulls: Sequence[np.ndarray | None],
     certificates: Sequence[Sequence[Certificate]],
 ) -> pd.DataFrame:
-    """A row a (pair, layer, epsilon): what was compared, how much matched, how much by chance.
+    """A row a (pair, layer, draw, epsilon): how much matched, how much by chance.
 
     Args:
-        matches: of each pair and layer.
+        matches: of each pair, layer and draw.
         nulls: for each match the critical epsilons (permutations, n_a + n_b) of its neurons when
-            images are permuted, or None where there was no permutation.
+            images are permuted, or None where there was no permutation (of all draws but the first
+            there is none).
         certificates: for each match one an epsilon, which say the grid too.
 
     Similarity is (|A*| + |B*|) / (n_a + n_b) (Wang et al. 2018, Definition 3), dead neurons counted
@@ -49,6 +54,7 @@ def similarity_table(
             "neurons_b": len(b),
             "dead_a": int(np.isnan(a).sum()),
             "dead_b": int(np.isnan(b).sum()),
+            "draw": match.about["draw"],
             "samples": match.about["samples"],
             "neurons_per_sample": neurons_per_sample,
             "few_samples": neurons_per_sample > FEW_SAMPLES,
@@ -70,10 +76,40 @@ def similarity_table(
     return pd.concat(parts, ignore_index=True)
 
 
+def summary_table(similarity: pd.DataFrame) -> pd.DataFrame:
+    """A row a (comparison, layer, epsilon): similarity over pairs of networks and draws.
+
+    ``similarity`` is the mean, over draws and then over pairs. ``low`` and ``high`` are the 2.5%
+    and 97.5% quantiles of all pairs' draws; ``sd_pairs`` is the standard deviation of the pairs'
+    means, ``sd_draws`` that of the draws around their pair's mean (NaN where there is but one pair,
+    one draw). ``null_95`` is the mean over pairs.
+    """
+    keys = ["comparison", "layer", "node", "depth", "kind", "epsilon"]
+    pair = ["model_a", "seed_a", "stage_a", "model_b", "seed_b", "stage_b"]
+    grouped = similarity.groupby(keys, sort=False)
+    summary = grouped.agg(
+        similarity=("similarity", "mean"),
+        low=("similarity", lambda values: values.quantile(0.025)),
+        high=("similarity", lambda values: values.quantile(0.975)),
+        null_95=("null_95", "mean"),
+        samples=("samples", "first"),
+        few_samples=("few_samples", "any"),
+        certain=("certain", "all"),
+        verified=("verified", "all"),
+    )
+    of_pairs = similarity.groupby([*keys, *pair], sort=False)["similarity"]
+    counts, means, variances = of_pairs.count(), of_pairs.mean(), of_pairs.var()
+    summary.insert(1, "pairs", counts.groupby(keys, sort=False).count())
+    summary.insert(2, "draws", counts.groupby(keys, sort=False).first())
+    summary.insert(5, "sd_pairs", means.groupby(keys, sort=False).std())
+    summary.insert(6, "sd_draws", variances.groupby(keys, sort=False).mean() ** 0.5)
+    return summary.reset_index()
+
+
 def measure_table(
     matches: Sequence[LayerMatch], measures: Sequence[Mapping[str, float]]
 ) -> pd.DataFrame:
-    """A row a (pair, layer, measure): other measures of similarity, each as it is defined."""
+    """A row a (pair, layer, measure): other measures of similarity, of the first draw."""
     # Of two sides x and y the networks are a and b.
     names = {
         "linear_regression_x": "linear_regression_a",
@@ -116,6 +152,72 @@ def minimal_match_table(
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
+def member_table(minimal: Iterable[tuple[MinimalMatches, Mapping[str, Any]]]) -> pd.DataFrame:
+    """A row a different minimal match: its neurons in network A and in network B, as lists.
+
+    Args:
+        minimal: as of ``minimal_match_table``, whose column "match" numbers these.
+    """
+    parts = [pd.DataFrame(columns=[*_LAYER_COLUMNS, "epsilon", "match", "neurons_a", "neurons_b"])]
+    for found, about in minimal:
+        if len(found.distinct):
+            sides = np.split(found.distinct, [found.neurons_x], axis=1)
+            own = {
+                "epsilon": about["epsilon"],
+                "match": np.arange(len(found.distinct)),
+                "neurons_a": [np.flatnonzero(members) for members in sides[0]],
+                "neurons_b": [np.flatnonzero(members) for members in sides[1]],
+            }
+            parts.append(pd.DataFrame({key: about[key] for key in _LAYER_COLUMNS} | own))
+    return pd.concat(parts[1:] or parts, ignore_index=True)
+
+
+def heat_map_table(
+    heat_maps: Iterable[tuple[Mapping[str, np.ndarray], Mapping[str, Any]]],
+    epsilons: Sequence[float],
+) -> pd.DataFrame:
+    """A row a (pair, layer of A, layer of B, epsilon): similarity, and linear CKA beside it.
+
+    Args:
+        heat_maps: of each pair the arrays of its file, "critical_epsilon" (layers_a, layers_b,
+            neurons) padded with NaN and "linear_cka" (layers_a, layers_b), and the record of what
+            they were made from, which lists the ``layers_a`` and ``layers_b``.
+        epsilons: the grid.
+    """
+    columns = ("layer_a", "depth_a", "layer_b", "depth_b", "epsilon", "similarity", "linear_cka")
+    parts = [pd.DataFrame(columns=[*_PAIR_COLUMNS, *columns])]
+    bounds = np.array(epsilons)
+    for arrays, about in heat_maps:
+        layers_a, layers_b = about["layers_a"], about["layers_b"]
+        matched = (arrays["critical_epsilon"][..., None] <= bounds).sum(2)
+        neurons_a, neurons_b = ([layer["neurons"] for layer in own] for own in (layers_a, layers_b))
+        of_all = np.add.outer(neurons_a, neurons_b)
+        a, b, epsilon = np.indices(matched.shape).reshape(3, -1)
+        own = {
+            "layer_a": [layers_a[place]["name"] for place in a],
+            "depth_a": [layers_a[place]["depth"] for place in a],
+            "layer_b": [layers_b[place]["name"] for place in b],
+            "depth_b": [layers_b[place]["depth"] for place in b],
+            "epsilon": bounds[epsilon],
+            "similarity": (matched / of_all[..., None]).ravel(),
+            "linear_cka": arrays["linear_cka"][a, b],
+        }
+        parts.append(pd.DataFrame({key: about[key] for key in _PAIR_COLUMNS} | own))
+    return pd.concat(parts[1:] or parts, ignore_index=True)
+
+
+def network_table(records: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """A row a network: which it is, how accurate, and the checkpoint it is.
+
+    Args:
+        records: of each network by its key: model, seed, stage, accuracy on the images on which
+            networks are compared, and the checkpoint's SHA-256.
+    """
+    columns = ("model", "seed", "stage", "accuracy", "checkpoint")
+    rows = [{key: record[key] for key in columns} | {"key": own} for own, record in records.items()]
+    return pd.DataFrame(rows)
+
+
 def null_table(matches: Sequence[LayerMatch], nulls: Sequence[np.ndarray | None]) -> pd.DataFrame:
     """A row a (pair, layer, hundredth of epsilon): similarity by chance, its mean and 95%."""
     bounds = np.arange(100) / 100
@@ -130,7 +232,7 @@ def null_table(matches: Sequence[LayerMatch], nulls: Sequence[np.ndarray | None]
 
 
 def neuron_table(matches: Iterable[LayerMatch]) -> pd.DataFrame:
-    """A row a neuron of either network: from ``critical_epsilon`` on it is in the maximum match.
+    """A row a (neuron of either network, draw): its critical epsilon, from which on it matches.
 
     The exact similarity curve of a layer is the distribution of its critical epsilons.
     """
@@ -138,6 +240,7 @@ def neuron_table(matches: Iterable[LayerMatch]) -> pd.DataFrame:
     for match in matches:
         for side, critical, norm in zip("ab", match.critical_epsilon, match.norm, strict=True):
             own = {
+                "draw": match.about["draw"],
                 "network": side,
                 "neuron": np.arange(len(critical)),
                 "norm": norm,
@@ -148,20 +251,25 @@ def neuron_table(matches: Iterable[LayerMatch]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def metrics(similarity: pd.DataFrame, accuracies: Mapping[int, float]) -> dict[str, Any]:
-    """Numbers to compare experiments by: accuracies, and mean similarity over pairs.
+def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
+    """Numbers to compare experiments by: accuracies, and similarities.
 
     Returns:
-        ``{"test_accuracy": {"seed_0": ...}, "similarity": {"conv1": {"0.15": ...}}}``.
+        ``{"accuracy": {"seed_0": ...}, "similarity": {"conv1": {"0.15": ...}}}``; where there are
+        several models or stages a network's name says those too, and where there are several
+        comparisons, similarities are under each one's name.
     """
-    mean = similarity.groupby(["layer", "epsilon"], sort=False)["similarity"].mean()
-    by_layer: dict[str, dict[str, float]] = {}
-    for layer, epsilon in mean.index:
-        by_layer.setdefault(layer, {})[f"{epsilon:g}"] = float(mean[layer, epsilon])
-    return {
-        "test_accuracy": {f"seed_{seed}": accuracy for seed, accuracy in accuracies.items()},
-        "similarity": by_layer,
+    several = [key for key in ("model", "stage") if networks[key].nunique() > 1]
+    accuracy = {
+        ".".join([*(str(row[key]) for key in several), f"seed_{row['seed']}"]): row["accuracy"]
+        for row in networks.to_dict("records")
     }
+    similarity: dict[str, dict[str, dict[str, float]]] = {}
+    for row in summary.itertuples():
+        of_layer = similarity.setdefault(row.comparison, {}).setdefault(row.layer, {})
+        of_layer[f"{row.epsilon:g}"] = row.similarity
+    one = next(iter(similarity.values())) if len(similarity) == 1 else similarity
+    return {"accuracy": accuracy, "similarity": one}
 
 
 def _counts(critical: np.ndarray, bounds: np.ndarray) -> np.ndarray:
@@ -180,7 +288,11 @@ def _upper_quantile(by_chance: np.ndarray) -> np.ndarray:
     return np.asarray(np.quantile(by_chance, 0.95, axis=0, method="higher"))
 
 
-_LAYER_COLUMNS = ("seed_a", "seed_b", "layer", "node", "depth", "kind")
+_PAIR_COLUMNS = (
+    "comparison",
+    *(f"{key}_{side}" for side in "ab" for key in ("model", "seed", "stage")),
+)
+_LAYER_COLUMNS = (*_PAIR_COLUMNS, "layer", "node", "depth", "kind")
 
 
 def _layer_columns(match: LayerMatch) -> dict[str, Any]:
