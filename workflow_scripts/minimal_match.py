@@ -13,7 +13,7 @@ def minimal_match(snakemake: Any) -> None:
     from subspace_match.matching.devices import resolve_device
 
     epsilon = snakemake.params.epsilon
-    pair, _, about = load_moments(snakemake.input.moments)
+    pair, about = load_moments(snakemake.input.moments)
     path = sm.match_path(pair, device=resolve_device(snakemake.config["device"]))
     match = path.maximum_match(epsilon)
     with tqdm(

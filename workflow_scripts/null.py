@@ -32,7 +32,7 @@ def null(snakemake: Any) -> None:
         permuted_samples(samples, layer, image_permutation(groups, rng))
         for _ in range(chance["permutations"])
     ]
-    pair, _, record = load_moments(snakemake.input.moments)
+    pair, record = load_moments(snakemake.input.moments)
     x, y = (store.activations(name) for store in stores)
     paths = null_paths(pair, x, y, orders, device=device)
     critical = [path.critical_epsilon for path in paths]

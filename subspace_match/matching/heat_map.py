@@ -20,7 +20,7 @@ from .checks import as_activations, as_chunk_samples, as_epsilons
 from .devices import resolve_device
 from .moments import PairMoments, add_upper_moments, pair_of
 from .path import match_path
-from .samples import check_range, rows_of
+from .samples import Layer, check_range
 
 
 def heat_map(
@@ -111,10 +111,10 @@ def layer_pairs(
 
 
 @dataclass(frozen=True)
-class _Layer:
+class _Place:
     """Where a layer stands among its side's columns, and its own moments above the diagonal."""
 
-    array: Any
+    layer: Layer
     columns: slice
     upper: torch.Tensor
 
@@ -123,14 +123,15 @@ class _Side:
     """One network's layers side by side: chunks of all, with each one's own moments and sums."""
 
     def __init__(self, layers: dict[str, Any], device: torch.device) -> None:
-        ends = accumulate((layer.shape[1] for layer in layers.values()), initial=0)
+        read = [Layer(array, device) for array in layers.values()]
+        ends = accumulate((layer.width for layer in read), initial=0)
         self._names = list(layers)
-        self.layers = [
-            _Layer(array, slice(*bounds), _zeros(array.shape[1], array.shape[1], device=device))
-            for array, bounds in zip(layers.values(), pairwise(ends), strict=True)
+        self.places = [
+            _Place(layer, slice(*bounds), _zeros(layer.width, layer.width, device=device))
+            for layer, bounds in zip(read, pairwise(ends), strict=True)
         ]
-        self.width = self.layers[-1].columns.stop
-        self.samples = self.layers[0].array.shape[0]
+        self.width = self.places[-1].columns.stop
+        self.samples = read[0].array.shape[0]
         self.sums = _zeros(self.width, device=device)
         self._device = device
 
@@ -139,17 +140,17 @@ class _Side:
         joint = _zeros(min(step, self.samples), self.width, device=self._device)
         for start in range(0, self.samples, step):
             chunk = joint[: self.samples - start]
-            for layer in self.layers:
-                block = chunk[:, layer.columns]
-                block.copy_(rows_of(layer.array, start, start + step, self._device))
-                add_upper_moments(layer.upper, block)
+            for place in self.places:
+                block = chunk[:, place.columns]
+                place.layer.read(start, block)
+                add_upper_moments(place.upper, block)
             self.sums += chunk.sum(0)
             yield chunk
 
     def check(self, step: int) -> None:
         """Raise a ValueError for a layer whose squares are not float64 numbers that can be used."""
-        for name, layer in zip(self._names, self.layers, strict=True):
-            check_range(name, layer.array, layer.upper.diagonal().cpu().numpy(), step)
+        for name, place in zip(self._names, self.places, strict=True):
+            check_range(name, place.layer.array, place.upper.diagonal()[:-1].cpu().numpy(), step)
 
 
 def _zeros(*shape: int, device: torch.device) -> torch.Tensor:
@@ -161,16 +162,16 @@ def _assemble(
 ) -> Iterator[tuple[int, int, PairMoments]]:
     """Put every pair's moments together from its layers' own and their cross moments."""
     owns_x, owns_y = (
-        [_symmetric(layer.upper) for layer in side.layers] for side in (side_x, side_y)
+        [_symmetric(place.upper) for place in side.places] for side in (side_x, side_y)
     )
-    for (i, x), (j, y) in product(enumerate(side_x.layers), enumerate(side_y.layers)):
+    for (i, x), (j, y) in product(enumerate(side_x.places), enumerate(side_y.places)):
         block = cross[x.columns, y.columns]
-        n_x, n = len(block), sum(block.shape)
-        joint = block.new_empty(n, n)
-        joint[:n_x, :n_x], joint[n_x:, n_x:] = owns_x[i], owns_y[j]
-        joint[:n_x, n_x:], joint[n_x:, :n_x] = block, block.T
+        width_x, width = len(block), sum(block.shape)
+        joint = block.new_empty(width, width)
+        joint[:width_x, :width_x], joint[width_x:, width_x:] = owns_x[i], owns_y[j]
+        joint[:width_x, width_x:], joint[width_x:, :width_x] = block, block.T
         sums = torch.cat([side_x.sums[x.columns], side_y.sums[y.columns]])
-        yield i, j, pair_of(x.array, y.array, joint, sums, step)
+        yield i, j, pair_of(x.layer, y.layer, joint, sums, step)
 
 
 def _symmetric(upper: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ import torch
 from .checks import as_activations, as_chunk_samples, same_samples
 from .devices import resolve_device
 from .factor import factor_from_moments, factor_from_samples
-from .samples import check_range, joint_chunks
+from .samples import Layer, check_range, joint_chunks
 
 PANEL = 128  # columns of Z'Z a product: narrower ones waste less below the diagonal, but run slower
 
@@ -27,6 +27,9 @@ class PairMoments:
     Attributes:
         second_moments: Z'Z, (n, n) float64, Z = [X Y] as it came (not scaled, not centred).
         sums: column sums of Z, (n,) float64.
+        length_products: [[sum a^2, sum a b], [sum a b, sum b^2]] over the samples, (2, 2) float64,
+            with a sample's squared lengths a = |x - mean x|^2 and b = |y - mean y|^2: of fourth
+            order, so second moments do not hold them, and debiased CKA needs them.
         neurons_x: n_x, the first n_x rows and columns are X's.
         samples: d.
         factor: F with F'F the moments of the live columns scaled to norm 1, (k, live) float64,
@@ -37,6 +40,7 @@ class PairMoments:
 
     second_moments: np.ndarray
     sums: np.ndarray
+    length_products: np.ndarray
     neurons_x: int
     samples: int
     factor: np.ndarray
@@ -100,21 +104,51 @@ def reduce(
     device = resolve_device(device)
     step = as_chunk_samples(chunk_samples, 8 * (x.shape[1] + y.shape[1]))
 
-    moments, sums = _sum_moments(x, y, step, device)
-    squares_x, squares_y = np.split(moments.diagonal().cpu().numpy(), [x.shape[1]])
-    check_range("x", x, squares_x, step)
-    check_range("y", y, squares_y, step)
-    return pair_of(x, y, moments, sums, step)
+    layers = Layer(x, device), Layer(y, device)
+    moments, sums = _sum_moments(*layers, step)
+    squares = moments.diagonal().cpu().numpy()
+    check_range("x", x, squares[: x.shape[1]], step)
+    check_range("y", y, squares[layers[0].width : -1], step)
+    return pair_of(*layers, moments, sums, step)
 
 
-def pair_of(x: Any, y: Any, moments: torch.Tensor, sums: torch.Tensor, step: int) -> PairMoments:
-    """Factor moments that are there already, from the samples where the moments do not hold it.
+def pair_of(
+    x: Layer, y: Layer, moments: torch.Tensor, sums: torch.Tensor, step: int
+) -> PairMoments:
+    """The pair of two layers that have been read.
 
     Args:
-        x: (samples, n_x) activations, read only if they are needed.
+        x: the layers, read again only where their moments do not hold the factor.
+        y: likewise.
+        moments: E'E, (n + 2, n + 2) float64 on the device, E = [X a Y b] the columns of both.
+        sums: of the columns of E, (n + 2,).
+        step: samples to read at once.
+
+    Returns:
+        The pair's moments, on the CPU.
+    """
+    neurons = torch.ones(len(sums), dtype=torch.bool, device=sums.device)
+    neurons[[x.width - 1, -1]] = False
+    products = _length_products(x, y, moments, sums)
+    return factored(x.array, y.array, moments[neurons][:, neurons], sums[neurons], products, step)
+
+
+def factored(
+    x: Any,
+    y: Any,
+    moments: torch.Tensor,
+    sums: torch.Tensor,
+    length_products: torch.Tensor,
+    step: int,
+) -> PairMoments:
+    """The pair of moments that are there already, factored.
+
+    Args:
+        x: (samples, n_x) activations, read only if the moments do not hold the factor.
         y: (samples, n_y).
         moments: Z'Z, (n, n) float64 on the device.
         sums: of the columns of Z, (n,).
+        length_products: as of ``PairMoments``.
         step: samples to read at once.
 
     Returns:
@@ -131,6 +165,7 @@ def pair_of(x: Any, y: Any, moments: torch.Tensor, sums: torch.Tensor, step: int
     return PairMoments(
         second_moments=moments.cpu().numpy(),
         sums=sums.cpu().numpy(),
+        length_products=length_products.cpu().numpy(),
         neurons_x=x.shape[1],
         samples=x.shape[0],
         factor=factor.cpu().numpy(),
@@ -138,17 +173,40 @@ def pair_of(x: Any, y: Any, moments: torch.Tensor, sums: torch.Tensor, step: int
     )
 
 
-def _sum_moments(
-    x: Any, y: Any, step: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Z'Z and the column sums of Z, chunk by chunk."""
-    width = x.shape[1] + y.shape[1]
-    upper = torch.zeros(width, width, dtype=torch.float64, device=device)
-    sums = torch.zeros(width, dtype=torch.float64, device=device)
-    for chunk in joint_chunks(x, y, step, device):
+def _sum_moments(x: Layer, y: Layer, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """E'E and the column sums of E = [X a Y b], chunk by chunk."""
+    samples, device = x.array.shape[0], x.shift.device
+    joint = torch.empty(min(step, samples), x.width + y.width, dtype=torch.float64, device=device)
+    upper = torch.zeros(joint.shape[1], joint.shape[1], dtype=torch.float64, device=device)
+    sums = torch.zeros(joint.shape[1], dtype=torch.float64, device=device)
+    for start in range(0, samples, step):
+        chunk = joint[: samples - start]
+        x.read(start, chunk[:, : x.width])
+        y.read(start, chunk[:, x.width :])
         add_upper_moments(upper, chunk)
         sums += chunk.sum(0)
     return upper.triu() + upper.triu(1).T, sums
+
+
+def _length_products(x: Layer, y: Layer, moments: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
+    """Products of squared lengths about the means, from those about the rough means.
+
+    With o = mean - shift, |x - mean|^2 = a - 2 o'x + a constant, which is E times weights and the
+    constant. Sums of products are then the weights around E's centred moments, and what the means
+    of the lengths add: sum |x - mean|^2 = sum a - d |o|^2.
+    """
+    samples = x.array.shape[0]
+    offset = sums / samples - torch.cat([x.shift, y.shift])
+    weights, totals = offset.new_zeros(len(sums), 2), offset.new_zeros(2)
+    for side, columns in enumerate((slice(0, x.width), slice(x.width, None))):
+        length = weights[columns, side]
+        length[:-1] = -2 * offset[columns][:-1]
+        length[-1] = 1
+        totals[side] = sums[columns][-1] - samples * offset[columns][:-1].square().sum()
+    weighted = weights.T @ sums
+    means = torch.outer(totals, totals) - torch.outer(weighted, weighted)
+    products: torch.Tensor = weights.T @ moments @ weights + means / samples
+    return products
 
 
 def add_upper_moments(upper: torch.Tensor, chunk: torch.Tensor) -> None:

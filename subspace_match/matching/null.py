@@ -9,15 +9,19 @@ real curve (ours; the paper has no null).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 
-from .checks import as_chunk_samples
+from .checks import as_activations, as_chunk_samples, same_samples
 from .devices import resolve_device
-from .moments import PairMoments, pair_of
+from .moments import PairMoments, factored
 from .path import MatchPath, match_path
+from .samples import fill, rows_of
+
+BATCH_BYTES = 256 * 2**20  # of the permutations formed in one read of X, and their cross moments
 
 
 def null_paths(
@@ -30,22 +34,26 @@ def null_paths(
 ) -> Iterator[MatchPath]:
     """Match paths of X against Y with its samples permuted.
 
-    Both layers are held in memory on the device as float64, since a permutation reads Y's rows in
-    any order. A permutation costs d n_x n_y multiply-adds and a path.
+    A permutation reads Y's rows in any order, so Y is held on the device as it is, float32 or
+    float64: 4 or 8 d n_y bytes. X is read chunk by chunk, and all permutations take their products
+    with a chunk while it is there, as many as fit in 256 MB at 8 (n_x n_y + d) bytes each; the next
+    ones read X again. So do permutations whose moments do not hold the factor, each for itself. A
+    permutation costs d n_x n_y multiply-adds and a path.
 
     Args:
         pair: the moments of x and y, from ``reduce``.
         x: (samples, n_x) NumPy array, torch tensor or Zarr array.
         y: (samples, n_y), the same samples in the same order.
-        orders: permutations of the samples, (samples,) int64 each. Permute what is exchangeable:
-            images, not the correlated positions within an image.
+        orders: permutations of the samples, (samples,) int64 each, taken as they are needed.
+            Permute what is exchangeable: images, not the correlated positions within an image.
         device: "cpu", "cuda" or "auto".
 
     Yields:
-        A path for each permutation.
+        A path for each permutation, with its pair as ``reduce`` would give it.
 
     Raises:
-        ValueError: if an order is not a permutation of the samples.
+        ValueError: if an order is not a permutation of the samples, or the layers are not those of
+            the pair.
 
     Example:
         >>> import subspace_match as sm
@@ -57,30 +65,80 @@ def null_paths(
         [0.0, 0.0, 0.0]
     """
     device = resolve_device(device)
-    on_device_x, on_device_y = (_on_device(array, device) for array in (x, y))
-    moments, sums = (
-        torch.from_numpy(array.copy()).to(device) for array in (pair.second_moments, pair.sums)
+    x, y = as_activations("x", x), as_activations("y", y)
+    same_samples(x, y)
+    expected, found = (pair.samples, pair.neurons_x, pair.neurons_y), (*x.shape, y.shape[1])
+    if found != expected:
+        raise ValueError(
+            f"x and y: expected the pair's samples and neurons {expected}, found {found}; give the"
+            " layers that the pair was reduced from"
+        )
+    held = rows_of(y, 0, pair.samples, device)
+    orders = iter(orders)
+    batch = max(1, BATCH_BYTES // (8 * (pair.neurons_x * pair.neurons_y + pair.samples)))
+    while taken := [_on_device(order, pair.samples, device) for order in islice(orders, batch)]:
+        for order, cross in zip(taken, _cross_moments(pair, x, held, taken), strict=True):
+            permuted = _Permuted(held, order)
+            yield match_path(_permuted_pair(pair, x, permuted, cross), device=device)
+
+
+class _Permuted:
+    """Rows of a tensor in another order, made as they are sliced."""
+
+    def __init__(self, held: torch.Tensor, order: torch.Tensor) -> None:
+        self._held, self._order = held, order
+        self.shape = held.shape
+
+    def __getitem__(self, rows: slice) -> torch.Tensor:
+        return self._held[self._order[rows]]
+
+
+def _on_device(order: np.ndarray, samples: int, device: torch.device) -> torch.Tensor:
+    if not np.array_equal(np.sort(order), np.arange(samples)):
+        raise ValueError(
+            f"orders: expected permutations of {samples} samples, found an array of shape"
+            f" {np.shape(order)} that is none; use rng.permutation({samples})"
+        )
+    return torch.as_tensor(order, device=device)
+
+
+def _step(pair: PairMoments) -> int:
+    return as_chunk_samples(None, 8 * len(pair.sums))
+
+
+def _cross_moments(
+    pair: PairMoments, x: Any, held: torch.Tensor, orders: list[torch.Tensor]
+) -> torch.Tensor:
+    """[X a]'[Y b] for every order of Y's rows, (orders, n_x + 1, n_y + 1), in one read of X.
+
+    The column more is the samples' squared distances from the means, as of ``Layer``.
+    """
+    means = torch.from_numpy(pair.sums / pair.samples).to(held.device)
+    mean_x, mean_y = means[: pair.neurons_x], means[pair.neurons_x :]
+    step = min(_step(pair), pair.samples)
+    joint_x, joint_y = (means.new_empty(step, len(mean) + 1) for mean in (mean_x, mean_y))
+    cross = means.new_zeros(len(orders), len(mean_x) + 1, len(mean_y) + 1)
+    for start in range(0, pair.samples, step):
+        chunk_x, chunk_y = joint_x[: pair.samples - start], joint_y[: pair.samples - start]
+        fill(chunk_x, rows_of(x, start, start + step, held.device), mean_x)
+        for order, products in zip(orders, cross, strict=True):
+            fill(chunk_y, held[order[start : start + step]], mean_y)
+            products.addmm_(chunk_x.T, chunk_y)
+    return cross
+
+
+def _permuted_pair(
+    pair: PairMoments, x: Any, permuted: _Permuted, cross: torch.Tensor
+) -> PairMoments:
+    """The pair with cross moments in place of its own: each side's own moments do not change."""
+    moments, sums, products = (
+        torch.from_numpy(array).to(cross.device, copy=True)
+        for array in (pair.second_moments, pair.sums, pair.length_products)
     )
-    step = as_chunk_samples(None, 8 * len(pair.sums))
-    for order in orders:
-        if not np.array_equal(np.sort(order), np.arange(pair.samples)):
-            raise ValueError(
-                f"orders: expected permutations of {pair.samples} samples, found an array of shape"
-                f" {np.shape(order)} that is none; use rng.permutation({pair.samples})"
-            )
-        permuted = on_device_y[torch.from_numpy(order).to(device)]
-        cross = on_device_x.T @ permuted
-        moments[: pair.neurons_x, pair.neurons_x :] = cross
-        moments[pair.neurons_x :, : pair.neurons_x] = cross.T
-        null_pair = pair_of(on_device_x, permuted, moments, sums, step)
-        yield match_path(null_pair, device=device)
-
-
-def _on_device(array: Any, device: torch.device) -> torch.Tensor:
-    whole = array[:]
-    if not isinstance(whole, torch.Tensor):
-        whole = torch.from_numpy(np.array(whole, dtype=np.float64))
-    return whole.detach().to(device, torch.float64)
+    moments[: pair.neurons_x, pair.neurons_x :] = cross[:-1, :-1]
+    moments[pair.neurons_x :, : pair.neurons_x] = cross[:-1, :-1].T
+    products[0, 1] = products[1, 0] = cross[-1, -1]
+    return factored(x, permuted, moments, sums, products, _step(pair))
 
 
 def p_values(observed: np.ndarray, null: np.ndarray) -> np.ndarray:

@@ -22,6 +22,44 @@ def joint_chunks(x: Any, y: Any, step: int, device: torch.device) -> Iterator[to
         yield chunk
 
 
+class Layer:
+    """A layer that is being read, as [X a]: its neurons, and one column more.
+
+    That column is every sample's squared distance from the neurons' rough means. All that debiased
+    CKA needs beyond second moments are its products with the other columns, and they come with
+    theirs.
+
+    Attributes:
+        array: (samples, neurons), read some samples at a time.
+        shift: (neurons + 1,) float64 on the device, the rough means: those of the first samples
+            read, and 0 for the column more. Squares of distances from them keep the digits that
+            those of uncentred lengths would lose.
+    """
+
+    def __init__(self, array: Any, device: torch.device) -> None:
+        self.array = array
+        self.shift = torch.zeros(array.shape[1] + 1, dtype=torch.float64, device=device)
+
+    @property
+    def width(self) -> int:
+        """Number of columns, one more than neurons."""
+        return len(self.shift)
+
+    def read(self, start: int, block: torch.Tensor) -> None:
+        """Fill a block (samples, width) with as many samples as it has, from ``start`` on."""
+        rows = rows_of(self.array, start, start + len(block), block.device)
+        if start == 0:
+            self.shift[:-1] = rows.mean(0, dtype=torch.float64)
+        fill(block, rows, self.shift[:-1])
+
+
+def fill(block: torch.Tensor, rows: torch.Tensor, shift: torch.Tensor) -> None:
+    """Write rows, and in the column more each one's squared distance from the shift."""
+    neurons, lengths = block[:, :-1], block[:, -1]
+    neurons.copy_(rows)
+    lengths.copy_((neurons - shift).square_().sum(1))
+
+
 def rows_of(array: Any, start: int, stop: int, device: torch.device) -> torch.Tensor:
     """Rows of a NumPy, torch or Zarr array, on the device in a type that torch has."""
     block = array[start:stop]

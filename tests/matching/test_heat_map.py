@@ -60,6 +60,7 @@ def test_layer_pairs_are_reduce_pair_by_pair(hostile, chunk_samples, device):
         np.testing.assert_allclose(
             found.factor.T @ found.factor, expected.factor.T @ expected.factor, atol=1e-13
         )
+        np.testing.assert_allclose(found.length_products, expected.length_products, rtol=1e-9)
         assert (found.neurons_x, found.samples) == (expected.neurons_x, expected.samples)
         assert found.well_conditioned == expected.well_conditioned
     assert seen == [(i, j) for i in range(len(xs)) for j in range(len(ys))]
@@ -133,7 +134,7 @@ def test_each_product_is_formed_once(monkeypatch):
     )
     xs, ys = networks(hostile=False)
     list(layer_pairs(xs, ys, device="cpu", chunk_samples=SAMPLES))
-    assert sorted(own) == sorted(layer.shape for layer in (*xs, *ys))
+    assert sorted(own) == sorted((SAMPLES, layer.shape[1] + 1) for layer in (*xs, *ys))
 
 
 def test_default_chunk_is_bounded_in_bytes():

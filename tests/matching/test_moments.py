@@ -44,6 +44,8 @@ def test_moments_sums_and_factor(case, device):
     np.testing.assert_array_equal(pair.live, norms > 0)
     assert (pair.neurons_x, pair.neurons_y) == (x.shape[1], y.shape[1])
     assert pair.samples == len(x)
+    lengths = np.stack([np.sum((side - side.mean(0)) ** 2, axis=1) for side in (x, y)])
+    np.testing.assert_allclose(pair.length_products, lengths @ lengths.T, rtol=1e-9)
 
     unit = joint[:, norms > 0] / norms[norms > 0]
     np.testing.assert_allclose(pair.factor.T @ pair.factor, unit.T @ unit, atol=1e-13)

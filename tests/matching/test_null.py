@@ -5,7 +5,21 @@ import numpy as np
 import pytest
 
 import subspace_match as sm
+from subspace_match.matching import null
 from subspace_match.matching.null import null_paths, p_values
+
+
+class Recorder:
+    """An array-like that counts how often its samples are read."""
+
+    def __init__(self, layer: np.ndarray) -> None:
+        self.layer, self.shape, self.dtype = layer, layer.shape, layer.dtype
+        self.reads = 0.0
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        block = self.layer[rows]
+        self.reads += len(block) / len(self.layer)
+        return block
 
 
 @pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
@@ -20,6 +34,30 @@ def test_equals_the_match_of_the_permuted_samples(case, device: str) -> None:
             one, other = path.maximum_match(epsilon), expected.maximum_match(epsilon)
             assert one.x.tolist() == other.x.tolist()
             assert one.y.tolist() == other.y.tolist()
+
+
+def test_each_path_keeps_its_own_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As reduce gives it, of all permutations at once and of two a read."""
+    rng = np.random.default_rng(0)
+    x, y = cases.related(rng)
+    pair, orders = sm.reduce(x, y), [rng.permutation(len(x)) for _ in range(5)]
+    monkeypatch.setattr("subspace_match.matching.checks.CHUNK_BYTES", 8 * 44 * 37)
+    for batch_bytes in (null.BATCH_BYTES, 8 * (24 * 20 + 150) * 2):
+        monkeypatch.setattr(null, "BATCH_BYTES", batch_bytes)
+        for path, order in zip(list(null.null_paths(pair, x, y, orders)), orders, strict=True):
+            expected = sm.reduce(x, y[order])
+            for name in ("second_moments", "sums", "length_products"):
+                one, other = getattr(path.pair, name), getattr(expected, name)
+                np.testing.assert_allclose(one, other, rtol=1e-12)
+            assert path.verify(0.3).sound
+
+
+def test_samples_are_read_once_for_all_permutations() -> None:
+    rng = np.random.default_rng(0)
+    x, y = (Recorder(layer) for layer in cases.related(rng))
+    pair = sm.reduce(x.layer, y.layer)
+    list(null.null_paths(pair, x, y, [rng.permutation(150) for _ in range(7)]))
+    assert (x.reads, y.reads) == (1, 1)
 
 
 @pytest.mark.parametrize("relu", [False, True])
@@ -50,9 +88,9 @@ def test_p_values_are_uniform_where_there_is_nothing_to_find() -> None:
     for _ in range(200):
         x, y = rng.normal(size=(2, 30, 3))
         pair = sm.reduce(x, y)
-        null = null_paths(pair, x, y, [rng.permutation(30) for _ in range(19)])
+        permuted = null_paths(pair, x, y, [rng.permutation(30) for _ in range(19)])
         epsilons = np.array([0.93])
-        similarities = np.stack([path.similarity(epsilons) for path in null])
+        similarities = np.stack([path.similarity(epsilons) for path in permuted])
         found.append(p_values(sm.match_path(pair).similarity(epsilons), similarities)[0])
     assert np.mean(np.array(found) <= 0.05) <= 0.1
     assert np.min(found) >= 1 / 20
@@ -62,3 +100,9 @@ def test_orders_that_are_no_permutations_are_refused() -> None:
     x, y = cases.related(np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"orders: expected permutations of 150 samples"):
         list(null_paths(sm.reduce(x, y), x, y, [np.zeros(150, dtype=int)]))
+
+
+def test_layers_of_another_pair_are_refused() -> None:
+    x, y = cases.related(np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"pair's samples and neurons \(150, 24, 20\), found \(1"):
+        list(null_paths(sm.reduce(x, y), x[:, :3], y, []))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .cca import canonical_correlations, mean_cca
 from .cka import linear_cka
-from .debiased_cka import RowSquares, debiased_linear_cka, row_squares
+from .debiased_cka import debiased_linear_cka
 from .one_to_one import OneToOne, one_to_one, one_to_one_matching
 from .pairs import Moments
 from .procrustes import procrustes
@@ -19,7 +19,6 @@ from .svcca import svcca
 
 __all__ = [
     "OneToOne",
-    "RowSquares",
     "all_measures",
     "canonical_correlations",
     "debiased_linear_cka",
@@ -30,36 +29,32 @@ __all__ = [
     "one_to_one_matching",
     "procrustes",
     "pwcca",
-    "row_squares",
     "svcca",
 ]
 
 
-def all_measures(pair: Moments, rows: RowSquares | None = None) -> dict[str, float]:
+def all_measures(pair: Moments) -> dict[str, float]:
     """Every measure, for a row of a table.
 
     Args:
         pair: moments of the two sides, from ``reduce``.
-        rows: the same samples' ``RowSquares``, if there are any: debiased CKA needs them.
 
     Returns:
         Numbers by name, always in the same order. "linear_regression_x" predicts X from Y, and
-        "_y" Y from X; "debiased_linear_cka" comes last, and only if ``rows`` are given.
-
-    Raises:
-        ValueError: as ``debiased_linear_cka``, if ``rows`` are given.
+        "_y" Y from X.
 
     Example:
         >>> import numpy as np, subspace_match as sm
         >>> x = np.random.default_rng(0).random((50, 3))
         >>> measures = all_measures(sm.reduce(x, x, device="cpu"))
         >>> list(measures)[:3]
-        ['linear_cka', 'mean_cca', 'svcca']
+        ['linear_cka', 'debiased_linear_cka', 'mean_cca']
         >>> all(round(value, 12) == 1 for value in measures.values())
         True
     """
-    measures = {
+    return {
         "linear_cka": linear_cka(pair),
+        "debiased_linear_cka": debiased_linear_cka(pair),
         "mean_cca": mean_cca(pair),
         "svcca": svcca(pair),
         "pwcca": pwcca(pair),
@@ -68,6 +63,3 @@ def all_measures(pair: Moments, rows: RowSquares | None = None) -> dict[str, flo
         "linear_regression_y": linear_regression(pair, "y"),
         "one_to_one": one_to_one(pair),
     }
-    if rows is not None:
-        measures["debiased_linear_cka"] = debiased_linear_cka(pair, rows)
-    return measures

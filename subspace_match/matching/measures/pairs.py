@@ -26,6 +26,8 @@ class Moments(Protocol):
     Attributes:
         second_moments: Z'Z, (n, n) float64, Z = [X Y] not scaled and not centred.
         sums: column sums of Z, (n,) float64.
+        length_products: [[sum a^2, sum a b], [sum a b, sum b^2]] over the samples, (2, 2) float64,
+            with a = |x - mean x|^2 and b = |y - mean y|^2.
         neurons_x: n_x, the first n_x rows and columns are X's.
         samples: d.
         factor: F with F'F the moments of the live columns scaled to norm 1, (k, live) float64.
@@ -35,6 +37,8 @@ class Moments(Protocol):
     def second_moments(self) -> np.ndarray: ...  # noqa: D102
     @property
     def sums(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def length_products(self) -> np.ndarray: ...  # noqa: D102
     @property
     def neurons_x(self) -> int: ...  # noqa: D102
     @property
