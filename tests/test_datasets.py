@@ -2,11 +2,14 @@
 
 import gzip
 import hashlib
+import io
 import pickle
+import shutil
 import struct
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import torchvision
 
@@ -74,29 +77,59 @@ def test_missing_files_are_said_with_the_command_that_fetches_them(
         datasets.prepare(name, str(tmp_path), 32, 0.2, 0)
     assert str(tmp_path) in str(error.value)
     assert "download=True" in str(error.value)
+    debian = "apt-get install dataset-fashion-mnist (data.root: /usr/share/datasets/fashion-mnist)"
+    assert (debian in str(error.value)) == (name == "fashion_mnist")
 
 
-@pytest.mark.parametrize(
-    ("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")]
-)
-def test_idx_files_are_read(name: str, folder: str, tmp_path: Path) -> None:
+def test_a_data_set_of_files_needs_its_folder() -> None:
+    with pytest.raises(ValueError, match=r"data\.root: expected the folder that holds cifar10's"):
+        datasets.prepare("cifar10", None, 32, 0.2, 0)
+
+
+def idx_files(folder: Path, *, plain: bool) -> dict[str, np.ndarray]:
+    """Six training and four test images in IDX files, compressed and perhaps plain too."""
     rng = np.random.default_rng(0)
-    raw = tmp_path / folder / "raw"
-    raw.mkdir(parents=True)
-    expected = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    pixels = {}
     for part, count in (("train", 6), ("t10k", 4)):
         images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
         labels = np.arange(count, dtype=np.uint8)
         idx_images = struct.pack(">IIII", 0x803, count, 28, 28) + images.tobytes()
         idx_labels = struct.pack(">II", 0x801, count) + labels.tobytes()
         for kind, content in (("images-idx3", idx_images), ("labels-idx1", idx_labels)):
-            (raw / f"{part}-{kind}-ubyte").write_bytes(content)
-            (raw / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(content))
-        expected[part] = images
+            (folder / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(content))
+            if plain:
+                (folder / f"{part}-{kind}-ubyte").write_bytes(content)
+        pixels[part] = images
+    return pixels
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+@pytest.mark.parametrize("flat", [True, False])
+def test_idx_files_are_read(name: str, flat: bool, tmp_path: Path) -> None:
+    """As Debian's package lays them out, and as torchvision does."""
+    reader = str(datasets.SOURCES[name].torchvision)
+    expected = idx_files(tmp_path if flat else tmp_path / reader / "raw", plain=not flat)
     data = datasets.prepare(name, str(tmp_path), 28, 0.2, 0)
     assert np.array_equal(data.train.images[:, 0], expected["train"])
     assert np.array_equal(data.test.images[:, 0], expected["t10k"])
     assert data.train.labels.tolist() == list(range(6))
+
+
+def test_damaged_idx_files_are_named(tmp_path: Path) -> None:
+    idx_files(tmp_path, plain=False)
+    images, labels = (tmp_path / f"t10k-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))
+    whole = labels.read_bytes()
+    for content in (whole[:-4], b"no gzip", gzip.compress(b"\0\0\x08\x01\0\0\0\7\1")):
+        labels.write_bytes(content)
+        with pytest.raises(ValueError, match=r"t10k-labels-idx1-ubyte\.gz: expected a whole file"):
+            datasets.prepare("mnist", str(tmp_path), 28, 0.2, 0)
+    labels.write_bytes(images.read_bytes())
+    with pytest.raises(ValueError, match=r"found a damaged one .3 dimensions of uint8"):
+        datasets.prepare("mnist", str(tmp_path), 28, 0.2, 0)
+    labels.write_bytes(gzip.compress(struct.pack(">II", 0x801, 3) + b"123"))
+    with pytest.raises(ValueError, match="4 images and 3 labels in t10k"):
+        datasets.prepare("mnist", str(tmp_path), 28, 0.2, 0)
 
 
 @pytest.mark.parametrize(
@@ -136,3 +169,148 @@ def test_cifar_batches_are_read_through_the_checked_path(
     (folder / test[0][0]).write_bytes(b"not what was published")
     with pytest.raises(ValueError, match="found none that are whole"):
         datasets.prepare(name, str(tmp_path), 32, 0.2, 0)
+
+
+# Image files
+
+
+def picture(path: Path, mode: str = "RGB", colour: tuple[int, ...] = (200, 100, 50)) -> None:
+    """A picture of one colour, the right half black."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = PIL.Image.new("RGB", (20, 12), colour)
+    image.paste((0, 0, 0), (10, 0, 20, 12))
+    image.convert(mode).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two classes, with six and four images for training and three to test on."""
+    for label, count in (("cat", 6), ("dög", 4)):
+        for number in range(count):
+            picture(tmp_path / "train" / label / f"{number}.png")
+    for name in ("cat/x.png", "cat/deeper/y.PNG", "dög/z.jpg"):
+        picture(tmp_path / "test" / name)
+    (tmp_path / "train" / "cat" / "notes.txt").touch()
+    return tmp_path
+
+
+def test_an_image_folder_is_listed_and_not_copied(folder: Path) -> None:
+    data = datasets.prepare("image_folder", str(folder), 56, 0.2, 0)
+    assert isinstance(data.test, datasets.FileSplit)
+    assert data.test.files == ("test/cat/x.png", "test/cat/deeper/y.PNG", "test/dög/z.jpg")
+    assert data.test.labels.tolist() == [0, 0, 1]
+    assert data.train.labels.tolist() == [0] * 6 + [1] * 4
+    assert data.about["classes"] == datasets.source_of("image_folder", str(folder)).classes == 2
+    assert (data.about["resize"], data.about["crop"]) == (64, 56)
+    assert (data.about["train_images"], data.about["test_images"]) == (10, 3)
+
+    datasets.save(folder / "data.safetensors", data)
+    (folder / "moved").mkdir()
+    loaded = datasets.load(folder / "data.safetensors", str(folder / "moved"))
+    assert isinstance(loaded.train, datasets.FileSplit)
+    assert loaded.about == data.about
+    assert loaded.train.files == data.train.files
+    assert loaded.train.root == folder / "moved"
+    assert np.array_equal(loaded.test.index, data.test.index)
+    with pytest.raises(ValueError, match=r"data\.root: expected the folder that holds image_f"):
+        datasets.load(folder / "data.safetensors")
+
+
+def test_a_folders_mean_and_deviation_count_each_file_alike(folder: Path) -> None:
+    data = datasets.prepare("image_folder", str(folder), 32, 0.2, 0)
+    # Half of each picture is of the colour, half is black.
+    half = np.array([200, 100, 50]) / 255 / 2
+    assert data.about["mean"] == pytest.approx(half)
+    assert data.about["std"] == pytest.approx(half)
+    assert data.about["moment_files"] == 10
+
+
+def test_the_files_for_the_mean_are_chosen_by_the_seed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(folder / "train" / "cat" / "0.png", colour=(0, 0, 0))
+    monkeypatch.setattr(datasets, "MOMENT_FILES", 3)
+    means = [
+        datasets.prepare("image_folder", str(folder), 32, 0.2, seed).about["mean"]
+        for seed in [0, 0, *range(1, 9)]
+    ]
+    assert means[0] == means[1]
+    assert len({tuple(mean) for mean in means}) == 2
+
+
+def test_a_folder_without_a_test_part_is_split_by_class(folder: Path) -> None:
+    (folder / "test").rename(folder / "val")
+    assert datasets.prepare("image_folder", str(folder), 32, 0.2, 0).about["test_images"] == 3
+    (folder / "val").rename(folder / "elsewhere")
+    first, same, other = (
+        datasets.prepare("image_folder", str(folder), 32, 0.5, seed) for seed in (0, 0, 1)
+    )
+    assert np.bincount(first.test.labels).tolist() == [3, 2]
+    assert first.test.files == same.test.files != other.test.files
+    assert sorted([*first.train.index, *first.test.index]) == list(range(10))
+    with pytest.raises(ValueError, match=r"data\.test_fraction: .* found 0\.05 for 10 images of 2"):
+        datasets.prepare("image_folder", str(folder), 32, 0.05, 0)
+
+
+def test_a_folder_that_is_no_data_set_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected images in .*/train/CLASS/.* no folder of a"):
+        datasets.source_of("image_folder", str(tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match=r"data\.root: expected the folder that holds image_f"):
+        datasets.source_of("image_folder", None)
+    (folder / "train" / "empty").mkdir()
+    with pytest.raises(ValueError, match="found no images in train of empty; put them there"):
+        datasets.prepare("image_folder", str(folder), 32, 0.2, 0)
+    (folder / "train" / "empty").rename(folder / "test" / "horse")
+    with pytest.raises(ValueError, match="found other classes in test: horse"):
+        datasets.prepare("image_folder", str(folder), 32, 0.2, 0)
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_imagenet_is_read_as_torchvision_unpacks_it(part: str, tmp_path: Path) -> None:
+    wnids = [f"n{number:08}" for number in range(0, 2000, 2)]
+    for wnid in reversed(wnids):
+        (tmp_path / "val" / wnid).mkdir(parents=True)
+    for number in (0, 7, 999):
+        picture(tmp_path / "val" / wnids[number] / f"ILSVRC2012_val_{number:08}.JPEG")
+    if part == "train":
+        picture(tmp_path / "train" / wnids[0] / "0.JPEG")
+        shutil.copytree(tmp_path / "train" / wnids[0], tmp_path / "template")
+        for wnid in wnids[1:]:
+            shutil.copytree(tmp_path / "template", tmp_path / "train" / wnid)
+    data = datasets.prepare("imagenet", str(tmp_path), 224, 0.2, 0)
+    assert data.test.labels.tolist() == [0, 7, 999]
+    assert data.train.labels.tolist() == (list(range(1000)) if part == "train" else [])
+    about = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "classes": 1000}
+    assert data.about | about | {"resize": 256, "crop": 224} == data.about
+    datasets.save(tmp_path / "data.safetensors", data)
+    loaded = datasets.load(tmp_path / "data.safetensors", str(tmp_path))
+    assert loaded.train.files == data.train.files
+
+
+def test_a_part_of_imagenet_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "val" / "n01440764").mkdir(parents=True)
+    with pytest.raises(ValueError, match="found 1 of 1000 classes in val") as error:
+        datasets.prepare("imagenet", str(tmp_path), 224, 0.2, 0)
+    for advice in ("ILSVRC2012_img_val.tar", "https://image-net.org", "is an image_folder"):
+        assert advice in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"), [("L", "png"), ("RGBA", "png"), ("P", "png"), ("CMYK", "jpg"), ("1", "png")]
+)
+def test_images_of_every_kind_are_read_as_rgb(mode: str, suffix: str, tmp_path: Path) -> None:
+    picture(tmp_path / f"image.{suffix}", mode)
+    image = datasets.read_image(tmp_path / f"image.{suffix}")
+    assert (image.mode, image.size) == ("RGB", (20, 12))
+
+
+def test_an_unreadable_image_is_named(folder: Path) -> None:
+    path = folder / "train" / "cat" / "3.png"
+    whole = path.read_bytes()
+    deep = io.BytesIO()
+    PIL.Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(deep, "PNG")
+    broken = [whole[:60], whole[:-30], b"", b"text", whole[:45] + b"?" * 20, deep.getvalue()]
+    for content in broken:
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"cat/3\.png: expected an image of eight bits"):
+            datasets.prepare("image_folder", str(folder), 32, 0.2, 0)
