@@ -2,9 +2,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from subspace_match.datasets import Split
 from subspace_match.networks.extraction import extract
 from subspace_match.networks.images import Images
 from subspace_match.networks.layers import LayeredNetwork
+from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.networks.sampling import draw_samples
 
 
@@ -16,10 +18,9 @@ def small_network() -> nn.Module:
 
 
 def images(count: int, device: str) -> Images:
-    pixels = torch.randint(0, 256, (count, 2, 4, 6), dtype=torch.uint8)
-    labels = torch.zeros(count, dtype=torch.int64)
-    tensors = pixels, labels, torch.tensor([0.4, 0.5]), torch.tensor([0.2, 0.3])
-    return Images(*(tensor.to(device) for tensor in tensors))
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 2, 4, 6), dtype=np.uint8)
+    split = Split(pixels, np.zeros(count, np.int64), np.arange(count))
+    return Images.on_device(split, Preprocessing((0.4, 0.5), (0.2, 0.3)), torch.device(device))
 
 
 def test_rows_are_the_map_at_the_samples_whatever_the_batches(device: str) -> None:
@@ -28,8 +29,8 @@ def test_rows_are_the_map_at_the_samples_whatever_the_batches(device: str) -> No
     layers = layered.layers(2, 4, 6)
     samples = {layer.name: draw_samples(layer, 11, 50, 2, seed=3) for layer in layers}
     with torch.no_grad():
-        maps = network[:2](data.standardised(data.pixels))
-        vectors = network(data.standardised(data.pixels))
+        ((inputs, _),) = data.batches(11)
+        maps, vectors = network[:2](inputs), network(inputs)
     rows_of_map = maps.permute(0, 2, 3, 1).reshape(-1, 3).cpu().numpy()
     expected = {("conv1", draw): rows_of_map[samples["conv1"][draw]] for draw in (0, 1)}
     expected["fc1", 0] = vectors.cpu().numpy()

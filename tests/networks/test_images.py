@@ -1,6 +1,19 @@
-import torch
+"""Batches of small images on the device and of image files, and what happens to them at random."""
 
-from subspace_match.networks.images import Images, augment
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from torchvision.models import ResNet18_Weights
+from torchvision.transforms import v2
+
+from subspace_match.datasets import FileSplit, Split
+from subspace_match.networks.images import Images, augment, strict_float32, trained_preprocessing
+from subspace_match.networks.preprocessing import Preprocessing
+
+IMAGENET = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), resize=16, crop=14)
 
 
 def test_crops_are_windows_of_the_padded_image(device: str) -> None:
@@ -42,10 +55,143 @@ def test_the_generator_decides_the_draws() -> None:
     assert torch.equal(first, same)
 
 
+def standardising(pixels: torch.Tensor, preprocessing: Preprocessing) -> Images:
+    split = Split(pixels.numpy(), np.arange(len(pixels)), np.arange(len(pixels)))
+    return Images.on_device(split, preprocessing, torch.device("cpu"))
+
+
 def test_standardised_images_have_mean_zero_and_deviation_one() -> None:
     pixels = torch.randint(0, 256, (500, 2, 8, 8), dtype=torch.uint8)
     scaled = pixels / 255
-    data = Images(pixels, torch.zeros(500), scaled.mean((0, 2, 3)), scaled.std((0, 2, 3)))
-    batch = data.standardised(pixels)
+    mean, std = (tuple(m.tolist()) for m in (scaled.mean((0, 2, 3)), scaled.std((0, 2, 3))))
+    images = standardising(pixels, Preprocessing(mean, std))
+    batch = torch.cat([inputs for inputs, _ in images.batches(64)])
     torch.testing.assert_close(batch.mean((0, 2, 3)), torch.zeros(2), atol=1e-5, rtol=0)
     torch.testing.assert_close(batch.std((0, 2, 3)), torch.ones(2), atol=1e-5, rtol=0)
+    assert torch.equal(torch.cat([labels for _, labels in images.batches(64)]), torch.arange(500))
+
+
+def test_a_network_of_other_channels_is_refused() -> None:
+    with pytest.raises(ValueError, match="each of the images' 1 channels, found 3"):
+        standardising(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), IMAGENET)
+
+
+def test_small_images_are_brought_to_the_size_that_a_network_wants() -> None:
+    pixels = torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8)
+    images = standardising(pixels, IMAGENET)
+    assert images.shape == (3, 14, 14)
+    ((inputs, _),) = images.batches(3)
+    expected = images.standardised(images.pictures([0, 1, 2]))
+    assert torch.equal(inputs, expected)
+    resized = v2.functional.resize(pixels, [16])
+    assert torch.equal(images.pictures([1])[0], resized[1, :, 1:15, 1:15])
+
+
+def test_shuffled_images_keep_their_labels_whatever_the_augmentation() -> None:
+    pixels = torch.arange(20, dtype=torch.uint8)[:, None, None, None].expand(20, 1, 2, 2)
+    images = standardising(pixels.contiguous(), Preprocessing((0.0,), (1 / 255,)))
+    order = torch.randperm(20)[:15]
+    found = list(images.augmented(order, 5, crop_padding=0, flip=True, generator=torch.Generator()))
+    assert torch.equal(torch.cat([labels for _, labels in found]), order)
+    torch.testing.assert_close(torch.cat([i for i, _ in found])[:, 0, 0, 0], order.float())
+
+
+# Image files
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> FileSplit:
+    """Grey, RGB, with transparency and with a palette; smooth, so that JPEG keeps the colours."""
+    rng = np.random.default_rng(0)
+    names = []
+    for number, (mode, suffix) in enumerate(
+        [("RGB", "jpg"), ("L", "png"), ("RGBA", "png"), ("P", "png"), ("L", "jpg"), ("RGB", "png")]
+    ):
+        colours = rng.integers(0, 256, (2, 3, 3), dtype=np.uint8)
+        image = PIL.Image.fromarray(colours).resize((30 + number, 20), PIL.Image.Resampling.BICUBIC)
+        names.append(f"{number}.{suffix}")
+        image.convert(mode).save(tmp_path / names[-1])
+    return FileSplit(tuple(names), np.array([3, 1, 4, 1, 5, 9]), np.arange(6), tmp_path)
+
+
+def decoded(split: FileSplit, workers: int = 0) -> Images:
+    return Images.on_device(split, IMAGENET, torch.device("cpu"), workers=workers)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_files_are_resized_and_cropped_as_published_networks_want_it(
+    files: FileSplit, workers: int
+) -> None:
+    reference = ResNet18_Weights.IMAGENET1K_V1.transforms(crop_size=14, resize_size=16)
+    expected = torch.stack(
+        [reference(PIL.Image.open(files.root / name).convert("RGB")) for name in files.files]
+    )
+    images = decoded(files, workers)
+    found = list(images.batches(4))
+    assert [len(labels) for _, labels in found] == [4, 2]
+    torch.testing.assert_close(torch.cat([inputs for inputs, _ in found]), expected)
+    assert torch.cat([labels for _, labels in found]).tolist() == [3, 1, 4, 1, 5, 9]
+    assert (len(images), images.shape) == (6, (3, 14, 14))
+    assert torch.equal(images.standardised(images.pictures([1])), found[0][0][1:2])
+
+
+def test_random_views_are_the_generators_whatever_the_workers(files: FileSplit) -> None:
+    order = torch.tensor([5, 0, 3, 1])
+
+    def views(seed: int, workers: int, flip: bool = True) -> list[torch.Tensor]:
+        torch.rand(seed)  # what the process's generator has given is of no account
+        generator = torch.Generator().manual_seed(seed)
+        batches = decoded(files, workers).augmented(
+            order, 2, crop_padding=0, flip=flip, generator=generator
+        )
+        found = list(batches)
+        assert torch.cat([labels for _, labels in found]).tolist() == [9, 3, 1, 1]
+        return [inputs for inputs, _ in found]
+
+    first = views(1, 0)
+    for workers in (1, 2):
+        assert all(map(torch.equal, first, views(1, workers)))
+    assert first[0].shape == (2, 3, 14, 14)
+    assert not torch.equal(first[0], views(2, 0)[0])
+    assert not torch.equal(torch.cat(first), torch.cat(views(1, 0, flip=False)))
+
+
+def test_reading_files_leaves_the_processs_generator_alone(files: FileSplit) -> None:
+    before = torch.get_rng_state()
+    for workers in (0, 1):
+        list(decoded(files, workers).batches(3))
+        order, generator = torch.arange(6), torch.Generator()
+        images = decoded(files, workers)
+        list(images.augmented(order, 3, crop_padding=0, flip=True, generator=generator))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_file_that_was_cut_short_is_named(files: FileSplit, workers: int) -> None:
+    whole = (files.root / "4.jpg").read_bytes()
+    (files.root / "4.jpg").write_bytes(whole[: len(whole) - 40])
+    message = r"^\S*/4\.jpg: expected an image of eight bits a channel, found .*truncated.*anew$"
+    with pytest.raises(ValueError, match=message):
+        list(decoded(files, workers).batches(3))
+    with pytest.raises(ValueError, match=message):
+        decoded(files).pictures([0, 4])
+
+
+def test_files_need_a_network_that_says_its_size(files: FileSplit) -> None:
+    with pytest.raises(ValueError, match="preprocessing: expected a crop"):
+        Images.on_device(files, Preprocessing(IMAGENET.mean, IMAGENET.std), torch.device("cpu"))
+
+
+def test_a_network_that_is_trained_on_files_sees_them_as_the_data_set_says() -> None:
+    about = {"mean": [0.1, 0.2, 0.3], "std": [1.0, 2.0, 3.0], "resize": 37, "crop": 32}
+    assert trained_preprocessing(about) == Preprocessing(
+        (0.1, 0.2, 0.3), (1.0, 2.0, 3.0), resize=37, crop=32
+    )
+
+
+def test_what_is_recorded_is_not_rounded_on_cuda() -> None:
+    allowed = torch.backends.cudnn.allow_tf32
+    with strict_float32(torch.device("cuda")):
+        assert not torch.backends.cudnn.allow_tf32
+        assert torch.backends.cudnn.enabled
+    assert torch.backends.cudnn.allow_tf32 == allowed
