@@ -1,29 +1,30 @@
-"""Training by SGD with momentum, from data that lies on the device; resumed after a kill.
+"""Training by SGD with momentum, kept at several stages; resumed after a kill.
 
 Everything random is drawn from generators seeded by (seed, epoch), so the state to resume from is
 the weights, the optimiser's momenta and the number of epochs done: on the CPU a training that was
-killed and resumed is bit for bit the one that was not.
+killed and resumed is bit for bit the one that was not, and so is what it kept.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import shutil
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
 from ..artefacts import damaged, written
-from .images import Images, augment
-
-TEST_BATCH = 500  # images
+from .images import Images, strict_float32
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,51 @@ class Epoch:
     train_loss: float
     train_accuracy: float
     test_accuracy: float
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Where a training keeps its network: before the first step, after some epochs, best and last.
+
+    A killed training goes on from its checkpoint and does not come by earlier stages again. So they
+    lie beside the checkpoint, until the training is done and somebody takes what they want.
+
+    Attributes:
+        folder: the training's own; what else is in it goes.
+        epochs: after which a network is kept, from 1.
+        save: writes a network to a file, all of it or nothing.
+    """
+
+    folder: Path
+    epochs: Sequence[int]
+    save: Callable[[Path, nn.Module], None]
+
+    def file(self, stage: str) -> Path:
+        """Of a stage: "initial", "epoch_3" and so on, "best" (the first of equals) or "last"."""
+        return self.folder / f"{stage}.safetensors"
+
+    def begin(self, network: nn.Module) -> None:
+        """Keep the initial network and nothing else."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.save(self.file("initial"), network)
+
+    def reached(self, network: nn.Module, history: Sequence[Epoch]) -> None:
+        """Keep the network after the last epoch of a history, if it is at a stage."""
+        epoch = history[-1].epoch
+        if epoch in self.epochs:
+            self.save(self.file(f"epoch_{epoch}"), network)
+        if best_epoch(history).epoch == epoch:
+            self.save(self.file("best"), network)
+
+    def complete(self, epochs: int) -> bool:
+        """Whether all that a training keeps up to so many epochs, of at least one, is there."""
+        names = ["initial", "best", *(f"epoch_{epoch}" for epoch in self.epochs if epoch <= epochs)]
+        return all(self.file(name).exists() for name in names)
+
+
+def best_epoch(history: Sequence[Epoch]) -> Epoch:
+    """The epoch of the highest test accuracy, the first of equals."""
+    return max(history, key=lambda epoch: epoch.test_accuracy)
 
 
 @dataclass(frozen=True)
@@ -70,6 +116,7 @@ def train(
     settings: Mapping[str, Any],
     *,
     seed: int,
+    stages: Stages,
     checkpoint: Path,
     identity: str,
     progress: Progress,
@@ -77,21 +124,29 @@ def train(
     """Train a network in place, from the checkpoint if there is one.
 
     Args:
-        network: initialised, on the images' device.
+        network: on the images' device, with the weights to begin with: drawn at random, or of a
+            network that is to be fine-tuned.
         images: training images.
         test: evaluation images, for the accuracy after each epoch.
-        settings: the configuration's section ``training``.
-        seed: of the order of images and of their augmentation.
+        settings: the configuration's section ``training``. With ``amp`` the forward pass of a step
+            is in bfloat16 where autocast takes it for safe, on whichever device; with ``compile``
+            the network of a step is compiled, all of it in one graph. Weights and evaluation are
+            float32 and not compiled in any case.
+        seed: of the order of images, of their augmentation and of dropout.
+        stages: what to keep.
         checkpoint: file to resume from and to write after each epoch.
-        identity: what the training depends on; a checkpoint of another identity is not used.
+        identity: what the training depends on, its stages included; a checkpoint of another
+            identity is not used.
         progress: told of each step and epoch.
 
     Returns:
         The epochs, those before a resumption included.
 
     Raises:
-        ValueError: if the checkpoint is damaged, naming it.
+        ValueError: if there are no images, a stage is beyond the last epoch, the device cannot do
+            what the settings ask for, or the checkpoint is damaged, naming it.
     """
+    _check(images, settings, stages)
     optimiser = torch.optim.SGD(
         network.parameters(),
         lr=settings["learning_rate"],
@@ -100,35 +155,58 @@ def train(
         nesterov=settings["nesterov"] and settings["momentum"] > 0,
         weight_decay=settings["weight_decay"],
     )
-    history = _resume(checkpoint, identity, network, optimiser)
+    # Of the same weights. In one graph or not at all: parts that are left out would go unnoticed.
+    compiled = torch.compile(network, fullgraph=True) if settings["compile"] else network
+    history = _resume(checkpoint, identity, network, optimiser, stages)
+    if not history:
+        stages.begin(network)
     for done in history:
         progress.epoch(done)
     for epoch in range(len(history), settings["epochs"]):
         loss, train_accuracy = _one_epoch(
-            network, optimiser, images, settings, seed, epoch, progress.step
+            cast(nn.Module, compiled), optimiser, images, settings, seed, epoch, progress.step
         )
         rate = optimiser.param_groups[0]["lr"]
-        history.append(Epoch(epoch + 1, rate, loss, train_accuracy, accuracy(network, test)))
+        test_accuracy = accuracy(network, test, settings["batch_size"])
+        history.append(Epoch(epoch + 1, rate, loss, train_accuracy, test_accuracy))
+        # Before the checkpoint: what it says is done is never done again.
+        stages.reached(network, history)
         _save(checkpoint, identity, network, optimiser, history)
         progress.epoch(history[-1])
+    stages.save(stages.file("last"), network)
     return history
 
 
-def accuracy(network: nn.Module, images: Images) -> float:
+def accuracy(network: nn.Module, images: Images, batch_size: int) -> float:
     """Share of the images that the network, in evaluation mode, classifies as labelled."""
     network.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=images.labels.device)
-    with torch.inference_mode():
-        for start in range(0, len(images.labels), TEST_BATCH):
-            part = slice(start, start + TEST_BATCH)
-            output = network(images.standardised(images.pixels[part]))
-            correct += (output.argmax(1) == images.labels[part]).sum()
-    return int(correct) / len(images.labels)
+    device = images.labels.device
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    with torch.inference_mode(), strict_float32(device):
+        for inputs, labels in images.batches(batch_size):
+            correct += (network(inputs).argmax(1) == labels).sum()
+    return int(correct) / len(images)
 
 
 def steps_an_epoch(images: int, batch_size: int) -> int:
     """Batches of an epoch: the last images, too few for a batch, wait for another shuffle."""
     return max(1, images // batch_size)
+
+
+def _check(images: Images, settings: Mapping[str, Any], stages: Stages) -> None:
+    if not len(images):
+        raise ValueError("training: expected training images, found none in the data set")
+    if wrong := [epoch for epoch in stages.epochs if not 1 <= epoch <= settings["epochs"]]:
+        raise ValueError(
+            f"stages: expected epochs from 1 to training.epochs ({settings['epochs']}), found"
+            f" {', '.join(map(str, wrong))}"
+        )
+    on_cuda = images.labels.device.type == "cuda"
+    if settings["amp"] and on_cuda and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise ValueError(
+            "training.amp: expected a GPU that computes in bfloat16, found"
+            f" {torch.cuda.get_device_name(images.labels.device)}; set it to false"
+        )
 
 
 def _one_epoch(
@@ -142,37 +220,46 @@ def _one_epoch(
 ) -> tuple[float, float]:
     network.train()
     criterion = nn.CrossEntropyLoss(label_smoothing=settings["label_smoothing"])
-    device, count = images.labels.device, len(images.labels)
-    generator = torch.Generator().manual_seed(_mixed(seed, epoch))
-    order = torch.randperm(count, generator=generator).to(device)
-    steps, size = steps_an_epoch(count, settings["batch_size"]), settings["batch_size"]
+    device, size = images.labels.device, settings["batch_size"]
+    steps = steps_an_epoch(len(images), size)
+    number = _mixed(seed, epoch)
+    generator = torch.Generator().manual_seed(number)
+    order = torch.randperm(len(images), generator=generator)[: steps * size]
+    batches = images.augmented(
+        order,
+        size,
+        crop_padding=settings["crop_padding"],
+        flip=settings["flip"],
+        generator=generator,
+    )
     total_loss = torch.zeros((), device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    for step in range(steps):
-        index = order[step * size : (step + 1) * size]
-        labels = images.labels[index]
-        pixels = augment(
-            images.pixels[index],
-            crop_padding=settings["crop_padding"],
-            flip=settings["flip"],
-            generator=generator,
-        )
-        optimiser.param_groups[0]["lr"] = learning_rate(settings, steps, epoch * steps + step)
-        optimiser.zero_grad()
-        output = network(images.standardised(pixels))
-        loss = criterion(output, labels)
-        loss.backward()
-        optimiser.step()
-        total_loss += loss.detach()
-        correct += (output.argmax(1) == labels).sum()
-        step_done()
-    seen = min(steps * size, count)
-    return float(total_loss) / steps, int(correct) / seen
+    with _seeded(number, device):
+        for step, (inputs, labels) in enumerate(batches, start=epoch * steps):
+            optimiser.param_groups[0]["lr"] = learning_rate(settings, steps, step)
+            optimiser.zero_grad()
+            with torch.autocast(device.type, torch.bfloat16, enabled=settings["amp"]):
+                output = network(inputs)
+            loss = criterion(output.float(), labels)
+            loss.backward()
+            optimiser.step()
+            total_loss += loss.detach()
+            correct += (output.argmax(1) == labels).sum()
+            step_done()
+    return float(total_loss) / steps, int(correct) / len(order)
+
+
+@contextmanager
+def _seeded(number: int, device: torch.device) -> Iterator[None]:
+    """Dropout draws from the process's generators: seeded, and left as they were found."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(number)
+        yield
 
 
 def _mixed(seed: int, epoch: int) -> int:
-    """A generator's seed for (seed, epoch), no two of them alike."""
-    return (seed << 20) + epoch
+    """A generator's seed for (seed, epoch): 32 bits, torch's generators ignore the others."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
 def _save(
@@ -195,7 +282,11 @@ def _save(
 
 
 def _resume(
-    path: Path, identity: str, network: nn.Module, optimiser: torch.optim.Optimizer
+    path: Path,
+    identity: str,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    stages: Stages,
 ) -> list[Epoch]:
     """Load a checkpoint into network and optimiser; the epochs done, none if it does not fit."""
     if not path.exists():
@@ -209,6 +300,13 @@ def _resume(
                     stacklevel=3,
                 )
                 return []
+            history = [Epoch(**epoch) for epoch in json.loads(about["history"])]
+            if not stages.complete(len(history)):
+                warnings.warn(
+                    f"{stages.folder} lacks stages before {path}: training starts anew",
+                    stacklevel=3,
+                )
+                return []
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, TypeError) as error:
         raise damaged(path, error) from error
@@ -219,7 +317,7 @@ def _resume(
         for number, momentum in _under("momentum/", tensors).items()
     }
     optimiser.load_state_dict(state)
-    return [Epoch(**epoch) for epoch in json.loads(about["history"])]
+    return history
 
 
 def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -5,13 +5,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
+from subspace_match.artefacts import written
+from subspace_match.datasets import Split
 from subspace_match.networks.architectures import build, initialise
 from subspace_match.networks.images import Images
+from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.networks.training import (
+    Epoch,
     Progress,
+    Stages,
     accuracy,
+    best_epoch,
     learning_rate,
     steps_an_epoch,
     train,
@@ -31,6 +38,8 @@ SETTINGS: dict[str, Any] = {
     "label_smoothing": 0.0,
     "crop_padding": 1,
     "flip": False,
+    "amp": False,
+    "compile": False,
 }
 ARCHITECTURE = {"name": "vgg11_bn", "width": 0.05, "hidden": [8], "channels": 1, "classes": 2}
 
@@ -42,9 +51,8 @@ def two_classes(count: int, seed: int, device: str = "cpu") -> Images:
     pixels = rng.integers(0, 100, (count, 1, 32, 32))
     pixels[labels == 1, :, :16] += 120
     pixels[labels == 0, :, 16:] += 120
-    tensors = torch.from_numpy(pixels.astype(np.uint8)), torch.from_numpy(labels)
-    scale = torch.tensor([0.4]), torch.tensor([0.25])
-    return Images(*(tensor.to(device) for tensor in (*tensors, *scale)))
+    split = Split(pixels.astype(np.uint8), labels, np.arange(count))
+    return Images.on_device(split, Preprocessing((0.4,), (0.25,)), torch.device(device))
 
 
 def fresh(seed: int = 0) -> nn.Module:
@@ -57,9 +65,26 @@ class KilledError(Exception):
     pass
 
 
+def save(path: Path, network: nn.Module) -> None:
+    with written(path) as temporary:
+        save_file({name: t.contiguous() for name, t in network.state_dict().items()}, temporary)
+
+
+def stage(checkpoint: Path, name: str) -> nn.Module:
+    network = fresh()
+    network.load_state_dict(load_file(Stages(kept(checkpoint), [], save).file(name)))
+    return network
+
+
 def run(
-    checkpoint: Path, *, kill_after: int | None = None, device: str = "cpu", **changes: Any
-) -> tuple[nn.Module, list]:
+    checkpoint: Path,
+    *,
+    kill_after: int | None = None,
+    device: str = "cpu",
+    network: nn.Module | None = None,
+    **changes: Any,
+) -> tuple[nn.Module, list[Epoch]]:
+    """Train; what is kept lies beside the checkpoint."""
     steps = 0
 
     def step() -> None:
@@ -68,18 +93,28 @@ def run(
         if steps == kill_after:
             raise KilledError
 
-    network = fresh().to(device)
-    options = {"seed": 0, "identity": "this code"} | changes.pop("options", {})
+    network = (network or fresh()).to(device)
+    options: dict[str, Any] = {"seed": 0, "identity": "this code"} | changes.pop("options", {})
+    stages = Stages(kept(checkpoint), changes.pop("epochs_kept", [1, 2]), save)
     history = train(
         network,
         two_classes(70, 0, device),
         two_classes(30, 1, device),
         SETTINGS | changes,
+        stages=stages,
         checkpoint=checkpoint,
         progress=Progress(step=step, epoch=lambda _: None),
         **options,
     )
     return network, history
+
+
+def kept(checkpoint: Path) -> Path:
+    return checkpoint.with_name(f"{checkpoint.name}-kept")
+
+
+def kept_files(checkpoint: Path) -> dict[str, bytes]:
+    return {path.stem: path.read_bytes() for path in kept(checkpoint).iterdir()}
 
 
 def assert_equal(one: nn.Module, other: nn.Module) -> None:
@@ -91,7 +126,7 @@ def test_training_learns(tmp_path: Path, device: str) -> None:
     network, history = run(tmp_path / "resume", device=device)
     assert [epoch.epoch for epoch in history] == [1, 2, 3]
     assert history[-1].train_loss < history[0].train_loss
-    assert history[-1].test_accuracy == accuracy(network, two_classes(30, 1, device)) > 0.9
+    assert history[-1].test_accuracy == accuracy(network, two_classes(30, 1, device), 16) > 0.9
 
 
 def test_the_same_seed_gives_the_same_network_and_another_another(tmp_path: Path) -> None:
@@ -102,18 +137,173 @@ def test_the_same_seed_gives_the_same_network_and_another_another(tmp_path: Path
     assert not torch.equal(first.output.weight, other.output.weight)
 
 
-@pytest.mark.parametrize("momentum", [0.9, 0.0])
-@pytest.mark.parametrize("kill_after", [5, 7, 11])
+def test_only_the_seeds_low_bits_decide_torchs_draws_and_all_bits_ours(tmp_path: Path) -> None:
+    """Seeds 0 and 4096 once had the same order of images."""
+    first, _ = run(tmp_path / "a")
+    other, _ = run(tmp_path / "b", options={"seed": 4096})
+    assert not torch.equal(first.output.weight, other.output.weight)
+
+
+@pytest.mark.parametrize("changes", [{}, {"momentum": 0.0}, {"amp": True}])
+@pytest.mark.parametrize("kill_after", [3, 5, 7, 11])
 def test_a_killed_training_resumes_bit_for_bit(
-    tmp_path: Path, kill_after: int, momentum: float
+    tmp_path: Path, kill_after: int, changes: dict[str, Any]
 ) -> None:
-    whole, history = run(tmp_path / "whole", momentum=momentum)
+    whole, history = run(tmp_path / "whole", **changes)
     with pytest.raises(KilledError):
-        run(tmp_path / "resume", kill_after=kill_after, momentum=momentum)
-    assert (tmp_path / "resume").exists()
-    resumed, resumed_history = run(tmp_path / "resume", momentum=momentum)
+        run(tmp_path / "resume", kill_after=kill_after, **changes)
+    assert (tmp_path / "resume").exists() == (kill_after > 4)
+    resumed, resumed_history = run(tmp_path / "resume", **changes)
     assert_equal(whole, resumed)
     assert resumed_history == history
+    assert kept_files(tmp_path / "resume") == kept_files(tmp_path / "whole")
+
+
+def test_a_training_killed_between_a_stage_and_its_checkpoint_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "whole")
+
+    def killed(*_: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("subspace_match.networks.training._save", killed)
+        with pytest.raises(KilledError):
+            run(tmp_path / "resume")
+    assert "epoch_1" in kept_files(tmp_path / "resume")
+    run(tmp_path / "resume")
+    assert kept_files(tmp_path / "resume") == kept_files(tmp_path / "whole")
+
+
+class Dropping(nn.Module):
+    """Dropout draws from the process's generator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(1)
+        self.output = nn.Linear(32 * 32, 2)
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        dropped = nn.functional.dropout(self.norm(batch), 0.5, self.training)
+        return self.output(dropped.flatten(1))
+
+
+def dropping() -> nn.Module:
+    network = Dropping()
+    initialise(network, 0)
+    return network
+
+
+def test_dropout_too_resumes_bit_for_bit_and_leaves_the_generator_alone(tmp_path: Path) -> None:
+    network, before = dropping(), torch.get_rng_state()
+    whole, _ = run(tmp_path / "whole", network=network)
+    assert torch.equal(torch.get_rng_state(), before)
+    with pytest.raises(KilledError):
+        run(tmp_path / "resume", network=dropping(), kill_after=6)
+    torch.rand(1)
+    resumed, _ = run(tmp_path / "resume", network=dropping())
+    assert_equal(whole, resumed)
+
+
+def test_stages_are_the_networks_at_their_epochs(tmp_path: Path) -> None:
+    network, history = run(tmp_path / "resume", epochs_kept=[2])
+    assert set(kept_files(tmp_path / "resume")) == {"initial", "epoch_2", "best", "last"}
+    loaded = {name: stage(tmp_path / "resume", name) for name in kept_files(tmp_path / "resume")}
+    assert_equal(loaded["initial"], fresh())
+    assert_equal(loaded["last"], network)
+    test = two_classes(30, 1)
+    assert accuracy(loaded["epoch_2"], test, 16) == history[1].test_accuracy
+    assert accuracy(loaded["best"], test, 16) == max(epoch.test_accuracy for epoch in history)
+
+
+def test_the_best_epoch_is_the_first_of_equals(tmp_path: Path) -> None:
+    history = [Epoch(n, 0.1, 1.0, 0.5, test) for n, test in enumerate([0.2, 0.7, 0.6, 0.7], 1)]
+    assert best_epoch(history).epoch == 2
+    saved: list[str] = []
+    stages = Stages(tmp_path, [3], lambda path, _: saved.append(path.stem))
+    for done in range(1, 5):
+        stages.reached(fresh(), history[:done])
+    assert saved == ["best", "best", "epoch_3"]
+
+
+def test_a_training_that_was_done_keeps_what_it_kept(tmp_path: Path) -> None:
+    """Killed after the last epoch: nothing is trained again."""
+    run(tmp_path / "resume")
+    expected = kept_files(tmp_path / "resume")
+    Stages(kept(tmp_path / "resume"), [], save).file("last").unlink()
+    run(tmp_path / "resume", kill_after=1)
+    assert kept_files(tmp_path / "resume") == expected
+
+
+def test_a_checkpoint_without_its_stages_is_not_used_and_that_is_said(tmp_path: Path) -> None:
+    run(tmp_path / "resume")
+    expected = kept_files(tmp_path / "resume")
+    (kept(tmp_path / "resume") / "epoch_1.safetensors").unlink()
+    (kept(tmp_path / "resume") / "stale").touch()
+    with pytest.warns(UserWarning, match="lacks stages before .*resume: training starts anew"):
+        run(tmp_path / "resume")
+    assert kept_files(tmp_path / "resume") == expected
+
+
+def test_training_goes_on_from_a_networks_weights(tmp_path: Path) -> None:
+    network, _ = run(tmp_path / "first")
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    _, history = run(tmp_path / "second", network=network, learning_rate=1e-6)
+    initial = stage(tmp_path / "second", "initial")
+    for name, tensor in initial.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    assert history[0].train_accuracy > 0.9
+
+
+def test_bfloat16_learns_and_keeps_weights_and_evaluation_float32(
+    tmp_path: Path, device: str
+) -> None:
+    network, history = run(tmp_path / "amp", amp=True, device=device)
+    exact, _ = run(tmp_path / "exact", device=device)
+    assert all(p.dtype == torch.float32 for p in network.parameters())
+    assert network(two_classes(2, 0, device).standardised(torch.zeros(2, 1, 32, 32))).dtype == (
+        torch.float32
+    )
+    assert not torch.equal(network.output.weight, exact.output.weight)
+    assert history[-1].test_accuracy > 0.9
+
+
+def test_a_compiled_training_learns_and_resumes_bit_for_bit(tmp_path: Path, device: str) -> None:
+    def trained(checkpoint: Path, **options: Any) -> tuple[nn.Module, list[Epoch]]:
+        return run(checkpoint, compile=True, device=device, network=dropping(), **options)
+
+    compiled, history = trained(tmp_path / "whole")
+    assert history[-1].test_accuracy > 0.9
+    with pytest.raises(KilledError):
+        trained(tmp_path / "resume", kill_after=6)
+    resumed, _ = trained(tmp_path / "resume")
+    if device == "cpu":
+        assert_equal(compiled, resumed)
+    assert set(compiled.state_dict()) == set(dropping().state_dict())
+
+
+@pytest.mark.parametrize("epochs", [[0], [4], [1, 7]])
+def test_stages_beyond_the_training_are_refused(tmp_path: Path, epochs: list[int]) -> None:
+    with pytest.raises(
+        ValueError, match=r"stages: expected epochs from 1 to training\.epochs \(3\)"
+    ):
+        run(tmp_path / "resume", epochs_kept=epochs)
+
+
+def test_a_data_set_without_training_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="training: expected training images, found none"):
+        train(
+            fresh(),
+            two_classes(0, 0),
+            two_classes(3, 0),
+            SETTINGS,
+            seed=0,
+            stages=Stages(tmp_path, [], save),
+            checkpoint=tmp_path / "resume",
+            identity="",
+            progress=Progress(step=lambda: None, epoch=lambda _: None),
+        )
 
 
 def test_a_checkpoint_of_other_code_is_not_used_and_that_is_said(tmp_path: Path) -> None:
@@ -154,25 +344,28 @@ def test_an_epoch_has_whole_batches_only() -> None:
 
 
 def test_accuracy_counts_every_image() -> None:
-    images = two_classes(501, 0)  # one more than a batch of the evaluation
+    images = two_classes(51, 0)
 
     class Guess(nn.Module):
         def forward(self, batch: torch.Tensor) -> torch.Tensor:
             return torch.tensor([[0.0, 1.0]]).expand(len(batch), 2)
 
-    assert accuracy(Guess(), images) == int(images.labels.sum()) / 501
+    assert accuracy(Guess(), images, 10) == int(images.labels.sum()) / 51
 
 
 def test_weights_come_back_as_the_same_network(tmp_path: Path) -> None:
     network = fresh().eval()
-    save_network(tmp_path / "network.safetensors", network, ARCHITECTURE)
-    loaded = load_network(tmp_path / "network.safetensors", torch.device("cpu"))
+    preprocessing = Preprocessing((0.4,), (0.25,))
+    save_network(tmp_path / "network.safetensors", network, ARCHITECTURE, preprocessing)
+    loaded, its_preprocessing = load_network(tmp_path / "network.safetensors", torch.device("cpu"))
+    assert its_preprocessing == preprocessing
     images = torch.randn(2, 1, 32, 32)
     assert torch.equal(network(images), loaded(images))
 
 
 def test_damaged_weights_are_named(tmp_path: Path) -> None:
-    save_network(tmp_path / "network.safetensors", fresh(), ARCHITECTURE)
+    preprocessing = Preprocessing((0.4,), (0.25,))
+    save_network(tmp_path / "network.safetensors", fresh(), ARCHITECTURE, preprocessing)
     content = (tmp_path / "network.safetensors").read_bytes()
     (tmp_path / "network.safetensors").write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match=r"network\.safetensors: expected a whole file"):
