@@ -1,8 +1,20 @@
+"""Networks are the published ones: their size, their layers, their initial weights."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
+from torchvision import models
 
-from subspace_match.networks.architectures import build, initialise
+from subspace_match.networks.architectures import ARCHITECTURES, build, initialise, outline
+from subspace_match.networks.layers import LayeredNetwork
+
+PLAIN_LAYERS: dict[str, Any] = {"width": 1.0, "hidden": [], "channels": 3, "classes": 10}
+CIFAR_RESNETS = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110")
 
 
 def parameters(network: nn.Module) -> int:
@@ -10,15 +22,81 @@ def parameters(network: nn.Module) -> int:
 
 
 @pytest.mark.parametrize(
-    ("name", "hidden", "millions"),
-    [("vgg16_bn", [], 14.7), ("vgg11_bn", [], 9.2), ("resnet20", [], 0.27)],
+    ("name", "millions", "digits"),
+    [
+        ("vgg11_bn", 9.2, 1),
+        ("vgg13_bn", 9.4, 1),
+        ("vgg16_bn", 14.7, 1),
+        ("vgg19_bn", 20.0, 1),
+        ("vgg16", 14.7, 1),
+        ("resnet18", 11.17, 2),
+        ("resnet34", 21.28, 2),
+        ("resnet50", 23.52, 2),
+        ("resnet20", 0.27, 2),
+        ("resnet44", 0.66, 2),
+        ("resnet56", 0.85, 2),
+        ("resnet110", 1.7, 1),
+        ("plain20", 0.27, 2),
+        ("plain32", 0.46, 2),
+        ("plain44", 0.66, 2),
+        ("plain56", 0.85, 2),
+    ],
 )
-def test_parameter_counts_are_the_published_ones(name: str, hidden: list, millions: float) -> None:
-    network = build(name, width=1.0, hidden=hidden, channels=3, classes=10)
-    assert round(parameters(network) / 1e6, 2 if millions < 1 else 1) == millions
+def test_parameter_counts_are_the_published_ones(name: str, millions: float, digits: int) -> None:
+    count = parameters(outline(name=name, **PLAIN_LAYERS))
+    # The paper's shortcuts have no weights; those that change shape are projections here.
+    projections = (16 * 32 + 2 * 32 + 32 * 64 + 2 * 64) if name in CIFAR_RESNETS else 0
+    assert round((count - projections) / 1e6, digits) == millions
 
 
-@pytest.mark.parametrize("name", ["vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn", "resnet20"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
+def test_an_imagenet_resnet_differs_from_torchvisions_in_its_stem_only(name: str) -> None:
+    ours = outline(name=name, **PLAIN_LAYERS)
+    published = outline(name=f"torchvision:{name}", **PLAIN_LAYERS)
+    assert parameters(published) - parameters(ours) == 3 * 64 * (7**2 - 3**2)
+    shapes = [[tuple(p.shape) for p in net.parameters()][1:] for net in (ours, published)]
+    assert sorted(shapes[0]) == sorted(shapes[1])
+    assert LayeredNetwork(ours).layers(3, 32, 32)[0].height == 32
+
+
+def expected_relus(name: str) -> int:
+    depth = int("".join(filter(str.isdigit, name)))
+    if name.startswith("vgg"):
+        return depth - 3 + 2  # of the name's three fully connected layers, one is left; two hidden
+    return depth - 1  # a ReLU after all layers of weights but the last
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_there_is_a_relu_after_every_layer_of_weights_but_the_last(name: str) -> None:
+    network = outline(name=name, **PLAIN_LAYERS | {"width": 0.5, "hidden": [16, 16]})
+    layers = LayeredNetwork(network).layers(3, 32, 32)
+    assert len(layers) == expected_relus(name)
+    assert {layer.kind for layer in layers if layer.height > 1} == {"conv"}
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        ("plain34", {32: (16, 9), 16: (32, 8), 8: (64, 8), 4: (128, 8)}),
+        ("plain42", {32: (16, 11), 16: (32, 10), 8: (64, 10), 4: (128, 10)}),
+        ("plain56", {32: (16, 19), 16: (32, 18), 8: (64, 18)}),
+        ("resnet56", {32: (16, 19), 16: (32, 18), 8: (64, 18)}),
+    ],
+)
+def test_stages_halve_the_map_and_double_the_channels(
+    name: str, stages: dict[int, tuple[int, int]]
+) -> None:
+    layers = LayeredNetwork(outline(name=name, **PLAIN_LAYERS)).layers(3, 32, 32)
+    found: dict[int, list[int]] = {}
+    for layer in layers:
+        found.setdefault(layer.height, []).append(layer.neurons)
+    assert {size: (max(n), len(n)) for size, n in found.items()} == stages
+    assert all(len(set(neurons)) == 1 for neurons in found.values())
+
+
+@pytest.mark.parametrize(
+    "name", ["vgg11_bn", "vgg13", "vgg19_bn", "resnet18", "resnet50", "resnet20", "plain34"]
+)
 @pytest.mark.parametrize(("channels", "size"), [(1, 32), (3, 40)])
 def test_images_of_any_size_from_32_give_one_output_a_class(
     name: str, channels: int, size: int
@@ -33,19 +111,150 @@ def test_the_number_in_a_vggs_name_counts_its_layers_of_weights() -> None:
     assert len(weighted) == 16
 
 
-def test_initial_weights_are_the_authors_and_the_seeds() -> None:
-    networks = [build("vgg11_bn", width=0.5, hidden=[128], channels=3, classes=10) for _ in "abc"]
+def test_initial_weights_are_the_authors() -> None:
+    network = build("vgg11_bn", width=0.5, hidden=[128], channels=3, classes=10)
+    initialise(network, 0)
+    weights = network.state_dict()
+    convolution, linear = weights["conv3.0.weight"], weights["fc1.0.weight"]
+    fan_in = convolution.shape[1] * 9
+    assert convolution.std() == pytest.approx((2 / fan_in) ** 0.5, rel=0.02)
+    assert linear.std() == pytest.approx(0.01, rel=0.03)
+
+
+@pytest.mark.parametrize("name", ["vgg11", "vgg11_bn", "resnet50", "plain20"])
+def test_the_seed_decides_every_initial_weight(name: str) -> None:
+    networks = [build(name, width=0.1, hidden=[8], channels=3, classes=10) for _ in "abc"]
     for network, seed in zip(networks, (0, 0, 1), strict=True):
         initialise(network, seed)
     first, same, other = (network.state_dict() for network in networks)
     assert all(torch.equal(first[name], same[name]) for name in first)
-    assert not torch.equal(first["conv1.0.weight"], other["conv1.0.weight"])
-    convolution, linear = first["conv4.0.weight"], first["fc1.0.weight"]
-    fan_out = convolution.shape[0] * 9
-    assert convolution.std() == pytest.approx((2 / fan_out) ** 0.5, rel=0.02)
-    assert linear.std() == pytest.approx(0.01, rel=0.03)
+    assert all(
+        not torch.equal(first[name], other[name]) for name in first if first[name].ndim in (2, 4)
+    )
 
 
-def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"network\.name: expected one of .*found 'lenet'"):
-        build("lenet", width=1.0, hidden=[], channels=1, classes=10)
+def test_a_plain_vgg_passes_the_variance_of_its_input_on_and_learns() -> None:
+    network = build("vgg19", width=0.25, hidden=[], channels=1, classes=2)
+    initialise(network, 0)
+    labels = torch.arange(16) % 2
+    images = torch.randn(16, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    images += (2 * labels - 1)[:, None, None, None]
+    with torch.no_grad():
+        deepest = network[:-3](images)
+    assert 0.1 < deepest.std() < 10
+    optimiser = torch.optim.SGD(network.parameters(), 0.02, momentum=0.9)
+    losses = []
+    for _ in range(15):
+        loss = functional.cross_entropy(network(images), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"network\.name: expected one of .*; torchvision:NAME.*; or package.module:callable;"
+        r" found 'resnet19'; the nearest known name is 'resnet1",
+    ):
+        build("resnet19", **PLAIN_LAYERS)
+
+
+def test_any_of_torchvisions_classification_models_is_built_with_its_options() -> None:
+    network = outline(name="torchvision:vgg16", **PLAIN_LAYERS | {"classes": 7})
+    assert isinstance(network, models.VGG)
+    assert network.classifier[6].weight.shape == (7, 4096)
+    without = outline(
+        name="torchvision:googlenet?aux_logits=false&init_weights=false", **PLAIN_LAYERS
+    )
+    assert without.aux1 is None
+
+
+def test_a_network_whose_constructor_reads_numbers_has_an_outline() -> None:
+    network = outline(name="torchvision:regnet_y_400mf", **PLAIN_LAYERS)
+    assert {p.device.type for p in network.parameters()} == {"meta"}
+    assert len(LayeredNetwork(network, "block").layers(3, 224, 224)) == 16
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("torchvision:vgg61", "the nearest is 'torchvision:vgg1"),
+        ("torchvision:fcn_resnet50", "one of its classification models"),
+        ("torchvision:vgg16?dropout", r"options as in torchvision:vgg16\?dropout=0.2"),
+        ("torchvision:vgg16?fresh=true", "expected options of torchvision's vgg16"),
+    ],
+)
+def test_what_torchvision_does_not_have_is_refused(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(name, **PLAIN_LAYERS)
+
+
+OWN = """
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 2, 3), nn.ReLU())
+
+def make():
+    return Net()
+
+def number():
+    return 3
+
+def wide(width):
+    return Net()
+
+class Wilful(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, images):
+        return images if images.sum() > 0 else self.layer(images)
+
+ready = Net()
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "own_networks.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_networks", raising=False)
+    return "own_networks"
+
+
+@pytest.mark.parametrize("made_by", ["Net", "make"])
+def test_ones_own_network_is_imported(own: str, made_by: str) -> None:
+    network = build(f"{own}:{made_by}", **PLAIN_LAYERS)
+    assert [layer.neurons for layer in LayeredNetwork(network).layers(1, 8, 8)] == [2]
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("absent", r"can be imported, found 'own_networks:absent' .*PYTHONPATH"),
+        ("number", "returns an nn.Module, found .* returns an object of int"),
+        ("ready", "a class or function that returns an nn.Module, found .*, an object of Net"),
+        ("wide", r"called without arguments, found .*'width'"),
+    ],
+)
+def test_what_leads_to_no_network_is_refused(own: str, target: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(f"{own}:{target}", **PLAIN_LAYERS)
+
+
+@pytest.mark.parametrize("name", ["no.such.module:Net", ":Net", "subspace_match:"])
+def test_what_cannot_be_imported_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="that can be imported, found"):
+        build(name, **PLAIN_LAYERS)
+
+
+def test_a_network_that_cannot_be_traced_is_refused(own: str) -> None:
+    network = build(f"{own}:Wilful", **PLAIN_LAYERS)
+    with pytest.raises(ValueError, match=r"torch\.fx can trace, .*; found Wilful, where"):
+        LayeredNetwork(network)
