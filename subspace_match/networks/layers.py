@@ -1,15 +1,18 @@
 """A network's layers: which there are, and their activations.
 
-A layer is a ReLU of the network's graph, so a ReLU module that is used twice is two layers. The
-graph is executed node by node and a layer's activations are taken the moment they are computed:
-an operation in place later on cannot reach them, and no map is held longer than the network
-itself holds it.
+A layer is a node of the network's graph, a ReLU of it unless told otherwise, so a ReLU module that
+is used twice is two layers. The graph is executed node by node and a layer's activations are taken
+the moment they are computed: an operation in place later on cannot reach them, and no map is held
+longer than the network itself holds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -21,6 +24,7 @@ Sink = Callable[[str, torch.Tensor], None]
 
 _RELU_FUNCTIONS = {functional.relu, torch.relu, torch.relu_}
 _RELU_METHODS = {"relu", "relu_"}
+_COMPUTED = {"call_module", "call_function", "call_method"}
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,10 @@ class Layer:
     """One layer.
 
     Attributes:
-        name: conv1, conv2, ... for maps and fc1, fc2, ... for vectors, in order of computation.
-        node: its name in the graph, as torchvision's feature extraction names it.
+        name: conv1, conv2, ... for maps and fc1, fc2, ... for vectors, in order of computation;
+            block1, block2, ... where blocks are asked for.
+        node: its name in the graph, as torchvision's feature extraction names it; of a block, its
+            module's.
         kind: "conv" (a neuron is a channel, a sample a position) or "fc" (a sample is an image).
         neurons: number of them.
         height, width: of the map, 1 and 1 for a fully connected layer.
@@ -44,58 +50,87 @@ class Layer:
 
 
 class LayeredNetwork(fx.Interpreter):
-    """A network in evaluation mode that hands out its layers' activations as it runs."""
+    """A network in evaluation mode that hands out its layers' activations as it runs.
 
-    def __init__(self, network: nn.Module) -> None:
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
+        >>> LayeredNetwork(net).layers(1, 4, 4)
+        [Layer(name='conv1', node='1', kind='conv', neurons=2, height=2, width=2)]
+        >>> [layer.name for layer in LayeredNetwork(net, ["1", "3"]).layers(1, 4, 4)]
+        ['conv1', 'fc1']
+    """
+
+    def __init__(self, network: nn.Module, nodes: str | Sequence[str] = "relu") -> None:
         """Trace the network.
 
         Args:
             network: any module that torch.fx can trace.
+            nodes: which nodes of the graph are layers. "relu": each use of a ReLU, what comes
+                out of it. "convolution": each use of a Conv2d, likewise. "block": what each
+                outermost module below the network returns that has a forward of its own, around
+                convolutions: a residual block, an Inception module; not a Sequential. Or a list
+                of shell patterns over the nodes' names, as torchvision's feature extraction names
+                them: ``["stage1.*.relu_1", "output"]``.
+
+        Raises:
+            ValueError: if the network cannot be traced, or has no such node.
         """
         network.eval()
-        tracer = NodePathTracer()
-        graph = tracer.trace(network)
+        tracer = _Tracer(set(_blocks(network)) if nodes == "block" else set())
+        try:
+            graph = tracer.trace(network)
+        # A network's code may fail in any way when it is run on what is not a tensor.
+        except Exception as error:
+            raise ValueError(
+                "network: expected a module that torch.fx can trace, whose operations do not depend"
+                f" on the values that pass through it; found {type(network).__name__}, where"
+                f" tracing ends with {type(error).__name__}: {error}"
+            ) from error
         super().__init__(fx.GraphModule(network, graph))
-        self._nodes = {
-            node: str(tracer.node_to_qualname[node])
-            for node in graph.nodes
-            if _is_relu(node, network)
-        }
+        names = {node: str(tracer.node_to_qualname[node]) for node in tracer.node_to_qualname}
+        chosen = _chosen(graph, network, nodes, names)
+        self._nodes = {node: names[node] for node in graph.nodes if node in chosen}
+        self._prefix = "block" if nodes == "block" else None
         self._sink: Sink | None = None
 
     def layers(self, channels: int, height: int, width: int) -> list[Layer]:
         """The layers that an image of this shape passes through, in order of computation.
 
         Raises:
-            ValueError: if the network has no ReLU, or one that is neither a map nor a vector.
+            ValueError: if one is neither (images, channels, height, width) nor (images, neurons).
         """
-        shapes: dict[str, torch.Size] = {}
+        found: dict[str, Any] = {}
         device = next(iter(self.module.parameters())).device
-        image = torch.zeros(1, channels, height, width, device=device)
-        self.capture(image, lambda node, activations: shapes.update({node: activations.shape}))
-        if not shapes:
-            raise ValueError("network: expected at least one ReLU in its graph, found none")
-        counts = {"conv": 0, "fc": 0}
+        # Two, so that an axis of images is told from one of length 1.
+        images = torch.zeros(2, channels, height, width, device=device)
+        self.capture(images, lambda node, value: found.update({node: _shape(value)}))
+        counts: Counter[str] = Counter()
         layers = []
-        for node, shape in shapes.items():
-            if len(shape) not in (2, 4):
+        for node, shape in found.items():
+            if not isinstance(shape, torch.Size) or len(shape) not in (2, 4) or shape[0] != 2:
                 raise ValueError(
-                    f"network: expected a ReLU of shape (images, neurons) or (images, channels,"
-                    f" height, width), found {tuple(shape)} at {node}"
+                    "network: expected a layer of shape (images, neurons) or (images, channels,"
+                    f" height, width), found {shape and tuple(shape)} for 2 images at {node}"
                 )
             kind = "conv" if len(shape) == 4 else "fc"
-            counts[kind] += 1
+            prefix = self._prefix or kind
+            counts[prefix] += 1
             layers.append(
-                Layer(f"{kind}{counts[kind]}", node, kind, shape[1], *(shape[2:] or (1, 1)))
+                Layer(f"{prefix}{counts[prefix]}", node, kind, shape[1], *(shape[2:] or (1, 1)))
             )
         return layers
 
-    def capture(self, images: torch.Tensor, sink: Sink) -> None:
-        """Run a batch of images; ``sink(node, activations)`` is called for each layer in turn."""
+    def capture(self, images: torch.Tensor, sink: Sink) -> Any:
+        """Run a batch of images; ``sink(node, activations)`` is called for each layer in turn.
+
+        Returns:
+            The network's output.
+        """
         self._sink = sink
         with torch.inference_mode():
-            self.run(images)
+            output = self.run(images)
         self._sink = None
+        return output
 
     def run_node(self, n: fx.Node) -> Any:
         """Execute one node of the graph, and hand out what it computed if it is a layer."""
@@ -105,9 +140,103 @@ class LayeredNetwork(fx.Interpreter):
         return result
 
 
+class _Tracer(NodePathTracer):  # type: ignore[misc]
+    """Names nodes as torchvision does, and marks where a block returns with a node of its own.
+
+    The node that a block returns may still be changed in place inside the block; a marker after
+    all of the block's nodes sees what the block's user sees.
+    """
+
+    def __init__(self, blocks: set[nn.Module]) -> None:
+        super().__init__()
+        self._blocks = blocks
+        self._uses: Counter[str] = Counter()
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        returned = super().call_module(m, forward, args, kwargs)
+        if m in self._blocks:
+            marker = self.create_proxy("call_function", _block_returns, (returned,), {})
+            path = self.path_of_module(m)
+            use = self._uses[path]
+            self._uses[path] += 1
+            self.node_to_qualname[marker.node] = f"{path}_{use}" if use else path
+        return returned
+
+
+def _block_returns(value: Any) -> Any:
+    return value
+
+
+def _blocks(module: nn.Module) -> Iterator[nn.Module]:
+    """The outermost modules below this one with a forward of their own, around convolutions."""
+    for child in module.children():
+        inside = list(child.modules())
+        if isinstance(child, nn.Conv2d) or not any(isinstance(m, nn.Conv2d) for m in inside):
+            continue
+        # A Sequential computes nothing of its own; a ModuleList or a ModuleDict has no forward.
+        if type(child).forward in (nn.Sequential.forward, nn.Module.forward):
+            yield from _blocks(child)
+        else:
+            yield child
+
+
+def _chosen(
+    graph: fx.Graph, network: nn.Module, nodes: str | Sequence[str], names: dict[fx.Node, str]
+) -> set[fx.Node]:
+    """The nodes of the graph that are layers."""
+    computed = [node for node in graph.nodes if node.op in _COMPUTED]
+    if isinstance(nodes, str):
+        if nodes not in _KINDS:
+            raise ValueError(
+                f"extraction.nodes: expected one of {', '.join(_KINDS)} or a list of patterns over"
+                f" nodes, found {nodes!r}"
+            )
+        belongs, said = _KINDS[nodes]
+        chosen = {node for node in computed if belongs(node, network)}
+        if not chosen:
+            raise ValueError(
+                f"network: expected at least one {said}, found none; extraction.nodes says what"
+                " counts as a layer"
+            )
+        return chosen
+    chosen = set()
+    for pattern in nodes:
+        fitting = {node for node in computed if fnmatchcase(names[node], pattern)}
+        if not fitting:
+            known = [names[node] for node in computed]
+            near = difflib.get_close_matches(pattern, known, n=3, cutoff=0.0)
+            raise ValueError(
+                f"extraction.nodes: expected patterns over the network's nodes, found {pattern!r},"
+                f" which fits none of {len(known)}; the nearest are {', '.join(near)}"
+            )
+        chosen |= fitting
+    return chosen
+
+
 def _is_relu(node: fx.Node, network: nn.Module) -> bool:
     if node.op == "call_module":
         return isinstance(network.get_submodule(str(node.target)), nn.ReLU)
     if node.op == "call_method":
         return node.target in _RELU_METHODS
-    return node.op == "call_function" and node.target in _RELU_FUNCTIONS
+    return node.target in _RELU_FUNCTIONS
+
+
+def _is_convolution(node: fx.Node, network: nn.Module) -> bool:
+    if node.op == "call_module":
+        return isinstance(network.get_submodule(str(node.target)), nn.Conv2d)
+    return node.target is functional.conv2d
+
+
+def _is_block(node: fx.Node, _: nn.Module) -> bool:
+    return node.target is _block_returns
+
+
+def _shape(value: Any) -> torch.Size | None:
+    return value.shape if isinstance(value, torch.Tensor) else None
+
+
+_KINDS: dict[str, tuple[Callable[[fx.Node, nn.Module], bool], str]] = {
+    "relu": (_is_relu, "ReLU in its graph"),
+    "convolution": (_is_convolution, "Conv2d in its graph"),
+    "block": (_is_block, "block (a module below it, not a Sequential, around convolutions)"),
+}

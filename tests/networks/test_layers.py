@@ -1,17 +1,19 @@
-"""Layers are the graph's ReLUs, each use of one, taken when it is computed."""
+"""Layers are nodes of the graph, each use of one, taken when it is computed."""
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from subspace_match.networks.architectures import build
+from subspace_match.networks.architectures import build, outline
 from subspace_match.networks.layers import LayeredNetwork
 
 
-def captured(network: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
+def captured(
+    network: nn.Module, images: torch.Tensor, nodes: str | list[str] = "relu"
+) -> dict[str, torch.Tensor]:
     found: dict[str, torch.Tensor] = {}
-    LayeredNetwork(network).capture(
+    LayeredNetwork(network, nodes).capture(
         images, lambda node, activations: found.update({node: activations.clone()})
     )
     return found
@@ -81,5 +83,147 @@ def test_a_network_without_relus_is_refused() -> None:
 
 def test_a_layer_that_is_neither_map_nor_vector_is_refused() -> None:
     network = nn.Sequential(nn.Flatten(2), nn.Linear(16, 3), nn.ReLU())
-    with pytest.raises(ValueError, match=r"found \(1, 2, 3\) at 2"):
+    with pytest.raises(ValueError, match=r"found \(2, 2, 3\) for 2 images at 2"):
         LayeredNetwork(network).layers(2, 4, 4)
+
+
+def test_convolutions_are_taken_before_a_relu_in_place_reaches_them() -> None:
+    torch.manual_seed(0)
+    network, images = Hostile().eval(), torch.randn(5, 1, 8, 8)
+    found = captured(network, images, "convolution")
+    with torch.no_grad():
+        one = network.first(images)
+        two = network.second(functional.relu(one) + 100)
+    assert list(found) == ["first", "second"]
+    torch.testing.assert_close(found["first"], one)
+    torch.testing.assert_close(found["second"], two)
+    assert (found["first"] < 0).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "convolutions", "kind"),
+    [("vgg11_bn", 8, "conv"), ("resnet20", 21, "conv"), ("plain20", 19, "conv")],
+)
+def test_every_convolution_is_a_layer_and_nothing_else(
+    name: str, convolutions: int, kind: str
+) -> None:
+    network = outline(name=name, width=0.25, hidden=[8], channels=1, classes=10)
+    layers = LayeredNetwork(network, "convolution").layers(1, 32, 32)
+    assert [layer.name for layer in layers] == [f"{kind}{n + 1}" for n in range(convolutions)]
+    modules = [network.get_submodule(layer.node) for layer in layers]
+    assert all(isinstance(module, nn.Conv2d) for module in modules)
+
+
+class Block(nn.Module):
+    """Changes in place what it returns, after the node that it returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1))
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        maps = self.inside(maps)
+        functional.relu(maps, inplace=True)
+        return maps
+
+
+class Blocks(nn.Module):
+    """A block used twice, in a Sequential; another change in place after the second use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU())
+        self.body = nn.Sequential(Block())
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(2 * 8 * 8, 3))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.body(self.body(self.stem(images)))
+        maps += 100.0
+        return self.head(maps)
+
+
+def test_a_block_is_taken_as_it_returns() -> None:
+    torch.manual_seed(0)
+    network, images = Blocks().eval(), torch.randn(5, 1, 8, 8)
+    found = captured(network, images, "block")
+    with torch.no_grad():
+        one = network.body(network.stem(images))
+        two = network.body(one.clone())
+    assert list(found) == ["body.0", "body.0_1"]
+    torch.testing.assert_close(found["body.0"], one)
+    torch.testing.assert_close(found["body.0_1"], two)
+    layers = LayeredNetwork(network, "block").layers(1, 8, 8)
+    assert [(layer.name, layer.kind) for layer in layers] == [
+        ("block1", "conv"),
+        ("block2", "conv"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks", "last"),
+    [
+        ("resnet20", 9, "stage3.2"),
+        ("resnet50", 16, "stage4.2"),
+        ("torchvision:resnet18", 8, "layer4.1"),
+        ("torchvision:densenet121", 4, "features.denseblock4"),
+        ("torchvision:mobilenet_v2", 17, "features.17"),
+    ],
+)
+def test_blocks_are_the_outermost_modules_around_convolutions(
+    name: str, blocks: int, last: str
+) -> None:
+    network = outline(name=name, width=0.25, hidden=[], channels=3, classes=10)
+    layers = LayeredNetwork(network, "block").layers(3, 64, 64)
+    assert [layer.name for layer in layers] == [f"block{n + 1}" for n in range(blocks)]
+    assert layers[-1].node == last
+
+
+def test_a_residual_block_returns_what_its_last_relu_does() -> None:
+    network = build("resnet20", width=0.25, hidden=[], channels=1, classes=10)
+    images = torch.randn(2, 1, 32, 32)
+    blocks, relus = captured(network, images, "block"), captured(network, images)
+    assert torch.equal(blocks["stage2.1"], relus["stage2.1.relu_1"])
+
+
+def test_patterns_choose_nodes_in_order_of_computation() -> None:
+    network = outline(name="resnet20", width=0.25, hidden=[], channels=1, classes=10)
+    layers = LayeredNetwork(network, ["output", "flatten", "stage?.0.relu_1"]).layers(1, 32, 32)
+    assert [(layer.name, layer.node) for layer in layers] == [
+        ("conv1", "stage1.0.relu_1"),
+        ("conv2", "stage2.0.relu_1"),
+        ("conv3", "stage3.0.relu_1"),
+        ("fc1", "flatten"),
+        ("fc2", "output"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ("relus", "expected one of relu, convolution, block or a list of patterns.*found 'relus'"),
+        ("block", "at least one block .* found none"),
+        (["conv1.*", "conv1.relu"], "found 'conv1.relu', which fits none of .* nearest are conv1"),
+    ],
+)
+def test_nodes_that_are_not_there_are_refused(nodes: str | list[str], message: str) -> None:
+    network = outline(name="vgg11_bn", width=0.25, hidden=[8], channels=1, classes=10)
+    with pytest.raises(ValueError, match=message):
+        LayeredNetwork(network, nodes)
+
+
+def test_a_node_that_computes_no_activations_is_refused() -> None:
+    with pytest.raises(ValueError, match="found None for 2 images at getattr"):
+        LayeredNetwork(Shaped(), ["getattr*"]).layers(1, 4, 4)
+    with pytest.raises(ValueError, match=r"found \(8, 4\) for 2 images at rows"):
+        LayeredNetwork(Shaped(), ["rows"]).layers(1, 4, 4)
+
+
+class Shaped(nn.Module):
+    """Looks at a shape, and has rows of images as samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.Linear(4, 4)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.rows(images.reshape(-1, images.shape[3]))
