@@ -62,6 +62,7 @@ class Stages:
     def begin(self, network: nn.Module) -> None:
         """Keep the initial network and nothing else."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
         self.save(self.file("initial"), network)
 
     def reached(self, network: nn.Module, history: Sequence[Epoch]) -> None:

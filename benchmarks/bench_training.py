@@ -1,0 +1,168 @@
+"""Training from images on the device against a DataLoader with a transform for each image.
+
+    python benchmarks/bench_training.py [width] [steps] [threads]
+
+VGG-11 with batch norm on images of 32 x 32, batch 128, crops and flips. The reference is the loop
+of torchvision's examples: a PIL image at a time, RandomCrop, RandomHorizontalFlip, Normalize, no
+worker and two. The share is that of the images in a step from the device: cropped, flipped and
+standardised, a batch at a time. Median step of each, the fastest of a few turns: other processes
+only ever add to it. Ratios are what to quote.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+
+from subspace_match.datasets import Split
+from subspace_match.networks.architectures import build, initialise
+from subspace_match.networks.images import Images
+from subspace_match.networks.preprocessing import Preprocessing
+from subspace_match.networks.training import Progress, Stages, train
+
+BATCH, PADDING, CHANNELS = 128, 4, 3
+MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
+TURNS = 3
+SETTINGS = {
+    "epochs": 1,
+    "batch_size": BATCH,
+    "learning_rate": 0.1,
+    "momentum": 0.9,
+    "nesterov": False,
+    "weight_decay": 5e-4,
+    "warmup_epochs": 0,
+    "schedule": "step",
+    "milestones": [],
+    "label_smoothing": 0.0,
+    "crop_padding": PADDING,
+    "flip": True,
+    "amp": False,
+    "compile": False,
+}
+
+
+def network(width: float) -> nn.Module:
+    vgg = build("vgg11_bn", width=width, hidden=[], channels=CHANNELS, classes=10)
+    initialise(vgg, 0)
+    return vgg
+
+
+class Pictures(Dataset):
+    """One image at a time, as torchvision's data sets give them."""
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+        self.transform = v2.Compose(
+            [
+                v2.ToPILImage(),
+                v2.RandomCrop(32, PADDING),
+                v2.RandomHorizontalFlip(),
+                v2.PILToTensor(),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize(MEAN, STD),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.split.labels)
+
+    def __getitem__(self, place: int) -> tuple[torch.Tensor, int]:
+        pixels = torch.from_numpy(self.split.images[place])
+        return self.transform(pixels), int(self.split.labels[place])
+
+
+def reference_steps(split: Split, width: float, workers: int) -> Iterator[None]:
+    """The plain loop; one item a step."""
+    model = network(width).train()
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+    loader = DataLoader(Pictures(split), BATCH, shuffle=True, drop_last=True, num_workers=workers)
+    for inputs, labels in loader:
+        optimiser.zero_grad()
+        loss = nn.functional.cross_entropy(model(inputs), labels)
+        loss.backward()
+        optimiser.step()
+        yield
+
+
+def median_step(times: list[float]) -> float:
+    """Of a few time stamps, the first step and its preparations left out."""
+    return statistics.median(np.diff(times))
+
+
+def reference(split: Split, width: float, workers: int) -> float:
+    return median_step([time.perf_counter() for _ in reference_steps(split, width, workers)])
+
+
+def ours(images: Images, width: float) -> float:
+    times: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        train(
+            network(width).to(memory_format=torch.channels_last),
+            images,
+            Images.on_device(
+                Split(
+                    np.zeros((1, CHANNELS, 32, 32), np.uint8), np.zeros(1, int), np.zeros(1, int)
+                ),
+                images.preprocessing,
+                torch.device("cpu"),
+            ),
+            SETTINGS,
+            seed=0,
+            stages=Stages(Path(folder), [], lambda *_: None),
+            checkpoint=Path(folder, "resume"),
+            identity="",
+            progress=Progress(step=lambda: times.append(time.perf_counter()), epoch=lambda _: None),
+        )
+    return median_step(times)
+
+
+def images_alone(images: Images) -> float:
+    order, generator = torch.randperm(len(images)), torch.Generator()
+    batches = images.augmented(order, BATCH, crop_padding=PADDING, flip=True, generator=generator)
+    return median_step([time.perf_counter() for _ in batches])
+
+
+def main() -> None:
+    arguments = sys.argv[1:]
+    width = float(arguments[0]) if arguments else 1.0
+    steps = int(arguments[1]) if len(arguments) > 1 else 8
+    if len(arguments) > 2:
+        torch.set_num_threads(int(arguments[2]))
+    rng = np.random.default_rng(0)
+    count = (steps + 1) * BATCH
+    pixels = rng.integers(0, 256, (count, CHANNELS, 32, 32), dtype=np.uint8)
+    split = Split(pixels, rng.integers(0, 10, count), np.arange(count))
+    images = Images.on_device(split, Preprocessing(MEAN, STD), torch.device("cpu"))
+    works = {
+        "images alone": lambda: images_alone(images),
+        "from the device": lambda: ours(images, width),
+        "DataLoader, no worker": lambda: reference(split, width, 0),
+        "DataLoader, 2 workers": lambda: reference(split, width, 2),
+    }
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(TURNS):
+        for name, work in works.items():
+            times[name].append(work())
+    best = {name: min(each) for name, each in times.items()}
+    print(f"VGG-11 of width {width}, batch {BATCH}, {torch.get_num_threads()} threads")
+    step = best["from the device"]
+    print(f"images: {best['images alone'] / step:.1%} of a step from the device")
+    for name, seconds in best.items():
+        print(
+            f"{name:24}{seconds * 1e3:9.1f} ms{BATCH / seconds:9.0f} images/s"
+            f"{seconds / step:8.2f} steps from the device"
+        )
+
+
+if __name__ == "__main__":
+    main()
