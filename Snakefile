@@ -33,6 +33,7 @@ include: "rules/match.smk"
 include: "rules/minimal_match.smk"
 include: "rules/null.smk"
 include: "rules/heat_map.smk"
+include: "rules/top_images.smk"
 include: "rules/aggregate.smk"
 include: "rules/plot.smk"
 

@@ -16,6 +16,7 @@ rule aggregate:
         ],
         nulls=by_layer(LAYOUT.null) if config["chance"]["permutations"] else [],
         heat_maps=[LAYOUT.heat_map(*pair) for pair in LAYERS if config["heat_map"]["places"]],
+        top_images=[LAYOUT.top_images(network) for network in LAYOUT.networks],
         records=[LAYOUT.network(network, ".json") for network in LAYOUT.networks.values()],
         code=code("aggregate"),
     output:
@@ -30,7 +31,8 @@ rule aggregate:
     params:
         epsilons=sorted(config["matching"]["epsilons"]),
         networks={key: asdict(network) for key, network in LAYOUT.networks.items()},
-        comparisons=COMPARISONS,
+        pairs=PAIRS,
+        recording_digest=LAYOUT.recording_digest,
         matching_digest=LAYOUT.matching_digest,
         null_digest=LAYOUT.null_digest,
         places_digest=LAYOUT.places_digest,

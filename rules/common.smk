@@ -21,6 +21,7 @@ search_path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 
 from subspace_match.config import validated
+from subspace_match.datasets import source_of
 from subspace_match.imports import file_of_module, modules_of
 from subspace_match.layout import Layout
 from subspace_match.networks.listing import layers_of, shared_layers
@@ -91,8 +92,14 @@ LAYERS_OF_MODEL = {
     name: checked(layers_of, model, config, LAYOUT.layers(name))
     for name, model in LAYOUT.models.items()
 }
-COMPARISONS = [
-    {"a": LAYOUT.key(pair.a), "b": LAYOUT.key(pair.b), "comparison": pair.comparison}
+# What the tables call each pair.
+PAIRS = [
+    {
+        "network_a": LAYOUT.key(pair.a),
+        "network_b": LAYOUT.key(pair.b),
+        "comparison": pair.comparison,
+        **{f"{key}_{side}": value for side in "ab" for key, value in asdict(getattr(pair, side)).items()},
+    }
     for pair in LAYOUT.pairs
 ]
 # By the keys of the two networks.
@@ -105,16 +112,22 @@ MINIMAL_LAYERS = {
 STAGES = [f"epoch_{epoch}" for epoch in LAYOUT.kept_epochs] + ["best", "last"]
 
 TABLES = {
-    "networks": LAYOUT.experiment("tables/networks.csv"),
-    "similarity_parquet": LAYOUT.experiment("tables/similarity.parquet"),
-    "similarity_csv": LAYOUT.experiment("tables/similarity.csv"),
-    "neurons_parquet": LAYOUT.experiment("tables/neurons.parquet"),
-    "neurons_csv": LAYOUT.experiment("tables/neurons.csv"),
-    "measures_parquet": LAYOUT.experiment("tables/measures.parquet"),
-    "measures_csv": LAYOUT.experiment("tables/measures.csv"),
-    "minimal_matches_parquet": LAYOUT.experiment("tables/minimal_matches.parquet"),
-    "null_parquet": LAYOUT.experiment("tables/null.parquet"),
-    "heat_map_parquet": LAYOUT.experiment("tables/heat_map.parquet"),
+    **{
+        f"{name}_{suffix}": LAYOUT.experiment(f"tables/{name}.{suffix}")
+        for name, suffixes in {
+            "networks": ["csv"],
+            "similarity": ["parquet", "csv"],
+            "summary": ["parquet", "csv"],
+            "neurons": ["parquet", "csv"],
+            "measures": ["parquet", "csv"],
+            "minimal_matches": ["parquet"],
+            "minimal_match_members": ["parquet"],
+            "null": ["parquet"],
+            "heat_map": ["parquet"],
+            "top_images": ["parquet"],
+        }.items()
+        for suffix in suffixes
+    },
     "metrics": LAYOUT.experiment("metrics.json"),
     "config": LAYOUT.experiment("config.json"),
 }
@@ -127,6 +140,8 @@ FIGURES = [
         "minimal_matches",
         "measures",
         "heat_map",
+        "top_images",
+        *(["stages"] if len({pair.comparison for pair in LAYOUT.pairs}) > 1 else []),
     )
     for format in config["figures"]["formats"]
 ]

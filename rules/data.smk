@@ -17,7 +17,6 @@ rule prepare_data:
         mem_mb=4000,
         runtime=30,
     params:
-        # Not where the files lie nor who reads them, which changes nothing.
-        data=lambda wildcards: LAYOUT.data_settings(wildcards.data),
+        data=lambda wildcards: LAYOUT.data_sets[wildcards.data],
     script:
         "../workflow_scripts/prepare_data.py"

@@ -25,6 +25,12 @@ def weights_file(wildcards):
     return [weights] if Path(weights).suffix else []
 
 
+def images_of(wildcards):
+    """Channels of the images that a given network sees, and their classes."""
+    source = source_of(*(LAYOUT.models_by_key[wildcards.model].data[k] for k in ("name", "root")))
+    return {"channels": source.channels, "classes": source.classes}
+
+
 rule initialise:
     """Draw one network's initial weights from its seed."""
     input:
@@ -71,6 +77,7 @@ rule train:
         mem_mb=4000,
         runtime=240,
     params:
+        data=lambda wildcards: LAYOUT.data_sets[data_of(wildcards)],
         network=lambda wildcards: LAYOUT.models_by_key[wildcards.model].network,
         training=lambda wildcards: LAYOUT.models_by_key[wildcards.model].training,
         epochs=LAYOUT.kept_epochs,
@@ -98,5 +105,7 @@ rule take_weights:
         runtime=10,
     params:
         network=lambda wildcards: LAYOUT.models_by_key[wildcards.model].network,
+        images=images_of,
+        image_size=config["data"]["image_size"],
     script:
         "../workflow_scripts/take_weights.py"

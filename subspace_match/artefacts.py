@@ -85,15 +85,20 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Any], about: Mapping[str
         np.savez(stream, **{**arrays, _RECORD: text})
 
 
-def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], Record]:
+def read_arrays(path: str | Path, prefix: str = "") -> tuple[dict[str, np.ndarray], Record]:
     """Read what ``write_arrays`` wrote: the arrays, and the record of what made them.
 
+    Args:
+        path: of the file.
+        prefix: of the names of the arrays that are wanted; the others are not read.
+
     Raises:
-        ValueError: if the file is damaged (the format checks every array), naming it.
+        ValueError: if the file is damaged (the format checks every array that is read), naming it.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive)
+            wanted = [name for name in archive if name == _RECORD or name.startswith(prefix)]
+            arrays = {name: archive[name] for name in wanted}
         about: Record = json.loads(arrays.pop(_RECORD).tobytes())
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
         if isinstance(error, FileNotFoundError):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,9 +21,7 @@ from typing import Any
 
 from .comparisons import GIVEN_SEED, Model, Network, Pair, models_of, pairs_of
 from .config import Config
-
-# What says where or how fast the data is read, and nothing about it.
-_NEUTRAL_DATA = {"root", "workers"}
+from .whereabouts import deciding
 
 
 def digest(*parts: Any) -> str:
@@ -70,18 +68,14 @@ class Layout:
 
     @cached_property
     def data_sets(self) -> dict[str, dict[str, Any]]:
-        """The data sets by key: the one that networks are compared on, those they learn from."""
+        """What decides each data set, by key: the one of the comparison, those of the training."""
         all_settings = [self.config["data"], *(model.data for model in self.models.values())]
-        return {self.data_key(settings): settings for settings in all_settings}
-
-    def data_settings(self, key: str) -> dict[str, Any]:
-        """What decides a prepared data set: not where its own files lie nor how they are read."""
-        return _without(_NEUTRAL_DATA, self.data_sets[key])
+        return {self.data_key(settings): deciding(settings) for settings in all_settings}
 
     def data_key(self, settings: Mapping[str, Any] | None = None) -> str:
         """Of a prepared data set, that on which networks are compared if none is named."""
         settings = settings or self.config["data"]
-        return _key(settings["name"], _without(_NEUTRAL_DATA, settings))
+        return _key(settings["name"], deciding(settings))
 
     def data(self, name: str, key: str | None = None) -> str:
         """A file of a prepared data set, that on which networks are compared if none is named."""
@@ -107,7 +101,7 @@ class Layout:
     def model_key(self, model: Model) -> str:
         """Of a model's trained or given networks, but for their seed, which their paths name."""
         if model.given:
-            return _key(model.network["name"], "given", model.network)
+            return _key(model.network["name"], "given", model.network, self.data_key(model.data))
         start = self.initial_key(model)
         if model.start is not None:
             start = self.model_key(self.models[model.start])
@@ -156,9 +150,8 @@ class Layout:
     @property
     def places_digest(self) -> str:
         """Of the activation stores whose samples are the same for all layers."""
-        extraction = _without({"positions", "draws", "position_seed"}, self.config["extraction"])
-        places, threads = self.config["heat_map"], self.config["threads"]
-        return digest(self.data_key(), extraction, places, threads)
+        own = {key: self.config["extraction"][key] for key in ("nodes", "batch_size")}
+        return digest(self.data_key(), own, self.config["heat_map"], self.config["threads"])
 
     @property
     def matching_digest(self) -> str:
@@ -208,6 +201,10 @@ class Layout:
         """The match paths of every layer of one network with every layer of another."""
         return self._path("heat_maps", self.places_digest, f"{_pair(a, b)}.npz")
 
+    def top_images(self, network: str) -> str:
+        """The images that activate each neuron of a network most."""
+        return self._path("top_images", self.recording_digest, f"{network}.npz")
+
     def experiment(self, name: str) -> str:
         """A table, metrics file or figure of the whole experiment."""
         compared = f"{_slug(self.config['network']['name'])}-{self.config['data']['name']}"
@@ -240,7 +237,3 @@ def _key(name: str, *parts: Any) -> str:
 def _slug(name: str) -> str:
     """A name that can be part of a path's part: an import path has colons and dots."""
     return re.sub(r"[^\w-]+", "_", name)
-
-
-def _without(keys: Iterable[str], settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key not in keys}

@@ -67,9 +67,7 @@ class LayerMatch:
         return arrays
 
 
-def save_matches(
-    path: str | Path, matches: Sequence[LayerMatch], about: Mapping[str, Any]
-) -> None:
+def save_matches(path: str | Path, matches: Sequence[LayerMatch], about: Mapping[str, Any]) -> None:
     """Write one layer's matches, a draw each in order, and what they were made from, to one file."""
     arrays = [match.arrays() for match in matches]
     write_arrays(path, _numbered(arrays), {**about, "draws": len(arrays)})
@@ -123,9 +121,7 @@ def check_origin(
         )
 
 
-def save_moments(
-    path: str | Path, pairs: Sequence[PairMoments], about: Mapping[str, Any]
-) -> None:
+def save_moments(path: str | Path, pairs: Sequence[PairMoments], about: Mapping[str, Any]) -> None:
     """Write one layer's moments, a draw each in order, and what they were made from, to one file."""
     arrays = [
         {

@@ -72,6 +72,10 @@ class StoreWriter:
         if sum(map(len, self._pending[key])) >= shard:
             self._flush(key, shard)
 
+    def add_attributes(self, **attributes: Any) -> None:
+        """Say what is known only after the recording."""
+        self._group.update_attributes(attributes)
+
     def close(self) -> None:
         """Write what is left.
 

@@ -206,6 +206,31 @@ def heat_map_table(
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
+def top_image_table(
+    top_images: Iterable[tuple[Mapping[str, np.ndarray], Mapping[str, Any]]],
+) -> pd.DataFrame:
+    """A row a (network, layer, neuron, rank): an image that activates the neuron most.
+
+    Args:
+        top_images: of each network the arrays of its file, "<layer>/images" and
+            "<layer>/activations" (neurons, ranks), and the record, which names the network.
+    """
+    parts = [pd.DataFrame(columns=["key", "layer", "neuron", "rank", "image", "activation"])]
+    for arrays, about in top_images:
+        for name, images in arrays.items():
+            layer, _, kind = name.partition("/")
+            if kind == "images":
+                neuron, rank = np.indices(images.shape).reshape(2, -1)
+                own = {
+                    "neuron": neuron,
+                    "rank": rank,
+                    "image": images.ravel(),
+                    "activation": arrays[f"{layer}/activations"].ravel(),
+                }
+                parts.append(pd.DataFrame({"key": about["network"], "layer": layer} | own))
+    return pd.concat(parts[1:] or parts, ignore_index=True)
+
+
 def network_table(records: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """A row a network: which it is, how accurate, and the checkpoint it is.
 

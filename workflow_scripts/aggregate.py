@@ -1,12 +1,13 @@
 """Every layer's match paths -> tidy tables and metrics."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from subspace_match.jobs import log, run
 
 
 def aggregate(snakemake: Any) -> None:
+    from dataclasses import replace
+
     import numpy as np
     import pandas as pd
 
@@ -21,12 +22,12 @@ def aggregate(snakemake: Any) -> None:
         load_moments,
     )
 
-    params, paths = snakemake.params, snakemake.input
+    params, paths, output = snakemake.params, snakemake.input, snakemake.output
     networks = {
-        key: network | read_record(path)
+        key: network | {"checkpoint": read_record(path)["sha256"]}
         for (key, network), path in zip(params.networks.items(), paths.records, strict=True)
     }
-    checkpoints = {key: network["sha256"] for key, network in networks.items()}
+    checkpoints = {key: network["checkpoint"] for key, network in networks.items()}
     compared = {(pair["network_a"], pair["network_b"]): pair for pair in params.pairs}
 
     def checked(about: dict[str, Any], path: str, digest: str) -> dict[str, Any]:
@@ -34,15 +35,11 @@ def aggregate(snakemake: Any) -> None:
         check_origin(about, path, digest, checkpoints)
         return about | compared[about["network_a"], about["network_b"]]
 
-    def with_records(some: list[str], digest: str) -> Iterator[tuple[Any, dict[str, Any]]]:
-        for path in some:
-            arrays, about = read_arrays(path)
-            yield arrays, checked(about, path, digest)
-
     matches: list[LayerMatch] = []
-    nulls: list[np.ndarray | None] = []
-    certificates, measures = [], []
-    for place, (path, moments) in enumerate(zip(paths.matches, paths.moments, strict=True)):
+    certificates = []
+    measured: list[LayerMatch] = []
+    measures = []
+    for path, moments in zip(paths.matches, paths.moments, strict=True):
         for draw, match in enumerate(load_matches(path)):
             about = checked(match.about, path, params.matching_digest)
             pair, made_from = load_moments(moments, draw)
@@ -50,6 +47,76 @@ def aggregate(snakemake: Any) -> None:
             found = sm.MatchPath(*match.critical_epsilon, match.removal_order, pair)
             certificates.append(found.verify(params.epsilons))
             matches.append(replace(match, about=about))
-            nulls.append(null_of(place) if draw == 0 else None)
             if draw == 0:
+                measured.append(matches[-1])
                 measures.append(sm.all_measures(pair))
+
+    null_of: dict[tuple[str, ...], np.ndarray] = {}
+    for path in paths.nulls:
+        arrays, about = read_arrays(path)
+        check_origin(about, path, params.null_digest, checkpoints)
+        null_of[about["network_a"], about["network_b"], about["layer"]] = arrays["critical_epsilon"]
+    nulls = [
+        null_of.get((match.about["network_a"], match.about["network_b"], match.about["layer"]))
+        if match.about["draw"] == 0
+        else None
+        for match in matches
+    ]
+
+    minimal = []
+    for path in paths.minimal:
+        found_minimal, about = load_minimal_matches(path)
+        minimal.append((found_minimal, checked(about, path, params.matching_digest)))
+    heat_maps = []
+    for path in paths.heat_maps:
+        arrays, about = read_arrays(path)
+        heat_maps.append((arrays, checked(about, path, params.places_digest)))
+    top_images = []
+    for path in paths.top_images:
+        arrays, about = read_arrays(path)
+        check_origin(about, path, params.recording_digest, checkpoints)
+        networks[about["network"]]["accuracy"] = about["accuracy"]
+        top_images.append((arrays, about))
+
+    similarity = tables.similarity_table(matches, nulls, certificates)
+    _warn(similarity, tables.FEW_SAMPLES)
+    summary = tables.summary_table(similarity)
+    of_networks = tables.network_table(networks)
+    made: dict[str, pd.DataFrame] = {
+        "networks": of_networks,
+        "similarity": similarity,
+        "summary": summary,
+        "neurons": tables.neuron_table(matches),
+        "measures": tables.measure_table(measured, measures),
+        "minimal_matches": tables.minimal_match_table(minimal),
+        "minimal_match_members": tables.member_table(minimal),
+        "null": tables.null_table(matches, nulls),
+        "heat_map": tables.heat_map_table(heat_maps, params.epsilons),
+        "top_images": tables.top_image_table(top_images),
+    }
+    for name, table in made.items():
+        for suffix in ("parquet", "csv"):
+            if path := output.get(f"{name}_{suffix}"):
+                write_table(table, path)
+    write_record(output.metrics, tables.metrics(summary, of_networks))
+    write_record(output.config, snakemake.config)
+
+
+def _warn(similarity: Any, few_samples: float) -> None:
+    """Say what a reader of the similarities has to know."""
+    for row in similarity[~(similarity["verified"] & similarity["certain"])].itertuples():
+        log.warning(
+            "%s at epsilon %g: %s",
+            *(row.layer, row.epsilon),
+            f"a decision is only {row.margin:.1e} from the other outcome, which rounding could turn"
+            if not row.certain
+            else "the match is not proved by a fresh factorisation; please report this",
+        )
+    for row in similarity[similarity["few_samples"]].drop_duplicates("layer").itertuples():
+        log.warning(
+            "%s has %.2f neurons a sample (%d samples); above %g some of the match is chance",
+            *(row.layer, row.neurons_per_sample, row.samples, few_samples),
+        )
+
+
+run(aggregate, snakemake)  # type: ignore[name-defined]

@@ -1,4 +1,4 @@
-"""A trained network + the evaluation images -> a store of every layer's activations."""
+"""A network + the images on which networks are compared -> a store of every layer's activations."""
 
 from dataclasses import asdict
 from typing import Any
@@ -12,62 +12,78 @@ def extract(snakemake: Any) -> None:
     from subspace_match import __version__, datasets
     from subspace_match.artefacts import damaged, read_record, sha256
     from subspace_match.matching.devices import resolve_device
-    from subspace_match.networks.extraction import draw_samples, extract
+    from subspace_match.networks.extraction import extract
     from subspace_match.networks.images import Images
     from subspace_match.networks.layers import LayeredNetwork
+    from subspace_match.networks.sampling import draw_places, draw_samples
     from subspace_match.networks.weights import load_network
     from subspace_match.store import new_store
 
-    settings, paths = snakemake.params.extraction, snakemake.input
-    trained = read_record(paths.record)
-    if (found := sha256(paths.network)) != trained["sha256"]:
-        raise damaged(paths.network, f"SHA-256 {found} instead of {trained['sha256']}")
-    data = datasets.load(paths.images)
-    device = resolve_device(snakemake.config["device"])
+    settings, paths, config = snakemake.params.extraction, snakemake.input, snakemake.config
+    record = read_record(paths.record)
+    if (found := sha256(paths.network)) != record["sha256"]:
+        raise damaged(paths.network, f"SHA-256 {found} instead of {record['sha256']}")
+    data = datasets.load(paths.images, config["data"]["root"])
+    device = resolve_device(config["device"])
     log.info("extracting on %s", device)
-    images = Images.on_device(data.test, data.about, device)
-    network = LayeredNetwork(load_network(paths.network, device))
+    network, preprocessing = load_network(paths.network, device)
+    workers = config["data"]["workers"]
+    images = Images.on_device(data.test, preprocessing, device, workers=workers)
+    layered = LayeredNetwork(network, settings["nodes"])
 
-    layers = network.layers(*data.test.images.shape[1:])
-    samples = {
-        layer.name: draw_samples(
-            layer, len(data.test.labels), settings["positions"], settings["position_seed"]
-        )
-        for layer in layers
-    }
+    layers, places = layered.layers(*images.shape), snakemake.params.get("places")
+    if places is None:
+        samples = {
+            layer.name: draw_samples(
+                layer,
+                len(images),
+                settings["positions"],
+                settings["draws"],
+                settings["position_seed"],
+            )
+            for layer in layers
+        }
+    else:
+        drawn = draw_places(layers, len(images), places["places"], places["seed"])
+        samples = {name: [index] for name, index in drawn.items()}
     entries = [
-        asdict(layer) | {"depth": depth, "samples": len(samples[layer.name])}
+        asdict(layer)
+        | {
+            "depth": depth,
+            "draws": len(samples[layer.name]),
+            "samples": len(samples[layer.name][0]),
+        }
         for depth, layer in enumerate(layers, start=1)
     ]
     for entry in entries:
-        if entry["kind"] == "conv" and entry["samples"] < settings["positions"]:
+        if places is None and entry["kind"] == "conv" and entry["samples"] < settings["positions"]:
             log.info(
                 "%s has %d positions in all, fewer than the %d asked for",
                 *(entry["name"], entry["samples"], settings["positions"]),
             )
     about = {
         "digest": snakemake.params.digest,
-        "seed": trained["seed"],
-        "checkpoint": trained["sha256"],
+        "network": snakemake.wildcards.network,
+        "checkpoint": record["sha256"],
         "images": "test split",
         "data": data.about,
-        "extraction": settings,
+        "extraction": settings if places is None else settings | places,
         "version": __version__,
     }
     with (
         new_store(snakemake.output.store, about, entries) as store,
         tqdm(
-            total=-(-len(images.labels) // settings["batch_size"]),
-            desc=f"seed {trained['seed']}",
+            total=-(-len(images) // settings["batch_size"]),
+            desc=f"seed {record['seed']} {record['stage']}",
             unit="batch",
-            position=snakemake.config["seeds"].index(trained["seed"]),
             disable=not show_progress(),
         ) as bar,
     ):
-        for name, index in samples.items():
-            store.samples(name, index)
-        extract(
-            network,
+        for name, draws in samples.items():
+            for draw, index in enumerate(draws):
+                store.samples(name, draw, index)
+        accuracy = extract(
+            layered,
             images,
             layers,
             samples,
@@ -75,6 +91,8 @@ def extract(snakemake: Any) -> None:
             sink=store.append,
             batch_done=bar.update,
         )
+        store.add_attributes(accuracy=accuracy)
+    log.info("share of the images that are classified as labelled: %s", accuracy)
 
 
 run(extract, snakemake)  # type: ignore[name-defined]

@@ -8,10 +8,12 @@ from subspace_match.jobs import log, run
 def prepare_data(snakemake: Any) -> None:
     from subspace_match import datasets
     from subspace_match.artefacts import sha256, write_record
+    from subspace_match.whereabouts import whereabouts
 
     settings = snakemake.params.data
-    data = datasets.prepare(**settings, root=snakemake.config["data"]["root"])
-    data.about["digest"] = snakemake.params.digest
+    root = whereabouts(snakemake.config, settings)["root"]
+    data = datasets.prepare(**settings, root=root)
+    data.about["digest"] = snakemake.wildcards.data
     datasets.save(snakemake.output.images, data)
     record = data.about | {"settings": settings, "sha256": sha256(snakemake.output.images)}
     write_record(snakemake.output.record, record)

@@ -1,4 +1,4 @@
-"""Data set + architecture + seed -> a trained network, its accuracy and the course of training."""
+"""Data set + network to begin with + seed -> trained networks, by stage, and the training's course."""
 
 from pathlib import Path
 from typing import Any
@@ -7,45 +7,66 @@ from subspace_match.jobs import log, run, show_progress
 
 
 def train(snakemake: Any) -> None:
+    import shutil
+
     import pandas as pd
     import torch
+    from torch import nn
     from tqdm import tqdm
 
-    from subspace_match import __version__, datasets
-    from subspace_match.artefacts import sha256, write_record, write_table
+    from subspace_match import datasets
+    from subspace_match.artefacts import sha256, write_table
     from subspace_match.matching.devices import resolve_device
     from subspace_match.networks import training
-    from subspace_match.networks.architectures import build, initialise
     from subspace_match.networks.images import Images
-    from subspace_match.networks.weights import save_network
+    from subspace_match.networks.records import write_network_record
+    from subspace_match.networks.transfer import transferred
+    from subspace_match.networks.weights import load_network, save_network
+    from subspace_match.whereabouts import whereabouts
 
-    settings, seed = snakemake.params.training, snakemake.params.seed
-    data = datasets.load(snakemake.input.images)
+    params, paths, output = snakemake.params, snakemake.input, snakemake.output
+    settings, seed, model = (
+        params.training,
+        int(snakemake.wildcards.seed),
+        snakemake.wildcards.model,
+    )
     device = resolve_device(snakemake.config["device"])
-    log.info("training on %s", device)
-    images = Images.on_device(data.train, data.about, device)
-    test = Images.on_device(data.test, data.about, device)
-
-    source = datasets.SOURCES[data.about["name"]]
-    architecture = snakemake.params.network | {
-        "channels": source.channels,
-        "classes": source.classes,
+    log.info(
+        "training on %s%s%s",
+        *(device, ", bfloat16" * settings["amp"], ", compiled" * settings["compile"]),
+    )
+    start, preprocessing = load_network(paths.start, torch.device("cpu"))
+    source = whereabouts(snakemake.config, params.data)
+    data = datasets.load(paths.images, source["root"])
+    train_images, test_images = (
+        Images.on_device(part, preprocessing, device, workers=source["workers"])
+        for part in (data.train, data.test)
+    )
+    architecture = {
+        **{key: params.network[key] for key in ("name", "width", "hidden")},
+        "channels": len(preprocessing.mean),
+        "classes": data.about["classes"],
     }
-    network = build(**architecture)
-    initialise(network, seed)
+    network, new = transferred(start, architecture, seed)
+    if new:
+        log.info("not of %s but new: %s", paths.start, ", ".join(new))
     network.to(memory_format=torch.channels_last).to(device)
 
-    steps = training.steps_an_epoch(len(images.labels), settings["batch_size"])
-    # A checkpoint is of this configuration (its path says so) and of this code.
-    identity = "-".join([snakemake.params.digest, *map(sha256, snakemake.input.code)])
-    checkpoint = Path(snakemake.output.network).with_name("resume.safetensors")
+    def save(path: Path, network: nn.Module) -> None:
+        save_network(path, network, architecture, preprocessing)
+
+    folder = Path(output.history).parent
+    stages = training.Stages(folder / "stages.partial", params.epochs, save)
+    steps = training.steps_an_epoch(len(train_images), settings["batch_size"])
+    # A checkpoint is of this configuration (its path says so), this code and this beginning.
+    identity = "-".join([model, *map(sha256, [paths.start, *paths.own_code, *paths.code])])
+    checkpoint = folder / "resume.safetensors"
     if checkpoint.exists():
         log.info("resuming from %s", checkpoint)
     with tqdm(
         total=settings["epochs"] * steps,
         desc=f"seed {seed}",
         unit="step",
-        position=snakemake.config["seeds"].index(seed),
         disable=not show_progress(),
     ) as bar:
 
@@ -60,30 +81,36 @@ def train(snakemake: Any) -> None:
 
         history = training.train(
             network,
-            images,
-            test,
+            train_images,
+            test_images,
             settings,
             seed=seed,
+            stages=stages,
             checkpoint=checkpoint,
             identity=identity,
             progress=training.Progress(step=bar.update, epoch=after_epoch),
         )
 
-    save_network(snakemake.output.network, network, architecture)
-    write_table(pd.DataFrame(history), snakemake.output.history)
-    record = {
-        "digest": snakemake.params.digest,
-        "seed": seed,
-        "test_accuracy": history[-1].test_accuracy,
-        "sha256": sha256(snakemake.output.network),
-        "device": str(device),
-        "version": __version__,
-        "torch": str(torch.__version__),
-        "architecture": architecture,
-        "training": settings,
-    }
-    write_record(snakemake.output.record, record)
+    for path, record in zip(map(Path, output.networks), output.records, strict=True):
+        epoch = {"best": training.best_epoch(history), "last": history[-1]}.get(path.stem)
+        if epoch is None:
+            epoch = history[int(path.stem.removeprefix("epoch_")) - 1]
+        stages.file(path.stem).replace(path)
+        write_network_record(
+            record,
+            path,
+            digest=model,
+            seed=seed,
+            stage=path.stem,
+            epoch=epoch.epoch,
+            test_accuracy=epoch.test_accuracy,
+            device=str(device),
+            architecture=architecture,
+            training=settings,
+        )
+    write_table(pd.DataFrame(history), output.history)
     checkpoint.unlink(missing_ok=True)
+    shutil.rmtree(stages.folder)
 
 
 run(train, snakemake)  # type: ignore[name-defined]

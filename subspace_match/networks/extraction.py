@@ -22,7 +22,7 @@ def extract(
     batch_size: int,
     sink: Sink,
     batch_done: Callable[[], object],
-) -> None:
+) -> float | None:
     """One forward pass over the images; each layer's samples go to the sink as they come.
 
     Args:
@@ -34,10 +34,15 @@ def extract(
         sink: called with a layer's name, the draw's number and (samples, neurons) float32, in the
             samples' order.
         batch_done: called after each batch.
+
+    Returns:
+        The share of the images that the network classifies as labelled; None if its output is not
+        (images, classes).
     """
     by_node = {layer.node: layer for layer in layers}
     start = 0
-    for inputs, _ in images.batches(batch_size):
+    correct: torch.Tensor | None = torch.zeros((), dtype=torch.int64, device=images.labels.device)
+    for inputs, labels in images.batches(batch_size):
 
         def take(node: str, activations: torch.Tensor, start: int = start) -> None:
             layer = by_node[node]
@@ -48,9 +53,14 @@ def extract(
                     sink(layer.name, draw, rows.float().cpu().numpy())
 
         with strict_float32(inputs.device):
-            network.capture(inputs, take)
+            output = network.capture(inputs, take)
+        if not isinstance(output, torch.Tensor) or output.ndim != 2:
+            correct = None
+        if correct is not None:
+            correct = correct + (output.argmax(1) == labels).sum()
         start += len(inputs)
         batch_done()
+    return None if correct is None else int(correct) / len(images)
 
 
 def _of_batch(samples: np.ndarray, layer: Layer, start: int, images: int) -> np.ndarray:

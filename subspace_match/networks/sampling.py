@@ -105,9 +105,7 @@ def permuted_samples(samples: np.ndarray, layer: Layer, image_order: np.ndarray)
     return np.asarray(rows)
 
 
-def draw_places(
-    layers: list[Layer], images: int, places: int, seed: int
-) -> dict[str, np.ndarray]:
+def draw_places(layers: list[Layer], images: int, places: int, seed: int) -> dict[str, np.ndarray]:
     """The samples of all layers at the same places of the same images, ours.
 
     A place is a point of the image; a map is seen at the position in which it lies, and a fully

@@ -1,0 +1,39 @@
+"""Architecture + seed -> an untrained network that standardises images as its data want it."""
+
+from typing import Any
+
+from subspace_match.jobs import run
+
+
+def initialise(snakemake: Any) -> None:
+    import torch
+
+    from subspace_match.artefacts import read_record
+    from subspace_match.networks.architectures import build, initialise
+    from subspace_match.networks.images import trained_preprocessing
+    from subspace_match.networks.records import write_network_record
+    from subspace_match.networks.weights import save_network
+
+    about, seed = read_record(snakemake.input.data), int(snakemake.wildcards.seed)
+    settings = snakemake.params.network
+    architecture = {
+        **{key: settings[key] for key in ("name", "width", "hidden")},
+        "channels": len(about["mean"]),
+        "classes": about["classes"],
+    }
+    # For the weights of one's own kinds of layers, which draw from here.
+    torch.manual_seed(seed)
+    network = build(**architecture)
+    initialise(network, seed)
+    save_network(snakemake.output.network, network, architecture, trained_preprocessing(about))
+    write_network_record(
+        snakemake.output.record,
+        snakemake.output.network,
+        digest=snakemake.wildcards.model,
+        seed=seed,
+        stage="initial",
+        architecture=architecture,
+    )
+
+
+run(initialise, snakemake)  # type: ignore[name-defined]

@@ -1,0 +1,38 @@
+"""Weights that are given -> a network as if it had been trained here."""
+
+from typing import Any
+
+from subspace_match.jobs import log, run
+
+
+def take_weights(snakemake: Any) -> None:
+    from subspace_match.networks.given import given
+    from subspace_match.networks.preprocessing import Preprocessing
+    from subspace_match.networks.records import write_network_record
+    from subspace_match.networks.weights import save_network
+
+    settings = snakemake.params.network
+    preprocessing = None
+    if settings["mean"] is not None and settings["std"] is not None:
+        size = snakemake.params.image_size
+        mean, std = tuple(settings["mean"]), tuple(settings["std"])
+        preprocessing = Preprocessing(mean, std, resize=size, crop=size)
+    asked_for = {
+        **{key: settings[key] for key in ("name", "width", "hidden")},
+        **snakemake.params.images,
+    }
+    taken = given(asked_for, settings["weights"], preprocessing)
+    log.info("%s", taken.preprocessing)
+    save_network(snakemake.output.network, taken.network, taken.architecture, taken.preprocessing)
+    write_network_record(
+        snakemake.output.record,
+        snakemake.output.network,
+        digest=snakemake.wildcards.model,
+        seed=int(snakemake.wildcards.seed),
+        stage="last",
+        architecture=taken.architecture,
+        weights=settings["weights"],
+    )
+
+
+run(take_weights, snakemake)  # type: ignore[name-defined]
