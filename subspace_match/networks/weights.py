@@ -1,4 +1,7 @@
-"""A trained network's file: its weights and what it takes to build it. No pickle is ever loaded."""
+"""A network's file: its weights, and what it takes to build and to feed it.
+
+No pickle is ever loaded.
+"""
 
 from __future__ import annotations
 
@@ -14,32 +17,58 @@ from torch import nn
 
 from ..artefacts import damaged, written
 from .architectures import build
+from .preprocessing import Preprocessing
 
 
-def save_network(path: str | Path, network: nn.Module, architecture: Mapping[str, Any]) -> None:
+def save_network(
+    path: str | Path,
+    network: nn.Module,
+    architecture: Mapping[str, Any],
+    preprocessing: Preprocessing,
+) -> None:
     """Write a network.
 
     Args:
         path: a ``.safetensors`` file.
         network: what ``build(**architecture)`` made.
         architecture: the arguments of ``build``.
+        preprocessing: of the images that the network was trained on.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "network.safetensors")
+        >>> about = {"name": "plain20", "width": 0.1, "hidden": [], "channels": 1, "classes": 2}
+        >>> save_network(path, build(**about), about, Preprocessing((0.1,), (0.3,)))
+        >>> network, preprocessing = load_network(path, torch.device("cpu"))
+        >>> preprocessing.mean
+        (0.1,)
     """
-    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    # Copies, since the format holds no two tensors that share memory, as tied weights do.
+    tensors = {
+        name: tensor.clone(memory_format=torch.contiguous_format)
+        for name, tensor in network.state_dict().items()
+    }
+    about = {
+        "architecture": json.dumps(architecture),
+        "preprocessing": json.dumps(preprocessing.record()),
+    }
     with written(path) as temporary:
-        save_file(tensors, temporary, {"architecture": json.dumps(architecture)})
+        save_file(tensors, temporary, about)
 
 
-def load_network(path: str | Path, device: torch.device) -> nn.Module:
-    """Read a network, in evaluation mode, on the device.
+def load_network(path: str | Path, device: torch.device) -> tuple[nn.Module, Preprocessing]:
+    """Read a network, in evaluation mode, on the device, and the preprocessing of its images.
 
     Raises:
-        ValueError: if the file is damaged, naming it.
+        ValueError: if the file is damaged, naming it; or the network's code is no longer there.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            network = build(**json.loads(file.metadata()["architecture"]))
+            about = {name: json.loads(text) for name, text in file.metadata().items()}
+            preprocessing = Preprocessing.from_record(about["preprocessing"])
+            network = build(**about["architecture"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         network.load_state_dict(tensors)
-    except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
+    except (SafetensorError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise damaged(path, error) from error
-    return network.eval().to(memory_format=torch.channels_last).to(device)
+    return network.eval().to(memory_format=torch.channels_last).to(device), preprocessing
