@@ -44,7 +44,8 @@ def test_what_was_written_is_read(path: Path) -> None:
 def test_it_is_a_plain_zarr_v3_group_in_a_handful_of_files(path: Path) -> None:
     group = zarr.open_group(path, mode="r", zarr_format=3)
     assert np.array_equal(group["activations/conv1/draw_0"][:], LAYERS["conv1"][0])
-    shards = [file for file in (path / "activations" / "conv1" / "draw_0" / "c").rglob("*") if file.is_file()]
+    chunks = path / "activations" / "conv1" / "draw_0" / "c"
+    shards = [file for file in chunks.rglob("*") if file.is_file()]
     assert len(shards) == 7
 
 

@@ -5,12 +5,17 @@ from subspace_match.matches import LayerMatch
 from subspace_match.matching.certificate import Certificate
 from subspace_match.matching.minimal_sets import MinimalMatches
 from subspace_match.tables import (
+    heat_map_table,
     measure_table,
+    member_table,
     metrics,
     minimal_match_table,
+    network_table,
     neuron_table,
     null_table,
     similarity_table,
+    summary_table,
+    top_image_table,
 )
 
 
@@ -18,9 +23,19 @@ def proofs(*epsilons: float) -> list[Certificate]:
     return [Certificate(epsilon, True, True, 0.01, ("x", 0), 1e-12) for epsilon in epsilons]
 
 
-def match(layer: str, depth: int, samples: int, seed_b: int = 1) -> LayerMatch:
+def pair(seed_b: int = 1) -> dict:
+    sides = {"a": ("base", 0, "last"), "b": ("base", seed_b, "last")}
+    named = {
+        f"{key}_{side}": value
+        for side, values in sides.items()
+        for key, value in zip(("model", "seed", "stage"), values, strict=True)
+    }
+    return named | {"comparison": "last"}
+
+
+def match(layer: str, depth: int, samples: int, seed_b: int = 1, draw: int = 0) -> LayerMatch:
     """3 + 2 neurons, one of them dead."""
-    about = {"seed_a": 0, "seed_b": seed_b, "layer": layer, "node": f"{layer}.2", "depth": depth}
+    about = pair(seed_b) | {"layer": layer, "node": f"{layer}.2", "depth": depth, "draw": draw}
     return LayerMatch(
         (np.array([0.1, 0.3, np.nan]), np.array([0.1, 0.4])),
         (np.array([1.0, 2.0, 0.0]), np.array([3.0, 4.0])),
@@ -110,9 +125,92 @@ def test_without_permutations_the_null_table_has_its_columns_and_no_rows() -> No
     assert {"layer", "depth", "epsilon", "null_mean", "null_95"} <= set(curves.columns)
 
 
-def test_metrics_are_means_over_pairs_in_the_order_of_layers() -> None:
-    matches = [match("conv2", 2, 50), match("conv1", 1, 50), match("conv2", 2, 50, seed_b=2)]
+def test_the_summary_is_over_draws_and_pairs() -> None:
+    matches = [match("conv1", 1, 50, seed_b, draw) for seed_b in (1, 2) for draw in (0, 1)]
+    # At 0.1 pair (0, 1) has 2 and 1 neurons of five, pair (0, 2) 2 and 2.
+    matches[1].critical_epsilon[0][0] = 0.9
+    null = np.full((19, 5), 0.05)
+    nulls = [null, None, null, None]
+    similarity = similarity_table(matches, nulls, [proofs(0.1, 0.5)] * 4)
+    assert similarity["draw"].tolist() == [0, 0, 1, 1] * 2
+    summary = summary_table(similarity)
+    assert summary["epsilon"].tolist() == [0.1, 0.5]
+    row = summary.iloc[0]
+    assert (row["pairs"], row["draws"]) == (2, 2)
+    assert row["similarity"] == pytest.approx((2 + 1 + 2 + 2) / 20)
+    assert row["sd_pairs"] == pytest.approx(np.std([0.3, 0.4], ddof=1))
+    assert row["sd_draws"] == pytest.approx(np.sqrt(np.var([0.4, 0.2], ddof=1) / 2))
+    assert row["low"] == pytest.approx(np.quantile([0.4, 0.2, 0.4, 0.4], 0.025))
+    assert row["high"] == pytest.approx(0.4)
+    assert row["null_95"] == 1
+    one = summary_table(similarity_table(matches[:1], [None], [proofs(0.1)])).iloc[0]
+    assert np.isnan([one["sd_pairs"], one["sd_draws"], one["null_95"]]).all()
+    assert one["low"] == one["high"] == one["similarity"]
+
+
+def test_a_row_a_different_minimal_match() -> None:
+    distinct = np.array([[1, 0, 0, 1, 0], [1, 1, 0, 1, 1]], dtype=bool)
+    found = MinimalMatches(3, distinct, np.array([0, 1, -1, 0, 1]))
+    table = member_table([(found, match("fc1", 2, 100).about | {"epsilon": 0.3})])
+    assert table["match"].tolist() == [0, 1]
+    assert [list(members) for members in table["neurons_a"]] == [[0], [0, 1]]
+    assert [list(members) for members in table["neurons_b"]] == [[0], [0, 1]]
+    assert len(member_table([])) == 0
+
+
+def test_a_row_a_pair_of_layers_and_epsilon() -> None:
+    layers = [{"name": f"conv{n}", "depth": n, "neurons": n} for n in (1, 2)]
+    critical = np.full((2, 1, 4), np.nan)
+    critical[0, 0, :2] = 0.1, 0.4
+    critical[1, 0, :3] = 0.1, np.nan, 0.3
+    about = pair() | {"layers_a": layers, "layers_b": layers[:1]}
+    arrays = {"critical_epsilon": critical, "linear_cka": np.array([[0.7], [0.8]])}
+    table = heat_map_table([(arrays, about)], [0.2, 0.5])
+    assert table["layer_a"].tolist() == ["conv1", "conv1", "conv2", "conv2"]
+    assert set(table["layer_b"]) == {"conv1"}
+    assert table["similarity"].tolist() == [1 / 2, 1, 1 / 3, 2 / 3]
+    assert table["linear_cka"].tolist() == [0.7, 0.7, 0.8, 0.8]
+    assert len(heat_map_table([], [0.2])) == 0
+
+
+def test_a_row_a_neuron_and_rank() -> None:
+    arrays = {"fc1/images": np.array([[7, 3]]), "fc1/activations": np.array([[2.0, 1.0]])}
+    table = top_image_table([(arrays, {"network": "n0"})])
+    assert table.to_dict("list") == {
+        "key": ["n0", "n0"],
+        "layer": ["fc1", "fc1"],
+        "neuron": [0, 0],
+        "rank": [0, 1],
+        "image": [7, 3],
+        "activation": [2.0, 1.0],
+    }
+
+
+def networks(**changes: list) -> dict:
+    columns = {"model": ["base"] * 2, "seed": [0, 1], "stage": ["last"] * 2, "accuracy": [0.9, 0.8]}
+    columns |= {"checkpoint": ["aa", "bb"]} | changes
+    rows = zip(*columns.values(), strict=True)
+    return {f"n{n}": dict(zip(columns, row, strict=True)) for n, row in enumerate(rows)}
+
+
+def test_a_row_a_network() -> None:
+    table = network_table(networks())
+    assert table["key"].tolist() == ["n0", "n1"]
+    assert table["checkpoint"].tolist() == ["aa", "bb"]
+
+
+def test_metrics_are_accuracies_and_mean_similarities() -> None:
+    matches = [match("conv1", 1, 50), match("conv2", 2, 50), match("conv2", 2, 50, seed_b=2)]
     matches[2].critical_epsilon[0][:] = 0.9
-    found = metrics(similarity_table(matches, [None] * 3, [proofs(0.1)] * 3), {0: 0.97, 1: 0.98})
-    assert found["test_accuracy"] == {"seed_0": 0.97, "seed_1": 0.98}
-    assert found["similarity"] == {"conv2": {"0.1": pytest.approx(0.3)}, "conv1": {"0.1": 0.4}}
+    summary = summary_table(similarity_table(matches, [None] * 3, [proofs(0.1)] * 3))
+    found = metrics(summary, network_table(networks()))
+    assert found["accuracy"] == {"seed_0": 0.9, "seed_1": 0.8}
+    assert found["similarity"] == {"conv1": {"0.1": 0.4}, "conv2": {"0.1": pytest.approx(0.3)}}
+
+    for compared in matches[1:]:
+        compared.about["comparison"] = "initial"
+    summary = summary_table(similarity_table(matches, [None] * 3, [proofs(0.1)] * 3))
+    found = metrics(summary, network_table(networks(stage=["initial", "last"])))
+    assert found["accuracy"] == {"initial.seed_0": 0.9, "last.seed_1": 0.8}
+    assert list(found["similarity"]) == ["last", "initial"]
+    assert list(found["similarity"]["last"]) == ["conv1"]

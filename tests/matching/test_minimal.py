@@ -262,37 +262,48 @@ def test_progress_counts_every_neuron(options):
 
 
 @pytest.mark.parametrize(
-    ("case", "reached"),
-    [(cases.related, 0), (cases.exact_duplicates, 0), (cases.near_duplicates, 1)],
+    "case", [cases.near_duplicates, cases.copies_at_every_scale], ids=lambda case: case.__name__
 )
-def test_factored_anew_where_digits_are_lost(case, reached, monkeypatch):
+def test_near_copies_are_not_factored_anew(case, monkeypatch):
+    path = sm.match_path(pair_of(*layers_of(case, 0)), device="cpu")
     calls = []
     factor_spans = minimal_walk.factor_spans
     monkeypatch.setattr(
         minimal_walk, "factor_spans", lambda *a, **b: calls.append(1) or factor_spans(*a, **b)
     )
-    sm.minimal_matches(pair_of(*layers_of(case, 0)), 0.8)
-    assert (len(calls) > 1) == bool(reached)
+    for epsilon in (0.3, 0.8):
+        calls.clear()
+        sm.minimal_matches(path, epsilon)
+        assert len(calls) == 1
 
 
-@pytest.mark.parametrize("changed", [{"DEPENDS": 1e3}, {"LOST_DIGITS": 0.99, "MOST_KEPT": 0.99}])
+@pytest.mark.parametrize(
+    ("changed", "anew"),
+    [
+        ({"DEPENDS": 1e3}, True),
+        ({"LOST_DIGITS": 0.99, "MOST_KEPT": 0.99}, False),
+        ({"LOST_DIGITS": 0.99, "MOST_KEPT": 0.99, "LOST_SQUARES": 0.99}, True),
+    ],
+    ids=["no exchange", "all from the duals", "no digits"],
+)
 @pytest.mark.parametrize(
     "case",
     [cases.dependent, cases.more_neurons_than_samples, cases.wide_and_dependent],
     ids=lambda case: case.__name__,
 )
-def test_factored_anew_all_the_time(case, changed, monkeypatch):
+def test_where_digits_are_lost_all_the_time(case, changed, anew, monkeypatch):
     """As if no coefficient could be divided by, or as if every removal lost digits."""
-    path = sm.match_path(pair_of(*layers_of(case, 1)), device="cpu")
+    path = sm.match_path(pair_of(*layers_of(case, 1, np.float64)), device="cpu")
     expected = sm.minimal_matches(path, 0.8)
     assert len(expected)
+    monkeypatch.setattr(minimal_walk, "SAFE_INVERSE", 0.0)  # all have duals
     for name, value in changed.items():
         monkeypatch.setattr(minimal_walk, name, value)
     calls = []
     resume = minimal_walk.resume
     monkeypatch.setattr(minimal_walk, "resume", lambda *a: calls.append(1) or resume(*a))
     found = sm.minimal_matches(path, 0.8)
-    assert len(calls)
+    assert bool(calls) == anew
     np.testing.assert_array_equal(found.distinct, expected.distinct)
     np.testing.assert_array_equal(found.match_of, expected.match_of)
 

@@ -59,7 +59,8 @@ def test_all_samples_are_taken_where_there_are_no_more() -> None:
     assert draw_samples(Layer("conv1", "a", "conv", 8, 2, 2), 10, 40, 1, seed=0)[0].tolist() == [
         *range(40)
     ]
-    assert draw_samples(Layer("fc1", "a", "fc", 8, 1, 1), 60, 40, 1, seed=0)[0].tolist() == [*range(60)]
+    vectors = Layer("fc1", "a", "fc", 8, 1, 1)
+    assert draw_samples(vectors, 60, 40, 1, seed=0)[0].tolist() == [*range(60)]
 
 
 def test_draws_are_independent_and_can_all_be_permuted() -> None:

@@ -34,14 +34,14 @@ def test_a_killed_training_resumes_and_is_the_uninterrupted_one(
     empty_workspace: Callable[..., Workspace],
 ) -> None:
     workspace = empty_workspace()
-    workspace.configure(training={"epochs": 6})
-    target = workspace.layout.network(0, "network.safetensors")
+    workspace.configure(training={"epochs": 6}, stages=["last", 2])
+    target = workspace.network(0)
     relative = os.path.relpath(target, workspace.root)
-    checkpoint = Path(target).with_name("resume.safetensors")
+    checkpoint = target.with_name("resume.safetensors")
     process = workspace.start(relative)
     wait_for(checkpoint, process)
     kill(process)
-    assert not Path(target).exists()
+    assert not target.exists()
 
     assert "lock" in workspace.snakemake(relative, fails=True).text.lower()
     workspace.snakemake("--unlock")
@@ -52,31 +52,33 @@ def test_a_killed_training_resumes_and_is_the_uninterrupted_one(
     )
     assert "resuming from" in log.with_name("train.log").read_text()
     assert not checkpoint.exists()
-    record = workspace.layout.network(0, "network.json")
-    resumed = json.loads(Path(record).read_text())["sha256"]
-    history = pd.read_csv(workspace.layout.network(0, "history.csv"))
+    assert not target.with_name("stages.partial").exists()
+    assert target.with_name("epoch_2.safetensors").exists()
+    record = workspace.network(0, ".json")
+    resumed = json.loads(record.read_text())["sha256"]
+    history = pd.read_csv(target.with_name("history.csv"))
     assert list(history["epoch"]) == [1, 2, 3, 4, 5, 6]
 
-    Path(target).unlink()
+    target.unlink()
     assert workspace.snakemake(relative).jobs == {"train": 1}
-    assert json.loads(Path(record).read_text())["sha256"] == resumed
+    assert json.loads(record.read_text())["sha256"] == resumed
 
 
 @pytest.mark.parametrize("damage", ["deleted", "truncated", "changed"])
 def test_a_damaged_shard_is_noticed_and_healed(workspace: Workspace, damage: str) -> None:
-    store = Path(workspace.layout.activations(1))
-    shard = store / "activations" / "conv3" / "c" / "0" / "0"
+    store = Path(workspace.layout.activations(workspace.key(1)))
+    shard = store / "activations" / "conv3" / "draw_1" / "c" / "0" / "0"
     content = bytearray(shard.read_bytes())
     if damage == "deleted":
         shard.unlink()
-        complaint = "seed_1.zarr/activations/conv3/c/0/0 is missing"
+        complaint = "seed_1.last.zarr/activations/conv3/draw_1/c/0/0 is missing"
     elif damage == "truncated":
         shard.write_bytes(content[:-7])
-        complaint = f"conv3/c/0/0 has {len(content) - 7} bytes instead of {len(content)}"
+        complaint = f"conv3/draw_1/c/0/0 has {len(content) - 7} bytes instead of {len(content)}"
     else:
         content[50] ^= 1
         shard.write_bytes(content)
-        complaint = "seed_1.zarr: expected a whole file, found a damaged one (activations/conv3"
+        complaint = "seed_1.last.zarr: expected a whole file, found a damaged one (activations/conv3"
     workspace.configure(matching={"layers": ["conv1", "conv3"]})
     text = workspace.snakemake(fails=True).text
     assert complaint in text
@@ -87,6 +89,7 @@ def test_a_damaged_shard_is_noticed_and_healed(workspace: Workspace, damage: str
     run = workspace.snakemake()
     assert run.jobs == {
         "extract": 1,
+        "top_images": 1,
         "match": 2,
         "minimal_match": 1,
         "null": 2,
@@ -99,12 +102,12 @@ def test_a_damaged_shard_is_noticed_and_healed(workspace: Workspace, damage: str
 
 def test_a_damaged_network_is_noticed_and_healed(workspace: Workspace) -> None:
     before = workspace.tables()
-    network = Path(workspace.layout.network(0, "network.safetensors"))
+    network = workspace.network(0)
     content = bytearray(network.read_bytes())
     content[-100] ^= 1
     network.write_bytes(content)
     text = workspace.snakemake(fails=True).text
-    assert "seed_0/network.safetensors: expected a whole file" in text
+    assert "seed_0/last.safetensors: expected a whole file" in text
     network.unlink()
     workspace.snakemake()
     assert workspace.tables() == before
@@ -114,7 +117,7 @@ def test_a_failed_upstream_job_never_leaves_a_mixed_table(workspace: Workspace) 
     """H1: the seed is changed and the extraction of one network fails."""
     workspace.snakemake("--config", "seeds=[0,2]", "--until", "train")
     workspace.configure(seeds=[0, 2])
-    network = Path(workspace.layout.network(2, "network.safetensors"))
+    network = workspace.network(2)
     whole = network.read_bytes()
     network.write_bytes(whole[:-1000])
     workspace.snakemake(fails=True)
@@ -136,9 +139,9 @@ def test_a_match_of_another_network_is_refused(workspace: Workspace) -> None:
     """Even if a stale match has the right name and Snakemake takes it for current."""
     workspace.configure(seeds=[0, 2])
     workspace.snakemake()
-    stale = Path(workspace.layout.match(0, 2, "conv5", "path.npz"))
+    stale = Path(workspace.layout.match(workspace.key(0), workspace.key(2), "conv5", "path.npz"))
     workspace.configure()
-    right = Path(workspace.layout.match(0, 1, "conv5", "path.npz"))
+    right = Path(workspace.layout.match(workspace.key(0), workspace.key(1), "conv5", "path.npz"))
     times = right.stat().st_atime_ns, right.stat().st_mtime_ns
     right.write_bytes(stale.read_bytes())
     os.utime(right, ns=times)

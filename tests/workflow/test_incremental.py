@@ -7,7 +7,10 @@ import pandas as pd
 from workflow.workspaces import Workspace
 
 # Of the tiny configuration's three layers one has minimal matches.
-BELOW_STORES = {"match": 3, "minimal_match": 1, "null": 3, "aggregate": 1, "plot": 1}
+MATCHES = {"match": 3, "minimal_match": 1, "null": 3}
+TABLES = {"aggregate": 1, "plot": 1}
+BELOW_MATCHING = MATCHES | {"heat_map": 1} | TABLES
+BELOW_NETWORKS = {"extract": 2, "extract_places": 2, "top_images": 2} | BELOW_MATCHING
 
 
 def append(path: Path, text: str) -> None:
@@ -24,7 +27,8 @@ def test_a_changed_epsilon_grid_matches_nothing_again(workspace: Workspace) -> N
 def test_a_changed_seed_retrains_that_seed_and_what_is_below_it(workspace: Workspace) -> None:
     workspace.configure(seeds=[0, 2])
     run = workspace.snakemake()
-    assert run.jobs == {"train": 1, "extract": 1, **BELOW_STORES}
+    one_network = {"initialise": 1, "train": 1, "extract": 1, "extract_places": 1, "top_images": 1}
+    assert run.jobs == {**one_network, **BELOW_MATCHING}
     workspace.configure(seeds=[0, 1])
     assert "Nothing to be done" in workspace.snakemake().text
 
@@ -38,35 +42,73 @@ def test_an_added_layer_is_matched_and_nothing_else(workspace: Workspace) -> Non
 
 def test_a_changed_training_parameter_retrains(workspace: Workspace) -> None:
     workspace.configure(training={"learning_rate": 0.01})
-    run = workspace.snakemake()
-    assert run.jobs == {"train": 2, "extract": 2, **BELOW_STORES}
+    # The initial networks are those of any training.
+    assert workspace.snakemake("-n").planned == {"train": 2, **BELOW_NETWORKS}
 
 
 def test_changed_positions_are_extracted_from_the_same_networks(workspace: Workspace) -> None:
+    recorded = {"extract": 2, "top_images": 2, **MATCHES, **TABLES}
     workspace.configure(extraction={"positions": 400})
-    run = workspace.snakemake()
-    assert run.jobs == {"extract": 2, **BELOW_STORES}
+    assert workspace.snakemake("-n").planned == recorded
+    workspace.configure(extraction={"draws": 1})
+    assert workspace.snakemake().jobs == recorded
+    table = pd.read_parquet(workspace.layout.experiment("tables/similarity.parquet"))
+    assert set(table["draw"]) == {0}
+
+
+def test_another_heat_map_records_its_own_samples_alone(workspace: Workspace) -> None:
+    workspace.configure(heat_map={"places": 200})
+    below = {"heat_map": 1, **TABLES}
+    assert workspace.snakemake("-n").planned == {"extract_places": 2, **below}
+    workspace.configure(heat_map={"places": 0})
+    assert workspace.snakemake().jobs == TABLES
+
+
+def test_a_stage_that_is_kept_anyway_is_recorded_and_not_trained_for(workspace: Workspace) -> None:
+    workspace.configure(stages=["initial", "last"])
+    recorded = {"extract": 2, "extract_places": 2, "top_images": 2}
+    assert workspace.snakemake().jobs == recorded | BELOW_MATCHING
+    table = pd.read_csv(workspace.layout.experiment("tables/networks.csv"))
+    assert table["stage"].tolist() == ["initial", "initial", "last", "last"]
+    summary = pd.read_csv(workspace.layout.experiment("tables/summary.csv"))
+    assert summary["comparison"].unique().tolist() == ["initial", "last"]
+
+
+def test_untrained_networks_need_no_training(workspace: Workspace) -> None:
+    workspace.configure(stages=["initial"], seeds=[0, 1], training={"epochs": 5})
+    recorded = {"extract": 2, "extract_places": 2, "top_images": 2}
+    assert workspace.snakemake("-n").planned == recorded | BELOW_MATCHING
 
 
 def test_an_edited_matching_module_matches_again(workspace: Workspace) -> None:
     before = workspace.tables()
     append(workspace.root / "subspace_match" / "matching" / "path.py", "\n# edited\n")
-    assert workspace.snakemake().jobs == BELOW_STORES
+    assert workspace.snakemake().jobs == BELOW_MATCHING
     assert workspace.tables() == before
 
 
 def test_other_edited_modules_rerun_what_reads_them(workspace: Workspace) -> None:
     package = workspace.root / "subspace_match"
+    training = {"train": 2} | BELOW_NETWORKS
+    networks = {"initialise": 2} | training
     for module, expected in (
         ("figures.py", {"plot": 1}),
-        ("matching/minimal_tree.py", {"minimal_match": 1, "aggregate": 1, "plot": 1}),
-        ("tables.py", {"aggregate": 1, "plot": 1}),
-        ("matches.py", BELOW_STORES),
-        ("matching/peeling.py", BELOW_STORES),
-        ("store.py", {"extract": 2} | BELOW_STORES),
-        ("networks/training.py", {"train": 2, "extract": 2} | BELOW_STORES),
-        ("datasets.py", {"prepare_data": 1, "train": 2, "extract": 2} | BELOW_STORES),
+        ("top_images.py", {"top_images": 2} | TABLES),
+        ("matching/minimal_tree.py", {"minimal_match": 1} | TABLES),
+        ("matching/heat_map.py", {"heat_map": 1} | TABLES),
+        ("tables.py", TABLES),
+        ("matches.py", BELOW_MATCHING),
+        ("matching/null.py", {"null": 3} | TABLES),
+        ("matching/peeling.py", BELOW_MATCHING),
+        ("store.py", BELOW_NETWORKS),
+        ("networks/sampling.py", BELOW_NETWORKS),
+        ("networks/training.py", training),
+        ("networks/architectures.py", networks),
+        ("datasets.py", {"prepare_data": 1} | networks),
         ("config.py", {}),
+        ("layout.py", {}),
+        ("comparisons.py", {}),
+        ("whereabouts.py", {}),
     ):
         original = (package / module).read_bytes()
         append(package / module, "\n# edited\n")

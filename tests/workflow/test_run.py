@@ -23,9 +23,13 @@ def test_each_job_ran_once(finished: Workspace) -> None:
     run = Run(0, (finished.root / "complete").read_text())
     assert run.jobs == {
         "prepare_data": 1,
+        "initialise": 2,
         "train": 2,
         "extract": 2,
+        "extract_places": 2,
+        "top_images": 2,
         "match": 3,
+        "heat_map": 1,
         "minimal_match": 1,
         "null": 3,
         "aggregate": 1,
@@ -47,11 +51,11 @@ def test_the_tables_are_what_the_stores_say(finished: Workspace) -> None:
     layout = finished.layout
     table = pd.read_parquet(layout.experiment("tables/similarity.parquet"))
     neurons = pd.read_parquet(layout.experiment("tables/neurons.parquet"))
-    stores = [ActivationStore(layout.activations(seed)) for seed in (0, 1)]
+    stores = [ActivationStore(layout.activations(finished.key(seed))) for seed in (0, 1)]
     assert list(table["layer"].unique()) == LAYERS
     assert sorted(table["epsilon"].unique()) == [0.15, 0.2, 0.25, 0.3, 0.5]
-    for layer, rows in table.groupby("layer"):
-        x, y = (store.activations(layer) for store in stores)
+    for (layer, draw), rows in table.groupby(["layer", "draw"]):
+        x, y = (store.activations(layer, draw) for store in stores)
         path = sm.match_path(sm.reduce(x, y, device="cpu"), device="cpu")
         for row in rows.itertuples():
             match = path.maximum_match(row.epsilon)
@@ -65,8 +69,38 @@ def test_the_tables_are_what_the_stores_say(finished: Workspace) -> None:
             assert row.samples == x.shape[0]
             assert row.neurons_per_sample == x.shape[1] / x.shape[0]
         own = neurons[(neurons["layer"] == layer) & (neurons["network"] == "b")]
+        own = own[own["draw"] == draw]
         np.testing.assert_array_equal(own["critical_epsilon"], path.critical_epsilon_y)
         np.testing.assert_allclose(own["norm"], np.linalg.norm(y[:].astype(float), axis=0))
+    draws = table.groupby("layer")["draw"].nunique()
+    # Of a fully connected layer and of a small map there is but one draw: all of it.
+    assert draws.to_dict() == {"conv1": 2, "conv5": 2, "fc1": 1}
+
+
+def test_the_heat_map_is_what_the_stores_say(finished: Workspace) -> None:
+    table = pd.read_parquet(finished.layout.experiment("tables/heat_map.parquet"))
+    stores = [ActivationStore(finished.layout.places(finished.key(seed))) for seed in (0, 1)]
+    assert len(table) == 9 * 9 * 5
+    for layer_a, layer_b in (("conv1", "conv1"), ("conv2", "fc1"), ("fc1", "conv8")):
+        x, y = (store.activations(n) for store, n in zip(stores, (layer_a, layer_b), strict=True))
+        assert x.shape[0] == 300
+        pair = sm.reduce(x, y, device="cpu")
+        path = sm.match_path(pair, device="cpu")
+        rows = table[(table["layer_a"] == layer_a) & (table["layer_b"] == layer_b)]
+        np.testing.assert_allclose(rows["similarity"], path.similarity(rows["epsilon"].to_numpy()))
+        np.testing.assert_allclose(rows["linear_cka"], sm.linear_cka(pair))
+
+
+def test_top_images_are_those_that_the_network_answers_most(finished: Workspace) -> None:
+    table = pd.read_parquet(finished.layout.experiment("tables/top_images.parquet"))
+    store = ActivationStore(finished.layout.activations(finished.key(1)))
+    own = table[(table["key"] == finished.key(1)) & (table["layer"] == "fc1")]
+    activations = store.activations("fc1")[:]
+    for neuron, rows in own.groupby("neuron"):
+        assert rows["rank"].tolist() == list(range(9))
+        strongest = np.argsort(-activations[:, neuron], kind="stable")[:9]
+        assert rows["image"].tolist() == strongest.tolist()
+        assert rows["activation"].tolist() == activations[strongest, neuron].tolist()
 
 
 def test_csv_and_parquet_hold_the_same(finished: Workspace) -> None:
@@ -80,16 +114,20 @@ def test_csv_and_parquet_hold_the_same(finished: Workspace) -> None:
 
 def test_the_metrics_are_accuracies_and_similarities(finished: Workspace) -> None:
     metrics = json.loads(Path(finished.layout.experiment("metrics.json")).read_text())
-    assert set(metrics["test_accuracy"]) == {"seed_0", "seed_1"}
+    assert set(metrics["accuracy"]) == {"seed_0", "seed_1"}
+    record = json.loads(finished.network(0, ".json").read_text())
+    # Of the images on which networks are compared, which are the training's own test images.
+    assert metrics["accuracy"]["seed_0"] == record["test_accuracy"]
     assert list(metrics["similarity"]) == LAYERS
     assert list(metrics["similarity"]["fc1"]) == ["0.15", "0.2", "0.25", "0.3", "0.5"]
 
 
 def test_both_networks_are_recorded_at_the_same_samples(finished: Workspace) -> None:
-    stores = [ActivationStore(finished.layout.activations(seed)) for seed in (0, 1)]
+    stores = [ActivationStore(finished.layout.activations(finished.key(seed))) for seed in (0, 1)]
     for layer in stores[0].layers:
-        one, other = (store.samples(layer) for store in stores)
-        assert np.array_equal(one, other)
+        for draw in range(stores[0].layers[layer]["draws"]):
+            one, other = (store.samples(layer, draw) for store in stores)
+            assert np.array_equal(one, other)
     samples = {name: entry["samples"] for name, entry in stores[0].layers.items()}
     assert samples["conv1"] == 500
     assert samples["fc1"] == 4000
@@ -139,9 +177,13 @@ def test_several_pairs_are_all_matched(workspace: Workspace) -> None:
     workspace.configure(seeds=[0, 1, 2])
     run = workspace.snakemake()
     assert run.jobs == {
+        "initialise": 1,
         "train": 1,
         "extract": 1,
+        "extract_places": 1,
+        "top_images": 1,
         "match": 6,
+        "heat_map": 2,
         "minimal_match": 2,
         "null": 6,
         "aggregate": 1,

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from subspace_match.comparisons import Network
 from subspace_match.config import Config, validated
 from subspace_match.layout import Layout
 
@@ -25,10 +26,11 @@ TINY: Config = {
     "data": {"test_fraction": 0.8},
     "network": {"width": 0.04, "hidden": [8]},
     "training": {"epochs": 2, "warmup_epochs": 1, "batch_size": 100},
-    "extraction": {"positions": 500},
+    "extraction": {"positions": 500, "draws": 2},
     "matching": {"layers": ["conv1", "conv5", "fc1"]},
     "minimal_matches": {"layers": ["conv1"], "epsilons": [0.5]},
     "chance": {"permutations": 2},
+    "heat_map": {"places": 300},
     "figures": {"formats": ["svg"]},
 }
 
@@ -78,6 +80,14 @@ class Workspace:
         files = (self.root / "config" / name for name in ("config.yaml", "schema.yaml"))
         config, schema = (yaml.safe_load(file.read_text()) for file in files)
         return Layout(validated(config, schema) | {"results": str(self.root / "results")})
+
+    def key(self, seed: int, stage: str = "last", model: str = "base") -> str:
+        """Of a network, as paths have it."""
+        return self.layout.key(Network(model, seed, stage))
+
+    def network(self, seed: int, suffix: str = ".safetensors") -> Path:
+        """A file of a trained network."""
+        return Path(self.layout.network(Network("base", seed, "last"), suffix))
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start Snakemake in a process group of its own."""
