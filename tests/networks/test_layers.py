@@ -101,15 +101,12 @@ def test_convolutions_are_taken_before_a_relu_in_place_reaches_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "convolutions", "kind"),
-    [("vgg11_bn", 8, "conv"), ("resnet20", 21, "conv"), ("plain20", 19, "conv")],
+    ("name", "convolutions"), [("vgg11_bn", 8), ("resnet20", 21), ("plain20", 19)]
 )
-def test_every_convolution_is_a_layer_and_nothing_else(
-    name: str, convolutions: int, kind: str
-) -> None:
+def test_every_convolution_is_a_layer_and_nothing_else(name: str, convolutions: int) -> None:
     network = outline(name=name, width=0.25, hidden=[8], channels=1, classes=10)
     layers = LayeredNetwork(network, "convolution").layers(1, 32, 32)
-    assert [layer.name for layer in layers] == [f"{kind}{n + 1}" for n in range(convolutions)]
+    assert [layer.name for layer in layers] == [f"conv{n + 1}" for n in range(convolutions)]
     modules = [network.get_submodule(layer.node) for layer in layers]
     assert all(isinstance(module, nn.Conv2d) for module in modules)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from subspace_match.networks.architectures import build, initialise
 from subspace_match.networks.preprocessing import Preprocessing
@@ -52,16 +53,12 @@ def test_weights_that_two_layers_share_are_kept(
 
 
 def test_a_file_without_a_preprocessing_is_named(tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
     save_file({"weight": torch.zeros(1)}, tmp_path / "network.safetensors", {"architecture": "{}"})
     with pytest.raises(ValueError, match=r"network\.safetensors: expected a whole file"):
         load_network(tmp_path / "network.safetensors", CPU)
 
 
 def test_a_file_that_says_nothing_of_itself_is_named(tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
     save_file({"weight": torch.zeros(1)}, tmp_path / "network.safetensors")
     with pytest.raises(ValueError, match=r"network\.safetensors: expected a whole file"):
         load_network(tmp_path / "network.safetensors", CPU)
