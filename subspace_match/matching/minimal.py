@@ -17,7 +17,7 @@ from .minimal_order import Order, check_order, orders_of_tests
 from .minimal_sets import MinimalMatches, Neuron, column_of, kept_once
 from .minimal_walk import Walk
 from .moments import PairMoments
-from .path import Match, MatchPath, match_path
+from .path import Match, MatchPath
 
 
 def minimal_match(
@@ -132,23 +132,25 @@ def _search(
 ) -> MinimalMatches:
     """Minimal matches of all neurons of the maximum match, or of the one asked for."""
     check_order(order, seed, restarts)
-    path = pair if isinstance(pair, MatchPath) else match_path(pair, device="cpu")
-    moments = path.pair
+    moments = pair.pair if isinstance(pair, MatchPath) else pair
     n, n_x = len(moments.sums), moments.neurons_x
-    maximum = path.maximum_match(epsilon)
-    matched = np.concatenate([maximum.x, maximum.y + n_x])
-    sought = matched if only is None else matched[matched == only]
-    if not len(sought):
-        return kept_once(n_x, np.zeros((0, n), dtype=bool), np.full(n, -1))
-
     live = np.flatnonzero(moments.live)
-    walk = Walk(
-        moments.factor,
-        np.searchsorted(live, matched),
-        int((live < n_x).sum()),
-        epsilon,
-        independent=moments.well_conditioned,
-    )
+    width_x = int((live < n_x).sum())
+    columns = np.arange(len(live))
+    if isinstance(pair, MatchPath):
+        columns = np.flatnonzero(pair.critical_epsilon[live] <= epsilon)
+    sought = columns if only is None else columns[live[columns] == only]
+    nothing = kept_once(n_x, np.zeros((0, n), dtype=bool), np.full(n, -1))
+    if not len(sought) or not 0 < (columns < width_x).sum() < len(columns):
+        return nothing
+
+    walk = Walk(moments.factor, columns, width_x, epsilon, independent=moments.well_conditioned)
+    # Without a path, the maximum match of this one epsilon: a part of what a path would take.
+    if not isinstance(pair, MatchPath):
+        if not walk.find_maximum(sought):
+            return nothing
+        sought = sought[np.isin(sought, walk.base.neurons)]
+    sought = live[sought]
     rows: list[np.ndarray] = []
     row_of, smallest = np.full(n, -1), np.full(n, n + 1)
     for tests, group in orders_of_tests(walk, live, sought, n, order, seed, restarts):

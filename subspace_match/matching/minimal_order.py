@@ -47,7 +47,7 @@ def orders_of_tests(
             tests = np.searchsorted(live, permutation[np.isin(permutation, live[columns])])
             yield tests, group
     else:
-        need = needs(walk.base.matrix, walk.base.width_x)
+        need = needs(walk.base.matrix[:, : len(columns)], walk.base.width_x)
         for column in group:
             v = int(np.flatnonzero(walk.base.neurons == column)[0])
             yield walk.base.neurons[np.argsort(need[v], kind="stable")], group[group == column]

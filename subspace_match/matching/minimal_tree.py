@@ -5,6 +5,15 @@ exchange (see ``peeling``) two; a row of W as it is now is its row in the matrix
 terms: O(m k) a removal with k terms. A rejected test forgets its terms, so nothing of size m^2 is
 copied for one.
 
+Numerics: an entry P[i, i] = |w_i|^2, where w_i, the row of S^+ that belongs to z_i, is as long as
+z_i is near to the others of its side. When a near copy of z_i goes, w_i gets shorter by projection,
+and what P has for it is a difference of two squares: half its digits are gone, or more (see
+``peeling``). So where neurons are that near, the rows w_i over an orthonormal basis of the span
+are carried along as further columns of W, the duals, and lose half as many digits. The entries of P
+that a removal divides by are then taken from them, P[i, k] = w_i w_k, just for the neuron that
+goes: O(m^2) for it and nothing for the rest. Only where the duals have lost their digits too is
+what remains factored anew.
+
 A test of neuron u removes it and then, one by one, whoever is farther than epsilon. It ends early
 when none of the group is left, or when a neuron is to go that comes before u in the order and is
 still here: its own removal was rejected by the whole group, in a state that had all that this one
@@ -23,7 +32,7 @@ import numpy as np
 DONE = 0  # every removal has been tested
 SPLIT = 1  # the last removal keeps some of the group and not others
 FULL = 2  # the list of terms is long: apply it to the matrix
-LOST = 3  # digits are lost in mid-test: factor anew
+LOST = 3  # digits are lost in mid-test, of the duals too: factor anew
 SURVIVED = 4  # the test is over, some of the group are left
 REJECTED = 5  # the test is over, or need not go on: none of the group can stay
 
@@ -31,7 +40,7 @@ TERMS, LEFT_X, LEFT_Y, GROUP = range(4)  # entries of State.counts
 
 
 class Tolerances(NamedTuple):
-    """The tolerances of ``spans`` and ``peeling``, by their names there.
+    """The tolerances of ``spans``, ``peeling`` and ``minimal_walk``, by their names there.
 
     Handed over, since a constant would be compiled in, and what is kept on disk does not see a
     change in another file.
@@ -42,6 +51,7 @@ class Tolerances(NamedTuple):
     lost_digits: float
     entry_error: float
     most_kept: float
+    lost_squares: float
 
 
 class Base(NamedTuple):
@@ -52,9 +62,9 @@ class Base(NamedTuple):
         width_x: number of X's positions.
         rank: place of each in the order of tests, (m,) int64.
         order: positions in the order of tests, (m,) int64.
-        matrix: W, (m, m) float64.
+        matrix: W and the duals, (m, m + c) float64, c = 0 where no neurons are too near.
         lefts: terms' left vectors, (most terms, m) float64; only the term's side is used.
-        rights: terms' right vectors, (most terms, m) float64.
+        rights: terms' right vectors, (most terms, m + c) float64.
         term_side: 0 for a term of X, 1 for one of Y, (most terms,) int64.
         tolerances: when digits count as lost, and the like.
     """
@@ -77,7 +87,7 @@ class State(NamedTuple):
         counts: number of terms, of X's and of Y's neurons left, and of the group's; (4,) int64.
         residual: squared relative distance from the other side's span, (m,) float64.
         diagonal: W's diagonal, (m,) float64.
-        highest: its highest value so far, (m,) float64.
+        highest: what its rounding is a share of: its highest value so far, (m,) float64.
         alive: whether the neuron stays, (m,) bool; not once it is queued for removal.
         basis: whether it is in the basis of its side, (m,) bool; until it is removed.
         reserve: whether it depends on the basis of its side, (m,) bool; likewise.
@@ -98,12 +108,17 @@ class State(NamedTuple):
         return State(*(array.copy() for array in self))
 
 
-def _compiled(function: Callable[..., Any]) -> Any:
+def _compiled(function: Callable[..., Any], fastmath: Any = False) -> Any:
     """The function compiled, and kept on disk so that the next process need not compile it."""
     try:
-        return numba.njit(cache=True, error_model="numpy")(function)
+        return numba.njit(cache=True, error_model="numpy", fastmath=fastmath)(function)
     except RuntimeError:  # no place to keep it: neither this folder nor the user's can be written
-        return numba.njit(error_model="numpy")(function)
+        return numba.njit(error_model="numpy", fastmath=fastmath)(function)
+
+
+def _compiled_freely(function: Callable[..., Any]) -> Any:
+    """As ``_compiled``, for sums that may be made in any order, and so many terms at once."""
+    return _compiled(function, {"reassoc", "contract"})
 
 
 @_compiled
@@ -116,7 +131,7 @@ def _sides(base: Base, neuron: int) -> tuple[int, int, int, int, int]:
 
 @_compiled
 def _row(base: Base, state: State, neuron: int) -> np.ndarray:
-    """The neuron's row of W as it is now, put in place as the next term's right vector."""
+    """The neuron's row of the matrix as it is now, in place as the next term's right vector."""
     terms, side = state.counts[TERMS], _sides(base, neuron)[0]
     row: np.ndarray = base.rights[terms]
     row[:] = base.matrix[neuron]
@@ -159,19 +174,19 @@ def _exchange(base: Base, state: State, neuron: int, successor: int, row: np.nda
     The equations are in ``peeling``.
     """
     terms, (side, first, last, _, _) = state.counts[TERMS], _sides(base, neuron)
-    change = _column(base, state, successor) / row[successor]
-    base.lefts[terms, :] = change
-    base.term_side[terms] = side
-    state.counts[TERMS] = terms + 1
-    state.basis[successor], state.reserve[successor] = True, False
-    moved, right = _column(base, state, neuron), base.rights[terms + 1]
+    change, rounding = _column(base, state, successor) / row[successor], state.highest[neuron]
+    moved, right = base.lefts[terms + 1], base.rights[terms + 1]
     right[:] = 0.0
+    for i in range(first, last):
+        moved[i] = row[i] * state.basis[i] - change[i] * row[neuron]
+    state.basis[successor], state.reserve[successor] = True, False
     for i in range(first, last):
         right[i] = change[i] * state.basis[i]
         state.diagonal[i] -= change[i] * row[i] + moved[i] * right[i]
-        state.highest[i] = max(state.highest[i], state.diagonal[i])
-    base.lefts[terms + 1, :] = moved
-    base.term_side[terms + 1] = side
+        inherited = max(state.diagonal[i], change[i] * change[i] * rounding)
+        state.highest[i] = max(state.highest[i], inherited)
+    base.lefts[terms, :] = change
+    base.term_side[terms : terms + 2] = side
     state.counts[TERMS] = terms + 2
 
 
@@ -191,34 +206,60 @@ def _take_out(base: Base, state: State, neuron: int, row: np.ndarray) -> None:
 
 
 @_compiled
-def _lost_digits(base: Base, state: State, neuron: int) -> bool:
-    """Whether a basis neuron of this one's side has lost its digits (see ``peeling``)."""
-    lost, (_, first, last, _, _), limits = 0, _sides(base, neuron), base.tolerances
+def _has_digits(base: Base, state: State, neuron: int, row: np.ndarray) -> bool:
+    """Whether the neuron's row of P has its digits (see ``peeling``)."""
+    highest, limits = max(state.highest[neuron], 0.0), base.tolerances
+    share = max(limits.entry_error * np.sqrt(highest), limits.lost_digits)
+    return bool(row[neuron] >= min(share, limits.most_kept) * highest)
+
+
+@_compiled_freely
+def _dot(a: np.ndarray, b: np.ndarray) -> float:
+    total = 0.0
+    for i in range(len(a)):
+        total += a[i] * b[i]
+    return total
+
+
+@_compiled
+def _restore(base: Base, state: State, neuron: int, row: np.ndarray) -> bool:
+    """Take the neuron's row of P from the duals; whether these still have their digits."""
+    width, (side, first, last, _, _) = len(base.order), _sides(base, neuron)
+    dual = row[width:]
+    square = _dot(dual, dual)
+    if not square >= base.tolerances.lost_squares * state.highest[neuron]:
+        return False
     for i in range(first, last):
-        highest = max(state.highest[i], 0.0)
-        share = max(limits.entry_error * np.sqrt(highest), limits.lost_digits)
-        kept = state.diagonal[i] >= min(share, limits.most_kept) * highest
-        lost += state.basis[i] & (not kept)
-    return lost > 0
+        if state.basis[i]:
+            row[i] = _dot(base.matrix[i, width:], dual)
+    for term in range(state.counts[TERMS]):
+        if base.term_side[term] == side:
+            weight = _dot(base.rights[term, width:], dual)
+            for i in range(first, last):
+                row[i] -= weight * base.lefts[term, i] * state.basis[i]
+    row[neuron] = square
+    return True
 
 
 @_compiled
 def _remove(base: Base, state: State, neuron: int) -> bool:
-    """Remove one neuron; whether what is left must be factored anew."""
+    """Remove one neuron; if not, what is left must be factored anew."""
     if state.reserve[neuron]:
         state.reserve[neuron] = False
-        return False
+        return True
     row = _row(base, state, neuron)
+    if not _has_digits(base, state, neuron, row) and not _restore(base, state, neuron, row):
+        return False
     state.basis[neuron] = False
     successor, strength = _successor(base, state, neuron, row)
-    noticed = base.tolerances.rank_tolerance * len(row) * np.sqrt(abs(row[neuron]))
+    noticed = base.tolerances.rank_tolerance * len(base.order) * np.sqrt(abs(row[neuron]))
     if strength > base.tolerances.depends:
         _exchange(base, state, neuron, successor, row)
     elif strength > noticed:
-        return True  # too little to divide by, and too much to be nothing: no distance is known
+        return False  # too little to divide by, and too much to be nothing: no distance is known
     else:
         _take_out(base, state, neuron, row)
-    return bool(_lost_digits(base, state, neuron))
+    return True
 
 
 @_compiled
@@ -270,13 +311,12 @@ def _cascade(
     while head < tail:
         neuron = queue[head]
         head += 1
-        lost = _remove(base, state, neuron)
+        if not _remove(base, state, neuron):
+            return LOST
         others = _sides(base, neuron)[3:]
         tail = _queue_violators(base, state, queue, tail, others, bound, earliest)
         if tail < 0:
             return REJECTED
-        if lost:
-            return LOST
     return SURVIVED
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import scipy.linalg
 import torch
 
 from .minimal_tree import (
@@ -19,8 +20,8 @@ from .minimal_tree import (
     GROUP,
     LEFT_X,
     LOST,
-    REJECTED,
     SPLIT,
+    SURVIVED,
     TERMS,
     Base,
     State,
@@ -29,10 +30,13 @@ from .minimal_tree import (
     resume,
 )
 from .peeling import DEPENDS, ENTRY_ERROR, LOST_DIGITS, MOST_KEPT
-from .spans import RANK_TOLERANCE, factor_spans
+from .spans import RANK_TOLERANCE, SAFE_INVERSE, factor_spans
 
 MOST_TERMS = 48  # terms after which the list is applied to the matrix, where the matrix is small
 SHARE_OF_TERMS = 8  # for m neurons not before m / 8, so that few matrices are held at once
+
+LOST_SQUARES = 1e-16  # the share of its square that a dual may fall to: 8 of its 16 digits are left
+COORDINATES = 1.5  # the duals get as short as they can be where they are so much longer
 
 
 class Walk:
@@ -40,7 +44,8 @@ class Walk:
 
     Args:
         factor: F, (k, columns) float64, columns of norm 1.
-        columns: those in the maximum match, X's first; (m,) int64.
+        columns: those in the maximum match, X's first; (m,) int64. If it is still to be found, all
+            among which to ``find_maximum``.
         width_x: columns of F before this one are X's.
         epsilon: in [0, 1).
         independent: all columns of F are known to be independent, and F comes from the moments.
@@ -58,13 +63,20 @@ class Walk:
         self._factor = torch.from_numpy(np.ascontiguousarray(factor.T)).T
         self._width_x = width_x
         self._bound = epsilon**2
-        self._from_moments = independent
-        self._independent = independent, independent
+        self._independent = independent
         self._rank = np.zeros(factor.shape[1], dtype=np.int64)
         self.base, self._state = self._factor_anew(columns)
-        basis, of_x = self._state.basis, self.base.neurons < self._width_x
-        # Where all are independent, so is what will be left of them.
-        self._independent = bool(basis[of_x].all()), bool(basis[~of_x].all())
+
+    def find_maximum(self, group: np.ndarray) -> bool:
+        """Go on with the maximum match of the columns; False if none of this group are in it."""
+        state = _with_group(self.base, self._state, group)
+        base, state, survived = self._settle(self.base, state, -1)
+        if survived:
+            # Near copies are factored anew: without those that have left, most digits are there.
+            near = base.matrix.shape[1] > len(base.order)
+            start = self._again if near else _apply
+            self.base, self._state = start(base, state)
+        return survived
 
     def walk(self, order: np.ndarray, group: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Minimal matches of a group of columns.
@@ -88,8 +100,8 @@ class Walk:
                 outcome, first = advance(base, state, before, first, self._bound, most)
                 origin = base
                 if outcome == LOST:
-                    base, state, rejected = self._finish(base, state, first - 1)
-                    if rejected:
+                    base, state, survived = self._settle(*self._again(base, state), first - 1)
+                    if not survived:
                         base, state = origin, before
                         before = state.copy()
                         continue
@@ -105,28 +117,37 @@ class Walk:
                 before = state.copy()
             yield base.neurons[state.group], base.neurons[state.alive]
 
-    def _finish(self, base: Base, state: State, tested: int) -> tuple[Base, State, bool]:
-        """Finish a test in which digits were lost; whether it is rejected."""
-        outcome = LOST
-        while outcome == LOST:
-            group = base.neurons[state.group & state.alive]
-            base, state = self._factor_anew(base.neurons[state.alive])
-            _with_group(base, state, group)
-            outcome = resume(base, state, self._bound, tested)
-        return base, state, outcome == REJECTED
+    def _settle(self, base: Base, state: State, earliest: int) -> tuple[Base, State, bool]:
+        """Remove whoever is too far, until nobody is; whether some of the group are left."""
+        while (outcome := resume(base, state, self._bound, earliest)) == LOST:
+            base, state = self._again(base, state)
+        return base, state, outcome == SURVIVED
+
+    def _again(self, base: Base, state: State) -> tuple[Base, State]:
+        """The same state, from the factor."""
+        group = base.neurons[state.group & state.alive]
+        base, state = self._factor_anew(base.neurons[state.alive])
+        return base, _with_group(base, state, group)
 
     def _factor_anew(self, columns: np.ndarray) -> tuple[Base, State]:
         """The state of these columns, from the factor."""
         of_x = columns < self._width_x
+        x, y = columns[of_x], columns[~of_x]
         spans = factor_spans(
-            *(self._factor, columns[of_x], columns[~of_x]),
-            independent=self._independent,
-            from_moments=self._from_moments,
+            *(self._factor, x, y),
+            independent=(self._independent, self._independent),
+            from_moments=self._independent,
+            with_duals=not self._independent,
         )
         matrix = spans.coefficients.numpy()
         diagonal = np.diagonal(matrix).copy()
+        if (diagonal > SAFE_INVERSE).any():
+            if self._independent:
+                self._independent = False  # but not far enough from dependent
+                return self._factor_anew(columns)
+            matrix = np.hstack([matrix, spans.duals.numpy()])
         state = State(
-            counts=np.array([0, of_x.sum(), (~of_x).sum(), 0]),
+            counts=np.array([0, len(x), len(y), 0]),
             residual=spans.residual.numpy(),
             diagonal=diagonal,
             highest=diagonal.copy(),
@@ -144,11 +165,11 @@ def _base(neurons: np.ndarray, rank: np.ndarray, matrix: np.ndarray, state: Stat
     each = 2 if state.reserve.any() else 1
     # Two more, for an exchange's row and for the last test's. Memory is only taken where written.
     room = max(MOST_TERMS, width // SHARE_OF_TERMS) + each * width + 2
-    lefts, rights = np.empty((room, width)), np.empty((room, width))
+    lefts, rights = np.empty((room, width)), np.empty((room, matrix.shape[1]))
     return Base(
         *(neurons, int(state.counts[LEFT_X]), rank, np.argsort(rank), matrix),
         *(lefts, rights, np.empty(room, dtype=np.int64)),
-        Tolerances(RANK_TOLERANCE, DEPENDS, LOST_DIGITS, ENTRY_ERROR, MOST_KEPT),
+        Tolerances(RANK_TOLERANCE, DEPENDS, LOST_DIGITS, ENTRY_ERROR, MOST_KEPT, LOST_SQUARES),
     )
 
 
@@ -162,13 +183,34 @@ def _with_group(base: Base, state: State, group: np.ndarray) -> State:
 def _apply(base: Base, state: State) -> tuple[Base, State]:
     """A base of its own for a state: its terms taken from the matrix, without what has left."""
     terms, kept = state.counts[TERMS], np.flatnonzero(state.alive)
-    matrix = base.matrix.take(kept, 0).take(kept, 1)
+    columns = np.append(kept, np.arange(len(base.order), base.matrix.shape[1]))
+    matrix = base.matrix.take(kept, 0).take(columns, 1)
     of_x = int(state.counts[LEFT_X])
-    for side, rows in ((0, slice(None, of_x)), (1, slice(of_x, None))):
+    sides = slice(None, of_x), slice(of_x, None)
+    for side, rows in enumerate(sides):
         used = np.flatnonzero(base.term_side[:terms] == side)
         lefts = base.lefts.take(used, 0).take(kept[rows], 1)
-        matrix[rows] -= lefts.T @ base.rights.take(used, 0).take(kept, 1)
+        matrix[rows] -= lefts.T @ base.rights.take(used, 0).take(columns, 1)
     counts = state.counts.copy()
     counts[TERMS] = 0
     state = State(counts, *(array[kept] for array in state[1:]))
+    matrix = _short_duals(matrix, sides, bool((state.highest > SAFE_INVERSE).any()))
     return _base(base.neurons[kept], base.rank[kept], matrix, state), state
+
+
+def _short_duals(matrix: np.ndarray, sides: tuple[slice, slice], needed: bool) -> np.ndarray:
+    """The same matrix, its duals over an orthonormal basis of what they span, if needed at all."""
+    width, columns = matrix.shape
+    if width == columns:
+        return matrix
+    if not needed:
+        return np.ascontiguousarray(matrix[:, :width])
+    longest = max(len(matrix[rows]) for rows in sides)
+    if columns - width <= COORDINATES * longest:
+        return matrix
+    shorter = np.zeros((width, width + longest))
+    shorter[:, :width] = matrix[:, :width]
+    for rows in sides:
+        upper = scipy.linalg.qr(matrix[rows, width:].T, mode="r", check_finite=False)[0]
+        shorter[rows, width : width + upper.shape[1]] = upper[: upper.shape[1]].T
+    return shorter

@@ -43,12 +43,15 @@ class Spans:
         coefficients: W, (m, m) float64, on the device.
         residual: squared relative distance of each neuron from the other side's span, (m,) float64,
             on the device.
+        duals: R^-1 of each side's S = Q R, (m, c) float64 with c the larger of the two ranks; None
+            unless asked for.
     """
 
     neurons: np.ndarray
     basis: np.ndarray
     coefficients: torch.Tensor
     residual: torch.Tensor
+    duals: torch.Tensor | None = None
 
 
 def factor_spans(
@@ -58,6 +61,7 @@ def factor_spans(
     *,
     independent: tuple[bool, bool],
     from_moments: bool = False,
+    with_duals: bool = False,
 ) -> Spans:
     """Factor both sides.
 
@@ -69,6 +73,10 @@ def factor_spans(
             looked for.
         from_moments: whether F holds no more digits than the moments, so that a side's products
             may be factored in its place where that is safe.
+        with_duals: give the duals too. P is then their product, so that the two agree to the last
+            digits, and a side's basis should be known to come from a pivoted QR
+            (``independent=(False, False)``): the rows of its R then are as small as the distances
+            that they stand for, and R^-1 is right in every entry.
 
     Returns:
         The spans, on the device of ``factor``.
@@ -84,25 +92,32 @@ def factor_spans(
     coefficients = factor.new_zeros(width, width)
     residual = factor.new_empty(width)
     basis = np.zeros(width, dtype=bool)
+    duals = factor.new_zeros(width, max(rank_x, rank_y)) if with_duals else None
     for start, stop, rank in ((0, len(x), rank_x), (len(x), width, rank_y)):
         end = start + rank
         basis[start:end] = True
         parts = [part for part in (columns[:, :start], columns[:, end:]) if part.shape[1]]
         others = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-        inverse, over_basis, distances = _solve(columns[:, start:end], others, from_moments)
+        upper, inverse, over_basis, distances = _solve(
+            columns[:, start:end], others, from_moments
+        )
+        if duals is not None:
+            eye = torch.eye(rank, dtype=upper.dtype, device=upper.device)
+            root = torch.linalg.solve_triangular(upper, eye, upper=True)
+            duals[start:end, :rank], inverse = root, root @ root.T
         coefficients[start:end, start:end] = inverse
         coefficients[start:end, :start] = over_basis[:, :start]
         coefficients[start:end, end:] = over_basis[:, start:]
         residual[:start] = distances[:start]
         residual[stop:] = distances[start + stop - end :]
     coefficients.diagonal()[torch.from_numpy(~basis).to(factor.device)] = -1.0
-    return Spans(neurons, basis, coefficients, residual)
+    return Spans(neurons, basis, coefficients, residual, duals)
 
 
 def _solve(
     basis: torch.Tensor, others: torch.Tensor, from_moments: bool
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """P and B of a basis S = Q R, and the others' squared distances from its span."""
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """R, P and B of a basis S = Q R, and the others' squared distances from its span."""
     rank = basis.shape[1]
     products = None
     if _is_triangular(basis):  # X's columns of F as it comes from the moments
@@ -119,7 +134,7 @@ def _solve(
         upper, inside = reflectors[:rank].triu(), rotated[:rank]
         outside = rotated[rank:].square().sum(0)
     inverse = torch.cholesky_inverse(upper, upper=True) if products is None else products[1]
-    return inverse, torch.linalg.solve_triangular(upper, inside, upper=True), outside
+    return upper, inverse, torch.linalg.solve_triangular(upper, inside, upper=True), outside
 
 
 def _is_triangular(columns: torch.Tensor) -> bool:
