@@ -6,6 +6,8 @@ import io
 import pickle
 import shutil
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -250,6 +252,16 @@ def test_a_folder_without_a_test_part_is_split_by_class(folder: Path) -> None:
     assert sorted([*first.train.index, *first.test.index]) == list(range(10))
     with pytest.raises(ValueError, match=r"data\.test_fraction: .* found 0\.05 for 10 images of 2"):
         datasets.prepare("image_folder", str(folder), 32, 0.05, 0)
+
+
+def test_looking_at_a_folder_loads_no_torch(folder: Path) -> None:
+    """It is done whenever a configuration is checked."""
+    look = (
+        "import sys; from subspace_match.datasets import source_of;"
+        f"assert source_of('image_folder', {str(folder)!r}).classes == 2;"
+        "assert not {'torch', 'torchvision', 'PIL'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", look], check=True)
 
 
 def test_a_folder_that_is_no_data_set_is_refused(folder: Path, tmp_path: Path) -> None:

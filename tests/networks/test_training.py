@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from subspace_match.artefacts import written
-from subspace_match.datasets import Split
+from subspace_match.datasets import FileSplit, Split
 from subspace_match.networks.architectures import build, initialise
 from subspace_match.networks.images import Images
 from subspace_match.networks.preprocessing import Preprocessing
@@ -82,6 +83,7 @@ def run(
     kill_after: int | None = None,
     device: str = "cpu",
     network: nn.Module | None = None,
+    data: tuple[Images, Images] | None = None,
     **changes: Any,
 ) -> tuple[nn.Module, list[Epoch]]:
     """Train; what is kept lies beside the checkpoint."""
@@ -98,8 +100,7 @@ def run(
     stages = Stages(kept(checkpoint), changes.pop("epochs_kept", [1, 2]), save)
     history = train(
         network,
-        two_classes(70, 0, device),
-        two_classes(30, 1, device),
+        *(data or (two_classes(70, 0, device), two_classes(30, 1, device))),
         SETTINGS | changes,
         stages=stages,
         checkpoint=checkpoint,
@@ -204,6 +205,33 @@ def test_dropout_too_resumes_bit_for_bit_and_leaves_the_generator_alone(tmp_path
     torch.rand(1)
     resumed, _ = run(tmp_path / "resume", network=dropping())
     assert_equal(whole, resumed)
+
+
+def test_a_training_on_image_files_resumes_bit_for_bit_whatever_the_workers(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        pixels = rng.integers(0, 60, (40, 50, 3), dtype=np.uint8)
+        pixels[..., number % 2] += 150
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    files = tuple(f"{number}.png" for number in range(40))
+    split = FileSplit(files, np.arange(40) % 2, np.arange(40), tmp_path)
+    preprocessing = Preprocessing((0.3,) * 3, (0.25,) * 3, resize=36, crop=32)
+
+    def trained(checkpoint: Path, workers: int, **options: Any) -> tuple[nn.Module, list[Epoch]]:
+        images = Images.on_device(split, preprocessing, torch.device("cpu"), workers=workers)
+        network = build(**ARCHITECTURE | {"channels": 3})
+        initialise(network, 0)
+        return run(checkpoint, data=(images, images), network=network, flip=True, **options)
+
+    whole, history = trained(tmp_path / "whole", 0)
+    assert history[-1].train_accuracy > 0.9
+    with pytest.raises(KilledError):
+        trained(tmp_path / "resume", 2, kill_after=3)
+    resumed, _ = trained(tmp_path / "resume", 1)
+    assert_equal(whole, resumed)
+    assert kept_files(tmp_path / "resume") == kept_files(tmp_path / "whole")
 
 
 def test_stages_are_the_networks_at_their_epochs(tmp_path: Path) -> None:
