@@ -142,7 +142,7 @@ class Walk:
         matrix = spans.coefficients.numpy()
         diagonal = np.diagonal(matrix).copy()
         if (diagonal > SAFE_INVERSE).any():
-            if self._independent:
+            if spans.duals is None:
                 self._independent = False  # but not far enough from dependent
                 return self._factor_anew(columns)
             matrix = np.hstack([matrix, spans.duals.numpy()])

@@ -98,9 +98,7 @@ def factor_spans(
         basis[start:end] = True
         parts = [part for part in (columns[:, :start], columns[:, end:]) if part.shape[1]]
         others = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-        upper, inverse, over_basis, distances = _solve(
-            columns[:, start:end], others, from_moments
-        )
+        upper, inverse, over_basis, distances = _solve(columns[:, start:end], others, from_moments)
         if duals is not None:
             eye = torch.eye(rank, dtype=upper.dtype, device=upper.device)
             root = torch.linalg.solve_triangular(upper, eye, upper=True)
