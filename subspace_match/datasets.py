@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import struct
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -50,6 +51,7 @@ SOURCES = {
     "cifar100": Source(3, 100, "CIFAR100"),
     "imagenet": Source(3, 1000, "ImageNet", files=True),
 }
+IDX = {"mnist", "fashion_mnist"}  # of the format whose files need no folder of their own
 # Of ImageNet's training images, as everybody uses them.
 IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 MOMENT_FILES = 10_000  # at most so many give a folder's mean and deviation
@@ -234,14 +236,15 @@ def read_image(path: str | Path) -> Image:
     """
     import PIL.Image
 
+    # What Pillow raises of files that are damaged, in one format or another, or far too large.
+    faults = OSError, ValueError, SyntaxError, EOFError, zlib.error, struct.error
     try:
         with PIL.Image.open(path) as image:
             # Pillow clips what does not fit in eight bits and says nothing.
             if image.mode.startswith(("I", "F")):
                 raise ValueError(f"more than eight bits a channel (mode {image.mode})")
             return image.convert("RGB")
-    # What Pillow's readers raise of files that are damaged, in one format or another.
-    except (OSError, ValueError, SyntaxError, EOFError, zlib.error) as error:
+    except (*faults, PIL.Image.DecompressionBombError) as error:
         raise ValueError(
             f"{path}: expected an image of eight bits a channel, found one that cannot be read"
             f" ({error}); restore it, or remove it and prepare the data anew"
@@ -273,27 +276,25 @@ def _small(name: str, root: str | None) -> Iterator[Split]:
     """Training and test images through torchvision's readers."""
     import torchvision
 
-    folder, reader = _folder(name, root), SOURCES[name].torchvision
+    folder, reader = _folder(name, root), str(SOURCES[name].torchvision)
+    # Files of all data sets of this format have the same names: a folder of this one's goes first.
+    flat = name in IDX and not (folder / reader).exists()
     for part in ("train", "t10k"):
-        if (folder / _idx_file(part, "images-idx3")).exists():
-            images = _idx(folder / _idx_file(part, "images-idx3"), 3)
-            labels = _idx(folder / _idx_file(part, "labels-idx1"), 1)
-            if len(images) != len(labels):
-                raise damaged(folder, f"{len(images)} images and {len(labels)} labels in {part}")
-        else:
-            dataset: Callable[..., Any] = getattr(torchvision.datasets, str(reader))
-            try:
+        try:
+            if flat and (folder / f"{part}-images-idx3-ubyte.gz").exists():
+                images = _idx(folder / f"{part}-images-idx3-ubyte.gz", 3)
+                labels = _idx(folder / f"{part}-labels-idx1-ubyte.gz", 1)
+                if len(images) != len(labels):
+                    raise RuntimeError(f"{len(images)} images and {len(labels)} labels in {part}")
+            else:
+                dataset: Callable[..., Any] = getattr(torchvision.datasets, reader)
                 source = dataset(folder, train=part == "train", download=False)
-            except RuntimeError as error:
-                raise _no_files(name, root, f"found none that are whole ({error})") from error
-            images, labels = np.asarray(source.data), np.asarray(source.targets)
+                images, labels = np.asarray(source.data), np.asarray(source.targets)
+        except RuntimeError as error:
+            raise _no_files(name, root, f"found none that are whole ({error})") from error
         # (N, H, W) for grey images, (N, H, W, C) for colour.
         images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
         yield Split(images, labels.astype(np.int64), np.arange(len(labels)))
-
-
-def _idx_file(part: str, kind: str) -> str:
-    return f"{part}-{kind}-ubyte.gz"
 
 
 def _idx(path: Path, dimensions: int) -> np.ndarray:
@@ -306,9 +307,9 @@ def _idx(path: Path, dimensions: int) -> np.ndarray:
             plain.write_bytes(gzip.decompress(path.read_bytes()))
             array: np.ndarray = read_sn3_pascalvincent_tensor(str(plain)).numpy()
     except (OSError, EOFError, zlib.error, AssertionError, KeyError, ValueError) as error:
-        raise damaged(path, repr(error)) from error
+        raise RuntimeError(f"{path.name}: {error!r}") from error
     if array.ndim != dimensions or array.dtype != np.uint8:
-        raise damaged(path, f"{array.ndim} dimensions of {array.dtype}")
+        raise RuntimeError(f"{path.name}: {array.ndim} dimensions of {array.dtype}")
     return array
 
 
@@ -399,7 +400,7 @@ def _no_files(name: str, root: str | None, found: str) -> ValueError:
     else:
         where = f"{reader}'s files in {root}"
         advice = f'fetch them with: {fetch}({root!r}, download=True)"'
-        if name in ("mnist", "fashion_mnist"):
+        if name in IDX:
             where += f"/{reader}/raw or *-ubyte.gz in {root}"
         if name == "fashion_mnist":
             advice += (

@@ -88,9 +88,9 @@ def test_a_data_set_of_files_needs_its_folder() -> None:
         datasets.prepare("cifar10", None, 32, 0.2, 0)
 
 
-def idx_files(folder: Path, *, plain: bool) -> dict[str, np.ndarray]:
+def idx_files(folder: Path, *, plain: bool, seed: int = 0) -> dict[str, np.ndarray]:
     """Six training and four test images in IDX files, compressed and perhaps plain too."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     pixels = {}
     for part, count in (("train", 6), ("t10k", 4)):
@@ -118,16 +118,25 @@ def test_idx_files_are_read(name: str, flat: bool, tmp_path: Path) -> None:
     assert data.train.labels.tolist() == list(range(6))
 
 
+def test_a_data_sets_own_folder_goes_before_files_that_could_be_anothers(tmp_path: Path) -> None:
+    idx_files(tmp_path, plain=False)
+    own = idx_files(tmp_path / "FashionMNIST" / "raw", plain=True, seed=1)
+    data = datasets.prepare("fashion_mnist", str(tmp_path), 28, 0.2, 0)
+    assert np.array_equal(data.test.images[:, 0], own["t10k"])
+    with pytest.raises(ValueError, match="expected CIFAR10's files"):
+        datasets.prepare("cifar10", str(tmp_path), 32, 0.2, 0)
+
+
 def test_damaged_idx_files_are_named(tmp_path: Path) -> None:
     idx_files(tmp_path, plain=False)
     images, labels = (tmp_path / f"t10k-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))
     whole = labels.read_bytes()
     for content in (whole[:-4], b"no gzip", gzip.compress(b"\0\0\x08\x01\0\0\0\7\1")):
         labels.write_bytes(content)
-        with pytest.raises(ValueError, match=r"t10k-labels-idx1-ubyte\.gz: expected a whole file"):
+        with pytest.raises(ValueError, match=r"none that are whole \(t10k-labels-idx1-ubyte\.gz: "):
             datasets.prepare("mnist", str(tmp_path), 28, 0.2, 0)
     labels.write_bytes(images.read_bytes())
-    with pytest.raises(ValueError, match=r"found a damaged one .3 dimensions of uint8"):
+    with pytest.raises(ValueError, match=r"idx1-ubyte\.gz: 3 dimensions of uint8"):
         datasets.prepare("mnist", str(tmp_path), 28, 0.2, 0)
     labels.write_bytes(gzip.compress(struct.pack(">II", 0x801, 3) + b"123"))
     with pytest.raises(ValueError, match="4 images and 3 labels in t10k"):
