@@ -20,7 +20,7 @@ from .checks import as_activations, as_chunk_samples, as_epsilons
 from .devices import resolve_device
 from .moments import PairMoments, add_upper_moments, pair_of
 from .path import match_path
-from .samples import Layer, check_range
+from .samples import Layer, check_range, read_ahead
 
 
 def heat_map(
@@ -99,11 +99,14 @@ def layer_pairs(
     layers_x, layers_y = _as_layers("xs", xs), _as_layers("ys", ys)
     _same_samples({**layers_x, **layers_y})
     device = resolve_device(device)
-    side_x, side_y = _Side(layers_x, device), _Side(layers_y, device)
-    step = as_chunk_samples(chunk_samples, 8 * (side_x.width + side_y.width))
+    neurons = sum(layer.shape[1] for layer in (*layers_x.values(), *layers_y.values()))
+    step = as_chunk_samples(chunk_samples, 8 * neurons)
+    side_x, side_y = _Side(layers_x, step, device), _Side(layers_y, step, device)
 
     cross = torch.zeros(side_x.width, side_y.width, dtype=torch.float64, device=device)
-    for chunk_x, chunk_y in zip(side_x.read(step), side_y.read(step), strict=True):
+    arrays = [*layers_x.values(), *layers_y.values()]
+    for _, rows in read_ahead(arrays, step, device):
+        chunk_x, chunk_y = side_x.add(rows[: len(xs)]), side_y.add(rows[len(xs) :])
         cross.addmm_(chunk_x.T, chunk_y)
     for side in (side_x, side_y):
         side.check(step)
@@ -122,8 +125,8 @@ class _Place:
 class _Side:
     """One network's layers side by side: chunks of all, with each one's own moments and sums."""
 
-    def __init__(self, layers: dict[str, Any], device: torch.device) -> None:
-        read = [Layer(array, device) for array in layers.values()]
+    def __init__(self, layers: dict[str, Any], step: int, device: torch.device) -> None:
+        read = [Layer(array) for array in layers.values()]
         ends = accumulate((layer.width for layer in read), initial=0)
         self._names = list(layers)
         self.places = [
@@ -131,21 +134,18 @@ class _Side:
             for layer, bounds in zip(read, pairwise(ends), strict=True)
         ]
         self.width = self.places[-1].columns.stop
-        self.samples = read[0].array.shape[0]
         self.sums = _zeros(self.width, device=device)
-        self._device = device
+        self._joint = _zeros(min(step, read[0].array.shape[0]), self.width, device=device)
 
-    def read(self, step: int) -> Iterator[torch.Tensor]:
-        """All layers' columns as float64, ``step`` samples at a time; each overwrites the last."""
-        joint = _zeros(min(step, self.samples), self.width, device=self._device)
-        for start in range(0, self.samples, step):
-            chunk = joint[: self.samples - start]
-            for place in self.places:
-                block = chunk[:, place.columns]
-                place.layer.read(start, block)
-                add_upper_moments(place.upper, block)
-            self.sums += chunk.sum(0)
-            yield chunk
+    def add(self, rows: list[torch.Tensor]) -> torch.Tensor:
+        """All layers' columns of some samples as float64, which overwrite the ones before."""
+        chunk = self._joint[: len(rows[0])]
+        for place, own in zip(self.places, rows, strict=True):
+            block = chunk[:, place.columns]
+            place.layer.fill(block, own)
+            add_upper_moments(place.upper, block)
+        self.sums += chunk.sum(0)
+        return chunk
 
     def check(self, step: int) -> None:
         """Raise a ValueError for a layer whose squares are not float64 numbers that can be used."""

@@ -15,7 +15,7 @@ import torch
 from .checks import as_activations, as_chunk_samples, same_samples
 from .devices import resolve_device
 from .factor import factor_from_moments, factor_from_samples
-from .samples import Layer, check_range, joint_chunks
+from .samples import Layer, check_range, joint_chunks, read_ahead
 
 PANEL = 128  # columns of Z'Z a product: narrower ones waste less below the diagonal, but run slower
 
@@ -104,8 +104,8 @@ def reduce(
     device = resolve_device(device)
     step = as_chunk_samples(chunk_samples, 8 * (x.shape[1] + y.shape[1]))
 
-    layers = Layer(x, device), Layer(y, device)
-    moments, sums = _sum_moments(*layers, step)
+    layers = Layer(x), Layer(y)
+    moments, sums = _sum_moments(*layers, step, device)
     squares = moments.diagonal().cpu().numpy()
     check_range("x", x, squares[: x.shape[1]], step)
     check_range("y", y, squares[layers[0].width : -1], step)
@@ -160,7 +160,8 @@ def factored(
     well_conditioned = factor is not None
     if factor is None:
         # At least 2 n samples a step, so that no more than a third of each QR repeats the factor.
-        chunks = joint_chunks(x, y, max(step, 2 * len(sums)), moments.device)
+        step = max(step, 2 * len(sums))
+        chunks = joint_chunks(x, y, step, moments.device)
         factor = factor_from_samples(chunk[:, live] / norms for chunk in chunks)
     return PairMoments(
         second_moments=moments.cpu().numpy(),
@@ -173,39 +174,31 @@ def factored(
     )
 
 
-def _sum_moments(x: Layer, y: Layer, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _sum_moments(
+    x: Layer, y: Layer, step: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
     """E'E and the column sums of E = [X a Y b], chunk by chunk."""
-    samples, device = x.array.shape[0], x.shift.device
-    joint = torch.empty(min(step, samples), x.width + y.width, dtype=torch.float64, device=device)
-    upper = torch.zeros(joint.shape[1], joint.shape[1], dtype=torch.float64, device=device)
-    sums = torch.zeros(joint.shape[1], dtype=torch.float64, device=device)
-    for start in range(0, samples, step):
+    samples, width = x.array.shape[0], x.width + y.width
+    joint = torch.empty(min(step, samples), width, dtype=torch.float64, device=device)
+    upper, sums = joint.new_zeros(width, width), joint.new_zeros(width)
+    for start, (rows_x, rows_y) in read_ahead((x.array, y.array), step, device):
         chunk = joint[: samples - start]
-        x.read(start, chunk[:, : x.width])
-        y.read(start, chunk[:, x.width :])
+        x.fill(chunk[:, : x.width], rows_x)
+        y.fill(chunk[:, x.width :], rows_y)
         add_upper_moments(upper, chunk)
         sums += chunk.sum(0)
     return upper.triu() + upper.triu(1).T, sums
 
 
 def _length_products(x: Layer, y: Layer, moments: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
-    """Products of squared lengths about the means, from those about the rough means.
-
-    With o = mean - shift, |x - mean|^2 = a - 2 o'x + a constant, which is E times weights and the
-    constant. Sums of products are then the weights around E's centred moments, and what the means
-    of the lengths add: sum |x - mean|^2 = sum a - d |o|^2.
-    """
-    samples = x.array.shape[0]
-    offset = sums / samples - torch.cat([x.shift, y.shift])
-    weights, totals = offset.new_zeros(len(sums), 2), offset.new_zeros(2)
-    for side, columns in enumerate((slice(0, x.width), slice(x.width, None))):
-        length = weights[columns, side]
-        length[:-1] = -2 * offset[columns][:-1]
-        length[-1] = 1
-        totals[side] = sums[columns][-1] - samples * offset[columns][:-1].square().sum()
-    weighted = weights.T @ sums
+    """Sums of products of squared distances from the means: their covariance, and their means'."""
+    weights_x, total_x = x.lengths(sums[: x.width])
+    weights_y, total_y = y.lengths(sums[x.width :])
+    weights = sums.new_zeros(len(sums), 2)
+    weights[: x.width, 0], weights[x.width :, 1] = weights_x, weights_y
+    weighted, totals = weights.T @ sums, torch.stack([total_x, total_y])
     means = torch.outer(totals, totals) - torch.outer(weighted, weighted)
-    products: torch.Tensor = weights.T @ moments @ weights + means / samples
+    products: torch.Tensor = weights.T @ moments @ weights + means / x.array.shape[0]
     return products
 
 

@@ -19,7 +19,7 @@ from .checks import as_activations, as_chunk_samples, same_samples
 from .devices import resolve_device
 from .moments import PairMoments, factored
 from .path import MatchPath, match_path
-from .samples import fill, rows_of
+from .samples import fill, read_ahead, rows_of
 
 BATCH_BYTES = 256 * 2**20  # of the permutations formed in one read of X, and their cross moments
 
@@ -118,9 +118,9 @@ def _cross_moments(
     step = min(_step(pair), pair.samples)
     joint_x, joint_y = (means.new_empty(step, len(mean) + 1) for mean in (mean_x, mean_y))
     cross = means.new_zeros(len(orders), len(mean_x) + 1, len(mean_y) + 1)
-    for start in range(0, pair.samples, step):
+    for start, (rows,) in read_ahead((x,), step, held.device):
         chunk_x, chunk_y = joint_x[: pair.samples - start], joint_y[: pair.samples - start]
-        fill(chunk_x, rows_of(x, start, start + step, held.device), mean_x)
+        fill(chunk_x, rows, mean_x)
         for order, products in zip(orders, cross, strict=True):
             fill(chunk_y, held[order[start : start + step]], mean_y)
             products.addmm_(chunk_x.T, chunk_y)

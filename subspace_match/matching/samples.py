@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,66 @@ import torch
 from .checks import dtype_name
 
 
+def read_ahead(
+    arrays: Sequence[Any], step: int, device: torch.device
+) -> Iterator[tuple[int, list[torch.Tensor]]]:
+    """Rows of several arrays over the same samples, in order, each sample once.
+
+    While one step's rows are worked on, a thread reads the next ones: decompressing Zarr chunks
+    takes about as long as the products of narrow layers.
+
+    Args:
+        arrays: (samples, neurons) NumPy arrays, torch tensors or Zarr arrays.
+        step: samples at a time.
+        device: where to put them.
+
+    Yields:
+        The first row's number, and the rows of each array as ``rows_of`` gives them.
+    """
+    samples, readers = arrays[0].shape[0], [_ChunkReader(array) for array in arrays]
+
+    def read(start: int) -> list[torch.Tensor]:
+        return [rows_of(reader, start, min(start + step, samples), device) for reader in readers]
+
+    with ThreadPoolExecutor(1) as thread:
+        ahead = thread.submit(read, 0)
+        for start in range(0, samples, step):
+            rows = ahead.result()
+            if start + step < samples:
+                ahead = thread.submit(read, start + step)
+            yield start, rows
+
+
+class _ChunkReader:
+    """Rows of an array that are asked for in order, read from it by the whole chunks it has.
+
+    A chunk that two slices share would be decompressed for both. An array without chunks is read
+    as it is sliced.
+    """
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+        self._chunk = (getattr(array, "chunks", None) or (1,))[0]
+        self._held, self._first = np.empty((0, 0)), 0
+
+    def __getitem__(self, rows: slice) -> Any:
+        if self._chunk == 1:
+            return self._array[rows]
+        kept, end = self._held[rows.start - self._first :], self._first + len(self._held)
+        if rows.stop > end:
+            more = np.asarray(self._array[end : -(-rows.stop // self._chunk) * self._chunk])
+            self._held = np.concatenate([kept, more]) if len(kept) else more
+            self._first = rows.start
+        return self._held[rows.start - self._first : rows.stop - self._first]
+
+
 def joint_chunks(x: Any, y: Any, step: int, device: torch.device) -> Iterator[torch.Tensor]:
     """Z = [X Y] as float64, ``step`` samples at a time; every chunk overwrites the one before."""
     samples, n_x = x.shape
     joint = torch.empty(min(step, samples), n_x + y.shape[1], dtype=torch.float64, device=device)
-    for start in range(0, samples, step):
+    for start, (rows_x, rows_y) in read_ahead((x, y), step, device):
         chunk = joint[: samples - start]
-        chunk[:, :n_x] = rows_of(x, start, start + step, device)
-        chunk[:, n_x:] = rows_of(y, start, start + step, device)
+        chunk[:, :n_x], chunk[:, n_x:] = rows_x, rows_y
         yield chunk
 
 
@@ -30,27 +83,35 @@ class Layer:
     theirs.
 
     Attributes:
-        array: (samples, neurons), read some samples at a time.
-        shift: (neurons + 1,) float64 on the device, the rough means: those of the first samples
-            read, and 0 for the column more. Squares of distances from them keep the digits that
-            those of uncentred lengths would lose.
+        array: (samples, neurons).
+        width: number of columns, one more than neurons.
+        shift: (neurons,) float64, the rough means: those of the first rows, None before they are
+            read. Squares of distances from them keep digits that those of lengths would lose.
     """
 
-    def __init__(self, array: Any, device: torch.device) -> None:
-        self.array = array
-        self.shift = torch.zeros(array.shape[1] + 1, dtype=torch.float64, device=device)
+    def __init__(self, array: Any) -> None:
+        self.array, self.width = array, array.shape[1] + 1
+        self.shift: torch.Tensor | None = None
 
-    @property
-    def width(self) -> int:
-        """Number of columns, one more than neurons."""
-        return len(self.shift)
+    def fill(self, block: torch.Tensor, rows: torch.Tensor) -> None:
+        """Fill a block (samples, width) with rows, the layer's first ones first."""
+        if self.shift is None:
+            self.shift = rows.mean(0, dtype=torch.float64)
+        fill(block, rows, self.shift)
 
-    def read(self, start: int, block: torch.Tensor) -> None:
-        """Fill a block (samples, width) with as many samples as it has, from ``start`` on."""
-        rows = rows_of(self.array, start, start + len(block), block.device)
-        if start == 0:
-            self.shift[:-1] = rows.mean(0, dtype=torch.float64)
-        fill(block, rows, self.shift[:-1])
+    def lengths(self, sums: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Squared distances from the means, as the columns and their sums (width,) give them.
+
+        With o = mean - shift, |x - mean|^2 = |x - shift|^2 - 2 o'x + a constant.
+
+        Returns:
+            The columns' weights, (width,), and the sum over samples, a - d |o|^2.
+        """
+        assert self.shift is not None, "asked for after the last row"
+        samples = self.array.shape[0]
+        offset = sums[:-1] / samples - self.shift
+        weights = torch.cat([-2 * offset, offset.new_ones(1)])
+        return weights, sums[-1] - samples * offset.square().sum()
 
 
 def fill(block: torch.Tensor, rows: torch.Tensor, shift: torch.Tensor) -> None:

@@ -11,7 +11,8 @@ import subspace_match.matching
 
 FOLDER = Path(subspace_match.matching.__file__).parent
 ALLOWED = {"numpy", "scipy", "torch", "numba"}
-STANDARD = {"__future__", "collections", "dataclasses", "functools", "itertools", "math", "typing"}
+STANDARD = {"__future__", "collections", "concurrent", "dataclasses", "functools", "itertools"}
+STANDARD |= {"math", "typing"}
 
 
 def imported(module: Path) -> set[str]:
