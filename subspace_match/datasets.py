@@ -290,7 +290,8 @@ def _small(name: str, root: str | None) -> Iterator[Split]:
                 dataset: Callable[..., Any] = getattr(torchvision.datasets, reader)
                 source = dataset(folder, train=part == "train", download=False)
                 images, labels = np.asarray(source.data), np.asarray(source.targets)
-        except RuntimeError as error:
+        # torchvision asserts what it expects of a file.
+        except (RuntimeError, ValueError, AssertionError) as error:
             raise _no_files(name, root, f"found none that are whole ({error})") from error
         # (N, H, W) for grey images, (N, H, W, C) for colour.
         images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)

@@ -127,6 +127,14 @@ def test_a_data_sets_own_folder_goes_before_files_that_could_be_anothers(tmp_pat
         datasets.prepare("cifar10", str(tmp_path), 32, 0.2, 0)
 
 
+def test_a_plain_idx_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
+    idx_files(tmp_path / "MNIST" / "raw", plain=True)
+    images = tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
+    images.write_bytes(images.read_bytes()[:-10])
+    with pytest.raises(ValueError, match=r"found none that are whole .*; fetch them with"):
+        datasets.prepare("mnist", str(tmp_path), 28, 0.2, 0)
+
+
 def test_damaged_idx_files_are_named(tmp_path: Path) -> None:
     idx_files(tmp_path, plain=False)
     images, labels = (tmp_path / f"t10k-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))
