@@ -98,17 +98,17 @@ PAIRS = [
         "network_a": LAYOUT.key(pair.a),
         "network_b": LAYOUT.key(pair.b),
         "comparison": pair.comparison,
-        **{f"{key}_{side}": value for side in "ab" for key, value in asdict(getattr(pair, side)).items()},
+        **{
+            f"{key}_{side}": value
+            for side in "ab"
+            for key, value in asdict(getattr(pair, side)).items()
+        },
     }
     for pair in LAYOUT.pairs
 ]
 # By the keys of the two networks.
-LAYERS = {
-    (LAYOUT.key(pair.a), LAYOUT.key(pair.b)): layers_of_pair(pair) for pair in LAYOUT.pairs
-}
-MINIMAL_LAYERS = {
-    pair: selected(layers, "minimal_matches") for pair, layers in LAYERS.items()
-}
+LAYERS = {(LAYOUT.key(pair.a), LAYOUT.key(pair.b)): layers_of_pair(pair) for pair in LAYOUT.pairs}
+MINIMAL_LAYERS = {pair: selected(layers, "minimal_matches") for pair, layers in LAYERS.items()}
 STAGES = [f"epoch_{epoch}" for epoch in LAYOUT.kept_epochs] + ["best", "last"]
 
 TABLES = {

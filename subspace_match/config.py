@@ -66,7 +66,9 @@ def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
     return _as_number(value, schema.get("type"))
 
 
-def _complete_model(place: str, model: Config, config: Config, schema: Config) -> list[str]:
+def _complete_model(
+    place: str, model: Config, config: Config, schema: Mapping[str, Any]
+) -> list[str]:
     """Bring a model's own values into the schema's types; what is wrong with them, if anything."""
     faults = []
     for section in set(SECTIONS_OF_A_MODEL) & set(model):
@@ -116,6 +118,8 @@ def _describe(error: Any, above: str = "") -> Iterator[str]:
 
 
 def _expected(schema: Mapping[str, Any]) -> str:
+    if "description" in schema:
+        return str(schema["description"])
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
     kind = schema.get("type", "a value")

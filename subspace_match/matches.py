@@ -68,7 +68,7 @@ class LayerMatch:
 
 
 def save_matches(path: str | Path, matches: Sequence[LayerMatch], about: Mapping[str, Any]) -> None:
-    """Write one layer's matches, a draw each in order, and what they were made from, to one file."""
+    """Write a layer's matches, a draw each in order, and what they were made from."""
     arrays = [match.arrays() for match in matches]
     write_arrays(path, _numbered(arrays), {**about, "draws": len(arrays)})
 
@@ -83,9 +83,8 @@ def load_matches(path: str | Path) -> list[LayerMatch]:
     matches = []
     for draw in range(about.pop("draws")):
         own = {name: arrays[f"draw_{draw}/{name}"] for name in _MATCH_ARRAYS}
-        critical, norm = (
-            tuple(own[f"{kind}_{side}"] for side in "ab") for kind in ("critical_epsilon", "norm")
-        )
+        critical = own["critical_epsilon_a"], own["critical_epsilon_b"]
+        norm = own["norm_a"], own["norm_b"]
         matches.append(LayerMatch(critical, norm, own["removal_order"], about | {"draw": draw}))
     return matches
 
@@ -122,7 +121,7 @@ def check_origin(
 
 
 def save_moments(path: str | Path, pairs: Sequence[PairMoments], about: Mapping[str, Any]) -> None:
-    """Write one layer's moments, a draw each in order, and what they were made from, to one file."""
+    """Write a layer's moments, a draw each in order, and what they were made from."""
     arrays = [
         {
             # One is symmetric, the other upper triangular.

@@ -1,8 +1,9 @@
 """Activation stores: one Zarr v3 group a network, an array (samples, neurons) for every layer.
 
-A layer that is sampled in several draws has an array for each draw. Arrays are chunked along samples and sharded, so that a layer is a handful of files. The group's
-attributes say what was recorded and how large each file is: a file that is missing or cut short is
-noticed when a layer is opened, a damaged one by its checksum when it is read.
+A layer that is sampled in several draws has an array for each. Arrays are chunked along samples and
+sharded, so that a layer is a handful of files. The group's attributes say what was recorded, a
+manifest how large each file is: a file that is missing or cut short is noticed when a layer is
+opened, a damaged one by its checksum when it is read.
 """
 
 from __future__ import annotations

@@ -290,9 +290,9 @@ def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
         for row in networks.to_dict("records")
     }
     similarity: dict[str, dict[str, dict[str, float]]] = {}
-    for row in summary.itertuples():
-        of_layer = similarity.setdefault(row.comparison, {}).setdefault(row.layer, {})
-        of_layer[f"{row.epsilon:g}"] = row.similarity
+    for row in summary.to_dict("records"):
+        of_layer = similarity.setdefault(row["comparison"], {}).setdefault(row["layer"], {})
+        of_layer[f"{row['epsilon']:g}"] = row["similarity"]
     one = next(iter(similarity.values())) if len(similarity) == 1 else similarity
     return {"accuracy": accuracy, "similarity": one}
 

@@ -51,9 +51,38 @@ def test_numbers_that_arrive_as_texts_are_numbers() -> None:
             {"matching": {"epsilons": [0.1, 1.0]}},
             "matching.epsilons.1: expected a number >= 0 < 1, found 1.0",
         ),
-        ({"seeds": [0]}, "seeds: expected a list of at least 2 without repetition, found [0]"),
-        ({"seeds": [1, 1]}, "seeds: expected a list of at least 2 without repetition"),
-        ({"network": {"name": "vgg12"}}, "network.name: expected one of vgg11_bn"),
+        ({"seeds": []}, "seeds: expected a list of at least 1 without repetition, found []"),
+        ({"seeds": [1, 1]}, "seeds: expected a list of at least 1 without repetition"),
+        ({"stages": ["final"]}, "stages.0: expected initial, best, last or an epoch's number, found"),
+        ({"stages": [0]}, "stages.0: expected initial, best, last or an epoch's number, found 0"),
+        ({"stages": [11]}, "stages: expected epochs of the training, at most 10 (training.epochs)"),
+        (
+            {"compare": [{"seeds": "equal"}]},
+            "compare.0.seeds: expected one of different, same, all, found 'equal'",
+        ),
+        ({"compare": [{"stages": "first"}]}, "compare.0.stages: expected same, last or two stages"),
+        ({"compare": [{"stages": ["last", "best"]}]}, "compare.0.stages: expected stages that are"),
+        ({"compare": [{"models": ["base"]}]}, "compare.0.models: expected two models or none"),
+        ({"compare": [{"models": ["base", "x"]}]}, "compare.0.models: expected two of ['base']"),
+        (
+            {"models": {"m": {"training": {"epoch": 3}}}},
+            "unknown key 'models.m.training.epoch'; the nearest known key is"
+            " 'models.m.training.epochs'",
+        ),
+        (
+            {"models": {"m": {"network": {"width": 0}}}},
+            "models.m.network.width: expected a number > 0, found 0",
+        ),
+        ({"models": {"m": {"start": "n"}}}, "models.m.start: expected one of ['m'], found 'n'"),
+        (
+            {"models": {"m": {"start": "n"}, "n": {"start": "m"}}},
+            "models.m.start: expected a model that does not start from it itself",
+        ),
+        (
+            {"models": {"m": {"data": {"name": "cifar10"}}}},
+            "models.m.data.root: expected the folder that holds cifar10's files",
+        ),
+        ({"extraction": {"nodes": "all"}}, "extraction.nodes: expected relu, convolution, block or"),
         ({"training": {"epochs": 0}}, "training.epochs: expected a whole number >= 1, found 0"),
         ({"training": {"epochs": 2.5}}, "training.epochs: expected a whole number >= 1, found 2.5"),
         ({"training": {"nesterov": "yes"}}, "training.nesterov: expected true or false"),
@@ -82,3 +111,10 @@ def test_all_faults_are_named_at_once() -> None:
     with pytest.raises(ValueError, match="seedz") as error:
         validated({"seedz": 1, "device": "tpu"}, SCHEMA)
     assert len(str(error.value).splitlines()) == 2
+
+
+def test_a_models_numbers_are_the_schemas_too() -> None:
+    models = {"m": {"training": {"weight_decay": "5e-4"}, "network": {"width": 1}}}
+    complete = validated({"models": models}, SCHEMA)["models"]["m"]
+    assert complete["training"] == {"weight_decay": 5e-4}
+    assert repr(complete["network"]["width"]) == "1.0"

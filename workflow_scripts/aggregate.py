@@ -33,7 +33,8 @@ def aggregate(snakemake: Any) -> None:
     def checked(about: dict[str, Any], path: str, digest: str) -> dict[str, Any]:
         """The record of what a file was made from, with what this experiment calls it."""
         check_origin(about, path, digest, checkpoints)
-        return about | compared[about["network_a"], about["network_b"]]
+        named: dict[str, Any] = compared[about["network_a"], about["network_b"]]
+        return about | named
 
     matches: list[LayerMatch] = []
     certificates = []

@@ -1,4 +1,4 @@
-"""Two networks' activations at the same places -> every layer of one matched with each of the other."""
+"""Two networks' activations at the same places -> all layers of one matched with all others'."""
 
 from typing import Any
 

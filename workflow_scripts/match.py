@@ -26,7 +26,7 @@ def match(snakemake: Any) -> None:
     }
     pairs, matches = [], []
     for draw in range(entry["draws"]):
-        if not np.array_equal(*(store.samples(layer, draw) for store in stores)):
+        if not np.array_equal(stores[0].samples(layer, draw), stores[1].samples(layer, draw)):
             raise ValueError(
                 f"{layer}: expected the same samples in both stores, found others in"
                 f" {stores[1].path} than in {stores[0].path}; remove both and run again"

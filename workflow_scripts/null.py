@@ -12,8 +12,8 @@ def null(snakemake: Any) -> None:
     from subspace_match.matches import load_moments
     from subspace_match.matching.devices import resolve_device
     from subspace_match.matching.null import null_paths
-    from subspace_match.networks.sampling import image_groups, image_permutation, permuted_samples
     from subspace_match.networks.layers import Layer
+    from subspace_match.networks.sampling import image_groups, image_permutation, permuted_samples
     from subspace_match.store import ActivationStore
 
     name, chance = snakemake.wildcards.layer, snakemake.params.chance

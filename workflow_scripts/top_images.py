@@ -11,7 +11,7 @@ def top_images(snakemake: Any) -> None:
     from subspace_match.top_images import top_images
 
     store = ActivationStore(snakemake.input.store)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, layer in store.layers.items():
         images = store.samples(name) // (layer["height"] * layer["width"])
         found, activations = top_images(store.activations(name), images)

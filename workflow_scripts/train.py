@@ -1,4 +1,4 @@
-"""Data set + network to begin with + seed -> trained networks, by stage, and the training's course."""
+"""Data set + network to begin with + seed -> trained networks, by stage, and the course."""
 
 from pathlib import Path
 from typing import Any

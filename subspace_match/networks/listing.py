@@ -38,7 +38,8 @@ def layers_of(model: Model, config: Config, path: str | Path) -> list[Listed]:
     Raises:
         ValueError: if there is no such architecture, or it cannot see these images.
     """
-    code = [sha256(file) for file in [*_MODULES, *file_of_module(model.network["name"])]]
+    own_code = map(Path, file_of_module(model.network["name"]))
+    code = [sha256(file) for file in [*_MODULES, *own_code]]
     if Path(path).exists():
         record = read_record(path)
         if record["code"] == code:

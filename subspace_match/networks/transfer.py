@@ -1,4 +1,4 @@
-"""A network to be trained on: another one's weights in an architecture that may have other outputs."""
+"""A network to be trained on: another one's weights, and perhaps other outputs."""
 
 from __future__ import annotations
 

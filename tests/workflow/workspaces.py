@@ -61,6 +61,7 @@ class Workspace:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.python_path: Path | None = None
 
     def configure(self, **changes: Any) -> None:
         """Set the configuration: the tiny one, but for these changes, section by section."""
@@ -94,7 +95,7 @@ class Workspace:
         return subprocess.Popen(
             [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
             cwd=self.root,
-            env=environment(),
+            env=environment() | ({"PYTHONPATH": str(self.python_path)} if self.python_path else {}),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
