@@ -75,9 +75,7 @@ def shared_layers(a: Sequence[Listed], b: Sequence[Listed]) -> tuple[list[Listed
 
 
 def _listed(model: Model, config: Config) -> list[Listed]:
-    import torch
-
-    from .architectures import build
+    from .architectures import outline
     from .layers import LayeredNetwork
 
     source, seen = (source_of(data["name"], data["root"]) for data in (model.data, config["data"]))
@@ -89,9 +87,6 @@ def _listed(model: Model, config: Config) -> list[Listed]:
         )
     size = config["data"]["image_size"]
     architecture = {key: model.network[key] for key in ("name", "width", "hidden")}
-    with torch.device("meta"):  # shapes, no numbers
-        network = build(**architecture, channels=source.channels, classes=source.classes)
-        layers = LayeredNetwork(network, config["extraction"]["nodes"]).layers(
-            source.channels, size, size
-        )
-    return [asdict(layer) for layer in layers]
+    network = outline(**architecture, channels=source.channels, classes=source.classes)
+    layered = LayeredNetwork(network, config["extraction"]["nodes"])
+    return [asdict(layer) for layer in layered.layers(source.channels, size, size)]
