@@ -48,7 +48,8 @@ class Walk:
             among which to ``find_maximum``.
         width_x: columns of F before this one are X's.
         epsilon: in [0, 1).
-        independent: all columns of F are known to be independent, and F comes from the moments.
+        products: F'F, (columns, columns) float64, if all columns of F are known to be independent
+            and F comes from it.
     """
 
     def __init__(
@@ -57,13 +58,12 @@ class Walk:
         columns: np.ndarray,
         width_x: int,
         epsilon: float,
-        *,
-        independent: bool,
+        products: np.ndarray | None,
     ) -> None:
         self._factor = torch.from_numpy(np.ascontiguousarray(factor.T)).T
         self._width_x = width_x
         self._bound = epsilon**2
-        self._independent = independent
+        self._products = None if products is None else torch.from_numpy(products)
         self._rank = np.zeros(factor.shape[1], dtype=np.int64)
         self.base, self._state = self._factor_anew(columns)
 
@@ -133,17 +133,19 @@ class Walk:
         """The state of these columns, from the factor."""
         of_x = columns < self._width_x
         x, y = columns[of_x], columns[~of_x]
+        independent = self._products is not None
         spans = factor_spans(
             *(self._factor, x, y),
-            independent=(self._independent, self._independent),
-            from_moments=self._independent,
-            with_duals=not self._independent,
+            independent=(independent, independent),
+            from_moments=independent,
+            products=self._products,
+            with_duals=not independent,
         )
         matrix = spans.coefficients.numpy()
         diagonal = np.diagonal(matrix).copy()
         if (diagonal > SAFE_INVERSE).any():
             if spans.duals is None:
-                self._independent = False  # but not far enough from dependent
+                self._products = None  # independent, but not far enough from dependent
                 return self._factor_anew(columns)
             matrix = np.hstack([matrix, spans.duals.numpy()])
         state = State(

@@ -14,7 +14,8 @@ Numerics: factor, never invert. S = Q R by QR of the columns of F, then P = R^-1
 B = R^-1 Q'T; what Q' leaves of T below R's rows is its part outside the span. Inverting the
 moments instead gives other matches where neurons are nearly copies of each other. Where F itself
 comes from the moments and a side is far from dependent, S'S = R'R and Q'T = R^-T S'T cost a third
-and lose nothing: both then carry the error of the moments times about 1 / distance^2, no more.
+and lose nothing: both then carry the error of the moments times about 1 / distance^2, no more. And
+where a side is very far from dependent, so does B = P S'T, which is cheaper still.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ RANK_TOLERANCE = 1e-13
 # Largest 1 / (squared distance of a column from the others) at which S'S may take S's place: up to
 # there its error of 1e-16 moves a squared distance by about 1e-10 at most.
 SAFE_INVERSE = 1e6
+VERY_SAFE_INVERSE = 1e4  # likewise, at which P may be multiplied by S'T
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def factor_spans(
     *,
     independent: tuple[bool, bool],
     from_moments: bool = False,
+    products: torch.Tensor | None = None,
     with_duals: bool = False,
 ) -> Spans:
     """Factor both sides.
@@ -72,7 +75,8 @@ def factor_spans(
         independent: whether X's columns, and Y's, are known to be independent, so that no rank is
             looked for.
         from_moments: whether F holds no more digits than the moments, so that a side's products
-            may be factored in its place where that is safe.
+            may be factored in its place where that is safe; only where all are independent.
+        products: F'F, (live, live) float64, where it is there already; only for ``from_moments``.
         with_duals: give the duals too. P is then their product, so that the two agree to the last
             digits, and a side's basis should be known to come from a pivoted QR
             (``independent=(False, False)``): the rows of its R then are as small as the distances
@@ -87,7 +91,10 @@ def factor_spans(
     neurons, width = np.concatenate([x, y]), len(x) + len(y)
     columns = factor.T
     if not np.array_equal(neurons, np.arange(len(columns))):
-        columns = columns.index_select(0, torch.from_numpy(neurons).to(factor.device))
+        chosen = torch.from_numpy(neurons).to(factor.device)
+        columns = columns.index_select(0, chosen)
+        if products is not None:
+            products = products.index_select(0, chosen).index_select(1, chosen)
     columns = columns.T
     coefficients = factor.new_zeros(width, width)
     residual = factor.new_empty(width)
@@ -98,7 +105,13 @@ def factor_spans(
         basis[start:end] = True
         parts = [part for part in (columns[:, :start], columns[:, end:]) if part.shape[1]]
         others = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-        upper, inverse, over_basis, distances = _solve(columns[:, start:end], others, from_moments)
+        given = None
+        if products is not None:
+            own = products[start:stop]
+            given = own[:, start:stop], own[:, stop:] if start == 0 else own[:, :start]
+        upper, inverse, over_basis, distances = _solve(
+            columns[:, start:end], others, from_moments, given
+        )
         if duals is not None:
             eye = torch.eye(rank, dtype=upper.dtype, device=upper.device)
             root = torch.linalg.solve_triangular(upper, eye, upper=True)
@@ -113,25 +126,36 @@ def factor_spans(
 
 
 def _solve(
-    basis: torch.Tensor, others: torch.Tensor, from_moments: bool
+    basis: torch.Tensor,
+    others: torch.Tensor,
+    from_moments: bool,
+    products: tuple[torch.Tensor, torch.Tensor] | None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """R, P and B of a basis S = Q R, and the others' squared distances from its span."""
-    rank = basis.shape[1]
-    products = None
+    """R, P and B of a basis S = Q R, and the squared distances of the others, T, from its span.
+
+    What is given of the products, S'S and S'T, need not be formed.
+    """
+    rank, factored = basis.shape[1], None
+    inner, across = products or (None, None)
     if _is_triangular(basis):  # X's columns of F as it comes from the moments
         upper, inside, outside = basis[:rank], others[:rank], others[rank:].square().sum(0)
-    elif from_moments and (products := _factor_products(basis)) is not None:
-        upper = products[0]
-        depth = others.shape[1] if _is_triangular(others) else len(others)
-        across = basis[:depth].T @ others[:depth]
+    elif from_moments and (factored := _factor_products(basis, inner)) is not None:
+        upper, inverse = factored
+        if across is None:
+            depth = others.shape[1] if _is_triangular(others) else len(others)
+            across = basis[:depth].T @ others[:depth]
+        # Columns have norm 1, so what is not inside is outside.
+        if bool(inverse.diagonal().max() <= VERY_SAFE_INVERSE):
+            over_basis = inverse @ across
+            return upper, inverse, over_basis, 1.0 - (over_basis * across).sum(0)
         inside = torch.linalg.solve_triangular(upper.T, across, upper=False)
-        outside = others.square().sum(0) - inside.square().sum(0)
+        outside = 1.0 - inside.square().sum(0)
     else:
         reflectors, scales = torch.geqrf(basis)
         rotated = torch.ormqr(reflectors, scales, others, left=True, transpose=True)
         upper, inside = reflectors[:rank].triu(), rotated[:rank]
         outside = rotated[rank:].square().sum(0)
-    inverse = torch.cholesky_inverse(upper, upper=True) if products is None else products[1]
+    inverse = torch.cholesky_inverse(upper, upper=True) if factored is None else factored[1]
     return upper, inverse, torch.linalg.solve_triangular(upper, inside, upper=True), outside
 
 
@@ -140,9 +164,13 @@ def _is_triangular(columns: torch.Tensor) -> bool:
     return not bool(columns[width:].any()) and not bool(columns[:width].tril(-1).any())
 
 
-def _factor_products(basis: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+def _factor_products(
+    basis: torch.Tensor, inner: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor] | None:
     """R with R'R = S'S, and (S'S)^-1; None if S is not far enough from dependent for that."""
-    upper, failed = torch.linalg.cholesky_ex(basis.T @ basis, upper=True)
+    if inner is None:
+        inner = basis.T @ basis
+    upper, failed = torch.linalg.cholesky_ex(inner, upper=True)
     if failed:
         return None
     inverse = torch.cholesky_inverse(upper, upper=True)

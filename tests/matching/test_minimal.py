@@ -313,7 +313,7 @@ def test_state_after_removals_equals_a_fresh_factorisation(case):
     """After removals and exchanges, W and the distances are those of what remains."""
     pair = pair_of(*case(np.random.default_rng(4)))
     columns = np.arange(pair.factor.shape[1])
-    walk = minimal_walk.Walk(pair.factor, columns, pair.neurons_x, 0.99999, independent=False)
+    walk = minimal_walk.Walk(pair.factor, columns, pair.neurons_x, 0.99999, None)
     order = np.random.default_rng(0).permutation(columns)
     base, state = walk.base, walk._state
     rank = np.argsort(order)[base.neurons]
