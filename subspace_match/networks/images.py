@@ -160,18 +160,18 @@ class ResidentImages(Images):
     ) -> None:
         super().__init__(labels, preprocessing)
         self.pixels = pixels
-        self._view = _composed(_evaluation(preprocessing))
+        self._transforms = _evaluation(preprocessing)
 
     def pictures(self, places: Sequence[int]) -> torch.Tensor:
         """Some images, uint8."""
-        pixels: torch.Tensor = self._view(self.pixels[torch.as_tensor(places)])
-        return pixels
+        return _viewed(self.pixels[torch.as_tensor(places)], self._transforms)
 
     def batches(self, size: int) -> Iterator[Batch]:
         """All images in order."""
         for start in range(0, len(self), size):
             part = slice(start, start + size)
-            yield self.standardised(self._view(self.pixels[part])), self.labels[part]
+            pixels = _viewed(self.pixels[part], self._transforms)
+            yield self.standardised(pixels), self.labels[part]
 
     def augmented(
         self,
@@ -185,7 +185,7 @@ class ResidentImages(Images):
         """Images in some order, augmented."""
         for places in torch.split(order.to(self.labels.device), size):
             pixels = augment(
-                self._view(self.pixels[places]),
+                _viewed(self.pixels[places], self._transforms),
                 crop_padding=crop_padding,
                 flip=flip,
                 generator=generator,
@@ -256,7 +256,7 @@ class _Decoded(Dataset[Any]):
     def __init__(self, split: FileSplit, transforms: list[Transform]) -> None:
         from torchvision.transforms import v2
 
-        self.split, self.view = split, _composed([*transforms, v2.PILToTensor()])
+        self.split, self.transforms = split, [*transforms, v2.PILToTensor()]
 
     def __getitem__(self, item: tuple[int, int]) -> torch.Tensor | ValueError:
         """(channels, height, width) uint8; or the error, since a worker's loses its message."""
@@ -268,8 +268,7 @@ class _Decoded(Dataset[Any]):
         # torchvision's transforms draw from the process's generator.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            pixels: torch.Tensor = self.view(image)
-        return pixels
+            return _viewed(image, self.transforms)
 
 
 def _stacked(decoded: list[torch.Tensor | ValueError]) -> torch.Tensor | ValueError:
@@ -285,13 +284,11 @@ def _whole(batch: torch.Tensor | ValueError) -> torch.Tensor:
     return batch
 
 
-def _composed(transforms: list[Transform]) -> Transform:
-    def view(image: Any) -> Any:
-        for transform in transforms:
-            image = transform(image)
-        return image
-
-    return view
+def _viewed(image: Any, transforms: list[Transform]) -> torch.Tensor:
+    for transform in transforms:
+        image = transform(image)
+    pixels: torch.Tensor = image
+    return pixels
 
 
 def _evaluation(preprocessing: Preprocessing) -> list[Transform]:

@@ -1,11 +1,13 @@
 """Batches of small images on the device and of image files, and what happens to them at random."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
 import torch
+from torch.utils.data import DataLoader
 from torchvision.models import ResNet18_Weights
 from torchvision.transforms import v2
 
@@ -164,6 +166,19 @@ def test_reading_files_leaves_the_processs_generator_alone(files: FileSplit) -> 
         images = decoded(files, workers)
         list(images.augmented(order, 3, crop_padding=0, flip=True, generator=generator))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_workers_that_do_not_inherit_memory_read_the_same(
+    files: FileSplit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on macOS, and on Linux from Python 3.14 on."""
+    ((expected, _),) = decoded(files).batches(6)
+    monkeypatch.setattr(
+        "subspace_match.networks.images.DataLoader",
+        partial(DataLoader, multiprocessing_context="spawn"),
+    )
+    ((found, _),) = decoded(files, workers=1).batches(6)
+    assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
