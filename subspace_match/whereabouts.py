@@ -16,11 +16,16 @@ KEYS = ("root", "workers")
 def deciding(data: Mapping[str, Any]) -> dict[str, Any]:
     """A section ``data`` without its whereabouts: what decides the prepared data set.
 
+    Of a folder of images its place is all that tells it from another.
+
     Example:
         >>> deciding({"name": "cifar10", "root": "somewhere", "workers": 2})
         {'name': 'cifar10'}
+        >>> deciding({"name": "image_folder", "root": "somewhere", "workers": 2})
+        {'name': 'image_folder', 'root': 'somewhere'}
     """
-    return {key: value for key, value in data.items() if key not in KEYS}
+    neutral = KEYS[1:] if data["name"] == "image_folder" else KEYS
+    return {key: value for key, value in data.items() if key not in neutral}
 
 
 def whereabouts(config: Config, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,6 +67,7 @@ def changed(**changes: object) -> set[str]:
         ({"device": "cpu"}, set()),
         ({"data": {"root": "elsewhere"}}, set()),
         ({"data": {"workers": 0}}, set()),
+        ({"models": {"base": {"data": {"root": "elsewhere"}}}}, set()),
     ],
 )
 def test_what_a_change_affects(changes: dict, affected: set[str]) -> None:
@@ -120,3 +121,9 @@ def test_an_untrained_network_is_shared_by_all_trainings() -> None:
     layout = Layout(validated({"stages": ["initial"], "models": models}, SCHEMA))
     initial = {layout.network(Network(name, 0, "initial"), ".json") for name in models}
     assert len(initial) == 1
+
+
+def test_two_image_folders_are_two_data_sets() -> None:
+    folders = [{"data": {"name": "image_folder", "root": root}} for root in ("a", "b")]
+    keys = {Layout(validated(config, SCHEMA)).data_key() for config in folders}
+    assert len(keys) == 2

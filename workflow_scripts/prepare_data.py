@@ -12,7 +12,7 @@ def prepare_data(snakemake: Any) -> None:
 
     settings = snakemake.params.data
     root = whereabouts(snakemake.config, settings)["root"]
-    data = datasets.prepare(**settings, root=root)
+    data = datasets.prepare(**settings | {"root": root})
     data.about["digest"] = snakemake.wildcards.data
     datasets.save(snakemake.output.images, data)
     record = data.about | {"settings": settings, "sha256": sha256(snakemake.output.images)}

@@ -15,7 +15,7 @@ def train(snakemake: Any) -> None:
     from tqdm import tqdm
 
     from subspace_match import datasets
-    from subspace_match.artefacts import sha256, write_table
+    from subspace_match.artefacts import sha256, write_table, written
     from subspace_match.matching.devices import resolve_device
     from subspace_match.networks import training
     from subspace_match.networks.images import Images
@@ -95,7 +95,9 @@ def train(snakemake: Any) -> None:
         epoch = {"best": training.best_epoch(history), "last": history[-1]}.get(path.stem)
         if epoch is None:
             epoch = history[int(path.stem.removeprefix("epoch_")) - 1]
-        stages.file(path.stem).replace(path)
+        # A copy: a kill from here on leaves what a resumption needs.
+        with written(path) as temporary:
+            shutil.copyfile(stages.file(path.stem), temporary)
         write_network_record(
             record,
             path,
