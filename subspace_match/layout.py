@@ -137,7 +137,7 @@ class Layout:
     def layers(self, model: str) -> str:
         """The listing of the layers of a model, by its name."""
         own = (self.models[model].network, self.config["extraction"]["nodes"])
-        data = self.models[model].data["name"], self.config["data"]["image_size"]
+        data = self.data_key(self.models[model].data), self.config["data"]["image_size"]
         return self._path("layers", f"{_key(self.models[model].network['name'], own, data)}.json")
 
     # What is computed of them
