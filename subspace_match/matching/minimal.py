@@ -155,7 +155,7 @@ def _search(
     if not isinstance(pair, MatchPath):
         if not walk.find_maximum(sought):
             return nothing
-        sought = sought[np.isin(sought, walk.base.neurons)]
+        sought = sought[np.isin(sought, walk.columns)]
     sought = live[sought]
     rows: list[np.ndarray] = []
     row_of, smallest = np.full(n, -1), np.full(n, n + 1)

@@ -35,7 +35,7 @@ def orders_of_tests(
     Yields:
         Columns of the maximum match in the order of tests, and columns sought.
     """
-    columns = np.sort(walk.base.neurons)
+    columns = walk.columns
     group = np.searchsorted(live, sought)
     if order == "authors":
         yield columns, group
@@ -47,10 +47,11 @@ def orders_of_tests(
             tests = np.searchsorted(live, permutation[np.isin(permutation, live[columns])])
             yield tests, group
     else:
-        need = needs(walk.base.matrix[:, : len(columns)], walk.base.width_x)
+        matrix, positions, width_x = walk.spans()
+        need = needs(matrix, width_x)
         for column in group:
-            v = int(np.flatnonzero(walk.base.neurons == column)[0])
-            yield walk.base.neurons[np.argsort(need[v], kind="stable")], group[group == column]
+            v = int(np.flatnonzero(positions == column)[0])
+            yield positions[np.argsort(need[v], kind="stable")], group[group == column]
 
 
 def growths(matrix: np.ndarray, width_x: int) -> np.ndarray:

@@ -32,8 +32,8 @@ from .minimal_tree import (
 from .peeling import DEPENDS, ENTRY_ERROR, LOST_DIGITS, MOST_KEPT
 from .spans import RANK_TOLERANCE, SAFE_INVERSE, factor_spans
 
-MOST_TERMS = 48  # terms after which the list is applied to the matrix, where the matrix is small
-SHARE_OF_TERMS = 8  # for m neurons not before m / 8, so that few matrices are held at once
+MOST_TERMS = 64  # terms after which the list is applied to the matrix, where the matrix is small
+SHARE_OF_TERMS = 4  # for m neurons not before m / 4, so that few matrices are made
 
 LOST_SQUARES = 1e-16  # the share of its square that a dual may fall to: 8 of its 16 digits are left
 COORDINATES = 1.5  # the duals get as short as they can be where they are so much longer
@@ -71,12 +71,24 @@ class Walk:
         """Go on with the maximum match of the columns; False if none of this group are in it."""
         state = _with_group(self.base, self._state, group)
         base, state, survived = self._settle(self.base, state, -1)
-        if survived:
-            # Near copies are factored anew: without those that have left, most digits are there.
-            near = base.matrix.shape[1] > len(base.order)
-            start = self._again if near else _apply
-            self.base, self._state = start(base, state)
+        if survived and base.matrix.shape[1] > len(base.order):
+            # Near copies have their digits again when those that have left are out of the way.
+            base, state = self._again(base, state)
+        elif survived and state.counts[TERMS] >= _most_terms(base):
+            base, state = _apply(base, state)
+        self.base, self._state = base, state
         return survived
+
+    @property
+    def columns(self) -> np.ndarray:
+        """Columns of the maximum match, sorted, (m,) int64."""
+        return np.sort(self.base.neurons[self._state.alive])
+
+    def spans(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """W of the maximum match, (m, m); the columns of its neurons, (m,); how many are X's."""
+        base, _ = _apply(self.base, self._state)
+        width = len(base.neurons)
+        return base.matrix[:, :width], base.neurons, base.width_x
 
     def walk(self, order: np.ndarray, group: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Minimal matches of a group of columns.
@@ -96,7 +108,7 @@ class Walk:
             base, state, first = pending.pop()
             before, outcome = state.copy(), SPLIT
             while outcome != DONE:
-                most = max(MOST_TERMS, len(base.order) // SHARE_OF_TERMS)
+                most = _most_terms(base)
                 outcome, first = advance(base, state, before, first, self._bound, most)
                 origin = base
                 if outcome == LOST:
@@ -159,6 +171,10 @@ class Walk:
             group=np.zeros(len(columns), dtype=bool),
         )
         return _base(spans.neurons, self._rank[spans.neurons], matrix, state), state
+
+
+def _most_terms(base: Base) -> int:
+    return max(MOST_TERMS, len(base.order) // SHARE_OF_TERMS)
 
 
 def _base(neurons: np.ndarray, rank: np.ndarray, matrix: np.ndarray, state: State) -> Base:
