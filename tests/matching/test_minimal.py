@@ -308,10 +308,8 @@ def test_where_digits_are_lost_all_the_time(case, changed, anew, monkeypatch):
     np.testing.assert_array_equal(found.match_of, expected.match_of)
 
 
-@pytest.mark.parametrize("case", [cases.related, cases.dependent], ids=lambda case: case.__name__)
-def test_state_after_removals_equals_a_fresh_factorisation(case):
-    """After removals and exchanges, W and the distances are those of what remains."""
-    pair = pair_of(*case(np.random.default_rng(4)))
+def after_removals(pair: sm.PairMoments, count: int):
+    """Base and state when so many neurons have been taken out, in a random order."""
     columns = np.arange(pair.factor.shape[1])
     walk = minimal_walk.Walk(pair.factor, columns, pair.neurons_x, 0.99999, None)
     order = np.random.default_rng(0).permutation(columns)
@@ -320,23 +318,52 @@ def test_state_after_removals_equals_a_fresh_factorisation(case):
     base = base._replace(rank=rank, order=np.argsort(rank))
     state.group[:] = True
     state.counts[minimal_walk.GROUP] = len(columns)
-    for _ in range(9):  # whatever is taken out, the others stay within epsilon of 1
+    for _ in range(count):  # whatever is taken out, the others stay within epsilon of 1
         first = int(base.rank[state.alive].min())
         outcome, _ = minimal_walk.advance(base, state, state.copy(), first, 0.99999, 10**6)
         assert outcome == minimal_walk.SPLIT
         state.group[:] = state.alive
         state.counts[minimal_walk.GROUP] = state.alive.sum()
     base, state = minimal_walk._apply(base, state)
-    assert len(base.neurons) == len(columns) - 9
+    assert len(base.neurons) == len(columns) - count
+    return base, state
+
+
+@pytest.mark.parametrize("case", [cases.related, cases.dependent], ids=lambda case: case.__name__)
+def test_state_after_removals_equals_a_fresh_factorisation(case):
+    """After removals and exchanges, W and the distances are those of what remains."""
+    pair = pair_of(*case(np.random.default_rng(4)))
+    base, state = after_removals(pair, 9)
     of_x = base.neurons < pair.neurons_x
     for side in (of_x, ~of_x):
         own = pair.factor[:, base.neurons[side & state.basis]]
         others = pair.factor[:, base.neurons[~side]]
         coefficients = np.linalg.pinv(own) @ others
-        rows = base.matrix[side & state.basis]
+        rows = base.matrix[side & state.basis, : len(base.neurons)]
         np.testing.assert_allclose(rows[:, ~side], coefficients, atol=1e-9)
         squares = ((others - own @ coefficients) ** 2).sum(0)
         np.testing.assert_allclose(state.residual[~side], squares, atol=1e-11)
+
+
+@pytest.mark.parametrize("longest", [0.0, 100.0], ids=["shortened", "as they were"])
+@pytest.mark.parametrize(
+    "case", [cases.near_duplicates, cases.copies_at_every_scale], ids=lambda case: case.__name__
+)
+def test_duals_after_removals_know_the_distances_in_their_side(case, longest, monkeypatch):
+    """1 / |w_i| is z_i's distance from the others, to many digits, though near copies have left."""
+    monkeypatch.setattr(minimal_walk, "COORDINATES", longest)
+    pair = pair_of(*case(np.random.default_rng(4)))
+    base, state = after_removals(pair, 15)
+    width = len(base.neurons)
+    assert (base.matrix.shape[1] == width + 24) == (longest > 1)
+    lengths = np.sqrt((base.matrix[:, width:] ** 2).sum(1))
+    of_x = base.neurons < pair.neurons_x
+    for side in (of_x, ~of_x):
+        own = np.flatnonzero(side)
+        for i in own[state.basis[own]]:
+            others = pair.factor[:, base.neurons[own[own != i]]]
+            distance = oracles.relative_distance(pair.factor[:, [base.neurons[i]]], others)
+            np.testing.assert_allclose(1 / lengths[i], distance[0], rtol=1e-6)
 
 
 def raises(*parts: str):
