@@ -20,7 +20,7 @@ from .checks import as_activations, as_chunk_samples, as_epsilons
 from .devices import resolve_device
 from .moments import PairMoments, add_upper_moments, pair_of
 from .path import match_path
-from .samples import Layer, check_range, read_ahead
+from .samples import Layer, check_range, new_block, read_ahead
 
 
 def heat_map(
@@ -135,7 +135,7 @@ class _Side:
         ]
         self.width = self.places[-1].columns.stop
         self.sums = _zeros(self.width, device=device)
-        self._joint = _zeros(min(step, read[0].array.shape[0]), self.width, device=device)
+        self._joint = new_block(min(step, read[0].array.shape[0]), self.width, device)
 
     def add(self, rows: list[torch.Tensor]) -> torch.Tensor:
         """All layers' columns of some samples as float64, which overwrite the ones before."""

@@ -15,9 +15,10 @@ import torch
 from .checks import as_activations, as_chunk_samples, same_samples
 from .devices import resolve_device
 from .factor import factor_from_moments, factor_from_samples
-from .samples import Layer, check_range, joint_chunks, read_ahead
+from .samples import Layer, check_range, joint_chunks, new_block, read_ahead
 
 PANEL = 128  # columns of Z'Z a product: narrower ones waste less below the diagonal, but run slower
+QR_ROWS = 16  # rows of a QR, in columns: fewer repeat more of the factor, more leave the cache
 
 
 @dataclass(frozen=True)
@@ -127,10 +128,14 @@ def pair_of(
     Returns:
         The pair's moments, on the CPU.
     """
-    neurons = torch.ones(len(sums), dtype=torch.bool, device=sums.device)
-    neurons[[x.width - 1, -1]] = False
     products = _length_products(x, y, moments, sums)
-    return factored(x.array, y.array, moments[neurons][:, neurons], sums[neurons], products, step)
+
+    def neurons(columns: torch.Tensor) -> torch.Tensor:
+        """Without the column more of X and of Y."""
+        return torch.cat([columns[: x.width - 1], columns[x.width : -1]])
+
+    moments = neurons(neurons(moments).T)
+    return factored(x.array, y.array, moments, neurons(sums), products, step)
 
 
 def factored(
@@ -162,7 +167,12 @@ def factored(
         # At least 2 n samples a step, so that no more than a third of each QR repeats the factor.
         step = max(step, 2 * len(sums))
         chunks = joint_chunks(x, y, step, moments.device)
-        factor = factor_from_samples(chunk[:, live] / norms for chunk in chunks)
+        rows = QR_ROWS * len(sums)
+        factor = factor_from_samples(
+            chunk[start : start + rows, live] / norms
+            for chunk in chunks
+            for start in range(0, len(chunk), rows)
+        )
     return PairMoments(
         second_moments=moments.cpu().numpy(),
         sums=sums.cpu().numpy(),
@@ -179,7 +189,7 @@ def _sum_moments(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """E'E and the column sums of E = [X a Y b], chunk by chunk."""
     samples, width = x.array.shape[0], x.width + y.width
-    joint = torch.empty(min(step, samples), width, dtype=torch.float64, device=device)
+    joint = new_block(min(step, samples), width, device)
     upper, sums = joint.new_zeros(width, width), joint.new_zeros(width)
     for start, (rows_x, rows_y) in read_ahead((x.array, y.array), step, device):
         chunk = joint[: samples - start]

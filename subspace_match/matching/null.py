@@ -19,7 +19,7 @@ from .checks import as_activations, as_chunk_samples, same_samples
 from .devices import resolve_device
 from .moments import PairMoments, factored
 from .path import MatchPath, match_path
-from .samples import fill, read_ahead, rows_of
+from .samples import fill, new_block, read_ahead, rows_of
 
 BATCH_BYTES = 256 * 2**20  # of the permutations formed in one read of X, and their cross moments
 
@@ -116,7 +116,7 @@ def _cross_moments(
     means = torch.from_numpy(pair.sums / pair.samples).to(held.device)
     mean_x, mean_y = means[: pair.neurons_x], means[pair.neurons_x :]
     step = min(_step(pair), pair.samples)
-    joint_x, joint_y = (means.new_empty(step, len(mean) + 1) for mean in (mean_x, mean_y))
+    joint_x, joint_y = (new_block(step, len(m) + 1, held.device) for m in (mean_x, mean_y))
     cross = means.new_zeros(len(orders), len(mean_x) + 1, len(mean_y) + 1)
     for start, (rows,) in read_ahead((x,), step, held.device):
         chunk_x, chunk_y = joint_x[: pair.samples - start], joint_y[: pair.samples - start]

@@ -11,6 +11,8 @@ import torch
 
 from .checks import dtype_name
 
+ROUGH = 1024  # samples whose means are near enough
+
 
 def read_ahead(
     arrays: Sequence[Any], step: int, device: torch.device
@@ -65,10 +67,20 @@ class _ChunkReader:
         return self._held[rows.start - self._first : rows.stop - self._first]
 
 
+def new_block(samples: int, width: int, device: torch.device) -> torch.Tensor:
+    """An empty (samples, width) float64 matrix, its rows at whole cache lines.
+
+    Products of 130 columns that are not take a third longer, and rows whose distance is a power of
+    two, as those of 1,024 columns, a quarter: they share places in the cache.
+    """
+    padded = -(-width // 8) * 8 + 8
+    return torch.empty(samples, padded, dtype=torch.float64, device=device)[:, :width]
+
+
 def joint_chunks(x: Any, y: Any, step: int, device: torch.device) -> Iterator[torch.Tensor]:
     """Z = [X Y] as float64, ``step`` samples at a time; every chunk overwrites the one before."""
     samples, n_x = x.shape
-    joint = torch.empty(min(step, samples), n_x + y.shape[1], dtype=torch.float64, device=device)
+    joint = new_block(min(step, samples), n_x + y.shape[1], device)
     for start, (rows_x, rows_y) in read_ahead((x, y), step, device):
         chunk = joint[: samples - start]
         chunk[:, :n_x], chunk[:, n_x:] = rows_x, rows_y
@@ -96,7 +108,7 @@ class Layer:
     def fill(self, block: torch.Tensor, rows: torch.Tensor) -> None:
         """Fill a block (samples, width) with rows, the layer's first ones first."""
         if self.shift is None:
-            self.shift = rows.mean(0, dtype=torch.float64)
+            self.shift = rows[:ROUGH].double().mean(0)
         fill(block, rows, self.shift)
 
     def lengths(self, sums: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -118,7 +130,7 @@ def fill(block: torch.Tensor, rows: torch.Tensor, shift: torch.Tensor) -> None:
     """Write rows, and in the column more each one's squared distance from the shift."""
     neurons, lengths = block[:, :-1], block[:, -1]
     neurons.copy_(rows)
-    lengths.copy_((neurons - shift).square_().sum(1))
+    lengths.copy_(torch.linalg.vector_norm(neurons - shift, dim=1).square_())
 
 
 def rows_of(array: Any, start: int, stop: int, device: torch.device) -> torch.Tensor:

@@ -28,6 +28,22 @@ class Recorder:
         return block
 
 
+class Chunked:
+    """An array in chunks of 64 samples, with the first sample of each chunk that was read."""
+
+    chunks = (64, 3)
+
+    def __init__(self, layer: np.ndarray) -> None:
+        self.shape, self.dtype = layer.shape, layer.dtype
+        self.read: list[int] = []
+        self._layer = layer
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        start, stop, _ = rows.indices(self.shape[0])
+        self.read += range(start // 64 * 64, stop, 64)
+        return self._layer[rows]
+
+
 @pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
 def test_moments_sums_and_factor(case, device):
     x, y = case(np.random.default_rng(0))
@@ -81,11 +97,33 @@ def test_memory_does_not_grow_with_samples(samples):
         assert stops[-1] == samples
 
 
+def test_samples_are_factored_in_parts(monkeypatch):
+    rng = np.random.default_rng(0)
+    x, y = cases.everything_at_once(rng)
+    whole = sm.reduce(x, y, device="cpu")
+    monkeypatch.setattr("subspace_match.matching.moments.QR_ROWS", 1)
+    parts = sm.reduce(x, y, device="cpu")
+    products = [pair.factor.T @ pair.factor for pair in (parts, whole)]
+    np.testing.assert_allclose(*products, atol=1e-13)
+
+
 def test_dependent_neurons_are_read_twice():
     x, y = Recorder(1_000, 3, seed=0, copies=True), Recorder(1_000, 2, seed=1)
     assert not sm.reduce(x, y, device="cpu", chunk_samples=100).well_conditioned
     assert sum(stop - start for start, stop in x.slices) == 2_000
     assert max(stop - start for start, stop in x.slices) == 100
+
+
+@pytest.mark.parametrize("chunk_samples", [7, 64, 90, 200, None])
+def test_each_chunk_of_a_chunked_array_is_read_once(chunk_samples):
+    rng = np.random.default_rng(0)
+    plain = [rng.normal(size=(1_000, width)).astype(np.float32) for width in (3, 2)]
+    x, y = map(Chunked, plain)
+    found = sm.reduce(x, y, device="cpu", chunk_samples=chunk_samples)
+    assert x.read == y.read == list(range(0, 1_000, 64))
+    expected = sm.reduce(*plain, device="cpu", chunk_samples=chunk_samples)
+    for name in ("second_moments", "sums", "length_products", "factor"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
 def test_default_chunk_is_bounded_in_bytes():
