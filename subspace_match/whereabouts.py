@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .config import Config
-
 KEYS = ("root", "workers")
 
 
@@ -28,7 +26,7 @@ def deciding(data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key not in neutral}
 
 
-def whereabouts(config: Config, settings: Mapping[str, Any]) -> dict[str, Any]:
+def whereabouts(config: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Root and workers of the data set that has these settings, the experiment's or a model's.
 
     Args:
