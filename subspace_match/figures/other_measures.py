@@ -1,0 +1,47 @@
+"""Other measures of similarity beside the match."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from .frame import colour, layer_panels, legend, marker, middle_epsilon, share_axis, styled
+
+
+@styled
+def measures(values: pd.DataFrame, summary: pd.DataFrame) -> Figure:
+    """Other measures by layer beside the maximum matching similarity at the middle epsilon.
+
+    All are means over pairs of networks; the match is one over draws of positions too, the others
+    are of the first draw.
+    """
+    epsilon = middle_epsilon(summary)
+    match = summary[summary["epsilon"] == epsilon].assign(
+        measure=rf"match, $\epsilon$ = {epsilon:g}", value=lambda rows: rows["similarity"]
+    )
+    curves = pd.concat([match, values])
+    names = list(curves["measure"].unique())
+    figure, parts = layer_panels(summary, "Similarity")
+    for panel in parts:
+        rows = panel.rows(curves)
+        many = len(panel.layers) > 30
+        for number, name in enumerate(names):
+            mean = rows[rows["measure"] == name].groupby("depth")["value"].mean()
+            panel.axes.plot(
+                panel.places(mean.index),
+                mean,
+                color="black" if number == 0 else colour(number - 1, len(names) - 1),
+                linewidth=2.2 if number == 0 else 1.2,
+                marker=marker(number),
+                markersize=2.5 if many else 4,
+                label=" ".join(map(_word, name.split("_"))),
+            )
+        share_axis(panel.axes)
+    legend(figure, *parts[0].axes.get_legend_handles_labels(), "Measure")
+    return figure
+
+
+def _word(word: str) -> str:
+    if word in ("a", "b") or word.endswith(("cca", "cka")):
+        return word.upper()
+    return word.title() if word == "procrustes" else word
