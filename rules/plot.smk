@@ -1,15 +1,19 @@
-# Reads the tables.
+# Reads the tables, and the images of the data set on which networks are compared.
 # Makes the figures, in each format of the configuration.
 
 
 rule plot:
     """Draw the paper's figures."""
     input:
-        similarity=rules.aggregate.output.similarity_parquet,
+        summary=rules.aggregate.output.summary_parquet,
         neurons=rules.aggregate.output.neurons_parquet,
         measures=rules.aggregate.output.measures_parquet,
-        heat_map=rules.aggregate.output.heat_map_parquet,
         minimal_matches=rules.aggregate.output.minimal_matches_parquet,
+        minimal_match_members=rules.aggregate.output.minimal_match_members_parquet,
+        heat_map=rules.aggregate.output.heat_map_parquet,
+        networks=rules.aggregate.output.networks_csv,
+        top_images=rules.aggregate.output.top_images_parquet,
+        images=LAYOUT.data("images.safetensors"),
         code=code("plot"),
     output:
         FIGURES,

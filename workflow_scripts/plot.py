@@ -1,4 +1,4 @@
-"""Tables -> the paper's figures."""
+"""Tables -> the paper's figures, and what is seen in each."""
 
 from pathlib import Path
 from typing import Any
@@ -7,23 +7,44 @@ from subspace_match.jobs import run
 
 
 def plot(snakemake: Any) -> None:
+    from subspace_match import figures
+    from subspace_match.artefacts import write_record
+
+    given, config = snakemake.input, snakemake.config
+    captions = {}
+    drawings = [path for path in map(Path, snakemake.output) if path.suffix != ".json"]
+    folder = drawings[0].parent
+    for name in dict.fromkeys(path.stem for path in drawings):
+        tables = {table: read(given[table]) for table in figures.TABLES[name]}
+        pictures = [images(given.images, config["data"]["root"])] if name == "top_images" else []
+        figure = getattr(figures, name)(*tables.values(), *pictures)
+        for path in drawings:
+            if path.stem == name:
+                figures.save(figure, path)
+        captions[name] = figures.caption(name, tables, folder.parent.name, config)
+    write_record(folder / "captions.json", captions)
+
+
+def read(path: str) -> Any:
     import pandas as pd
 
-    from subspace_match import figures
+    if path.endswith(".parquet"):
+        return pd.read_parquet(path)
+    # Epochs are stages too, which would be read as numbers.
+    words = {"model": str, "stage": str, "key": str}
+    return pd.read_csv(path, dtype=words, keep_default_na=False, na_values={"accuracy": ""})
 
-    tables = ("similarity", "neurons", "minimal_matches", "measures")
-    similarity, neurons, minimal, measures = (
-        pd.read_parquet(snakemake.input[name]) for name in tables
-    )
-    drawn = {
-        "similarity_by_depth": figures.similarity_by_depth(similarity),
-        "similarity_by_epsilon": figures.similarity_by_epsilon(neurons),
-        "critical_epsilons": figures.critical_epsilons(neurons),
-        "minimal_matches": figures.minimal_matches(minimal, similarity),
-        "measures": figures.measures(measures, similarity),
-    }
-    for path in snakemake.output:
-        figures.save(drawn[Path(path).stem], path)
+
+def images(path: str, root: str | None) -> Any:
+    """What gives an image of the evaluation split by its place: as networks see it, in colours."""
+    import torch
+
+    from subspace_match.datasets import load
+    from subspace_match.networks.images import Images, trained_preprocessing
+
+    data = load(path, root)
+    split = Images.on_device(data.test, trained_preprocessing(data.about), torch.device("cpu"))
+    return lambda place: split.pictures([place])[0].numpy()
 
 
 run(plot, snakemake)  # type: ignore[name-defined]
