@@ -1,7 +1,19 @@
 """Activations to moments: the one pass over the samples.
 
-Cost: little over d n^2 / 2 multiply-adds, on the device. Only one chunk of samples is held at a
-time.
+Cost: little over d n^2 / 2 multiply-adds, on the device. One chunk of samples is held as float64
+and the next one as it came, read meanwhile.
+
+How near the limit that is: the floor is those multiply-adds. Processor time on one core, with both
+sides float32 in memory, d = 10,000, as a share of one whole product Z'Z (d n^2, float64):
+
+    n_x = n_y      64     256     512
+    reduce       1.65    1.07    0.91
+    products     1.04    0.69    0.64  above the diagonal, PANEL columns at a time
+    copies       0.24    0.07    0.06  to float64, squared lengths and sums
+    factor       0.05    0.08    0.12
+
+The rest, 0.09 at 512 + 512 and 0.32 at 64 + 64, was not measured by parts: memory that is touched
+for the first time, and n^2 numbers copied.
 """
 
 from __future__ import annotations

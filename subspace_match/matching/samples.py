@@ -12,6 +12,7 @@ import torch
 from .checks import dtype_name
 
 ROUGH = 1024  # samples whose means are near enough
+TILE = 2**17  # numbers, 1 MB
 
 
 def read_ahead(
@@ -128,9 +129,13 @@ class Layer:
 
 def fill(block: torch.Tensor, rows: torch.Tensor, shift: torch.Tensor) -> None:
     """Write rows, and in the column more each one's squared distance from the shift."""
-    neurons, lengths = block[:, :-1], block[:, -1]
-    neurons.copy_(rows)
-    lengths.copy_(torch.linalg.vector_norm(neurons - shift, dim=1).square_())
+    # Some rows at a time, which a CPU's cache holds from the copy to the square.
+    step = max(1, TILE // block.shape[1]) if block.device.type == "cpu" else len(block)
+    for start in range(0, len(block), step):
+        part = block[start : start + step]
+        neurons = part[:, :-1]
+        neurons.copy_(rows[start : start + step])
+        part[:, -1] = torch.linalg.vector_norm(neurons - shift, dim=1).square_()
 
 
 def rows_of(array: Any, start: int, stop: int, device: torch.device) -> torch.Tensor:
