@@ -36,7 +36,7 @@ def test_rows_are_the_map_at_the_samples_whatever_the_batches(device: str) -> No
     expected["fc1", 0] = vectors.cpu().numpy()
     for batch_size in (1, 4, 11, 100):
         found: dict[tuple[str, int], list[np.ndarray]] = {key: [] for key in expected}
-        extract(
+        accuracy = extract(
             layered,
             data,
             layers,
@@ -45,5 +45,16 @@ def test_rows_are_the_map_at_the_samples_whatever_the_batches(device: str) -> No
             sink=lambda name, draw, rows, found=found: found[name, draw].append(rows),
             batch_done=lambda: None,
         )
+        # All are labelled 0.
+        assert accuracy == float((vectors.argmax(1) == 0).double().mean())
         for key, rows in found.items():
             np.testing.assert_allclose(np.concatenate(rows), expected[key], rtol=1e-5, atol=1e-6)
+
+
+def test_a_network_that_classifies_nothing_has_no_accuracy() -> None:
+    layered = LayeredNetwork(small_network()[:2])
+    layers = layered.layers(2, 4, 6)
+    samples = {"conv1": draw_samples(layers[0], 3, 50, 1, seed=0)}
+    arguments = layered, images(3, "cpu"), layers, samples
+    sink = {"sink": lambda *_: None, "batch_done": lambda: None}
+    assert extract(*arguments, batch_size=2, **sink) is None
