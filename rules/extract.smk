@@ -2,11 +2,6 @@
 # Makes an activation store of it: every layer, (samples, neurons), the same samples in each network.
 
 
-def network_file(suffix):
-    """A file of the network whose key is a rule's wildcard."""
-    return lambda wildcards: LAYOUT.network(LAYOUT.networks[wildcards.network], suffix)
-
-
 rule extract:
     """Record a network's activations in one forward pass: each layer at places of its own map."""
     input:
