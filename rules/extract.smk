@@ -36,6 +36,7 @@ use rule extract as extract_places with:
     benchmark:
         LAYOUT.benchmark(LAYOUT.places("{network}"))
     params:
-        extraction=config["extraction"],
+        # No positions or draws of them.
+        extraction={key: config["extraction"][key] for key in ("nodes", "batch_size")},
         places=config["heat_map"],
         digest=LAYOUT.places_digest,
