@@ -26,6 +26,12 @@ rule all:
         FIGURES,
 
 
+rule data_sets:
+    """The prepared data sets of the configuration."""
+    input:
+        [LAYOUT.data("images.safetensors", key) for key in LAYOUT.data_sets],
+
+
 rule figures:
     """The figures of the configuration."""
     input:

@@ -25,6 +25,7 @@ from subspace_match.datasets import source_of
 from subspace_match.imports import file_of_module, modules_of
 from subspace_match.layout import Layout
 from subspace_match.networks.listing import layers_of, shared_layers
+from subspace_match.provenance import INVOCATION, invocation
 
 
 def checked(check, *arguments):
@@ -113,6 +114,9 @@ def by_layer(path):
 
 
 config.update(checked(complete, config))
+# A job on another machine inherits it, if its batch system hands variables over.
+if workflow.is_main_process or INVOCATION not in os.environ:
+    os.environ[INVOCATION] = invocation(ROOT, config, complete({}))
 LAYOUT = Layout(config)
 checked(lambda: LAYOUT.pairs)
 LAYERS_OF_MODEL = {

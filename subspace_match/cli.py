@@ -1,4 +1,4 @@
-"""The command line: match two layers' activations from files."""
+"""The command line: match two layers' activations from files, or say what made a result."""
 
 from __future__ import annotations
 
@@ -17,14 +17,23 @@ _EXAMPLE = """example:
 Arrays are (samples, neurons), the same samples in both: .npy, .npz, .pt, .safetensors or a Zarr
 array; of a file with several arrays, PATH:NAME. --null permutes samples, so it wants one sample an
 image: positions of a map are correlated within an image, and the pipeline permutes images.
+
+  subspace-match provenance results/.../similarity.csv
+
+says what made a result of the workflow: configuration, networks, versions, commit and command.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 if all went well, 2 after one line on bad input."""
-    options = _parser().parse_args(arguments)
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        _match(options)
+        if arguments[:1] == ["provenance"]:
+            from . import provenance
+
+            provenance.command(arguments[1:])
+        else:
+            _match(_parser().parse_args(arguments))
     except ValueError as error:
         sys.stderr.write(f"subspace-match: error: {error}\n")
         return 2

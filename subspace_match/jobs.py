@@ -1,4 +1,4 @@
-"""What every job of the workflow does around its work: its log, its threads, its errors."""
+"""What every job of the workflow does around its work: log, threads, errors, provenance."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .provenance import record_job
+
 log = logging.getLogger("subspace_match")
 
 
 def run(work: Callable[[Any], None], snakemake: Any) -> None:
     """Do a job's work: with its log, the configuration's threads, and bad input ended in one line.
 
+    What was made from what is recorded at the end.
+
     Args:
-        work: called with ``snakemake``.
+        work: called with ``snakemake``; of the name of its script.
         snakemake: the object that Snakemake gives to a script.
     """
     # The number of threads decides the order of additions, so it is not what a machine happens to
@@ -25,6 +29,7 @@ def run(work: Callable[[Any], None], snakemake: Any) -> None:
     _log_to(snakemake.log[0])
     try:
         work(snakemake)
+        record_job(snakemake, os.path.relpath(Path(snakemake.scriptdir, f"{work.__name__}.py")))
     except ValueError as error:
         # Bad input: one line says it all to a person, the log keeps where it came up.
         log.error("%s", error)

@@ -1,31 +1,55 @@
-"""Copy the tables, metrics and figures of config/config.yaml to published/, for DVC.
+"""Copy results of config/config.yaml to published/, for DVC.
 
 It is not a rule, so that it cannot be skipped: whatever `dvc checkout` left in published/ is
 replaced by the results of the configuration as it stands. Run from the project's root:
 
-    python -m workflow_scripts.publish
+    python -m workflow_scripts.publish data     # the data sets
+    python -m workflow_scripts.publish tables   # tables, metrics and figures
+    python -m workflow_scripts.publish stores   # what these were made from: networks, stores ...
 """
 
 import shutil
+import sys
 from pathlib import Path
 
-import yaml
+from subspace_match.provenance import Job, Records
+from subspace_match.publication import PUBLISHED, lineage, publish, results_layout
 
-from subspace_match.config import validated
-from subspace_match.layout import Layout
-
-PUBLISHED = Path("published")
-FILES = ("config.yaml", "schema.yaml")
+PARTS = ("data", "tables", "stores")
 
 
-def publish() -> None:
-    """Replace published/ by the current experiment's results."""
-    config, schema = (yaml.safe_load(Path("config", name).read_text()) for name in FILES)
-    experiment = Path(Layout(validated(config, schema)).experiment(""))
-    if PUBLISHED.exists():
-        shutil.rmtree(PUBLISHED)
-    shutil.copytree(experiment, PUBLISHED)
+def publish_part(part: str) -> None:
+    """Replace one part of what is published."""
+    layout, records = results_layout(), Records()
+    tables = [layout.experiment(name) for name in ("metrics.json", "figures/captions.json")]
+    jobs: list[tuple[Job, Path]]
+    if part == "data":
+        old = [PUBLISHED / "data"]
+        files = [layout.data("images.safetensors", key) for key in layout.data_sets]
+        jobs = [(job := records.required(file), PUBLISHED / job.record["folder"]) for file in files]
+    elif part == "tables":
+        old = [path for path in PUBLISHED.glob("*") if path.name not in ("data", "stores")]
+        jobs = [(records.required(file), PUBLISHED) for file in tables]
+    else:
+        old = [PUBLISHED / "stores"]
+        made_from = lineage(map(records.required, tables), layout.config["results"])
+        folders = [(job, job.record["folder"]) for job in made_from]
+        # Data sets are a part of their own.
+        jobs = [(job, old[0] / folder) for job, folder in folders if not folder.startswith("data/")]
+    for path in old:
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.exists():
+            path.unlink()
+    for job, folder in jobs:
+        if not publish(job, folder):
+            sys.stdout.write(f"no longer there, so not published: what {job.file} tells of\n")
 
 
 if __name__ == "__main__":
-    publish()
+    if sys.argv[1:] not in [[part] for part in PARTS]:
+        sys.exit(f"expected one of {', '.join(PARTS)}, found {' '.join(sys.argv[1:]) or 'nothing'}")
+    try:
+        publish_part(sys.argv[1])
+    except ValueError as error:
+        sys.exit(str(error))

@@ -1,0 +1,159 @@
+"""Results as few large files, to be versioned and sent, and back again.
+
+Published is what jobs left, each job's record beside it (``provenance``); a store, which is a
+folder of many files, as one uncompressed zip, which Zarr reads as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from .artefacts import damaged, read_record, sha256, written
+from .config import validated
+from .layout import Layout
+from .provenance import PACKED, SUFFIX, Job, Records, check
+
+PUBLISHED = Path("published")
+_TIMESTAMP = ".snakemake_timestamp"  # in a folder that Snakemake made
+
+
+def results_layout() -> Layout:
+    """Where the results of the project lie in whose folder we are."""
+    config, schema = (
+        yaml.safe_load(Path("config", name).read_text()) for name in ("config.yaml", "schema.yaml")
+    )
+    return Layout(validated(config, schema))
+
+
+def lineage(jobs: Iterable[Job], results: str | Path) -> Iterator[Job]:
+    """All jobs whose outputs these jobs were made from, at any remove.
+
+    Args:
+        jobs: to begin with; they are not among what is given.
+        results: folder of all results.
+
+    Raises:
+        ValueError: if there is no record of one, or a file is no longer there.
+    """
+    records = Records()
+    waiting = list(jobs)
+    known = {job.file.absolute() for job in waiting}
+    while waiting:
+        for file in waiting.pop().record["inputs"]:
+            job = records.required(Path(results, file))
+            if job.file.absolute() not in known:
+                known.add(job.file.absolute())
+                waiting.append(job)
+                yield job
+
+
+def publish(job: Job, folder: str | Path) -> bool:
+    """Copy a job's outputs and its record to a folder.
+
+    Returns:
+        Whether that could be done: nothing is copied if an output is no longer there.
+    """
+    if not all(output.exists() for output in job.outputs):
+        return False
+    for output, name in zip(job.outputs, job.record["outputs"], strict=True):
+        if output.is_dir():
+            _pack(output, Path(folder, f"{name}{PACKED}"))
+        else:
+            _copy(output, Path(folder, name))
+    _copy(job.file, Path(folder, job.file.name))
+    return True
+
+
+@dataclass
+class Restored:
+    """What came of restoring: the folders of jobs whose outputs are back, or are not, and why."""
+
+    back: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def restore(published: str | Path, results: str | Path) -> Restored:
+    """Bring published results to where the workflow made them, if the code is as it was.
+
+    What is there already stays as it is. Restored files are given one time, a moment after the
+    newest module that made them, so that Snakemake takes them for current, and for older than
+    whatever is edited or computed from now on.
+
+    Args:
+        published: folder of jobs' outputs and records.
+        results: folder of all results.
+
+    Raises:
+        ValueError: if a published file is damaged, naming it.
+    """
+    found = Restored()
+    files = sorted(Path(published).rglob(f"*{SUFFIX}"))
+    jobs = [Job(file, read_record(file)) for file in files]
+    modules = {Path(module) for job in jobs for module in job.record["code"]}
+    checksums = {str(module): sha256(module) for module in modules if module.exists()}
+    times = [module.stat().st_mtime_ns for module in modules if module.exists()]
+    time = max(times, default=0) + 1_000_000
+    for job in jobs:
+        target = Path(results, job.record["folder"])
+        name = f"{target / job.file.name.removesuffix(SUFFIX)}"
+        if any((target / output).exists() for output in job.record["outputs"]):
+            continue
+        code = job.record["code"].items()
+        if changed := [module for module, checksum in code if checksums.get(module) != checksum]:
+            found.left_out[name] = f"other code made it: {', '.join(changed)}"
+        elif missing := [file for file in map(_published, job.outputs) if not file.exists()]:
+            found.left_out[name] = f"not there: {', '.join(map(str, missing))}"
+        else:
+            _restore(job, target, time)
+            found.back.append(name)
+    return found
+
+
+def _restore(job: Job, target: Path, time: int) -> None:
+    for output, name in zip(job.outputs, job.record["outputs"], strict=True):
+        source, place = _published(output), target / name
+        if source == output:
+            check(output, job)
+            _copy(source, place)
+        else:
+            _unpack(source, place)
+        os.utime(place, ns=(time, time))
+    _copy(job.file, target / job.file.name)
+
+
+def _published(output: Path) -> Path:
+    """The file that an output was published as."""
+    packed = output.with_name(f"{output.name}{PACKED}")
+    return packed if packed.exists() else output
+
+
+def _copy(source: Path, target: Path) -> None:
+    # No link: what DVC has in its cache is not to change with what lies in a working tree.
+    with written(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def _pack(folder: Path, path: Path) -> None:
+    """Write a folder's files to a zip: the same files give the same bytes."""
+    with written(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+            if file.name != _TIMESTAMP:
+                # Of a fixed date.
+                entry = zipfile.ZipInfo(file.relative_to(folder).as_posix())
+                with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as to:
+                    shutil.copyfileobj(source, to)
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive, written(folder) as temporary:
+            archive.extractall(temporary)
+    except zipfile.BadZipFile as error:
+        raise damaged(path, error) from error
