@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from workflow.workspaces import Workspace, environment
+from workflow.workspaces import Workspace
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
@@ -149,62 +149,3 @@ def test_a_match_of_another_network_is_refused(workspace: Workspace) -> None:
     assert "conv5.path.npz: expected a result of" in text
     right.unlink()
     workspace.snakemake()
-
-
-def dvc(workspace: Workspace, *arguments: str) -> str:
-    result = subprocess.run(
-        ["dvc", *arguments],
-        cwd=workspace.root,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout + result.stderr
-
-
-def git(workspace: Workspace, *arguments: str) -> None:
-    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
-    subprocess.run(["git", *identity, *arguments], cwd=workspace.root, check=True)
-
-
-def published(workspace: Workspace) -> bytes:
-    return (workspace.root / "published" / "tables" / "similarity.csv").read_bytes()
-
-
-@pytest.fixture
-def versioned(empty_workspace: Callable[..., Workspace]) -> Workspace:
-    """A workspace under Git and DVC, in which nothing has run."""
-    workspace = empty_workspace("dvc.yaml", ".dvc", ".dvcignore", ".gitignore")
-    git(workspace, "init", "--quiet")
-    git(workspace, "add", "--all")
-    git(workspace, "commit", "--quiet", "--message", "Project")
-    return workspace
-
-
-def test_a_checkout_of_other_results_is_never_taken_for_this_run_s(versioned: Workspace) -> None:
-    """H3: run one seed, check out another's results, run the first again."""
-    layers = {"layers": ["conv1", "conv5"]}
-    versioned.configure(matching=layers)
-    dvc(versioned, "repro")
-    first = published(versioned)
-    assert "Data and pipelines are up to date" in dvc(versioned, "repro")
-    git(versioned, "add", "--all")
-    git(versioned, "commit", "--quiet", "--message", "Seeds 0 and 1")
-
-    versioned.configure(matching=layers, seeds=[0, 2])
-    dvc(versioned, "repro")
-    second = published(versioned)
-    assert second != first
-
-    git(versioned, "checkout", "--quiet", "--", ".")
-    dvc(versioned, "checkout")
-    assert published(versioned) == first
-
-    versioned.configure(matching=layers, seeds=[0, 2])
-    # Without DVC's record of earlier runs, so that the pipeline itself has to tell.
-    dvc(versioned, "repro", "--no-run-cache")
-    assert published(versioned) == second
-    folder = Path(versioned.layout.experiment("tables"))
-    assert (folder / "similarity.csv").read_bytes() == second

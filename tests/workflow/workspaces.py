@@ -20,6 +20,7 @@ from subspace_match.config import Config, validated
 from subspace_match.layout import Layout
 
 PROJECT = Path(__file__).parents[2]
+TARGETS = ("all", "data_sets", "figures")
 PARTS = ("Snakefile", "rules", "workflow_scripts", "subspace_match", "config", "profiles")
 TINY: Config = {
     "seeds": [0, 1],
@@ -44,16 +45,16 @@ class Run:
 
     @property
     def jobs(self) -> dict[str, int]:
-        """Jobs that ran to their end, by rule, without the target itself."""
+        """Jobs that ran to their end, by rule, without the targets themselves."""
         finished = re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", self.text)
-        return dict(collections.Counter(rule for rule in finished if rule != "all"))
+        return dict(collections.Counter(rule for rule in finished if rule not in TARGETS))
 
     @property
     def planned(self) -> dict[str, int]:
         """Jobs of a dry run, by rule."""
         table = self.text.rpartition("Job stats:")[2].partition("\n\n")[0]
         counts = {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
-        return {rule: n for rule, n in counts.items() if rule not in ("all", "total")}
+        return {rule: n for rule, n in counts.items() if rule not in (*TARGETS, "total")}
 
 
 class Workspace:

@@ -1,0 +1,63 @@
+"""Jobs as Snakemake hands them to a script, that leave small files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from subspace_match.provenance import record_job
+
+
+class Inputs(list[str]):
+    """All of a job's inputs, of which those named ``code`` can be asked for."""
+
+    def __init__(self, made_from: list[str], code: list[str]) -> None:
+        super().__init__([*made_from, *code])
+        self._code = code
+
+    def get(self, name: str, default: list[str]) -> list[str]:
+        return self._code if name == "code" else default
+
+
+def leave(
+    rule: str,
+    folder: str,
+    outputs: Sequence[str],
+    config: dict[str, Any],
+    inputs: Sequence[str] = (),
+    **wildcards: str,
+) -> None:
+    """Make a job's outputs and its record.
+
+    Args:
+        rule: its name, and that of its script and of its one module, which are made if need be.
+        folder: of the outputs, relative to the results.
+        outputs: relative to the folder; a folder's name ends with "/".
+        config: complete.
+        inputs: relative to the results.
+        wildcards: of the job.
+    """
+    results = Path(config["results"])
+    for code in (f"{rule}.py", f"module_of_{rule}.py"):
+        if not Path(code).exists():
+            Path(code).write_text(f"# {code}\n")
+    for name in outputs:
+        path = results / folder / name
+        if name.endswith("/"):
+            (path / "deep").mkdir(parents=True)
+            for part in ("part", "deep/part", ".snakemake_timestamp"):
+                (path / part).write_text(f"{part} of {folder}")
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{name} of {folder}")
+    job = SimpleNamespace(
+        config=config,
+        rule=rule,
+        wildcards=wildcards,
+        input=Inputs([str(results / file) for file in inputs], [f"module_of_{rule}.py"]),
+        output=[str(results / folder / name) for name in outputs],
+        log=[str(results / "logs" / folder / f"{rule}.log")],
+    )
+    record_job(job, f"{rule}.py")
