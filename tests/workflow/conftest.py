@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,9 @@ from workflow.workspaces import Workspace, copy_project
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace in which the tiny configuration has run; to be copied, not changed."""
-    # Test processes that run side by side share it.
-    root = tmp_path_factory.getbasetemp().parent / "finished"
+    # Test processes that run side by side share it; other calls of pytest, of other code, do not.
+    own = tmp_path_factory.getbasetemp()
+    root = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "finished"
     with FileLock(f"{root}.lock"):
         if not (root / "complete").exists():
             shutil.rmtree(root, ignore_errors=True)
