@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 import zarr
 from filelock import FileLock
 from workflow.workspaces import PROJECT, Run, Workspace, environment
 
 from subspace_match.artefacts import sha256
+from subspace_match.cli import main
 from subspace_match.store import ActivationStore
 
 # What makes a run short: no more than tables of matches needs.
@@ -108,10 +110,54 @@ def test_a_second_repro_runs_nothing(versioned: Versioned) -> None:
     assert versioned.call("git", "status", "--porcelain") == ""
 
 
+def test_every_kind_of_result_says_what_made_it(
+    versioned_once: Versioned, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file, rule in (
+        ("results/experiments/*/tables/similarity.parquet", "aggregate"),
+        ("results/experiments/*/figures/heat_map.svg", "plot"),
+        ("results/matches/*/*/*.path.npz", "match"),
+        ("results/nulls/*/*/*.npz", "null"),
+        ("results/heat_maps/*/*.npz", "heat_map"),
+        ("results/networks/*/seed_1/last.safetensors", "train"),
+        ("results/networks/*/seed_1/last.json", "train"),
+        ("results/networks/*/seed_1/initial.safetensors", "initialise"),
+        ("results/data/*/images.safetensors", "prepare_data"),
+        ("results/activations/*/*.seed_1.last.zarr/zarr.json", "extract"),
+        ("published/tables/similarity.csv", "aggregate"),
+        ("published/figures/heat_map.svg", "plot"),
+        ("published/data/*/images.safetensors", "prepare_data"),
+        ("published/stores/activations/*/*.seed_1.last.zarr.zip", "extract"),
+        ("published/stores/networks/*/seed_1/last.safetensors", "train"),
+    ):
+        paths = list(versioned_once.root.glob(file))
+        assert paths, file
+        for path in paths:
+            assert main(["provenance", str(path)]) == 0
+            found = yaml.safe_load(capsys.readouterr().out)
+            assert found["made_by"]["rule"].removesuffix("_places") == rule
+            assert found["differs_from_default"]["network"] == {"width": 0.04, "hidden": [8]}
+            assert found["config"]["seeds"] == [0, 1]
+            assert found["runs"][0]["packages"]["torch"]
+    shown = versioned_once.root / "published" / "tables" / "networks.csv"
+    assert main(["provenance", str(shown)]) == 0
+    of_all = yaml.safe_load(capsys.readouterr().out)["networks_sha256"]
+    compared = {name: checksum for name, checksum in of_all.items() if "/last." in name}
+    assert set(compared.values()) == set(pd.read_csv(shown)["checkpoint"])
+
+
 def test_experiments_are_compared_by_scalars_and_in_one_picture(versioned: Versioned) -> None:
     run = versioned.experiment("--name=grid", **{"matching.epsilons": [0.1, 0.5]})
     assert run.jobs == TABLES
     assert versioned.networks() == networks_of(versioned, 0, 1)
+    command = ("python", "-m", "subspace_match.cli", "provenance", "published/tables/summary.csv")
+    own, before = yaml.safe_load(versioned.call(*command))["runs"]
+    assert (own["rules"], own["command"]) == (["aggregate"], "snakemake")
+    assert own["commit"] == versioned.call("git", "rev-parse", "main").strip()
+    assert "config/config.yaml" in own["changed"]
+    # The others ran when there was no repository.
+    assert {"train", "match"} < set(before["rules"])
+    assert before["commit"] is None
 
     versioned.forget()
     run = versioned.experiment("--name=seed", seeds=[0, 2], **BARE)
