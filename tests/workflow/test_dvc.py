@@ -176,13 +176,15 @@ def test_experiments_are_compared_by_scalars_and_in_one_picture(versioned: Versi
         for epsilon, value in by_epsilon.items():
             assert value == pytest.approx(table[layer, float(epsilon)])
 
-    diff = json.loads(versioned.dvc("exp", "diff", "main", "seed", "--json"))
+    diff = json.loads(versioned.dvc("exp", "diff", "main", "seed", "--all", "--json"))
     metrics = diff["metrics"]["published/metrics.json"]
-    change = metrics["similarity.conv1.0.5"]
-    assert change["old"] == similarity["main"]["conv1"]["0.5"]
-    assert change["new"] == similarity["seed"]["conv1"]["0.5"]
-    assert change["diff"] == pytest.approx(change["new"] - change["old"])
     assert metrics["accuracy.seed_2"]["new"] > 0
+    for layer, by_epsilon in similarity["seed"].items():
+        for epsilon, value in by_epsilon.items():
+            change = metrics[f"similarity.{layer}.{epsilon}"]
+            old = similarity["main"][layer][epsilon]
+            assert (change["old"], change["new"]) == (old, value)
+            assert change.get("diff", 0) == pytest.approx(value - old)
 
     plots = json.loads(versioned.dvc("plots", "diff", "main", "seed", "--json"))
     ((name, (plot,)),) = plots["data"].items()
