@@ -335,11 +335,15 @@ def test_a_clone_goes_on_where_published_results_end(versioned: Versioned, tmp_p
     assert {file.name: file.read_bytes() for file in figures.iterdir()} == drawn
     fresh.configure(matching={"epsilons": [0.1, 0.4]})
     assert fresh.snakemake("-n").planned == TABLES
-    fresh.configure(matching={"layers": ["conv1", "conv3"]}, chance={"permutations": 0})
+    fresh.configure(
+        matching={"layers": ["conv1", "conv3"]},
+        minimal_matches={"epsilons": []},
+        chance={"permutations": 0},
+    )
     assert fresh.snakemake().jobs == {"match": 1} | TABLES
     # Of what was restored Snakemake has no checksums.
     fresh.configure()
-    (fresh.root / "subspace_match" / "matching" / "measures" / "cka.py").touch()
+    (fresh.root / "subspace_match" / "tables.py").touch()
     assert fresh.snakemake("-n").planned == TABLES
     assert "restored what 0 jobs had made" in restore(fresh)
 
