@@ -18,8 +18,9 @@ rule match:
         LAYOUT.benchmark(LAYOUT.match("{a}", "{b}", "{layer}", "match"))
     threads: config["threads"]
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=match_mb,
+        runtime=minutes(30),
+        gpu=GPU,
     params:
         chunk_samples=config["matching"]["chunk_samples"],
         digest=LAYOUT.matching_digest,

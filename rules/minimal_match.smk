@@ -15,8 +15,9 @@ rule minimal_match:
         LAYOUT.benchmark(LAYOUT.minimal("{a}", "{b}", "{layer}", "{epsilon}"))
     threads: config["threads"]
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=minimal_match_mb,
+        runtime=minutes(60),
+        gpu=GPU,
     params:
         epsilon=lambda wildcards: float(wildcards.epsilon),
     script:

@@ -17,8 +17,9 @@ rule null:
         LAYOUT.benchmark(LAYOUT.null("{a}", "{b}", "{layer}"))
     threads: config["threads"]
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=null_mb,
+        runtime=minutes(60),
+        gpu=GPU,
     params:
         chance=config["chance"],
         digest=LAYOUT.null_digest,
