@@ -57,12 +57,18 @@ def widths(wildcards):
     return [NEURONS[LAYOUT.networks[key].model][wildcards.layer] for key in keys]
 
 
+def readers_mb(data):
+    """Processes that read image files, where images are files."""
+    files = source_of(data["name"], data["root"]).files
+    return PROCESS_MB / 2 * data["workers"] * files
+
+
 def train_mb(wildcards, input, attempt):
     """Images, weights with their gradients and momentum, and a batch's activations with theirs."""
     model = LAYOUT.models_by_key[wildcards.model]
     batch = ACTIVATIONS[model.name] * model.training["batch_size"]
-    readers = PROCESS_MB / 2 * model.data["workers"]
-    return asked(6 * input.size_mb + megabytes(6 * batch, 4) + readers, attempt)
+    images = 6 * input.size_mb + readers_mb(model.data)
+    return asked(images + megabytes(6 * batch, 4), attempt)
 
 
 def extract_mb(wildcards, input, attempt):
@@ -73,8 +79,8 @@ def extract_mb(wildcards, input, attempt):
     waiting = sum(
         min(SHARD_MB, megabytes(positions * neurons, 4)) for neurons in NEURONS[model].values()
     )
-    readers = PROCESS_MB / 2 * config["data"]["workers"]
-    return asked(2 * input.size_mb + batch + 2 * draws * waiting + readers, attempt)
+    images = 2 * input.size_mb + readers_mb(config["data"])
+    return asked(images + batch + 2 * draws * waiting, attempt)
 
 
 def match_mb(wildcards, attempt):

@@ -158,6 +158,6 @@ def test_a_wide_layer_asks_for_more_memory(workspace: Workspace) -> None:
         assert "gpu=1" in resources
         (mem_mb,) = re.findall(r"mem_mb=(\d+)", resources)
         asked.setdefault(layer, []).append(int(mem_mb))
-    assert max(asked["conv1"]) < min(asked["conv5"]) < min(asked["fc1"])
+    assert max(asked["conv1"]) <= max(asked["conv5"]) < min(asked["fc1"])
     # Two networks' moments of 4,096 neurons each are half a gigabyte.
     assert min(asked["fc1"]) > 2000 + 12 * 512
