@@ -27,6 +27,12 @@ rule all:
         FIGURES,
 
 
+rule figures:
+    """The figures of the configuration."""
+    input:
+        FIGURES,
+
+
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/extract.smk"

@@ -52,6 +52,33 @@ def own_code(model_key):
     return file_of_module(LAYOUT.models_by_key[model_key].network["name"])
 
 
+def keys_of(models):
+    """A wildcard's pattern: the keys of these models, or what no key matches."""
+    return "|".join(sorted(models)) or "(?!)"
+
+
+def data_of(wildcards):
+    """The key of the data set that a model learns from."""
+    return LAYOUT.data_key(LAYOUT.models_by_key[wildcards.model].data)
+
+
+def weights_file(wildcards):
+    """The file of given weights, if they are not published ones that have but a name."""
+    weights = LAYOUT.models_by_key[wildcards.model].network["weights"]
+    return [weights] if Path(weights).suffix else []
+
+
+def images_of(wildcards):
+    """Channels of the images that a given network sees, and their classes."""
+    source = source_of(*(LAYOUT.models_by_key[wildcards.model].data[k] for k in ("name", "root")))
+    return {"channels": source.channels, "classes": source.classes}
+
+
+def network_file(suffix):
+    """A file of the network whose key is a rule's wildcard."""
+    return lambda wildcards: LAYOUT.network(LAYOUT.networks[wildcards.network], suffix)
+
+
 def selected(layers, section):
     """The layers whose name or graph node fits a pattern of a section of the configuration."""
     patterns = config[section]["layers"]
@@ -109,6 +136,10 @@ PAIRS = [
 # By the keys of the two networks.
 LAYERS = {(LAYOUT.key(pair.a), LAYOUT.key(pair.b)): layers_of_pair(pair) for pair in LAYOUT.pairs}
 MINIMAL_LAYERS = {pair: selected(layers, "minimal_matches") for pair, layers in LAYERS.items()}
+MODELS = LAYOUT.models.values()
+INITIAL = keys_of(LAYOUT.initial_key(model) for model in MODELS if not model.given)
+GIVEN = keys_of(LAYOUT.model_key(model) for model in MODELS if model.given)
+TRAINED = keys_of(LAYOUT.model_key(model) for model in MODELS if not model.given)
 STAGES = [f"epoch_{epoch}" for epoch in LAYOUT.kept_epochs] + ["best", "last"]
 
 TABLES = {

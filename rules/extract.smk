@@ -2,11 +2,6 @@
 # Makes an activation store of it: every layer, (samples, neurons), the same samples in each network.
 
 
-def network_file(suffix):
-    """A file of the network whose key is a rule's wildcard."""
-    return lambda wildcards: LAYOUT.network(LAYOUT.networks[wildcards.network], suffix)
-
-
 rule extract:
     """Record a network's activations in one forward pass: each layer at places of its own map."""
     input:
@@ -42,6 +37,7 @@ use rule extract as extract_places with:
     benchmark:
         LAYOUT.benchmark(LAYOUT.places("{network}"))
     params:
-        extraction=config["extraction"],
+        # No positions or draws of them.
+        extraction={key: config["extraction"][key] for key in ("nodes", "batch_size")},
         places=config["heat_map"],
         digest=LAYOUT.places_digest,

@@ -17,6 +17,7 @@ rule plot:
         code=code("plot"),
     output:
         FIGURES,
+        captions=LAYOUT.experiment("figures/captions.json"),
     log:
         LAYOUT.log(LAYOUT.experiment("plot")),
     benchmark:

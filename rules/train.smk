@@ -3,34 +3,6 @@
 # history of their training; or takes over weights that are given.
 
 
-def keys_of(models):
-    """A wildcard's pattern: the keys of these models, or what no key matches."""
-    return "|".join(sorted(models)) or "(?!)"
-
-
-MODELS = LAYOUT.models.values()
-INITIAL = keys_of(LAYOUT.initial_key(model) for model in MODELS if not model.given)
-GIVEN = keys_of(LAYOUT.model_key(model) for model in MODELS if model.given)
-TRAINED = keys_of(LAYOUT.model_key(model) for model in MODELS if not model.given)
-
-
-def data_of(wildcards):
-    """The key of the data set that a model learns from."""
-    return LAYOUT.data_key(LAYOUT.models_by_key[wildcards.model].data)
-
-
-def weights_file(wildcards):
-    """The file of given weights, if they are not published ones that have but a name."""
-    weights = LAYOUT.models_by_key[wildcards.model].network["weights"]
-    return [weights] if Path(weights).suffix else []
-
-
-def images_of(wildcards):
-    """Channels of the images that a given network sees, and their classes."""
-    source = source_of(*(LAYOUT.models_by_key[wildcards.model].data[k] for k in ("name", "root")))
-    return {"channels": source.channels, "classes": source.classes}
-
-
 rule initialise:
     """Draw one network's initial weights from its seed."""
     input:

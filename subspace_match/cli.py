@@ -68,7 +68,7 @@ def _match(options: argparse.Namespace) -> None:
     from .arrays import open_array
     from .matches import LayerMatch
     from .matching.null import null_paths
-    from .tables import minimal_match_table, neuron_table, similarity_table
+    from .tables import LAYER_COLUMNS, minimal_match_table, neuron_table, similarity_table
 
     if options.null < 0:
         raise ValueError(f"--null: expected a number of permutations >= 0, found {options.null}")
@@ -78,8 +78,9 @@ def _match(options: argparse.Namespace) -> None:
     epsilons = sorted(set(options.epsilon))
     certificates = path.verify(epsilons, device=options.device)
 
-    about = {"layer": "A and B", "node": "", "kind": "", "depth": 1, "samples": pair.samples}
-    about |= {"seed_a": options.a, "seed_b": options.b}
+    # Columns of an experiment's tables, which say nothing here.
+    layer = dict.fromkeys(LAYER_COLUMNS, "") | {"layer": "A and B", "depth": 1, "draw": 0}
+    about = layer | {"samples": pair.samples}
     match = LayerMatch.of(path, about)
     null = None
     if options.null:
@@ -92,9 +93,8 @@ def _match(options: argparse.Namespace) -> None:
     if options.minimal:
         found = [(sm.minimal_matches(path, e), about | {"epsilon": e}) for e in epsilons]
         tables["minimal_matches"] = minimal_match_table(found)
-    # What tells layers of an experiment apart says nothing here.
     tables = {
-        name: table.drop(columns=["layer", "node", "depth", "kind"])
+        name: table.drop(columns=list(layer), errors="ignore").assign(a=options.a, b=options.b)
         for name, table in tables.items()
     }
     _print(similarity, tables.get("minimal_matches"))

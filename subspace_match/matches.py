@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from .artefacts import read_arrays, write_arrays
 from .matching.minimal_sets import MinimalMatches
 from .matching.moments import PairMoments
 from .matching.path import MatchPath
-
-if TYPE_CHECKING:
-    from .store import ActivationStore
 
 _SCALARS = ("neurons_x", "samples", "well_conditioned")
 _MATCH_ARRAYS = (
@@ -89,11 +86,11 @@ def load_matches(path: str | Path) -> list[LayerMatch]:
     return matches
 
 
-def origin(a: ActivationStore, b: ActivationStore) -> dict[str, str]:
-    """The part of a record that says which networks a result is of."""
+def origin(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, str]:
+    """The part of a record that says which networks a result is of, from both stores' records."""
     return {
-        f"{key}_{side}": store.about[key]
-        for side, store in (("a", a), ("b", b))
+        f"{key}_{side}": about[key]
+        for side, about in (("a", a), ("b", b))
         for key in ("network", "checkpoint")
     }
 

@@ -188,6 +188,7 @@ class CheckedArray:
         self._store = store
         self.shape: tuple[int, ...] = array.shape
         self.dtype: np.dtype[Any] = array.dtype
+        self.chunks: tuple[int, ...] = array.chunks
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         try:

@@ -134,7 +134,7 @@ def minimal_match_table(
             told.
     """
     columns = ("epsilon", "network", "neuron", "match", "size_a", "size_b")
-    parts = [pd.DataFrame(columns=[*_LAYER_COLUMNS, *columns])]
+    parts = [pd.DataFrame(columns=[*LAYER_COLUMNS, *columns])]
     for found, about in minimal:
         neurons = np.flatnonzero(found.match_of >= 0)
         of_a = neurons < found.neurons_x
@@ -148,7 +148,7 @@ def minimal_match_table(
             "size_b": members[:, found.neurons_x :].sum(1),
         }
         if len(neurons):
-            parts.append(pd.DataFrame({key: about[key] for key in _LAYER_COLUMNS} | own))
+            parts.append(pd.DataFrame({key: about[key] for key in LAYER_COLUMNS} | own))
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
@@ -158,7 +158,7 @@ def member_table(minimal: Iterable[tuple[MinimalMatches, Mapping[str, Any]]]) ->
     Args:
         minimal: as of ``minimal_match_table``, whose column "match" numbers these.
     """
-    parts = [pd.DataFrame(columns=[*_LAYER_COLUMNS, "epsilon", "match", "neurons_a", "neurons_b"])]
+    parts = [pd.DataFrame(columns=[*LAYER_COLUMNS, "epsilon", "match", "neurons_a", "neurons_b"])]
     for found, about in minimal:
         if len(found.distinct):
             sides = np.split(found.distinct, [found.neurons_x], axis=1)
@@ -168,7 +168,7 @@ def member_table(minimal: Iterable[tuple[MinimalMatches, Mapping[str, Any]]]) ->
                 "neurons_a": [np.flatnonzero(members) for members in sides[0]],
                 "neurons_b": [np.flatnonzero(members) for members in sides[1]],
             }
-            parts.append(pd.DataFrame({key: about[key] for key in _LAYER_COLUMNS} | own))
+            parts.append(pd.DataFrame({key: about[key] for key in LAYER_COLUMNS} | own))
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
@@ -246,7 +246,7 @@ def network_table(records: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 def null_table(matches: Sequence[LayerMatch], nulls: Sequence[np.ndarray | None]) -> pd.DataFrame:
     """A row a (pair, layer, hundredth of epsilon): similarity by chance, its mean and 95%."""
     bounds = np.arange(100) / 100
-    parts = [pd.DataFrame(columns=[*_LAYER_COLUMNS, "epsilon", "null_mean", "null_95"])]
+    parts = [pd.DataFrame(columns=[*LAYER_COLUMNS, "epsilon", "null_mean", "null_95"])]
     for match, null in zip(matches, nulls, strict=True):
         if null is not None:
             by_chance = _null_similarity(null, bounds)
@@ -317,8 +317,8 @@ _PAIR_COLUMNS = (
     "comparison",
     *(f"{key}_{side}" for side in "ab" for key in ("model", "seed", "stage")),
 )
-_LAYER_COLUMNS = (*_PAIR_COLUMNS, "layer", "node", "depth", "kind")
+LAYER_COLUMNS = (*_PAIR_COLUMNS, "layer", "node", "depth", "kind")
 
 
 def _layer_columns(match: LayerMatch) -> dict[str, Any]:
-    return {key: match.about[key] for key in _LAYER_COLUMNS}
+    return {key: match.about[key] for key in LAYER_COLUMNS}

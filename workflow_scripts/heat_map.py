@@ -32,7 +32,7 @@ def heat_map(snakemake: Any) -> None:
         critical[i, j, : len(found)] = found
         cka[i, j] = sm.linear_cka(pair)
     kept = ("name", "node", "depth", "neurons")
-    about = origin(*stores) | {
+    about = origin(stores[0].about, stores[1].about) | {
         "digest": snakemake.params.digest,
         "layers_a": [{key: layer[key] for key in kept} for layer in layers_a],
         "layers_b": [{key: layer[key] for key in kept} for layer in layers_b],

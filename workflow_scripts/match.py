@@ -21,7 +21,7 @@ def match(snakemake: Any) -> None:
         "digest": snakemake.params.digest,
         "layer": layer,
         **{key: entry[key] for key in ("node", "depth", "kind", "samples")},
-        **origin(*stores),
+        **origin(stores[0].about, stores[1].about),
         "version": sm.__version__,
     }
     pairs, matches = [], []

@@ -28,10 +28,10 @@ def null(snakemake: Any) -> None:
     samples = stores[0].samples(name)
     # Every layer of every pair permutes the images alike.
     rng = np.random.default_rng(chance["seed"])
-    orders = [
+    orders = (
         permuted_samples(samples, layer, image_permutation(groups, rng))
         for _ in range(chance["permutations"])
-    ]
+    )
     pair, record = load_moments(snakemake.input.moments)
     x, y = (store.activations(name) for store in stores)
     paths = null_paths(pair, x, y, orders, device=device)

@@ -3,6 +3,13 @@
 Definition 9 of Wang et al. 2018. A neuron can have several; which one is found depends on the order
 in which removals are tested. ``minimal_walk`` tests them, for all neurons together where they share
 an order.
+
+Where the time goes, measured as CPU time of one thread on a machine that others used too, for real
+fully connected layers of 256 + 256 at epsilon 0.3, from moments to match. One neuron: 10 ms, of
+which 5 factor both sides, 2 apply lists of terms, 2 are tests and the cascade to the maximum match;
+of these 5, four are five calls of LAPACK and BLAS on matrices of 256 x 256, a limit without another
+way to factor. All 426: 0.6 s, tests and applied lists in about equal parts. With 100 near copies a
+side all take 1.4 to 1.9 s, and one 45 to 66 ms, mostly QR. All 866 of 512 + 512: 6 s.
 """
 
 from __future__ import annotations
@@ -36,8 +43,8 @@ def minimal_match(
     O(m^2) a test at most for a maximum match of m neurons, whatever the number of samples.
 
     Args:
-        pair: moments of the two sides, from ``reduce``; or their ``match_path``, which saves making
-            it again.
+        pair: moments of the two sides, from ``reduce``; or their ``match_path``, whose maximum
+            match is then taken, where from moments the one of this epsilon is found on the way.
         epsilon: relative distance in [0, 1), as in ``MatchPath.maximum_match``.
         neuron: ("x", i) or ("y", j).
         order: as in ``minimal_matches``, like ``seed`` and ``restarts``.
@@ -85,8 +92,8 @@ def minimal_matches(
     what it compiles is kept on disk.
 
     Args:
-        pair: moments of the two sides, from ``reduce``; or their ``match_path``, which saves making
-            it again.
+        pair: moments of the two sides, from ``reduce``; or their ``match_path``, whose maximum
+            match is then taken, where from moments the one of this epsilon is found on the way.
         epsilon: relative distance in [0, 1), as in ``MatchPath.maximum_match``.
         order: order in which removals are tested, which decides between a neuron's minimal matches:
             "authors", X's neurons and then Y's;

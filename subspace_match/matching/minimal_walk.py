@@ -71,10 +71,7 @@ class Walk:
         """Go on with the maximum match of the columns; False if none of this group are in it."""
         state = _with_group(self.base, self._state, group)
         base, state, survived = self._settle(self.base, state, -1)
-        if survived and base.matrix.shape[1] > len(base.order):
-            # Near copies have their digits again when those that have left are out of the way.
-            base, state = self._again(base, state)
-        elif survived and state.counts[TERMS] >= _most_terms(base):
+        if survived and state.counts[TERMS] >= _most_terms(base):
             base, state = _apply(base, state)
         self.base, self._state = base, state
         return survived
@@ -86,7 +83,9 @@ class Walk:
 
     def spans(self) -> tuple[np.ndarray, np.ndarray, int]:
         """W of the maximum match, (m, m); the columns of its neurons, (m,); how many are X's."""
-        base, _ = _apply(self.base, self._state)
+        # With near copies P may have lost digits: it has them again without those that have left.
+        near = self.base.matrix.shape[1] > len(self.base.order)
+        base, _ = (self._again if near else _apply)(self.base, self._state)
         width = len(base.neurons)
         return base.matrix[:, :width], base.neurons, base.width_x
 

@@ -48,12 +48,10 @@ def save_network(
         name: tensor.clone(memory_format=torch.contiguous_format)
         for name, tensor in network.state_dict().items()
     }
-    about = {
-        "architecture": json.dumps(architecture),
-        "preprocessing": json.dumps(preprocessing.record()),
-    }
+    about = {"architecture": dict(architecture), "preprocessing": preprocessing.record()}
     with written(path) as temporary:
-        save_file(tensors, temporary, about)
+        # One entry: the format writes several in an order of its own, another one each time.
+        save_file(tensors, temporary, {"about": json.dumps(about)})
 
 
 def load_network(path: str | Path, device: torch.device) -> tuple[nn.Module, Preprocessing]:
@@ -64,7 +62,7 @@ def load_network(path: str | Path, device: torch.device) -> tuple[nn.Module, Pre
     """
     try:
         with safe_open(path, framework="pt") as file:
-            about = {name: json.loads(text) for name, text in file.metadata().items()}
+            about = json.loads(file.metadata()["about"])
             preprocessing = Preprocessing.from_record(about["preprocessing"])
             network = build(**about["architecture"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -28,6 +28,15 @@ def test_a_network_comes_back_with_its_preprocessing(tmp_path: Path, name: str) 
     torch.testing.assert_close(loaded(images), network(images))
 
 
+def test_the_same_network_is_the_same_bytes(tmp_path: Path) -> None:
+    architecture = {"name": "plain20", "width": 0.1, "hidden": [], "channels": 2, "classes": 3}
+    network = build(**architecture)
+    files = [tmp_path / f"{number}.safetensors" for number in range(8)]
+    for file in files:
+        save_network(file, network, architecture, PREPROCESSING)
+    assert len({file.read_bytes() for file in files}) == 1
+
+
 TIED = """
 from torch import nn
 

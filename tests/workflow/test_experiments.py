@@ -81,9 +81,7 @@ def tiny_cifar(tmp_path: Path) -> Path:
     return root
 
 
-def test_cifar_at_full_size(
-    empty_workspace: Callable[..., Workspace], tiny_cifar: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cifar_at_full_size(empty_workspace: Callable[..., Workspace], tiny_cifar: Path) -> None:
     workspace = empty_workspace()
     workspace.python_path = tiny_cifar
     (workspace.root / "small.yaml").write_text(
@@ -106,7 +104,9 @@ def test_cifar_at_full_size(
     assert similarity.groupby("layer")["samples"].first().to_dict() == {"conv1": 200, "conv5": 200}
 
 
-def test_imagenet_with_given_weights_at_full_size(empty_workspace: Callable[..., Workspace]) -> None:
+def test_imagenet_with_given_weights_at_full_size(
+    empty_workspace: Callable[..., Workspace],
+) -> None:
     workspace = empty_workspace()
     rng = np.random.default_rng(0)
     for number in range(1000):
@@ -119,13 +119,13 @@ def test_imagenet_with_given_weights_at_full_size(empty_workspace: Callable[...,
         with torch.random.fork_rng():
             torch.manual_seed(ord(name))
             torch.save(torchvision.models.vgg16().state_dict(), workspace.root / f"{name}.pth")
-    models = {name: {"network": {"weights": f"{name}.pth"}} for name in "ab"}
-    compared = {"models": models, "compare": [{"models": ["a", "b"], "seeds": "all"}]}
-    (workspace.root / "small.yaml").write_text(
-        yaml.safe_dump(
-            SMALL | compared | {"data": {"workers": 1}, "extraction": {"positions": 200, "draws": 1}}
-        )
-    )
+    changes = {
+        "models": {name: {"network": {"weights": f"{name}.pth"}} for name in "ab"},
+        "compare": [{"models": ["a", "b"], "seeds": "all"}],
+        "data": {"workers": 1},
+        "extraction": {"positions": 200, "draws": 1},
+    }
+    (workspace.root / "small.yaml").write_text(yaml.safe_dump(SMALL | changes))
     shutil.copy(PROJECT / "config" / "config.yaml", workspace.root / "config")
     try:
         run = workspace.snakemake("--configfile", "config/vgg16_imagenet.yaml", "small.yaml")

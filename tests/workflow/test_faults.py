@@ -78,7 +78,7 @@ def test_a_damaged_shard_is_noticed_and_healed(workspace: Workspace, damage: str
     else:
         content[50] ^= 1
         shard.write_bytes(content)
-        complaint = "seed_1.last.zarr: expected a whole file, found a damaged one (activations/conv3"
+        complaint = "seed_1.last.zarr: expected a whole file, found a damaged one (activations/"
     workspace.configure(matching={"layers": ["conv1", "conv3"]})
     text = workspace.snakemake(fails=True).text
     assert complaint in text

@@ -92,7 +92,7 @@ def test_other_edited_modules_rerun_what_reads_them(workspace: Workspace) -> Non
     training = {"train": 2} | BELOW_NETWORKS
     networks = {"initialise": 2} | training
     for module, expected in (
-        ("figures.py", {"plot": 1}),
+        ("figures/depth.py", {"plot": 1}),
         ("top_images.py", {"top_images": 2} | TABLES),
         ("matching/minimal_tree.py", {"minimal_match": 1} | TABLES),
         ("matching/heat_map.py", {"heat_map": 1} | TABLES),

@@ -69,7 +69,11 @@ class Workspace:
             key: value | changes.get(key, {}) if isinstance(value, dict) else value
             for key, value in TINY.items()
         }
-        config |= {key: value for key, value in changes.items() if not isinstance(value, dict)}
+        config |= {
+            key: value
+            for key, value in changes.items()
+            if key not in TINY or not isinstance(value, dict)
+        }
         schema = yaml.safe_load((self.root / "config" / "schema.yaml").read_text())
         with contextlib.suppress(ValueError):  # a wrong one is written as it is
             config = validated(config, schema)
