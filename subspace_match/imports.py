@@ -17,7 +17,14 @@ from . import _HOME as _LAZY
 _PACKAGE = Path(__file__).parent
 _NAME = _PACKAGE.name
 # They carry results, name them or choose where to compute, and change no number.
-_NEUTRAL = {"__init__.py", "artefacts.py", "devices.py", "jobs.py", "whereabouts.py"}
+_NEUTRAL = {
+    "__init__.py",
+    "artefacts.py",
+    "devices.py",
+    "gpus.py",
+    "jobs.py",
+    "whereabouts.py",
+}
 
 
 def modules_of(script: str | Path) -> list[Path]:

@@ -52,7 +52,7 @@ def test_lazy_names_lead_to_their_homes(tmp_path: Path) -> None:
 
 
 def test_planning_modules_are_nobody_s() -> None:
-    planning = {"layout.py", "config.py", "comparisons.py", "imports.py", "jobs.py"}
+    planning = {"layout.py", "config.py", "comparisons.py", "imports.py", "gpus.py", "jobs.py"}
     for script in (PROJECT / "workflow_scripts").glob("*.py"):
         if script.stem != "publish":
             assert not planning & modules(script)

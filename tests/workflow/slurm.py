@@ -1,7 +1,8 @@
 """A real Slurm on this machine alone: its daemons under a folder, on ports of the loopback.
 
 It has one node that this machine is, said to be larger than it is, with two GPUs that are no GPUs.
-It starts no job of a lost node again by itself (JobRequeue), as Slurm waits two minutes with that.
+It starts no job of a lost node again by itself (JobRequeue), as Slurm waits two minutes with that,
+and misses a job of a node that was restarted after seconds (BatchStartTimeout), not after minutes.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ SchedulerParameters=batch_sched_delay=0,sched_interval=2
 SlurmdParameters=config_overrides
 ReturnToService=0
 JobRequeue=0
+BatchStartTimeout=1
 MinJobAge=300
 KillWait=2
 GresTypes=gpu
@@ -86,7 +88,7 @@ def missing_programs() -> list[str]:
     return [name for name in (*DAEMONS, "sbatch") if shutil.which(name, path=SEARCHED) is None]
 
 
-def wait_until(true: Callable[[], bool], what: str, seconds: float = 60) -> None:
+def wait_until(true: Callable[[], bool], what: str, seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"in {seconds} s not seen: {what}"
@@ -103,7 +105,8 @@ class Cluster:
             root: an empty folder of a short path, since a socket's may have 107 characters.
         """
         self._root = root
-        self._daemons: list[subprocess.Popen[bytes]] = []
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self._started: list[subprocess.Popen[str]] = []
         conf = root / "slurm.conf"
         ports = dict(zip(("controller_port", "node_port"), _free_ports(2), strict=True))
         conf.write_text(SLURM_CONF.format(host=HOST, root=root, **ports))
@@ -126,18 +129,35 @@ class Cluster:
         for folder in ("state", "spool"):
             (root / folder).mkdir()
         self._start("slurmctld", "-D", "-i")
-        self._start("slurmd", "-D", "-N", HOST)
-        wait_until(self._idle, "an idle node")
+        self.start_node_daemon()
+        idle = ("sinfo", "-h", "-o", "%T")
+        wait_until(lambda: self.command(*idle, may_fail=True).strip() == "idle", "an idle node")
 
-    def _idle(self) -> bool:
-        result = subprocess.run(
-            ["sinfo", "-h", "-o", "%T"],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return result.stdout.strip() == "idle"
+    def start_node_daemon(self) -> None:
+        """Start slurmd, for the first time or again."""
+        self._start("slurmd", "-D", "-N", HOST)
+
+    def kill_node_daemon(self) -> None:
+        """Kill slurmd alone: the processes of its jobs go on."""
+        self._daemons["slurmd"].kill()
+        self._daemons["slurmd"].wait()
+
+    def kill_processes(self, job: str) -> None:
+        """Kill all that runs of a job, as the end of its node would."""
+        own = self.processes(job)
+        steps = [
+            int(folder.name)
+            for folder in Path("/proc").iterdir()
+            if folder.name.isdecimal() and f"slurmstepd: [{job}." in _command_line(folder)
+        ]
+        # First what watches the others, or it would tell of their end.
+        for process in steps + own:
+            os.kill(process, signal.SIGKILL)
+
+    def processes(self, job: str) -> list[int]:
+        """Of a running job."""
+        lines = self.command("scontrol", "listpids", job).splitlines()[1:]
+        return [pid for line in lines if (pid := int(line.split()[0])) > 0]
 
     def _start_munge(self) -> None:
         key, socket_file = self._root / "munge.key", self._root / "munge.socket"
@@ -157,23 +177,25 @@ class Cluster:
     def _start(self, name: str, *arguments: str) -> None:
         program = shutil.which(name, path=SEARCHED)
         assert program
-        with (self._root / f"{name}.out").open("wb") as out:
-            self._daemons.append(
-                subprocess.Popen(
-                    [program, *arguments],
-                    env=self._environment,
-                    stdout=out,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+        with (self._root / f"{name}.out").open("ab") as out:
+            self._daemons[name] = subprocess.Popen(
+                [program, *arguments],
+                env=self._environment,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     def stop(self) -> None:
         """End all jobs, then the daemons."""
+        for process in self._started:  # that a failed test left
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
         if len(self._daemons) == len(DAEMONS):
             self.command("scancel", "--user=root")
             wait_until(lambda: not self.jobs("pending,running,completing"), "an empty queue")
-        for daemon in reversed(self._daemons):
+        for daemon in reversed(self._daemons.values()):
             daemon.send_signal(signal.SIGTERM)
             try:
                 daemon.wait(20)
@@ -181,18 +203,23 @@ class Cluster:
                 daemon.kill()
                 daemon.wait()
 
-    def command(self, *arguments: str) -> str:
+    def command(self, *arguments: str, may_fail: bool = False) -> str:
         """What a command of Slurm's prints."""
         result = subprocess.run(
             arguments, env=self._environment, capture_output=True, text=True, check=False
         )
-        assert result.returncode == 0, result.stdout + result.stderr
+        assert may_fail or result.returncode == 0, result.stdout + result.stderr
         return result.stdout
 
     def jobs(self, states: str = "all", of: str = "%i") -> list[str]:
         """What squeue says of each job, in the order of their submission."""
         lines = self.command("squeue", "-h", "-S", "i", "-t", states, "-o", of).splitlines()
         return [line.strip() for line in lines]
+
+    def seconds(self, job: str) -> int:
+        """How long a job has run, of less than an hour."""
+        minutes, seconds = self.command("squeue", "-h", "-j", job, "-o", "%M").split(":")
+        return 60 * int(minutes) + int(seconds)
 
     def gpus(self) -> list[str]:
         """What each job asked for, in the order of their submission."""
@@ -206,7 +233,7 @@ class Cluster:
         """Start Snakemake with the cluster's profile."""
         quick = ["--latency-wait", "5", "--slurm-init-seconds-before-status-checks", "1"]
         quick += ["--slurm-status-command", "sacct"]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-c", IMPATIENT, "--profile", "profiles/slurm", *quick, *arguments],
             cwd=workspace.root,
             env=self._environment,
@@ -215,11 +242,13 @@ class Cluster:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        self._started.append(process)
+        return process
 
     def finish(self, process: subprocess.Popen[str], *, fails: bool = False) -> Run:
         """Wait for a Snakemake that was started."""
         try:
-            text, _ = process.communicate(timeout=300)
+            text, _ = process.communicate(timeout=500)
         except subprocess.TimeoutExpired:
             # It does not end at a polite request while it believes that a job runs.
             os.killpg(process.pid, signal.SIGKILL)
@@ -231,6 +260,14 @@ class Cluster:
     def snakemake(self, workspace: Workspace, *arguments: str, fails: bool = False) -> Run:
         """Run Snakemake with the cluster's profile to its end."""
         return self.finish(self.start(workspace, *arguments), fails=fails)
+
+
+def _command_line(process: Path) -> str:
+    """Of a folder of /proc; of a process that has ended, none."""
+    try:
+        return (process / "cmdline").read_text()
+    except OSError:
+        return ""
 
 
 def _free_ports(count: int) -> list[int]:
