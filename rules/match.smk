@@ -19,7 +19,7 @@ rule match:
     threads: config["threads"]
     resources:
         mem_mb=match_mb,
-        runtime=minutes(30),
+        runtime=minutes(20, match_work),
         gpu=GPU,
     params:
         layers=group_of,

@@ -16,7 +16,7 @@ rule minimal_match:
     threads: config["threads"]
     resources:
         mem_mb=minimal_match_mb,
-        runtime=minutes(60),
+        runtime=minutes(20, minimal_match_work),
         gpu=GPU,
     params:
         layers=lambda wildcards: minimal_group_of(wildcards)[1],

@@ -18,7 +18,7 @@ rule null:
     threads: config["threads"]
     resources:
         mem_mb=null_mb,
-        runtime=minutes(60),
+        runtime=minutes(20, null_work),
         gpu=GPU,
     params:
         layers=group_of,

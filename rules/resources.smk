@@ -23,10 +23,14 @@ SHARD_MB = 64  # of a layer's activations, which are written when they are so ma
 # n x n matrices of float64 that are alive at once, n the neurons of both sides, as a bound.
 MATRICES = 12
 MINIMAL_MATRICES = 30
+GIGAFLOPS = 10  # of a slow CPU's thread
 
+LISTED = {
+    name: {layer["name"]: layer for layer in layers} for name, layers in LAYERS_OF_MODEL.items()
+}
 NEURONS = {
-    name: {layer["name"]: layer["neurons"] for layer in layers}
-    for name, layers in LAYERS_OF_MODEL.items()
+    name: {layer: listed["neurons"] for layer, listed in layers.items()}
+    for name, layers in LISTED.items()
 }
 # Numbers that one image makes in all layers of a network.
 ACTIVATIONS = {
@@ -41,9 +45,14 @@ def asked(megabytes, attempt):
     return attempt * (PROCESS_MB + 500 * -(-int(megabytes) // 500))
 
 
-def minutes(first):
-    """Time to ask for, more at each attempt."""
-    return lambda wildcards, attempt: first * attempt
+def minutes(first, work=lambda wildcards: 0):
+    """Time to ask for, with that of so many floating-point operations; more at each attempt."""
+
+    def runtime(wildcards, attempt):
+        computing = work(wildcards) / (config["threads"] * GIGAFLOPS * 1e9) / 60
+        return attempt * (first + 10 * -(-int(computing) // 10))
+
+    return runtime
 
 
 def megabytes(numbers, size=8):
@@ -51,10 +60,21 @@ def megabytes(numbers, size=8):
     return numbers * size / 1e6
 
 
-def widths(wildcards):
-    """Neurons of the layer in both networks of a job's pair."""
-    keys = wildcards.a, wildcards.b
-    return [NEURONS[LAYOUT.networks[key].model][wildcards.layer] for key in keys]
+def widths(wildcards, layers):
+    """Neurons of each of some layers in the two networks of a job's pair, (a, b)."""
+    a, b = (NEURONS[LAYOUT.networks[key].model] for key in (wildcards.a, wildcards.b))
+    return [(a[layer], b[layer]) for layer in layers]
+
+
+def both(wildcards, layers):
+    """Neurons of each of some layers, of both networks together."""
+    return [sum(pair) for pair in widths(wildcards, layers)]
+
+
+def draws_of(wildcards, layers):
+    """Draws of each of some layers: of images, which a fully connected layer sees, but one."""
+    listed = LISTED[LAYOUT.networks[wildcards.a].model]
+    return [1 if listed[layer]["kind"] == "fc" else SAMPLES[1] for layer in layers]
 
 
 def readers_mb(data):
@@ -84,20 +104,52 @@ def extract_mb(wildcards, input, attempt):
 
 
 def match_mb(wildcards, attempt):
-    """Moments and factor of every draw, and what the peeling works on."""
-    matrices = MATRICES + 2 * config["extraction"]["draws"]
-    return asked(megabytes(matrices * sum(widths(wildcards)) ** 2), attempt)
+    """What the peeling of the widest layer works on; moments and factors of all, as they are saved."""
+    layers = group_of(wildcards)
+    neurons = both(wildcards, layers)
+    kept = sum(3 * draws * n**2 for n, draws in zip(neurons, draws_of(wildcards, layers)))
+    return asked(megabytes(MATRICES * max(neurons) ** 2 + kept), attempt)
+
+
+def match_work(wildcards):
+    """A reduction and a peeling for each layer and draw."""
+    layers = group_of(wildcards)
+    return sum(
+        draws * (2 * SAMPLES[0] * n**2 + 10 * n**3)
+        for n, draws in zip(both(wildcards, layers), draws_of(wildcards, layers))
+    )
 
 
 def minimal_match_mb(wildcards, attempt):
-    """A factor for each neuron that is walked together with others."""
-    return asked(megabytes(MINIMAL_MATRICES * sum(widths(wildcards)) ** 2), attempt)
+    """A factor for each neuron that is walked together with others, one layer after another."""
+    _, layers = minimal_group_of(wildcards)
+    return asked(megabytes(MINIMAL_MATRICES * max(both(wildcards, layers)) ** 2), attempt)
+
+
+def minimal_match_work(wildcards):
+    """A walk for each neuron, which shares its beginning with others'."""
+    _, layers = minimal_group_of(wildcards)
+    return sum(100 * n**3 for n in both(wildcards, layers))
 
 
 def null_mb(wildcards, attempt):
-    """As a match of one draw, with the samples of one side, and products of several permutations."""
-    samples = megabytes(2 * SAMPLES[0] * widths(wildcards)[1])
-    return asked(512 + samples + megabytes(MATRICES * sum(widths(wildcards)) ** 2), attempt)
+    """As a match of one layer and draw, with one side's samples and products of permutations."""
+    return asked(
+        512
+        + max(
+            megabytes(2 * SAMPLES[0] * b + MATRICES * (a + b) ** 2)
+            for a, b in widths(wildcards, group_of(wildcards))
+        ),
+        attempt,
+    )
+
+
+def null_work(wildcards):
+    """A product of both sides and a peeling for each layer and permutation."""
+    return config["chance"]["permutations"] * sum(
+        2 * SAMPLES[0] * a * b + 10 * (a + b) ** 3
+        for a, b in widths(wildcards, group_of(wildcards))
+    )
 
 
 def heat_map_mb(wildcards, attempt):
