@@ -36,7 +36,7 @@ lint: setup
 	mypy
 
 bench: setup
-	for bench in match_path reduction minimal_matches heat_map extraction training; do \
+	for bench in match_path reduction minimal_matches heat_map extraction training planning; do \
 		python benchmarks/bench_$$bench.py || exit 1; done
 
 setup: $(READY)

@@ -15,7 +15,7 @@ from workflow.workspaces import Workspace, copy_project
 def shared_by_test_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of this run of the tests, the same for those that run side by side."""
     base = tmp_path_factory.getbasetemp()
-    # One of pytest-xdist's has a folder below the run's; else the one above is all runs'.
+    # One of several has its folder below the run's; else the one above is all runs', of other code.
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
