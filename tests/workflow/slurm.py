@@ -1,8 +1,8 @@
 """A real Slurm on this machine alone: its daemons under a folder, on ports of the loopback.
 
-It has one node that this machine is, said to be larger than it is, with two GPUs that are no GPUs.
-It starts no job of a lost node again by itself (JobRequeue), as Slurm waits two minutes with that,
-and misses a job of a node that was restarted after seconds (BatchStartTimeout), not after minutes.
+It has one node of two CPUs, which this machine is, with two GPUs that are no GPUs. It starts no
+job of a lost node again by itself (JobRequeue), as Slurm waits two minutes with that, and misses a
+job of a node that was restarted after seconds (BatchStartTimeout), not after minutes.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ ReturnToService=0
 JobRequeue=0
 BatchStartTimeout=1
 MinJobAge=300
-KillWait=2
+KillWait=30
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=64000 Gres=gpu:2 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=64000 Gres=gpu:2 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE DefMemPerCPU=100 State=UP
 """
 GRES_CONF = """
@@ -134,8 +134,15 @@ class Cluster:
         wait_until(lambda: self.command(*idle, may_fail=True).strip() == "idle", "an idle node")
 
     def start_node_daemon(self) -> None:
-        """Start slurmd, for the first time or again."""
+        """Start slurmd, for the first time or again, and wait until it has told of its jobs."""
+        before = self._node_daemon_start()
         self._start("slurmd", "-D", "-N", HOST)
+        wait_until(lambda: self._node_daemon_start() != before, "a node that has registered")
+
+    def _node_daemon_start(self) -> str:
+        """When slurmd last started, as slurmctld knows it."""
+        node = self.command("scontrol", "show", "node", HOST, may_fail=True)
+        return node.partition("SlurmdStartTime=")[2].split("\n")[0]
 
     def kill_node_daemon(self) -> None:
         """Kill slurmd alone: the processes of its jobs go on."""
@@ -145,13 +152,9 @@ class Cluster:
     def kill_processes(self, job: str) -> None:
         """Kill all that runs of a job, as the end of its node would."""
         own = self.processes(job)
-        steps = [
-            int(folder.name)
-            for folder in Path("/proc").iterdir()
-            if folder.name.isdecimal() and f"slurmstepd: [{job}." in _command_line(folder)
-        ]
-        # First what watches the others, or it would tell of their end.
-        for process in steps + own:
+        # First what started and watches them, or it would tell of their end.
+        steps = {_parent(process) for process in own} - set(own)
+        for process in [*steps, *own]:
             os.kill(process, signal.SIGKILL)
 
     def processes(self, job: str) -> list[int]:
@@ -187,7 +190,7 @@ class Cluster:
             )
 
     def stop(self) -> None:
-        """End all jobs, then the daemons."""
+        """End all jobs, then the daemons, and what a lost node's jobs left."""
         for process in self._started:  # that a failed test left
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -202,6 +205,9 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdecimal() and str(self._root) in _read(folder / "environ"):
+                os.kill(int(folder.name), signal.SIGKILL)
 
     def command(self, *arguments: str, may_fail: bool = False) -> str:
         """What a command of Slurm's prints."""
@@ -215,11 +221,6 @@ class Cluster:
         """What squeue says of each job, in the order of their submission."""
         lines = self.command("squeue", "-h", "-S", "i", "-t", states, "-o", of).splitlines()
         return [line.strip() for line in lines]
-
-    def seconds(self, job: str) -> int:
-        """How long a job has run, of less than an hour."""
-        minutes, seconds = self.command("squeue", "-h", "-j", job, "-o", "%M").split(":")
-        return 60 * int(minutes) + int(seconds)
 
     def gpus(self) -> list[str]:
         """What each job asked for, in the order of their submission."""
@@ -262,10 +263,14 @@ class Cluster:
         return self.finish(self.start(workspace, *arguments), fails=fails)
 
 
-def _command_line(process: Path) -> str:
-    """Of a folder of /proc; of a process that has ended, none."""
+def _parent(process: int) -> int:
+    return int(_read(Path("/proc", str(process), "stat")).rpartition(")")[2].split()[1])
+
+
+def _read(file: Path) -> str:
+    """A file of /proc; nothing of a process that has ended."""
     try:
-        return (process / "cmdline").read_text()
+        return file.read_text(errors="replace")
     except OSError:
         return ""
 
