@@ -1,6 +1,7 @@
 # A person's commands and CI's: the same.
 #
 #   make run     set up, then the pipeline of config/config.yaml
+#   make slurm   the same, its jobs on a Slurm cluster (profiles/slurm says how)
 #   make test    set up, then all tests
 #   make lint    set up, then style, format, types and docstrings
 #   make bench   set up, then every benchmark, each against a readable reference
@@ -17,10 +18,13 @@ export PYTHONPATH := $(CURDIR)
 # The environment is renewed when what it is made from changes, not when a clone is younger.
 READY := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: run test lint bench setup clean
+.PHONY: run slurm test lint bench setup clean
 
 run: setup
 	snakemake
+
+slurm: setup
+	snakemake --profile profiles/slurm
 
 test: setup
 	pytest $(PYTEST_FLAGS)

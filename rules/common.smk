@@ -44,13 +44,14 @@ def complete(config):
 def code(rule_name):
     """Modules of the package that decide a rule's result, as inputs."""
     modules = modules_of(ROOT / "workflow_scripts" / f"{rule_name}.py")
-    # Relative, so that a project that was moved or copied has the inputs that it had.
-    return [os.path.relpath(module) for module in modules]
+    # Relative, so that a project that was moved or copied has the inputs that it had; and here, even
+    # where results are kept in a storage.
+    return [local(os.path.relpath(module)) for module in modules]
 
 
 def own_code(model_key):
     """The module of a user's own network, as an input."""
-    return file_of_module(LAYOUT.models_by_key[model_key].network["name"])
+    return [local(file) for file in file_of_module(LAYOUT.models_by_key[model_key].network["name"])]
 
 
 def keys_of(models):
@@ -66,7 +67,7 @@ def data_of(wildcards):
 def weights_file(wildcards):
     """The file of given weights, if they are not published ones that have but a name."""
     weights = LAYOUT.models_by_key[wildcards.model].network["weights"]
-    return [weights] if Path(weights).suffix else []
+    return [local(weights)] if Path(weights).suffix else []
 
 
 def images_of(wildcards):

@@ -18,8 +18,9 @@ rule extract:
         LAYOUT.benchmark(LAYOUT.activations("{network}"))
     threads: config["threads"]
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=extract_mb,
+        runtime=minutes(60),
+        gpu=GPU,
     params:
         extraction=config["extraction"],
         digest=LAYOUT.recording_digest,

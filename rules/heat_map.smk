@@ -16,8 +16,9 @@ rule heat_map:
         LAYOUT.benchmark(LAYOUT.heat_map("{a}", "{b}"))
     threads: config["threads"]
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=heat_map_mb,
+        runtime=minutes(60),
+        gpu=GPU,
     params:
         chunk_samples=config["matching"]["chunk_samples"],
         digest=LAYOUT.places_digest,

@@ -18,8 +18,9 @@ rule match:
         LAYOUT.benchmark(LAYOUT.match("{a}", "{b}", "{group}", "match"))
     threads: config["threads"]
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=match_mb,
+        runtime=minutes(20, match_work),
+        gpu=GPU,
     params:
         layers=group_of,
         chunk_samples=config["matching"]["chunk_samples"],

@@ -15,8 +15,9 @@ rule minimal_match:
         LAYOUT.benchmark(LAYOUT.minimal("{a}", "{b}", "{group}", "{epsilon}"))
     threads: config["threads"]
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=minimal_match_mb,
+        runtime=minutes(20, minimal_match_work),
+        gpu=GPU,
     params:
         layers=lambda wildcards: minimal_group_of(wildcards)[1],
         epsilon=lambda wildcards: float(wildcards.epsilon),

@@ -17,8 +17,9 @@ rule null:
         LAYOUT.benchmark(LAYOUT.null("{a}", "{b}", "{group}"))
     threads: config["threads"]
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=null_mb,
+        runtime=minutes(20, null_work),
+        gpu=GPU,
     params:
         layers=group_of,
         chance=config["chance"],

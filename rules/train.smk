@@ -46,8 +46,9 @@ rule train:
         model=TRAINED,
     threads: config["threads"]
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=train_mb,
+        runtime=minutes(240),
+        gpu=GPU,
     params:
         data=lambda wildcards: LAYOUT.data_sets[data_of(wildcards)],
         network=lambda wildcards: LAYOUT.models_by_key[wildcards.model].network,

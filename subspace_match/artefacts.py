@@ -7,9 +7,12 @@ beside the arrays, never a pickle; tables are Parquet or CSV.
 
 from __future__ import annotations
 
+import errno
+import glob
 import hashlib
 import json
 import os
+import platform
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -23,12 +26,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _RECORD = "about.json"
+_PARTIAL = ".partial"
 Record = dict[str, Any]
 
 
 @contextmanager
 def written(path: str | Path) -> Iterator[Path]:
     """A temporary path to write a file or folder to, moved to ``path`` if all went well.
+
+    Raises:
+        OSError: of errno ENOSPC if the disk, or one's share of it, is full, naming the file.
 
     Example:
         >>> import tempfile
@@ -41,15 +48,40 @@ def written(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The process number keeps two writers apart, which a batch system's requeue can bring about.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    prefix = f".{path.name}.{platform.node()}."
+    temporary = path.with_name(f"{prefix}{os.getpid()}{_PARTIAL}")
     _remove(temporary)
+    _remove_abandoned(path.parent, prefix)
     try:
         yield temporary
         if temporary.is_dir():
             _remove(path)
         temporary.replace(path)
+    except Exception as error:
+        if _is_of_a_full_disk(error):
+            what = "no space left on the disk; free some and run again, what is finished is kept"
+            raise OSError(errno.ENOSPC, what, str(path)) from error
+        raise
     finally:
         _remove(temporary)
+
+
+def _remove_abandoned(folder: Path, prefix: str) -> None:
+    """Remove what processes of this machine left that were killed while they wrote."""
+    for left in folder.glob(f"{glob.escape(prefix)}*{_PARTIAL}"):
+        try:
+            os.kill(int(left.name[len(prefix) : -len(_PARTIAL)]), 0)
+        except ProcessLookupError:
+            _remove(left)
+        except PermissionError:  # there is such a process, somebody else's
+            pass
+
+
+def _is_of_a_full_disk(error: Exception) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    # safetensors wraps it in an error of its own.
+    return os.strerror(errno.ENOSPC) in str(error)
 
 
 def _remove(path: Path) -> None:

@@ -21,6 +21,7 @@ _NEUTRAL = {
     "__init__.py",
     "artefacts.py",
     "devices.py",
+    "gpus.py",
     "jobs.py",
     "provenance.py",
     "whereabouts.py",

@@ -1,14 +1,18 @@
-"""What every job of the workflow does around its work: log, threads, errors, provenance."""
+"""What every job of the workflow does around its work: log, threads, GPU, end, provenance."""
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from .gpus import gpu_of_its_own
 from .provenance import record_job
 
 log = logging.getLogger("subspace_match")
@@ -27,17 +31,24 @@ def run(work: Callable[[Any], None], snakemake: Any) -> None:
     # have to spare.
     _limit_threads(snakemake.config["threads"])
     _log_to(snakemake.log[0])
+    signal.signal(signal.SIGTERM, _end)
+    own_gpu = gpu_of_its_own(log.info) if snakemake.resources.get("gpu") else nullcontext()
     try:
-        work(snakemake)
+        with own_gpu:
+            work(snakemake)
         record_job(snakemake, os.path.relpath(Path(snakemake.scriptdir, f"{work.__name__}.py")))
-    except ValueError as error:
-        # Bad input: one line says it all to a person, the log keeps where it came up.
+    except Exception as error:
+        if not _says_it_all(error):
+            log.exception("the job failed")
+            raise
         log.error("%s", error)
         log.debug("raised here", exc_info=True)
         sys.exit(1)
-    except BaseException:
-        log.exception("the job failed")
-        raise
+
+
+def _says_it_all(error: Exception) -> bool:
+    """Whether a person needs but the error's line, of bad input or a full disk."""
+    return isinstance(error, ValueError) or getattr(error, "errno", None) == errno.ENOSPC
 
 
 def show_progress() -> bool:
@@ -63,3 +74,11 @@ def _limit_threads(threads: int) -> None:
     # Read by the libraries when they are loaded, so before the work imports them.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(threads)
+
+
+def _end(number: int, _frame: object) -> None:
+    """End as after an error, so that half-written files go, while a batch system still waits."""
+    # Once is enough: what tidies up is not to be interrupted.
+    signal.signal(number, signal.SIG_IGN)
+    log.error("ended by the signal %s, as at a time limit", signal.strsignal(number))
+    sys.exit(128 + number)

@@ -1,7 +1,11 @@
+import errno
+import platform
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from subspace_match.artefacts import (
     read_arrays,
@@ -25,6 +29,42 @@ def test_a_failed_writer_leaves_the_old_file_and_nothing_else(tmp_path: Path) ->
         fail()
     assert read_record(target) == {"good": 1}
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_a_killed_writer_left_goes_and_what_another_writes_stays(tmp_path: Path) -> None:
+    target = tmp_path / "store"
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    killed, alive = (
+        tmp_path / f".store.{platform.node()}.{process}.partial" for process in (ended.pid, 1)
+    )
+    of_another_machine = tmp_path / f".store.elsewhere.{ended.pid}.partial"
+    of_another_file = tmp_path / f".story.{platform.node()}.{ended.pid}.partial"
+    for folder in (killed, alive, of_another_machine, of_another_file):
+        folder.mkdir()
+    with written(target) as temporary:
+        temporary.mkdir()
+    assert set(tmp_path.iterdir()) == {target, alive, of_another_machine, of_another_file}
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        SafetensorError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_said_with_the_file(cause: Exception, tmp_path: Path) -> None:
+    def fail() -> None:
+        with written(tmp_path / "store") as temporary:
+            temporary.mkdir()
+            raise cause
+
+    with pytest.raises(OSError, match=r"no space left on the disk; free some.*/store'$") as error:
+        fail()
+    assert error.value.errno == errno.ENOSPC
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_takes_the_place_of_an_old_one(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ MATCHES = {"match", "minimal_match", "null", "heat_map", "aggregate"}
 NETWORKS = {"initialise", "take_weights", "train", "extract"}
 # Of every module of the package, by patterns, the rules whose results it decides.
 RULES_OF = {
-    ("__init__.py", "*/__init__.py", "artefacts.py", "jobs.py"): set(),
+    ("__init__.py", "*/__init__.py", "artefacts.py", "gpus.py", "jobs.py"): set(),
     ("arrays.py", "cli.py", "matching/exact.py"): set(),
     ("provenance.py", "publication.py"): set(),
     ("comparisons.py", "config.py", "imports.py", "layout.py", "whereabouts.py"): set(),

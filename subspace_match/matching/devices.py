@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import platform
+
 import torch
 
 
@@ -9,9 +12,16 @@ def resolve_device(device: str | torch.device) -> torch.device:
     """The torch device for "cpu", "cuda" or "auto" (CUDA if there is one, else the CPU).
 
     Raises:
-        ValueError: if the device is unknown, absent, or has no float64.
+        ValueError: if the device is unknown, absent, or has no float64; or for "auto" if
+            CUDA_VISIBLE_DEVICES promises a GPU, as Slurm does, that is not there.
     """
     if str(device) == "auto":
+        promised = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        if promised not in ("", "-1", "NoDevFiles") and not torch.cuda.is_available():
+            raise ValueError(
+                f"device: expected the GPU of CUDA_VISIBLE_DEVICES={promised}, found no CUDA device"
+                f" on {platform.node()}; see what nvidia-smi says there, or use device='cpu'"
+            )
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)

@@ -314,8 +314,10 @@ def _resume(
         raise damaged(path, error) from error
     network.load_state_dict(_under("network/", tensors))
     state = optimiser.state_dict()
+    weights = list(network.parameters())
+    # In the memory order of its weight, channels last: the fused kernel walks through both alike.
     state["state"] = {
-        int(number): {"momentum_buffer": momentum}
+        int(number): {"momentum_buffer": torch.empty_like(weights[int(number)]).copy_(momentum)}
         for number, momentum in _under("momentum/", tensors).items()
     }
     optimiser.load_state_dict(state)

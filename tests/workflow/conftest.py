@@ -12,12 +12,17 @@ from filelock import FileLock
 from workflow.workspaces import Workspace, copy_project
 
 
+def shared_by_test_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run of the tests, the same for those that run side by side."""
+    base = tmp_path_factory.getbasetemp()
+    # One of several has its folder below the run's; else the one above is all runs', of other code.
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace in which the tiny configuration has run; to be copied, not changed."""
-    # Test processes that run side by side share it; other calls of pytest, of other code, do not.
-    own = tmp_path_factory.getbasetemp()
-    root = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "finished"
+    root = shared_by_test_processes(tmp_path_factory) / "finished"
     with FileLock(f"{root}.lock"):
         if not (root / "complete").exists():
             shutil.rmtree(root, ignore_errors=True)

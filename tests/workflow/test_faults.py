@@ -2,24 +2,29 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from workflow.workspaces import TINY, Workspace
+from workflow.workspaces import TINY, Workspace, without
 
 
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not path.exists():
+def wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 240
+    while not true():
         assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, f"no {path}"
-        time.sleep(0.02)
+        assert time.monotonic() < deadline, "what was waited for did not come"
+        time.sleep(0.01)
+
+
+def files_of(store: Path) -> list[Path]:
+    return [file for file in store.rglob("*") if file.is_file()]
 
 
 def kill(process: subprocess.Popen[str]) -> None:
@@ -39,7 +44,7 @@ def test_a_killed_training_resumes_and_is_the_uninterrupted_one(
     relative = os.path.relpath(target, workspace.root)
     checkpoint = target.with_name("resume.safetensors")
     process = workspace.start(relative)
-    wait_for(checkpoint, process)
+    wait_until(checkpoint.exists, process)
     kill(process)
     assert not target.exists()
 
@@ -62,6 +67,82 @@ def test_a_killed_training_resumes_and_is_the_uninterrupted_one(
     target.unlink()
     assert workspace.snakemake(relative).jobs == {"train": 1}
     assert json.loads(record.read_text())["sha256"] == resumed
+
+
+def test_an_extraction_killed_halfway_leaves_nothing_that_looks_complete(
+    workspace: Workspace,
+) -> None:
+    store = Path(workspace.layout.activations(workspace.key(1)))
+    whole = {file.relative_to(store): file.read_bytes() for file in files_of(store)}
+    shutil.rmtree(store)
+    target = os.path.relpath(store, workspace.root)
+    process = workspace.start(target)
+    # Samples are recorded before the first batch of images, activations while batches come.
+    wait_until(lambda: any(store.parent.glob(".*.partial/samples/fc1/*/c/*")), process)
+    kill(process)
+    assert not store.exists()
+    (left,) = store.parent.glob(".*.partial")
+
+    workspace.snakemake("--unlock")
+    assert workspace.snakemake(target, "--rerun-incomplete").jobs == {"extract": 1}
+    assert not left.exists()
+    again = {file.relative_to(store): file.read_bytes() for file in files_of(store)}
+    # When it was made is Snakemake's, and decides nothing.
+    for files in (whole, again):
+        files.pop(Path(".snakemake_timestamp"), None)
+    assert again == whole
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 32 MB in memory."""
+    if os.geteuid() != 0:
+        without("to mount a file system needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(disk)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        without(f"no file system can be mounted: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_full_disk_is_an_error_that_names_the_file_and_what_was_done_stays_done(
+    finished: Workspace, small_disk: Path
+) -> None:
+    workspace = Workspace(small_disk / "workspace")
+    shutil.copytree(finished.root, workspace.root, symlinks=True)
+    tables = workspace.tables()
+    stores = [Path(workspace.layout.activations(workspace.key(seed))) for seed in (0, 1)]
+    room = sum(file.stat().st_size for file in files_of(stores[0]))
+    # Training and the heat map are done, all else is yet to come.
+    made_of_stores = ("matches", "nulls", "minimal_matches", "top_images", "experiments")
+    for folder in (*stores, *(workspace.root / "results" / name for name in made_of_stores)):
+        shutil.rmtree(folder)
+    ballast = small_disk / "ballast"
+    with ballast.open("wb") as stream:
+        stream.truncate(0)
+        os.posix_fallocate(stream.fileno(), 0, shutil.disk_usage(small_disk).free - room // 2)
+
+    text = workspace.snakemake(fails=True).text
+    assert re.search(r"ERROR: .*no space left on the disk; free some.*: '.*\.zarr'", text)
+    assert not any(store.exists() for store in stores)
+    assert not list(stores[0].parent.glob(".*.partial"))
+    assert not Path(workspace.layout.experiment("tables")).exists()
+
+    ballast.unlink()
+    assert workspace.snakemake().jobs == {
+        "extract": 2,
+        "top_images": 2,
+        "match": 1,
+        "minimal_match": 1,
+        "null": 1,
+        "aggregate": 1,
+        "plot": 1,
+    }
+    assert workspace.tables() == tables
+    assert "Nothing to be done" in workspace.snakemake().text
 
 
 @pytest.mark.parametrize("damage", ["deleted", "truncated", "changed"])

@@ -233,6 +233,19 @@ def test_a_missing_gpu_is_said(workspace: Workspace) -> None:
     assert "ERROR: device: 'cuda' was asked for, found no CUDA device" in text
 
 
+def test_jobs_at_once_get_gpus_of_their_own(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The GPUs are but names, so each job fails and says which it was promised."""
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    workspace.configure(training={"epochs": 1, "warmup_epochs": 0})
+    text = workspace.snakemake("--until", "train", fails=True).text
+    promise = r"ERROR: device: expected the GPU of CUDA_VISIBLE_DEVICES=(\d), found no CUDA device"
+    assert sorted(re.findall(promise, text)) == ["4", "7"]
+
+
 def test_an_experiment_holds_only_what_differs(workspace: Workspace) -> None:
     (workspace.root / "mine.yaml").write_text("matching: {epsilons: [0.4]}\n")
     run = workspace.snakemake("--configfile", "mine.yaml", "-n")

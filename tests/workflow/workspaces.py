@@ -11,8 +11,9 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import pytest
 import yaml
 
 from subspace_match.comparisons import Network
@@ -118,6 +119,13 @@ class Workspace:
         """The bytes of every table of the configuration as it stands."""
         folder = Path(self.layout.experiment("tables"))
         return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def without(what: str) -> NoReturn:
+    """Skip a test for want of something; where nothing may be skipped, fail."""
+    if os.environ.get("SUBSPACE_MATCH_TESTS_NEED_ALL"):
+        pytest.fail(what)
+    pytest.skip(what)
 
 
 def environment() -> dict[str, str]:

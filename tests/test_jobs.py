@@ -1,0 +1,90 @@
+"""What every job does around its work."""
+
+import errno
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from subspace_match.artefacts import written
+from subspace_match.jobs import log, run
+
+
+@pytest.fixture(autouse=True)
+def own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A job has a process of its own, this one goes on: what it changes there is put back."""
+    monkeypatch.setattr(log, "handlers", [])
+    monkeypatch.setattr(logging.getLogger("py.warnings"), "handlers", [])
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, os.environ[name])
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+    logging.captureWarnings(False)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> SimpleNamespace:
+    """What Snakemake gives to a script."""
+    return SimpleNamespace(
+        config={"threads": 1}, log=[str(tmp_path / "job.log")], resources={"gpu": 1}
+    )
+
+
+def failing(error: Exception) -> Callable[[Any], None]:
+    def work(_: Any) -> None:
+        raise error
+
+    return work
+
+
+def test_a_job_that_asks_for_a_gpu_sees_one_of_its_own(
+    job: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    seen: list[str] = []
+    for gpu in (1, 0):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
+        job.resources["gpu"] = gpu
+        run(lambda _: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]), job)
+    assert seen == ["5", "5,6"]
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("positions: expected more"), OSError(errno.ENOSPC, "full", "a.npz")]
+)
+def test_bad_input_and_a_full_disk_are_one_line(
+    error: Exception, job: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(failing(error), job)
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == f"ERROR: {error}\n"
+    assert "Traceback" in Path(job.log[0]).read_text()
+
+
+def test_any_other_error_is_shown_whole(job: SimpleNamespace) -> None:
+    with pytest.raises(KeyError):
+        run(failing(KeyError("a bug")), job)
+    assert "Traceback" in Path(job.log[0]).read_text()
+
+
+def test_a_job_that_is_ended_says_so_and_leaves_nothing_half_written(
+    job: SimpleNamespace, tmp_path: Path
+) -> None:
+    def work(_: Any) -> None:
+        with written(tmp_path / "store") as temporary:
+            temporary.mkdir()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as ended:
+        run(work, job)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert "ERROR ended by the signal Terminated" in Path(job.log[0]).read_text()
+    assert list(tmp_path.iterdir()) == [Path(job.log[0])]
