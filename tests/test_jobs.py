@@ -32,7 +32,10 @@ def own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def job(tmp_path: Path) -> SimpleNamespace:
     """What Snakemake gives to a script."""
     return SimpleNamespace(
-        config={"threads": 1}, log=[str(tmp_path / "job.log")], resources={"gpu": 1}
+        config={"threads": 1},
+        log=[str(tmp_path / "job.log")],
+        resources={"gpu": 1},
+        scriptdir=str(tmp_path),
     )
 
 
@@ -48,12 +51,15 @@ def test_a_job_that_asks_for_a_gpu_sees_one_of_its_own(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
+    recorded: list[object] = []  # test_provenance has what is recorded
+    monkeypatch.setattr("subspace_match.jobs.record_job", lambda job, _: recorded.append(job))
     seen: list[str] = []
     for gpu in (1, 0):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
         job.resources["gpu"] = gpu
         run(lambda _: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]), job)
     assert seen == ["5", "5,6"]
+    assert recorded == [job, job]
 
 
 @pytest.mark.parametrize(
