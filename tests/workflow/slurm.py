@@ -189,15 +189,18 @@ class Cluster:
                 start_new_session=True,
             )
 
-    def stop(self) -> None:
-        """End all jobs, then the daemons, and what a lost node's jobs left."""
-        for process in self._started:  # that a failed test left
+    def clear(self) -> None:
+        """End what a failed test left: Snakemake, which ends at no request, and jobs."""
+        for process in self._started:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        if len(self._daemons) == len(DAEMONS):
-            self.command("scancel", "--user=root")
-            wait_until(lambda: not self.jobs("pending,running,completing"), "an empty queue")
+        self._started.clear()
+        self.command("scancel", "--user=root")
+        wait_until(lambda: not self.jobs("pending,running,completing"), "an empty queue")
+
+    def stop(self) -> None:
+        """End the daemons, and what a lost node's jobs left."""
         for daemon in reversed(self._daemons.values()):
             daemon.send_signal(signal.SIGTERM)
             try:
@@ -249,9 +252,8 @@ class Cluster:
     def finish(self, process: subprocess.Popen[str], *, fails: bool = False) -> Run:
         """Wait for a Snakemake that was started."""
         try:
-            text, _ = process.communicate(timeout=500)
+            text, _ = process.communicate(timeout=1200)
         except subprocess.TimeoutExpired:
-            # It does not end at a polite request while it believes that a job runs.
             os.killpg(process.pid, signal.SIGKILL)
             text, _ = process.communicate()
             raise AssertionError(f"Snakemake did not end\n{text}") from None
