@@ -22,7 +22,12 @@ image: positions of a map are correlated within an image, and the pipeline permu
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 if all went well, 2 after one line on bad input."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["report"]:
+        from .report.command import main as report
+
+        return report(given[1:])
+    options = _parser().parse_args(given)
     try:
         _match(options)
     except ValueError as error:
