@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .pictures import BUDGET, atlas, tiles_of_neurons
+from .pictures import atlas, tiles_of_neurons
 from .provenance import provenance
 from .runs import Run
 
@@ -24,21 +24,15 @@ _PAIR = ("comparison", *(f"{key}_{side}" for side in "ab" for key in _NETWORK))
 _GROUP = [*_PAIR, "layer"]
 
 
-def payload(run: Run, picture_bytes: int = BUDGET) -> dict[str, Any]:
-    """Everything that the page shows of a run.
-
-    Args:
-        run: with its tables.
-        picture_bytes: that its images may take.
-    """
+def payload(run: Run) -> dict[str, Any]:
+    """Everything that the page shows of a run, but for its images."""
     similarity = run.tables["similarity"]
     networks = run.tables["networks"]
     keys = list(networks[list(_NETWORK)].itertuples(index=False, name=None))
     place = {key: number for number, key in enumerate(keys)}
     pairs = list(similarity[list(_PAIR)].drop_duplicates().itertuples(index=False, name=None))
     layers = similarity.drop_duplicates("layer").sort_values("depth", kind="stable")
-    several = networks["model"].nunique() > 1
-    images, tiles = _images(run, picture_bytes)
+    several = [key for key in ("model", "stage") if networks[key].nunique() > 1]
     return {
         "name": run.name,
         "data": run.config["data"]["name"],
@@ -65,17 +59,44 @@ def payload(run: Run, picture_bytes: int = BUDGET) -> dict[str, Any]:
         "matches": _matches(run, pairs, list(layers["layer"])),
         "measures": _measures(run, pairs, list(layers["layer"])),
         "heat_maps": _heat_maps(run, pairs),
-        "images": images,
-        "tiles": [tiles.get(key, {}) for key in networks["key"]],
         "provenance": provenance(run),
     }
 
 
-def network_words(row: dict[Hashable, Any], several_models: bool) -> str:
-    """A network for a reader: its model, if there are several, its seed and its stage."""
+def images(run: Run, budget: int) -> dict[str, Any]:
+    """The images that activate neurons most, which the page shows beside them.
+
+    Args:
+        run: with its images, or without.
+        budget: bytes that their picture may take.
+
+    Returns:
+        ``images``, one picture of them all, and ``tiles``, of each network and layer those of its
+        neurons.
+    """
+    keys = run.tables["networks"]["key"]
+    if run.images is None:
+        return {"images": None, "tiles": [{} for _ in keys]}
+    strongest = run.tables["top_images"]
+    made = atlas(strongest, run.images, budget)
+    of_neurons = tiles_of_neurons(strongest, made["place"])
+    tiles = [
+        {layer: _packed(own, "u2") for layer, own in of_neurons.get(key, {}).items()}
+        for key in keys
+    ]
+    return {"images": made | {"ranks": int(strongest["rank"].max()) + 1}, "tiles": tiles}
+
+
+def network_words(row: dict[Hashable, Any], differing: Sequence[str]) -> str:
+    """A network for a reader: its seed, and its model and stage if there are several.
+
+    Example:
+        >>> network_words({"model": "base", "seed": 0, "stage": "5"}, ["stage"])
+        'seed 0, epoch 5'
+    """
     stage = f"epoch {row['stage']}" if row["stage"].isdigit() else row["stage"]
-    model = [row["model"]] if several_models else []
-    return ", ".join([*model, f"seed {row['seed']}", stage])
+    words = {"model": row["model"], "seed": f"seed {row['seed']}", "stage": stage}
+    return ", ".join(word for key, word in words.items() if key == "seed" or key in differing)
 
 
 def _packed(values: Any, kind: str) -> str:
@@ -83,8 +104,8 @@ def _packed(values: Any, kind: str) -> str:
 
 
 def _number(value: Any) -> float | None:
-    """A number for JSON, which has no NaN."""
-    return float(value) if pd.notna(value) else None
+    """A number for JSON, which has neither NaN nor infinity."""
+    return float(value) if np.isfinite(value) else None
 
 
 def _groups(run: Run, table: str) -> dict[tuple[Any, ...], pd.DataFrame]:
@@ -234,17 +255,3 @@ def _heat_maps(run: Run, pairs: list[Any]) -> list[dict[str, Any]]:
             }
         )
     return made
-
-
-def _images(run: Run, budget: int) -> tuple[dict[str, Any] | None, dict[str, dict[str, str]]]:
-    """The tiles, and of each network and layer those of its neurons."""
-    if run.images is None:
-        return None, {}
-    strongest = run.tables["top_images"]
-    made = atlas(strongest, run.images, budget)
-    of_neurons = tiles_of_neurons(strongest, made["place"])
-    packed = {
-        key: {layer: _packed(tiles, "u2") for layer, tiles in own.items()}
-        for key, own in of_neurons.items()
-    }
-    return made | {"ranks": int(strongest["rank"].max()) + 1}, packed

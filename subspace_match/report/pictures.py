@@ -12,13 +12,12 @@ import pandas as pd
 
 from .runs import Images
 
-BUDGET = 2_500_000  # bytes of the picture: a page is one file that is sent to people
 _TILE = 64  # pixels, at most: more cannot be seen beside eight others
 _ABSENT = 0xFFFF  # in place of an image that had no room; so at most as many tiles
 _SIDE = 16_000  # pixels, at most, of what the format holds
 
 
-def atlas(strongest: pd.DataFrame, images: Images, budget: int = BUDGET) -> dict[str, Any]:
+def atlas(strongest: pd.DataFrame, images: Images, budget: int) -> dict[str, Any]:
     """One picture of all images that the neurons share, and where each lies in it.
 
     Images that are the first of some neuron come before those that are but a second, and so on;

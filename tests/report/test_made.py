@@ -14,7 +14,7 @@ from report.conftest import MAKER
 
 from subspace_match.cli import main
 from subspace_match.report import Run, page, read_run
-from subspace_match.report.payload import payload
+from subspace_match.report.payload import images, payload
 from subspace_match.report.pictures import atlas
 from subspace_match.report.runs import Images
 
@@ -36,6 +36,7 @@ def test_the_order_of_the_rows_changes_no_number(run: Run) -> None:
     }
     mixed = Run(run.name, run.config, run.tables | shuffled, run.images)
     assert payload(mixed) == payload(run)
+    assert images(mixed, 100_000) == images(run, 100_000)
 
 
 def test_the_page_names_no_address(run: Run) -> None:
@@ -89,7 +90,7 @@ def noise(count: int, side: int) -> Images:
 
 def test_pictures_keep_to_their_budget_and_the_strongest_stay() -> None:
     strongest = pd.DataFrame({"image": np.arange(200), "rank": np.arange(200) % 9, "neuron": 0})
-    whole = atlas(strongest, noise(200, 32))
+    whole = atlas(strongest, noise(200, 32), budget=1_000_000)
     assert len(whole["place"]) == whole["wanted"] == 200
     cut = atlas(strongest, noise(200, 32), budget=50_000)
     assert len(base64.b64decode(cut["url"].partition(",")[2])) <= 50_000
@@ -100,7 +101,7 @@ def test_pictures_keep_to_their_budget_and_the_strongest_stay() -> None:
 
 def test_large_images_are_made_small() -> None:
     strongest = pd.DataFrame({"image": [0, 1], "rank": [0, 1], "neuron": 0})
-    assert atlas(strongest, noise(2, 224))["tile"] == 56
+    assert atlas(strongest, noise(2, 224), budget=1_000_000)["tile"] == 56
 
 
 def test_the_configuration_is_in_two_parts(tmp_path: Path) -> None:

@@ -143,6 +143,7 @@ export class Chart {
 }
 
 const data = (name) => ({ data: { name } });
+const beside = (width) => (width < 500 ? { orient: "bottom", columns: 2 } : { orient: "right", columns: 1 });
 const quantitative = (field, more = {}) => ({ field, type: "quantitative", ...more });
 const share = (field, title) =>
   quantitative(field, { title, axis: SHARE, scale: { domain: [0, 1] } });
@@ -242,6 +243,7 @@ export const criticals = (colours) => {
   const x = quantitative("critical", {
     title: "Critical epsilon of a neuron",
     scale: { domain: [0, 1], nice: false },
+    axis: { tickCount: 5 },
   });
   const y = { field: "network", type: "nominal", title: "Network", scale: { domain: ["A", "B"] } };
   return {
@@ -321,14 +323,14 @@ export const heatMap = (namesA, namesB) => (colours, width) => {
 };
 
 /** Measures by layer; data curves (layer, value, series). */
-export const measures = (names, series) => () => ({
+export const measures = (names, series) => (colours, width) => ({
   ...data("curves"),
   mark: { type: "line", point: true, strokeWidth: 1.5 },
   encoding: {
     x: layerAxis(names),
     y: quantitative("value", { title: "Similarity", axis: SHARE, scale: { domainMax: 1 } }),
-    color: { ...coloured(series), legend: { orient: "right", columns: 1 } },
-    strokeDash: { ...coloured(series), legend: { orient: "right", columns: 1 } },
+    color: { ...coloured(series), legend: beside(width) },
+    strokeDash: { ...coloured(series), legend: beside(width) },
     detail: { field: SERIES },
   },
 });

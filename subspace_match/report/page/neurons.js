@@ -180,7 +180,7 @@ function strip(own, name, number) {
   ];
 }
 
-const SIDE = 36; // pixels of a tile on the page
+const SIDE = 34; // pixels of a tile on the page
 
 function place(images, tile) {
   const [column, row] = [tile % images.columns, Math.floor(tile / images.columns)];

@@ -72,7 +72,7 @@ function answer() {
     const of = (row) => `${percent(row.value)} of ${row.layer}`;
     const chance = all.filter((row) => !Number.isNaN(row.chance)).map((row) => row.chance);
     const by = chance.length
-      ? `chance gives ${percent(Math.max(...chance))}${chance.length > 1 ? " at most" : ""}`
+      ? `chance gives ${chance.length > 1 ? "at most " : ""}${percent(Math.max(...chance))}`
       : "what chance gives is not known";
     const where = runs.length > 1 ? `${own.name}: at` : "At";
     const who = own.pairs.length > 1 ? "networks of a pair" : "two networks";
@@ -91,9 +91,11 @@ function depth() {
       [own.name, row.series, row.layer, state.epsilon, row.value, row.low, row.high, row.chance])),
   ]);
   const figures = runs.map((own, number) => figureOfDepth(own, number));
-  const several = runs.some((own) => own.all.some((one) => one.record.draws > 1) || own.pairs.length > 1);
+  const pairs = runs.some((own) => own.pairs.length > 1);
+  const draws = pairs || runs.some((own) => own.all.some((one) => one.record.draws > 1));
   say("depth-legend", "Shaded under a dotted line is what chance gives."
-    + (several ? " The band holds the middle 95% of all pairs' draws; thin lines are single pairs." : ""));
+    + (draws ? " The band holds the middle 95% of all pairs' draws of positions." : "")
+    + (pairs ? " Thin lines are single pairs." : ""));
   listen(["run", "pair", "layer", "epsilon"], () => {
     figures.forEach((update) => update());
     numbers.update();
@@ -266,7 +268,7 @@ function facts() {
     `${percent(own.similarity(state.epsilon))}, by chance ${percent(own.chance(state.epsilon))}.`,
     `At ${proof.epsilon}, the nearest grid epsilon, the match is`,
     proof.verified ? "proved by a fresh factorisation" : "NOT proved",
-    `with a margin of ${short(proof.margin, 2)},`,
+    proof.margin === null ? "," : `with a margin of ${short(proof.margin, 2)},`,
     proof.certain ? "more than rounding can move." : "which rounding could turn.",
   ].filter(Boolean).join(" "));
   say("critical-caption", "Critical epsilons: the smallest at which a neuron is in the maximum match"
