@@ -56,6 +56,12 @@ class Opened:
         self.page.wait_for_selector("html[data-ready]", state="attached", timeout=60_000)
         return self.page
 
+    def see_all(self) -> None:
+        """Go down the page: figures are drawn when they come into sight."""
+        for chart in self.page.locator(".chart:visible").all():
+            chart.scroll_into_view_if_needed()
+            chart.locator("svg, canvas").wait_for()
+
     def table(self, details: str) -> list[dict[str, str]]:
         """What a table of numbers holds when it is saved as CSV."""
         import csv

@@ -283,8 +283,7 @@ def test_what_the_run_did_not_make_is_said(
         "not known: this run permuted no images",
     ):
         assert sentence in text
-    for chart in page.locator(".chart:visible").all():
-        assert chart.locator("svg, canvas").count() == 1
+    opened.see_all()
 
 
 def test_tables_that_are_not_there_at_all_are_as_empty_ones(
@@ -329,6 +328,7 @@ def test_an_audit_finds_nothing(
     page = opened.go(layer="fc1", neuron="a1")
     for details in page.locator("details").all():
         details.locator("summary").click()
+    opened.see_all()
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     found = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}})
     assert found.response["violations"] == [], found.generate_report()

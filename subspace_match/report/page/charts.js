@@ -44,10 +44,13 @@ const config = (colours) => ({
 
 const charts = [];
 
-/** Resolves when all figures are drawn. */
+/** Resolves when the figures in sight are drawn. */
 export const drawn = () => Promise.all(charts.map((chart) => chart.built));
 
-/** A figure on the page: drawn anew when its width or the colours change, else only its data. */
+/**
+ * A figure on the page. It is drawn when it is in sight; anew when its width or the colours change,
+ * else only its data.
+ */
 export class Chart {
   /**
    * specify(colours, width) gives the specification, with data by name and parameters by name;
@@ -59,27 +62,47 @@ export class Chart {
     this.parameters = {};
     charts.push(this);
     element.classList.add("chart");
-    new ResizeObserver(() => this.width !== element.clientWidth && this.build()).observe(element);
+    element.style.minHeight = `${height}px`; // so that what is below does not move
+    new IntersectionObserver(([entry]) => {
+      this.isInSight = entry.isIntersecting;
+      this.draw();
+    }, { rootMargin: "100px" }).observe(element);
+    new ResizeObserver(() => {
+      if (this.width !== element.clientWidth) this.respecify();
+    }).observe(element);
     for (const query of ["(prefers-color-scheme: dark)", "print"])
-      matchMedia(query).addEventListener("change", () => this.build());
+      matchMedia(query).addEventListener("change", () => this.respecify());
   }
 
   /** Show these data and parameters; respecified if the specification is another one now. */
   show(data, parameters = {}, respecified = false) {
     this.data = data;
     this.parameters = parameters;
-    if (!this.view || respecified) this.build();
-    else this.fill();
+    if (respecified) this.respecify();
+    else this.draw();
   }
 
-  build() {
-    this.built = this.embed();
-    return this.built;
+  /** Other parameters, the same data. */
+  move(parameters) {
+    this.parameters = parameters;
+    this.draw();
+  }
+
+  respecify() {
+    this.isSpecified = false;
+    this.draw();
+  }
+
+  draw() {
+    if (!this.isInSight && !matchMedia("print").matches) return;
+    if (this.isSpecified) this.fill();
+    else this.built = this.embed();
   }
 
   async embed() {
     this.width = this.element.clientWidth;
     if (!this.width || !Object.keys(this.data).length) return;
+    this.isSpecified = true;
     const colours = theme();
     const specification = {
       width: this.width,
@@ -101,7 +124,7 @@ export class Chart {
       renderer: this.renderer,
       config: config(colours),
     });
-    // Meanwhile there may have been cause to draw it anew.
+    // Meanwhile there may have been cause to specify it anew.
     if (turn !== this.turn) {
       made.finalize();
       within.remove();
@@ -118,19 +141,13 @@ export class Chart {
     this.fill();
   }
 
-  /** Other parameters, the same data. */
-  move(parameters) {
-    this.parameters = parameters;
-    if (!this.view) return;
-    for (const [name, value] of Object.entries(parameters)) this.view.signal(name, value);
-    this.view.run();
-  }
-
   fill() {
+    if (!this.view) return;
     for (const [name, rows] of Object.entries(this.data))
       if (rows !== this.filled[name]) this.view.data(name, rows);
     this.filled = this.data;
-    this.move(this.parameters);
+    for (const [name, value] of Object.entries(this.parameters)) this.view.signal(name, value);
+    this.view.run();
   }
 
   /** The number on the horizontal axis where the pointer is, if that axis has numbers. */

@@ -166,14 +166,17 @@ function once(object, name, value) {
 }
 
 /** What all pairs of one comparison say of a layer at an epsilon, as the table summary does. */
-export function summarised(matches, epsilon) {
+function summarised(matches, epsilon) {
   const draws = matches.map((match) => match.similarities(epsilon));
+  const means = draws.map(mean);
+  const all = draws.flat();
   return {
-    value: mean(draws.map(mean)),
-    low: quantile(draws.flat(), 0.025),
-    high: quantile(draws.flat(), 0.975),
+    value: mean(means),
+    low: quantile(all, 0.025),
+    high: quantile(all, 0.975),
     chance: mean(matches.map((match) => match.chance(epsilon))),
-    draws: draws.flat().length,
+    draws: all.length,
+    pairs: matches.map((match, number) => ({ pair: match.record.pair, value: means[number] })),
   };
 }
 
@@ -184,18 +187,32 @@ export class Run {
     this.layerNames = record.layers.map((layer) => layer.layer);
     this.all = record.matches.map((own) => new Match(this, own));
     this.comparisons = [...new Set(record.pairs.map((pair) => pair.comparison))];
+    this.byLayer = Map.groupBy(this.all, (own) => own.layer);
   }
 
   /** The match of a pair's layer, if the pair has that layer. */
   match(pair, layer) {
-    return this.all.find((own) => own.record.pair === pair && own.layer === layer);
+    return this.byLayer.get(layer)?.find((own) => own.record.pair === pair);
   }
 
   /** The matches of a layer, of one comparison or of all. */
   matchesOf(layer, comparison) {
-    return this.all.filter(
-      (own) => own.layer === layer && (comparison === undefined || own.pair.comparison === comparison),
-    );
+    const all = this.byLayer.get(layer) ?? [];
+    return comparison === undefined ? all : all.filter((own) => own.pair.comparison === comparison);
+  }
+
+  /** Of each comparison and layer the similarity at an epsilon; kept for as long as it is the same. */
+  curves(epsilon) {
+    if (this.kept?.epsilon !== epsilon) {
+      const rows = this.comparisons.flatMap((series) =>
+        this.layerNames.flatMap((layer) => {
+          const matches = this.matchesOf(layer, series);
+          return matches.length ? [{ series, layer, ...summarised(matches, epsilon) }] : [];
+        }),
+      );
+      this.kept = { epsilon, rows };
+    }
+    return this.kept.rows;
   }
 
   /** A pair in words. */

@@ -1,21 +1,10 @@
 // The sections from top to bottom but for the neurons': what was compared, depth, layer, between,
 // provenance.
 
-import { content, countWithin, decoded, nearest, runs, summarised } from "./data.js";
+import { content, countWithin, decoded, nearest, runs } from "./data.js";
 import { byDepth, byEpsilon, Chart, criticals, heatMap, measures, sizes } from "./charts.js";
 import { Numbers, byId, counted, h, listed, neuronWords, percent, say, short } from "./dom.js";
 import { change, listen, match, run, state } from "./state.js";
-
-/** Of each comparison of a run the layers' similarities at an epsilon. */
-function curves(own, epsilon) {
-  return own.comparisons.flatMap((comparison) =>
-    own.layerNames.flatMap((layer) => {
-      const matches = own.matchesOf(layer, comparison);
-      if (!matches.length) return [];
-      return [{ series: comparison, layer, ...summarised(matches, epsilon) }];
-    }),
-  );
-}
 
 // What was compared
 
@@ -66,7 +55,7 @@ function compared() {
 /** The answer in a sentence, of the layers that have least and most. */
 function answer() {
   const sentences = runs.map((own) => {
-    const all = curves(own, state.epsilon).filter((row) => row.series === own.comparisons[0]);
+    const all = own.curves(state.epsilon).filter((row) => row.series === own.comparisons[0]);
     const ordered = all.toSorted((p, q) => p.value - q.value);
     const [least, most] = [ordered[0], ordered.at(-1)];
     const of = (row) => `${percent(row.value)} of ${row.layer}`;
@@ -87,7 +76,7 @@ function answer() {
 function depth() {
   const numbers = new Numbers(byId("depth-numbers"), "similarity_by_depth", () => [
     ["run", "comparison", "layer", "epsilon", "similarity", "low", "high", "chance"],
-    ...runs.flatMap((own) => curves(own, state.epsilon).map((row) =>
+    ...runs.flatMap((own) => own.curves(state.epsilon).map((row) =>
       [own.name, row.series, row.layer, state.epsilon, row.value, row.low, row.high, row.chance])),
   ]);
   const figures = runs.map((own, number) => figureOfDepth(own, number));
@@ -105,7 +94,7 @@ function depth() {
 }
 
 function readDepth(own, layer) {
-  const words = curves(own, state.epsilon).filter((row) => row.layer === layer).map((row) => {
+  const words = own.curves(state.epsilon).filter((row) => row.layer === layer).map((row) => {
     const band = row.draws > 1 ? ` (${percent(row.low)} to ${percent(row.high)})` : "";
     const series = own.comparisons.length > 1 ? `${row.series}: ` : "";
     return `${series}${percent(row.value)}${band}, by chance ${percent(row.chance)}`;
@@ -143,22 +132,18 @@ function figureOfDepth(own, number) {
   });
   const layers = own.layerNames.map((layer) => ({ layer }));
   return () => {
-    const rows = curves(own, state.epsilon);
-    const isShown = (one) => (state.run === number && state.pair >= 0
-      ? one.record.pair === state.pair
-      : own.pairs.length > 1);
-    const pairs = own.all.filter(isShown).map((one) => ({
-      series: one.pair.comparison,
-      layer: one.layer,
-      pair: one.record.pair,
-      value: one.similarity(state.epsilon),
-    }));
+    const rows = own.curves(state.epsilon);
+    const isShown = ({ pair }) =>
+      (state.run === number && state.pair >= 0 ? pair === state.pair : own.pairs.length > 1);
+    const pairs = rows.flatMap(({ series: comparison, layer: name, pairs: each }) =>
+      each.filter(isShown).map((one) => ({ series: comparison, layer: name, ...one })));
     const chosen = state.run === number ? state.layer : "";
     const at = own.layerNames.indexOf(chosen);
     const value = rows.find((row) => row.layer === chosen)?.value;
     slider.setAttribute("aria-valuenow", at + 1);
     slider.setAttribute("aria-valuetext", at < 0 ? "none" : `${chosen}: ${percent(value)}`);
-    chart.show({ curves: rows, pairs, layers }, { layer: chosen });
+    // Copies: a figure numbers the rows that it is given.
+    chart.show({ curves: rows.map((row) => ({ ...row })), pairs, layers }, { layer: chosen });
   };
 }
 
