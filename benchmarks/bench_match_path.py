@@ -103,7 +103,7 @@ def row(neurons: int) -> dict[str, float]:
 
 def main() -> None:
     print("  ".join(f"{column:>11}" for column in COLUMNS))
-    for neurons in map(int, sys.argv[1:] or (64, 256, 512)):
+    for neurons in map(int, sys.argv[1:] or (64, 256, 512, 2048)):
         cells = [f"{value:11.3f}" for value in row(neurons).values()]
         print("  ".join([f"{neurons:11d}", *cells]), flush=True)
     print(f"* all {len(GRID)} estimated from {len(SAMPLED)} of them; path / n^3 in nanoseconds")

@@ -6,15 +6,15 @@
 rule aggregate:
     """Gather all layers, pairs and epsilons into tables."""
     input:
-        matches=by_layer(lambda a, b, layer: LAYOUT.match(a, b, layer, "path.npz")),
-        moments=by_layer(lambda a, b, layer: LAYOUT.match(a, b, layer, "moments.npz")),
+        matches=by_group(lambda *key: LAYOUT.match(*key, "path.npz"), GROUPS),
+        moments=by_group(lambda *key: LAYOUT.match(*key, "moments.npz"), GROUPS),
         minimal=[
-            LAYOUT.minimal(*pair, layer["name"], epsilon)
-            for pair, layers in MINIMAL_LAYERS.items()
-            for layer in layers
+            LAYOUT.minimal(*pair, group, epsilon)
+            for pair, groups in MINIMAL_GROUPS.items()
+            for group in groups
             for epsilon in config["minimal_matches"]["epsilons"]
         ],
-        nulls=by_layer(LAYOUT.null) if config["chance"]["permutations"] else [],
+        nulls=by_group(LAYOUT.null, GROUPS) if config["chance"]["permutations"] else [],
         heat_maps=[LAYOUT.heat_map(*pair) for pair in LAYERS if config["heat_map"]["places"]],
         top_images=[LAYOUT.top_images(network) for network in LAYOUT.networks],
         records=[LAYOUT.network(network, ".json") for network in LAYOUT.networks.values()],

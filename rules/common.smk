@@ -107,10 +107,46 @@ def layers_of_pair(pair):
     return selected(shared, "matching")
 
 
-def by_layer(path):
-    """A path of every layer of every pair, from ``path(a, b, layer)``."""
-    return [path(*pair, layer["name"]) for pair, layers in LAYERS.items() for layer in layers]
+def groups_of(layers):
+    """The layers that one job matches, by the group's key.
 
+    A group takes every k-th layer, so that groups are alike in work.
+    """
+    names = [layer["name"] for layer in layers]
+    count = -(-len(names) // LAYERS_A_JOB)
+    return {LAYOUT.group(names[first::count]): names[first::count] for first in range(count)}
+
+
+def minimal_groups_of(pair):
+    """Of each group of a pair the layers whose minimal matches are sought: key, (group, layers)."""
+    chosen = {layer["name"] for layer in selected(LAYERS[pair], "minimal_matches")}
+    kept = {group: [n for n in names if n in chosen] for group, names in GROUPS[pair].items()}
+    return {LAYOUT.group(names): (group, names) for group, names in kept.items() if names}
+
+
+def group_of(wildcards):
+    """The layers of a job's group."""
+    return GROUPS[wildcards.a, wildcards.b][wildcards.group]
+
+
+def minimal_group_of(wildcards):
+    """The group that a job's layers were matched with, and these layers."""
+    return MINIMAL_GROUPS[wildcards.a, wildcards.b][wildcards.group]
+
+
+def moments_of(wildcards):
+    """The moments of the group that a job's layers were matched with."""
+    group, _ = minimal_group_of(wildcards)
+    return LAYOUT.match(wildcards.a, wildcards.b, group, "moments.npz")
+
+
+def by_group(path, groups):
+    """A path of every group of every pair, from ``path(a, b, group)``."""
+    return [path(*pair, group) for pair, of_pair in groups.items() for group in of_pair]
+
+
+# A layer of 64 neurons is matched in a tenth of a second; Python and torch take two to start.
+LAYERS_A_JOB = 8
 
 config.update(checked(complete, config))
 LAYOUT = Layout(config)
@@ -135,7 +171,8 @@ PAIRS = [
 ]
 # By the keys of the two networks.
 LAYERS = {(LAYOUT.key(pair.a), LAYOUT.key(pair.b)): layers_of_pair(pair) for pair in LAYOUT.pairs}
-MINIMAL_LAYERS = {pair: selected(layers, "minimal_matches") for pair, layers in LAYERS.items()}
+GROUPS = {pair: groups_of(layers) for pair, layers in LAYERS.items()}
+MINIMAL_GROUPS = {pair: minimal_groups_of(pair) for pair in LAYERS}
 MODELS = LAYOUT.models.values()
 INITIAL = keys_of(LAYOUT.initial_key(model) for model in MODELS if not model.given)
 GIVEN = keys_of(LAYOUT.model_key(model) for model in MODELS if model.given)
@@ -185,5 +222,5 @@ wildcard_constraints:
     network=r"[\w.-]+",
     a=r"((?!--)[\w.-])+",
     b=r"((?!--)[\w.-])+",
-    layer=r"[a-z]+\d+",
+    group=r"[a-z]+\d+-[a-z]+\d+-[0-9a-f]{10}",
     epsilon=r"[\d.e-]+",

@@ -1,25 +1,26 @@
-# Reads two networks' activation stores and the layer's moments.
-# Makes the layer's match paths with network B's images permuted: what chance would give.
+# Reads two networks' activation stores and the moments of a group of layers.
+# Makes the layers' match paths with network B's images permuted: what chance would give.
 
 
 rule null:
-    """Match one layer of two networks that see different images."""
+    """Match some layers of two networks that see different images."""
     input:
         a=LAYOUT.activations("{a}"),
         b=LAYOUT.activations("{b}"),
-        moments=LAYOUT.match("{a}", "{b}", "{layer}", "moments.npz"),
+        moments=LAYOUT.match("{a}", "{b}", "{group}", "moments.npz"),
         code=code("null"),
     output:
-        null=LAYOUT.null("{a}", "{b}", "{layer}"),
+        null=LAYOUT.null("{a}", "{b}", "{group}"),
     log:
-        LAYOUT.log(LAYOUT.null("{a}", "{b}", "{layer}")),
+        LAYOUT.log(LAYOUT.null("{a}", "{b}", "{group}")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.null("{a}", "{b}", "{layer}"))
+        LAYOUT.benchmark(LAYOUT.null("{a}", "{b}", "{group}"))
     threads: config["threads"]
     resources:
         mem_mb=4000,
         runtime=60,
     params:
+        layers=group_of,
         chance=config["chance"],
         digest=LAYOUT.null_digest,
     script:

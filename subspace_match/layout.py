@@ -5,7 +5,8 @@ path. So a stale file never has the name that is asked for, two experiments shar
 common, and going back to an earlier configuration costs nothing.
 
 The keys in paths are a data set's (its name and digest), a model's (likewise) and a network's (its
-model's key, its seed and its stage); a rule finds what a key stands for in ``Layout``.
+model's key, its seed and its stage); a rule finds what a key stands for in ``Layout``. A job
+matches a group of layers, whose key names the first, the last and, in a digest, all of them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -184,18 +185,22 @@ class Layout:
         """A network's activation store whose samples are the same for all layers."""
         return self._path("activations", self.places_digest, f"{network}.zarr")
 
-    def match(self, a: str, b: str, layer: str, name: str) -> str:
-        """A file of one layer's match."""
-        return self._path("matches", self.matching_digest, _pair(a, b), f"{layer}.{name}")
+    def group(self, layers: Sequence[str]) -> str:
+        """The key of layers that one job does."""
+        return f"{layers[0]}-{layers[-1]}-{digest(list(layers))}"
 
-    def minimal(self, a: str, b: str, layer: str, epsilon: Any) -> str:
-        """One layer's minimal matches at an epsilon."""
-        name = f"{layer}.epsilon-{epsilon}.npz"
+    def match(self, a: str, b: str, group: str, name: str) -> str:
+        """A file of the matches of a group of layers."""
+        return self._path("matches", self.matching_digest, _pair(a, b), f"{group}.{name}")
+
+    def minimal(self, a: str, b: str, group: str, epsilon: Any) -> str:
+        """The minimal matches of a group of layers at an epsilon."""
+        name = f"{group}.epsilon-{epsilon}.npz"
         return self._path("minimal_matches", self.matching_digest, _pair(a, b), name)
 
-    def null(self, a: str, b: str, layer: str) -> str:
-        """One layer's match paths under permuted images."""
-        return self._path("nulls", self.null_digest, _pair(a, b), f"{layer}.npz")
+    def null(self, a: str, b: str, group: str) -> str:
+        """The match paths of a group of layers under permuted images."""
+        return self._path("nulls", self.null_digest, _pair(a, b), f"{group}.npz")
 
     def heat_map(self, a: str, b: str) -> str:
         """The match paths of every layer of one network with every layer of another."""

@@ -1,11 +1,12 @@
-"""What the match of a layer leaves on disk: its match paths, and the moments they were made from.
+"""What matching leaves on disk: match paths, moments, nulls and minimal matches.
 
-A layer that was recorded in several draws has a path and moments of each, in one file.
+One job does several layers, each recorded in several draws of positions. Its file has a part for
+each layer and draw: arrays, and the record of what they were made from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,6 @@ from .matching.moments import PairMoments
 from .matching.path import MatchPath
 
 _SCALARS = ("neurons_x", "samples", "well_conditioned")
-_MATCH_ARRAYS = (
-    "removal_order",
-    *(f"{kind}_{side}" for kind in ("critical_epsilon", "norm") for side in "ab"),
-)
 
 
 @dataclass(frozen=True)
@@ -64,10 +61,41 @@ class LayerMatch:
         return arrays
 
 
-def save_matches(path: str | Path, matches: Sequence[LayerMatch], about: Mapping[str, Any]) -> None:
-    """Write a layer's matches, a draw each in order, and what they were made from."""
-    arrays = [match.arrays() for match in matches]
-    write_arrays(path, _numbered(arrays), {**about, "draws": len(arrays)})
+Part = tuple[dict[str, np.ndarray], dict[str, Any]]
+
+
+def save_parts(
+    path: str | Path, parts: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]
+) -> None:
+    """Write parts to one file: arrays by name, and a record that names the layer and the draw."""
+    stored: dict[str, Any] = {}
+    abouts: dict[str, Mapping[str, Any]] = {}
+    for arrays, about in parts:
+        part = _part(about["layer"], about["draw"])
+        stored |= {part + name: array for name, array in arrays.items()}
+        abouts[part] = about
+    write_arrays(path, stored, {"parts": abouts})
+
+
+def load_parts(path: str | Path, part: str = "") -> list[Part]:
+    """Read parts of a file, all of them if none is named, in the order in which they were written.
+
+    Raises:
+        ValueError: if the file is damaged, naming it.
+    """
+    stored, record = read_arrays(path, part)
+    parts: dict[str, Part] = {
+        name: ({}, about) for name, about in record["parts"].items() if name.startswith(part)
+    }
+    for key, array in stored.items():
+        name = key.rpartition("/")[2]
+        parts[key.removesuffix(name)][0][name] = array
+    return list(parts.values())
+
+
+def save_matches(path: str | Path, matches: Iterable[LayerMatch]) -> None:
+    """Write matches of several layers and draws."""
+    save_parts(path, ((match.arrays(), match.about) for match in matches))
 
 
 def load_matches(path: str | Path) -> list[LayerMatch]:
@@ -76,14 +104,15 @@ def load_matches(path: str | Path) -> list[LayerMatch]:
     Raises:
         ValueError: if the file is damaged, naming it.
     """
-    arrays, about = read_arrays(path)
-    matches = []
-    for draw in range(about.pop("draws")):
-        own = {name: arrays[f"draw_{draw}/{name}"] for name in _MATCH_ARRAYS}
-        critical = own["critical_epsilon_a"], own["critical_epsilon_b"]
-        norm = own["norm_a"], own["norm_b"]
-        matches.append(LayerMatch(critical, norm, own["removal_order"], about | {"draw": draw}))
-    return matches
+    return [
+        LayerMatch(
+            (arrays["critical_epsilon_a"], arrays["critical_epsilon_b"]),
+            (arrays["norm_a"], arrays["norm_b"]),
+            arrays["removal_order"],
+            about,
+        )
+        for arrays, about in load_parts(path)
+    ]
 
 
 def origin(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, str]:
@@ -117,32 +146,36 @@ def check_origin(
         )
 
 
-def save_moments(path: str | Path, pairs: Sequence[PairMoments], about: Mapping[str, Any]) -> None:
-    """Write a layer's moments, a draw each in order, and what they were made from."""
-    arrays = [
-        {
-            # One is symmetric, the other upper triangular.
-            "second_moments": pair.second_moments[np.triu_indices(len(pair.sums))],
-            "factor": pair.factor[np.triu_indices(*_shape(pair.factor))],
-            "factor_shape": np.array(pair.factor.shape),
-            "sums": pair.sums,
-            "length_products": pair.length_products,
-        }
-        for pair in pairs
-    ]
-    draws = [{key: getattr(pair, key) for key in _SCALARS} for pair in pairs]
-    write_arrays(path, _numbered(arrays), {**about, "draws": draws})
+def save_moments(
+    path: str | Path, moments: Iterable[tuple[PairMoments, Mapping[str, Any]]]
+) -> None:
+    """Write moments of several layers and draws, each with the record of what it was made from."""
+    save_parts(
+        path,
+        (
+            (
+                {
+                    # One is symmetric, the other upper triangular.
+                    "second_moments": pair.second_moments[np.triu_indices(len(pair.sums))],
+                    "factor": pair.factor[np.triu_indices(*_shape(pair.factor))],
+                    "factor_shape": np.array(pair.factor.shape),
+                    "sums": pair.sums,
+                    "length_products": pair.length_products,
+                },
+                {**about, "pair": {key: getattr(pair, key) for key in _SCALARS}},
+            )
+            for pair, about in moments
+        ),
+    )
 
 
-def load_moments(path: str | Path, draw: int = 0) -> tuple[PairMoments, dict[str, Any]]:
-    """Read one draw's moments of what ``save_moments`` wrote.
+def load_moments(path: str | Path, layer: str, draw: int = 0) -> tuple[PairMoments, dict[str, Any]]:
+    """Read the moments of one layer and draw of what ``save_moments`` wrote.
 
     Raises:
         ValueError: if the file is damaged, naming it.
     """
-    prefix = f"draw_{draw}/"
-    stored, about = read_arrays(path, prefix)
-    arrays = {name.removeprefix(prefix): array for name, array in stored.items()}
+    ((arrays, about),) = load_parts(path, _part(layer, draw))
     width = len(arrays["sums"])
     moments, factor = np.zeros((width, width)), np.zeros(arrays["factor_shape"])
     moments[np.triu_indices(width)] = arrays["second_moments"]
@@ -152,37 +185,44 @@ def load_moments(path: str | Path, draw: int = 0) -> tuple[PairMoments, dict[str
         sums=arrays["sums"],
         length_products=arrays["length_products"],
         factor=factor,
-        **about.pop("draws")[draw],
+        **about.pop("pair"),
     )
-    return pair, about | {"draw": draw}
+    return pair, about
 
 
 def save_minimal_matches(
-    path: str | Path, minimal: MinimalMatches, about: Mapping[str, Any]
+    path: str | Path, layers: Iterable[tuple[MinimalMatches, Mapping[str, Any]]]
 ) -> None:
-    """Write a layer's minimal matches, and the record of what they were made from, to one file."""
-    arrays = {"distinct": np.packbits(minimal.distinct, axis=1), "match_of": minimal.match_of}
-    write_arrays(path, arrays, {**about, "neurons_x": minimal.neurons_x})
+    """Write minimal matches of several layers, each with the record of what they were made from."""
+    save_parts(
+        path,
+        (
+            (
+                {"distinct": np.packbits(minimal.distinct, axis=1), "match_of": minimal.match_of},
+                {**about, "neurons_x": minimal.neurons_x},
+            )
+            for minimal, about in layers
+        ),
+    )
 
 
-def load_minimal_matches(path: str | Path) -> tuple[MinimalMatches, dict[str, Any]]:
+def load_minimal_matches(path: str | Path) -> list[tuple[MinimalMatches, dict[str, Any]]]:
     """Read what ``save_minimal_matches`` wrote.
 
     Raises:
         ValueError: if the file is damaged, naming it.
     """
-    arrays, about = read_arrays(path)
-    match_of = arrays["match_of"]
-    distinct = np.unpackbits(arrays["distinct"], axis=1, count=len(match_of)).astype(bool)
-    return MinimalMatches(about.pop("neurons_x"), distinct, match_of), about
+    layers = []
+    for arrays, about in load_parts(path):
+        match_of = arrays["match_of"]
+        distinct = np.unpackbits(arrays["distinct"], axis=1, count=len(match_of)).astype(bool)
+        layers.append((MinimalMatches(about.pop("neurons_x"), distinct, match_of), about))
+    return layers
 
 
-def _numbered(draws: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {
-        f"draw_{draw}/{name}": array
-        for draw, arrays in enumerate(draws)
-        for name, array in arrays.items()
-    }
+def _part(layer: str, draw: int) -> str:
+    """What the names of a part's arrays begin with."""
+    return f"{layer}/draw_{draw}/"
 
 
 def _shape(matrix: np.ndarray) -> tuple[int, int, int]:

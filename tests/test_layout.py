@@ -27,8 +27,8 @@ def paths(**changes: object) -> dict[str, str]:
         "network": layout.network(a, ".safetensors"),
         "activations": layout.activations(keys[0]),
         "places": layout.places(keys[0]),
-        "match": layout.match(*keys, "conv1", "path"),
-        "null": layout.null(*keys, "conv1"),
+        "match": layout.match(*keys, layout.group(["conv1"]), "path"),
+        "null": layout.null(*keys, layout.group(["conv1"])),
         "heat_map": layout.heat_map(*keys),
         "experiment": layout.experiment("tables"),
     }
@@ -127,3 +127,10 @@ def test_two_image_folders_are_two_data_sets() -> None:
     folders = [{"data": {"name": "image_folder", "root": root}} for root in ("a", "b")]
     keys = {Layout(validated(config, SCHEMA)).data_key() for config in folders}
     assert len(keys) == 2
+
+
+def test_a_group_of_other_layers_has_another_key() -> None:
+    layout = Layout(validated({}, SCHEMA))
+    groups = (["conv1", "conv3"], ["conv1", "conv2", "conv3"], ["conv1"])
+    assert len({layout.group(names) for names in groups}) == 3
+    assert layout.group(["conv1", "fc1"]).startswith("conv1-fc1-")

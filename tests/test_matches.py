@@ -17,27 +17,29 @@ from subspace_match.matches import (
 
 ABOUT = {
     "digest": "d",
+    "layer": "conv1",
+    "draw": 0,
     **{"network_a": "n0", "checkpoint_a": "aa"},
     **{"network_b": "n1", "checkpoint_b": "bb"},
 }
 
 
 def some_matches() -> list[LayerMatch]:
-    """Two draws; a neuron that is dead in one of them."""
+    """Two layers, one in two draws; a neuron that is dead in one of them."""
     return [
         LayerMatch(
             (np.array([0.1, critical]), np.array([0.3])),
             (np.array([2.0, 0.0]), np.array([1.0])),
             np.arange(3 - np.isnan(critical)),
-            {**ABOUT, "draw": draw},
+            {**ABOUT, "layer": layer, "draw": draw},
         )
-        for draw, critical in enumerate([np.nan, 0.7])
+        for layer, draw, critical in (("conv1", 0, np.nan), ("conv1", 1, 0.7), ("conv12", 0, 0.2))
     ]
 
 
-def test_saved_matches_come_back_draw_by_draw(tmp_path: Path) -> None:
-    save_matches(tmp_path / "conv1.npz", some_matches(), ABOUT)
-    for loaded, saved in zip(load_matches(tmp_path / "conv1.npz"), some_matches(), strict=True):
+def test_saved_matches_come_back_layer_by_layer_and_draw_by_draw(tmp_path: Path) -> None:
+    save_matches(tmp_path / "group.npz", some_matches())
+    for loaded, saved in zip(load_matches(tmp_path / "group.npz"), some_matches(), strict=True):
         assert loaded.about == saved.about
         for name in ("critical_epsilon", "norm"):
             for found, expected in zip(getattr(loaded, name), getattr(saved, name), strict=True):
@@ -46,11 +48,11 @@ def test_saved_matches_come_back_draw_by_draw(tmp_path: Path) -> None:
 
 
 def test_the_file_says_which_neurons_are_dead(tmp_path: Path) -> None:
-    save_matches(tmp_path / "conv1.npz", some_matches(), ABOUT)
-    with np.load(tmp_path / "conv1.npz") as arrays:
-        assert arrays["draw_0/dead_a"].tolist() == [False, True]
-        assert arrays["draw_1/dead_a"].tolist() == [False, False]
-        assert arrays["draw_1/dead_b"].tolist() == [False]
+    save_matches(tmp_path / "group.npz", some_matches())
+    with np.load(tmp_path / "group.npz") as arrays:
+        assert arrays["conv1/draw_0/dead_a"].tolist() == [False, True]
+        assert arrays["conv1/draw_1/dead_a"].tolist() == [False, False]
+        assert arrays["conv12/draw_0/dead_b"].tolist() == [False]
 
 
 @pytest.mark.parametrize("well_conditioned", [True, False])
@@ -61,11 +63,13 @@ def test_saved_moments_give_the_same_path(tmp_path: Path, well_conditioned: bool
     if not well_conditioned:
         y[:, 3] = x[:, 2] + x[:, 4]
         x[:, 5] = x[:, 6]
-    pair = sm.reduce(x, y)
+    pair, other = sm.reduce(x, y), sm.reduce(y, x)
     assert pair.well_conditioned == well_conditioned
-    save_moments(tmp_path / "m.npz", [sm.reduce(y, x), pair], ABOUT)
-    loaded, about = load_moments(tmp_path / "m.npz", 1)
-    assert about == ABOUT | {"draw": 1}
+    about = ABOUT | {"draw": 1}
+    saved = [(other, ABOUT), (pair, about), (other, about | {"layer": "conv12"})]
+    save_moments(tmp_path / "m.npz", saved)
+    loaded, loaded_about = load_moments(tmp_path / "m.npz", "conv1", 1)
+    assert loaded_about == about
     for name in ("second_moments", "sums", "length_products", "factor"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(pair, name))
     for name in ("neurons_x", "samples", "well_conditioned"):
@@ -79,13 +83,17 @@ def test_saved_minimal_matches_come_back(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = np.maximum(rng.normal(size=(60, 9)), 0)
     minimal = sm.minimal_matches(sm.reduce(x, x[:, :8] @ rng.random((8, 10))), 0.4)
-    assert len(minimal) > 8
-    save_minimal_matches(tmp_path / "m.npz", minimal, ABOUT)
-    loaded, about = load_minimal_matches(tmp_path / "m.npz")
-    assert about == ABOUT
-    np.testing.assert_array_equal(loaded.distinct, minimal.distinct)
-    np.testing.assert_array_equal(loaded.match_of, minimal.match_of)
-    assert loaded.neurons_x == minimal.neurons_x
+    nothing = sm.minimal_matches(sm.reduce(x, np.maximum(rng.normal(size=(60, 3)), 0)), 0)
+    assert (len(minimal) > 8, len(nothing)) == (True, 0)
+    saved = [(minimal, ABOUT), (nothing, ABOUT | {"layer": "fc1"})]
+    save_minimal_matches(tmp_path / "m.npz", saved)
+    for (loaded, about), (expected, about_expected) in zip(
+        load_minimal_matches(tmp_path / "m.npz"), saved, strict=True
+    ):
+        assert about == about_expected
+        np.testing.assert_array_equal(loaded.distinct, expected.distinct)
+        np.testing.assert_array_equal(loaded.match_of, expected.match_of)
+        assert loaded.neurons_x == expected.neurons_x
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ def aggregate(snakemake: Any) -> None:
         load_matches,
         load_minimal_matches,
         load_moments,
+        load_parts,
     )
 
     params, paths, output = snakemake.params, snakemake.input, snakemake.output
@@ -36,38 +37,44 @@ def aggregate(snakemake: Any) -> None:
         named: dict[str, Any] = compared[about["network_a"], about["network_b"]]
         return about | named
 
-    matches: list[LayerMatch] = []
+    numbers = {pair: number for number, pair in enumerate(compared)}
+
+    def place(about: dict[str, Any]) -> tuple[int, int, int]:
+        """Of a part among all, by pair, depth and draw: a file has the layers of a group."""
+        return numbers[about["network_a"], about["network_b"]], about["depth"], about["draw"]
+
+    found = [
+        (replace(match, about=checked(match.about, path, params.matching_digest)), moments)
+        for path, moments in zip(paths.matches, paths.moments, strict=True)
+        for match in load_matches(path)
+    ]
+    found.sort(key=lambda each: place(each[0].about))
+    matches = [match for match, _ in found]
     certificates = []
     measured: list[LayerMatch] = []
     measures = []
-    for path, moments in zip(paths.matches, paths.moments, strict=True):
-        for draw, match in enumerate(load_matches(path)):
-            about = checked(match.about, path, params.matching_digest)
-            pair, made_from = load_moments(moments, draw)
-            check_origin(made_from, moments, params.matching_digest, checkpoints)
-            found = sm.MatchPath(*match.critical_epsilon, match.removal_order, pair)
-            certificates.append(found.verify(params.epsilons))
-            matches.append(replace(match, about=about))
-            if draw == 0:
-                measured.append(matches[-1])
-                measures.append(sm.all_measures(pair))
+    for match, moments in found:
+        pair, about = load_moments(moments, match.about["layer"], match.about["draw"])
+        check_origin(about, moments, params.matching_digest, checkpoints)
+        matched = sm.MatchPath(*match.critical_epsilon, match.removal_order, pair)
+        certificates.append(matched.verify(params.epsilons))
+        if match.about["draw"] == 0:
+            measured.append(match)
+            measures.append(sm.all_measures(pair))
 
-    null_of: dict[tuple[str, ...], np.ndarray] = {}
+    null_of: dict[tuple[int, int, int], np.ndarray] = {}
     for path in paths.nulls:
-        arrays, about = read_arrays(path)
-        check_origin(about, path, params.null_digest, checkpoints)
-        null_of[about["network_a"], about["network_b"], about["layer"]] = arrays["critical_epsilon"]
-    nulls = [
-        null_of.get((match.about["network_a"], match.about["network_b"], match.about["layer"]))
-        if match.about["draw"] == 0
-        else None
-        for match in matches
-    ]
+        for arrays, about in load_parts(path):
+            check_origin(about, path, params.null_digest, checkpoints)
+            null_of[place(about)] = arrays["critical_epsilon"]
+    nulls = [null_of.get(place(match.about)) for match in matches]
 
-    minimal = []
-    for path in paths.minimal:
-        found_minimal, about = load_minimal_matches(path)
-        minimal.append((found_minimal, checked(about, path, params.matching_digest)))
+    minimal = [
+        (layer, checked(about, path, params.matching_digest))
+        for path in paths.minimal
+        for layer, about in load_minimal_matches(path)
+    ]
+    minimal.sort(key=lambda each: (*place(each[1]), each[1]["epsilon"]))
     heat_maps = []
     for path in paths.heat_maps:
         arrays, about = read_arrays(path)

@@ -1,4 +1,4 @@
-"""A layer's moments -> the minimal match of every neuron in the maximum match of an epsilon."""
+"""Some layers' moments -> the minimal match of every neuron in the maximum match of an epsilon."""
 
 from typing import Any
 
@@ -12,19 +12,22 @@ def minimal_match(snakemake: Any) -> None:
     from subspace_match.matches import load_moments, save_minimal_matches
     from subspace_match.matching.devices import resolve_device
 
-    epsilon = snakemake.params.epsilon
-    pair, about = load_moments(snakemake.input.moments)
-    path = sm.match_path(pair, device=resolve_device(snakemake.config["device"]))
-    match = path.maximum_match(epsilon)
-    with tqdm(
-        total=len(match.x) + len(match.y),
-        desc=f"{snakemake.wildcards.layer} at {epsilon}",
-        unit="neuron",
-        disable=not show_progress(),
-    ) as bar:
-        minimal = sm.minimal_matches(path, epsilon, progress=bar.update)
-    log.info("%d neurons have %d different minimal matches", len(minimal), len(minimal.distinct))
-    save_minimal_matches(snakemake.output.minimal, minimal, about | {"epsilon": epsilon})
+    epsilon, device = snakemake.params.epsilon, resolve_device(snakemake.config["device"])
+    layers = []
+    for layer in snakemake.params.layers:
+        pair, about = load_moments(snakemake.input.moments, layer)
+        path = sm.match_path(pair, device=device)
+        match = path.maximum_match(epsilon)
+        with tqdm(
+            total=len(match.x) + len(match.y),
+            desc=f"{layer} at {epsilon}",
+            unit="neuron",
+            disable=not show_progress(),
+        ) as bar:
+            minimal = sm.minimal_matches(path, epsilon, progress=bar.update)
+        log.info("%s: %d neurons, %d minimal matches", layer, len(minimal), len(minimal.distinct))
+        layers.append((minimal, about | {"epsilon": epsilon}))
+    save_minimal_matches(snakemake.output.minimal, layers)
 
 
 run(minimal_match, snakemake)  # type: ignore[name-defined]

@@ -28,10 +28,10 @@ def test_each_job_ran_once(finished: Workspace) -> None:
         "extract": 2,
         "extract_places": 2,
         "top_images": 2,
-        "match": 3,
+        "match": 1,
         "heat_map": 1,
         "minimal_match": 1,
-        "null": 3,
+        "null": 1,
         "aggregate": 1,
         "plot": 1,
     }
@@ -151,7 +151,7 @@ def test_another_architecture_runs_from_the_configuration(workspace: Workspace) 
         matching={"layers": ["stage2.*relu", "conv1"]},
     )
     run = workspace.snakemake()
-    assert run.jobs["match"] == 4  # stage2.0.relu, stage2.1.relu, stage2.2.relu, and the stem
+    assert run.jobs["match"] == 1
     assert "prepare_data" not in run.jobs
     table = pd.read_parquet(workspace.layout.experiment("tables/similarity.parquet"))
     assert set(table["node"]) == {"stem.2", *(f"stage2.{block}.relu" for block in range(3))}
@@ -173,6 +173,25 @@ def test_few_samples_are_flagged_and_warned_of(workspace: Workspace) -> None:
     assert "WARNING: conv5 has 0.40 neurons a sample (50 samples)" in run.text
 
 
+def test_many_layers_are_matched_by_several_jobs(workspace: Workspace) -> None:
+    """With those of before, the same numbers, in the order of the layers."""
+    few = pd.read_parquet(workspace.layout.experiment("tables/similarity.parquet"))
+    minimal_matches = {"layers": ["conv[12]"], "epsilons": [0.9]}
+    workspace.configure(matching={"layers": ["*"]}, minimal_matches=minimal_matches)
+    run = workspace.snakemake()
+    assert {rule: run.jobs[rule] for rule in ("match", "null", "minimal_match")} == {
+        "match": 2,
+        "null": 2,
+        "minimal_match": 2,
+    }
+    table = pd.read_parquet(workspace.layout.experiment("tables/similarity.parquet"))
+    assert list(table["layer"].unique()) == [*(f"conv{i}" for i in range(1, 9)), "fc1"]
+    shared = table[table["layer"].isin(few["layer"].unique())].reset_index(drop=True)
+    pd.testing.assert_frame_equal(shared, few)
+    minimal = pd.read_parquet(workspace.layout.experiment("tables/minimal_matches.parquet"))
+    assert list(minimal["layer"].unique()) == ["conv1", "conv2"]
+
+
 def test_several_pairs_are_all_matched(workspace: Workspace) -> None:
     workspace.configure(seeds=[0, 1, 2])
     run = workspace.snakemake()
@@ -182,10 +201,10 @@ def test_several_pairs_are_all_matched(workspace: Workspace) -> None:
         "extract": 1,
         "extract_places": 1,
         "top_images": 1,
-        "match": 6,
+        "match": 2,
         "heat_map": 2,
         "minimal_match": 2,
-        "null": 6,
+        "null": 2,
         "aggregate": 1,
         "plot": 1,
     }
@@ -225,7 +244,7 @@ def test_an_experiment_holds_only_what_differs(workspace: Workspace) -> None:
 def test_the_graph_can_be_drawn(workspace: Workspace) -> None:
     graph = workspace.snakemake("--dag").text
     assert "digraph snakemake_dag" in graph
-    assert "layer: conv5" in graph
+    assert "group: conv1-fc1-" in graph
 
 
 def test_snakemakes_lint_finds_nothing_else() -> None:
