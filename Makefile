@@ -34,9 +34,10 @@ lint: setup
 	ruff format --check .
 	snakefmt --check --line-length 100 Snakefile rules
 	mypy
+	oxlint --deny-warnings subspace_match/report/page
 
 bench: setup
-	for bench in match_path reduction minimal_matches heat_map extraction training planning; do \
+	for bench in match_path reduction minimal_matches heat_map extraction training planning report; do \
 		python benchmarks/bench_$$bench.py || exit 1; done
 
 setup: $(READY)

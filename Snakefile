@@ -1,7 +1,7 @@
 """Do two networks of one architecture learn the same representation, layer by layer?
 
     prepare_data -> initialise -> train (a seed) -> extract (a network) -> match (a pair, a layer)
-        -> minimal_match (an epsilon), null, heat_map (a pair) -> aggregate -> plot
+        -> minimal_match (an epsilon), null, heat_map (a pair) -> aggregate -> plot, report
 
 `snakemake` makes the tables and figures of config/config.yaml; an experiment of one's own is
 `snakemake --configfile config/mine.yaml`.
@@ -20,11 +20,12 @@ include: "rules/resources.smk"
 
 
 rule all:
-    """The tables and figures of the configuration."""
+    """The tables and figures of the configuration, and its page."""
     default_target: True
     input:
         TABLES.values(),
         FIGURES,
+        LAYOUT.experiment("report.html"),
 
 
 rule data_sets:
@@ -49,7 +50,9 @@ include: "rules/heat_map.smk"
 include: "rules/top_images.smk"
 include: "rules/aggregate.smk"
 include: "rules/plot.smk"
+include: "rules/report.smk"
 
 
 onsuccess:
     print(f"Tables and figures: {LAYOUT.experiment('')}")
+    print(f"To explore in a browser: {LAYOUT.experiment('report.html')}")

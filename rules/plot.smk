@@ -16,7 +16,20 @@ rule plot:
         images=LAYOUT.data("images.safetensors"),
         code=code("plot"),
     output:
-        FIGURES,
+        [
+            # One format is enough for Snakemake's own report.
+            (
+                report(
+                    figure,
+                    category="Figures",
+                    caption=f"captions/{Path(figure).stem}.rst",
+                    labels={"figure": Path(figure).stem.replace("_", " ")},
+                )
+                if figure.endswith(config["figures"]["formats"][0])
+                else figure
+            )
+            for figure in FIGURES
+        ],
         captions=LAYOUT.experiment("figures/captions.json"),
     log:
         LAYOUT.log(LAYOUT.experiment("plot")),

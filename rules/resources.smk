@@ -13,6 +13,7 @@ localrules:
     top_images,
     aggregate,
     plot,
+    report,
 
 
 # A device of one's own for each job that computes. Slurm's plugin makes --gpus=1 of it.

@@ -1,4 +1,4 @@
-"""The command line: match two layers' activations from files, or say what made a result."""
+"""The command line: match two layers' activations, or show a run or what made a result."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ image: positions of a map are correlated within an image, and the pipeline permu
   subspace-match provenance results/.../similarity.csv
 
 says what made a result of the workflow: configuration, networks, versions, commit and command.
+
+  subspace-match report results/experiments/vgg11_bn-* --out comparison.html
+
+makes one page of several finished runs, side by side.
 """
 
 
@@ -32,6 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from . import provenance
 
             provenance.command(arguments[1:])
+        elif arguments[:1] == ["report"]:
+            from .report import command
+
+            command.main(arguments[1:])
         else:
             _match(_parser().parse_args(arguments))
     except ValueError as error:

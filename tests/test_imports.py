@@ -18,15 +18,16 @@ NETWORKS = {"initialise", "take_weights", "train", "extract"}
 # Of every module of the package, by patterns, the rules whose results it decides.
 RULES_OF = {
     ("__init__.py", "*/__init__.py", "artefacts.py", "gpus.py", "jobs.py"): set(),
-    ("arrays.py", "cli.py", "matching/exact.py"): set(),
-    ("provenance.py", "publication.py"): set(),
-    ("comparisons.py", "config.py", "imports.py", "layout.py", "whereabouts.py"): set(),
+    ("arrays.py", "cli.py", "imports.py", "matching/exact.py", "report/command.py"): set(),
+    ("provenance.py", "publication.py", "whereabouts.py"): set(),
+    # They decide which file is asked for; the page also says what they say.
+    ("comparisons.py", "config.py", "layout.py", "report/*.py"): {"report"},
     ("matching/devices.py", "networks/listing.py"): set(),
-    ("datasets.py",): {"prepare_data", "initialise", "train", "extract", "plot"},
+    ("datasets.py",): {"prepare_data", "initialise", "train", "extract", "plot", "report"},
     ("networks/training.py", "networks/transfer.py"): {"train"},
     ("networks/architectures.py", "networks/weights.py"): NETWORKS,
-    ("networks/preprocessing.py",): NETWORKS | {"plot"},
-    ("networks/images.py",): {"initialise", "train", "extract", "plot"},
+    ("networks/preprocessing.py",): NETWORKS | {"plot", "report"},
+    ("networks/images.py",): {"initialise", "train", "extract", "plot", "report"},
     ("networks/records.py",): {"initialise", "take_weights", "train"},
     ("networks/given.py",): {"take_weights"},
     ("networks/extraction.py",): {"extract"},

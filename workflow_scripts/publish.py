@@ -4,7 +4,7 @@ It is not a rule, so that it cannot be skipped: whatever `dvc checkout` left in 
 replaced by the results of the configuration as it stands. Run from the project's root:
 
     python -m workflow_scripts.publish data     # the data sets
-    python -m workflow_scripts.publish tables   # tables, metrics and figures
+    python -m workflow_scripts.publish tables   # tables, metrics, figures and the page
     python -m workflow_scripts.publish stores   # what these were made from: networks, stores ...
 """
 
@@ -21,7 +21,8 @@ PARTS = ("data", "tables", "stores")
 def publish_part(part: str) -> None:
     """Replace one part of what is published."""
     layout, records = results_layout(), Records()
-    tables = [layout.experiment(name) for name in ("metrics.json", "figures/captions.json")]
+    ends = ("metrics.json", "figures/captions.json", "report.html")
+    tables = [layout.experiment(name) for name in ends]
     jobs: list[tuple[Job, Path]]
     if part == "data":
         old = [PUBLISHED / "data"]

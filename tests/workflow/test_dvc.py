@@ -28,7 +28,7 @@ from subspace_match.store import ActivationStore
 BARE = {"minimal_matches.epsilons": [], "chance.permutations": 0, "heat_map.places": 0}
 SHORT = BARE | {"matching.layers": ["conv1"]}
 ONE_NETWORK = {"initialise": 1, "train": 1, "extract": 1, "top_images": 1}
-TABLES = {"aggregate": 1, "plot": 1}
+TABLES = {"aggregate": 1, "plot": 1, "report": 1}
 
 
 class Versioned(Workspace):

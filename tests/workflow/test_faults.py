@@ -176,6 +176,7 @@ def test_a_damaged_shard_is_noticed_and_healed(workspace: Workspace, damage: str
         "null": 1,
         "aggregate": 1,
         "plot": 1,
+        "report": 1,
     }
     table = pd.read_parquet(workspace.layout.experiment("tables/similarity.parquet"))
     assert list(table["layer"].unique()) == ["conv1", "conv3"]

@@ -8,7 +8,7 @@ from workflow.workspaces import Workspace
 
 # The tiny configuration's three layers are matched by one job.
 MATCHES = {"match": 1, "minimal_match": 1, "null": 1}
-TABLES = {"aggregate": 1, "plot": 1}
+TABLES = {"aggregate": 1, "plot": 1, "report": 1}
 BELOW_MATCHING = MATCHES | {"heat_map": 1} | TABLES
 ONE_NETWORK = {"initialise": 1, "train": 1, "extract": 1, "extract_places": 1, "top_images": 1}
 BELOW_NETWORKS = {"extract": 2, "extract_places": 2, "top_images": 2} | BELOW_MATCHING
@@ -20,7 +20,7 @@ def append(path: Path, text: str) -> None:
 
 def test_a_changed_epsilon_grid_matches_nothing_again(workspace: Workspace) -> None:
     workspace.configure(matching={"epsilons": [0.1, 0.4]})
-    assert workspace.snakemake().jobs == {"aggregate": 1, "plot": 1}
+    assert workspace.snakemake().jobs == TABLES
     table = pd.read_parquet(workspace.layout.experiment("tables/similarity.parquet"))
     assert sorted(table["epsilon"].unique()) == [0.1, 0.4]
     workspace.configure(matching={"epsilons": [0.1, 0.2, 0.4]})
@@ -124,30 +124,32 @@ def test_an_edited_module_reruns_the_rules_that_reach_it(workspace: Workspace) -
     training = {"train": 2} | BELOW_NETWORKS
     for module, expected in (
         ("figures/depth.py", {"plot": 1}),
+        ("report/pictures.py", {"report": 1}),
+        ("report/page/page.css", {"report": 1}),
         ("matching/null.py", {"null": 1} | TABLES),
         ("store.py", BELOW_NETWORKS),
         ("networks/training.py", training),
         ("datasets.py", {"prepare_data": 1, "initialise": 2} | training),
-        ("layout.py", {}),
+        ("layout.py", {"report": 1}),
     ):
         original = (package / module).read_bytes()
-        append(package / module, "\n# edited\n")
+        append(package / module, "\n\n")
         assert workspace.snakemake("-n").planned == expected, module
         (package / module).write_bytes(original)
 
 
 def test_another_number_of_permutations_matches_nothing_again(workspace: Workspace) -> None:
     workspace.configure(chance={"permutations": 3})
-    assert workspace.snakemake("-n").planned == {"null": 1, "aggregate": 1, "plot": 1}
+    assert workspace.snakemake("-n").planned == {"null": 1, **TABLES}
     workspace.configure(chance={"permutations": 0})
-    assert workspace.snakemake().jobs == {"aggregate": 1, "plot": 1}
+    assert workspace.snakemake().jobs == TABLES
     table = pd.read_parquet(workspace.layout.experiment("tables/similarity.parquet"))
     assert table["p_value"].isna().all()
 
 
 def test_another_epsilon_of_minimal_matches_finds_those_alone(workspace: Workspace) -> None:
     workspace.configure(minimal_matches={"epsilons": [0.5, 0.4]})
-    assert workspace.snakemake().jobs == {"minimal_match": 1, "aggregate": 1, "plot": 1}
+    assert workspace.snakemake().jobs == {"minimal_match": 1, **TABLES}
     table = pd.read_parquet(workspace.layout.experiment("tables/minimal_matches.parquet"))
     assert set(table["layer"]) == {"conv1"}
 

@@ -34,6 +34,7 @@ def test_each_job_ran_once(finished: Workspace) -> None:
         "null": 1,
         "aggregate": 1,
         "plot": 1,
+        "report": 1,
     }
 
 
@@ -207,6 +208,7 @@ def test_several_pairs_are_all_matched(workspace: Workspace) -> None:
         "null": 2,
         "aggregate": 1,
         "plot": 1,
+        "report": 1,
     }
     table = pd.read_csv(workspace.layout.experiment("tables/similarity.csv"))
     pairs = set(zip(table["seed_a"], table["seed_b"], strict=True))
@@ -249,7 +251,7 @@ def test_jobs_at_once_get_gpus_of_their_own(
 def test_an_experiment_holds_only_what_differs(workspace: Workspace) -> None:
     (workspace.root / "mine.yaml").write_text("matching: {epsilons: [0.4]}\n")
     run = workspace.snakemake("--configfile", "mine.yaml", "-n")
-    assert run.planned == {"aggregate": 1, "plot": 1}
+    assert run.planned == {"aggregate": 1, "plot": 1, "report": 1}
     run = workspace.snakemake("--config", "seeds=[1,0]", "-n")
     assert "Nothing to be done" in run.text
 

@@ -109,6 +109,7 @@ def test_the_tables_are_those_of_a_local_run_bit_for_bit(
     on_cluster = {"train": 2, "extract": 2, "extract_places": 2, "match": 1, "minimal_match": 1}
     on_cluster |= {"null": 1, "heat_map": 1}
     here = {"prepare_data": 1, "initialise": 2, "top_images": 2, "aggregate": 1, "plot": 1}
+    here |= {"report": 1}
     assert run.jobs == on_cluster | here
     assert len(SUBMITTED.findall(run.text)) == sum(on_cluster.values())
     # The configuration says cpu.
@@ -226,7 +227,7 @@ def test_a_second_invocation_is_refused_and_loses_nothing(
     finally:
         cluster.set_node("resume")
     assert "Directory cannot be locked" in second.text
-    assert cluster.finish(process).jobs == {"null": 1, "aggregate": 1, "plot": 1}
+    assert cluster.finish(process).jobs == {"null": 1, "aggregate": 1, "plot": 1, "report": 1}
     assert workspace.tables() == tables
 
 

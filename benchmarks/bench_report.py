@@ -1,0 +1,267 @@
+"""Pages of three sizes: how large, how long they take to make, to open and to move.
+
+    OMP_NUM_THREADS=1 python benchmarks/bench_report.py
+
+Tables are drawn at random in the sizes of three runs; nothing is trained. "default" is the default
+configuration, VGG-11 of half width on 1,000 digits; "ResNet-110" three pairs of networks of
+published width, 109 layers and 16 draws, on 10,000 small colour images; "VGG-16" the two fully
+connected layers of 4,096 on ImageNet, without images.
+
+"make" is the whole command, Python's start and imports included, "CPU" its processor time on all
+cores. In Debian's Chromium, "first figure" is the time from the navigation's start until the
+similarity by depth is painted, "slider" the work from a frame's beginning until all that hangs on
+epsilon and is in sight is redrawn and laid out, median and largest of 30 places; "table" likewise
+for scrolling the neurons of a layer. "CPU" behind them is processor time of the page's main thread,
+painting included. Two minutes in all; other processes on the machine add to all times but those.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from playwright.sync_api import Browser, sync_playwright
+
+from subspace_match import datasets, tables
+from subspace_match.artefacts import write_record, write_table
+from subspace_match.config import validated
+from subspace_match.layout import Layout
+from subspace_match.matches import LayerMatch
+from subspace_match.matching.certificate import Certificate
+from subspace_match.matching.minimal_sets import MinimalMatches
+
+PROJECT = Path(__file__).parents[1]
+PLACES = 30
+# In the page, before its own script: when the first figure is there, and painted.
+WATCH = """
+new MutationObserver((_, observer) => {
+  if (!document.querySelector("#depth svg")) return;
+  observer.disconnect();
+  requestAnimationFrame(() => setTimeout(() => { window.firstFigure = performance.now(); }));
+}).observe(document, { childList: true, subtree: true });
+"""
+# Milliseconds from a frame's beginning until what hangs on a change is drawn and laid out.
+WORK = """
+(values) => values.reduce(async (before, value) => {
+  const times = await before;
+  CHANGE
+  const start = await new Promise(requestAnimationFrame);
+  document.body.offsetHeight;
+  times.push(performance.now() - start);
+  return times;
+}, [])
+"""
+SLIDE = """
+  document.querySelector("#epsilon").value = value;
+  document.querySelector("#epsilon").dispatchEvent(new Event("input"));
+"""
+SCROLL = """
+  document.querySelector(".scroll").scrollTop = value;
+"""
+
+
+@dataclass
+class Size:
+    """How large a run is."""
+
+    widths: list[int]
+    seeds: int = 2
+    draws: int = 1
+    images: int = 0
+    colours: int = 1
+    samples: int = 10_000
+
+
+SIZES = {
+    "default": Size([32, 64, 128, 128, *[256] * 4, 128, 128], draws=4, images=1000),
+    "ResNet-110": Size(
+        [16] * 37 + [32] * 36 + [64] * 36, seeds=3, draws=16, images=10_000, colours=3
+    ),
+    "VGG-16": Size([4096, 4096], samples=50_000),
+}
+
+
+def run_of(size: Size, results: Path) -> Path:
+    """A folder like one that a run of this size leaves, with numbers drawn at random."""
+    rng = np.random.default_rng(0)
+    schema = yaml.safe_load((PROJECT / "config" / "schema.yaml").read_text())
+    config = validated({"seeds": list(range(size.seeds))}, schema)
+    pairs = list(combinations(range(size.seeds), 2))
+    matches, nulls, proofs, minimal = [], [], [], []
+    for a, b in pairs:
+        for depth, width in enumerate(size.widths):
+            for draw in range(size.draws):
+                about = about_of(a, b, depth) | {"draw": draw, "samples": size.samples}
+                critical = rng.beta(2, 3, (2, width))
+                norm = rng.uniform(1, 50, (2, width))
+                matches.append(LayerMatch(tuple(critical), tuple(norm), np.empty(0), about))
+                own = rng.beta(20, 2, (19, 2 * width)) if draw == 0 else None
+                nulls.append(own)
+                proofs.append([Certificate(e, True, True, 0.01, None, 0.0) for e in GRID])
+            found = minimal_matches(critical, rng)
+            minimal.append((found, about | {"epsilon": 0.3}))
+    similarity = tables.similarity_table(matches, nulls, proofs)
+    networks = {
+        f"n{seed}": {"model": "base", "seed": seed, "stage": "last", "accuracy": 0.9}
+        | {"checkpoint": "0" * 64}
+        for seed in range(size.seeds)
+    }
+    first = [match for match in matches if match.about["draw"] == 0]
+    measured = [{f"measure_{n}": float(v) for n, v in enumerate(rng.random(10))} for _ in first]
+    made = {
+        "similarity": similarity,
+        "neurons": tables.neuron_table(matches),
+        "null": tables.null_table(matches, nulls),
+        "minimal_matches": tables.minimal_match_table(minimal),
+        "minimal_match_members": tables.member_table(minimal),
+        "measures": tables.measure_table(first, measured),
+        "heat_map": heat_map(size, pairs, rng),
+        "top_images": top_images(size, list(networks), rng),
+    }
+    folder = results / "experiments" / "run"
+    for name, table in made.items():
+        write_table(table, folder / "tables" / f"{name}.parquet")
+    write_table(tables.network_table(networks), folder / "tables" / "networks.csv")
+    write_record(folder / "config.json", config)
+    if size.images:
+        path = Layout(config | {"results": str(results)}).data("images.safetensors")
+        images = pictures(size, rng)
+        split = datasets.Split(images, np.arange(len(images)) % 10, np.arange(len(images)))
+        about = {"name": "mnist_5k", "classes": 10, "mean": [0.5], "std": [0.5]}
+        datasets.save(path, datasets.DataSet(split, split, about))
+    return folder
+
+
+GRID = [0.15, 0.2, 0.25, 0.3, 0.5]
+
+
+def about_of(a: int, b: int, depth: int) -> dict[str, Any]:
+    """What names the rows of a layer of a pair."""
+    sides = [
+        {f"model_{side}": "base", f"seed_{side}": seed, f"stage_{side}": "last"}
+        for side, seed in (("a", a), ("b", b))
+    ]
+    layer = {"layer": f"conv{depth + 1}", "node": f"layer{depth}.relu", "depth": depth + 1}
+    return {"comparison": "last"} | sides[0] | sides[1] | layer | {"kind": "conv"}
+
+
+def minimal_matches(critical: np.ndarray, rng: np.random.Generator) -> MinimalMatches:
+    """Every matched neuron has one of its own, of two to a hundred neurons."""
+    flat = critical.ravel()
+    matched = np.flatnonzero(flat <= 0.3)
+    distinct = np.zeros((len(matched), len(flat)), bool)
+    for row, neuron in zip(distinct, matched, strict=True):
+        row[rng.choice(matched, min(len(matched), int(rng.integers(2, 100))), replace=False)] = True
+        row[neuron] = True
+    match_of = np.full(len(flat), -1)
+    match_of[matched] = np.arange(len(matched))
+    return MinimalMatches(critical.shape[1], distinct, match_of)
+
+
+def heat_map(size: Size, pairs: list[tuple[int, int]], rng: np.random.Generator) -> pd.DataFrame:
+    layers = len(size.widths)
+    listed = [
+        {"name": f"conv{depth + 1}", "depth": depth + 1, "neurons": 10} for depth in range(layers)
+    ]
+    maps = []
+    for a, b in pairs:
+        arrays = {
+            "critical_epsilon": rng.random((layers, layers, 20)),
+            "linear_cka": rng.random((layers, layers)),
+        }
+        maps.append((arrays, about_of(a, b, 0) | {"layers_a": listed, "layers_b": listed}))
+    return tables.heat_map_table(maps, GRID)
+
+
+def top_images(size: Size, keys: list[str], rng: np.random.Generator) -> pd.DataFrame:
+    if not size.images:
+        return tables.top_image_table([])
+    found = []
+    for key in keys:
+        arrays = {}
+        for depth, width in enumerate(size.widths):
+            arrays[f"conv{depth + 1}/images"] = rng.integers(0, size.images, (width, 9))
+            arrays[f"conv{depth + 1}/activations"] = rng.random((width, 9))
+        found.append((arrays, {"network": key}))
+    return tables.top_image_table(found)
+
+
+def pictures(size: Size, rng: np.random.Generator) -> np.ndarray:
+    """Soft shapes with a little noise, which are as hard to compress as photographs."""
+    coarse = rng.integers(0, 256, (size.images, size.colours, 8, 8)).astype(float)
+    fine = coarse.repeat(4, axis=2).repeat(4, axis=3) + rng.normal(0, 12, (1, 1, 32, 32))
+    return fine.clip(0, 255).astype(np.uint8)
+
+
+def made(folder: Path, page: Path) -> tuple[float, float]:
+    """Seconds, and processor seconds, of making a page."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    command = [sys.executable, "-m", "subspace_match.cli", "report", str(folder)]
+    subprocess.run([*command, "--out", str(page)], check=True, cwd=PROJECT, env=os.environ)
+    seconds = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds, used
+
+
+def opened(browser: Browser, file: Path) -> dict[str, float]:
+    """Milliseconds of opening a page and of moving what can be moved."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.add_init_script(WATCH)
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def used() -> float:
+        """Processor time of the page's main thread so far."""
+        metrics = session.send("Performance.getMetrics")["metrics"]
+        return 1000 * {one["name"]: one["value"] for one in metrics}["TaskDuration"]
+
+    page.goto(file.as_uri())
+    page.wait_for_selector("html[data-ready]", state="attached", timeout=120_000)
+    first, of_first = page.evaluate("window.firstFigure"), used()
+    places = [round(0.05 + 0.9 * n / PLACES, 3) for n in range(PLACES)]
+    slider = page.evaluate(WORK.replace("CHANGE", SLIDE), places)
+    of_slider = (used() - of_first) / PLACES
+    scroll = page.evaluate(WORK.replace("CHANGE", SCROLL), [700 * n for n in range(PLACES)])
+    page.close()
+    return {
+        "first figure, ms": first,
+        "CPU": of_first,
+        "slider, ms": statistics.median(slider),
+        "largest": max(slider),
+        "CPU, mean": of_slider,
+        "table, ms": statistics.median(scroll),
+    }
+
+
+def main() -> None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise SystemExit("no chromium: apt-get install --no-install-recommends chromium")
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium)
+        for name, size in SIZES.items():
+            run = run_of(size, Path(folder, name))
+            page = Path(folder, name, "report.html")
+            seconds, used = made(run, page)
+            figures = {"MB": page.stat().st_size / 1e6, "make, s": seconds, "CPU, s": used}
+            figures |= opened(browser, page)
+            print(name, *(f"{key} {value:.1f}" for key, value in figures.items()), sep="; ")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

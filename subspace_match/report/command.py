@@ -1,0 +1,53 @@
+"""The command ``subspace-match report``: one page of several finished runs, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+_EXAMPLE = """example:
+  subspace-match report results/experiments/vgg11_bn-* --out comparison.html
+"""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the command.
+
+    Raises:
+        ValueError: if a folder is not one of a finished run.
+    """
+    options = _parser().parse_args(arguments)
+    write(options.folders, options.out)
+
+
+def write(folders: Sequence[Path], out: Path) -> None:
+    """Write the page of the runs in these folders.
+
+    Raises:
+        ValueError: if a folder is not one of a finished run.
+    """
+    from ..artefacts import written
+    from . import Maker, page, read_run
+
+    call = ["subspace-match", "report", *map(str, folders), "--out", str(out)]
+    text = page([read_run(folder) for folder in folders], Maker.here(shlex.join(call)))
+    with written(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="subspace-match report",
+        description="One page of finished runs, side by side, for a browser without a network.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "folders", nargs="+", type=Path, metavar="DIR", help="of a run, results/experiments/NAME"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("report.html"), help="the page (default: report.html)"
+    )
+    return parser

@@ -1,0 +1,353 @@
+// The figures: Vega-Lite specifications, and what keeps one on the page.
+
+const SERIES = "series";
+const { vegaEmbed } = window;
+const TOP = { orient: "top", direction: "vertical" };
+const SHARE = { format: "%", grid: true, tickCount: 5 };
+
+/** Colours as the style sheet has them, so that figures follow dark mode and print. */
+function theme() {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+  return {
+    ink: colour("ink"),
+    soft: colour("soft"),
+    line: colour("line"),
+    ground: colour("ground"),
+    series: colour("series").split(/\s+/),
+  };
+}
+
+const config = (colours) => ({
+  background: "transparent",
+  font: "system-ui, sans-serif",
+  view: { stroke: null },
+  axis: {
+    labelColor: colours.ink,
+    titleColor: colours.ink,
+    gridColor: colours.line,
+    domainColor: colours.soft,
+    tickColor: colours.soft,
+    labelFontSize: 12,
+    titleFontSize: 12,
+    titleFontWeight: "normal",
+  },
+  legend: {
+    labelColor: colours.ink,
+    titleColor: colours.ink,
+    labelFontSize: 12,
+    labelLimit: 400,
+    symbolStrokeWidth: 2,
+  },
+  range: { category: colours.series },
+});
+
+const charts = [];
+
+/** Resolves when the figures in sight are drawn. */
+export const drawn = () => Promise.all(charts.map((chart) => chart.built));
+
+/**
+ * A figure on the page. It is drawn when it is in sight; anew when its width or the colours change,
+ * else only its data.
+ */
+export class Chart {
+  /**
+   * specify(colours, width) gives the specification, with data by name and parameters by name;
+   * pick(datum, epsilon) and point(datum, epsilon) are told what is clicked and pointed at.
+   */
+  constructor(element, specify, { height = 260, renderer = "svg", pick, point } = {}) {
+    Object.assign(this, { element, specify, height, renderer, pick, point });
+    this.data = {};
+    this.parameters = {};
+    charts.push(this);
+    element.classList.add("chart");
+    element.style.minHeight = `${height}px`; // so that what is below does not move
+    new IntersectionObserver(([entry]) => {
+      this.isInSight = entry.isIntersecting;
+      this.draw();
+    }, { rootMargin: "100px" }).observe(element);
+    new ResizeObserver(() => {
+      if (this.width !== element.clientWidth) this.respecify();
+    }).observe(element);
+    for (const query of ["(prefers-color-scheme: dark)", "print"])
+      matchMedia(query).addEventListener("change", () => this.respecify());
+  }
+
+  /** Show these data and parameters; respecified if the specification is another one now. */
+  show(data, parameters = {}, respecified = false) {
+    this.data = data;
+    this.parameters = parameters;
+    if (respecified) this.respecify();
+    else this.draw();
+  }
+
+  /** Other parameters, the same data. */
+  move(parameters) {
+    this.parameters = parameters;
+    this.draw();
+  }
+
+  respecify() {
+    this.isSpecified = false;
+    this.draw();
+  }
+
+  draw() {
+    if (!this.isInSight && !matchMedia("print").matches) return;
+    if (this.isSpecified) this.fill();
+    else this.built = this.embed();
+  }
+
+  async embed() {
+    this.width = this.element.clientWidth;
+    if (!this.width || !Object.keys(this.data).length) return;
+    this.isSpecified = true;
+    const colours = theme();
+    const specification = {
+      width: this.width,
+      height: this.height,
+      autosize: { type: "fit", contains: "padding" },
+      padding: 4,
+      datasets: this.data,
+      params: Object.entries(this.parameters).map(([name, value]) => ({ name, value })),
+      ...this.specify(colours, this.width),
+    };
+    const data = this.data;
+    const turn = (this.turn = (this.turn ?? 0) + 1);
+    const plain = { mode: "vega-lite", actions: false, tooltip: false, hover: false };
+    const within = document.createElement("div");
+    within.setAttribute("aria-hidden", "true"); // the element around it says what it shows
+    this.element.append(within);
+    const made = await vegaEmbed(within, specification, {
+      ...plain,
+      renderer: this.renderer,
+      config: config(colours),
+    });
+    // Meanwhile there may have been cause to specify it anew.
+    if (turn !== this.turn) {
+      made.finalize();
+      within.remove();
+      return;
+    }
+    this.made?.finalize();
+    this.made = made;
+    this.view = made.view;
+    this.filled = data;
+    this.element.replaceChildren(within);
+    const heard = (tell) => (event, item) => tell?.(item?.datum, this.inverted(event));
+    this.view.addEventListener("click", heard(this.pick));
+    this.view.addEventListener("pointermove", heard(this.point));
+    this.fill();
+  }
+
+  fill() {
+    if (!this.view) return;
+    for (const [name, rows] of Object.entries(this.data))
+      if (rows !== this.filled[name]) this.view.data(name, rows);
+    this.filled = this.data;
+    for (const [name, value] of Object.entries(this.parameters)) this.view.signal(name, value);
+    this.view.run();
+  }
+
+  /** The number on the horizontal axis where the pointer is, if that axis has numbers. */
+  inverted(event) {
+    const scale = this.view.scale("x");
+    if (!scale.invert) return undefined;
+    const left = this.view.origin()[0] + this.element.getBoundingClientRect().left;
+    return scale.invert(event.clientX - left);
+  }
+}
+
+const data = (name) => ({ data: { name } });
+const beside = (width) => (width < 500 ? { orient: "bottom", columns: 2 } : { orient: "right", columns: 1 });
+const quantitative = (field, more = {}) => ({ field, type: "quantitative", ...more });
+const share = (field, title) =>
+  quantitative(field, { title, axis: SHARE, scale: { domain: [0, 1] } });
+const layerAxis = (names) => ({
+  field: "layer",
+  type: "ordinal",
+  title: "Layer, from input to output",
+  scale: { type: "band", domain: names },
+  axis: { labelAngle: -90, labelOverlap: "greedy", labelLimit: 110, grid: false },
+});
+const coloured = (domain) => ({
+  field: SERIES,
+  type: "nominal",
+  title: null,
+  scale: { domain },
+  legend: domain.length > 1 ? TOP : null,
+});
+
+/** Similarity by layer, a curve a comparison; data curves, pairs, layers; parameter layer. */
+export const byDepth = (names, series) => (colours) => {
+  const colour = coloured(series);
+  const x = layerAxis(names);
+  return {
+    encoding: { x },
+    layer: [
+      {
+        ...data("curves"),
+        mark: { type: "area", opacity: 0.22, clip: true },
+        encoding: { y: share("chance", "Similarity"), color: colour },
+      },
+      {
+        ...data("curves"),
+        mark: { type: "line", strokeDash: [2, 3], strokeWidth: 1.5 },
+        encoding: { y: share("chance", "Similarity"), color: colour },
+      },
+      {
+        ...data("curves"),
+        mark: { type: "area", opacity: 0.25 },
+        encoding: { y: share("low", "Similarity"), y2: { field: "high" }, color: colour },
+      },
+      {
+        ...data("pairs"),
+        mark: { type: "line", strokeWidth: 1, opacity: 0.7 },
+        encoding: { y: share("value", "Similarity"), color: colour, detail: { field: "pair" } },
+      },
+      {
+        ...data("curves"),
+        mark: { type: "line", strokeWidth: 2.5, point: { size: names.length > 40 ? 18 : 50 } },
+        encoding: { y: share("value", "Similarity"), color: colour },
+      },
+      {
+        ...data("layers"),
+        transform: [{ filter: "datum.layer === layer" }],
+        mark: { type: "rule", strokeDash: [5, 3], color: colours.ink },
+      },
+      // What can be pointed at: the whole height of a layer.
+      { ...data("layers"), mark: { type: "rect", opacity: 0, tooltip: null, cursor: "pointer" } },
+    ],
+  };
+};
+
+/** Similarity against epsilon; data curves (epsilon, value, series), chance; parameter epsilon. */
+export const byEpsilon = (series) => (colours) => {
+  const x = quantitative("epsilon", {
+    title: "Epsilon",
+    scale: { domain: [0, 1], nice: false },
+    axis: { grid: false },
+  });
+  return {
+    layer: [
+      {
+        ...data("chance"),
+        mark: { type: "area", interpolate: "step-before", opacity: 0.25, color: colours.soft },
+        encoding: { x, y: share("value", "Similarity") },
+      },
+      {
+        ...data("draws"),
+        mark: { type: "line", interpolate: "step-after", strokeWidth: 0.7, color: colours.soft },
+        encoding: { x, y: share("value", "Similarity"), detail: { field: "draw" } },
+      },
+      {
+        ...data("curves"),
+        mark: { type: "line", interpolate: "step-after", strokeWidth: 2 },
+        encoding: { x, y: share("value", "Similarity"), color: coloured(series) },
+      },
+      {
+        data: { values: [{}] },
+        mark: { type: "rule", strokeDash: [5, 3], color: colours.ink },
+        encoding: { x: { datum: { expr: "epsilon" }, type: "quantitative" } },
+      },
+    ],
+  };
+};
+
+/** Critical epsilons of both networks' neurons; data neurons; parameters epsilon, neuron. */
+export const criticals = (colours) => {
+  const x = quantitative("critical", {
+    title: "Critical epsilon of a neuron",
+    scale: { domain: [0, 1], nice: false },
+    axis: { tickCount: 5 },
+  });
+  const y = { field: "network", type: "nominal", title: "Network", scale: { domain: ["A", "B"] } };
+  return {
+    layer: [
+      {
+        ...data("neurons"),
+        mark: { type: "point", filled: true, size: 30, opacity: 0.55, cursor: "pointer" },
+        encoding: {
+          x,
+          y,
+          yOffset: quantitative("aside", { scale: { domain: [-0.15, 1.15] } }),
+          color: { field: "network", type: "nominal", legend: null },
+          shape: {
+            field: "network",
+            type: "nominal",
+            legend: null,
+            scale: { domain: ["A", "B"], range: ["circle", "triangle"] },
+          },
+        },
+      },
+      {
+        ...data("neurons"),
+        transform: [{ filter: "datum.name === neuron" }],
+        mark: { type: "point", size: 160, strokeWidth: 2.5, color: colours.ink, opacity: 1 },
+        encoding: { x, y, yOffset: quantitative("aside", { scale: { domain: [-0.15, 1.15] } }) },
+      },
+      {
+        data: { values: [{}] },
+        mark: { type: "rule", strokeDash: [5, 3], color: colours.ink },
+        encoding: { x: { datum: { expr: "epsilon" }, type: "quantitative" } },
+      },
+    ],
+  };
+};
+
+/** How many neurons have a minimal match of each size; data sizes. */
+export const sizes = () => ({
+  ...data("sizes"),
+  mark: { type: "bar", minBandSize: 1 },
+  encoding: {
+    x: quantitative("from", {
+      title: "Neurons of both networks in the minimal match",
+      axis: { grid: false, format: "d", tickMinStep: 1 },
+      scale: { nice: false },
+      bin: { binned: true },
+    }),
+    x2: { field: "to" },
+    y: quantitative("neurons", { title: "Neurons", axis: { tickMinStep: 1, tickCount: 5 } }),
+    color: { ...coloured(["A", "B"]), field: "network" },
+  },
+});
+
+/** Every layer of A by every layer of B; data cells. */
+export const heatMap = (namesA, namesB) => (colours, width) => {
+  const names = (domain, field, title) => ({
+    field,
+    type: "ordinal",
+    title,
+    scale: { type: "band", domain },
+    axis: { labelOverlap: "greedy", labelLimit: 110, grid: false, ticks: false },
+  });
+  const a = names(namesA, "a", "Layer of network A");
+  const b = names(namesB, "b", "Layer of network B");
+  return {
+    ...data("cells"),
+    mark: { type: "rect", cursor: "pointer" },
+    encoding: {
+      x: { ...b, axis: { ...b.axis, labelAngle: -90 } },
+      y: { ...a, sort: "descending", scale: { ...a.scale, domain: namesA.toReversed() } },
+      color: quantitative("value", {
+        title: null,
+        scale: { domain: [0, 1], scheme: "viridis" },
+        legend: { format: "%", orient: width < 420 ? "top" : "right", tickCount: 5 },
+      }),
+    },
+  };
+};
+
+/** Measures by layer; data curves (layer, value, series). */
+export const measures = (names, series) => (colours, width) => ({
+  ...data("curves"),
+  mark: { type: "line", point: true, strokeWidth: 1.5 },
+  encoding: {
+    x: layerAxis(names),
+    y: quantitative("value", { title: "Similarity", axis: SHARE, scale: { domainMax: 1 } }),
+    color: { ...coloured(series), legend: beside(width) },
+    strokeDash: { ...coloured(series), legend: beside(width) },
+    detail: { field: SERIES },
+  },
+});

@@ -1,0 +1,93 @@
+// Elements of the page, made so that text stays text, and numbers in words.
+
+/** An element: attributes, listeners by "on..." and properties by name; strings become text. */
+export function h(tag, attributes, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children.flat());
+  return element;
+}
+
+export const byId = (id) => document.getElementById(id);
+
+/** Share as a percentage, with so many digits that one neuron of some thousands shows. */
+export function percent(share) {
+  if (Number.isNaN(share)) return "not known";
+  return `${(100 * share).toFixed(share === 0 || share === 1 ? 0 : 1)}%`;
+}
+
+/** A number as short as it stays itself. */
+export function short(value, digits = 4) {
+  return Number.isFinite(value) ? String(Number(value.toPrecision(digits))) : "none";
+}
+
+/** "1 neuron", "2 neurons". */
+export const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
+/** A neuron's name for a reader: "A 12". */
+export const neuronWords = (name) => `${name[0].toUpperCase()} ${name.slice(1)}`;
+
+/** "a, b and c" */
+export function listed(words) {
+  return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
+}
+
+/** Replace an element's content, but only if it differs: a status that is the same is not read twice. */
+export function say(id, text) {
+  const element = byId(id);
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** A table of numbers that is made when it is opened, with buttons to copy it and to save it. */
+export class Numbers {
+  constructor(details, name, rows) {
+    this.details = details;
+    this.rows = rows; // a function that gives rows of cells, the first of which are the headings
+    const message = h("span", { role: "status" });
+    this.table = h("table", { class: "numbers" });
+    const copy = async () => {
+      try {
+        await navigator.clipboard.writeText(this.text("\t"));
+        message.textContent = "Copied.";
+      } catch {
+        getSelection().selectAllChildren(this.table);
+        message.textContent = "The browser does not let a page copy: the table is selected instead.";
+      }
+    };
+    const save = () => {
+      const url = URL.createObjectURL(new Blob([this.text(",")], { type: "text/csv" }));
+      h("a", { href: url, download: `${name}.csv` }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 1000);
+    };
+    details.append(
+      h("p", {}, h("button", { type: "button", onclick: copy }, "Copy"), " ",
+        h("button", { type: "button", onclick: save }, "Save as CSV"), " ", message),
+      h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": `Table ${name}` }, this.table),
+    );
+    details.addEventListener("toggle", () => this.update());
+  }
+
+  update() {
+    if (!this.details.open) return;
+    const [headings, ...rows] = this.rows();
+    this.table.replaceChildren(
+      h("thead", {}, h("tr", {}, headings.map((text) => h("th", { scope: "col" }, text)))),
+      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, shown(cell)))))),
+    );
+  }
+
+  /** All digits, in whatever a spreadsheet reads. */
+  text(separator) {
+    const quoted = (cell) => {
+      const text = typeof cell === "number" && Number.isNaN(cell) ? "" : String(cell);
+      return /["\n\t,]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    };
+    return this.rows().map((row) => `${row.map(quoted).join(separator)}\n`).join("");
+  }
+}
+
+const shown = (cell) => (typeof cell === "number" ? short(cell, 6) : String(cell));

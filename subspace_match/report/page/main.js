@@ -1,0 +1,62 @@
+// Begins: the controls, the sections, the state that the address has.
+
+import { drawn } from "./charts.js";
+import { runs } from "./data.js";
+import { byId, h } from "./dom.js";
+import { neurons } from "./neurons.js";
+import { sections } from "./sections.js";
+import { change, listen, run, start, state } from "./state.js";
+
+function options(select, entries, chosen) {
+  select.replaceChildren(...entries.map(([value, text]) => h("option", { value }, text)));
+  select.value = chosen;
+  select.parentElement.hidden = entries.length < 2;
+}
+
+function controls() {
+  const [slider, exact] = [byId("epsilon"), byId("exact")];
+  let waiting;
+  // A slider tells more often than a screen shows.
+  slider.addEventListener("input", () => {
+    cancelAnimationFrame(waiting);
+    waiting = requestAnimationFrame(() => change({ epsilon: slider.valueAsNumber }));
+  });
+  exact.addEventListener("change", () => {
+    if (exact.checkValidity() && exact.value) change({ epsilon: exact.valueAsNumber });
+    exact.value = state.epsilon;
+  });
+  byId("run").addEventListener("change", (event) => change({ run: Number(event.target.value), pair: Number.NaN }));
+  byId("pair").addEventListener("change", (event) => change({ pair: Number(event.target.value), neuron: "" }));
+  byId("layer").addEventListener("change", (event) => change({ layer: event.target.value, neuron: "" }));
+  byId("controls").addEventListener("submit", (event) => event.preventDefault());
+  byId("skip").addEventListener("click", (event) => {
+    event.preventDefault(); // the address holds the state
+    byId("depth-heading").focus();
+  });
+  options(byId("run"), runs.map((own, number) => [number, own.name]), 0);
+  listen(["run"], () => {
+    const own = run();
+    const each = own.pairs.map((pair, number) => [number, `${pair.comparison}: ${own.pairName(pair)}`]);
+    options(byId("pair"), each.length > 1 ? [[-1, "all pairs"], ...each] : each, state.pair);
+    byId("grid").replaceChildren(...own.epsilons.map((value) => h("option", { value })));
+  });
+  listen(["run", "pair", "layer"], () => {
+    const own = run();
+    const known = own.layerNames.filter((name) => state.pair < 0 || own.match(state.pair, name));
+    options(byId("layer"), known.map((name) => [name, name]), state.layer);
+    byId("run").value = state.run;
+    byId("pair").value = state.pair;
+  });
+  listen(["epsilon"], () => {
+    slider.value = state.epsilon;
+    exact.value = state.epsilon;
+    slider.setAttribute("aria-valuetext", String(state.epsilon));
+  });
+}
+
+controls();
+sections();
+neurons(runs);
+start();
+await drawn();
+document.documentElement.dataset.ready = "true";

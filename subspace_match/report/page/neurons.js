@@ -1,0 +1,283 @@
+// The neurons of a layer of both networks, and the minimal match of a chosen one.
+
+import { ABSENT, decoded } from "./data.js";
+import { byId, counted, h, neuronWords, say, short } from "./dom.js";
+import { change, listen, match, run, state } from "./state.js";
+
+const ROW = 32; // pixels; the style sheet has it too
+const PARTNERS = 12; // of one network that are shown at once
+
+const COLUMNS = [
+  { key: "name", title: "Neuron" },
+  { key: "critical", title: "Critical epsilon" },
+  { key: "size", title: "Minimal match" },
+  { key: "norm", title: "Norm" },
+];
+const BOUNDED = COLUMNS.slice(1);
+
+/** Everything of the chosen layer that the table shows, a row a neuron. */
+function rowsOf(own, minimal) {
+  return Array.from(own.critical[0], (critical, number) => {
+    const found = minimal ? minimal.matchOf[number] : -1;
+    const size = found < 0 ? Number.NaN : minimal.sizesA[found] + minimal.sizesB[found];
+    return { number, name: own.name(number), critical, size, norm: own.norms[number] };
+  });
+}
+
+/** A table of which only the rows in sight are elements, so that it scrolls with thousands. */
+class NeuronTable {
+  constructor(element) {
+    this.order = { key: "name", down: false };
+    this.rows = [];
+    this.shown = [];
+    this.active = 0;
+    this.body = h("tbody", { onkeydown: (event) => this.move(event) });
+    this.headings = COLUMNS.map(({ key, title }) =>
+      h("th", { scope: "col" }, h("button", { type: "button", onclick: () => this.sort(key) }, title)));
+    const status = h("th", { scope: "col" }, "In the match");
+    this.table = h("table", { class: "neuron-table" },
+      h("caption", { class: "hidden" }, "Neurons of the layer, of both networks"),
+      h("thead", {}, h("tr", {}, this.headings, status)), this.body);
+    this.box = h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of neurons",
+      onscroll: () => this.draw() }, this.table);
+    element.append(this.box);
+    new ResizeObserver(() => this.draw()).observe(this.box);
+  }
+
+  show(rows) {
+    this.rows = rows;
+    this.filter();
+  }
+
+  sort(key) {
+    this.order = { key, down: this.order.key === key && !this.order.down };
+    this.filter();
+  }
+
+  /** Apply filters and order; what has no number comes last. */
+  filter() {
+    const { key, down } = this.order;
+    const rank = (row) => (key === "name" ? row.number : row[key]);
+    const compare = (p, q) => {
+      const [a, b] = [rank(p), rank(q)];
+      if (Number.isNaN(a) || Number.isNaN(b)) return Number.isNaN(a) - Number.isNaN(b);
+      return down ? b - a : a - b;
+    };
+    this.shown = this.rows.filter(filtering()).sort(compare);
+    this.headings.forEach((heading, place) => {
+      const isKey = COLUMNS[place].key === key;
+      heading.setAttribute("aria-sort", isKey ? (down ? "descending" : "ascending") : "none");
+    });
+    const count = this.shown.length;
+    say("neurons-count", count === this.rows.length
+      ? `${counted(count, "neuron")}.`
+      : `${count} of ${counted(this.rows.length, "neuron")}.`);
+    this.table.setAttribute("aria-rowcount", count + 1);
+    this.follow();
+  }
+
+  /** Let the chosen neuron, if it is listed, be the one that the keys move from. */
+  follow() {
+    const at = this.shown.findIndex((row) => row.name === state.neuron);
+    this.active = Math.max(0, at);
+    this.draw(); // it takes its height
+    if (at >= 0) this.reveal(at);
+    this.draw();
+  }
+
+  reveal(at) {
+    const head = this.table.tHead.offsetHeight;
+    const { scrollTop, clientHeight } = this.box;
+    if (at * ROW < scrollTop) this.box.scrollTop = at * ROW;
+    else if ((at + 1) * ROW > scrollTop + clientHeight - head)
+      this.box.scrollTop = (at + 1) * ROW - clientHeight + head;
+  }
+
+  draw() {
+    const hasFocus = this.body.contains(document.activeElement);
+    const first = Math.max(0, Math.floor(this.box.scrollTop / ROW) - 5);
+    const last = Math.min(this.shown.length, first + Math.ceil(this.box.clientHeight / ROW) + 10);
+    const gap = (rows) => h("tr", { "aria-hidden": "true", style: `height: ${rows * ROW}px` });
+    const rows = this.shown.slice(first, last).map((row, place) => this.row(row, first + place));
+    this.body.replaceChildren(gap(first), ...rows, gap(this.shown.length - last));
+    if (hasFocus) this.body.querySelector("[tabindex='0']")?.focus({ preventScroll: true });
+  }
+
+  row(row, place) {
+    const isChosen = row.name === state.neuron;
+    const choose = () => change({ neuron: row.name });
+    const button = h("button", { type: "button", tabindex: place === this.active ? 0 : -1,
+      "aria-pressed": String(isChosen), onclick: choose }, neuronWords(row.name));
+    const within = Number.isNaN(row.critical) ? "dead" : row.critical <= state.epsilon ? "yes" : "no";
+    return h("tr", { "aria-rowindex": place + 2, class: isChosen ? "chosen" : undefined },
+      h("th", { scope: "row" }, button), h("td", {}, short(row.critical)), h("td", {}, short(row.size)),
+      h("td", {}, short(row.norm)), h("td", {}, within));
+  }
+
+  /** Arrow keys go from neuron to neuron and choose it. */
+  move(event) {
+    const page = Math.floor(this.box.clientHeight / ROW) - 2;
+    const last = this.shown.length - 1;
+    const to = { ArrowDown: this.active + 1, ArrowUp: this.active - 1, PageDown: this.active + page,
+      PageUp: this.active - page, Home: 0, End: last }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    this.active = Math.min(last, Math.max(0, to));
+    this.reveal(this.active);
+    this.draw();
+    change({ neuron: this.shown[this.active].name });
+  }
+}
+
+/** The filters' fields, once; what they say is read by filtering(). */
+function filters(update) {
+  const option = (value, text) => h("option", { value }, text);
+  const field = (key, title, bound) => h("input", { type: "number", step: "any", min: 0,
+    name: `${key}-${bound}`, "aria-label": `${title}, at ${bound}`, oninput: update });
+  byId("filters").append(
+    h("label", {}, "Network ", h("select", { name: "network", onchange: update },
+      option("", "both"), option("a", "A"), option("b", "B"))),
+    ...BOUNDED.map(({ key, title }) =>
+      h("span", {}, `${title} `, field(key, title, "least"), " to ", field(key, title, "most"))),
+  );
+  byId("filters").addEventListener("submit", (event) => event.preventDefault());
+}
+
+function filtering() {
+  const { elements } = byId("filters");
+  const network = elements.network.value;
+  const bounds = BOUNDED.map(({ key }) => {
+    const [least, most] = ["least", "most"].map((bound) => elements[`${key}-${bound}`].valueAsNumber);
+    return { key, least, most, isOpen: Number.isNaN(least) && Number.isNaN(most) };
+  });
+  // A comparison with NaN is false: a field without a number bounds nothing.
+  const isWithin = (row) => ({ key, least, most, isOpen }) =>
+    isOpen || (!Number.isNaN(row[key]) && !(row[key] < least) && !(row[key] > most));
+  return (row) => row.name.startsWith(network) && bounds.every(isWithin(row));
+}
+
+// A chosen neuron
+
+/** The tiles of a neuron's images, or words in their place. */
+function strip(own, name, number) {
+  const { images, tiles } = run();
+  const side = name[0] === "a" ? own.pair.a : own.pair.b;
+  const packed = tiles[side]?.[own.layer];
+  if (!images || !packed) return [];
+  const all = decoded(packed, "u2");
+  const first = (name[0] === "a" ? number : number - own.countA) * images.ranks;
+  const shown = all.subarray(first, first + images.ranks);
+  const there = Array.from(shown).filter((tile) => tile !== ABSENT);
+  const missing = shown.length - there.length;
+  const labels = there.map((tile) => images.label[tile]).join(", ");
+  return [
+    h("span", { class: "strip", role: "img",
+      "aria-label": `The ${there.length} images that activate it most, of classes ${labels}` },
+    there.map((tile) => h("span", { class: `tile run-${state.run}`,
+      title: `image ${images.place[tile]}, class ${images.label[tile]}`,
+      style: place(images, tile) }))),
+    ...(missing ? [h("small", {}, `${missing} more had no room in the page`)] : []),
+  ];
+}
+
+const SIDE = 34; // pixels of a tile on the page
+
+function place(images, tile) {
+  const [column, row] = [tile % images.columns, Math.floor(tile / images.columns)];
+  return `background-position: -${column * SIDE}px -${row * SIDE}px`;
+}
+
+/** A rule a run, in place of the picture in every tile. */
+function tileStyle(runs) {
+  const rules = runs.flatMap(({ images }, number) => (images
+    ? [`.run-${number} { background-image: url(${images.url}); background-size: ${images.columns * SIDE}px auto }`]
+    : []));
+  document.head.append(h("style", {}, rules.join("\n")));
+}
+
+function partner(own, number) {
+  const name = own.name(number);
+  const isChosen = name === state.neuron;
+  return h("li", {},
+    h("button", { type: "button", "aria-current": isChosen ? "true" : undefined,
+      onclick: () => change({ neuron: name }) }, neuronWords(name)),
+    strip(own, name, number));
+}
+
+function members(own, numbers, title) {
+  const list = h("ul", { class: "partners" }, numbers.slice(0, PARTNERS).map((one) => partner(own, one)));
+  const rest = numbers.slice(PARTNERS);
+  const more = () => {
+    list.append(...rest.map((one) => partner(own, one)));
+    list.children[PARTNERS].querySelector("button").focus();
+    button.remove();
+  };
+  const button = h("button", { type: "button", onclick: more }, `Show ${rest.length} more`);
+  return h("div", {}, h("h4", {}, `${title}: ${counted(numbers.length, "neuron")}`), list,
+    rest.length ? [button] : []);
+}
+
+function chosen() {
+  const own = match();
+  const number = own.number(state.neuron);
+  if (number < 0) return [h("p", {}, "Choose a neuron in the table, or a point in the figure above.")];
+  const name = neuronWords(state.neuron);
+  const all = own.critical.map((draw) => draw[number]);
+  const draws = all.length > 1 ? `; in all draws ${all.map((value) => short(value)).join(", ")}` : "";
+  const heading = [
+    h("h3", {}, `Neuron ${name} of ${own.layer}`),
+    h("p", {}, Number.isNaN(all[0])
+      ? "It is dead: it is the same on all images, and in no match."
+      : `Critical epsilon ${short(all[0])}${draws}; norm ${short(own.norms[number])}.`),
+  ];
+  const minimal = own.minimal(state.epsilon);
+  const found = minimal?.matchOf[number] ?? -1;
+  const alone = (sentence) => [...heading, h("p", {}, sentence), h("ul", { class: "partners" }, partner(own, number)),
+    ...pictureWords()];
+  if (!minimal) return alone("This run has no minimal matches of this layer: none were asked for, or none was found.");
+  if (found < 0) return alone(`It is not in the maximum match at epsilon ${minimal.epsilon}, so it has no minimal match.`);
+  const neurons = minimal.members[found];
+  if (!neurons) return alone(`Its minimal match has ${minimal.sizesA[found]} + ${minimal.sizesB[found]} neurons, too many`
+    + " for this page; the table minimal_match_members has them.");
+  const of = (isOwn) => neurons.filter(isOwn);
+  const names = [own.pair.a, own.pair.b].map((one) => run().networks[one].name);
+  return [
+    ...heading,
+    h("p", {}, `Its minimal match at epsilon ${minimal.epsilon}: neurons of both networks that span each`
+      + " other with it, none of which can be left out."),
+    h("div", { class: "side-by-side" },
+      members(own, of((one) => one < own.countA), `Network A, ${names[0]}`),
+      members(own, of((one) => one >= own.countA), `Network B, ${names[1]}`)),
+    ...pictureWords(),
+  ];
+}
+
+function pictureWords() {
+  const { images } = run();
+  if (!images) return [h("p", {}, "This run has no images that activate its neurons, or they are not where it left them.")];
+  const left = images.wanted - images.place.length;
+  return [h("p", {}, "Beside a neuron: the images that activate it most, the strongest first."
+    + (left ? ` ${left} of ${images.wanted} images had no room in the page.` : ""))];
+}
+
+export function neurons(runs) {
+  tileStyle(runs);
+  const table = new NeuronTable(byId("neurons"));
+  filters(() => table.filter());
+  let shown;
+  listen(["run", "pair", "layer", "epsilon", "neuron"], () => {
+    const own = match();
+    const minimal = own.minimal(state.epsilon);
+    const isOther = shown?.own !== own || shown.minimal !== minimal;
+    if (isOther) {
+      shown = { own, minimal };
+      const at = minimal ? `, size of the minimal match at epsilon ${minimal.epsilon}` : "";
+      say("neurons-about", `Neurons of ${own.layer} in both networks (${run().pairName(own.pair)}): critical`
+        + ` epsilon at the first draw${at}, and norm of the centred activations.`);
+      table.show(rowsOf(own, minimal));
+    } else if (shown.neuron !== state.neuron) table.follow();
+    else table.draw();
+    if (isOther || shown.neuron !== state.neuron) byId("neuron").replaceChildren(...chosen());
+    shown.neuron = state.neuron;
+  });
+}

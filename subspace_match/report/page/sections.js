@@ -1,0 +1,443 @@
+// The sections from top to bottom but for the neurons': what was compared, depth, layer, between,
+// provenance.
+
+import { content, countWithin, decoded, nearest, runs } from "./data.js";
+import { byDepth, byEpsilon, Chart, criticals, heatMap, measures, sizes } from "./charts.js";
+import { Numbers, byId, counted, h, listed, neuronWords, percent, say, short } from "./dom.js";
+import { change, listen, match, run, state } from "./state.js";
+
+// What was compared
+
+const few = (own) => own.all.filter((one) => one.record.few).map((one) => one.layer);
+const dead = (own) =>
+  own.all.reduce((sum, one) => sum + one.critical[0].filter((value) => Number.isNaN(value)).length, 0);
+
+const FACTS = {
+  "Data set": (own) => own.data,
+  Architecture: (own) => `${own.architecture}, width ${own.width}`,
+  Networks: (own) =>
+    own.networks.map((network) => h("div", {}, network.accuracy === null
+      ? network.name
+      : `${network.name}: accuracy ${percent(network.accuracy)}`)),
+  Compared: (own) => own.pairs.map((pair) => h("div", {}, `${pair.comparison}: ${own.pairName(pair)}`)),
+  Recorded: (own) => {
+    const images = own.recorded.images === null ? "" : ` of ${own.recorded.images} images`;
+    return `up to ${own.recorded.positions} positions of each layer's map${images}, in up to `
+      + counted(Math.max(...own.all.map((one) => one.record.draws)), "draw");
+  },
+  "Neurons a sample": (own) => {
+    const most = Math.max(...own.all.map((one) => Math.max(...one.record.neurons) / one.record.samples));
+    const names = [...new Set(few(own))];
+    return names.length
+      ? h("strong", {}, `Warning: ${listed(names)} ${names.length > 1 ? "have" : "has"} more than 0.2`
+        + ` neurons a sample (${short(most, 2)} at most), so a part of the similarity is chance`)
+      : `at most ${short(most, 2)}; up to 0.2 there are samples enough`;
+  },
+  "Dead neurons": (own) => `${dead(own)} of ${own.all.reduce((sum, one) => sum + one.count, 0)},`
+    + " over all pairs at the first draw; they are in no match, and count",
+  Chance: (own) => own.recorded.permutations
+    ? `what ${own.recorded.permutations} permutations of one network's images give`
+    : "not known: this run permuted no images",
+};
+
+function compared() {
+  const head = runs.length > 1
+    ? [h("thead", {}, h("tr", {}, h("td", {}), runs.map((own) => h("th", { scope: "col" }, own.name))))]
+    : [];
+  const rows = Object.entries(FACTS).map(([name, tell]) =>
+    h("tr", {}, h("th", { scope: "row" }, name), runs.map((own) => h("td", {}, tell(own)))));
+  byId("compared").append(
+    h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Table of what was compared" },
+      h("table", { class: "facts" }, head, h("tbody", {}, rows))),
+  );
+}
+
+/** The answer in a sentence, of the layers that have least and most. */
+function answer() {
+  const sentences = runs.map((own) => {
+    const all = own.curves(state.epsilon).filter((row) => row.series === own.comparisons[0]);
+    const ordered = all.toSorted((p, q) => p.value - q.value);
+    const [least, most] = [ordered[0], ordered.at(-1)];
+    const of = (row) => `${percent(row.value)} of ${row.layer}`;
+    const chance = all.filter((row) => !Number.isNaN(row.chance)).map((row) => row.chance);
+    const by = chance.length
+      ? `chance gives ${chance.length > 1 ? "at most " : ""}${percent(Math.max(...chance))}`
+      : "what chance gives is not known";
+    const where = runs.length > 1 ? `${own.name}: at` : "At";
+    const who = own.pairs.length > 1 ? "networks of a pair" : "two networks";
+    const words = least === most ? of(least) : `${of(least)} and ${of(most)}`;
+    return `${where} epsilon ${state.epsilon} the ${who} share ${words}; ${by}.`;
+  });
+  say("answer", sentences.join(" "));
+}
+
+// Similarity by depth
+
+function depth() {
+  const numbers = new Numbers(byId("depth-numbers"), "similarity_by_depth", () => [
+    ["run", "comparison", "layer", "epsilon", "similarity", "low", "high", "chance"],
+    ...runs.flatMap((own) => own.curves(state.epsilon).map((row) =>
+      [own.name, row.series, row.layer, state.epsilon, row.value, row.low, row.high, row.chance])),
+  ]);
+  const figures = runs.map((own, number) => figureOfDepth(own, number));
+  const pairs = runs.some((own) => own.pairs.length > 1);
+  const draws = pairs || runs.some((own) => own.all.some((one) => one.record.draws > 1));
+  say("depth-legend", "Shaded under a dotted line is what chance gives."
+    + (draws ? " The band holds the middle 95% of all pairs' draws of positions." : "")
+    + (pairs ? " Thin lines are single pairs." : ""));
+  listen(["run", "pair", "layer", "epsilon"], () => {
+    figures.forEach((update) => update());
+    numbers.update();
+    answer();
+    readDepth(run(), state.layer);
+  });
+}
+
+function readDepth(own, layer) {
+  const words = own.curves(state.epsilon).filter((row) => row.layer === layer).map((row) => {
+    const band = row.draws > 1 ? ` (${percent(row.low)} to ${percent(row.high)})` : "";
+    const series = own.comparisons.length > 1 ? `${row.series}: ` : "";
+    return `${series}${percent(row.value)}${band}, by chance ${percent(row.chance)}`;
+  });
+  say("depth-readout", `${layer} at epsilon ${state.epsilon}: ${words.join("; ")}`);
+}
+
+/** The figure of one run; gives what updates it. */
+function figureOfDepth(own, number) {
+  const slider = h("div", {
+    tabindex: 0,
+    role: "slider",
+    "aria-label": runs.length > 1 ? `Layer of ${own.name}` : "Layer",
+    "aria-valuemin": 1,
+    "aria-valuemax": own.layerNames.length,
+  });
+  const caption = runs.length > 1 ? [h("figcaption", {}, own.name)] : [];
+  byId("depth").append(h("figure", {}, caption, slider));
+  const choose = (layer) => layer && change({ run: number, layer, neuron: "" });
+  const series = own.comparisons;
+  const chart = new Chart(slider, byDepth(own.layerNames, series), {
+    height: 340,
+    pick: (datum) => choose(datum?.layer),
+    point: (datum) => datum?.layer && readDepth(own, datum.layer),
+  });
+  slider.addEventListener("pointerleave", () => readDepth(run(), state.layer));
+  slider.addEventListener("keydown", (event) => {
+    const names = own.layerNames;
+    const at = names.indexOf(state.layer);
+    const to = { ArrowRight: at + 1, ArrowUp: at + 1, ArrowLeft: at - 1, ArrowDown: at - 1,
+      Home: 0, End: names.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    choose(names[to]);
+  });
+  const layers = own.layerNames.map((layer) => ({ layer }));
+  return () => {
+    const rows = own.curves(state.epsilon);
+    const isShown = ({ pair }) =>
+      (state.run === number && state.pair >= 0 ? pair === state.pair : own.pairs.length > 1);
+    const pairs = rows.flatMap(({ series: comparison, layer: name, pairs: each }) =>
+      each.filter(isShown).map((one) => ({ series: comparison, layer: name, ...one })));
+    const chosen = state.run === number ? state.layer : "";
+    const at = own.layerNames.indexOf(chosen);
+    const value = rows.find((row) => row.layer === chosen)?.value;
+    slider.setAttribute("aria-valuenow", at + 1);
+    slider.setAttribute("aria-valuetext", at < 0 ? "none" : `${chosen}: ${percent(value)}`);
+    // Copies: a figure numbers the rows that it is given.
+    chart.show({ curves: rows.map((row) => ({ ...row })), pairs, layers }, { layer: chosen });
+  };
+}
+
+// A layer
+
+/** Steps of a curve; of more than a figure can resolve, those a ten-thousandth apart. */
+function steps(ascending, total, series) {
+  const rows = [{ epsilon: 0, value: 0, ...series }];
+  const finite = countWithin(ascending, 1);
+  let last = 0;
+  for (let i = 0; i < finite; i++) {
+    const epsilon = ascending[i];
+    const isLast = i + 1 === finite;
+    if (!isLast && (ascending[i + 1] === epsilon || (finite > 2000 && epsilon - last < 1e-4))) continue;
+    rows.push({ epsilon, value: (i + 1) / total, ...series });
+    last = epsilon;
+  }
+  rows.push({ epsilon: 1, value: finite / total, ...series });
+  return rows;
+}
+
+function layer() {
+  const curve = new Chart(byId("curve"), (colours) => byEpsilon(shownMatches().map(seriesOf))(colours), {
+    pick: (_, epsilon) => epsilon >= 0 && epsilon < 1 && change({ epsilon: Number(epsilon.toFixed(3)) }),
+    point: (_, epsilon) => readCurve(epsilon),
+  });
+  const critical = new Chart(byId("critical"), criticals, {
+    renderer: "canvas", // thousands of points
+    pick: (datum) => datum?.name && change({ neuron: datum.name }),
+    point: (datum) => datum?.name
+      && say("critical-readout", `${neuronWords(datum.name)}: critical epsilon ${short(datum.critical)}`),
+  });
+  const size = new Chart(byId("sizes"), sizes, {
+    point: (datum) => datum?.from
+      && say("sizes-readout", `${counted(datum.neurons, "neuron")} of ${datum.network}: minimal matches of `
+        + (datum.to - datum.from > 1 ? `${datum.from} to ${datum.to - 1}` : datum.from)),
+  });
+  curve.element.setAttribute("role", "img");
+  critical.element.setAttribute("role", "img");
+  size.element.setAttribute("role", "img");
+  let data = {};
+  listen(["run", "pair", "layer", "epsilon", "neuron"], (names) => {
+    const isOther = names.some((name) => ["run", "pair", "layer"].includes(name));
+    if (isOther) data = { curve: curveRows(), critical: criticalRows() };
+    const parameters = { epsilon: state.epsilon, neuron: state.neuron };
+    if (isOther) curve.show(data.curve, { epsilon: state.epsilon }, true);
+    else curve.move({ epsilon: state.epsilon });
+    if (isOther) critical.show(data.critical, parameters);
+    else critical.move(parameters);
+    if (isOther || names.includes("epsilon")) {
+      facts();
+      readCurve(state.epsilon);
+      showSizes(size, isOther);
+    }
+  });
+}
+
+const shownMatches = () => (state.pair < 0 ? run().matchesOf(state.layer) : [match()]);
+const seriesOf = (own) => `${own.pair.comparison}: ${run().pairName(own.pair)}`;
+
+function curveRows() {
+  const own = match();
+  const chance = own.chanceCurve ?? new Float64Array();
+  return {
+    curves: shownMatches().flatMap((one) =>
+      steps(one.pooled, one.count * one.record.draws, { series: seriesOf(one) })),
+    draws: shownMatches().length > 1 || own.record.draws === 1
+      ? []
+      : own.ascending.flatMap((draw, number) => steps(draw, own.count, { draw: number })),
+    chance: Array.from(chance, (value, place) => ({ epsilon: place / 100, value })),
+  };
+}
+
+function criticalRows() {
+  const own = match();
+  const neurons = [];
+  own.critical[0].forEach((critical, number) => {
+    const name = own.name(number);
+    // Spread, the same way each time, so that equal values can be told apart.
+    const aside = (number * 0.618034) % 1;
+    if (!Number.isNaN(critical)) neurons.push({ name, network: name[0].toUpperCase(), critical, aside });
+  });
+  return { neurons };
+}
+
+function readCurve(epsilon) {
+  if (!(epsilon >= 0 && epsilon <= 1)) return;
+  const at = epsilon === state.epsilon ? epsilon : Number(epsilon.toFixed(3));
+  const all = shownMatches().map((one) => percent(one.similarity(at)));
+  say("curve-readout", `At ${at}: ${listed(all)}, by chance ${percent(match().chance(at))}`);
+}
+
+function facts() {
+  const own = match();
+  const { layer: name, node, kind } = run().layers[own.record.layer];
+  const [first] = own.critical;
+  const within = (from, to) => first.subarray(from, to).reduce((n, e) => n + (e <= state.epsilon), 0);
+  const proof = own.proof(state.epsilon);
+  say("layer-heading", `Layer ${name}`);
+  say("layer-facts", [
+    `${kind}, node ${node}, ${run().pairName(own.pair)}.`,
+    `${own.countA} + ${own.countB} neurons, ${counted(own.record.samples, "sample")},`,
+    `${counted(own.record.draws, "draw")}.`,
+    own.record.few ? "Warning: more than 0.2 neurons a sample, so a part of the similarity is chance." : "",
+    `At epsilon ${state.epsilon} in the maximum match: ${within(0, own.countA)} of A and`,
+    `${within(own.countA, own.count)} of B at the first draw; similarity over draws`,
+    `${percent(own.similarity(state.epsilon))}, by chance ${percent(own.chance(state.epsilon))}.`,
+    `At ${proof.epsilon}, the nearest grid epsilon, the match is`,
+    proof.verified ? "proved by a fresh factorisation" : "NOT proved",
+    proof.margin === null ? "," : `with a margin of ${short(proof.margin, 2)},`,
+    proof.certain ? "more than rounding can move." : "which rounding could turn.",
+  ].filter(Boolean).join(" "));
+  say("critical-caption", "Critical epsilons: the smallest at which a neuron is in the maximum match"
+    + ` (${run().pairName(own.pair)}, first draw)`);
+  byId("critical").setAttribute("aria-label", "Critical epsilons of both networks' neurons; the table"
+    + " of neurons below has the same numbers");
+  byId("curve").setAttribute("aria-label", `Similarity of ${name} against epsilon;`
+    + ` ${percent(own.similarity(state.epsilon))} at ${state.epsilon}`);
+}
+
+function showSizes(chart, isOther) {
+  const minimal = match().minimal(state.epsilon);
+  const element = chart.element;
+  element.hidden = !minimal;
+  if (!minimal) {
+    say("sizes-caption", "Sizes of minimal matches: this run has none of this layer. None were asked for,"
+      + " or no neuron of it was matched.");
+    return;
+  }
+  say("sizes-caption", `Sizes of minimal matches at epsilon ${minimal.epsilon}`);
+  if (chart.minimal === minimal) return;
+  chart.minimal = minimal;
+  const counts = new Map();
+  const own = match();
+  const total = (found) => minimal.sizesA[found] + minimal.sizesB[found];
+  const most = Math.max(...minimal.sizesA.map((_, found) => total(found)));
+  const bin = Math.max(1, Math.ceil(most / 40));
+  minimal.matchOf.forEach((found, number) => {
+    if (found < 0) return;
+    const from = Math.floor(total(found) / bin) * bin;
+    const network = number < own.countA ? "A" : "B";
+    const key = `${network}${from}`;
+    if (!counts.has(key)) counts.set(key, { network, from, to: from + bin, neurons: 0 });
+    counts.get(key).neurons++;
+  });
+  const all = Array.from(minimal.matchOf).filter((found) => found >= 0).map(total).sort((p, q) => p - q);
+  element.setAttribute("aria-label", `Sizes of ${all.length} neurons' minimal matches: ${all[0]} to`
+    + ` ${all.at(-1)}, median ${all[all.length >> 1]}`);
+  chart.show({ sizes: [...counts.values()] }, {}, isOther);
+}
+
+// Between layers and measures
+
+function between() {
+  let built = -1;
+  let updates = [];
+  listen(["run", "pair", "epsilon"], () => {
+    if (built !== state.run) {
+      built = state.run;
+      byId("between").replaceChildren();
+      updates = [heatMaps(run()), otherMeasures(run())];
+    }
+    updates.forEach((update) => update());
+  });
+}
+
+function heatMaps(own) {
+  const found = own.heat_maps;
+  if (!found.length) {
+    byId("between").append(h("p", {}, "This run has no heat map of layers by layers: none was asked for."));
+    return () => {};
+  }
+  const readout = h("p", { class: "readout" });
+  const names = { match: h("figcaption"), cka: h("figcaption", {}, "Linear CKA") };
+  const box = () => h("div", { role: "img" });
+  const boxes = { match: box(), cka: box() };
+  byId("between").append(
+    h("h3", {}, "Every layer of A with every layer of B"), readout,
+    h("div", { class: "side-by-side" },
+      ["match", "cka"].map((kind) => h("figure", {}, names[kind], boxes[kind]))),
+  );
+  let shown;
+  const chart = Object.fromEntries(["match", "cka"].map((kind) => [kind, new Chart(
+    boxes[kind],
+    (colours, width) => heatMap(shown.layers_a, shown.layers_b)(colours, width),
+    {
+      renderer: "canvas",
+      height: 420,
+      pick: (datum) => datum?.a && change({ layer: datum.a, neuron: "" }),
+      point: (datum) => {
+        if (datum?.a) readout.textContent = `${datum.a} of A with ${datum.b} of B: ${percent(datum.value)}`;
+      },
+    },
+  )]));
+  let last = "";
+  return () => {
+    shown = found.find((one) => one.pair === state.pair) ?? found[0];
+    const grid = shown.epsilons.map((epsilon) => ({ epsilon }));
+    const at = grid.indexOf(nearest(grid, state.epsilon));
+    const key = `${shown.pair} ${at}`;
+    if (key === last) return;
+    last = key;
+    shown.values ??= { match: decoded(shown.similarity, "f4"), cka: decoded(shown.cka, "f4") };
+    const size = shown.layers_a.length * shown.layers_b.length;
+    const cells = (values) => Array.from(values, (value, place) => ({
+      a: shown.layers_a[Math.floor(place / shown.layers_b.length)],
+      b: shown.layers_b[place % shown.layers_b.length],
+      value,
+    }));
+    const pair = own.pairs[shown.pair];
+    names.match.textContent = `Maximum match at epsilon ${grid[at].epsilon}, the nearest grid epsilon`
+      + ` (A: ${own.networks[pair.a].name}, B: ${own.networks[pair.b].name})`;
+    for (const kind of ["match", "cka"]) {
+      const values = kind === "cka" ? shown.values.cka : shown.values.match.subarray(at * size, (at + 1) * size);
+      boxes[kind].setAttribute("aria-label", `${names[kind].textContent}: ${shown.layers_a.length} by`
+        + ` ${shown.layers_b.length} layers, ${percent(Math.min(...values))} to ${percent(Math.max(...values))}`);
+      chart[kind].show({ cells: cells(values) }, {}, true);
+    }
+  };
+}
+
+function otherMeasures(own) {
+  if (!own.measures.length) {
+    byId("between").append(h("p", {}, "This run has no other measures of similarity."));
+    return () => {};
+  }
+  const box = h("div", { role: "img", "aria-label": "Other measures by layer; the table below has the numbers" });
+  const details = h("details", {}, h("summary", {}, "The measures as a table"));
+  byId("between").append(h("h3", {}, "Other measures beside the match"),
+    h("figure", {}, h("figcaption", {}, "By layer, the maximum match at the epsilon above first"), box), details);
+  const names = [...new Set(own.measures.map((one) => one.measure))];
+  const series = ["match", ...names.map(measureWords)];
+  const chart = new Chart(box, measures(own.layerNames, series), { height: 360 });
+  const rows = () => {
+    const pairs = state.pair < 0 ? own.pairs.map((_, number) => number) : [state.pair];
+    const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+    const of = own.layerNames.flatMap((name) => {
+      const matched = own.matchesOf(name).filter((one) => pairs.includes(one.record.pair));
+      return matched.length
+        ? [{ series: "match", layer: name, value: mean(matched.map((one) => one.similarity(state.epsilon))) }]
+        : [];
+    });
+    const others = names.flatMap((measure) => own.layerNames.flatMap((name, place) => {
+      const values = own.measures
+        .filter((one) => one.measure === measure && pairs.includes(one.pair))
+        .map((one) => one.values[place])
+        .filter((value) => value !== null);
+      return values.length ? [{ series: measureWords(measure), layer: name, value: mean(values) }] : [];
+    }));
+    return [...of, ...others];
+  };
+  const numbers = new Numbers(details, "measures", () =>
+    [["measure", "layer", "value"], ...rows().map((row) => [row.series, row.layer, row.value])]);
+  return () => {
+    chart.show({ curves: rows() });
+    numbers.update();
+  };
+}
+
+function measureWords(name) {
+  return name.split("_").map((word) => {
+    if (/^[ab]$|cca$|cka$/.test(word)) return word.toUpperCase();
+    return word === "procrustes" ? "Procrustes" : word;
+  }).join(" ");
+}
+
+// Where it comes from
+
+function provenance() {
+  const list = (entries) => h("dl", {}, Object.entries(entries).map(([name, value]) =>
+    [h("dt", {}, name), h("dd", {}, typeof value === "string" ? value : JSON.stringify(value))]).flat());
+  const { made } = content;
+  byId("provenance").append(...runs.flatMap((own) => {
+    const { changed, default: rest, digests } = own.provenance;
+    const checkpoints = Object.fromEntries(own.networks.map((one) => [one.name, one.checkpoint]));
+    return [
+      h("h3", {}, own.name),
+      h("p", {}, Object.keys(changed).length
+        ? "What its configuration has otherwise than the default:"
+        : "Its configuration is the default."),
+      list(changed),
+      h("details", {}, h("summary", {}, "The rest of the configuration, as the default"), list(rest)),
+      h("details", {}, h("summary", {}, "Digests of what made it, and the networks' SHA-256"),
+        list({ ...digests, ...checkpoints })),
+    ];
+  }), h("h3", {}, "This page"),
+  h("p", {}, "Made again by"), h("pre", { tabindex: 0 }, made.command),
+  list({ commit: made.commit ?? "not made in a git checkout", ...made.versions }));
+}
+
+export function sections() {
+  compared();
+  depth();
+  layer();
+  between();
+  provenance();
+}

@@ -1,0 +1,84 @@
+// What is shown: in the address, so that a link shows what its sender saw.
+
+import { runs } from "./data.js";
+
+const listeners = [];
+
+/** run and pair are numbers, pair -1 for all of them; layer and neuron are names, neuron maybe "". */
+export const state = { run: 0, pair: 0, layer: "", neuron: "", epsilon: 0 };
+
+export const run = () => runs[state.run];
+
+/** The matches that are looked at: of the chosen pair, or of the first that has the layer. */
+export function match() {
+  return state.pair < 0 ? run().matchesOf(state.layer)[0] : run().match(state.pair, state.layer);
+}
+
+/** Call when something of these names has changed, and at the beginning. */
+export function listen(names, update) {
+  listeners.push({ names, update });
+}
+
+export function change(changes) {
+  const before = { ...state };
+  Object.assign(state, valid({ ...state, ...changes }));
+  const names = Object.keys(state).filter((name) => state[name] !== before[name]);
+  if (names.length) {
+    history.replaceState(null, "", `#${address()}`);
+    announce(names);
+  }
+}
+
+function announce(names) {
+  for (const listener of listeners)
+    if (listener.names.some((name) => names.includes(name))) listener.update(names);
+}
+
+/** Show what the address says; what it does not say, or says wrongly, is as at the beginning. */
+export function start() {
+  Object.assign(state, valid(fromAddress()));
+  announce(Object.keys(state));
+  addEventListener("hashchange", () => change(fromAddress()));
+}
+
+function address() {
+  const own = new URLSearchParams({ layer: state.layer });
+  if (state.neuron) own.set("neuron", state.neuron);
+  own.set("epsilon", state.epsilon);
+  if (run().pairs.length > 1) own.set("pair", state.pair < 0 ? "all" : state.pair);
+  if (runs.length > 1) own.set("run", state.run);
+  return own.toString();
+}
+
+function fromAddress() {
+  const own = new URLSearchParams(location.hash.slice(1));
+  const given = (name) => own.get(name) ?? undefined;
+  return {
+    run: Number(given("run") ?? 0),
+    pair: given("pair") === "all" ? -1 : Number(given("pair") ?? Number.NaN),
+    layer: given("layer"),
+    neuron: given("neuron"),
+    epsilon: Number(given("epsilon") ?? Number.NaN),
+  };
+}
+
+/** The state nearest to a wanted one. */
+function valid(wanted) {
+  const number = runs[wanted.run] ? wanted.run : 0;
+  const own = runs[number];
+  const several = own.pairs.length > 1;
+  const pair = own.pairs[wanted.pair] || (several && wanted.pair === -1) ? wanted.pair : several ? -1 : 0;
+  const within = wanted.epsilon >= 0 && wanted.epsilon < 1;
+  const epsilon = within ? wanted.epsilon : firstEpsilon(own);
+  const known = own.layerNames.filter((layer) => pair < 0 || own.match(pair, layer));
+  const layer = known.includes(wanted.layer) ? wanted.layer : known[0];
+  const chosen = pair < 0 ? own.matchesOf(layer)[0] : own.match(pair, layer);
+  const neuron = chosen.number(wanted.neuron) < 0 ? "" : wanted.neuron;
+  return { run: number, pair, layer, neuron, epsilon };
+}
+
+/** Where the run has minimal matches, or the middle of its grid. */
+function firstEpsilon(own) {
+  const known = own.all.flatMap((match) => match.record.minimal.map((record) => record.epsilon));
+  return known.length ? Math.max(...known) : own.epsilons[Math.floor(own.epsilons.length / 2)];
+}

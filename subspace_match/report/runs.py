@@ -1,0 +1,126 @@
+"""What a finished run left in its folder, read for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..artefacts import damaged, read_record
+from ..config import Config
+from ..layout import Layout
+
+NEEDED = ("similarity", "neurons")
+OPTIONAL = (
+    "null",
+    "minimal_matches",
+    "minimal_match_members",
+    "measures",
+    "heat_map",
+    "top_images",
+)
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images on which networks were compared.
+
+    Attributes:
+        labels: (images,) int64, the class of each.
+        pictures: gives (places, channels, height, width) uint8 of some of them.
+    """
+
+    labels: np.ndarray
+    pictures: Callable[[Sequence[int]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        name: of its folder, which carries the digest of what made it.
+        config: complete.
+        tables: by name; one that the run did not make has no rows and no columns.
+        images: None where they are not to be had.
+    """
+
+    name: str
+    config: Config
+    tables: dict[str, pd.DataFrame]
+    images: Images | None = None
+
+    def has(self, table: str) -> bool:
+        """Whether the run made what a table would hold."""
+        return not self.tables[table].empty
+
+
+def read_run(folder: str | Path) -> Run:
+    """Read the folder of an experiment, ``results/experiments/NAME``.
+
+    Args:
+        folder: with ``config.json`` and ``tables``. The images are looked for where the run has
+            them, in ``results/data``; without them the report has none.
+
+    Raises:
+        ValueError: if the folder is not one of a finished run, or a file is damaged.
+    """
+    folder = Path(folder).resolve()
+    needed = ["config.json", "tables/networks.csv", *(f"tables/{n}.parquet" for n in NEEDED)]
+    missing = [name for name in needed if not (folder / name).exists()]
+    if missing:
+        raise ValueError(
+            f"{folder}: expected the folder of a finished run, as results/experiments/NAME is;"
+            f" found no {', '.join(missing)}; name such a folder, or let snakemake finish the run"
+        )
+    tables = {name: _table(folder / "tables" / f"{name}.parquet") for name in NEEDED + OPTIONAL}
+    # Epochs are stages too, which would be read as numbers.
+    words = {"model": str, "stage": str, "key": str, "checkpoint": str}
+    tables["networks"] = pd.read_csv(
+        folder / "tables" / "networks.csv",
+        dtype=words,
+        keep_default_na=False,
+        na_values={"accuracy": ""},
+    )
+    config = read_record(folder / "config.json")
+    layout = Layout(config | {"results": str(folder.parents[1])})
+    images = Path(layout.data("images.safetensors"))
+    wanted = not tables["top_images"].empty and images.exists()
+    return Run(
+        folder.name, config, tables, _images(images, config["data"]["root"]) if wanted else None
+    )
+
+
+def _table(path: Path) -> pd.DataFrame:
+    if not path.exists():
+        return pd.DataFrame()
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from error
+
+
+def _images(path: Path, root: str | None) -> Images:
+    from ..datasets import Split, load
+
+    data = load(path, root)
+    split = data.test
+    if isinstance(split, Split):
+        images = split.images
+        return Images(split.labels, lambda places: np.asarray(images[list(places)]))
+    return Images(split.labels, _pictures_of_files(split, data.about))
+
+
+def _pictures_of_files(split: Any, about: dict[str, Any]) -> Callable[[Sequence[int]], np.ndarray]:
+    """Image files are resized and cut as networks see them, which takes torch: loaded here only."""
+    import torch
+
+    from ..networks.images import Images as NetworkImages
+    from ..networks.images import trained_preprocessing
+
+    images = NetworkImages.on_device(split, trained_preprocessing(about), torch.device("cpu"))
+    return lambda places: np.asarray(images.pictures(places).numpy())

@@ -1,0 +1,186 @@
+"""Folders of finished runs, made from small activations by what makes a run's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+import subspace_match as sm
+from subspace_match import datasets, tables
+from subspace_match.artefacts import write_record, write_table
+from subspace_match.config import validated
+from subspace_match.layout import Layout
+from subspace_match.matches import LayerMatch
+from subspace_match.matching.minimal_sets import MinimalMatches
+from subspace_match.matching.null import null_paths
+
+PROJECT = Path(__file__).parents[2]
+LAYERS = ("conv1", "conv2", "fc1")
+IMAGES, SAMPLES, NEURONS = 30, 240, 12
+GRID = [0.15, 0.3, 0.5]
+Paths = dict[tuple[int, str, int], sm.MatchPath]
+
+
+@dataclass
+class Made:
+    """What a run's folder was made from.
+
+    Attributes:
+        folder: of the run.
+        paths: match paths by number of the pair, layer and draw.
+        tables: as written.
+        minimal: minimal matches by number of the pair and layer.
+    """
+
+    folder: Path
+    paths: Paths
+    tables: dict[str, pd.DataFrame]
+    minimal: dict[tuple[int, str], MinimalMatches]
+
+
+def experiment(
+    results: Path,
+    *,
+    name: str = "experiment",
+    layers: Sequence[str] = LAYERS,
+    seeds: Sequence[int] = (0, 1),
+    draws: int = 2,
+    without: Sequence[str] = (),
+    images: bool = True,
+    change: Callable[[dict[str, Any]], Any] = lambda _: None,
+) -> Made:
+    """A folder like one that a run leaves.
+
+    Args:
+        results: the folder ``results``.
+        name: of the folder in ``results/experiments``.
+        layers: their names, from input to output.
+        seeds: of the networks, each compared with each.
+        draws: of positions.
+        without: tables that the run was not asked for: they have no rows.
+        images: whether the data set is there.
+        change: changes the configuration, after it was checked.
+    """
+    schema = yaml.safe_load((PROJECT / "config" / "schema.yaml").read_text())
+    config = validated({"seeds": list(seeds)}, schema)
+    change(config)
+    layout = Layout(config | {"results": str(results)})
+    pairs = list(combinations(seeds, 2))
+    made, paths, minimal = _tables(tuple(layers), tuple(pairs), draws)
+    folder = results / "experiments" / name
+    for table, rows in made.items():
+        kept = rows.iloc[:0] if table in without else rows
+        write_table(kept, folder / "tables" / f"{table}.parquet")
+    write_table(made["networks"], folder / "tables" / "networks.csv")
+    write_record(folder / "config.json", config)
+    if images:
+        # Image n is of the one value n, and of class n % 10.
+        values = np.arange(IMAGES, dtype=np.uint8)[:, None, None, None] * 8
+        shown = np.broadcast_to(values, (IMAGES, 1, 28, 28)).copy()
+        split = datasets.Split(shown, np.arange(IMAGES) % 10, np.arange(IMAGES))
+        about = {"name": "mnist_5k", "classes": 10, "mean": [0.5], "std": [0.5]}
+        path = layout.data("images.safetensors")
+        datasets.save(path, datasets.DataSet(split, split, about))
+    return Made(folder, paths, made, minimal)
+
+
+def activations(layer: int, draw: int, seed: int) -> np.ndarray:
+    """(SAMPLES, NEURONS): the deeper the layer, the more two seeds have in common."""
+    hidden = np.random.default_rng([layer, draw]).normal(size=(SAMPLES, 4))
+    own = np.random.default_rng([layer, draw, seed + 1])
+    mixed = hidden @ own.normal(size=(4, NEURONS)) / 2
+    noise = np.geomspace(0.2 / (layer + 1) ** 2, 1, NEURONS)
+    mixed += noise * own.normal(size=(SAMPLES, NEURONS))
+    mixed[:, -1] = 0  # a dead neuron
+    return mixed
+
+
+@cache
+def _tables(
+    layers: tuple[str, ...], pairs: tuple[tuple[int, int], ...], draws: int
+) -> tuple[dict[str, pd.DataFrame], Paths, dict[tuple[int, str], MinimalMatches]]:
+    paths: Paths = {}
+    minimal: dict[tuple[int, str], MinimalMatches] = {}
+    matches: list[LayerMatch] = []
+    nulls: list[np.ndarray | None] = []
+    found, measured, measures = [], [], []
+    for number, (seed_a, seed_b) in enumerate(pairs):
+        for depth, layer in enumerate(layers):
+            for draw in range(draws):
+                x, y = (activations(depth, draw, seed) for seed in (seed_a, seed_b))
+                pair = sm.reduce(x, y, device="cpu")
+                path = sm.match_path(pair, device="cpu")
+                paths[number, layer, draw] = path
+                about: dict[str, Any] = {
+                    "comparison": "last",
+                    **{"model_a": "base", "seed_a": seed_a, "stage_a": "last"},
+                    **{"model_b": "base", "seed_b": seed_b, "stage_b": "last"},
+                    **{"layer": layer, "node": f"features.{depth}", "depth": depth + 1},
+                    **{"kind": "conv", "samples": SAMPLES, "draw": draw},
+                }
+                matches.append(LayerMatch.of(path, about))
+                nulls.append(None)
+                if draw == 0:
+                    rng = np.random.default_rng(number)
+                    orders = [rng.permutation(SAMPLES) for _ in range(5)]
+                    permuted = null_paths(pair, x, y, orders, device="cpu")
+                    nulls[-1] = np.stack([own.critical_epsilon for own in permuted])
+                    minimal[number, layer] = sm.minimal_matches(path, 0.3)
+                    found.append((minimal[number, layer], about | {"epsilon": 0.3}))
+                    measured.append(matches[-1])
+                    measures.append(sm.all_measures(pair))
+    proofs = [path.verify(GRID) for path in paths.values()]
+    similarity = tables.similarity_table(matches, nulls, proofs)
+    networks = {
+        f"net.seed_{seed}": {"model": "base", "seed": seed, "stage": "last", "accuracy": 0.9}
+        | {"checkpoint": f"{seed}" * 64}
+        for seed in sorted({seed for pair in pairs for seed in pair})
+    }
+    made = {
+        "networks": tables.network_table(networks),
+        "similarity": similarity,
+        "summary": tables.summary_table(similarity),
+        "neurons": tables.neuron_table(matches),
+        "measures": tables.measure_table(measured, measures),
+        "minimal_matches": tables.minimal_match_table(found),
+        "minimal_match_members": tables.member_table(found),
+        "null": tables.null_table(matches, nulls),
+        "heat_map": _heat_map(layers, matches),
+        "top_images": tables.top_image_table(
+            (_top_images(layers, number), {"network": key}) for number, key in enumerate(networks)
+        ),
+    }
+    return made, paths, minimal
+
+
+def _heat_map(layers: Sequence[str], matches: Sequence[LayerMatch]) -> pd.DataFrame:
+    """Layer i of A with layer j of B: a share that says i and j."""
+    listed = [
+        {"name": layer, "depth": depth + 1, "neurons": 50} for depth, layer in enumerate(layers)
+    ]
+    maps = []
+    for match in matches:
+        if match.about["draw"] == 0 and match.about["layer"] == layers[0]:
+            critical = np.full((len(layers), len(layers), 100), np.nan)
+            for i, j in np.ndindex(critical.shape[:2]):
+                critical[i, j, : 10 * i + j + 1] = 0.1
+            arrays = {"critical_epsilon": critical, "linear_cka": critical[..., 0] + 0.5}
+            maps.append((arrays, match.about | {"layers_a": listed, "layers_b": listed}))
+    return tables.heat_map_table(maps, GRID)
+
+
+def _top_images(layers: Sequence[str], network: int) -> Mapping[str, np.ndarray]:
+    """Neuron n of network k likes image n + k most, and then the next ones."""
+    first = np.arange(NEURONS)[:, None] + network
+    images = (first + np.arange(9)) % IMAGES
+    strength = np.broadcast_to(np.arange(9.0, 0, -1), images.shape)
+    named = {"images": images, "activations": strength}
+    return {f"{layer}/{kind}": array for layer in layers for kind, array in named.items()}

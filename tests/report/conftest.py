@@ -1,0 +1,122 @@
+"""A real browser, and pages of small runs that are opened in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from report.cases import Made, experiment
+
+from subspace_match.report import Maker, page, read_run
+
+MAKER = Maker("snakemake --configfile config.json", "0123abc", {"Python": "3"})
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium; without it a test is skipped, or fails where it has to be there."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        words = "no chromium: apt-get install --no-install-recommends chromium"
+        if os.environ.get("SUBSPACE_MATCH_TESTS_NEED_ALL"):
+            pytest.fail(words)
+        pytest.skip(words)
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium)
+        yield opened
+        opened.close()
+
+
+class Opened:
+    """A page in the browser, with what it complained of and what it asked the network for."""
+
+    def __init__(self, browser: Browser, file: Path, **settings: Any) -> None:
+        settings = {"viewport": {"width": 1280, "height": 900}} | settings
+        self.file = file
+        self.page: Page = browser.new_page(**settings)
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+
+    def go(self, **state: Any) -> Page:
+        """Open it at a state."""
+        address = f"{self.file.as_uri()}#{urlencode(state)}"
+        if self.page.url == address:
+            self.page.reload()
+        self.page.goto(address)
+        self.page.wait_for_selector("html[data-ready]", state="attached", timeout=60_000)
+        return self.page
+
+    def see_all(self) -> None:
+        """Go down the page: figures are drawn when they come into sight."""
+        for chart in self.page.locator(".chart:visible").all():
+            chart.scroll_into_view_if_needed()
+            chart.locator("svg, canvas").wait_for()
+
+    def table(self, details: str) -> list[dict[str, str]]:
+        """What a table of numbers holds when it is saved as CSV."""
+        import csv
+
+        shown = self.page.locator(details)
+        if shown.get_attribute("open") is None:
+            shown.locator("summary").click()
+        with self.page.expect_download() as download:
+            shown.get_by_role("button", name="Save as CSV").click()
+        with Path(download.value.path()).open(newline="", encoding="utf-8") as stream:
+            return list(csv.DictReader(stream))
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A run of three pairs, two draws."""
+    return experiment(tmp_path_factory.mktemp("made"), seeds=(0, 1, 2))
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Writes the page of runs to a file."""
+
+    def write(*runs: Made) -> Path:
+        file = tmp_path_factory.mktemp("page") / "report.html"
+        text = page([read_run(run.folder) for run in runs], MAKER)
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def file(made: Made, written: Callable[..., Path]) -> Path:
+    """The page of ``made``."""
+    return written(made)
+
+
+@pytest.fixture
+def opening(browser: Browser) -> Iterator[Callable[..., Opened]]:
+    """Opens files; what they complained of is asked for at the end."""
+    every: list[Opened] = []
+
+    def opens(file: Path, **settings: Any) -> Opened:
+        every.append(Opened(browser, file, **settings))
+        return every[-1]
+
+    yield opens
+    for opened in every:
+        opened.page.close()
+        assert opened.complaints == []
+        assert {url.partition("#")[0] for url in opened.requests} <= {opened.file.as_uri()}
+
+
+@pytest.fixture
+def opened(opening: Callable[..., Opened], file: Path) -> Opened:
+    """The page of ``made``."""
+    return opening(file)

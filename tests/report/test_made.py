@@ -1,0 +1,142 @@
+"""What goes into a page: the same bytes twice, bounds on pictures, errors, the command."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from report.cases import Made, experiment
+from report.conftest import MAKER
+
+from subspace_match.cli import main
+from subspace_match.report import Run, page, read_run
+from subspace_match.report.payload import images, payload
+from subspace_match.report.pictures import atlas
+from subspace_match.report.runs import Images
+
+
+@pytest.fixture
+def run(made: Made) -> Run:
+    return read_run(made.folder)
+
+
+def test_the_same_tables_are_the_same_bytes(run: Run, made: Made) -> None:
+    assert page([run], MAKER) == page([read_run(made.folder)], MAKER)
+
+
+def test_the_order_of_the_rows_changes_no_number(run: Run) -> None:
+    shuffled = {
+        name: table.sample(frac=1, random_state=0)
+        for name, table in run.tables.items()
+        if name in ("neurons", "null", "top_images", "minimal_match_members")
+    }
+    mixed = Run(run.name, run.config, run.tables | shuffled, run.images)
+    assert payload(mixed) == payload(run)
+    assert images(mixed, 100_000) == images(run, 100_000)
+
+
+def test_the_page_names_no_address(run: Run) -> None:
+    """Of a network: one that is only a name of a format is no request."""
+    text = page([run], MAKER)
+    assert "src=" not in text.partition("<script")[0]
+    assert "<link" in text
+    assert text.count("<link") == text.count('<link rel="icon" href="data:,">')
+
+
+def test_members_of_minimal_matches_are_those_of_the_table(run: Run) -> None:
+    made = payload(run)
+    record = next(own for own in made["matches"] if own["layer"] == 2)
+    (minimal,) = record["minimal"]
+    coded = base64.b64decode(minimal["members"])
+    table = run.tables["minimal_match_members"]
+    own = table[(table["layer"] == "fc1") & (table["seed_b"] == 1) & (table["seed_a"] == 0)]
+    wanted: list[int] = []
+    for _, row in own.sort_values("match").iterrows():
+        numbers = [*row["neurons_a"], *(n + 12 for n in row["neurons_b"])]
+        wanted += np.diff(numbers, prepend=0).tolist()
+    assert list(coded) == wanted  # of few neurons, every difference is a byte
+    assert wanted
+
+
+def test_differences_of_many_neurons_take_more_bytes() -> None:
+    from subspace_match.report.payload import _differences
+
+    first, second = _differences([np.array([3, 131, 20_000]), np.array([8191])])
+    assert list(first) == [3, 0x80, 0x01, 0x80 | (19_869 & 0x7F), 0x80 | 0x1B, 0x01]
+    assert list(second) == [0xFF, 0x3F]
+
+
+def test_matches_that_have_no_room_leave_their_sizes(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = payload(run)["matches"][2]["minimal"][0]
+    monkeypatch.setattr("subspace_match.report.payload.MEMBERS", 10)
+    cut = payload(run)["matches"][2]["minimal"][0]
+    assert cut["size_a"] == whole["size_a"]
+    assert len(base64.b64decode(cut["members"])) <= 10
+    kept = np.frombuffer(base64.b64decode(cut["kept"]), np.uint8)
+    assert 0 < kept.sum() < len(kept)
+
+
+def noise(count: int, side: int) -> Images:
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (count, 3, side, side), dtype=np.uint8)
+    return Images(np.zeros(count, np.int64), lambda places: pictures[list(places)])
+
+
+def test_pictures_keep_to_their_budget_and_the_strongest_stay() -> None:
+    strongest = pd.DataFrame({"image": np.arange(200), "rank": np.arange(200) % 9, "neuron": 0})
+    whole = atlas(strongest, noise(200, 32), budget=1_000_000)
+    assert len(whole["place"]) == whole["wanted"] == 200
+    cut = atlas(strongest, noise(200, 32), budget=50_000)
+    assert len(base64.b64decode(cut["url"].partition(",")[2])) <= 50_000
+    assert 20 < len(cut["place"]) < 200
+    assert cut["wanted"] == 200
+    assert {image % 9 for image in cut["place"][:22]} == {0}
+
+
+def test_large_images_are_made_small() -> None:
+    strongest = pd.DataFrame({"image": [0, 1], "rank": [0, 1], "neuron": 0})
+    assert atlas(strongest, noise(2, 224), budget=1_000_000)["tile"] == 56
+
+
+def test_the_configuration_is_in_two_parts(tmp_path: Path) -> None:
+    one = experiment(tmp_path, seeds=(0, 1, 2), images=False)
+    found = payload(read_run(one.folder))["provenance"]
+    assert found["changed"] == {"seeds": [0, 1, 2]}
+    assert found["default"]["network.name"] == "vgg11_bn"
+    assert "training.epochs" in found["default"]
+
+
+def test_a_folder_of_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "page.html"
+    assert main(["report", str(tmp_path), "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert "expected the folder of a finished run" in error
+    assert "found no config.json, tables/networks.csv" in error
+    assert "let snakemake finish the run" in error
+    assert not out.exists()
+
+
+def test_a_damaged_table_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = experiment(tmp_path, images=False)
+    (one.folder / "tables" / "null.parquet").write_bytes(b"not a table")
+    assert main(["report", str(one.folder), "--out", str(tmp_path / "page.html")]) == 2
+    assert "null.parquet: expected a whole file, found a damaged one" in capsys.readouterr().err
+
+
+def test_the_command_writes_one_page_of_all_runs(made: Made, tmp_path: Path) -> None:
+    other = experiment(tmp_path, name="other", draws=1, images=False)
+    out = tmp_path / "page.html"
+    assert main(["report", str(made.folder), str(other.folder), "--out", str(out)]) == 0
+    text = out.read_text(encoding="utf-8")
+    data = text.partition('id="data">')[2].partition("</script>")[0]
+    content = json.loads(data)
+    assert [run["name"] for run in content["runs"]] == ["experiment", "other"]
+    assert content["runs"][0]["images"] is not None
+    assert content["runs"][1]["images"] is None
+    assert content["made"]["command"].startswith("subspace-match report ")

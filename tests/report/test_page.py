@@ -1,0 +1,349 @@
+"""The page as a person uses it, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+from report.cases import LAYERS, Made, experiment
+from report.conftest import Opened
+
+EPSILONS = [0.0, 0.0371, 0.15, 0.2999, 0.3, 0.41, 0.505, 0.875, 0.999]
+
+
+def slide(page: Page, epsilon: float) -> None:
+    """Move the slider if it has such a place, else write the number."""
+    if round(epsilon, 3) == epsilon:
+        page.locator("#epsilon").fill(str(epsilon))
+        page.wait_for_function("e => document.querySelector('#exact').value == e", arg=epsilon)
+    else:
+        page.locator("#exact").fill(str(epsilon))
+        page.locator("#exact").press("Enter")
+
+
+def mark_value(page: Page) -> str | None:
+    return page.get_by_role("slider", name="Layer").get_attribute("aria-valuetext")
+
+
+def test_every_epsilon_shows_what_the_match_paths_say(opened: Opened, made: Made) -> None:
+    page = opened.go()
+    for epsilon in EPSILONS:
+        slide(page, epsilon)
+        rows = opened.table("#depth-numbers")
+        assert [row["layer"] for row in rows] == list(LAYERS)
+        for row in rows:
+            own = np.array(
+                [
+                    [made.paths[pair, row["layer"], draw].similarity(epsilon) for draw in (0, 1)]
+                    for pair in range(3)
+                ]
+            )
+            assert float(row["epsilon"]) == epsilon
+            assert float(row["similarity"]) == pytest.approx(own.mean(), abs=1e-14)
+            assert float(row["low"]) == pytest.approx(np.quantile(own, 0.025), abs=1e-14)
+            assert float(row["high"]) == pytest.approx(np.quantile(own, 0.975), abs=1e-14)
+
+
+def test_one_pair_s_similarity_is_the_match_path_s_to_the_last_digit(
+    opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
+) -> None:
+    one = experiment(tmp_path, draws=1)
+    opened = opening(written(one))
+    page = opened.go()
+    # The critical epsilons themselves, where <= and < differ.
+    critical = one.paths[0, "fc1", 0].critical_epsilon
+    for epsilon in [*EPSILONS, *sorted(critical[~np.isnan(critical)])[2:5]]:
+        slide(page, float(epsilon))
+        for row in opened.table("#depth-numbers"):
+            assert float(row["similarity"]) == one.paths[0, row["layer"], 0].similarity(epsilon)
+            assert row["low"] == row["high"] == row["similarity"]
+
+
+def test_at_the_grid_the_page_says_what_the_tables_say(opened: Opened, made: Made) -> None:
+    page = opened.go()
+    summary = made.tables["summary"].set_index(["layer", "epsilon"])
+    for epsilon in (0.15, 0.3, 0.5):
+        slide(page, epsilon)
+        for row in opened.table("#depth-numbers"):
+            of_table = summary.loc[(row["layer"], epsilon)]
+            for column, name in (("similarity", "similarity"), ("low", "low"), ("high", "high")):
+                assert float(row[column]) == pytest.approx(of_table[name], abs=1e-12)
+            assert float(row["chance"]) == pytest.approx(of_table["null_95"], abs=1e-12)
+
+
+def test_chance_between_hundredths_is_never_too_low(opened: Opened, made: Made) -> None:
+    page = opened.go()
+    slide(page, 0.901)
+    null = made.tables["null"]
+    for row in opened.table("#depth-numbers"):
+        at = null[(null["layer"] == row["layer"]) & (null["epsilon"] == 0.91)]
+        assert float(row["chance"]) == pytest.approx(at["null_95"].mean())
+    slide(page, 0.995)
+    assert {row["chance"] for row in opened.table("#depth-numbers")} == {""}
+    assert "by chance not known" in page.locator("#depth-readout").inner_text()
+
+
+def test_the_answer_is_in_words_and_moves(opened: Opened, made: Made) -> None:
+    page = opened.go()
+    summary = made.tables["summary"].set_index(["epsilon", "layer"])["similarity"]
+    for epsilon in (0.3, 0.5):
+        slide(page, epsilon)
+        words = page.locator("#answer").inner_text()
+        assert words.startswith(f"At epsilon {epsilon} the networks of a pair share ")
+        for layer in (summary.loc[epsilon].idxmin(), summary.loc[epsilon].idxmax()):
+            share = summary.loc[epsilon, layer]
+            assert f"{100 * share:.{0 if share in (0, 1) else 1}f}% of {layer}" in words
+        assert "chance gives" in words
+
+
+def test_the_number_under_the_pointer_is_read(opened: Opened, made: Made) -> None:
+    page = opened.go(layer="conv1", epsilon=0.5)
+    page.locator("#depth .chart").scroll_into_view_if_needed()
+    box = page.locator("#depth .chart").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 0.5 * box["height"])
+    summary = made.tables["summary"].set_index(["layer", "epsilon"])["similarity"]
+    words = page.locator("#depth-readout").inner_text()
+    assert words.startswith(f"fc1 at epsilon 0.5: {100 * summary['fc1', 0.5]:.1f}% (")
+    page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + 0.5 * box["height"])
+    assert page.locator("#layer-heading").inner_text() == "Layer fc1"
+
+
+def test_keys_alone_go_from_the_top_to_a_neuron_s_partners(opened: Opened, made: Made) -> None:
+    page = opened.go(pair=0)
+    minimal = made.minimal[0, "fc1"]
+    # A neuron of A whose minimal match has neurons of B.
+    number = next(n for n in range(12) if minimal.match_of[n] >= 0)
+    match = minimal["x", number]
+
+    def tab_to(selector: str) -> None:
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            if page.evaluate("s => document.activeElement.matches(s)", selector):
+                return
+        raise AssertionError(f"no way to {selector}")
+
+    tab_to("#skip")
+    page.keyboard.press("Enter")
+    tab_to("#depth [role=slider]")
+    page.keyboard.press("End")
+    assert mark_value(page).startswith("fc1: ")  # type: ignore[union-attr]
+    tab_to(".neuron-table tbody button")
+    for _ in range(number):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert page.locator("#neuron h3").inner_text() == f"Neuron A {number} of fc1"
+    tab_to("#neuron button")
+    for _ in range(len(match.x)):
+        page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == f"B {match.y[0]}"
+    page.keyboard.press("Enter")
+    assert page.locator("#neuron h3").inner_text() == f"Neuron B {match.y[0]} of fc1"
+
+
+def test_a_neuron_s_partners_and_images_are_the_tables(opened: Opened, made: Made) -> None:
+    page = opened.go(pair=1, layer="fc1", epsilon=0.3)
+    minimal = made.minimal[1, "fc1"]
+    assert (minimal.match_of >= 0).any()
+    # Pair 1 is of seeds 0 and 2: network k likes image n + k most.
+    for side, key, first in (("a", "x", 0), ("b", "y", 2)):
+        for number in range(12):
+            page.evaluate("([n]) => { location.hash = location.hash.replace(/&neuron=[^&]*/, '')"
+                          " + `&neuron=${n}` }", [f"{side}{number}"])  # fmt: skip
+            title = f"Neuron {side.upper()} {number} of fc1"
+            page.get_by_role("heading", name=title, exact=True).wait_for()
+            names = page.locator("#neuron .partners button").all_inner_texts()
+            if minimal.match_of[number + (12 if side == "b" else 0)] < 0:
+                assert names == [f"{side.upper()} {number}"]
+                continue
+            match = minimal[key, number]
+            assert names == [f"A {n}" for n in match.x] + [f"B {n}" for n in match.y]
+            own = page.locator("#neuron li", has=page.locator("[aria-current=true]"))
+            titles = own.locator(".tile").evaluate_all("all => all.map(one => one.title)")
+            wanted = [(number + first + rank) % 30 for rank in range(9)]
+            assert titles == [f"image {image}, class {image % 10}" for image in wanted]
+
+
+def test_a_tile_is_its_image(opened: Opened) -> None:
+    page = opened.go(pair=0, layer="fc1", neuron="a3", epsilon=0.3)
+    tile = page.locator("#neuron [aria-current=true] + .strip .tile").first
+    assert tile.get_attribute("title") == "image 3, class 3"
+    shown = tile.screenshot()
+    import io
+
+    from PIL import Image
+
+    pixel = np.asarray(Image.open(io.BytesIO(shown)).convert("L"))[18, 18]
+    assert abs(int(pixel) - 3 * 8) <= 4
+
+
+def test_neurons_are_filtered_and_sorted(opened: Opened, made: Made) -> None:
+    page = opened.go(pair=0, layer="fc1", epsilon=0.3)
+    neurons = made.tables["neurons"]
+    own = neurons[(neurons["layer"] == "fc1") & (neurons["draw"] == 0) & (neurons["seed_b"] == 1)]
+    own = own[own["seed_a"] == 0]
+    rows = page.locator(".neuron-table tbody th")
+    page.get_by_role("button", name="Critical epsilon").click()
+    page.locator("[name=critical-most]").fill("0.35")
+    wanted = own[own["critical_epsilon"] <= 0.35].sort_values("critical_epsilon", kind="stable")
+    names = [f"{n.upper()} {k}" for n, k in zip(wanted["network"], wanted["neuron"], strict=True)]
+    assert 3 < len(names) < 24
+    assert rows.all_inner_texts() == names
+    assert page.locator("#neurons-count").inner_text() == f"{len(names)} of 24 neurons."
+    page.locator("[name=network]").select_option("b")
+    assert rows.all_inner_texts() == [name for name in names if name.startswith("B")]
+    page.locator("[name=network]").select_option("")
+    page.locator("[name=critical-most]").fill("")
+    page.get_by_role("button", name="Norm").click()
+    page.get_by_role("button", name="Norm").click()
+    by_norm = own.sort_values("norm", ascending=False)
+    assert rows.first.inner_text() == f"{by_norm['network'].iloc[0].upper()} " + str(
+        by_norm["neuron"].iloc[0]
+    )
+    assert page.locator("th[aria-sort=descending]").inner_text() == "Norm"
+
+
+def test_a_link_shows_what_its_sender_saw(opening: Callable[..., Opened], file: Path) -> None:
+    sender = opening(file)
+    page = sender.go()
+    slide(page, 0.4321)
+    page.locator("#pair").select_option("2")
+    page.locator("#layer").select_option("conv2")
+    page.locator(".neuron-table tbody button").nth(4).click()
+    page.locator("#depth-numbers summary").click()
+    seen = ["#answer", "#depth-readout", "#layer-facts", "#neurons-about", "#neuron"]
+    words = [page.locator(part).inner_text() for part in seen]
+    receiver = opening(file)
+    receiver.page.goto(page.url)
+    receiver.page.wait_for_selector("html[data-ready]", state="attached")
+    assert [receiver.page.locator(part).inner_text() for part in seen] == words
+    assert receiver.page.locator("#exact").input_value() == "0.4321"
+    assert "layer=conv2&neuron=a4&epsilon=0.4321&pair=2" in page.url
+
+
+@pytest.mark.parametrize(
+    "address", ["layer=no&neuron=a999&epsilon=7&pair=99&run=3", "epsilon=x&neuron=<b>", "%"]
+)
+def test_a_wrong_address_is_the_beginning(opened: Opened, address: str) -> None:
+    opened.page.goto(f"{opened.file.as_uri()}#{address}")
+    opened.page.wait_for_selector("html[data-ready]", state="attached")
+    assert opened.page.locator("#layer").input_value() == "conv1"
+    assert opened.page.locator("#exact").input_value() == "0.3"
+
+
+HOSTILE = ["<img src=x onerror=alert(1)>", "\"'></script><b>'{{", "層一/é &amp; $title"]
+
+
+def test_names_stay_text(
+    opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = "</script><img src=x onerror=alert(2)>"
+    one = experiment(
+        tmp_path,
+        name="<b>é",
+        layers=HOSTILE,
+        images=False,
+        change=lambda config: config["data"].update(name=data),
+    )
+    opened = opening(written(one))
+    page = opened.go()
+    assert page.locator("img").count() == 0
+    assert page.locator("body b").count() == 0
+    assert page.locator("#compared td").first.inner_text() == data
+    assert page.locator("#layer option").all_inner_texts() == HOSTILE
+    for layer in HOSTILE[::-1]:
+        page.locator("#layer").select_option(layer)
+        assert page.locator("#layer-heading").inner_text() == f"Layer {layer}"
+        again = page.evaluate("new URLSearchParams(location.hash.slice(1)).get('layer')")
+        assert again == layer
+    assert [row["layer"] for row in opened.table("#depth-numbers")] == HOSTILE
+    shown = page.locator("#depth svg text").all_text_contents()
+    assert any(text.startswith("<img src=x") for text in shown)
+
+
+def test_what_the_run_did_not_make_is_said(
+    opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
+) -> None:
+    absent = ["null", "minimal_matches", "minimal_match_members", "measures", "heat_map"]
+    one = experiment(tmp_path, draws=1, without=[*absent, "top_images"])
+    opened = opening(written(one))
+    page = opened.go(layer="fc1", neuron="a1")
+    text = page.locator("body").inner_text()
+    for sentence in (
+        "what chance gives is not known",
+        "This run has no heat map of layers by layers: none was asked for.",
+        "This run has no other measures of similarity.",
+        "This run has no minimal matches of this layer",
+        "Sizes of minimal matches: this run has none of this layer.",
+        "This run has no images that activate its neurons",
+        "not known: this run permuted no images",
+    ):
+        assert sentence in text
+    opened.see_all()
+
+
+def test_tables_that_are_not_there_at_all_are_as_empty_ones(
+    opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
+) -> None:
+    one = experiment(tmp_path, draws=1)
+    for name in ("null", "minimal_matches", "minimal_match_members", "measures", "heat_map"):
+        (one.folder / "tables" / f"{name}.parquet").unlink()
+    page = opening(written(one)).go()
+    assert "This run has no other measures" in page.locator("#between").inner_text()
+
+
+def test_runs_are_side_by_side(
+    opening: Callable[..., Opened], written: Callable[..., Path], made: Made, tmp_path: Path
+) -> None:
+    other = experiment(tmp_path, name="other", layers=["fc1", "conv9"], draws=1, without=["null"])
+    opened = opening(written(made, other))
+    page = opened.go()
+    assert page.locator("#depth figcaption").all_inner_texts() == ["experiment", "other"]
+    assert page.locator("#compared thead th").all_inner_texts() == ["experiment", "other"]
+    page.locator("#run").select_option("1")
+    assert page.locator("#layer option").all_inner_texts() == ["fc1", "conv9"]
+    rows = opened.table("#depth-numbers")
+    assert [(row["run"], row["layer"]) for row in rows] == [
+        *(("experiment", layer) for layer in LAYERS),
+        ("other", "fc1"),
+        ("other", "conv9"),
+    ]
+    assert "run=1" in page.url
+    # Another run's figure chooses the run as well.
+    page.get_by_role("slider", name="Layer of experiment").press("End")
+    assert page.locator("#run").input_value() == "0"
+    assert page.locator("#layer-heading").inner_text() == "Layer fc1"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_an_audit_finds_nothing(
+    opening: Callable[..., Opened], file: Path, scheme: str, width: int
+) -> None:
+    opened = opening(file, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page = opened.go(layer="fc1", neuron="a1")
+    for details in page.locator("details").all():
+        details.locator("summary").click()
+    opened.see_all()
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}})
+    assert found.response["violations"] == [], found.generate_report()
+    # Nothing is wider than the screen.
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_in_print_the_colours_are_the_light_ones(
+    opening: Callable[..., Opened], file: Path
+) -> None:
+    page = opening(file, color_scheme="dark").go()
+    page.emulate_media(media="print", color_scheme="dark")
+    page.wait_for_function(
+        "document.querySelector('#depth svg .role-axis-label text').getAttribute('fill')"
+        " === '#1b1f24'"
+    )
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not page.locator("#controls").is_visible()

@@ -1,0 +1,23 @@
+"""An experiment's tables and images -> its page."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from subspace_match.jobs import run
+
+
+def report(snakemake: Any) -> None:
+    from subspace_match.artefacts import written
+    from subspace_match.report import Maker, page, read_run
+
+    config = snakemake.input.config
+    made = page(
+        [read_run(Path(config).parent)],
+        Maker.here(shlex.join(["snakemake", "--configfile", config])),
+    )
+    with written(snakemake.output.page) as temporary:
+        temporary.write_text(made, encoding="utf-8")
+
+
+run(report, snakemake)  # type: ignore[name-defined]
