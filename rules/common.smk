@@ -122,8 +122,11 @@ def groups_of(layers):
 def minimal_groups_of(pair):
     """Of each group of a pair the layers whose minimal matches are sought: key, (group, layers)."""
     chosen = {layer["name"] for layer in selected(LAYERS[pair], "minimal_matches")}
-    kept = {group: [n for n in names if n in chosen] for group, names in GROUPS[pair].items()}
-    return {LAYOUT.group(names): (group, names) for group, names in kept.items() if names}
+    found = {}
+    for group, names in GROUPS[pair].items():
+        if kept := [name for name in names if name in chosen]:
+            found[LAYOUT.group(kept, of=names)] = group, kept
+    return found
 
 
 def group_of(wildcards):

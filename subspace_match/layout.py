@@ -185,9 +185,9 @@ class Layout:
         """A network's activation store whose samples are the same for all layers."""
         return self._path("activations", self.places_digest, f"{network}.zarr")
 
-    def group(self, layers: Sequence[str]) -> str:
-        """The key of layers that one job does."""
-        return f"{layers[0]}-{layers[-1]}-{digest(list(layers))}"
+    def group(self, layers: Sequence[str], of: Sequence[str] = ()) -> str:
+        """The key of layers that one job does, of those that another has matched together."""
+        return f"{layers[0]}-{layers[-1]}-{digest(list(layers), list(of))}"
 
     def match(self, a: str, b: str, group: str, name: str) -> str:
         """A file of the matches of a group of layers."""

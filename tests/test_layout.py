@@ -132,5 +132,7 @@ def test_two_image_folders_are_two_data_sets() -> None:
 def test_a_group_of_other_layers_has_another_key() -> None:
     layout = Layout(validated({}, SCHEMA))
     groups = (["conv1", "conv3"], ["conv1", "conv2", "conv3"], ["conv1"])
-    assert len({layout.group(names) for names in groups}) == 3
+    keys = {layout.group(names) for names in groups}
+    keys |= {layout.group(["conv1"], of=names) for names in groups[:2]}
+    assert len(keys) == 5
     assert layout.group(["conv1", "fc1"]).startswith("conv1-fc1-")

@@ -69,6 +69,8 @@ def test_an_added_layer_is_matched_with_the_layers_of_its_job(workspace: Workspa
     assert workspace.snakemake().jobs == MATCHES | TABLES
     table = pd.read_parquet(workspace.layout.experiment("tables/similarity.parquet"))
     assert list(table["layer"].unique()) == ["conv1", "conv3", "conv5", "fc1"]
+    workspace.configure()
+    assert "Nothing to be done" in workspace.snakemake("-n").text
 
 
 def test_a_changed_training_parameter_retrains(workspace: Workspace) -> None:
