@@ -8,7 +8,6 @@ rule report:
         rules.aggregate.output,
         config=rules.aggregate.output.config,
         images=LAYOUT.data("images.safetensors"),
-        schema=os.path.relpath(ROOT / "config" / "schema.yaml"),
         parts=[
             os.path.relpath(part)
             for part in sorted((ROOT / "subspace_match" / "report" / "page").iterdir())

@@ -1,6 +1,5 @@
 """An experiment's tables and images -> its page."""
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,9 @@ from subspace_match.jobs import run
 
 def report(snakemake: Any) -> None:
     from subspace_match.artefacts import written
-    from subspace_match.report import Maker, page, read_run
+    from subspace_match.report import page, read_run
 
-    config = snakemake.input.config
-    made = page(
-        [read_run(Path(config).parent)],
-        Maker.here(shlex.join(["snakemake", "--configfile", config])),
-    )
+    made = page([read_run(Path(snakemake.input.config).parent)])
     with written(snakemake.output.page) as temporary:
         temporary.write_text(made, encoding="utf-8")
 

@@ -4,7 +4,6 @@ Tables and images in, HTML out, never activations. The same tables give the same
 """
 
 from .page import page
-from .provenance import Maker
 from .runs import Run, read_run
 
-__all__ = ["Maker", "Run", "page", "read_run"]
+__all__ = ["Run", "page", "read_run"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,10 +28,9 @@ def write(folders: Sequence[Path], out: Path) -> None:
         ValueError: if a folder is not one of a finished run.
     """
     from ..artefacts import written
-    from . import Maker, page, read_run
+    from . import page, read_run
 
-    call = ["subspace-match", "report", *map(str, folders), "--out", str(out)]
-    text = page([read_run(folder) for folder in folders], Maker.here(shlex.join(call)))
+    text = page([read_run(folder) for folder in folders])
     with written(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

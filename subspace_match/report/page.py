@@ -12,7 +12,6 @@ from string import Template
 from typing import Any
 
 from .payload import images, payload
-from .provenance import Maker
 from .runs import Run
 
 _PARTS = Path(__file__).parent / "page"
@@ -23,23 +22,21 @@ _PAGE, _LEAST_IMAGES, _MOST_IMAGES = 9_300_000, 300_000, 2_500_000
 _MODULE = re.compile(r"^import .*?;\n|^export ", re.MULTILINE | re.DOTALL)
 
 
-def page(runs: Sequence[Run], maker: Maker) -> str:
+def page(runs: Sequence[Run]) -> str:
     """The page of one run or of several, as the text of an HTML file.
 
     Args:
         runs: in the order in which they are shown.
-        maker: what makes the page, which it names.
     """
     title = " and ".join(run.name for run in runs)
     shown = [payload(run) for run in runs]
     rest = len(_compact(shown)) + len(_plotting_library())
     room = min(_MOST_IMAGES, max(_LEAST_IMAGES, (_PAGE - rest) * 3 // 4))  # base64 takes 4 for 3
     shown = [own | images(run, room // len(runs)) for own, run in zip(shown, runs, strict=True)]
-    content = {"made": maker.about(), "runs": shown}
     return Template(_part("page.html")).substitute(
         title=html.escape(title),
         style=_part("page.css"),
-        data=_inert(_compact(content)),
+        data=_inert(_compact({"runs": shown})),
         vega=_plotting_library(),
         # In one file modules cannot import each other: they become one.
         script="\n".join(_MODULE.sub("", _part(name)) for name in SCRIPTS),

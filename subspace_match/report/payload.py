@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .origin import origin
 from .pictures import atlas, tiles_of_neurons
-from .provenance import provenance
 from .runs import Run
 
 MEMBERS = 3_000_000  # bytes of the members of one layer's minimal matches, at one epsilon
@@ -59,7 +59,7 @@ def payload(run: Run) -> dict[str, Any]:
         "matches": _matches(run, pairs, list(layers["layer"])),
         "measures": _measures(run, pairs, list(layers["layer"])),
         "heat_maps": _heat_maps(run, pairs),
-        "provenance": provenance(run),
+        "provenance": origin(run),
     }
 
 

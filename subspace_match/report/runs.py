@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..artefacts import damaged, read_record
+from ..artefacts import Record, damaged, read_record
 from ..config import Config
 from ..layout import Layout
+from ..provenance import Records
 
 NEEDED = ("similarity", "neurons")
 OPTIONAL = (
@@ -47,12 +48,14 @@ class Run:
         config: complete.
         tables: by name; one that the run did not make has no rows and no columns.
         images: None where they are not to be had.
+        record: of the job that made the tables (``provenance``); None if there is none.
     """
 
     name: str
     config: Config
     tables: dict[str, pd.DataFrame]
     images: Images | None = None
+    record: Record | None = None
 
     def has(self, table: str) -> bool:
         """Whether the run made what a table would hold."""
@@ -90,8 +93,13 @@ def read_run(folder: str | Path) -> Run:
     layout = Layout(config | {"results": str(folder.parents[1])})
     images = Path(layout.data("images.safetensors"))
     wanted = not tables["top_images"].empty and images.exists()
+    job = Records().of(folder / "config.json")
     return Run(
-        folder.name, config, tables, _images(images, config["data"]["root"]) if wanted else None
+        folder.name,
+        config,
+        tables,
+        _images(images, config["data"]["root"]) if wanted else None,
+        None if job is None else job.record,
     )
 
 

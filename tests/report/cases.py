@@ -21,6 +21,7 @@ from subspace_match.layout import Layout
 from subspace_match.matches import LayerMatch
 from subspace_match.matching.minimal_sets import MinimalMatches
 from subspace_match.matching.null import null_paths
+from subspace_match.provenance import SUFFIX, differences
 
 PROJECT = Path(__file__).parents[2]
 LAYERS = ("conv1", "conv2", "fc1")
@@ -81,6 +82,7 @@ def experiment(
         write_table(kept, folder / "tables" / f"{table}.parquet")
     write_table(made["networks"], folder / "tables" / "networks.csv")
     write_record(folder / "config.json", config)
+    write_record(folder / f"aggregate{SUFFIX}", _record(config, name))
     if images:
         # Image n is of the one value n, and of class n % 10.
         values = np.arange(IMAGES, dtype=np.uint8)[:, None, None, None] * 8
@@ -90,6 +92,25 @@ def experiment(
         path = layout.data("images.safetensors")
         datasets.save(path, datasets.DataSet(split, split, about))
     return Made(folder, paths, made, minimal)
+
+
+def _record(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """As the job that made the tables leaves it, as far as the page reads it."""
+    schema = yaml.safe_load((PROJECT / "config" / "schema.yaml").read_text())
+    call = {
+        "rules": ["aggregate", "train"],
+        "command": "snakemake --configfile mine.yaml",
+        "commit": "0123abc",
+        "changed": ["rules/match.smk"],
+        "python": "3",
+        "packages": {"torch": "2"},
+    }
+    return {
+        "outputs": {"config.json": None},
+        "differs": differences(config, validated({}, schema)),
+        "digests": {"experiments": [name]},
+        "runs": [call],
+    }
 
 
 def activations(layer: int, draw: int, seed: int) -> np.ndarray:

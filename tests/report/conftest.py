@@ -13,9 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from report.cases import Made, experiment
 
-from subspace_match.report import Maker, page, read_run
-
-MAKER = Maker("snakemake --configfile config.json", "0123abc", {"Python": "3"})
+from subspace_match.report import page, read_run
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +85,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
     def write(*runs: Made) -> Path:
         file = tmp_path_factory.mktemp("page") / "report.html"
-        text = page([read_run(run.folder) for run in runs], MAKER)
+        text = page([read_run(run.folder) for run in runs])
         file.write_text(text, encoding="utf-8")
         return file
 

@@ -8,7 +8,7 @@ const ARRAYS = {
   u1: Uint8Array,
 };
 
-export const content = JSON.parse(document.getElementById("data").textContent);
+const content = JSON.parse(document.getElementById("data").textContent);
 export const ABSENT = 0xffff; // in place of an image that had no room
 
 /** An array from the base64 of its bytes. */

@@ -1,7 +1,7 @@
 // The sections from top to bottom but for the neurons': what was compared, depth, layer, between,
 // provenance.
 
-import { content, countWithin, decoded, nearest, runs } from "./data.js";
+import { countWithin, decoded, nearest, runs } from "./data.js";
 import { byDepth, byEpsilon, Chart, criticals, heatMap, measures, sizes } from "./charts.js";
 import { Numbers, byId, counted, h, listed, neuronWords, percent, say, short } from "./dom.js";
 import { change, listen, match, run, state } from "./state.js";
@@ -415,9 +415,8 @@ function measureWords(name) {
 function provenance() {
   const list = (entries) => h("dl", {}, Object.entries(entries).map(([name, value]) =>
     [h("dt", {}, name), h("dd", {}, typeof value === "string" ? value : JSON.stringify(value))]).flat());
-  const { made } = content;
   byId("provenance").append(...runs.flatMap((own) => {
-    const { changed, default: rest, digests } = own.provenance;
+    const { changed, default: rest, digests, runs: calls } = own.provenance;
     const checkpoints = Object.fromEntries(own.networks.map((one) => [one.name, one.checkpoint]));
     return [
       h("h3", {}, own.name),
@@ -428,10 +427,19 @@ function provenance() {
       h("details", {}, h("summary", {}, "The rest of the configuration, as the default"), list(rest)),
       h("details", {}, h("summary", {}, "Digests of what made it, and the networks' SHA-256"),
         list({ ...digests, ...checkpoints })),
+      ...calls.flatMap((call) => [
+        h("p", {}, `Rules ${call.rules}: made, and made again, by`),
+        h("pre", { tabindex: 0 }, call.command),
+        list({ commit: commitWords(call), ...call.versions }),
+      ]),
+      calls.length ? "" : h("p", {}, "What call of Snakemake made it is not recorded beside its tables."),
     ];
-  }), h("h3", {}, "This page"),
-  h("p", {}, "Made again by"), h("pre", { tabindex: 0 }, made.command),
-  list({ commit: made.commit ?? "not made in a git checkout", ...made.versions }));
+  }));
+}
+
+function commitWords({ commit, changed }) {
+  if (commit === null) return "not made in a git checkout";
+  return changed.length ? `${commit}, with changes to ${changed.join(", ")}` : commit;
 }
 
 export function sections() {
