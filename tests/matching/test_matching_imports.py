@@ -12,7 +12,7 @@ import subspace_match.matching
 FOLDER = Path(subspace_match.matching.__file__).parent
 ALLOWED = {"numpy", "scipy", "torch", "numba"}
 STANDARD = {"__future__", "collections", "concurrent", "dataclasses", "functools", "itertools"}
-STANDARD |= {"math", "typing"}
+STANDARD |= {"math", "os", "platform", "typing"}
 
 
 def imported(module: Path) -> set[str]:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from report.cases import Made, experiment
+from report.folders import Made, experiment
 
 from subspace_match.report import page, read_run
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from report.cases import Made, experiment
+from report.folders import Made, experiment
 
 from subspace_match.cli import main
 from subspace_match.report import Run, page, read_run

@@ -323,7 +323,7 @@ def test_a_clone_goes_on_where_published_results_end(versioned: Versioned, tmp_p
     assert {changed for _, changed in left_out} == {"subspace_match/matching/null.py"}
     assert fresh.snakemake("-n").planned == {"null": 1} | TABLES
     module.write_bytes(original)
-    assert "restored what 3 jobs had made" in restore(fresh)
+    assert "restored what 4 jobs had made" in restore(fresh)
 
     assert "Nothing to be done" in fresh.snakemake("-n").text
     assert "Data and pipelines are up to date" in fresh.dvc("status")
@@ -396,5 +396,5 @@ def test_results_go_to_s3_and_come_back(versioned: Versioned, tmp_path: Path) ->
         versioned.dvc("push", **KEYS)
         assert any((tmp_path / "s3" / "bucket" / "experiments").rglob("*"))
         fresh = clone(versioned, tmp_path / "clone", **KEYS)
-    assert "restored what 17 jobs had made" in restore(fresh)
+    assert "restored what 18 jobs had made" in restore(fresh)
     assert "Nothing to be done" in fresh.snakemake("-n").text

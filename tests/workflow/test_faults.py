@@ -140,6 +140,7 @@ def test_a_full_disk_is_an_error_that_names_the_file_and_what_was_done_stays_don
         "null": 1,
         "aggregate": 1,
         "plot": 1,
+        "report": 1,
     }
     assert workspace.tables() == tables
     assert "Nothing to be done" in workspace.snakemake().text
