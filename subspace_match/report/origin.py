@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from .runs import Run
@@ -13,14 +15,18 @@ def origin(run: Run) -> dict[str, Any]:
 
     Returns:
         The configuration in two parts, "changed" and "default", a flat mapping of dotted keys each;
-        "digests" by what they stand for; and "runs", what of Snakemake's calls made which rules'
-        results. Without a record all of the configuration is "changed", and there are no others.
+        "again", the command that makes the run again; "digests" by what they stand for; and "runs",
+        which of Snakemake's calls made which rules' results. Without a record all of the
+        configuration is "changed", and there are no digests and calls.
     """
     record = run.record or {"differs": run.config, "digests": {}, "runs": []}
     changed = flat(record["differs"])
+    # Its own: another may be in config/ by now.
+    config = Path(run.config["results"], "experiments", run.name, "config.json")
     return {
         "changed": changed,
         "default": {k: value for k, value in flat(run.config).items() if k not in changed},
+        "again": shlex.join(["snakemake", "--configfile", str(config)]),
         "digests": {area: ", ".join(digests) for area, digests in record["digests"].items()},
         "runs": [
             {

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
-from report.folders import LAYERS, Made, experiment
 from report.conftest import Opened
+from report.folders import LAYERS, Made, experiment
 
 EPSILONS = [0.0, 0.0371, 0.15, 0.2999, 0.3, 0.41, 0.505, 0.875, 0.999]
 

@@ -23,7 +23,7 @@ def test_made_again_it_is_the_same_bytes(workspace: Workspace) -> None:
 
 def test_the_command_that_it_names_makes_the_same_experiment(workspace: Workspace) -> None:
     page = Path(workspace.layout.experiment("report.html")).read_text()
-    (command,) = re.findall(r'"command":"snakemake (.*?)"', page)
+    (command,) = re.findall(r'"again":"snakemake (.*?)"', page)
     assert command.startswith("--configfile results/experiments/")
     (workspace.root / "config" / "config.yaml").write_text("seeds: [8, 9]\n")
     assert "Nothing to be done" in workspace.snakemake(*command.split()).text

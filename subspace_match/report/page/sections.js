@@ -416,7 +416,7 @@ function provenance() {
   const list = (entries) => h("dl", {}, Object.entries(entries).map(([name, value]) =>
     [h("dt", {}, name), h("dd", {}, typeof value === "string" ? value : JSON.stringify(value))]).flat());
   byId("provenance").append(...runs.flatMap((own) => {
-    const { changed, default: rest, digests, runs: calls } = own.provenance;
+    const { again, changed, default: rest, digests, runs: calls } = own.provenance;
     const checkpoints = Object.fromEntries(own.networks.map((one) => [one.name, one.checkpoint]));
     return [
       h("h3", {}, own.name),
@@ -427,8 +427,10 @@ function provenance() {
       h("details", {}, h("summary", {}, "The rest of the configuration, as the default"), list(rest)),
       h("details", {}, h("summary", {}, "Digests of what made it, and the networks' SHA-256"),
         list({ ...digests, ...checkpoints })),
+      h("p", {}, "Made again by"),
+      h("pre", { tabindex: 0 }, again),
       ...calls.flatMap((call) => [
-        h("p", {}, `Rules ${call.rules}: made, and made again, by`),
+        h("p", {}, `Made by (${call.rules})`),
         h("pre", { tabindex: 0 }, call.command),
         list({ commit: commitWords(call), ...call.versions }),
       ]),
