@@ -34,17 +34,19 @@ REPEATS = 2
 
 def plan(root: Path) -> tuple[float, int]:
     """Seconds and jobs of a dry run of the experiment in a folder."""
+    quiet = ["--dry-run", "--quiet", "rules"]
     start = time.perf_counter()
     result = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "--configfile", "mine.yaml"],
+        [sys.executable, "-m", "snakemake", *quiet, "--configfile", "mine.yaml"],
         cwd=root,
         check=True,
         capture_output=True,
         text=True,
     )
     seconds = time.perf_counter() - start
-    (jobs,) = re.findall(r"^total +(\d+)$", result.stdout + result.stderr, re.MULTILINE)
-    return seconds, int(jobs)
+    # The table of jobs is before the plan and after it.
+    jobs = re.findall(r"^total +(\d+)$", result.stdout + result.stderr, re.MULTILINE)
+    return seconds, int(jobs[-1])
 
 
 def main() -> None:
