@@ -227,7 +227,7 @@ function chosen() {
   const heading = [
     h("h3", {}, `Neuron ${name} of ${own.layer}`),
     h("p", {}, Number.isNaN(all[0])
-      ? "It is dead: it is the same on all images, and in no match."
+      ? "It is dead: 0 at all samples, and in no match."
       : `Critical epsilon ${short(all[0])}${draws}; norm ${short(own.norms[number])}.`),
   ];
   const minimal = own.minimal(state.epsilon);
@@ -273,7 +273,7 @@ export function neurons(runs) {
       shown = { own, minimal };
       const at = minimal ? `, size of the minimal match at epsilon ${minimal.epsilon}` : "";
       say("neurons-about", `Neurons of ${own.layer} in both networks (${run().pairName(own.pair)}): critical`
-        + ` epsilon at the first draw${at}, and norm of the centred activations.`);
+        + ` epsilon at the first draw${at}, and norm of its activations.`);
       table.show(rowsOf(own, minimal));
     } else if (shown.neuron !== state.neuron) table.follow();
     else table.draw();
