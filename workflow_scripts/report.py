@@ -7,12 +7,9 @@ from subspace_match.jobs import run
 
 
 def report(snakemake: Any) -> None:
-    from subspace_match.artefacts import written
-    from subspace_match.report import page, read_run
+    from subspace_match.report import write_page
 
-    made = page([read_run(Path(snakemake.input.config).parent)])
-    with written(snakemake.output.page) as temporary:
-        temporary.write_text(made, encoding="utf-8")
+    write_page([Path(snakemake.input.config).parent], snakemake.output.page)
 
 
 run(report, snakemake)  # type: ignore[name-defined]

@@ -3,7 +3,7 @@
 Tables and images in, HTML out, never activations. The same tables give the same bytes.
 """
 
-from .page import page
+from .page import page, write_page
 from .runs import Run, read_run
 
-__all__ = ["Run", "page", "read_run"]
+__all__ = ["Run", "page", "read_run", "write_page"]

@@ -17,22 +17,10 @@ def main(arguments: Sequence[str]) -> None:
     Raises:
         ValueError: if a folder is not one of a finished run.
     """
+    from . import write_page
+
     options = _parser().parse_args(arguments)
-    write(options.folders, options.out)
-
-
-def write(folders: Sequence[Path], out: Path) -> None:
-    """Write the page of the runs in these folders.
-
-    Raises:
-        ValueError: if a folder is not one of a finished run.
-    """
-    from ..artefacts import written
-    from . import page, read_run
-
-    text = page([read_run(folder) for folder in folders])
-    with written(out) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_page(options.folders, options.out)
 
 
 def _parser() -> argparse.ArgumentParser:

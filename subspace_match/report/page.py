@@ -11,8 +11,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from ..artefacts import written
 from .payload import images, payload
-from .runs import Run
+from .runs import Run, read_run
 
 _PARTS = Path(__file__).parent / "page"
 # ES modules, each after those that it imports.
@@ -41,6 +42,17 @@ def page(runs: Sequence[Run]) -> str:
         # In one file modules cannot import each other: they become one.
         script="\n".join(_MODULE.sub("", _part(name)) for name in SCRIPTS),
     )
+
+
+def write_page(folders: Sequence[str | Path], path: str | Path) -> None:
+    """Write the page of the runs in these folders.
+
+    Raises:
+        ValueError: if a folder is not one of a finished run.
+    """
+    text = page([read_run(folder) for folder in folders])
+    with written(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 @cache

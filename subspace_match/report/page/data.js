@@ -40,7 +40,7 @@ export function quantile(values, share) {
   return ascending[below] + (place - below) * (ascending[above] - ascending[below]);
 }
 
-const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+export const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** One layer of one pair of networks. */
 export class Match {
@@ -213,6 +213,16 @@ export class Run {
       this.kept = { epsilon, rows };
     }
     return this.kept.rows;
+  }
+
+  /** The tiles of the images of all neurons of a layer, one after another; undefined without images. */
+  tilesOf(network, layer) {
+    const packed = this.tiles[network]?.[layer];
+    if (!this.images || !packed) return undefined;
+    this.decodedTiles ??= new Map();
+    const key = `${network} ${layer}`;
+    if (!this.decodedTiles.has(key)) this.decodedTiles.set(key, decoded(packed, "u2"));
+    return this.decodedTiles.get(key);
   }
 
   /** A pair in words. */

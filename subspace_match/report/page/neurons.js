@@ -1,6 +1,6 @@
 // The neurons of a layer of both networks, and the minimal match of a chosen one.
 
-import { ABSENT, decoded } from "./data.js";
+import { ABSENT } from "./data.js";
 import { byId, counted, h, neuronWords, say, short } from "./dom.js";
 import { change, listen, match, run, state } from "./state.js";
 
@@ -160,11 +160,9 @@ function filtering() {
 
 /** The tiles of a neuron's images, or words in their place. */
 function strip(own, name, number) {
-  const { images, tiles } = run();
-  const side = name[0] === "a" ? own.pair.a : own.pair.b;
-  const packed = tiles[side]?.[own.layer];
-  if (!images || !packed) return [];
-  const all = decoded(packed, "u2");
+  const { images } = run();
+  const all = run().tilesOf(name[0] === "a" ? own.pair.a : own.pair.b, own.layer);
+  if (!all) return [];
   const first = (name[0] === "a" ? number : number - own.countA) * images.ranks;
   const shown = all.subarray(first, first + images.ranks);
   const there = Array.from(shown).filter((tile) => tile !== ABSENT);

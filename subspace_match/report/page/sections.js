@@ -1,7 +1,7 @@
 // The sections from top to bottom but for the neurons': what was compared, depth, layer, between,
 // provenance.
 
-import { countWithin, decoded, nearest, runs } from "./data.js";
+import { countWithin, decoded, mean, nearest, runs } from "./data.js";
 import { byDepth, byEpsilon, Chart, criticals, heatMap, measures, sizes } from "./charts.js";
 import { Numbers, byId, counted, h, listed, neuronWords, percent, say, short } from "./dom.js";
 import { change, listen, match, run, state } from "./state.js";
@@ -379,7 +379,6 @@ function otherMeasures(own) {
   const chart = new Chart(box, measures(own.layerNames, series), { height: 360 });
   const rows = () => {
     const pairs = state.pair < 0 ? own.pairs.map((_, number) => number) : [state.pair];
-    const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
     const of = own.layerNames.flatMap((name) => {
       const matched = own.matchesOf(name).filter((one) => pairs.includes(one.record.pair));
       return matched.length
