@@ -9,9 +9,7 @@ before, as in any second call. Seconds, as there is nothing else to compare with
 
 from __future__ import annotations
 
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,8 +17,9 @@ from pathlib import Path
 
 import yaml
 
-PROJECT = Path(__file__).parents[1]
-PARTS = ("Snakefile", "rules", "workflow_scripts", "subspace_match", "config", "profiles")
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from workflow.workspaces import PROJECT, Workspace, copy_project
+
 EXPERIMENTS = {
     "20 layers, 2 seeds": {"network": {"name": "resnet20"}},
     "109 layers, 10 seeds, 3 stages": {
@@ -32,34 +31,22 @@ EXPERIMENTS = {
 REPEATS = 2
 
 
-def plan(root: Path) -> tuple[float, int]:
-    """Seconds and jobs of a dry run of the experiment in a folder."""
-    quiet = ["--dry-run", "--quiet", "rules"]
+def plan(workspace: Workspace) -> tuple[float, int]:
+    """Seconds and jobs of a dry run of the experiment in a workspace."""
     start = time.perf_counter()
-    result = subprocess.run(
-        [sys.executable, "-m", "snakemake", *quiet, "--configfile", "mine.yaml"],
-        cwd=root,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    seconds = time.perf_counter() - start
-    # The table of jobs is before the plan and after it.
-    jobs = re.findall(r"^total +(\d+)$", result.stdout + result.stderr, re.MULTILINE)
-    return seconds, int(jobs[-1])
+    run = workspace.snakemake("--dry-run", "--quiet", "rules", "--configfile", "mine.yaml")
+    return time.perf_counter() - start, sum(run.planned.values())
 
 
 def main() -> None:
     print(f"{'experiment':>32} {'jobs':>7} {'first, s':>9} {'dry run, s':>11}")
     for name, experiment in EXPERIMENTS.items():
         with tempfile.TemporaryDirectory() as folder:
-            root = Path(folder)
-            for part in PARTS:
-                copy = shutil.copytree if (PROJECT / part).is_dir() else shutil.copy2
-                copy(PROJECT / part, root / part)
-            (root / "mine.yaml").write_text(yaml.safe_dump(experiment))
-            first, jobs = plan(root)
-            again = min(plan(root)[0] for _ in range(REPEATS))
+            workspace = copy_project(Path(folder, "project"))
+            shutil.copy2(PROJECT / "config" / "config.yaml", workspace.root / "config")
+            (workspace.root / "mine.yaml").write_text(yaml.safe_dump(experiment))
+            first, jobs = plan(workspace)
+            again = min(plan(workspace)[0] for _ in range(REPEATS))
         print(f"{name:>32} {jobs:7,} {first:9.1f} {again:11.1f}", flush=True)
 
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 import zarr
 from filelock import FileLock
-from workflow.workspaces import PROJECT, Run, Workspace, environment
+from workflow.workspaces import PROJECT, TABLES, Run, Workspace, environment
 
 from subspace_match.artefacts import sha256
 from subspace_match.cli import main
@@ -28,7 +28,6 @@ from subspace_match.store import ActivationStore
 BARE = {"minimal_matches.epsilons": [], "chance.permutations": 0, "heat_map.places": 0}
 SHORT = BARE | {"matching.layers": ["conv1"]}
 ONE_NETWORK = {"initialise": 1, "train": 1, "extract": 1, "top_images": 1}
-TABLES = {"aggregate": 1, "plot": 1, "report": 1}
 
 
 class Versioned(Workspace):

@@ -4,11 +4,8 @@ import os
 from pathlib import Path
 
 import pandas as pd
-from workflow.workspaces import Workspace
+from workflow.workspaces import MATCHES, TABLES, Workspace
 
-# The tiny configuration's three layers are matched by one job.
-MATCHES = {"match": 1, "minimal_match": 1, "null": 1}
-TABLES = {"aggregate": 1, "plot": 1, "report": 1}
 BELOW_MATCHING = MATCHES | {"heat_map": 1} | TABLES
 ONE_NETWORK = {"initialise": 1, "train": 1, "extract": 1, "extract_places": 1, "top_images": 1}
 BELOW_NETWORKS = {"extract": 2, "extract_places": 2, "top_images": 2} | BELOW_MATCHING

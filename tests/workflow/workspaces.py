@@ -35,6 +35,9 @@ TINY: Config = {
     "heat_map": {"places": 300},
     "figures": {"formats": ["svg"]},
 }
+# Its jobs that match, all three layers in one; and those that everything ends with.
+MATCHES = {"match": 1, "minimal_match": 1, "null": 1}
+TABLES = {"aggregate": 1, "plot": 1, "report": 1}
 
 
 @dataclass
