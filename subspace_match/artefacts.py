@@ -20,9 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 _RECORD = "about.json"
@@ -112,6 +111,8 @@ def read_record(path: str | Path) -> Record:
 
 def write_arrays(path: str | Path, arrays: Mapping[str, Any], about: Mapping[str, Any]) -> None:
     """Write arrays and the record of what made them to one ``.npz`` file."""
+    import numpy as np
+
     text = np.frombuffer(json.dumps(about, allow_nan=False).encode(), dtype=np.uint8)
     with written(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **{**arrays, _RECORD: text})
@@ -127,6 +128,8 @@ def read_arrays(path: str | Path, prefix: str = "") -> tuple[dict[str, np.ndarra
     Raises:
         ValueError: if the file is damaged (the format checks every array that is read), naming it.
     """
+    import numpy as np
+
     try:
         with np.load(path, allow_pickle=False) as archive:
             wanted = [name for name in archive if name == _RECORD or name.startswith(prefix)]

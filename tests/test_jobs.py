@@ -4,6 +4,8 @@ import errno
 import logging
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -94,3 +96,11 @@ def test_a_job_that_is_ended_says_so_and_leaves_nothing_half_written(
     assert ended.value.code == 128 + signal.SIGTERM
     assert "ERROR ended by the signal Terminated" in Path(job.log[0]).read_text()
     assert list(tmp_path.iterdir()) == [Path(job.log[0])]
+
+
+def test_no_library_has_read_its_number_of_threads_before_the_job_sets_it() -> None:
+    libraries = "{'numpy', 'scipy', 'torch'}"
+    code = f"import sys; import subspace_match.jobs; print({libraries} & set(sys.modules))"
+    command = [sys.executable, "-c", code]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert answer.stdout == "set()\n"

@@ -7,11 +7,12 @@ from subspace_match.jobs import log, run, show_progress
 
 
 def extract(snakemake: Any) -> None:
+    import torch
     from tqdm import tqdm
 
     from subspace_match import __version__, datasets
     from subspace_match.artefacts import damaged, read_record, sha256
-    from subspace_match.matching.devices import resolve_device
+    from subspace_match.matching.devices import device_name
     from subspace_match.networks.extraction import extract
     from subspace_match.networks.images import Images
     from subspace_match.networks.layers import LayeredNetwork
@@ -24,7 +25,7 @@ def extract(snakemake: Any) -> None:
     if (found := sha256(paths.network)) != record["sha256"]:
         raise damaged(paths.network, f"SHA-256 {found} instead of {record['sha256']}")
     data = datasets.load(paths.images, config["data"]["root"])
-    device = resolve_device(config["device"])
+    device = torch.device(device_name(config["device"]))
     log.info("extracting on %s", device)
     network, preprocessing = load_network(paths.network, device)
     workers = config["data"]["workers"]

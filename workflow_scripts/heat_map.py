@@ -11,11 +11,11 @@ def heat_map(snakemake: Any) -> None:
     import subspace_match as sm
     from subspace_match.artefacts import write_arrays
     from subspace_match.matches import origin
-    from subspace_match.matching.devices import resolve_device
+    from subspace_match.matching.on_device import resolve_device
     from subspace_match.store import ActivationStore
 
     device = resolve_device(snakemake.config["device"])
-    log.info("matching on %s", device)
+    log.info("matching on %s", device.name)
     stores = ActivationStore(snakemake.input.a), ActivationStore(snakemake.input.b)
     layers_a, layers_b = (list(store.layers.values()) for store in stores)
     neurons_a, neurons_b = (

@@ -10,11 +10,11 @@ def match(snakemake: Any) -> None:
 
     import subspace_match as sm
     from subspace_match.matches import LayerMatch, origin, save_matches, save_moments
-    from subspace_match.matching.devices import resolve_device
+    from subspace_match.matching.on_device import resolve_device
     from subspace_match.store import ActivationStore
 
     device = resolve_device(snakemake.config["device"])
-    log.info("matching on %s", device)
+    log.info("matching on %s", device.name)
     stores = ActivationStore(snakemake.input.a), ActivationStore(snakemake.input.b)
     made_from = {
         "digest": snakemake.params.digest,

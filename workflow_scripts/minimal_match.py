@@ -10,7 +10,7 @@ def minimal_match(snakemake: Any) -> None:
 
     import subspace_match as sm
     from subspace_match.matches import load_moments, save_minimal_matches
-    from subspace_match.matching.devices import resolve_device
+    from subspace_match.matching.on_device import resolve_device
 
     epsilon, device = snakemake.params.epsilon, resolve_device(snakemake.config["device"])
     layers = []

@@ -9,14 +9,14 @@ def null(snakemake: Any) -> None:
     import numpy as np
 
     from subspace_match.matches import load_moments, save_parts
-    from subspace_match.matching.devices import resolve_device
     from subspace_match.matching.null import null_paths
-    from subspace_match.networks.layers import Layer
+    from subspace_match.matching.on_device import resolve_device
+    from subspace_match.networks.layer import Layer
     from subspace_match.networks.sampling import image_groups, image_permutation, permuted_samples
     from subspace_match.store import ActivationStore
 
     chance, device = snakemake.params.chance, resolve_device(snakemake.config["device"])
-    log.info("matching on %s", device)
+    log.info("matching on %s", device.name)
     stores = ActivationStore(snakemake.input.a), ActivationStore(snakemake.input.b)
     recorded = stores[0].about
     extraction, images = recorded["extraction"], recorded["data"]["test_images"]

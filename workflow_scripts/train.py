@@ -16,7 +16,7 @@ def train(snakemake: Any) -> None:
 
     from subspace_match import datasets
     from subspace_match.artefacts import sha256, write_table, written
-    from subspace_match.matching.devices import resolve_device
+    from subspace_match.matching.devices import device_name
     from subspace_match.networks import training
     from subspace_match.networks.images import Images
     from subspace_match.networks.records import write_network_record
@@ -30,7 +30,7 @@ def train(snakemake: Any) -> None:
         int(snakemake.wildcards.seed),
         snakemake.wildcards.model,
     )
-    device = resolve_device(snakemake.config["device"])
+    device = torch.device(device_name(snakemake.config["device"]))
     log.info(
         "training on %s%s%s",
         *(device, ", bfloat16" * settings["amp"], ", compiled" * settings["compile"]),

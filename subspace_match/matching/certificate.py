@@ -23,9 +23,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from .moments import PairMoments
+from .on_device import Array, Device
 from .spans import RANK_TOLERANCE
 
 PANEL = 64  # columns factored between two applications of their reflectors to the rest
@@ -64,14 +64,13 @@ class Certificate:
         return self.margin > self.rounding
 
 
-@torch.inference_mode()
 def certify(
     pair: PairMoments,
     critical_epsilon: np.ndarray,
     removal_order: np.ndarray,
     epsilons: np.ndarray,
     *,
-    device: torch.device,
+    device: Device,
 ) -> list[Certificate]:
     """Check the matches { v : critical(v) <= epsilon } of a path, one certificate an epsilon.
 
@@ -115,17 +114,16 @@ def certify(
 class _Distances:
     """Distances of both sides' neurons from what one order of removal leaves at every moment."""
 
-    def __init__(self, pair: PairMoments, order: np.ndarray, device: torch.device) -> None:
+    def __init__(self, pair: PairMoments, order: np.ndarray, device: Device) -> None:
         self._pair, self._order = pair, order
         last_first = order[::-1]
         of_y = last_first >= pair.neurons_x
         sides = [last_first[~of_y], last_first[of_y]]
         # How many of each side are left when so many are left in all.
         self._left = [np.r_[0, np.cumsum(of_side)] for of_side in (~of_y, of_y)]
-        factor = torch.from_numpy(pair.factor).to(device)
-        column = np.cumsum(pair.live) - 1
-        columns = [factor[:, torch.from_numpy(column[side]).to(device)] for side in sides]
-        self._sides = [_Side(columns[1 - side], columns[side]) for side in (0, 1)]
+        factor, column = device.array(pair.factor), np.cumsum(pair.live) - 1
+        columns = [device.take(factor.T, column[side]).T for side in sides]
+        self._sides = [_Side(columns[1 - side], columns[side], device) for side in (0, 1)]
 
         # No. i of last_first goes when those before it are all that stay.
         self._removal = np.empty(len(order)), np.empty(len(order))
@@ -172,13 +170,11 @@ class _Distances:
 class _Side:
     """One side's targets against every leading block of the other side's columns."""
 
-    def __init__(self, columns: torch.Tensor, targets: torch.Tensor) -> None:
-        upper, rotated, kept = staircase(columns, targets)
-        self._upper, self._rotated = upper, rotated
+    def __init__(self, columns: Array, targets: Array, device: Device) -> None:
+        self._upper, self._rotated, kept = staircase(columns, targets, device)
         self._rank = np.r_[0, np.cumsum(kept)]
-        # Sums from the last row up: what is outside the first p rows, and 0 below all of them.
-        squares = rotated.square().flip(0).cumsum(0).flip(0)
-        self._outside = torch.cat([squares, squares.new_zeros(1, squares.shape[1])])
+        self._outside = device.sums_from(self._rotated**2)
+        self._device = device
 
     def at(self, left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of the first targets: distance from the first ``left`` columns, coefficients' norm.
@@ -189,21 +185,17 @@ class _Side:
         Returns:
             distance, and sum of absolute values of the coefficients on those columns: (count,).
         """
-        rank = torch.from_numpy(self._rank[left]).to(self._upper.device)
-        deepest = int(self._rank[left].max(initial=0))
-        targets = torch.arange(len(left), device=rank.device)
-        distances = self._outside[rank, targets].sqrt()
+        rank = self._rank[left]
+        deepest = int(rank.max(initial=0))
+        distances = self._outside[rank, np.arange(len(left))] ** 0.5
         # A row below a target's own block is zero for it: then the solution is its own block's.
-        inside = self._rotated[:deepest, : len(left)].clone()
-        inside[torch.arange(deepest, device=rank.device)[:, None] >= rank] = 0.0
-        leading = self._upper[:deepest, :deepest]
-        coefficients = torch.linalg.solve_triangular(leading, inside, upper=True)
-        return distances.cpu().numpy(), coefficients.abs().sum(0).cpu().numpy()
+        own_block = np.arange(deepest)[:, None] < rank
+        inside = self._rotated[:deepest, : len(left)] * self._device.array(own_block)
+        coefficients = self._device.solve(self._upper[:deepest, :deepest], inside)
+        return self._device.numpy(distances), self._device.numpy(abs(coefficients).sum(0))
 
 
-def staircase(
-    columns: torch.Tensor, targets: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+def staircase(columns: Array, targets: Array, device: Device) -> tuple[Array, Array, np.ndarray]:
     """QR of the columns in their order, those left out that depend on the ones before them.
 
     Column j depends on those before it if some combination of them and of it, its coefficients of
@@ -215,32 +207,45 @@ def staircase(
     Args:
         columns: (k, m) float64 of norm 1.
         targets: (k, t) float64.
+        device: where they are.
 
     Returns:
         R of the kept columns, (rank, rank); Q'targets, (k, t); which columns are kept, (m,) bool.
     """
-    width = columns.shape[1]
-    work = torch.cat([columns, targets], dim=1)
-    upper = work.new_zeros(min(columns.shape), min(columns.shape))
-    inverse = torch.zeros_like(upper)
+    width, most = columns.shape[1], min(columns.shape)
+    work = device.concatenate([columns.T, targets.T]).T  # a column's numbers together
+    upper, inverse = device.zeros(most, most), device.zeros(most, most)
     kept = np.zeros(width, dtype=bool)
     rank = start = 0
     while start < width and rank < len(work):
-        tried = min(PANEL, width - start, len(work) - rank)
-        reflectors, scales = torch.geqrf(work[rank:, start : start + tried])
-        above, corner = work[:rank, start : start + tried], reflectors[:tried].triu()
-        good = _extend(inverse, rank, above, corner, RANK_TOLERANCE * width)
-        end = rank + good
-        upper[:rank, rank:end], upper[rank:end, rank:end] = above[:, :good], corner[:good, :good]
-        _reflect(work[rank:, start:], reflectors[:, :good], scales[:good])
-        kept[start : start + good] = True
-        rank = end
-        start += good if good == tried else good + 1
+        stop, first = min(start + PANEL, width), rank
+        vectors, scales = device.zeros(len(work), stop - start), device.zeros(stop - start)
+        while start < stop and rank < len(work):
+            tried = min(stop - start, len(work) - rank)
+            reflectors, tau = device.reflectors(work[rank:, start : start + tried])
+            above, corner = work[:rank, start : start + tried], device.upper(reflectors[:tried])
+            good = _extend(inverse, rank, above, corner, RANK_TOLERANCE * width, device)
+            end = rank + good
+            upper[:rank, rank:end], upper[rank:end, rank:end] = (
+                above[:, :good],
+                corner[:good, :good],
+            )
+            new = slice(rank - first, end - first)
+            vectors[rank:, new] = _unit_lower(reflectors[:, :good], device)
+            scales[new] = tau[:good]
+            if good < tried:
+                _reflect(work[:, start:stop], vectors[:, new], scales[new], device)
+            kept[start : start + good] = True
+            rank = end
+            start += good if good == tried else good + 1
+        found = rank - first
+        _reflect(work[:, stop:], vectors[:, :found], scales[:found], device)
+        start = stop
     return upper[:rank, :rank], work[:, width:], kept
 
 
 def _extend(
-    inverse: torch.Tensor, rank: int, above: torch.Tensor, corner: torch.Tensor, tolerance: float
+    inverse: Array, rank: int, above: Array, corner: Array, tolerance: float, device: Device
 ) -> int:
     """Extend R^-1 by the columns before the first dependent one; return how many these are.
 
@@ -250,32 +255,42 @@ def _extend(
         above: R's next columns, the rows of R so far, (rank, tried).
         corner: their rows below, (tried, tried) upper triangular.
         tolerance: a column is dependent if its column of R^-1 has norm 1 / tolerance or more.
+        device: where they are.
     """
-    good = _leading(corner.diagonal().abs() > tolerance)
-    eye = torch.eye(good, dtype=corner.dtype, device=corner.device)
-    below = torch.linalg.solve_triangular(corner[:good, :good], eye, upper=True)
-    beside = -(inverse[:rank, :rank] @ (above[:, :good] @ below))
-    squares = beside.square().sum(0) + below.square().sum(0)
+    good = _leading(abs(corner.diagonal()) > tolerance)
+    if good == 0:
+        return 0
+    below = device.inverse(corner[:good, :good])
+    beside = -device.product(inverse[:rank, :rank], device.product(above[:, :good], below))
+    squares = (beside**2).sum(0) + (below**2).sum(0)
     good = _leading(squares < tolerance**-2)
     inverse[:rank, rank : rank + good] = beside[:, :good]
     inverse[rank : rank + good, rank : rank + good] = below[:good, :good]
     return good
 
 
-def _leading(flags: torch.Tensor) -> int:
+def _leading(flags: Array) -> int:
     """How many flags are set before the first that is not."""
     return int(flags.cumprod(0).sum())
 
 
-def _reflect(rest: torch.Tensor, reflectors: torch.Tensor, scales: torch.Tensor) -> None:
-    """Apply Householder reflectors, as geqrf packs them, to all columns in place.
+def _unit_lower(reflectors: Array, device: Device) -> Array:
+    """The Householder vectors that geqrf packs."""
+    vectors = reflectors - device.upper(reflectors)
+    each = np.arange(reflectors.shape[1])
+    vectors[each, each] = 1.0
+    return vectors
+
+
+def _reflect(rest: Array, vectors: Array, scales: Array, device: Device) -> None:
+    """Apply Householder reflectors to all columns in place.
 
     With V the vectors, D = diag(1 / scales): H_k ... H_1 = I - V (striu(V'V) + D)^-T V' (Schreiber
     and Van Loan 1989; Puglisi 1992). A few matrix products, where LAPACK's ormqr wants a copy.
     """
-    vectors = reflectors.tril(-1)
-    vectors.diagonal().fill_(1.0)
-    inner = (vectors.T @ vectors).triu(1)
-    inner.diagonal().copy_(scales.reciprocal())  # inf for a reflector that is the identity
-    weights = torch.linalg.solve_triangular(inner.T, vectors.T @ rest, upper=False)
-    rest.addmm_(vectors, weights, alpha=-1.0)
+    each = np.arange(len(scales))
+    inner = device.upper(device.product(vectors.T, vectors), 1)
+    with np.errstate(divide="ignore"):
+        inner[each, each] = 1.0 / scales  # inf for a reflector that is the identity
+    weights = device.solve(inner, device.product(vectors.T, rest), transposed=True)
+    device.add_product(rest, vectors, weights, scale=-1.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
 CHUNK_BYTES = 32 * 2**20  # of float64, both sides together: enough for full speed
 
@@ -53,9 +52,8 @@ def as_activations(argument: str, value: Any) -> Any:
 
 def dtype_name(array: Any) -> str:
     """Name of an array's type, the same for NumPy, torch and Zarr and for both byte orders."""
-    if isinstance(array.dtype, torch.dtype):
-        return str(array.dtype).removeprefix("torch.")
-    return str(np.dtype(array.dtype).name)
+    name = str(array.dtype)
+    return name[6:] if name.startswith("torch.") else str(np.dtype(array.dtype).name)
 
 
 def same_samples(x: Any, y: Any) -> None:

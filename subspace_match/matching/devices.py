@@ -1,41 +1,60 @@
-"""Where tensors live, chosen by name and never changed silently."""
+"""Where to compute, chosen by name and never changed silently."""
 
 from __future__ import annotations
 
 import os
 import platform
+import sys
+from pathlib import Path
 
-import torch
+# The drivers of NVIDIA's cards, its Tegra boards, ROCm's and those that Windows lends to Linux.
+_DRIVERS = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
 
 
-def resolve_device(device: str | torch.device) -> torch.device:
-    """The torch device for "cpu", "cuda" or "auto" (CUDA if there is one, else the CPU).
+def device_name(device: str) -> str:
+    """What torch calls the device "cpu", "cuda" or "auto" (CUDA if there is one, else the CPU).
 
     Raises:
         ValueError: if the device is unknown, absent, or has no float64; or for "auto" if
             CUDA_VISIBLE_DEVICES promises a GPU, as Slurm does, that is not there.
     """
-    if str(device) == "auto":
+    if device == "auto":
+        if _cuda_is_there():
+            return "cuda"
         promised = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        if promised not in ("", "-1", "NoDevFiles") and not torch.cuda.is_available():
+        if promised not in ("", "-1", "NoDevFiles"):
             raise ValueError(
                 f"device: expected the GPU of CUDA_VISIBLE_DEVICES={promised}, found no CUDA device"
                 f" on {platform.node()}; see what nvidia-smi says there, or use device='cpu'"
             )
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return "cpu"
+    if device == "cpu":
+        return device
+    import torch
+
     try:
-        resolved = torch.device(device)
+        kind = torch.device(device).type
     except RuntimeError as error:
         raise ValueError(
             f"device: expected 'cpu', 'cuda' or 'auto', found {device!r}; use device='auto'"
         ) from error
-    if resolved.type not in ("cpu", "cuda"):
+    if kind != "cuda":
         raise ValueError(
             f"device: expected one with float64 ('cpu' or 'cuda'), found {device!r}; every decision"
             " is made in float64, so use device='cpu'"
         )
-    if resolved.type == "cuda" and not torch.cuda.is_available():
+    if not torch.cuda.is_available():
         raise ValueError(
             "device: 'cuda' was asked for, found no CUDA device; use device='cpu' or 'auto'"
         )
-    return resolved
+    return device
+
+
+def _cuda_is_there() -> bool:
+    """Whether torch finds a GPU. Where Linux has no driver of any it is not loaded to be asked."""
+    loaded = "torch" in sys.modules or sys.platform != "linux"
+    if not loaded and not any(Path(driver).exists() for driver in _DRIVERS):
+        return False
+    import torch
+
+    return torch.cuda.is_available()

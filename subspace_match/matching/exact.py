@@ -16,11 +16,11 @@ of no scale and no condition number.
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from .minimal_order import growths
 from .minimal_sets import MinimalMatches, kept_once
 from .moments import PairMoments
+from .on_cpu import Cpu
 from .path import MatchPath, match_path
 from .spans import Spans, factor_spans
 
@@ -75,16 +75,17 @@ Match(x=array([0, 1, 2]), y=array([0, 1, 2]))]
 
     live = np.flatnonzero(moments.live)
     spans = factor_spans(
-        torch.from_numpy(np.ascontiguousarray(moments.factor.T)).T,
+        np.ascontiguousarray(moments.factor.T).T,
         np.searchsorted(live, maximum.x),
         np.searchsorted(live, maximum.y + n_x),
+        Cpu(),
         independent=(moments.well_conditioned, moments.well_conditioned),
     )
     neurons = live[spans.neurons]
     _check_independent(spans, neurons, n_x, tolerance)
 
-    growth = growths(spans.coefficients.numpy(), len(maximum.x))
-    missed = spans.residual.numpy()[:, None] + growth > tolerance**2
+    growth = growths(spans.coefficients, len(maximum.x))
+    missed = spans.residual[:, None] + growth > tolerance**2
     reached = _reachable(missed & (growth > 0))
     rows = np.zeros((len(neurons), n), dtype=bool)
     rows[:, neurons] = reached
@@ -105,7 +106,7 @@ def _reachable(steps: np.ndarray) -> np.ndarray:
 
 def _check_independent(spans: Spans, neurons: np.ndarray, neurons_x: int, tolerance: float) -> None:
     """Raise a ValueError if a side is linearly dependent, within the tolerance."""
-    matrix = spans.coefficients.numpy()
+    matrix = spans.coefficients
     of_x = neurons < neurons_x
     diagonal = np.diagonal(matrix)
     # Squared distance from the others of the side: 1 / P[i, i], and 0 where a reserve neuron, which

@@ -10,46 +10,45 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch
+from .on_device import Array, Device
 
 # Squared distance of a unit column from the span of all others. The moments carry it with an
 # absolute error of about 1e-15, so below 1e-12 its digits are not to be relied on.
 SAFE_SQUARE = 1e-12
 
 
-def factor_from_moments(scaled_moments: torch.Tensor) -> torch.Tensor | None:
+def factor_from_moments(scaled_moments: Array, device: Device) -> Array | None:
     """Cholesky factor of the moments of unit columns, or None if they do not hold it.
 
     Args:
         scaled_moments: (n, n) float64, unit diagonal.
+        device: where they are.
 
     Returns:
         F of shape (n, n), upper triangular with F'F = scaled_moments, or None if the squared
         distance of a column from the span of the others lies below SAFE_SQUARE: then columns are
         dependent or nearly so, and only the samples can tell which.
     """
-    factor, failed = torch.linalg.cholesky_ex(scaled_moments, upper=True)
-    if failed:
+    factor = device.cholesky(scaled_moments)
+    if factor is None:
         return None
-    eye = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
-    inverse = torch.linalg.solve_triangular(factor, eye, upper=True)
     # The diagonal of (F'F)^-1 holds 1 / squared distance from all others.
-    far_enough = (inverse.square().sum(1) < 1 / SAFE_SQUARE).all()
-    return factor if far_enough else None
+    inverse = device.inverse(factor)
+    return factor if bool(((inverse**2).sum(1) < 1 / SAFE_SQUARE).all()) else None
 
 
-def factor_from_samples(chunks: Iterable[torch.Tensor]) -> torch.Tensor:
+def factor_from_samples(chunks: Iterable[Array], columns: int, device: Device) -> Array:
     """Triangular factor of the samples by streaming QR: R <- R of QR([R; next chunk]).
 
     Args:
-        chunks: (samples, n) float64 tensors with columns of joint norm 1, in order.
+        chunks: (samples, n) float64 with columns of joint norm 1, in order.
+        columns: n.
+        device: where they are.
 
     Returns:
-        R of shape (at most n, n).
+        R of shape (n, n).
     """
-    factor: torch.Tensor | None = None
+    factor = device.zeros(columns, columns)
     for chunk in chunks:
-        stacked = chunk if factor is None else torch.cat([factor, chunk])
-        factor = torch.linalg.qr(stacked, mode="r").R
-    assert factor is not None, "no samples: as_activations lets none through"
+        factor = device.triangle_with(factor, chunk)
     return factor

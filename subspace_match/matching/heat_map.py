@@ -14,13 +14,12 @@ from itertools import accumulate, pairwise, product
 from typing import Any
 
 import numpy as np
-import torch
 
 from .checks import as_activations, as_chunk_samples, as_epsilons
-from .devices import resolve_device
-from .moments import PairMoments, add_upper_moments, pair_of
+from .moments import PairMoments, pair_of
+from .on_device import Array, Device, DeviceLike, resolve_device
 from .path import match_path
-from .samples import Layer, check_range, new_block, read_ahead
+from .samples import Layer, check_range, read_ahead
 
 
 def heat_map(
@@ -28,7 +27,7 @@ def heat_map(
     ys: Sequence[Any],
     epsilons: float | Sequence[float] | np.ndarray,
     *,
-    device: str | torch.device = "auto",
+    device: DeviceLike = "auto",
     chunk_samples: int | None = None,
 ) -> np.ndarray:
     """Maximum matching similarity of every pair of layers (Wang et al. 2018, Definition 3).
@@ -65,7 +64,7 @@ def layer_pairs(
     xs: Sequence[Any],
     ys: Sequence[Any],
     *,
-    device: str | torch.device = "auto",
+    device: DeviceLike = "auto",
     chunk_samples: int | None = None,
 ) -> Iterator[tuple[int, int, PairMoments]]:
     """The moments of every pair of layers, as ``reduce`` gives them for each.
@@ -103,14 +102,14 @@ def layer_pairs(
     step = as_chunk_samples(chunk_samples, 8 * neurons)
     side_x, side_y = _Side(layers_x, step, device), _Side(layers_y, step, device)
 
-    cross = torch.zeros(side_x.width, side_y.width, dtype=torch.float64, device=device)
+    cross = device.zeros(side_x.width, side_y.width)
     arrays = [*layers_x.values(), *layers_y.values()]
     for _, rows in read_ahead(arrays, step, device):
         chunk_x, chunk_y = side_x.add(rows[: len(xs)]), side_y.add(rows[len(xs) :])
-        cross.addmm_(chunk_x.T, chunk_y)
+        device.add_product(cross, chunk_x.T, chunk_y)
     for side in (side_x, side_y):
         side.check(step)
-    return _assemble(side_x, side_y, cross, step)
+    return _assemble(side_x, side_y, cross, step, device)
 
 
 @dataclass(frozen=True)
@@ -119,63 +118,57 @@ class _Place:
 
     layer: Layer
     columns: slice
-    upper: torch.Tensor
+    upper: Array
 
 
 class _Side:
     """One network's layers side by side: chunks of all, with each one's own moments and sums."""
 
-    def __init__(self, layers: dict[str, Any], step: int, device: torch.device) -> None:
+    def __init__(self, layers: dict[str, Any], step: int, device: Device) -> None:
         read = [Layer(array) for array in layers.values()]
         ends = accumulate((layer.width for layer in read), initial=0)
         self._names = list(layers)
         self.places = [
-            _Place(layer, slice(*bounds), _zeros(layer.width, layer.width, device=device))
+            _Place(layer, slice(*bounds), device.zeros(layer.width, layer.width))
             for layer, bounds in zip(read, pairwise(ends), strict=True)
         ]
         self.width = self.places[-1].columns.stop
-        self.sums = _zeros(self.width, device=device)
-        self._joint = new_block(min(step, read[0].array.shape[0]), self.width, device)
+        self.sums = device.zeros(self.width)
+        self._joint = device.empty(min(step, read[0].array.shape[0]), self.width)
+        self._device = device
 
-    def add(self, rows: list[torch.Tensor]) -> torch.Tensor:
+    def add(self, rows: list[Array]) -> Array:
         """All layers' columns of some samples as float64, which overwrite the ones before."""
         chunk = self._joint[: len(rows[0])]
         for place, own in zip(self.places, rows, strict=True):
             block = chunk[:, place.columns]
-            place.layer.fill(block, own)
-            add_upper_moments(place.upper, block)
-        self.sums += chunk.sum(0)
+            place.layer.fill(block, own, self._device)
+            self._device.add_upper_square(place.upper, block)
+        self.sums += self._device.column_sums(chunk)
         return chunk
 
     def check(self, step: int) -> None:
         """Raise a ValueError for a layer whose squares are not float64 numbers that can be used."""
         for name, place in zip(self._names, self.places, strict=True):
-            check_range(name, place.layer.array, place.upper.diagonal()[:-1].cpu().numpy(), step)
-
-
-def _zeros(*shape: int, device: torch.device) -> torch.Tensor:
-    return torch.zeros(*shape, dtype=torch.float64, device=device)
+            squares = self._device.numpy(place.upper.diagonal()[:-1])
+            check_range(name, place.layer.array, squares, step)
 
 
 def _assemble(
-    side_x: _Side, side_y: _Side, cross: torch.Tensor, step: int
+    side_x: _Side, side_y: _Side, cross: Array, step: int, device: Device
 ) -> Iterator[tuple[int, int, PairMoments]]:
     """Put every pair's moments together from its layers' own and their cross moments."""
     owns_x, owns_y = (
-        [_symmetric(place.upper) for place in side.places] for side in (side_x, side_y)
+        [device.symmetric(place.upper) for place in side.places] for side in (side_x, side_y)
     )
     for (i, x), (j, y) in product(enumerate(side_x.places), enumerate(side_y.places)):
         block = cross[x.columns, y.columns]
         width_x, width = len(block), sum(block.shape)
-        joint = block.new_empty(width, width)
+        joint = device.empty(width, width)
         joint[:width_x, :width_x], joint[width_x:, width_x:] = owns_x[i], owns_y[j]
         joint[:width_x, width_x:], joint[width_x:, :width_x] = block, block.T
-        sums = torch.cat([side_x.sums[x.columns], side_y.sums[y.columns]])
-        yield i, j, pair_of(x.layer, y.layer, joint, sums, step)
-
-
-def _symmetric(upper: torch.Tensor) -> torch.Tensor:
-    return upper.triu() + upper.triu(1).T
+        sums = device.concatenate([side_x.sums[x.columns], side_y.sums[y.columns]])
+        yield i, j, pair_of(x.layer, y.layer, joint, sums, step, device)
 
 
 def _as_layers(argument: str, layers: Sequence[Any]) -> dict[str, Any]:

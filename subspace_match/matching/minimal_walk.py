@@ -13,7 +13,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import scipy.linalg
-import torch
 
 from .minimal_tree import (
     DONE,
@@ -29,7 +28,8 @@ from .minimal_tree import (
     advance,
     resume,
 )
-from .peeling import DEPENDS, ENTRY_ERROR, LOST_DIGITS, MOST_KEPT
+from .on_cpu import Cpu
+from .removals import DEPENDS, ENTRY_ERROR, LOST_DIGITS, MOST_KEPT
 from .spans import RANK_TOLERANCE, SAFE_INVERSE, factor_spans
 
 MOST_TERMS = 64  # terms after which the list is applied to the matrix, where the matrix is small
@@ -60,10 +60,10 @@ class Walk:
         epsilon: float,
         products: np.ndarray | None,
     ) -> None:
-        self._factor = torch.from_numpy(np.ascontiguousarray(factor.T)).T
+        self._factor = np.ascontiguousarray(factor.T).T
         self._width_x = width_x
         self._bound = epsilon**2
-        self._products = None if products is None else torch.from_numpy(products)
+        self._products = products
         self._rank = np.zeros(factor.shape[1], dtype=np.int64)
         self.base, self._state = self._factor_anew(columns)
 
@@ -146,22 +146,22 @@ class Walk:
         x, y = columns[of_x], columns[~of_x]
         independent = self._products is not None
         spans = factor_spans(
-            *(self._factor, x, y),
+            *(self._factor, x, y, Cpu()),
             independent=(independent, independent),
             from_moments=independent,
             products=self._products,
             with_duals=not independent,
         )
-        matrix = spans.coefficients.numpy()
+        matrix = spans.coefficients
         diagonal = np.diagonal(matrix).copy()
         if (diagonal > SAFE_INVERSE).any():
             if spans.duals is None:
                 self._products = None  # independent, but not far enough from dependent
                 return self._factor_anew(columns)
-            matrix = np.hstack([matrix, spans.duals.numpy()])
+            matrix = np.hstack([matrix, spans.duals])
         state = State(
             counts=np.array([0, len(x), len(y), 0]),
-            residual=spans.residual.numpy(),
+            residual=spans.residual,
             diagonal=diagonal,
             highest=diagonal.copy(),
             alive=np.ones(len(columns), dtype=bool),

@@ -22,15 +22,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from .checks import as_activations, as_chunk_samples, same_samples
-from .devices import resolve_device
 from .factor import factor_from_moments, factor_from_samples
-from .samples import Layer, check_range, joint_chunks, new_block, read_ahead
+from .on_device import Array, Device, DeviceLike, resolve_device
+from .samples import Layer, check_range, joint_chunks, read_ahead
 
-PANEL = 128  # columns of Z'Z a product: narrower ones waste less below the diagonal, but run slower
-QR_ROWS = 16  # rows of a QR, in columns: fewer repeat more of the factor, more leave the cache
+QR_ROWS = 2  # rows of a QR, in columns: so a third of it repeats the factor, and it stays in cache
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def reduce(
     x: Any,
     y: Any,
     *,
-    device: str | torch.device = "auto",
+    device: DeviceLike = "auto",
     chunk_samples: int | None = None,
 ) -> PairMoments:
     """Read two layers' activations, chunk by chunk, into their second moments.
@@ -119,14 +117,14 @@ def reduce(
 
     layers = Layer(x), Layer(y)
     moments, sums = _sum_moments(*layers, step, device)
-    squares = moments.diagonal().cpu().numpy()
+    squares = device.numpy(moments.diagonal())
     check_range("x", x, squares[: x.shape[1]], step)
     check_range("y", y, squares[layers[0].width : -1], step)
-    return pair_of(*layers, moments, sums, step)
+    return pair_of(*layers, moments, sums, step, device)
 
 
 def pair_of(
-    x: Layer, y: Layer, moments: torch.Tensor, sums: torch.Tensor, step: int
+    x: Layer, y: Layer, moments: Array, sums: Array, step: int, device: Device
 ) -> PairMoments:
     """The pair of two layers that have been read.
 
@@ -136,27 +134,27 @@ def pair_of(
         moments: E'E, (n + 2, n + 2) float64 on the device, E = [X a Y b] the columns of both.
         sums: of the columns of E, (n + 2,).
         step: samples to read at once.
+        device: where the moments are.
 
     Returns:
         The pair's moments, on the CPU.
     """
-    products = _length_products(x, y, moments, sums)
-
-    def neurons(columns: torch.Tensor) -> torch.Tensor:
-        """Without the column more of X and of Y."""
-        return torch.cat([columns[: x.width - 1], columns[x.width : -1]])
-
-    moments = neurons(neurons(moments).T)
-    return factored(x.array, y.array, moments, neurons(sums), products, step)
+    products = _length_products(x, y, moments, sums, device)
+    # Without the column more of X and of Y.
+    neurons = np.delete(np.arange(len(sums)), [x.width - 1, len(sums) - 1])
+    moments = device.take(device.take(moments, neurons), neurons, axis=1)
+    sums = device.take(sums, neurons)
+    return factored(x.array, y.array, moments, sums, products, step, device)
 
 
 def factored(
     x: Any,
     y: Any,
-    moments: torch.Tensor,
-    sums: torch.Tensor,
-    length_products: torch.Tensor,
+    moments: Array,
+    sums: Array,
+    length_products: np.ndarray,
     step: int,
+    device: Device,
 ) -> PairMoments:
     """The pair of moments that are there already, factored.
 
@@ -167,65 +165,65 @@ def factored(
         sums: of the columns of Z, (n,).
         length_products: as of ``PairMoments``.
         step: samples to read at once.
+        device: where the moments are.
 
     Returns:
         The pair's moments, on the CPU.
     """
-    live = torch.nonzero(moments.diagonal()).flatten()
-    norms = moments.diagonal()[live].sqrt()
-    factor = factor_from_moments(moments[live[:, None], live] / norms[:, None] / norms)
+    second_moments = device.numpy(moments)
+    live = np.flatnonzero(np.diagonal(second_moments))
+    norms = device.array(np.sqrt(np.diagonal(second_moments)[live]))
+    scaled = device.take(device.take(moments, live), live, axis=1)
+    scaled /= norms[:, None]
+    scaled /= norms
+    factor = factor_from_moments(scaled, device)
     well_conditioned = factor is not None
     if factor is None:
-        # At least 2 n samples a step, so that no more than a third of each QR repeats the factor.
-        step = max(step, 2 * len(sums))
-        chunks = joint_chunks(x, y, step, moments.device)
         rows = QR_ROWS * len(sums)
+        step = max(step, rows)
         factor = factor_from_samples(
-            chunk[start : start + rows, live] / norms
-            for chunk in chunks
-            for start in range(0, len(chunk), rows)
+            (
+                device.take(chunk[start : start + rows], live, axis=1) / norms
+                for chunk in joint_chunks(x, y, step, device)
+                for start in range(0, len(chunk), rows)
+            ),
+            len(live),
+            device,
         )
     return PairMoments(
-        second_moments=moments.cpu().numpy(),
-        sums=sums.cpu().numpy(),
-        length_products=length_products.cpu().numpy(),
+        second_moments=second_moments,
+        sums=device.numpy(sums),
+        length_products=length_products,
         neurons_x=x.shape[1],
         samples=x.shape[0],
-        factor=factor.cpu().numpy(),
+        factor=device.numpy(factor),
         well_conditioned=well_conditioned,
     )
 
 
-def _sum_moments(
-    x: Layer, y: Layer, step: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _sum_moments(x: Layer, y: Layer, step: int, device: Device) -> tuple[Array, Array]:
     """E'E and the column sums of E = [X a Y b], chunk by chunk."""
     samples, width = x.array.shape[0], x.width + y.width
-    joint = new_block(min(step, samples), width, device)
-    upper, sums = joint.new_zeros(width, width), joint.new_zeros(width)
+    joint = device.empty(min(step, samples), width)
+    upper, sums = device.zeros(width, width), device.zeros(width)
     for start, (rows_x, rows_y) in read_ahead((x.array, y.array), step, device):
         chunk = joint[: samples - start]
-        x.fill(chunk[:, : x.width], rows_x)
-        y.fill(chunk[:, x.width :], rows_y)
-        add_upper_moments(upper, chunk)
-        sums += chunk.sum(0)
-    return upper.triu() + upper.triu(1).T, sums
+        x.fill(chunk[:, : x.width], rows_x, device)
+        y.fill(chunk[:, x.width :], rows_y, device)
+        device.add_upper_square(upper, chunk)
+        sums += device.column_sums(chunk)
+    return device.symmetric(upper), sums
 
 
-def _length_products(x: Layer, y: Layer, moments: torch.Tensor, sums: torch.Tensor) -> torch.Tensor:
+def _length_products(x: Layer, y: Layer, moments: Array, sums: Array, device: Device) -> np.ndarray:
     """Sums of products of squared distances from the means: their covariance, and their means'."""
-    weights_x, total_x = x.lengths(sums[: x.width])
-    weights_y, total_y = y.lengths(sums[x.width :])
-    weights = sums.new_zeros(len(sums), 2)
-    weights[: x.width, 0], weights[x.width :, 1] = weights_x, weights_y
-    weighted, totals = weights.T @ sums, torch.stack([total_x, total_y])
-    means = torch.outer(totals, totals) - torch.outer(weighted, weighted)
-    products: torch.Tensor = weights.T @ moments @ weights + means / x.array.shape[0]
-    return products
-
-
-def add_upper_moments(upper: torch.Tensor, chunk: torch.Tensor) -> None:
-    """Add chunk'chunk above the diagonal, panel by panel: little over half the work of all."""
-    for start in range(0, len(upper), PANEL):
-        stop = start + PANEL
-        upper[start:stop, start:].addmm_(chunk[:, start:stop].T, chunk[:, start:])
+    weights = device.zeros(len(sums), 2)
+    totals = np.empty(2)
+    for side, (layer, start) in enumerate(((x, 0), (y, x.width))):
+        end = start + layer.width - 1
+        weights[start:end, side], totals[side] = layer.lengths(sums[start : end + 1])
+        weights[end, side] = 1.0
+    weighted = device.numpy(weights.T @ sums)
+    products = device.numpy(weights.T @ device.product(moments, weights))
+    means = np.outer(totals, totals) - np.outer(weighted, weighted)
+    return np.asarray(products + means / x.array.shape[0])

@@ -13,13 +13,12 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
 
 from .checks import as_activations, as_chunk_samples, same_samples
-from .devices import resolve_device
 from .moments import PairMoments, factored
+from .on_device import Array, Device, DeviceLike, resolve_device
 from .path import MatchPath, match_path
-from .samples import fill, new_block, read_ahead, rows_of
+from .samples import read_ahead
 
 BATCH_BYTES = 256 * 2**20  # of the permutations formed in one read of X, and their cross moments
 
@@ -30,7 +29,7 @@ def null_paths(
     y: Any,
     orders: Iterable[np.ndarray],
     *,
-    device: str | torch.device = "auto",
+    device: DeviceLike = "auto",
 ) -> Iterator[MatchPath]:
     """Match paths of X against Y with its samples permuted.
 
@@ -73,33 +72,33 @@ def null_paths(
             f"x and y: expected the pair's samples and neurons {expected}, found {found}; give the"
             " layers that the pair was reduced from"
         )
-    held = rows_of(y, 0, pair.samples, device)
+    held = device.rows(y[:])
     orders = iter(orders)
     batch = max(1, BATCH_BYTES // (8 * (pair.neurons_x * pair.neurons_y + pair.samples)))
     while taken := [_on_device(order, pair.samples, device) for order in islice(orders, batch)]:
-        for order, cross in zip(taken, _cross_moments(pair, x, held, taken), strict=True):
+        for order, cross in zip(taken, _cross_moments(pair, x, held, taken, device), strict=True):
             permuted = _Permuted(held, order)
-            yield match_path(_permuted_pair(pair, x, permuted, cross), device=device)
+            yield match_path(_permuted_pair(pair, x, permuted, cross, device), device=device)
 
 
 class _Permuted:
-    """Rows of a tensor in another order, made as they are sliced."""
+    """Rows of an array in another order, made as they are sliced."""
 
-    def __init__(self, held: torch.Tensor, order: torch.Tensor) -> None:
+    def __init__(self, held: Array, order: Array) -> None:
         self._held, self._order = held, order
         self.shape = held.shape
 
-    def __getitem__(self, rows: slice) -> torch.Tensor:
+    def __getitem__(self, rows: slice) -> Array:
         return self._held[self._order[rows]]
 
 
-def _on_device(order: np.ndarray, samples: int, device: torch.device) -> torch.Tensor:
+def _on_device(order: np.ndarray, samples: int, device: Device) -> Array:
     if not np.array_equal(np.sort(order), np.arange(samples)):
         raise ValueError(
             f"orders: expected permutations of {samples} samples, found an array of shape"
             f" {np.shape(order)} that is none; use rng.permutation({samples})"
         )
-    return torch.as_tensor(order, device=device)
+    return device.array(np.asarray(order))
 
 
 def _step(pair: PairMoments) -> int:
@@ -107,38 +106,41 @@ def _step(pair: PairMoments) -> int:
 
 
 def _cross_moments(
-    pair: PairMoments, x: Any, held: torch.Tensor, orders: list[torch.Tensor]
-) -> torch.Tensor:
+    pair: PairMoments, x: Any, held: Array, orders: list[Array], device: Device
+) -> Array:
     """[X a]'[Y b] for every order of Y's rows, (orders, n_x + 1, n_y + 1), in one read of X.
 
     The column more is the samples' squared distances from the means, as of ``Layer``.
     """
-    means = torch.from_numpy(pair.sums / pair.samples).to(held.device)
+    means = device.array(pair.sums / pair.samples)
     mean_x, mean_y = means[: pair.neurons_x], means[pair.neurons_x :]
     step = min(_step(pair), pair.samples)
-    joint_x, joint_y = (new_block(step, len(m) + 1, held.device) for m in (mean_x, mean_y))
-    cross = means.new_zeros(len(orders), len(mean_x) + 1, len(mean_y) + 1)
-    for start, (rows,) in read_ahead((x,), step, held.device):
+    joint_x, joint_y = (device.empty(step, len(mean) + 1) for mean in (mean_x, mean_y))
+    cross = device.zeros(len(orders), len(mean_x) + 1, len(mean_y) + 1)
+    for start, (rows,) in read_ahead((x,), step, device):
         chunk_x, chunk_y = joint_x[: pair.samples - start], joint_y[: pair.samples - start]
-        fill(chunk_x, rows, mean_x)
+        device.fill(chunk_x, rows, mean_x)
         for order, products in zip(orders, cross, strict=True):
-            fill(chunk_y, held[order[start : start + step]], mean_y)
-            products.addmm_(chunk_x.T, chunk_y)
+            device.fill(chunk_y, held[order[start : start + step]], mean_y)
+            device.add_product(products, chunk_x.T, chunk_y)
     return cross
 
 
 def _permuted_pair(
-    pair: PairMoments, x: Any, permuted: _Permuted, cross: torch.Tensor
+    pair: PairMoments, x: Any, permuted: _Permuted, cross: Array, device: Device
 ) -> PairMoments:
     """The pair with cross moments in place of its own: each side's own moments do not change."""
-    moments, sums, products = (
-        torch.from_numpy(array).to(cross.device, copy=True)
-        for array in (pair.second_moments, pair.sums, pair.length_products)
+    cross, moments, products = (
+        device.numpy(cross),
+        pair.second_moments.copy(),
+        pair.length_products.copy(),
     )
     moments[: pair.neurons_x, pair.neurons_x :] = cross[:-1, :-1]
     moments[pair.neurons_x :, : pair.neurons_x] = cross[:-1, :-1].T
     products[0, 1] = products[1, 0] = cross[-1, -1]
-    return factored(x, permuted, moments, sums, products, _step(pair))
+    return factored(
+        x, permuted, device.array(moments), device.array(pair.sums), products, _step(pair), device
+    )
 
 
 def p_values(observed: np.ndarray, null: np.ndarray) -> np.ndarray:

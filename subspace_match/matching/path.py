@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
-import torch
 
 from .certificate import Certificate, certify
 from .checks import as_epsilon, as_epsilons
-from .devices import resolve_device
 from .moments import PairMoments, reduce
+from .on_device import DeviceLike, resolve_device
 from .peeling import peel
 
 
@@ -99,18 +98,18 @@ class MatchPath:
         return float(similarity) if bounds.ndim == 0 else similarity
 
     @overload
-    def verify(self, epsilon: float, *, device: str | torch.device = "auto") -> Certificate: ...
+    def verify(self, epsilon: float, *, device: DeviceLike = "auto") -> Certificate: ...
 
     @overload
     def verify(
-        self, epsilon: Sequence[float] | np.ndarray, *, device: str | torch.device = "auto"
+        self, epsilon: Sequence[float] | np.ndarray, *, device: DeviceLike = "auto"
     ) -> list[Certificate]: ...
 
     def verify(
         self,
         epsilon: float | Sequence[float] | np.ndarray,
         *,
-        device: str | torch.device = "auto",
+        device: DeviceLike = "auto",
     ) -> Certificate | list[Certificate]:
         """Prove a maximum match again, from fresh factorisations of its sets.
 
@@ -152,7 +151,7 @@ class MatchPath:
         return certificates[0] if bounds.ndim == 0 else certificates
 
 
-def match_path(pair: PairMoments, *, device: str | torch.device = "auto") -> MatchPath:
+def match_path(pair: PairMoments, *, device: DeviceLike = "auto") -> MatchPath:
     """Peel a pair into its match path: every epsilon at once, exactly.
 
     With rho_k the largest relative distance r(v | other side) among the neurons left after k
@@ -197,7 +196,7 @@ def maximum_match(
     y: Any,
     epsilon: float,
     *,
-    device: str | torch.device = "auto",
+    device: DeviceLike = "auto",
     chunk_samples: int | None = None,
 ) -> Match:
     """The maximum epsilon-approximate match of two layers' activations, in one call.

@@ -7,17 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import torch
 
 from .checks import dtype_name
+from .on_device import Array, Device, resolve_device
 
 ROUGH = 1024  # samples whose means are near enough
-TILE = 2**17  # numbers, 1 MB
 
 
 def read_ahead(
-    arrays: Sequence[Any], step: int, device: torch.device
-) -> Iterator[tuple[int, list[torch.Tensor]]]:
+    arrays: Sequence[Any], step: int, device: Device
+) -> Iterator[tuple[int, list[Array]]]:
     """Rows of several arrays over the same samples, in order, each sample once.
 
     While one step's rows are worked on, a thread reads the next ones: decompressing Zarr chunks
@@ -29,12 +28,12 @@ def read_ahead(
         device: where to put them.
 
     Yields:
-        The first row's number, and the rows of each array as ``rows_of`` gives them.
+        The first row's number, and the rows of each array as ``Device.rows`` gives them.
     """
     samples, readers = arrays[0].shape[0], [_ChunkReader(array) for array in arrays]
 
-    def read(start: int) -> list[torch.Tensor]:
-        return [rows_of(reader, start, min(start + step, samples), device) for reader in readers]
+    def read(start: int) -> list[Array]:
+        return [device.rows(reader[start : min(start + step, samples)]) for reader in readers]
 
     with ThreadPoolExecutor(1) as thread:
         ahead = thread.submit(read, 0)
@@ -68,20 +67,10 @@ class _ChunkReader:
         return self._held[rows.start - self._first : rows.stop - self._first]
 
 
-def new_block(samples: int, width: int, device: torch.device) -> torch.Tensor:
-    """An empty (samples, width) float64 matrix, its rows at whole cache lines.
-
-    Products of 130 columns that are not take a third longer, and rows whose distance is a power of
-    two, as those of 1,024 columns, a quarter: they share places in the cache.
-    """
-    padded = -(-width // 8) * 8 + 8
-    return torch.empty(samples, padded, dtype=torch.float64, device=device)[:, :width]
-
-
-def joint_chunks(x: Any, y: Any, step: int, device: torch.device) -> Iterator[torch.Tensor]:
+def joint_chunks(x: Any, y: Any, step: int, device: Device) -> Iterator[Array]:
     """Z = [X Y] as float64, ``step`` samples at a time; every chunk overwrites the one before."""
     samples, n_x = x.shape
-    joint = new_block(min(step, samples), n_x + y.shape[1], device)
+    joint = device.empty(min(step, samples), n_x + y.shape[1])
     for start, (rows_x, rows_y) in read_ahead((x, y), step, device):
         chunk = joint[: samples - start]
         chunk[:, :n_x], chunk[:, n_x:] = rows_x, rows_y
@@ -104,50 +93,29 @@ class Layer:
 
     def __init__(self, array: Any) -> None:
         self.array, self.width = array, array.shape[1] + 1
-        self.shift: torch.Tensor | None = None
+        self.shift: Array | None = None
 
-    def fill(self, block: torch.Tensor, rows: torch.Tensor) -> None:
+    def fill(self, block: Array, rows: Array, device: Device) -> None:
         """Fill a block (samples, width) with rows, the layer's first ones first."""
         if self.shift is None:
-            self.shift = rows[:ROUGH].double().mean(0)
-        fill(block, rows, self.shift)
+            first = block[:ROUGH, :-1]
+            first[:] = rows[:ROUGH]
+            self.shift = first.mean(0)
+        device.fill(block, rows, self.shift)
 
-    def lengths(self, sums: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def lengths(self, sums: Array) -> tuple[Array, Any]:
         """Squared distances from the means, as the columns and their sums (width,) give them.
 
         With o = mean - shift, |x - mean|^2 = |x - shift|^2 - 2 o'x + a constant.
 
         Returns:
-            The columns' weights, (width,), and the sum over samples, a - d |o|^2.
+            The neurons' weights, (width - 1,), where the column more has 1; and the sum over
+            samples, a - d |o|^2.
         """
         assert self.shift is not None, "asked for after the last row"
         samples = self.array.shape[0]
         offset = sums[:-1] / samples - self.shift
-        weights = torch.cat([-2 * offset, offset.new_ones(1)])
-        return weights, sums[-1] - samples * offset.square().sum()
-
-
-def fill(block: torch.Tensor, rows: torch.Tensor, shift: torch.Tensor) -> None:
-    """Write rows, and in the column more each one's squared distance from the shift."""
-    # Some rows at a time, which a CPU's cache holds from the copy to the square.
-    step = max(1, TILE // block.shape[1]) if block.device.type == "cpu" else len(block)
-    for start in range(0, len(block), step):
-        part = block[start : start + step]
-        neurons = part[:, :-1]
-        neurons.copy_(rows[start : start + step])
-        part[:, -1] = torch.linalg.vector_norm(neurons - shift, dim=1).square_()
-
-
-def rows_of(array: Any, start: int, stop: int, device: torch.device) -> torch.Tensor:
-    """Rows of a NumPy, torch or Zarr array, on the device in a type that torch has."""
-    block = array[start:stop]
-    if not isinstance(block, torch.Tensor):
-        block = np.asarray(block)
-        if block.dtype not in (np.float32, np.float64):
-            block = block.astype(np.float64)
-        # Torch wants native, writeable memory; a memory map or a Zarr block need not be.
-        block = torch.from_numpy(np.require(block, block.dtype.newbyteorder("="), ["C", "W"]))
-    return block.detach().to(device)
+        return -2 * offset, sums[-1] - samples * (offset**2).sum()
 
 
 def check_range(argument: str, array: Any, squares: np.ndarray, step: int) -> None:
@@ -160,10 +128,11 @@ def check_range(argument: str, array: Any, squares: np.ndarray, step: int) -> No
     if not suspect.any():
         return
     broken, not_zero = np.zeros(len(squares), dtype=np.int64), np.zeros(len(squares), dtype=bool)
+    cpu = resolve_device("cpu")
     for start in range(0, array.shape[0], step):
-        block = rows_of(array, start, start + step, torch.device("cpu"))
-        broken += (~torch.isfinite(block)).sum(0).numpy()
-        not_zero |= (block != 0).any(0).numpy()
+        block = cpu.rows(array[start : start + step])
+        broken += (~np.isfinite(block)).sum(0)
+        not_zero |= (block != 0).any(0)
     if broken.any():
         neurons = np.flatnonzero(broken)
         raise ValueError(

@@ -24,7 +24,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
-import torch
+
+from .on_device import Array, Device
 
 # Times the number of columns. A looser rank tolerance is wrong: a near copy adds a direction.
 RANK_TOLERANCE = 1e-13
@@ -51,19 +52,20 @@ class Spans:
 
     neurons: np.ndarray
     basis: np.ndarray
-    coefficients: torch.Tensor
-    residual: torch.Tensor
-    duals: torch.Tensor | None = None
+    coefficients: Array
+    residual: Array
+    duals: Array | None = None
 
 
 def factor_spans(
-    factor: torch.Tensor,
+    factor: Array,
     x: np.ndarray,
     y: np.ndarray,
+    device: Device,
     *,
     independent: tuple[bool, bool],
     from_moments: bool = False,
-    products: torch.Tensor | None = None,
+    products: Array | None = None,
     with_duals: bool = False,
 ) -> Spans:
     """Factor both sides.
@@ -72,6 +74,7 @@ def factor_spans(
         factor: F, (k, live) float64, columns of norm 1.
         x: columns of F that are X's neurons, at least one.
         y: columns of F that are Y's neurons, at least one.
+        device: where F is.
         independent: whether X's columns, and Y's, are known to be independent, so that no rank is
             looked for.
         from_moments: whether F holds no more digits than the moments, so that a side's products
@@ -83,107 +86,107 @@ def factor_spans(
             that they stand for, and R^-1 is right in every entry.
 
     Returns:
-        The spans, on the device of ``factor``.
+        The spans, on the device.
     """
     (x, rank_x), (y, rank_y) = (
-        _basis_first(factor, side, known) for side, known in zip((x, y), independent, strict=True)
+        _basis_first(factor, side, known, device)
+        for side, known in zip((x, y), independent, strict=True)
     )
     neurons, width = np.concatenate([x, y]), len(x) + len(y)
     columns = factor.T
     if not np.array_equal(neurons, np.arange(len(columns))):
-        chosen = torch.from_numpy(neurons).to(factor.device)
-        columns = columns.index_select(0, chosen)
+        columns = device.take(columns, neurons)
         if products is not None:
-            products = products.index_select(0, chosen).index_select(1, chosen)
+            products = device.take(device.take(products, neurons), neurons, axis=1)
     columns = columns.T
-    coefficients = factor.new_zeros(width, width)
-    residual = factor.new_empty(width)
+    coefficients, residual = device.zeros(width, width), device.empty(width)
     basis = np.zeros(width, dtype=bool)
-    duals = factor.new_zeros(width, max(rank_x, rank_y)) if with_duals else None
+    duals = device.zeros(width, max(rank_x, rank_y)) if with_duals else None
     for start, stop, rank in ((0, len(x), rank_x), (len(x), width, rank_y)):
         end = start + rank
         basis[start:end] = True
         parts = [part for part in (columns[:, :start], columns[:, end:]) if part.shape[1]]
-        others = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        others = parts[0] if len(parts) == 1 else device.concatenate(parts, axis=1)
         given = None
         if products is not None:
             own = products[start:stop]
             given = own[:, start:stop], own[:, stop:] if start == 0 else own[:, :start]
         upper, inverse, over_basis, distances = _solve(
-            columns[:, start:end], others, from_moments, given
+            columns[:, start:end], others, from_moments, given, device
         )
         if duals is not None:
-            eye = torch.eye(rank, dtype=upper.dtype, device=upper.device)
-            root = torch.linalg.solve_triangular(upper, eye, upper=True)
-            duals[start:end, :rank], inverse = root, root @ root.T
+            root = device.inverse(upper)
+            duals[start:end, :rank], inverse = root, device.product(root, root.T)
         coefficients[start:end, start:end] = inverse
         coefficients[start:end, :start] = over_basis[:, :start]
         coefficients[start:end, end:] = over_basis[:, start:]
         residual[:start] = distances[:start]
         residual[stop:] = distances[start + stop - end :]
-    coefficients.diagonal()[torch.from_numpy(~basis).to(factor.device)] = -1.0
+    reserve = np.flatnonzero(~basis)
+    coefficients[reserve, reserve] = -1.0
     return Spans(neurons, basis, coefficients, residual, duals)
 
 
 def _solve(
-    basis: torch.Tensor,
-    others: torch.Tensor,
+    basis: Array,
+    others: Array,
     from_moments: bool,
-    products: tuple[torch.Tensor, torch.Tensor] | None,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    products: tuple[Array, Array] | None,
+    device: Device,
+) -> tuple[Array, Array, Array, Array]:
     """R, P and B of a basis S = Q R, and the squared distances of the others, T, from its span.
 
     What is given of the products, S'S and S'T, need not be formed.
     """
     rank, factored = basis.shape[1], None
     inner, across = products or (None, None)
-    if _is_triangular(basis):  # X's columns of F as it comes from the moments
-        upper, inside, outside = basis[:rank], others[:rank], others[rank:].square().sum(0)
-    elif from_moments and (factored := _factor_products(basis, inner)) is not None:
+    if _is_triangular(basis, device):  # X's columns of F as it comes from the moments
+        upper, inside, outside = basis[:rank], others[:rank], (others[rank:] ** 2).sum(0)
+    elif from_moments and (factored := _factor_products(basis, inner, device)) is not None:
         upper, inverse = factored
         if across is None:
-            depth = others.shape[1] if _is_triangular(others) else len(others)
-            across = basis[:depth].T @ others[:depth]
+            depth = others.shape[1] if _is_triangular(others, device) else len(others)
+            across = device.product(basis[:depth].T, others[:depth])
         # Columns have norm 1, so what is not inside is outside.
         if bool(inverse.diagonal().max() <= VERY_SAFE_INVERSE):
-            over_basis = inverse @ across
+            over_basis = device.product(inverse, across)
             return upper, inverse, over_basis, 1.0 - (over_basis * across).sum(0)
-        inside = torch.linalg.solve_triangular(upper.T, across, upper=False)
-        outside = 1.0 - inside.square().sum(0)
+        inside = device.solve(upper, across, transposed=True)
+        outside = 1.0 - (inside**2).sum(0)
     else:
-        reflectors, scales = torch.geqrf(basis)
-        rotated = torch.ormqr(reflectors, scales, others, left=True, transpose=True)
-        upper, inside = reflectors[:rank].triu(), rotated[:rank]
-        outside = rotated[rank:].square().sum(0)
-    inverse = torch.cholesky_inverse(upper, upper=True) if factored is None else factored[1]
-    return upper, inverse, torch.linalg.solve_triangular(upper, inside, upper=True), outside
+        reflectors, scales = device.reflectors(basis)
+        rotated = device.rotate(reflectors, scales, others)
+        upper, inside = device.upper(reflectors[:rank]), rotated[:rank]
+        outside = (rotated[rank:] ** 2).sum(0)
+    inverse = device.inverse_of_square(upper) if factored is None else factored[1]
+    return upper, inverse, device.solve(upper, inside), outside
 
 
-def _is_triangular(columns: torch.Tensor) -> bool:
+def _is_triangular(columns: Array, device: Device) -> bool:
     width = columns.shape[1]  # what is below the square is looked at first, for it costs less
-    return not bool(columns[width:].any()) and not bool(columns[:width].tril(-1).any())
+    if bool(columns[width:].any()):
+        return False
+    return not bool(device.upper(columns[:width].T, 1).any())
 
 
 def _factor_products(
-    basis: torch.Tensor, inner: torch.Tensor | None = None
-) -> tuple[torch.Tensor, torch.Tensor] | None:
+    basis: Array, inner: Array | None, device: Device
+) -> tuple[Array, Array] | None:
     """R with R'R = S'S, and (S'S)^-1; None if S is not far enough from dependent for that."""
-    if inner is None:
-        inner = basis.T @ basis
-    upper, failed = torch.linalg.cholesky_ex(inner, upper=True)
-    if failed:
+    upper = device.cholesky(device.product(basis.T, basis) if inner is None else inner)
+    if upper is None:
         return None
-    inverse = torch.cholesky_inverse(upper, upper=True)
+    inverse = device.inverse_of_square(upper)
     return None if bool((inverse.diagonal() > SAFE_INVERSE).any()) else (upper, inverse)
 
 
 def _basis_first(
-    factor: torch.Tensor, columns: np.ndarray, independent: bool
+    factor: Array, columns: np.ndarray, independent: bool, device: Device
 ) -> tuple[np.ndarray, int]:
     """The columns in an order in which the first ``rank`` are a basis of all, and that rank."""
     if independent:
         return columns, len(columns)
-    side = factor[:, torch.from_numpy(columns).to(factor.device)].cpu().numpy()
+    side = device.numpy(device.take(factor, columns, axis=1))
     upper, order = scipy.linalg.qr(side, mode="r", pivoting=True, check_finite=False)
     rank = int((np.abs(np.diagonal(upper)) > RANK_TOLERANCE * len(columns)).sum())
     return columns[order], rank

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from .images import Images, strict_float32
-from .layers import Layer, LayeredNetwork
+from .layer import Layer
+from .layers import LayeredNetwork
 
 Sink = Callable[[str, int, np.ndarray], None]
 

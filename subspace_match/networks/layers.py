@@ -11,7 +11,6 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -20,33 +19,13 @@ from torch import fx, nn
 from torch.nn import functional
 from torchvision.models.feature_extraction import NodePathTracer
 
+from .layer import Layer
+
 Sink = Callable[[str, torch.Tensor], None]
 
 _RELU_FUNCTIONS = {functional.relu, torch.relu, torch.relu_}
 _RELU_METHODS = {"relu", "relu_"}
 _COMPUTED = {"call_module", "call_function", "call_method"}
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer.
-
-    Attributes:
-        name: conv1, conv2, ... for maps and fc1, fc2, ... for vectors, in order of computation;
-            block1, block2, ... where blocks are asked for.
-        node: its name in the graph, as torchvision's feature extraction names it; of a block, its
-            module's.
-        kind: "conv" (a neuron is a channel, a sample a position) or "fc" (a sample is an image).
-        neurons: number of them.
-        height, width: of the map, 1 and 1 for a fully connected layer.
-    """
-
-    name: str
-    node: str
-    kind: str
-    neurons: int
-    height: int
-    width: int
 
 
 class LayeredNetwork(fx.Interpreter):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .layers import Layer
+from .layer import Layer
 
 GROUP = 50  # images: more, and a map is seen at few places; fewer, and a permutation keeps many
 

@@ -8,7 +8,6 @@ import cases
 import numpy as np
 import oracles
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -117,7 +116,7 @@ def test_distances_are_the_oracles(case, shuffled, device):
     order = path.removal_order
     if shuffled:
         order = np.random.default_rng(2).permutation(order)
-    distances = certificate._Distances(path.pair, order, torch.device(device))
+    distances = certificate._Distances(path.pair, order, device)
     own, rest = oracle_distances(x, y, order)
     found, coefficients = (values[::-1] for values in distances._removal)
     for value, expected, size in zip(found, own, coefficients, strict=True):
@@ -142,7 +141,7 @@ def test_rank_after_near_copies_is_not_rounding(device):
     pair = sm.reduce(x, y, device=device)
     for _ in range(5):
         order = rng.permutation(x.shape[1] + y.shape[1])
-        distances = certificate._Distances(pair, order, torch.device(device))
+        distances = certificate._Distances(pair, order, device)
         np.testing.assert_allclose(
             distances._removal[0][::-1], oracle_distances(x, y, order)[0], atol=1e-7
         )

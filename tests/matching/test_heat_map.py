@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import subspace_match as sm
-from subspace_match.matching import moments
 from subspace_match.matching.heat_map import heat_map, layer_pairs
+from subspace_match.matching.on_cpu import Cpu
 
 SAMPLES = 150
 
@@ -127,10 +127,10 @@ def test_pairs_are_put_together_one_at_a_time():
 def test_each_product_is_formed_once(monkeypatch):
     """Multiply-adds: every layer's own moments once, and no product of two layers of one side."""
     own = []
-    add = moments.add_upper_moments
+    add = Cpu.add_upper_square
     monkeypatch.setattr(
-        "subspace_match.matching.heat_map.add_upper_moments",
-        lambda upper, chunk: (own.append(chunk.shape), add(upper, chunk)),
+        *(Cpu, "add_upper_square"),
+        lambda self, upper, chunk: (own.append(chunk.shape), add(self, upper, chunk)),
     )
     xs, ys = networks(hostile=False)
     list(layer_pairs(xs, ys, device="cpu", chunk_samples=SAMPLES))

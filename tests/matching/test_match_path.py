@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import subspace_match as sm
-from subspace_match.matching import peeling
+from subspace_match.matching import removals_on_cpu, removals_on_torch
 
 SEEDS = range(4)
 
@@ -41,7 +41,8 @@ def test_equals_the_oracle(case, dtype, device):
 def test_block_size_does_not_matter(case, device, monkeypatch):
     """Blocks of 3 make small cases pass through many blocks and copies of the matrix."""
     x, y = case(np.random.default_rng(5))
-    monkeypatch.setattr(peeling, "BLOCK", 3)
+    for module in (removals_on_cpu, removals_on_torch):
+        monkeypatch.setattr(module, "BLOCK", 3)
     assert_equals_oracle(path_of(x, y, device), x, y)
 
 

@@ -11,8 +11,8 @@ import subspace_match.matching
 
 FOLDER = Path(subspace_match.matching.__file__).parent
 ALLOWED = {"numpy", "scipy", "torch", "numba"}
-STANDARD = {"__future__", "collections", "concurrent", "dataclasses", "functools", "itertools"}
-STANDARD |= {"math", "os", "platform", "typing"}
+STANDARD = {"__future__", "abc", "collections", "concurrent", "dataclasses", "functools"}
+STANDARD |= {"itertools", "math", "os", "pathlib", "platform", "sys", "typing"}
 
 
 def imported(module: Path) -> set[str]:

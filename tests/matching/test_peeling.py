@@ -5,10 +5,11 @@ from __future__ import annotations
 import cases
 import numpy as np
 import pytest
-import torch
 
 import subspace_match as sm
-from subspace_match.matching import peeling, spans
+from subspace_match.matching import peeling, removals_on_cpu, removals_on_torch, spans
+from subspace_match.matching.removals_on_cpu import RemovalsOnCpu
+from subspace_match.matching.removals_on_torch import RemovalsOnTorch
 from subspace_match.matching.spans import factor_spans
 
 
@@ -16,20 +17,24 @@ from subspace_match.matching.spans import factor_spans
 def counts(monkeypatch):
     """Counts of factorisations and exchanges."""
     counted = {"factorisations": 0, "exchanges": 0}
-    remove = peeling._Peeling._remove_or_exchange
 
     def counting_factor_spans(*args, **options):
         counted["factorisations"] += 1
         return factor_spans(*args, **options)
 
-    def counting_remove(self, step):
-        basis, reserve = self._basis.clone(), self._reserve.sum()
-        remove(self, step)
-        left_basis = bool(basis[self._order[step]])
-        counted["exchanges"] += left_basis and bool(self._reserve.sum() < reserve)
+    def counting(remove):
+        def counting_remove(self, which):
+            basis, reserve = self._basis + 0.0, float(self._reserve.sum())
+            remained = remove(self, which)
+            neuron = which if isinstance(self, RemovalsOnCpu) else int(self._order[which])
+            counted["exchanges"] += basis[neuron] > 0 and float(self._reserve.sum()) < reserve
+            return remained
+
+        return counting_remove
 
     monkeypatch.setattr(peeling, "factor_spans", counting_factor_spans)
-    monkeypatch.setattr(peeling._Peeling, "_remove_or_exchange", counting_remove)
+    for kind, name in ((RemovalsOnCpu, "_remove"), (RemovalsOnTorch, "_remove_or_exchange")):
+        monkeypatch.setattr(kind, name, counting(getattr(kind, name)))
     return counted
 
 
@@ -60,19 +65,20 @@ def test_exchange_and_new_factors_in_one_path(counts, device):
 def test_state_after_a_block_equals_a_fresh_factorisation(case, device, monkeypatch):
     """W and the distances after removals and exchanges are those of what remains, factored anew."""
     pair = sm.reduce(*case(np.random.default_rng(4)), device=device)
-    factor = torch.from_numpy(pair.factor).to(device)
+    factor = device.array(pair.factor)
     x, y = np.split(np.arange(factor.shape[1]), [pair.neurons_x])
-    monkeypatch.setattr(peeling, "BLOCK", 12)
+    for module in (removals_on_cpu, removals_on_torch):
+        monkeypatch.setattr(module, "BLOCK", 12)
     independent = pair.well_conditioned, pair.well_conditioned
-    state = peeling._Peeling(factor_spans(factor, x, y, independent=independent), pair.neurons_x)
+    state = device.removals(factor_spans(factor, x, y, device, independent=independent), len(x))
     removed, _, intact = state.remove_block()
     assert intact
     assert len(removed) == 12
     state._compact()
-    basis = (state._basis > 0).cpu().numpy()
+    basis = device.numpy(state._basis > 0)
     for of_side in (state._neurons < pair.neurons_x, state._neurons >= pair.neurons_x):
         own = pair.factor[:, state._neurons[of_side & basis]]
-        rows = state._matrix.cpu().numpy()[of_side & basis]
+        rows = device.numpy(state._matrix)[of_side & basis]
         inverse = np.linalg.pinv(own)
         np.testing.assert_allclose(rows[:, of_side & basis], inverse @ inverse.T, atol=1e-9)
         others = pair.factor[:, state._neurons[~of_side]]
@@ -80,23 +86,15 @@ def test_state_after_a_block_equals_a_fresh_factorisation(case, device, monkeypa
         reserve = pair.factor[:, state._neurons[of_side & ~basis]]
         np.testing.assert_allclose(rows[:, of_side & ~basis], inverse @ reserve, atol=1e-9)
         squares = ((others - own @ (inverse @ others)) ** 2).sum(0)
-        found = state._residual.cpu().numpy()[~of_side]
+        found = device.numpy(state._residual)[~of_side]
         np.testing.assert_allclose(found, squares, atol=1e-11)
 
 
 @pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
-def test_arithmetic_of_a_gpu_gives_the_same_path(case, monkeypatch):
-    """What is done without reading back, done on the CPU for once."""
-
-    class OnDevice(peeling._Peeling):
-        def __init__(self, *args):
-            super().__init__(*args)
-            self._on_host = False
-
+def test_the_path_is_the_same_everywhere(case, device):
     pair = sm.reduce(*case(np.random.default_rng(6)), device="cpu")
     expected = sm.match_path(pair, device="cpu")
-    monkeypatch.setattr(peeling, "_Peeling", OnDevice)
-    found = sm.match_path(pair, device="cpu")
+    found = sm.match_path(pair, device=device)
     for side in ("critical_epsilon_x", "critical_epsilon_y"):
         np.testing.assert_allclose(getattr(found, side), getattr(expected, side), atol=1e-7)
 
@@ -108,16 +106,16 @@ def test_products_only_where_they_are_safe(near, device):
     y[:, 5] = y[:, 6] + near * np.abs(np.random.default_rng(1).normal(size=len(y)))
     pair = sm.reduce(x, y, device=device)
     assert pair.well_conditioned
-    factor = torch.from_numpy(pair.factor).to(device)
+    factor = device.array(pair.factor)
     sides = np.split(np.arange(factor.shape[1]), [pair.neurons_x])
     of_y = factor[:, pair.neurons_x :]
-    assert (spans._factor_products(of_y) is not None) == (near > 1e-3)
+    assert (spans._factor_products(of_y, None, device) is not None) == (near > 1e-3)
     one, other = (
-        factor_spans(factor, *sides, independent=(True, True), from_moments=from_moments)
+        factor_spans(factor, *sides, device, independent=(True, True), from_moments=from_moments)
         for from_moments in (False, True)
     )
     for name in ("coefficients", "residual"):
-        expected, found = getattr(one, name).cpu().numpy(), getattr(other, name).cpu().numpy()
+        expected, found = (device.numpy(getattr(way, name)) for way in (one, other))
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
 
 

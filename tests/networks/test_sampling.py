@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from subspace_match.networks.layers import Layer
+from subspace_match.networks.layer import Layer
 from subspace_match.networks.sampling import (
     draw_places,
     draw_samples,

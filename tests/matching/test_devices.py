@@ -1,0 +1,183 @@
+"""What every device computes is what it says, for every layout and for nothing at all."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+
+from subspace_match.matching import devices
+from subspace_match.matching.on_cpu import Cpu
+
+RNG = np.random.default_rng(0)
+
+
+def as_it_is(matrix: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(matrix)
+
+
+def by_columns(matrix: np.ndarray) -> np.ndarray:
+    return np.asfortranarray(matrix)
+
+
+def part_of_rows(matrix: np.ndarray) -> np.ndarray:
+    return np.pad(matrix, ((0, 0), (2, 1)))[:, 2:-1]
+
+
+def part_of_columns(matrix: np.ndarray) -> np.ndarray:
+    return np.asfortranarray(np.pad(matrix, ((2, 1), (0, 0))))[2:-1]
+
+
+LAYOUTS = [as_it_is, by_columns, part_of_rows, part_of_columns]
+SHAPES = [(4, 3, 5), (1, 1, 1), (0, 3, 5), (4, 0, 5), (4, 3, 0)]
+
+
+def on(device, matrix: np.ndarray, layout):
+    """The matrix on a device, whose strides are the layout's."""
+    laid = layout(matrix)
+    if isinstance(device, Cpu):
+        return laid
+    return torch.from_numpy(laid).to(device.name)
+
+
+def triangle(width: int) -> np.ndarray:
+    return np.triu(RNG.normal(size=(width, width))) + 3 * np.eye(width)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("layouts", list(itertools.product(LAYOUTS, LAYOUTS)))
+def test_products(shape, layouts, device):
+    rows, inner, columns = shape
+    left, right = RNG.normal(size=(rows, inner)), RNG.normal(size=(inner, columns))
+    a, b = (on(device, *what) for what in zip((left, right), layouts, strict=True))
+    np.testing.assert_allclose(device.numpy(device.product(a, b)), left @ right, atol=1e-14)
+    for by_column in (False, True):
+        total = device.zeros(columns, rows).T if by_column else device.zeros(rows, columns)
+        device.add_product(total, a, b, scale=-2.0)
+        device.add_product(total, a, b)
+        np.testing.assert_allclose(device.numpy(total), -left @ right, atol=1e-14)
+
+
+@pytest.mark.parametrize("width", [1, 5, 140])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_squares(width, layout, device):
+    chunk = RNG.normal(size=(300, width))
+    total = device.zeros(width, width)
+    device.add_upper_square(total, on(device, chunk, layout))
+    device.add_upper_square(total, on(device, chunk[:7], layout))
+    expected = chunk.T @ chunk + chunk[:7].T @ chunk[:7]
+    np.testing.assert_allclose(np.triu(device.numpy(total)), np.triu(expected), atol=1e-12)
+    np.testing.assert_allclose(device.numpy(device.symmetric(total)), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("layouts", list(itertools.product(LAYOUTS, LAYOUTS)))
+@pytest.mark.parametrize("columns", [0, 1, 6])
+def test_triangles(layouts, columns, device):
+    upper, right = triangle(4), RNG.normal(size=(4, columns))
+    a, b = (on(device, *what) for what in zip((upper, right), layouts, strict=True))
+    for found, expected in (
+        (device.solve(a, b), np.linalg.solve(upper, right)),
+        (device.solve(a, b, transposed=True), np.linalg.solve(upper.T, right)),
+        (device.inverse(a), np.linalg.inv(upper)),
+        (device.inverse_of_square(a), np.linalg.inv(upper.T @ upper)),
+    ):
+        np.testing.assert_allclose(device.numpy(found), expected, atol=1e-13)
+    np.testing.assert_array_equal(device.numpy(b), right)  # it is not written to
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_cholesky(layout, device):
+    upper = triangle(5)
+    square = upper.T @ upper
+    found = device.numpy(device.cholesky(on(device, square, layout)))
+    np.testing.assert_allclose(found.T @ found, square, atol=1e-13)
+    np.testing.assert_array_equal(found, np.triu(found))
+    assert device.cholesky(on(device, square - 2 * np.diag(np.diag(square)), layout)) is None
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("rows", [6, 90])
+def test_qr(rows, layout, device):
+    matrix, others = RNG.normal(size=(rows, 6)), RNG.normal(size=(rows, 4))
+    packed, scales = device.reflectors(on(device, matrix, layout))
+    rotated = device.numpy(device.rotate(packed, scales, on(device, others, layout)))
+    q, r = scipy.linalg.qr(matrix)
+    signs = np.sign(np.diagonal(r)) * np.sign(np.diagonal(device.numpy(packed)))
+    np.testing.assert_allclose(rotated[: len(signs)], signs[:, None] * (q.T @ others)[: len(signs)])
+    norms = np.linalg.norm(others, axis=0)
+    np.testing.assert_allclose(np.linalg.norm(rotated, axis=0), norms)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("rows", [1, 6, 90])
+def test_triangle_of_rows_below_a_triangle(rows, layout, device):
+    upper, matrix = triangle(6), RNG.normal(size=(rows, 6))
+    found = device.numpy(device.triangle_with(device.array(upper), on(device, matrix, layout)))
+    np.testing.assert_allclose(found.T @ found, upper.T @ upper + matrix.T @ matrix, atol=1e-12)
+    np.testing.assert_allclose(found, np.triu(found), atol=1e-14)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+def test_sums_and_parts(rows, device):
+    matrix = RNG.normal(size=(rows, 3))
+    there = device.array(matrix)
+    np.testing.assert_allclose(device.numpy(device.column_sums(there)), matrix.sum(0), atol=1e-12)
+    tails = np.array([matrix[row:].sum(0) for row in range(rows + 1)])
+    np.testing.assert_allclose(device.numpy(device.sums_from(there)), tails, atol=1e-12)
+    np.testing.assert_array_equal(
+        device.numpy(device.take(there, np.array([0, 0]))), matrix[[0, 0]]
+    )
+    columns = device.numpy(device.take(there, np.array([2, 0]), axis=1))
+    np.testing.assert_array_equal(columns, matrix[:, [2, 0]])
+    block = device.empty(rows, 4)
+    device.fill(block, device.rows(matrix.astype(np.float32)), device.array(np.ones(3)))
+    narrow = matrix.astype(np.float32).astype(np.float64)
+    expected = np.column_stack([narrow, ((narrow - 1) ** 2).sum(1)])
+    np.testing.assert_allclose(device.numpy(block), expected, rtol=1e-14)
+
+
+def test_sums_do_not_lose_digits_with_the_number_of_samples(device):
+    ones = np.full((200_000, 2), 0.1)
+    found = device.numpy(device.column_sums(device.array(ones)))
+    np.testing.assert_allclose(found, 20_000.0, rtol=1e-13)
+
+
+CODE = """
+import sys
+import numpy as np
+import subspace_match as sm
+x, y = np.random.default_rng(0).random((2, 50, 3))
+path = sm.match_path(sm.reduce(x, y, device={device!r}), device={device!r})
+path.verify(0.3, device={device!r}), sm.minimal_matches(path, 0.3), sm.all_measures(path.pair)
+print("torch" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_on_a_cpu_no_torch_is_loaded(device):
+    if device == "auto" and any(Path(driver).exists() for driver in devices._DRIVERS):
+        pytest.skip("this machine has a GPU's driver, so torch is asked")
+    command = [sys.executable, "-c", CODE.format(device=device)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert answer.stdout == "False\n"
+
+
+ASKED = """
+import sys
+from subspace_match.matching import devices
+from subspace_match.matching.on_cpu import Cpu
+devices._DRIVERS = (sys.executable,)  # something that is there
+print(devices.device_name("auto") in ("cpu", "cuda"), "torch" in sys.modules)
+"""
+
+
+def test_torch_is_asked_where_there_is_a_driver():
+    command = [sys.executable, "-c", ASKED]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert answer.stdout == "True True\n"
