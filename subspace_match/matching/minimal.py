@@ -151,13 +151,7 @@ def _search(
     if not len(sought) or not 0 < (columns < width_x).sum() < len(columns):
         return nothing
 
-    products = None
-    if moments.well_conditioned:
-        scales = 1.0 / moments.norms[live]
-        products = moments.second_moments.take(live, 0).take(live, 1)
-        products *= scales[:, None]
-        products *= scales
-    walk = Walk(moments.factor, columns, width_x, epsilon, products)
+    walk = Walk(moments.factor, columns, width_x, epsilon, moments.unit_products)
     # Without a path, the maximum match of this one epsilon: a part of what a path would take.
     if not isinstance(pair, MatchPath):
         if not walk.find_maximum(sought):

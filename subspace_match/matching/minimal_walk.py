@@ -148,7 +148,6 @@ class Walk:
         spans = factor_spans(
             *(self._factor, x, y, Cpu()),
             independent=(independent, independent),
-            from_moments=independent,
             products=self._products,
             with_duals=not independent,
         )

@@ -73,6 +73,21 @@ class PairMoments:
         """Which neurons are not dead (some activation is not zero), (n,) bool."""
         return np.diagonal(self.second_moments) > 0
 
+    @property
+    def unit_products(self) -> np.ndarray | None:
+        """Moments of the live columns scaled to norm 1, (live, live) float64.
+
+        None where these do not hold all that the factor does, so that they cannot stand for it.
+        """
+        if not self.well_conditioned:
+            return None
+        live = np.flatnonzero(self.live)
+        scales = 1.0 / self.norms[live]
+        products = self.second_moments.take(live, 0).take(live, 1)
+        products *= scales[:, None]
+        products *= scales
+        return products
+
 
 def reduce(
     x: Any,

@@ -182,8 +182,8 @@ def match_path(pair: PairMoments, *, device: DeviceLike = "auto") -> MatchPath:
     columns, distances = peel(
         pair.factor,
         int((live < pair.neurons_x).sum()),
-        independent=pair.well_conditioned,
-        device=resolve_device(device),
+        pair.unit_products,
+        resolve_device(device),
     )
     order = live[columns]
     critical = np.full(len(pair.sums), np.nan)

@@ -28,14 +28,14 @@ from .spans import factor_spans
 
 
 def peel(
-    factor: np.ndarray, width_x: int, *, independent: bool, device: Device
+    factor: np.ndarray, width_x: int, products: np.ndarray | None, device: Device
 ) -> tuple[np.ndarray, np.ndarray]:
     """Order in which neurons leave, farthest first, and their distances as they leave.
 
     Args:
         factor: F, (k, m) float64, columns of norm 1, the ``width_x`` of X first.
         width_x: number of X's columns.
-        independent: all columns are known to be independent, and F comes from the moments.
+        products: F'F, if all columns are known to be independent and F comes from the moments.
         device: where to compute.
 
     Returns:
@@ -45,14 +45,13 @@ def peel(
     transposed = device.array(np.ascontiguousarray(factor.T))
     left_x, left_y = np.arange(width_x), np.arange(width_x, factor.shape[1])
     order, squares = [left_x[:0]], [np.ones(0)]
-    no_reserve = independent, independent
+    no_reserve = products is not None, products is not None
+    there = None if products is None else device.array(products)
     removals: Removals | None = None
     while len(left_x) and len(left_y):
         if removals is None:
             spans = factor_spans(
-                *(transposed.T, left_x, left_y, device),
-                independent=no_reserve,
-                from_moments=independent,
+                transposed.T, left_x, left_y, device, independent=no_reserve, products=there
             )
             # Where all are independent, so is what will be left of them.
             of_x = spans.neurons < width_x

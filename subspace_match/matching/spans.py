@@ -64,7 +64,6 @@ def factor_spans(
     device: Device,
     *,
     independent: tuple[bool, bool],
-    from_moments: bool = False,
     products: Array | None = None,
     with_duals: bool = False,
 ) -> Spans:
@@ -77,9 +76,8 @@ def factor_spans(
         device: where F is.
         independent: whether X's columns, and Y's, are known to be independent, so that no rank is
             looked for.
-        from_moments: whether F holds no more digits than the moments, so that a side's products
-            may be factored in its place where that is safe; only where all are independent.
-        products: F'F, (live, live) float64, where it is there already; only for ``from_moments``.
+        products: F'F, (live, live) float64, if F holds no more digits than the moments and all its
+            columns are independent: a side's products are factored in its place where that is safe.
         with_duals: give the duals too. P is then their product, so that the two agree to the last
             digits, and a side's basis should be known to come from a pivoted QR
             (``independent=(False, False)``): the rows of its R then are as small as the distances
@@ -111,9 +109,7 @@ def factor_spans(
         if products is not None:
             own = products[start:stop]
             given = own[:, start:stop], own[:, stop:] if start == 0 else own[:, :start]
-        upper, inverse, over_basis, distances = _solve(
-            columns[:, start:end], others, from_moments, given, device
-        )
+        upper, inverse, over_basis, distances = _solve(columns[:, start:end], others, given, device)
         if duals is not None:
             root = device.inverse(upper)
             duals[start:end, :rank], inverse = root, device.product(root, root.T)
@@ -128,25 +124,17 @@ def factor_spans(
 
 
 def _solve(
-    basis: Array,
-    others: Array,
-    from_moments: bool,
-    products: tuple[Array, Array] | None,
-    device: Device,
+    basis: Array, others: Array, products: tuple[Array, Array] | None, device: Device
 ) -> tuple[Array, Array, Array, Array]:
     """R, P and B of a basis S = Q R, and the squared distances of the others, T, from its span.
 
-    What is given of the products, S'S and S'T, need not be formed.
+    With the products S'S and S'T, if these may take the place of S and T.
     """
     rank, factored = basis.shape[1], None
-    inner, across = products or (None, None)
     if _is_triangular(basis, device):  # X's columns of F as it comes from the moments
         upper, inside, outside = basis[:rank], others[:rank], (others[rank:] ** 2).sum(0)
-    elif from_moments and (factored := _factor_products(basis, inner, device)) is not None:
-        upper, inverse = factored
-        if across is None:
-            depth = others.shape[1] if _is_triangular(others, device) else len(others)
-            across = device.product(basis[:depth].T, others[:depth])
+    elif products is not None and (factored := _factor_products(products[0], device)) is not None:
+        (upper, inverse), across = factored, products[1]
         # Columns have norm 1, so what is not inside is outside.
         if bool(inverse.diagonal().max() <= VERY_SAFE_INVERSE):
             over_basis = device.product(inverse, across)
@@ -169,11 +157,9 @@ def _is_triangular(columns: Array, device: Device) -> bool:
     return not bool(device.upper(columns[:width].T, 1).any())
 
 
-def _factor_products(
-    basis: Array, inner: Array | None, device: Device
-) -> tuple[Array, Array] | None:
+def _factor_products(products: Array, device: Device) -> tuple[Array, Array] | None:
     """R with R'R = S'S, and (S'S)^-1; None if S is not far enough from dependent for that."""
-    upper = device.cholesky(device.product(basis.T, basis) if inner is None else inner)
+    upper = device.cholesky(products)
     if upper is None:
         return None
     inverse = device.inverse_of_square(upper)

@@ -56,8 +56,8 @@ def distances(pair: sm.PairMoments, device: DeviceLike = "cpu") -> tuple[np.ndar
     columns, peeled = peeling.peel(
         pair.factor,
         int((live < pair.neurons_x).sum()),
-        independent=pair.well_conditioned,
-        device=device,
+        pair.unit_products,
+        device,
     )
     fresh = certificate._Distances(pair, live[columns], device)
     return peeled, fresh._removal[0][::-1]

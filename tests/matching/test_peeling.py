@@ -108,11 +108,12 @@ def test_products_only_where_they_are_safe(near, device):
     assert pair.well_conditioned
     factor = device.array(pair.factor)
     sides = np.split(np.arange(factor.shape[1]), [pair.neurons_x])
-    of_y = factor[:, pair.neurons_x :]
-    assert (spans._factor_products(of_y, None, device) is not None) == (near > 1e-3)
+    products = device.array(pair.unit_products)
+    of_y = products[pair.neurons_x :, pair.neurons_x :]
+    assert (spans._factor_products(of_y, device) is not None) == (near > 1e-3)
     one, other = (
-        factor_spans(factor, *sides, device, independent=(True, True), from_moments=from_moments)
-        for from_moments in (False, True)
+        factor_spans(factor, *sides, device, independent=(True, True), products=given)
+        for given in (None, products)
     )
     for name in ("coefficients", "residual"):
         expected, found = (device.numpy(getattr(way, name)) for way in (one, other))
