@@ -150,7 +150,7 @@ def by_group(path, groups):
     return [path(*pair, group) for pair, of_pair in groups.items() for group in of_pair]
 
 
-# A layer of 64 neurons is matched in a tenth of a second; Python and torch take two to start.
+# A layer of 64 neurons is matched in a tenth of a second; a job of it takes one more.
 LAYERS_A_JOB = 8
 
 config.update(checked(complete, config))

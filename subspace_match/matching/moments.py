@@ -1,19 +1,19 @@
 """Activations to moments: the one pass over the samples.
 
-Cost: little over d n^2 / 2 multiply-adds, on the device. One chunk of samples is held as float64
-and the next one as it came, read meanwhile.
+Cost: little over d n^2 / 2 multiply-adds, on the device. One step of samples is held as it came,
+and the next one, read meanwhile; a part of it that fits in a CPU's cache as float64.
 
-How near the limit that is: the floor is those multiply-adds. Processor time on one core, with both
-sides float32 in memory, d = 10,000, as a share of one whole product Z'Z (d n^2, float64):
+How near the limit that is: the floor is those multiply-adds, at best half of one whole product Z'Z
+(d n^2, float64). Seconds on one core, both sides float32 in memory, d = 10,000, as shares of that
+product in torch:
 
     n_x = n_y      64     256     512
-    reduce       1.65    1.07    0.91
-    products     1.04    0.69    0.64  above the diagonal, PANEL columns at a time
-    copies       0.24    0.07    0.06  to float64, squared lengths and sums
-    factor       0.05    0.08    0.12
+    reduce       0.98    0.60    0.57
+    products     0.56    0.46    0.44  on and above the diagonal, by BLAS's syrk
+    copies       0.27    0.08    0.05  to float64, squared lengths and sums
+    factor       0.03    0.04    0.06
 
-The rest, 0.09 at 512 + 512 and 0.32 at 64 + 64, was not measured by parts: memory that is touched
-for the first time, and n^2 numbers copied.
+The rest, 0.02 at 512 + 512 and 0.12 at 64 + 64, is n^2 numbers copied, and Python.
 """
 
 from __future__ import annotations
@@ -218,15 +218,18 @@ def factored(
 
 def _sum_moments(x: Layer, y: Layer, step: int, device: Device) -> tuple[Array, Array]:
     """E'E and the column sums of E = [X a Y b], chunk by chunk."""
-    samples, width = x.array.shape[0], x.width + y.width
-    joint = device.empty(min(step, samples), width)
+    width = x.width + y.width
+    block = min(step, device.block_samples(width), x.array.shape[0])
+    joint = device.empty(block, width)
     upper, sums = device.zeros(width, width), device.zeros(width)
-    for start, (rows_x, rows_y) in read_ahead((x.array, y.array), step, device):
-        chunk = joint[: samples - start]
-        x.fill(chunk[:, : x.width], rows_x, device)
-        y.fill(chunk[:, x.width :], rows_y, device)
-        device.add_upper_square(upper, chunk)
-        sums += device.column_sums(chunk)
+    for _, (rows_x, rows_y) in read_ahead((x.array, y.array), step, device):
+        for start in range(0, len(rows_x), block):
+            part_x, part_y = rows_x[start : start + block], rows_y[start : start + block]
+            chunk = joint[: len(part_x)]
+            x.fill(chunk[:, : x.width], part_x, device)
+            y.fill(chunk[:, x.width :], part_y, device)
+            device.add_upper_square(upper, chunk)
+            sums += device.column_sums(chunk)
     return device.symmetric(upper), sums
 
 

@@ -1,6 +1,6 @@
 """Arrays as NumPy's, on the CPU.
 
-All products go to SciPy's BLAS. NumPy has another of its own, whose threads keep a core busy for
+Large products go to SciPy's BLAS. NumPy has another of its own, whose threads keep a core busy for
 some milliseconds after a call: used in turn, each takes from a third to as much again.
 
 SciPy's functions want Fortran's order and copy what is in another. Here most matrices are in C's,
@@ -9,6 +9,7 @@ and such a matrix is its transpose in Fortran's, so it is the transposed problem
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -16,13 +17,16 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 from scipy.linalg import blas, lapack
+from threadpoolctl import ThreadpoolController
 
 from .on_device import Array, Device
 from .removals_on_cpu import RemovalsOnCpu
 from .spans import Spans
 
 REFLECTORS = 32  # that are applied at once
-TILE = 2**14  # numbers, 128 kB: what is copied stays in a core's cache until it is squared
+BLOCK = 2**17  # numbers, 1 MB: what is filled in stays in a core's cache until it is multiplied
+TILE = 2**16  # likewise, until it is squared
+NARROW = 256  # columns up to which a second thread makes a square hardly faster
 
 
 class Cpu(Device):
@@ -41,6 +45,10 @@ class Cpu(Device):
             block = block.detach().cpu()
             block = block if block.element_size() >= 4 else block.double()
         return np.asarray(block)
+
+    def block_samples(self, width: int) -> int:
+        # A product of fewer rows than columns would rather read and write its result.
+        return max(BLOCK // width, width)
 
     def empty(self, *shape: int) -> Array:
         return np.empty(shape)
@@ -65,7 +73,7 @@ class Cpu(Device):
         return np.concatenate([matrix[::-1].cumsum(0)[::-1], np.zeros((1, matrix.shape[1]))])
 
     def symmetric(self, upper: np.ndarray) -> Array:
-        return _both_halves(upper)
+        return _both_halves(np.triu(upper))
 
     def upper(self, matrix: np.ndarray, above: int = 0) -> Array:
         return np.triu(matrix, above)
@@ -99,6 +107,11 @@ class Cpu(Device):
         )
 
     def add_upper_square(self, total: np.ndarray, chunk: np.ndarray) -> None:
+        if len(total) < NARROW:
+            # The other core is for the thread that reads ahead, which SciPy would not let go on.
+            with _blas_threads().limit(limits=1), np.errstate(all="ignore"):
+                total += np.matmul(chunk.T, chunk)
+            return
         assert total.flags.c_contiguous, "it would be added to a copy"
         blas.dsyrk(1.0, chunk.T, beta=1.0, c=total.T, overwrite_c=True, lower=True)
 
@@ -137,6 +150,11 @@ class Cpu(Device):
 
     def removals(self, spans: Spans, width_x: int) -> RemovalsOnCpu:
         return RemovalsOnCpu(spans, width_x, self)
+
+
+@functools.cache
+def _blas_threads() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _both_halves(half: np.ndarray) -> np.ndarray:

@@ -44,6 +44,10 @@ class Device(ABC):
         """Rows of a NumPy, torch or Zarr array here, in a type that can be copied to float64."""
 
     @abstractmethod
+    def block_samples(self, width: int) -> int:
+        """How many samples of so many numbers to fill in and multiply at a time."""
+
+    @abstractmethod
     def empty(self, *shape: int) -> Array:
         """Numbers not yet written."""
 

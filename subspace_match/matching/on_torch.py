@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +37,9 @@ class TorchDevice(Device):
         if block.dtype not in (np.float32, np.float64):
             block = block.astype(np.float64)
         return self.array(block)
+
+    def block_samples(self, width: int) -> int:
+        return sys.maxsize  # the more the better
 
     def empty(self, *shape: int) -> Array:
         return torch.empty(*shape, dtype=torch.float64, device=self._device)

@@ -10,7 +10,7 @@ import pytest
 import subspace_match.matching
 
 FOLDER = Path(subspace_match.matching.__file__).parent
-ALLOWED = {"numpy", "scipy", "torch", "numba"}
+ALLOWED = {"numpy", "scipy", "torch", "numba", "threadpoolctl"}
 STANDARD = {"__future__", "abc", "collections", "concurrent", "dataclasses", "functools"}
 STANDARD |= {"itertools", "math", "os", "pathlib", "platform", "sys", "typing"}
 
