@@ -5,9 +5,9 @@ in which removals are tested. ``minimal_walk`` tests them, for all neurons toget
 an order.
 
 How long that takes, for real fully connected layers of 256 + 256 at epsilon 0.3, from moments to
-match: one neuron 7 ms, most of it LAPACK and BLAS on matrices of 256 x 256; all 426 0.5 s, tests and
-applied lists of terms. With 100 near copies a side all take 1 to 1.9 s, and one 30 to 70 ms, mostly
-QR. All 866 of 512 + 512: 4.5 s.
+match: one neuron 8 ms, most of it LAPACK and BLAS on matrices of 256 x 256; all 426 0.5 s, tests
+and applied lists of terms. With 100 near copies a side all take 1 to 1.9 s, and one 30 to 70 ms,
+mostly QR. All 866 of 512 + 512: 4.5 s.
 """
 
 from __future__ import annotations
