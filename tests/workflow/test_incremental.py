@@ -52,6 +52,16 @@ def test_another_architecture_or_data_set_is_an_experiment_beside_the_first(
     assert "Nothing to be done" in workspace.snakemake("-n").text
 
 
+def test_three_architectures_train_each_network_once(workspace: Workspace) -> None:
+    names = "vgg11_bn", "vgg13_bn", "vgg16_bn"
+    for name in names[1:]:
+        workspace.configure(network={"name": name})
+        assert workspace.snakemake("--until", "train").jobs == {"initialise": 2, "train": 2}
+    for name in names:
+        workspace.configure(network={"name": name})
+        assert not {"initialise", "train"} & workspace.snakemake("-n").planned.keys()
+
+
 def test_another_version_of_torch_reruns_nothing(workspace: Workspace, tmp_path: Path) -> None:
     """Which one made a result is in its provenance; --forceall makes all of it anew."""
     record = tmp_path / "newer" / "torch-99.0.dist-info" / "METADATA"
