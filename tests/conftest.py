@@ -2,7 +2,8 @@
 
 import os
 
-# Tests run side by side, and small work only waits for a second thread. Read when torch is loaded.
+# Tests run side by side, and small work only waits for a second thread. NumPy and torch read this
+# when they are loaded.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 

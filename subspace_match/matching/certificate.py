@@ -14,8 +14,8 @@ squares of Q't below row p: one factorisation a side answers for every neuron, e
 every epsilon, in O(n^3). It shares nothing with the downdates of ``peeling`` but the factor F.
 
 Rank: a column that adds no direction gets no row. LAPACK's QR would give it one of pure rounding,
-which is wrong for all that follows; so the columns are taken a panel at a time, a panel ends where
-a column depends on those before it, and that column is left out.
+which is wrong for all that follows; so the columns are taken a panel at a time, and where one
+depends on those before it, it is left out and what is left of the panel factored anew.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .moments import PairMoments
 from .on_device import Array, Device
 from .spans import RANK_TOLERANCE
 
-PANEL = 64  # columns factored between two applications of their reflectors to the rest
+PANEL = 64  # columns factored between two applications of their reflectors to all the rest
 UNIT = float(np.finfo(np.float64).eps)
 MOMENT_ERROR = 1e-15  # of an entry of the moments of unit columns, and of their Cholesky product
 
