@@ -22,11 +22,11 @@ has, so without it none of the group can stay.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from .compiled import compiled, compiled_freely
 
 # What ``advance`` and ``resume`` come back with.
 DONE = 0  # every removal has been tested
@@ -108,20 +108,7 @@ class State(NamedTuple):
         return State(*(array.copy() for array in self))
 
 
-def _compiled(function: Callable[..., Any], fastmath: Any = False) -> Any:
-    """The function compiled, and kept on disk so that the next process need not compile it."""
-    try:
-        return numba.njit(cache=True, error_model="numpy", fastmath=fastmath)(function)
-    except RuntimeError:  # no place to keep it: neither this folder nor the user's can be written
-        return numba.njit(error_model="numpy", fastmath=fastmath)(function)
-
-
-def _compiled_freely(function: Callable[..., Any]) -> Any:
-    """As ``_compiled``, for sums that may be made in any order, and so many terms at once."""
-    return _compiled(function, {"reassoc", "contract"})
-
-
-@_compiled
+@compiled
 def _sides(base: Base, neuron: int) -> tuple[int, int, int, int, int]:
     """The neuron's side, its first position and the one after its last, and the other side's."""
     if neuron < base.width_x:
@@ -129,7 +116,7 @@ def _sides(base: Base, neuron: int) -> tuple[int, int, int, int, int]:
     return 1, base.width_x, len(base.order), 0, base.width_x
 
 
-@_compiled
+@compiled
 def _row(base: Base, state: State, neuron: int) -> np.ndarray:
     """The neuron's row of the matrix as it is now, in place as the next term's right vector."""
     terms, side = state.counts[TERMS], _sides(base, neuron)[0]
@@ -144,7 +131,7 @@ def _row(base: Base, state: State, neuron: int) -> np.ndarray:
     return row
 
 
-@_compiled
+@compiled
 def _column(base: Base, state: State, neuron: int) -> np.ndarray:
     """The neuron's column of W as it is now, over its own side; 0 elsewhere."""
     side, first, last, _, _ = _sides(base, neuron)
@@ -156,7 +143,7 @@ def _column(base: Base, state: State, neuron: int) -> np.ndarray:
     return column
 
 
-@_compiled
+@compiled
 def _successor(base: Base, state: State, neuron: int, row: np.ndarray) -> tuple[int, float]:
     """The reserve neuron that depends most on this one, and its coefficient's absolute value."""
     _, first, last, _, _ = _sides(base, neuron)
@@ -167,7 +154,7 @@ def _successor(base: Base, state: State, neuron: int, row: np.ndarray) -> tuple[
     return successor, strongest
 
 
-@_compiled
+@compiled
 def _exchange(base: Base, state: State, neuron: int, successor: int, row: np.ndarray) -> None:
     """Let the successor take the neuron's place in the basis: two terms, and no distance changes.
 
@@ -190,7 +177,7 @@ def _exchange(base: Base, state: State, neuron: int, successor: int, row: np.nda
     state.counts[TERMS] = terms + 2
 
 
-@_compiled
+@compiled
 def _take_out(base: Base, state: State, neuron: int, row: np.ndarray) -> None:
     """Take a basis neuron out of its side's span: one term, and the other side is farther."""
     terms, pivot = state.counts[TERMS], row[neuron]
@@ -205,7 +192,7 @@ def _take_out(base: Base, state: State, neuron: int, row: np.ndarray) -> None:
     state.counts[TERMS] = terms + 1
 
 
-@_compiled
+@compiled
 def _has_digits(base: Base, state: State, neuron: int, row: np.ndarray) -> bool:
     """Whether the neuron's row of P has its digits (see ``peeling``)."""
     highest, limits = max(state.highest[neuron], 0.0), base.tolerances
@@ -213,7 +200,7 @@ def _has_digits(base: Base, state: State, neuron: int, row: np.ndarray) -> bool:
     return bool(row[neuron] >= min(share, limits.most_kept) * highest)
 
 
-@_compiled_freely
+@compiled_freely
 def _dot(a: np.ndarray, b: np.ndarray) -> float:
     total = 0.0
     for i in range(len(a)):
@@ -221,7 +208,7 @@ def _dot(a: np.ndarray, b: np.ndarray) -> float:
     return total
 
 
-@_compiled
+@compiled
 def _restore(base: Base, state: State, neuron: int, row: np.ndarray) -> bool:
     """Take the neuron's row of P from the duals; whether these still have their digits."""
     width, (side, first, last, _, _) = len(base.order), _sides(base, neuron)
@@ -241,7 +228,7 @@ def _restore(base: Base, state: State, neuron: int, row: np.ndarray) -> bool:
     return True
 
 
-@_compiled
+@compiled
 def _remove(base: Base, state: State, neuron: int) -> bool:
     """Remove one neuron; if not, what is left must be factored anew."""
     if state.reserve[neuron]:
@@ -262,7 +249,7 @@ def _remove(base: Base, state: State, neuron: int) -> bool:
     return True
 
 
-@_compiled
+@compiled
 def _queue(base: Base, state: State, queue: np.ndarray, tail: int, neuron: int) -> int:
     """Put a neuron on the queue; its new length, or -1 if without it none of the group can stay."""
     side = _sides(base, neuron)[0]
@@ -276,7 +263,7 @@ def _queue(base: Base, state: State, queue: np.ndarray, tail: int, neuron: int) 
     return tail + 1
 
 
-@_compiled
+@compiled
 def _queue_violators(
     base: Base,
     state: State,
@@ -302,7 +289,7 @@ def _queue_violators(
     return tail
 
 
-@_compiled
+@compiled
 def _cascade(
     base: Base, state: State, queue: np.ndarray, tail: int, bound: float, earliest: int
 ) -> int:
@@ -320,7 +307,7 @@ def _cascade(
     return SURVIVED
 
 
-@_compiled
+@compiled
 def _put(state: State, source: State) -> None:
     """Overwrite a state with another of the same base."""
     state.counts[:] = source.counts
@@ -332,7 +319,7 @@ def _put(state: State, source: State) -> None:
     state.reserve[:] = source.reserve
 
 
-@_compiled
+@compiled
 def advance(
     base: Base, state: State, before: State, first: int, bound: float, most_terms: int
 ) -> tuple[int, int]:
@@ -370,7 +357,7 @@ def advance(
     return DONE, 0
 
 
-@_compiled
+@compiled
 def resume(base: Base, state: State, bound: float, earliest: int) -> int:
     """Go on with a test in a state that was factored anew: SURVIVED, REJECTED or LOST."""
     queue = np.empty(len(base.order), dtype=np.int64)
