@@ -15,6 +15,7 @@ runs on the CPU, since rotations wait for one another.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -70,7 +71,13 @@ class RemovalsByRotation(Removals):
             self._side(factor, packed_y, of_y, of_x),
         )
 
-    def _side(self, factor: np.ndarray, packed: tuple, own: slice, other: slice) -> Side:
+    def _side(
+        self,
+        factor: np.ndarray,
+        packed: tuple[Any, np.ndarray, np.ndarray],
+        own: slice,
+        other: slice,
+    ) -> Side:
         (reflectors, scales), upper, order = packed
         tolerance = RANK_TOLERANCE * len(order)
         rank = int((np.abs(np.diagonal(upper)) > tolerance).sum())
@@ -85,6 +92,7 @@ class RemovalsByRotation(Removals):
         return Side(rows, basis, own, other, own.start + rank, tolerance)
 
     def remove_block(self) -> tuple[np.ndarray, np.ndarray, bool]:
+        """As of ``Removals``; the state always has its digits."""
         steps = min(BLOCK, int(self._alive.sum()))
         positions, squares = np.empty(steps, dtype=np.int64), np.empty(steps)
         for step in range(steps):
