@@ -18,6 +18,13 @@ A test of neuron u removes it and then, one by one, whoever is farther than epsi
 when none of the group is left, or when a neuron is to go that comes before u in the order and is
 still here: its own removal was rejected by the whole group, in a state that had all that this one
 has, so without it none of the group can stay.
+
+Outlook: where many are to go at once, few often remain to span the other side, and then nobody
+stays. One by one that is seen late. So the maximum match of those that remain is first sought from
+the factor itself, by the definition: measure one side against the other, let go of whoever is too
+far, and so on in turns. With s neurons left that takes O(k s (s + t)), whatever the number of those
+that go. Only a rejection is believed; where some of the group may stay, or where it would take more
+than the removals, these are made as ever.
 """
 
 from __future__ import annotations
@@ -52,6 +59,8 @@ class Tolerances(NamedTuple):
     entry_error: float
     most_kept: float
     lost_squares: float
+    many: int
+    effort: float
 
 
 class Base(NamedTuple):
@@ -66,6 +75,7 @@ class Base(NamedTuple):
         lefts: terms' left vectors, (most terms, m) float64; only the term's side is used.
         rights: terms' right vectors, (most terms, m + c) float64.
         term_side: 0 for a term of X, 1 for one of Y, (most terms,) int64.
+        vectors: F', (all columns, k) float64, a row for each of ``neurons``' columns.
         tolerances: when digits count as lost, and the like.
     """
 
@@ -77,6 +87,7 @@ class Base(NamedTuple):
     lefts: np.ndarray
     rights: np.ndarray
     term_side: np.ndarray
+    vectors: np.ndarray
     tolerances: Tolerances
 
 
@@ -250,6 +261,12 @@ def _remove(base: Base, state: State, neuron: int) -> bool:
 
 
 @compiled
+def _too_far(square: float, bound: float) -> bool:
+    """Whether a squared distance is beyond epsilon: the one decision that is made everywhere."""
+    return bool(square > bound)
+
+
+@compiled
 def _queue(base: Base, state: State, queue: np.ndarray, tail: int, neuron: int) -> int:
     """Put a neuron on the queue; its new length, or -1 if without it none of the group can stay."""
     side = _sides(base, neuron)[0]
@@ -276,11 +293,11 @@ def _queue_violators(
     """Queue whoever is now too far, among positions; the new length, or -1 if none can stay."""
     found = 0
     for i in range(among[0], among[1]):
-        found += (state.residual[i] > bound) & state.alive[i]
+        found += _too_far(state.residual[i], bound) & state.alive[i]
     if found == 0:  # mostly so, and quicker to see without branches
         return tail
     for i in range(among[0], among[1]):
-        if state.residual[i] > bound and state.alive[i]:
+        if state.alive[i] and _too_far(state.residual[i], bound):
             if base.rank[i] < earliest:
                 return -1
             tail = _queue(base, state, queue, tail, i)
@@ -289,14 +306,97 @@ def _queue_violators(
     return tail
 
 
+@compiled_freely
+def _take_off(vector: np.ndarray, direction: np.ndarray) -> None:
+    """Take a unit direction's part off a vector."""
+    weight = _dot(vector, direction)
+    for i in range(len(vector)):
+        vector[i] -= weight * direction[i]
+
+
+@compiled
+def _measure(
+    base: Base, span: np.ndarray, others: np.ndarray, directions: np.ndarray, outside: np.ndarray
+) -> None:
+    """Put each of the others' part outside the span of some neurons in place.
+
+    Args:
+        base: base of their state.
+        span: positions that span.
+        others: positions of the other side.
+        directions: room for an orthonormal basis, (as many as span, k).
+        outside: the others' vectors, overwritten.
+    """
+    rank, tolerance = 0, base.tolerances.rank_tolerance * len(base.order)
+    for i in range(len(others)):
+        outside[i] = base.vectors[base.neurons[others[i]]]
+    for neuron in span:
+        direction = directions[rank]
+        direction[:] = base.vectors[base.neurons[neuron]]
+        for _ in range(2):  # once leaves what near copies have in common
+            for known in range(rank):
+                _take_off(direction, directions[known])
+        length = np.sqrt(_dot(direction, direction))
+        if length > tolerance:
+            direction /= length
+            rank += 1
+            for i in range(len(others)):
+                _take_off(outside[i], direction)
+
+
+@compiled
+def _hopeless(
+    base: Base, state: State, side: int, bound: float, earliest: int, effort: float
+) -> bool:
+    """Whether it is sure that without those queued the test is rejected.
+
+    Args:
+        base: base of the state.
+        state: the state, those queued not alive.
+        side: the side that loses many.
+        bound: squared epsilon.
+        earliest: as in ``_cascade``.
+        effort: multiplications that may be spent on it.
+    """
+    stays, held = state.alive.copy(), 0
+    while held < 2:  # sides that hold, one after the other
+        span, others = np.flatnonzero(stays[: base.width_x]), np.flatnonzero(stays[base.width_x :])
+        others += base.width_x
+        if side:
+            span, others = others, span
+        effort -= 2.0 * base.vectors.shape[1] * len(span) * (len(span) + len(others))
+        if effort < 0.0:
+            return False
+        directions = np.empty((len(span), base.vectors.shape[1]))
+        outside = np.empty((len(others), base.vectors.shape[1]))
+        _measure(base, span, others, directions, outside)
+        held += 1
+        for i in range(len(others)):
+            neuron = others[i]
+            if _too_far(_dot(outside[i], outside[i]), bound):
+                if base.rank[neuron] < earliest:
+                    return True
+                stays[neuron], held = False, 0
+        if not (stays & state.group).any():
+            return True
+        side = 1 - side
+    return False
+
+
 @compiled
 def _cascade(
     base: Base, state: State, queue: np.ndarray, tail: int, bound: float, earliest: int
 ) -> int:
     """Remove the queue and whoever that makes too far: SURVIVED, REJECTED or LOST."""
-    head = 0
+    head, look = 0, 0
     while head < tail:
-        neuron = queue[head]
+        neuron, waiting = queue[head], tail - head
+        if waiting >= base.tolerances.many and head >= look:
+            # What the removals of those waiting would take.
+            cost = base.tolerances.effort * waiting * len(base.order) * (1 + state.counts[TERMS])
+            if _hopeless(base, state, _sides(base, neuron)[0], bound, earliest, cost):
+                return REJECTED
+            look = tail
         head += 1
         if not _remove(base, state, neuron):
             return LOST

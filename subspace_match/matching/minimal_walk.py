@@ -36,6 +36,8 @@ MOST_TERMS = 64  # terms after which the list is applied to the matrix, where th
 SHARE_OF_TERMS = 4  # for m neurons not before m / 4, so that few matrices are made
 
 LOST_SQUARES = 1e-16  # the share of its square that a dual may fall to: 8 of its 16 digits are left
+MANY = 8  # that wait for their removal: then it is first looked whether any can stay
+EFFORT = 1.0  # that this may take, in removals of those waiting
 COORDINATES = 1.5  # the duals get as short as they can be where they are so much longer
 
 
@@ -60,7 +62,7 @@ class Walk:
         epsilon: float,
         products: np.ndarray | None,
     ) -> None:
-        self._factor = np.ascontiguousarray(factor.T).T
+        self._factor = np.ascontiguousarray(factor[: _height(factor)].T).T
         self._width_x = width_x
         self._bound = epsilon**2
         self._products = products
@@ -168,14 +170,22 @@ class Walk:
             reserve=~spans.basis,
             group=np.zeros(len(columns), dtype=bool),
         )
-        return _base(spans.neurons, self._rank[spans.neurons], matrix, state), state
+        return _base(spans.neurons, self._rank[spans.neurons], matrix, self._factor.T, state), state
+
+
+def _height(factor: np.ndarray) -> int:
+    """Number of F's rows without the last ones, where these hold nothing but rounding."""
+    below = np.sqrt(np.cumsum((factor[::-1] ** 2).max(1))[::-1])
+    return int((below > RANK_TOLERANCE).sum())
 
 
 def _most_terms(base: Base) -> int:
     return max(MOST_TERMS, len(base.order) // SHARE_OF_TERMS)
 
 
-def _base(neurons: np.ndarray, rank: np.ndarray, matrix: np.ndarray, state: State) -> Base:
+def _base(
+    neurons: np.ndarray, rank: np.ndarray, matrix: np.ndarray, vectors: np.ndarray, state: State
+) -> Base:
     """A base with room for the terms of one test beyond the longest list that is kept."""
     width = len(neurons)
     each = 2 if state.reserve.any() else 1
@@ -184,8 +194,11 @@ def _base(neurons: np.ndarray, rank: np.ndarray, matrix: np.ndarray, state: Stat
     lefts, rights = np.empty((room, width)), np.empty((room, matrix.shape[1]))
     return Base(
         *(neurons, int(state.counts[LEFT_X]), rank, np.argsort(rank), matrix),
-        *(lefts, rights, np.empty(room, dtype=np.int64)),
-        Tolerances(RANK_TOLERANCE, DEPENDS, LOST_DIGITS, ENTRY_ERROR, MOST_KEPT, LOST_SQUARES),
+        *(lefts, rights, np.empty(room, dtype=np.int64), vectors),
+        Tolerances(
+            *(RANK_TOLERANCE, DEPENDS, LOST_DIGITS, ENTRY_ERROR, MOST_KEPT, LOST_SQUARES),
+            *(MANY, EFFORT),
+        ),
     )
 
 
@@ -211,7 +224,7 @@ def _apply(base: Base, state: State) -> tuple[Base, State]:
     counts[TERMS] = 0
     state = State(counts, *(array[kept] for array in state[1:]))
     matrix = _short_duals(matrix, sides, bool((state.highest > SAFE_INVERSE).any()))
-    return _base(base.neurons[kept], base.rank[kept], matrix, state), state
+    return _base(base.neurons[kept], base.rank[kept], matrix, base.vectors, state), state
 
 
 def _short_duals(matrix: np.ndarray, sides: tuple[slice, slice], needed: bool) -> np.ndarray:
