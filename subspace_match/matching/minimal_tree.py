@@ -307,41 +307,30 @@ def _queue_violators(
 
 
 @compiled_freely
-def _take_off(vector: np.ndarray, direction: np.ndarray) -> None:
-    """Take a unit direction's part off a vector."""
-    weight = _dot(vector, direction)
-    for i in range(len(vector)):
-        vector[i] -= weight * direction[i]
+def _take_off(vector: np.ndarray, directions: np.ndarray) -> None:
+    """Take off a vector its part along every unit direction."""
+    for row in range(len(directions)):
+        direction = directions[row]
+        weight = _dot(vector, direction)
+        for i in range(len(vector)):
+            vector[i] -= weight * direction[i]
 
 
 @compiled
-def _measure(
-    base: Base, span: np.ndarray, others: np.ndarray, directions: np.ndarray, outside: np.ndarray
-) -> None:
-    """Put each of the others' part outside the span of some neurons in place.
-
-    Args:
-        base: base of their state.
-        span: positions that span.
-        others: positions of the other side.
-        directions: room for an orthonormal basis, (as many as span, k).
-        outside: the others' vectors, overwritten.
-    """
+def _directions(base: Base, span: np.ndarray) -> np.ndarray:
+    """Orthonormal basis of what the neurons at these positions span, (rank, k)."""
     rank, tolerance = 0, base.tolerances.rank_tolerance * len(base.order)
-    for i in range(len(others)):
-        outside[i] = base.vectors[base.neurons[others[i]]]
+    directions = np.empty((len(span), base.vectors.shape[1]))
     for neuron in span:
         direction = directions[rank]
         direction[:] = base.vectors[base.neurons[neuron]]
-        for _ in range(2):  # once leaves what near copies have in common
-            for known in range(rank):
-                _take_off(direction, directions[known])
+        for _ in range(2):  # once leaves a near copy some of what it has in common with its source
+            _take_off(direction, directions[:rank])
         length = np.sqrt(_dot(direction, direction))
         if length > tolerance:
             direction /= length
             rank += 1
-            for i in range(len(others)):
-                _take_off(outside[i], direction)
+    return directions[:rank]
 
 
 @compiled
@@ -359,21 +348,21 @@ def _hopeless(
         effort: multiplications that may be spent on it.
     """
     stays, held = state.alive.copy(), 0
+    outside = np.empty(base.vectors.shape[1])
     while held < 2:  # sides that hold, one after the other
         span, others = np.flatnonzero(stays[: base.width_x]), np.flatnonzero(stays[base.width_x :])
         others += base.width_x
         if side:
             span, others = others, span
-        effort -= 2.0 * base.vectors.shape[1] * len(span) * (len(span) + len(others))
+        effort -= 2.0 * len(outside) * len(span) * (len(span) + len(others))
         if effort < 0.0:
             return False
-        directions = np.empty((len(span), base.vectors.shape[1]))
-        outside = np.empty((len(others), base.vectors.shape[1]))
-        _measure(base, span, others, directions, outside)
+        directions = _directions(base, span)
         held += 1
-        for i in range(len(others)):
-            neuron = others[i]
-            if _too_far(_dot(outside[i], outside[i]), bound):
+        for neuron in others:
+            outside[:] = base.vectors[base.neurons[neuron]]
+            _take_off(outside, directions)
+            if _too_far(_dot(outside, outside), bound):
                 if base.rank[neuron] < earliest:
                     return True
                 stays[neuron], held = False, 0
@@ -388,19 +377,21 @@ def _cascade(
     base: Base, state: State, queue: np.ndarray, tail: int, bound: float, earliest: int
 ) -> int:
     """Remove the queue and whoever that makes too far: SURVIVED, REJECTED or LOST."""
-    head, look = 0, 0
+    head, look, width = 0, 0, len(base.order)
     while head < tail:
         neuron, waiting = queue[head], tail - head
+        side, _, _, other_first, other_last = _sides(base, neuron)
         if waiting >= base.tolerances.many and head >= look:
             # What the removals of those waiting would take.
-            cost = base.tolerances.effort * waiting * len(base.order) * (1 + state.counts[TERMS])
-            if _hopeless(base, state, _sides(base, neuron)[0], bound, earliest, cost):
+            cost = base.tolerances.effort * waiting * width * (1 + state.counts[TERMS])
+            if _hopeless(base, state, side, bound, earliest, cost):
                 return REJECTED
             look = tail
         head += 1
         if not _remove(base, state, neuron):
-            return LOST
-        others = _sides(base, neuron)[3:]
+            cost = base.tolerances.effort * width**3  # as the new factorisation
+            return REJECTED if _hopeless(base, state, side, bound, earliest, cost) else LOST
+        others = (other_first, other_last)
         tail = _queue_violators(base, state, queue, tail, others, bound, earliest)
         if tail < 0:
             return REJECTED
