@@ -120,6 +120,17 @@ class State(NamedTuple):
 
 
 @compiled
+def gather(matrix: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """These rows and columns, copied in one pass."""
+    chosen = np.empty((len(rows), len(columns)))
+    for i in range(len(rows)):
+        source, target = matrix[rows[i]], chosen[i]
+        for k in range(len(columns)):
+            target[k] = source[columns[k]]
+    return chosen
+
+
+@compiled
 def _sides(base: Base, neuron: int) -> tuple[int, int, int, int, int]:
     """The neuron's side, its first position and the one after its last, and the other side's."""
     if neuron < base.width_x:

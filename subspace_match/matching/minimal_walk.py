@@ -26,6 +26,7 @@ from .minimal_tree import (
     State,
     Tolerances,
     advance,
+    gather,
     resume,
 )
 from .on_cpu import Cpu
@@ -213,13 +214,14 @@ def _apply(base: Base, state: State) -> tuple[Base, State]:
     """A base of its own for a state: its terms taken from the matrix, without what has left."""
     terms, kept = state.counts[TERMS], np.flatnonzero(state.alive)
     columns = np.append(kept, np.arange(len(base.order), base.matrix.shape[1]))
-    matrix = base.matrix.take(kept, 0).take(columns, 1)
+    matrix = gather(base.matrix, kept, columns)
     of_x = int(state.counts[LEFT_X])
     sides = slice(None, of_x), slice(of_x, None)
     for side, rows in enumerate(sides):
         used = np.flatnonzero(base.term_side[:terms] == side)
-        lefts = base.lefts.take(used, 0).take(kept[rows], 1)
-        matrix[rows] -= lefts.T @ base.rights.take(used, 0).take(columns, 1)
+        lefts = gather(base.lefts, used, kept[rows])
+        rights = gather(base.rights, used, columns)
+        Cpu().add_product(matrix[rows], lefts.T, rights, scale=-1.0)
     counts = state.counts.copy()
     counts[TERMS] = 0
     state = State(counts, *(array[kept] for array in state[1:]))
