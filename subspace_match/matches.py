@@ -18,7 +18,10 @@ from .matching.minimal_sets import MinimalMatches
 from .matching.moments import PairMoments
 from .matching.path import MatchPath
 
-_SCALARS = ("neurons_x", "samples", "well_conditioned")
+_SCALARS = (
+    *("neurons_x", "samples", "well_conditioned"),
+    *("moment_error", "column_error", "tie_margin"),
+)
 
 
 @dataclass(frozen=True)

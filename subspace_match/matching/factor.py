@@ -12,43 +12,84 @@ from collections.abc import Iterable
 
 from .on_device import Array, Device
 
-# Squared distance of a unit column from the span of all others. The moments carry it with an
-# absolute error of about 1e-15, so below 1e-12 its digits are not to be relied on.
-SAFE_SQUARE = 1e-12
+# How far a critical epsilon may be from the exact one. Half of it is for what rounding does to a
+# distance, half for what a critical epsilon is lowered by, so that a distance at epsilon counts.
+ACCURACY = 1e-8
+ROUNDOFF = 2.0**-53  # the largest relative error of one rounding
 
 
-def factor_from_moments(scaled_moments: Array, device: Device) -> Array | None:
+def moment_error(additions: int, columns: int) -> float:
+    """The most that rounding moves an entry of the moments of unit columns, or of their factor's.
+
+    Of two unit columns the absolute products sum up to at most 1, and |F|'|F| is at most 1 in every
+    entry. So it is one rounding for each addition that a product passes, one for each column that
+    a Cholesky factorisation subtracts (Higham 2002, Theorem 10.3), and one each for the product,
+    the scaling and the rest.
+
+    Args:
+        additions: the most that a product passes.
+        columns: n.
+    """
+    return (additions + columns + 8) * ROUNDOFF
+
+
+def column_error(steps: int, columns: int) -> float:
+    """How far QR may move a column of norm 1: two roundings for each column and step on its way.
+
+    A rule and no bound: what is proved of Householder's QR, samples times columns roundings, is
+    never seen. Tests hold it where all roundings go one way.
+    """
+    return 2 * (steps + columns) * ROUNDOFF
+
+
+def factor_from_moments(
+    scaled_moments: Array, error: float, device: Device
+) -> tuple[Array, float] | None:
     """Cholesky factor of the moments of unit columns, or None if they do not hold it.
+
+    Let r be the distance of the nearest column from all others, and e the error of the moments. Two
+    columns that near have a difference whose squared length is wrong by up to a share of 4 e / r^2,
+    and so is the squared distance of a neuron that only their difference reaches: 2 e / r^2 of the
+    distance. (Errors of many near columns could add up to more, but e is what all roundings in one
+    direction would give.)
 
     Args:
         scaled_moments: (n, n) float64, unit diagonal.
+        error: of their entries.
         device: where they are.
 
     Returns:
-        F of shape (n, n), upper triangular with F'F = scaled_moments, or None if the squared
-        distance of a column from the span of the others lies below SAFE_SQUARE: then columns are
-        dependent or nearly so, and only the samples can tell which.
+        F of shape (n, n), upper triangular with F'F = scaled_moments, and how far distances may be
+        wrong; or None if that is more than half of ACCURACY: then columns are dependent or nearly
+        so, and only the samples can tell which.
     """
     factor = device.cholesky(scaled_moments)
-    if factor is None:
-        return None
+    if factor is None or len(factor) == 0:
+        return factor if factor is None else (factor, 0.0)
     # The diagonal of (F'F)^-1 holds 1 / squared distance from all others.
-    inverse = device.inverse(factor)
-    return factor if bool(((inverse**2).sum(1) < 1 / SAFE_SQUARE).all()) else None
+    moved = 2 * error * float((device.inverse(factor) ** 2).sum(1).max())
+    return (factor, moved) if moved <= ACCURACY / 2 else None
 
 
-def factor_from_samples(chunks: Iterable[Array], columns: int, device: Device) -> Array:
+def factor_from_samples(
+    chunks: Iterable[Array], group: int, columns: int, device: Device
+) -> Array:
     """Triangular factor of the samples by streaming QR: R <- R of QR([R; next chunk]).
+
+    Each group of chunks has a factor of its own, and all of these one: few steps for each sample.
 
     Args:
         chunks: (samples, n) float64 with columns of joint norm 1, in order.
+        group: number of chunks in a group.
         columns: n.
         device: where they are.
 
     Returns:
         R of shape (n, n).
     """
-    factor = device.zeros(columns, columns)
-    for chunk in chunks:
-        factor = device.triangle_with(factor, chunk)
-    return factor
+    factor, part = device.zeros(columns, columns), device.zeros(columns, columns)
+    for number, chunk in enumerate(chunks, 1):
+        part = device.triangle_with(part, chunk)
+        if number % group == 0:
+            factor, part = device.triangle_with(factor, part), device.zeros(columns, columns)
+    return device.triangle_with(factor, part)

@@ -23,12 +23,20 @@ from typing import Any
 
 import numpy as np
 
+from .block_sums import Blocks, GroupedSum
 from .checks import as_activations, as_chunk_samples, same_samples
-from .factor import factor_from_moments, factor_from_samples
+from .factor import (
+    ACCURACY,
+    column_error,
+    factor_from_moments,
+    factor_from_samples,
+    moment_error,
+)
 from .on_device import Array, Device, DeviceLike, resolve_device
 from .samples import Layer, check_range, joint_chunks, read_ahead
 
 QR_ROWS = 2  # rows of a QR, in columns: so a third of it repeats the factor, and it stays in cache
+LEAST_QR_ROWS = 256  # fewer would make many steps
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,15 @@ class PairMoments:
         factor: F with F'F the moments of the live columns scaled to norm 1, (k, live) float64,
             upper triangular.
         well_conditioned: whether the live columns are so far from dependent that the moments
-            determine every decision; else the factor comes from a second read of the samples.
+            determine every distance to 5e-9; else the factor comes from a second read of the
+            samples.
+        moment_error: the most that rounding has moved an entry of the moments of the live columns
+            scaled to norm 1, from the additions that were made.
+        column_error: about as much as rounding has moved a column of the factor, of norm 1, where
+            it comes from the samples; and as it moves one in a factorisation of its columns.
+        tie_margin: distances that are as near as this to an epsilon count as equal to it: what
+            rounding may have moved a distance by where the moments determine it, at most 5e-9, and
+            5e-9 where the samples do.
     """
 
     second_moments: np.ndarray
@@ -56,6 +72,9 @@ class PairMoments:
     samples: int
     factor: np.ndarray
     well_conditioned: bool
+    moment_error: float
+    column_error: float
+    tie_margin: float
 
     @property
     def neurons_y(self) -> int:
@@ -98,9 +117,9 @@ def reduce(
 ) -> PairMoments:
     """Read two layers' activations, chunk by chunk, into their second moments.
 
-    Activations are read once. Where neurons are so nearly dependent that moments lose the direction
-    between them (a squared relative distance from all others below 1e-12), they are read again for
-    a QR factor, which ``PairMoments.well_conditioned`` reports.
+    Activations are read once. Where neurons are so nearly dependent that rounded moments do not
+    give every distance to 5e-9 (the nearest neuron is about 0.003 from the others' span, or less),
+    they are read again for a QR factor, which ``PairMoments.well_conditioned`` reports.
 
     Args:
         x: (samples, n_x) NumPy array, torch tensor or Zarr array.
@@ -131,15 +150,16 @@ def reduce(
     step = as_chunk_samples(chunk_samples, 8 * (x.shape[1] + y.shape[1]))
 
     layers = Layer(x), Layer(y)
-    moments, sums = _sum_moments(*layers, step, device)
+    blocks = Blocks.on(device, x.shape[0], step, layers[0].width + layers[1].width)
+    moments, sums = _sum_moments(*layers, blocks, device)
     squares = device.numpy(moments.diagonal())
     check_range("x", x, squares[: x.shape[1]], step)
     check_range("y", y, squares[layers[0].width : -1], step)
-    return pair_of(*layers, moments, sums, step, device)
+    return pair_of(*layers, moments, sums, blocks.additions, step, device)
 
 
 def pair_of(
-    x: Layer, y: Layer, moments: Array, sums: Array, step: int, device: Device
+    x: Layer, y: Layer, moments: Array, sums: Array, additions: int, step: int, device: Device
 ) -> PairMoments:
     """The pair of two layers that have been read.
 
@@ -148,6 +168,7 @@ def pair_of(
         y: likewise.
         moments: E'E, (n + 2, n + 2) float64 on the device, E = [X a Y b] the columns of both.
         sums: of the columns of E, (n + 2,).
+        additions: the most that a product in the moments has passed.
         step: samples to read at once.
         device: where the moments are.
 
@@ -159,7 +180,8 @@ def pair_of(
     neurons = np.delete(np.arange(len(sums)), [x.width - 1, len(sums) - 1])
     moments = device.take(device.take(moments, neurons), neurons, axis=1)
     sums = device.take(sums, neurons)
-    return factored(x.array, y.array, moments, sums, products, step, device)
+    error = moment_error(additions, len(neurons))
+    return factored(x.array, y.array, moments, sums, products, error, step, device)
 
 
 def factored(
@@ -168,6 +190,7 @@ def factored(
     moments: Array,
     sums: Array,
     length_products: np.ndarray,
+    error: float,
     step: int,
     device: Device,
 ) -> PairMoments:
@@ -179,6 +202,7 @@ def factored(
         moments: Z'Z, (n, n) float64 on the device.
         sums: of the columns of Z, (n,).
         length_products: as of ``PairMoments``.
+        error: of the moments, likewise.
         step: samples to read at once.
         device: where the moments are.
 
@@ -191,20 +215,20 @@ def factored(
     scaled = device.take(device.take(moments, live), live, axis=1)
     scaled /= norms[:, None]
     scaled /= norms
-    factor = factor_from_moments(scaled, device)
-    well_conditioned = factor is not None
-    if factor is None:
+    found, steps = factor_from_moments(scaled, error, device), 0
+    if found is not None:
+        factor, margin = found
+    else:
         rows = QR_ROWS * len(sums)
         step = max(step, rows)
-        factor = factor_from_samples(
-            (
-                device.take(chunk[start : start + rows], live, axis=1) / norms
-                for chunk in joint_chunks(x, y, step, device)
-                for start in range(0, len(chunk), rows)
-            ),
-            len(live),
-            device,
+        blocks = Blocks(x.shape[0], step, min(x.shape[0], step, max(rows, LEAST_QR_ROWS)))
+        chunks = (
+            device.take(chunk[block], live, axis=1) / norms
+            for chunk in joint_chunks(x, y, step, device)
+            for block in blocks.within(len(chunk))
         )
+        factor = factor_from_samples(chunks, blocks.group, len(live), device)
+        steps, margin = blocks.levels, ACCURACY / 2
     return PairMoments(
         second_moments=second_moments,
         sums=device.numpy(sums),
@@ -212,25 +236,28 @@ def factored(
         neurons_x=x.shape[1],
         samples=x.shape[0],
         factor=device.numpy(factor),
-        well_conditioned=well_conditioned,
+        well_conditioned=found is not None,
+        moment_error=error,
+        column_error=column_error(steps, len(sums)),
+        tie_margin=margin,
     )
 
 
-def _sum_moments(x: Layer, y: Layer, step: int, device: Device) -> tuple[Array, Array]:
-    """E'E and the column sums of E = [X a Y b], chunk by chunk."""
+def _sum_moments(x: Layer, y: Layer, blocks: Blocks, device: Device) -> tuple[Array, Array]:
+    """E'E and the column sums of E = [X a Y b], block by block."""
     width = x.width + y.width
-    block = min(step, device.block_samples(width), x.array.shape[0])
-    joint = device.empty(block, width)
-    upper, sums = device.zeros(width, width), device.zeros(width)
-    for _, (rows_x, rows_y) in read_ahead((x.array, y.array), step, device):
-        for start in range(0, len(rows_x), block):
-            part_x, part_y = rows_x[start : start + block], rows_y[start : start + block]
+    joint = device.empty(blocks.length, width)
+    upper, sums = GroupedSum(blocks, device, width, width), GroupedSum(blocks, device, width)
+    for _, (rows_x, rows_y) in read_ahead((x.array, y.array), blocks.step, device):
+        for block in blocks.within(len(rows_x)):
+            part_x, part_y = rows_x[block], rows_y[block]
             chunk = joint[: len(part_x)]
             x.fill(chunk[:, : x.width], part_x, device)
             y.fill(chunk[:, x.width :], part_y, device)
-            device.add_upper_square(upper, chunk)
-            sums += device.column_sums(chunk)
-    return device.symmetric(upper), sums
+            device.add_upper_square(upper.next(), chunk)
+            part = sums.next()
+            part += device.column_sums(chunk)
+    return device.symmetric(upper.total()), sums.total()
 
 
 def _length_products(x: Layer, y: Layer, moments: Array, sums: Array, device: Device) -> np.ndarray:

@@ -19,6 +19,7 @@ from .checks import as_epsilon, as_epsilons
 from .moments import PairMoments, reduce
 from .on_device import DeviceLike, resolve_device
 from .peeling import peel
+from .ties import lowered
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def match_path(pair: PairMoments, *, device: DeviceLike = "auto") -> MatchPath:
     )
     order = live[columns]
     critical = np.full(len(pair.sums), np.nan)
-    critical[order] = np.minimum.accumulate(distances)
+    critical[order] = lowered(np.minimum.accumulate(distances), pair.tie_margin)
     return MatchPath(critical[: pair.neurons_x], critical[pair.neurons_x :], order, pair)
 
 
