@@ -8,8 +8,6 @@ streaming QR. Either way F is upper triangular.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from .on_device import Array, Device
 
 # How far a critical epsilon may be from the exact one. Half of it is for what rounding does to a
@@ -43,7 +41,7 @@ def column_error(steps: int, columns: int) -> float:
 
 
 def factor_from_moments(
-    scaled_moments: Array, error: float, device: Device
+    scaled_moments: Array, error: float, device: Device, accuracy: float = ACCURACY / 2
 ) -> tuple[Array, float] | None:
     """Cholesky factor of the moments of unit columns, or None if they do not hold it.
 
@@ -54,42 +52,43 @@ def factor_from_moments(
     direction would give.)
 
     Args:
-        scaled_moments: (n, n) float64, unit diagonal.
+        scaled_moments: (n, n) float64, unit diagonal; less than 1 for columns without their means.
         error: of their entries.
         device: where they are.
+        accuracy: how far distances may be wrong.
 
     Returns:
         F of shape (n, n), upper triangular with F'F = scaled_moments, and how far distances may be
-        wrong; or None if that is more than half of ACCURACY: then columns are dependent or nearly
-        so, and only the samples can tell which.
+        wrong; or None if that is more than the accuracy: then columns are dependent or nearly so,
+        and only the samples can tell which.
     """
     factor = device.cholesky(scaled_moments)
     if factor is None or len(factor) == 0:
         return factor if factor is None else (factor, 0.0)
     # The diagonal of (F'F)^-1 holds 1 / squared distance from all others.
     moved = 2 * error * float((device.inverse(factor) ** 2).sum(1).max())
-    return (factor, moved) if moved <= ACCURACY / 2 else None
+    return (factor, moved) if moved <= accuracy else None
 
 
-def factor_from_samples(
-    chunks: Iterable[Array], group: int, columns: int, device: Device
-) -> Array:
+class StreamedFactor:
     """Triangular factor of the samples by streaming QR: R <- R of QR([R; next chunk]).
 
     Each group of chunks has a factor of its own, and all of these one: few steps for each sample.
-
-    Args:
-        chunks: (samples, n) float64 with columns of joint norm 1, in order.
-        group: number of chunks in a group.
-        columns: n.
-        device: where they are.
-
-    Returns:
-        R of shape (n, n).
     """
-    factor, part = device.zeros(columns, columns), device.zeros(columns, columns)
-    for number, chunk in enumerate(chunks, 1):
-        part = device.triangle_with(part, chunk)
-        if number % group == 0:
-            factor, part = device.triangle_with(factor, part), device.zeros(columns, columns)
-    return device.triangle_with(factor, part)
+
+    def __init__(self, columns: int, group: int, device: Device) -> None:
+        self._columns, self._group, self._device = columns, group, device
+        self._factor, self._part = (device.zeros(columns, columns) for _ in range(2))
+        self._added = 0
+
+    def add(self, chunk: Array) -> None:
+        """Take in (samples, columns) float64."""
+        if self._added == self._group:
+            self._factor = self._device.triangle_with(self._factor, self._part)
+            self._part, self._added = self._device.zeros(self._columns, self._columns), 0
+        self._part = self._device.triangle_with(self._part, chunk)
+        self._added += 1
+
+    def upper(self) -> Array:
+        """R of all chunks, (columns, columns)."""
+        return self._device.triangle_with(self._factor, self._part)

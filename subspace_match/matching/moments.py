@@ -24,19 +24,15 @@ from typing import Any
 import numpy as np
 
 from .block_sums import Blocks, GroupedSum
+from .centring import centred_from_moments, read_about_means, shares
 from .checks import as_activations, as_chunk_samples, same_samples
-from .factor import (
-    ACCURACY,
-    column_error,
-    factor_from_moments,
-    factor_from_samples,
-    moment_error,
-)
+from .factor import ACCURACY, column_error, factor_from_moments, moment_error
 from .on_device import Array, Device, DeviceLike, resolve_device
 from .samples import Layer, check_range, joint_chunks, read_ahead
 
 QR_ROWS = 2  # rows of a QR, in columns: so a third of it repeats the factor, and it stays in cache
 LEAST_QR_ROWS = 256  # fewer would make many steps
+SMALLEST_TOTAL = 1e-120  # of squared lengths, whose squares are summed; 1 / it is the largest
 
 
 @dataclass(frozen=True)
@@ -47,8 +43,9 @@ class PairMoments:
         second_moments: Z'Z, (n, n) float64, Z = [X Y] as it came (not scaled, not centred).
         sums: column sums of Z, (n,) float64.
         length_products: [[sum a^2, sum a b], [sum a b, sum b^2]] over the samples, (2, 2) float64,
-            with a sample's squared lengths a = |x - mean x|^2 and b = |y - mean y|^2: of fourth
-            order, so second moments do not hold them, and debiased CKA needs them.
+            with a a sample's share of sum |x - mean x|^2, and b of sum |y - mean y|^2: of fourth
+            order, so second moments do not hold them, and debiased CKA needs them. NaN for a side
+            whose neurons are all dead.
         neurons_x: n_x, the first n_x rows and columns are X's.
         samples: d.
         factor: F with F'F the moments of the live columns scaled to norm 1, (k, live) float64,
@@ -63,6 +60,11 @@ class PairMoments:
         tie_margin: distances that are as near as this to an epsilon count as equal to it: what
             rounding may have moved a distance by where the moments determine it, at most 5e-9, and
             5e-9 where the samples do.
+        centred_factor: G with G'G the moments of the live columns without their means, scaled by
+            the norms that they had with them, (k, live) float64, upper triangular. From a second
+            read of the samples, too, where the moments do not hold it: where means are large beside
+            deviations, or columns nearly dependent without them. None where that was not done, as
+            of a null's permutations.
     """
 
     second_moments: np.ndarray
@@ -75,6 +77,7 @@ class PairMoments:
     moment_error: float
     column_error: float
     tie_margin: float
+    centred_factor: np.ndarray | None = None
 
     @property
     def neurons_y(self) -> int:
@@ -119,7 +122,9 @@ def reduce(
 
     Activations are read once. Where neurons are so nearly dependent that rounded moments do not
     give every distance to 5e-9 (the nearest neuron is about 0.003 from the others' span, or less),
-    they are read again for a QR factor, which ``PairMoments.well_conditioned`` reports.
+    they are read again for a QR factor, which ``PairMoments.well_conditioned`` reports. So they are
+    where that is true of the neurons without their means (to 1e-6, about 0.0005 of the norms), as
+    where means are 2,000 times the deviations.
 
     Args:
         x: (samples, n_x) NumPy array, torch tensor or Zarr array.
@@ -189,22 +194,25 @@ def factored(
     y: Any,
     moments: Array,
     sums: Array,
-    length_products: np.ndarray,
+    length_products: np.ndarray | None,
     error: float,
     step: int,
     device: Device,
+    *,
+    centre: bool = True,
 ) -> PairMoments:
     """The pair of moments that are there already, factored.
 
     Args:
-        x: (samples, n_x) activations, read only if the moments do not hold the factor.
+        x: (samples, n_x) activations, read only if the moments do not hold a factor.
         y: (samples, n_y).
         moments: Z'Z, (n, n) float64 on the device.
         sums: of the columns of Z, (n,).
-        length_products: as of ``PairMoments``.
-        error: of the moments, likewise.
+        length_products: as of ``PairMoments``; None if they left float64's range.
+        error: of the moments, as of ``PairMoments``.
         step: samples to read at once.
         device: where the moments are.
+        centre: read the samples also where only the centred factor needs it.
 
     Returns:
         The pair's moments, on the CPU.
@@ -216,23 +224,34 @@ def factored(
     scaled /= norms[:, None]
     scaled /= norms
     found, steps = factor_from_moments(scaled, error, device), 0
-    if found is not None:
-        factor, margin = found
-    else:
+    factor, margin = found or (None, ACCURACY / 2)
+    centred = None
+    if factor is not None and length_products is not None:
+        means = device.take(sums, live) / norms * x.shape[0] ** -0.5
+        centred = centred_from_moments(scaled, means, error, device)
+    if len(live) and (factor is None or (centred is None and centre)):
         rows = QR_ROWS * len(sums)
         step = max(step, rows)
         blocks = Blocks(x.shape[0], step, min(x.shape[0], step, max(rows, LEAST_QR_ROWS)))
-        chunks = (
-            device.take(chunk[block], live, axis=1) / norms
-            for chunk in joint_chunks(x, y, step, device)
-            for block in blocks.within(len(chunk))
+        read = read_about_means(
+            (
+                device.take(chunk[block], live, axis=1)
+                for chunk in joint_chunks(x, y, step, device)
+                for block in blocks.within(len(chunk))
+            ),
+            blocks=blocks,
+            means=device.take(sums, live) / x.shape[0],
+            norms=norms,
+            live_x=int((live < x.shape[1]).sum()),
+            device=device,
         )
-        factor = factor_from_samples(chunks, blocks.group, len(live), device)
-        steps, margin = blocks.levels, ACCURACY / 2
+        if factor is None:
+            factor, steps = read.factor, blocks.levels
+        centred, length_products = read.centred_factor, read.length_products
     return PairMoments(
         second_moments=second_moments,
         sums=device.numpy(sums),
-        length_products=length_products,
+        length_products=np.full((2, 2), np.nan) if length_products is None else length_products,
         neurons_x=x.shape[1],
         samples=x.shape[0],
         factor=device.numpy(factor),
@@ -240,6 +259,7 @@ def factored(
         moment_error=error,
         column_error=column_error(steps, len(sums)),
         tie_margin=margin,
+        centred_factor=None if centred is None else device.numpy(centred),
     )
 
 
@@ -260,15 +280,22 @@ def _sum_moments(x: Layer, y: Layer, blocks: Blocks, device: Device) -> tuple[Ar
     return device.symmetric(upper.total()), sums.total()
 
 
-def _length_products(x: Layer, y: Layer, moments: Array, sums: Array, device: Device) -> np.ndarray:
-    """Sums of products of squared distances from the means: their covariance, and their means'."""
+def _length_products(
+    x: Layer, y: Layer, moments: Array, sums: Array, device: Device
+) -> np.ndarray | None:
+    """Sums of products of shares in squared distances from the means, of their covariance and means.
+
+    None where the fourth powers of activations leave float64's range.
+    """
     weights = device.zeros(len(sums), 2)
     totals = np.empty(2)
     for side, (layer, start) in enumerate(((x, 0), (y, x.width))):
         end = start + layer.width - 1
         weights[start:end, side], totals[side] = layer.lengths(sums[start : end + 1])
         weights[end, side] = 1.0
+    if not all(total == 0 or SMALLEST_TOTAL < total < 1 / SMALLEST_TOTAL for total in totals):
+        return None
     weighted = device.numpy(weights.T @ sums)
     products = device.numpy(weights.T @ device.product(moments, weights))
     means = np.outer(totals, totals) - np.outer(weighted, weighted)
-    return np.asarray(products + means / x.array.shape[0])
+    return shares(products + means / x.array.shape[0], totals)
