@@ -12,6 +12,7 @@ mostly QR. All 866 of 512 + 512: 4.5 s.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -149,10 +150,12 @@ def _search(
     if not len(sought) or not 0 < (columns < width_x).sum() < len(columns):
         return nothing
 
-    walk = Walk(moments.factor, columns, width_x, epsilon, moments.unit_products)
+    margin = moments.tie_margin
+    walk = Walk(moments.factor, columns, width_x, epsilon, moments.unit_products, margin)
     # Without a path, the maximum match of this one epsilon: a part of what a path would take.
     if not isinstance(pair, MatchPath):
         if not walk.find_maximum(sought):
+            _warn_of_ties(walk.ties, epsilon, margin)
             return nothing
         sought = sought[np.isin(sought, walk.columns)]
     sought = live[sought]
@@ -166,4 +169,16 @@ def _search(
                 rows.append(np.isin(np.arange(n), live[match]))
             if progress is not None:
                 progress(len(members))
+    _warn_of_ties(walk.ties, epsilon, margin)
     return kept_once(n_x, np.array(rows), row_of)
+
+
+def _warn_of_ties(ties: int, epsilon: float, margin: float) -> None:
+    """Say that decisions hang on what counts as at epsilon."""
+    if ties:
+        warnings.warn(
+            f"minimal matches: expected distances that rounding cannot move across epsilon,"
+            f" {epsilon:g}, found some within {margin:.1g} of it; they count as at epsilon, so the"
+            " neurons are in: ask at another epsilon near by to see what hangs on them",
+            stacklevel=4,
+        )

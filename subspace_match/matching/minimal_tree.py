@@ -42,6 +42,8 @@ TERMS, LEFT_X, LEFT_Y, GROUP = range(4)  # entries of State.counts
 class Tolerances(NamedTuple):
     """The tolerances of ``spans``, ``peeling`` and ``minimal_walk``, by their names there.
 
+    And the squared distance from which on one counts as at epsilon (see ``ties``).
+
     Handed over, since a constant would be compiled in, and what is kept on disk does not see a
     change in another file.
     """
@@ -52,6 +54,7 @@ class Tolerances(NamedTuple):
     entry_error: float
     most_kept: float
     lost_squares: float
+    tie_square: float
 
 
 class Base(NamedTuple):
@@ -67,6 +70,8 @@ class Base(NamedTuple):
         rights: terms' right vectors, (most terms, m + c) float64.
         term_side: 0 for a term of X, 1 for one of Y, (most terms,) int64.
         tolerances: when digits count as lost, and the like.
+        ties: how often a distance has been seen that counts as at epsilon, (1,) int64; of all
+            pieces of a walk.
     """
 
     neurons: np.ndarray
@@ -78,6 +83,7 @@ class Base(NamedTuple):
     rights: np.ndarray
     term_side: np.ndarray
     tolerances: Tolerances
+    ties: np.ndarray
 
 
 class State(NamedTuple):
@@ -287,13 +293,16 @@ def _queue_violators(
     earliest: int,
 ) -> int:
     """Queue whoever is now too far, among positions; the new length, or -1 if none can stay."""
-    found = 0
+    found, tie_square = 0, base.tolerances.tie_square
     for i in range(among[0], among[1]):
-        found += (state.residual[i] > bound) & state.alive[i]
+        found += (state.residual[i] >= tie_square) & state.alive[i]
     if found == 0:  # mostly so, and quicker to see without branches
         return tail
     for i in range(among[0], among[1]):
-        if state.residual[i] > bound and state.alive[i]:
+        if state.residual[i] >= tie_square and state.alive[i]:
+            if state.residual[i] <= bound:
+                base.ties[0] += 1
+                continue
             if base.rank[i] < earliest:
                 return -1
             tail = _queue(base, state, queue, tail, i)
@@ -343,7 +352,7 @@ def advance(
         state: the group's state so far, all of the group in it; becomes the state afterwards.
         before: room for the state as it was before the last test.
         first: rank from which to go on.
-        bound: squared epsilon.
+        bound: the largest square of a distance that counts as at epsilon.
         most_terms: length of the list of terms at which it is to be applied.
 
     Returns:
