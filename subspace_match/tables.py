@@ -39,8 +39,8 @@ def similarity_table(
     Similarity is (|A*| + |B*|) / (n_a + n_b) (Wang et al. 2018, Definition 3), dead neurons counted
     in the denominator as the authors do. ``null_95`` is the similarity that at most 5% of the
     permutations exceed. ``margin`` is the smallest |distance - epsilon| of all decisions;
-    ``certain`` says that it is more than rounding can move, ``verified`` that a fresh factorisation
-    proves the match.
+    ``certain`` says that it is more than rounding can move, and that none is a tie; ``verified``
+    that a fresh factorisation proves the match.
     """
     parts = []
     for match, null, proofs in zip(matches, nulls, certificates, strict=True):

@@ -72,7 +72,8 @@ def test_saved_moments_give_the_same_path(tmp_path: Path, well_conditioned: bool
     assert loaded_about == about
     for name in ("second_moments", "sums", "length_products", "factor"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(pair, name))
-    for name in ("neurons_x", "samples", "well_conditioned"):
+    scalars = ("neurons_x", "samples", "well_conditioned")
+    for name in (*scalars, "moment_error", "column_error", "tie_margin"):
         assert getattr(loaded, name) == getattr(pair, name)
     for name in ("critical_epsilon_x", "critical_epsilon_y", "removal_order"):
         found, expected = (getattr(sm.match_path(p), name) for p in (loaded, pair))

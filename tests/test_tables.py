@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from subspace_match.matches import LayerMatch
+import subspace_match as sm
+from subspace_match.matches import LayerMatch, load_matches, save_matches
 from subspace_match.matching.certificate import Certificate
 from subspace_match.matching.minimal_sets import MinimalMatches
 from subspace_match.tables import (
@@ -51,6 +54,27 @@ def test_similarity_counts_dead_neurons_in_the_denominator() -> None:
     assert table["similarity"].tolist() == [0, 2 / 5, 3 / 5, 4 / 5]
     assert table["dead_a"].unique().tolist() == [1]
     assert table["dead_b"].unique().tolist() == [0]
+
+
+def test_a_neuron_exactly_at_epsilon_counts_in_every_table(tmp_path: Path) -> None:
+    """As in the path, after being saved: all ones, and ones in three of four samples, at 0.5."""
+    x, y = np.ones((4, 1)), np.array([[1.0], [1.0], [1.0], [0.0]])
+    path = sm.match_path(sm.reduce(x, y, device="cpu"), device="cpu")
+    about = match("conv1", 1, 4).about
+    save_matches(tmp_path / "path.npz", [LayerMatch.of(path, about)])
+    (saved,) = load_matches(tmp_path / "path.npz")
+    (proof,) = path.verify([0.5], device="cpu")
+    null = path.critical_epsilon[None]
+    row = similarity_table([saved], [null], [[proof]]).iloc[0]
+    assert (row["matched_a"], row["matched_b"], row["similarity"]) == (1, 1, path.similarity(0.5))
+    assert (row["verified"], row["certain"]) == (True, False)
+    assert (row["null_95"], row["p_value"]) == (1.0, 1.0)
+    assert null_table([saved], [null]).set_index("epsilon")["null_mean"][0.5] == 1.0
+    side = {"name": "conv1", "depth": 1, "neurons": 1}
+    arrays = {"critical_epsilon": null[None], "linear_cka": np.ones((1, 1))}
+    heat = heat_map_table([(arrays, pair() | {"layers_a": [side], "layers_b": [side]})], [0.5])
+    assert heat["similarity"].tolist() == [1.0]
+    assert sm.heat_map([x], [y], [0.5], device="cpu").item() == 1.0
 
 
 @pytest.mark.parametrize(("samples", "flagged"), [(15, False), (14, True)])
