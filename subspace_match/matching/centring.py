@@ -85,10 +85,9 @@ def read_about_means(
     streamed, samples = StreamedFactor(width + 1, blocks.group, device), blocks.samples
     products, totals = device.zeros(2, 2), device.zeros(2)
     sides = slice(None, live_x), slice(live_x, None)
-    # A side's lengths in units of its largest neuron: squares of squares stay within float64.
-    weights = [
-        norms[side] / norms[side].max() if len(norms[side]) else norms[side] for side in sides
-    ]
+    # Squares of squares stay within float64 in units of a side's longest neuron.
+    longest = [norms[side].max() if len(norms[side]) else 1.0 for side in sides]
+    weights = [norms[side] / unit for side, unit in zip(sides, longest, strict=True)]
     for chunk in chunks:
         bordered = device.empty(len(chunk), width + 1)
         bordered[:, 0] = samples**-0.5

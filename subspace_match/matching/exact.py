@@ -7,16 +7,16 @@ the coefficients that are not zero: from x to every y in x's expansion over Y*, 
 y's over X* (ours). A match with x in it must have those y, since the expansion is unique; and what
 is reached is a match.
 
-What counts as zero: for an exact match a relative distance r(x | Y*) of at most ``tolerance``. For a
-coefficient, the growth B[j, x]^2 / P[j, j] of the squared distance of x without y_j (see
+What counts as zero: for an exact match a relative distance r(x | Y*) of at most ``tolerance``. For
+a coefficient the growth B[j, x]^2 / P[j, j] of the squared distance of x without y_j (see
 ``peeling``): x does not miss y_j if that is rounding. The growth alone, without r(x | Y*)^2, which
 is rounding in all directions together, and more than in one.
 
 Rounding moves every neuron by a part u of its norm, and so a neuron with coefficients c over others
-by u sqrt(1 + |c|^2) from where these say it is. The condition number of a mix bounds that; a
-tolerance that is right for the largest coefficients would be too large for neurons with small ones.
-So u is what is left of the tolerance when the condition is taken out of it, and every neuron's bound
-follows its own coefficients.
+by u sqrt(1 + |c|^2) from where these say it is. The condition number of a mix bounds that; but a
+tolerance that is right for the largest coefficients is too large for neurons with small ones. So u
+is what is left of the tolerance when the condition is taken out of it, and each neuron is tested
+with a bound that follows its own coefficients.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ Match(x=array([0, 1, 2]), y=array([0, 1, 2]))]
 
 
 def _rounding(spans: Spans, tolerance: float) -> float:
-    """u: the tolerance without the condition, here the largest 1 / distance from a side's others."""
+    """u: the tolerance without the condition, the largest 1 / distance from a side's others."""
     condition = np.sqrt(np.diagonal(spans.coefficients).max())
     return float(max(tolerance / condition, ROUNDING))
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .block_sums import Blocks, GroupedSum
-from .checks import as_activations, as_chunk_samples, as_epsilons
+from .checks import as_activations, as_chunk_samples, as_epsilons, warn_of_few_samples
 from .moments import PairMoments, pair_of
 from .on_device import Array, Device, DeviceLike, resolve_device
 from .path import match_path
@@ -91,6 +91,9 @@ def layer_pairs(
         ValueError: if there are no layers or their sample counts differ; and as ``reduce`` for each
             layer, which the error names.
 
+    Warns:
+        FewSamplesWarning: as ``reduce``, of the widest layer.
+
     Example:
         >>> import numpy as np
         >>> xs = [np.eye(3)[:, :2], np.ones((3, 1))]
@@ -100,10 +103,11 @@ def layer_pairs(
     layers_x, layers_y = _as_layers("xs", xs), _as_layers("ys", ys)
     _same_samples({**layers_x, **layers_y})
     device = resolve_device(device)
-    neurons = sum(layer.shape[1] for layer in (*layers_x.values(), *layers_y.values()))
-    step = as_chunk_samples(chunk_samples, 8 * neurons)
+    widths = [layer.shape[1] for layer in (*layers_x.values(), *layers_y.values())]
+    warn_of_few_samples(max(widths), layers_x["xs[0]"].shape[0])
+    step = as_chunk_samples(chunk_samples, 8 * sum(widths))
     arrays = [*layers_x.values(), *layers_y.values()]
-    blocks = Blocks.on(device, arrays[0].shape[0], step, neurons)
+    blocks = Blocks.on(device, arrays[0].shape[0], step, sum(widths))
     side_x, side_y = _Side(layers_x, blocks, device), _Side(layers_y, blocks, device)
 
     cross = GroupedSum(blocks, device, side_x.width, side_y.width)

@@ -12,7 +12,6 @@ mostly QR. All 866 of 512 + 512: 4.5 s.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +23,7 @@ from .minimal_sets import MinimalMatches, Neuron, column_of, kept_once
 from .minimal_walk import Walk
 from .moments import PairMoments
 from .path import Match, MatchPath
+from .ties import warn_of_ties
 
 
 def minimal_match(
@@ -56,6 +56,9 @@ def minimal_match(
     Raises:
         ValueError: if there is no such neuron, epsilon is not one number in [0, 1), or an option is
             not one of those above.
+
+    Warns:
+        TieWarning: where distances are exactly at epsilon, or nearer than rounding lets be told.
 
     Example:
         >>> from subspace_match.matching.moments import reduce
@@ -111,6 +114,9 @@ def minimal_matches(
     Raises:
         ValueError: if epsilon is not one number in [0, 1), or an option is not one of those above.
 
+    Warns:
+        TieWarning: as ``minimal_match``.
+
     Example:
         >>> from subspace_match.matching.moments import reduce
         >>> x = np.eye(4)[:, :3]
@@ -155,7 +161,7 @@ def _search(
     # Without a path, the maximum match of this one epsilon: a part of what a path would take.
     if not isinstance(pair, MatchPath):
         if not walk.find_maximum(sought):
-            _warn_of_ties(walk.ties, epsilon, margin)
+            warn_of_ties(walk.ties, epsilon, margin)
             return nothing
         sought = sought[np.isin(sought, walk.columns)]
     sought = live[sought]
@@ -169,16 +175,5 @@ def _search(
                 rows.append(np.isin(np.arange(n), live[match]))
             if progress is not None:
                 progress(len(members))
-    _warn_of_ties(walk.ties, epsilon, margin)
+    warn_of_ties(walk.ties, epsilon, margin)
     return kept_once(n_x, np.array(rows), row_of)
-
-
-def _warn_of_ties(ties: int, epsilon: float, margin: float) -> None:
-    """Say that decisions hang on what counts as at epsilon."""
-    if ties:
-        warnings.warn(
-            f"minimal matches: expected distances that rounding cannot move across epsilon,"
-            f" {epsilon:g}, found some within {margin:.1g} of it; they count as at epsilon, so the"
-            " neurons are in: ask at another epsilon near by to see what hangs on them",
-            stacklevel=4,
-        )

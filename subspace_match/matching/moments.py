@@ -25,7 +25,7 @@ import numpy as np
 
 from .block_sums import Blocks, GroupedSum
 from .centring import centred_from_moments, read_about_means, shares
-from .checks import as_activations, as_chunk_samples, same_samples
+from .checks import as_activations, as_chunk_samples, same_samples, warn_of_few_samples
 from .factor import ACCURACY, column_error, factor_from_moments, moment_error
 from .on_device import Array, Device, DeviceLike, resolve_device
 from .samples import Layer, check_range, joint_chunks, read_ahead
@@ -137,7 +137,11 @@ def reduce(
 
     Raises:
         ValueError: for NaN or infinity (naming neurons), different sample counts, not two
-            dimensions, no samples, or values whose squares leave float64's range.
+            dimensions, no samples, masked or sparse arrays, or values whose squares leave
+            float64's range.
+
+    Warns:
+        FewSamplesWarning: above 0.2 neurons a sample, where some of a match is chance.
 
     Example:
         >>> import numpy as np
@@ -151,6 +155,7 @@ def reduce(
     """
     x, y = as_activations("x", x), as_activations("y", y)
     same_samples(x, y)
+    warn_of_few_samples(max(x.shape[1], y.shape[1]), x.shape[0])
     device = resolve_device(device)
     step = as_chunk_samples(chunk_samples, 8 * (x.shape[1] + y.shape[1]))
 
@@ -283,7 +288,7 @@ def _sum_moments(x: Layer, y: Layer, blocks: Blocks, device: Device) -> tuple[Ar
 def _length_products(
     x: Layer, y: Layer, moments: Array, sums: Array, device: Device
 ) -> np.ndarray | None:
-    """Sums of products of shares in squared distances from the means, of their covariance and means.
+    """Sums of products of squared distances from the means: their covariance, and their means'.
 
     None where the fourth powers of activations leave float64's range.
     """

@@ -162,10 +162,14 @@ def _permuted_pair(
     moments[pair.neurons_x :, : pair.neurons_x] = cross[:-1, :-1].T
     products[0, 1] = products[1, 0] = cross[-1, -1]
     return factored(
-        *(x, permuted, device.array(moments), device.array(pair.sums), products),
-        error=error,
-        step=_step(pair),
-        device=device,
+        x,
+        permuted,
+        device.array(moments),
+        device.array(pair.sums),
+        products,
+        error,
+        _step(pair),
+        device,
         centre=False,
     )
 

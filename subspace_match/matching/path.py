@@ -120,8 +120,8 @@ class MatchPath:
         Sound: each member's distance from the other side's members is at most epsilon. Complete:
         each other neuron was farther than epsilon from what was left when it was removed (ours; why
         that proves the maximum match is in ``certificate``). Certain: no distance is so near
-        epsilon that rounding could have turned a decision, nor is any a tie. O(n^3) for all epsilons together and
-        little more for each; rank is told by ``spans.RANK_TOLERANCE``.
+        epsilon that rounding could have turned a decision, nor is any a tie. O(n^3) for all
+        epsilons together and little more for each; rank is told by ``spans.RANK_TOLERANCE``.
 
         Args:
             epsilon: a number in [0, 1), or a sequence of such numbers.

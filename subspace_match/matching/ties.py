@@ -9,6 +9,8 @@ epsilon + m come in as well; a certificate calls every match uncertain that has 
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 
@@ -24,3 +26,19 @@ def tie_squares(epsilon: float, margin: float) -> tuple[float, float]:
     """The squared distances between which a neuron counts as at epsilon, the upper one included."""
     below_one = np.nextafter(1.0, 0.0)
     return max(epsilon - margin, 0.0) ** 2, min((epsilon + margin) ** 2, float(below_one))
+
+
+class TieWarning(UserWarning):
+    """Decisions hang on what counts as at epsilon."""
+
+
+def warn_of_ties(ties: int, epsilon: float, margin: float) -> None:
+    """Warn if distances were seen that count as at epsilon."""
+    if ties:
+        warnings.warn(
+            f"minimal matches: expected distances that rounding cannot move across epsilon"
+            f" {epsilon:g}, found some within {margin:.1g} of it; they count as at epsilon, so the"
+            " neurons are in: ask at another epsilon near by to see what hangs on them",
+            TieWarning,
+            stacklevel=4,
+        )

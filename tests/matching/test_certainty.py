@@ -1,4 +1,4 @@
-"""Nothing certain is wrong: epsilons around every critical one, against exact rational arithmetic."""
+"""Nothing certain is wrong: epsilons around every critical one, against exact arithmetic."""
 
 from __future__ import annotations
 

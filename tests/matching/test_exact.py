@@ -225,6 +225,17 @@ def test_float32_mixes_of_any_condition_keep_their_blocks(condition, mixed, coun
         assert len(found) == 2 * count * size
 
 
+def test_a_coefficient_is_zero_by_growth_alone():
+    """y1 is 0.8 t from X's span and has a coefficient of 0.7 t on x0: below t, though not added."""
+    t = 1e-3
+    x = np.eye(5)[:, :2]
+    y = np.array([[1, 0, 0.8 * t, 0, 0], [0.7 * t, 1, 0, 0.8 * t, 0]]).T
+    for pair in (pair_of(x, y), pair_of(y, x)):
+        found = sm.simple_matches(pair, t)
+        assert found.sizes.tolist() == [2] * 4
+    assert sm.simple_matches(pair_of(x, y + 0.5 * t * x[:, ::-1]), t).sizes.max() == 4
+
+
 def test_no_exact_match():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(50, 3))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import subspace_match as sm
-from subspace_match.matching.ties import lowered, tie_squares
+from subspace_match.matching.ties import TieWarning, lowered, tie_squares
 
 # Legs and hypotenuse: (p, 0) and (p, q) are q / h apart.
 TRIPLES = ((3, 4, 5), (5, 12, 13), (8, 15, 17), (7, 24, 25), (20, 21, 29), (9, 40, 41))
@@ -103,11 +103,11 @@ def test_a_minimal_match_at_a_tie_is_one_and_is_told(tie):
     pair = sm.reduce(x, y, device="cpu")
     for source in (pair, sm.match_path(pair, device="cpu")):
         for neuron in (("x", 0), ("y", 0)):
-            with pytest.warns(UserWarning, match=r"minimal matches: .* within .* of it"):
+            with pytest.warns(TieWarning, match=r"minimal matches: .* within .* of it"):
                 match = sm.minimal_match(source, epsilon, neuron)
             assert match is not None
             assert (match.x.tolist(), match.y.tolist()) == ([0], [0])
-        with pytest.warns(UserWarning, match=r"ask at another epsilon"):
+        with pytest.warns(TieWarning, match=r"ask at another epsilon"):
             matches = sm.minimal_matches(source, epsilon)
         assert (matches["x", 0].x.tolist(), matches["x", 0].y.tolist()) == ([0], [0])
         maximum = sm.match_path(pair, device="cpu").maximum_match(epsilon)
@@ -117,7 +117,7 @@ def test_a_minimal_match_at_a_tie_is_one_and_is_told(tie):
 def test_no_tie_no_warning():
     x, y, epsilon = TIES[-1]
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", TieWarning)
         for off in (-1e-7, 1e-7):
             sm.minimal_matches(sm.reduce(x, y, device="cpu"), epsilon + off)
         sm.minimal_matches(sm.reduce(*cases.related(np.random.default_rng(0))), 0.3)
@@ -127,7 +127,7 @@ def test_a_tie_in_a_rejected_test_is_told():
     """Both neurons of y keep x0 at 0; without one of them it is exactly at epsilon."""
     x = np.array([[3.0, 4.0, 0.0]]).T
     y = np.eye(3)[:, :2]
-    with pytest.warns(UserWarning, match="minimal matches"):
+    with pytest.warns(TieWarning, match="minimal matches"):
         match = sm.minimal_match(sm.reduce(x, y, device="cpu"), 0.8, ("x", 0))
     assert match is not None
     assert match.y.tolist() == [1]
@@ -136,7 +136,7 @@ def test_a_tie_in_a_rejected_test_is_told():
 def test_a_match_that_is_minimal_only_if_ties_are_in():
     """x0 is 3/5 from y1 alone, and so it does not need y0."""
     x, y = np.array([[3.0, 4.0, 0.0]]).T, np.eye(3)[:, :2]
-    with pytest.warns(UserWarning, match="minimal matches"):
+    with pytest.warns(TieWarning, match="minimal matches"):
         match = sm.minimal_match(sm.reduce(x, y, device="cpu"), 0.6, ("x", 0))
     assert match is not None
     assert (match.x.tolist(), match.y.tolist()) == ([0], [1])

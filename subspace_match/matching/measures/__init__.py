@@ -66,7 +66,7 @@ def all_measures(pair: Moments) -> dict[str, float]:
 
 
 class Noted(NamedTuple):
-    """A measure's value, and what its ``MeasureWarning`` says; empty if there is none."""
+    """A measure's value, and what its ``MeasureWarning`` says of it; empty if there is none."""
 
     value: float
     note: str
@@ -82,7 +82,7 @@ def noted_measures(pair: Moments) -> dict[str, Noted]:
         >>> import numpy as np, subspace_match as sm
         >>> pair = sm.reduce(np.ones((50, 3)), np.random.default_rng(0).random((50, 3)))
         >>> noted_measures(pair)["linear_cka"]
-        Noted(value=nan, note='linear_cka is NaN: every neuron of x is constant')
+        Noted(value=nan, note='NaN, since every neuron of x is constant')
     """
     noted = {}
     for name, value in _measures(pair).items():
@@ -90,7 +90,7 @@ def noted_measures(pair: Moments) -> dict[str, Noted]:
             warnings.simplefilter("always", MeasureWarning)
             found = value()
         texts = [str(each.message) for each in caught if each.category is MeasureWarning]
-        noted[name] = Noted(found, "; ".join(texts))
+        noted[name] = Noted(found, "; ".join(text.partition(": ")[2] for text in texts))
     return noted
 
 

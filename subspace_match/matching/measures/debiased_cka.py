@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .pairs import Moments, Side, varying_sides
-from .values import Undefined, measure
+from .values import UndefinedError, measure
 
 # Of the terms that a side's own estimate is the sum of, which are known to about 1e-15: above it
 # 1e-7 of the estimate is right.
@@ -31,10 +33,10 @@ def debiased_linear_cka(pair: Moments) -> float:
         pair: moments of the two sides, from ``reduce``.
 
     Returns:
-        HSIC_1(X, Y) / sqrt(HSIC_1(X, X) HSIC_1(Y, Y)) in [-1, 1]: 0 on average for unrelated layers,
-        so it can be negative; NaN if a side's own estimate is 0 but for rounding, as when it is
-        constant or lives on a single sample, and for fewer than 4 samples, of which there is no
-        estimate.
+        HSIC_1(X, Y) / sqrt(HSIC_1(X, X) HSIC_1(Y, Y)), in [-1, 1]: 0 on average for unrelated
+        layers, so it can be negative; NaN if a side's own estimate is 0 but for rounding, as when
+        it is constant or lives on a single sample, and for fewer than 4 samples, of which there is
+        no estimate.
 
     Example:
         >>> import numpy as np, subspace_match as sm
@@ -47,7 +49,7 @@ def debiased_linear_cka(pair: Moments) -> float:
     """
     d = pair.samples
     if d < 4:
-        raise Undefined(f"there is no unbiased estimate of fewer than 4 samples, found {d}")
+        raise UndefinedError(f"there is no unbiased estimate of fewer than 4 samples, found {d}")
     both = varying_sides(pair)
     totals = [np.sum(side.neurons**2) for side in both]
 
@@ -63,10 +65,10 @@ def debiased_linear_cka(pair: Moments) -> float:
     def own(side: Side, i: int) -> float:
         estimate = sum(terms(i, i))
         if not estimate > SMALLEST_ESTIMATE * np.abs(terms(i, i)).sum():
-            raise Undefined(
+            raise UndefinedError(
                 f"the unbiased estimate of {side.name} with itself is 0 but for rounding, as where"
                 " neurons live on a single sample"
             )
         return estimate
 
-    return sum(terms(0, 1)) / np.sqrt(own(both[0], 0) * own(both[1], 1))
+    return sum(terms(0, 1)) / math.sqrt(own(both[0], 0) * own(both[1], 1))

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .values import Undefined
+from .values import UndefinedError
 
 # Of unit columns, before centring, times their number: as in matching, where a near copy still adds
 # a direction. A constant is a near copy of the constant direction, so it is told by the same.
@@ -84,7 +84,7 @@ def sides(pair: Moments, *, centred: bool = True) -> tuple[Side, Side]:
         X's neurons and Y's.
 
     Raises:
-        Undefined: if the pair has no centred factor.
+        UndefinedError: if the pair has no centred factor.
 
     Example:
         >>> import numpy as np, subspace_match as sm
@@ -96,7 +96,7 @@ def sides(pair: Moments, *, centred: bool = True) -> tuple[Side, Side]:
     """
     factor = pair.centred_factor if centred else pair.factor
     if factor is None:
-        raise Undefined(
+        raise UndefinedError(
             "means are too large beside deviations, or neurons too nearly dependent, for the"
             " moments of permuted samples; reduce x and the permuted y to read them again"
         )
@@ -116,10 +116,10 @@ def varying_sides(pair: Moments) -> tuple[Side, Side]:
     """Both sides, centred.
 
     Raises:
-        Undefined: if every neuron of a side is constant; and as ``sides``.
+        UndefinedError: if every neuron of a side is constant; and as ``sides``.
     """
     both = sides(pair)
     constant = [side.name for side in both if not side.has_variance]
     if constant:
-        raise Undefined(f"every neuron of {' and of '.join(constant)} is constant")
+        raise UndefinedError(f"every neuron of {' and of '.join(constant)} is constant")
     return both

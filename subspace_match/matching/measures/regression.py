@@ -6,7 +6,7 @@ import numpy as np
 
 from .bases import orthonormal_basis
 from .pairs import Moments, sides
-from .values import Undefined, measure
+from .values import UndefinedError, measure
 
 
 @measure(0.0, 1.0)
@@ -43,6 +43,6 @@ def linear_regression(pair: Moments, target: str = "x", *, centred: bool = True)
     predicted, predictors = (x, y) if target == "x" else (y, x)
     if not predicted.has_variance:
         what = "constant" if centred else "dead"
-        raise Undefined(f"every neuron of {target}, the side to predict, is {what}")
+        raise UndefinedError(f"every neuron of {target}, the side to predict, is {what}")
     explained = np.sum((orthonormal_basis(predictors).T @ predicted.neurons) ** 2)
     return float(explained / np.sum(predicted.neurons**2))

@@ -15,17 +15,17 @@ class MeasureWarning(UserWarning):
     """A measure has no value, or one that the activations do not determine."""
 
 
-class Undefined(ValueError):
+class UndefinedError(ValueError):
     """A measure has no value, for the reason given."""
 
 
 def measure(
     lowest: float, highest: float
 ) -> Callable[[Callable[Arguments, float]], Callable[Arguments, float]]:
-    """Let a function give a measure's value, or raise ``Undefined`` where there is none.
+    """Let a function give a measure's value, or raise ``UndefinedError`` where there is none.
 
     The value is cut to the bounds that the measure has by its definition, which rounding leaves by
-    some 1e-16. For an ``Undefined`` it is NaN, with the reason as a ``MeasureWarning``.
+    some 1e-16. For an ``UndefinedError`` it is NaN, with the reason as a ``MeasureWarning``.
     """
 
     def decorate(function: Callable[Arguments, float]) -> Callable[Arguments, float]:
@@ -33,8 +33,8 @@ def measure(
         def measured(*arguments: Arguments.args, **options: Arguments.kwargs) -> float:
             try:
                 return min(max(float(function(*arguments, **options)), lowest), highest)
-            except Undefined as reason:
-                text = f"{function.__name__} is NaN: {reason}"
+            except UndefinedError as reason:
+                text = f"{function.__name__}: NaN, since {reason}"
                 warnings.warn(text, MeasureWarning, stacklevel=2)
                 return math.nan
 
@@ -45,4 +45,4 @@ def measure(
 
 def not_determined(name: str, reason: str) -> None:
     """Warn that a measure's value depends on a choice that the activations leave open."""
-    warnings.warn(f"{name} is not determined: {reason}", MeasureWarning, stacklevel=4)
+    warnings.warn(f"{name}: not determined, since {reason}", MeasureWarning, stacklevel=4)
