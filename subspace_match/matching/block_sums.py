@@ -3,7 +3,7 @@
 A sum of products that each pass h additions is wrong by at most h 2^-53 times the products'
 absolute values summed (Higham 2002, section 4.2): for columns of norm 1, by at most h 2^-53. BLAS
 may add the products of a block of b samples up in any order, b additions at most; block upon block,
-d samples need d / b more. Here blocks have a bounded length and are added up in groups of
+d samples need d / b more. Here blocks have a bounded length and many are added up in groups of
 sqrt(d / b): at most b + 2 sqrt(d / b) additions, whatever the samples read at once.
 """
 
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from .on_device import Array, Device
 
 BLOCK_SAMPLES = 1024  # longer blocks are hardly faster, shorter ones slower
+LEAST_GROUP = 32  # few additions beside those of a block, so that most sums need but one group
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Blocks:
     @property
     def group(self) -> int:
         """Blocks in a group."""
-        return math.isqrt(self.count)
+        return max(LEAST_GROUP, math.isqrt(self.count))
 
     @property
     def additions(self) -> int:
@@ -56,7 +57,7 @@ class Blocks:
     @property
     def levels(self) -> int:
         """The most blocks or groups that any block is added to."""
-        return self.group + -(-self.count // self.group)
+        return min(self.count, self.group) + -(-self.count // self.group)
 
     def within(self, rows: int) -> Iterator[slice]:
         """The blocks of so many rows of one step."""
@@ -67,18 +68,18 @@ class GroupedSum:
     """A total to which every block's products are added, group by group."""
 
     def __init__(self, blocks: Blocks, device: Device, *shape: int) -> None:
-        self._group, self._added = blocks.group, 0
-        self._total, self._part = device.zeros(*shape), device.zeros(*shape)
+        self._group, self._device, self._shape = blocks.group, device, shape
+        self._total: Array | None = None
+        self._part, self._added = device.zeros(*shape), 0
 
     def next(self) -> Array:
         """The array to which to add the next block's products, in place."""
         if self._added == self._group:
-            self._total += self._part
-            self._part[...] = 0.0
-            self._added = 0
+            self._total = self.total()
+            self._part, self._added = self._device.zeros(*self._shape), 0
         self._added += 1
         return self._part
 
     def total(self) -> Array:
         """The sum of all."""
-        return self._total + self._part
+        return self._part if self._total is None else self._total + self._part

@@ -78,17 +78,19 @@ class StreamedFactor:
 
     def __init__(self, columns: int, group: int, device: Device) -> None:
         self._columns, self._group, self._device = columns, group, device
-        self._factor, self._part = (device.zeros(columns, columns) for _ in range(2))
-        self._added = 0
+        self._factor: Array | None = None
+        self._part, self._added = device.zeros(columns, columns), 0
 
     def add(self, chunk: Array) -> None:
         """Take in (samples, columns) float64."""
         if self._added == self._group:
-            self._factor = self._device.triangle_with(self._factor, self._part)
+            self._factor = self.upper()
             self._part, self._added = self._device.zeros(self._columns, self._columns), 0
         self._part = self._device.triangle_with(self._part, chunk)
         self._added += 1
 
     def upper(self) -> Array:
         """R of all chunks, (columns, columns)."""
+        if self._factor is None:
+            return self._part
         return self._device.triangle_with(self._factor, self._part)
