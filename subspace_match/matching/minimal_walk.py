@@ -26,6 +26,7 @@ from .minimal_tree import (
     State,
     Tolerances,
     advance,
+    gather,
     resume,
 )
 from .on_cpu import Cpu
@@ -37,6 +38,8 @@ MOST_TERMS = 64  # terms after which the list is applied to the matrix, where th
 SHARE_OF_TERMS = 4  # for m neurons not before m / 4, so that few matrices are made
 
 LOST_SQUARES = 1e-16  # the share of its square that a dual may fall to: 8 of its 16 digits are left
+MANY = 8  # that wait for their removal: then it is first looked whether any can stay
+EFFORT = 1.0  # that this may take, in removals of those waiting
 COORDINATES = 1.5  # the duals get as short as they can be where they are so much longer
 
 
@@ -63,12 +66,12 @@ class Walk:
         products: np.ndarray | None,
         tie_margin: float,
     ) -> None:
-        self._factor = np.ascontiguousarray(factor.T).T
+        self._factor = np.ascontiguousarray(factor[: _height(factor)].T).T
         self._width_x = width_x
         tie_square, self._bound = tie_squares(epsilon, tie_margin)
         self._tolerances = Tolerances(
             *(RANK_TOLERANCE, DEPENDS, LOST_DIGITS, ENTRY_ERROR, MOST_KEPT, LOST_SQUARES),
-            tie_square,
+            *(MANY, EFFORT, tie_square),
         )
         self._ties = np.zeros(1, dtype=np.int64)
         self._products = products
@@ -183,9 +186,15 @@ class Walk:
         )
         at_epsilon = state.residual >= self._tolerances.tie_square
         self._ties += (at_epsilon & (state.residual <= self._bound)).sum()
-        rank = self._rank[spans.neurons]
-        base = _base(spans.neurons, rank, matrix, state, self._tolerances, self._ties)
+        rank, vectors = self._rank[spans.neurons], self._factor.T
+        base = _base(spans.neurons, rank, matrix, vectors, state, self._tolerances, self._ties)
         return base, state
+
+
+def _height(factor: np.ndarray) -> int:
+    """Number of F's rows without the last ones, where these hold nothing but rounding."""
+    below = np.sqrt(np.cumsum((factor[::-1] ** 2).max(1))[::-1])
+    return int((below > RANK_TOLERANCE).sum())
 
 
 def _most_terms(base: Base) -> int:
@@ -196,6 +205,7 @@ def _base(
     neurons: np.ndarray,
     rank: np.ndarray,
     matrix: np.ndarray,
+    vectors: np.ndarray,
     state: State,
     tolerances: Tolerances,
     ties: np.ndarray,
@@ -208,7 +218,9 @@ def _base(
     lefts, rights = np.empty((room, width)), np.empty((room, matrix.shape[1]))
     return Base(
         *(neurons, int(state.counts[LEFT_X]), rank, np.argsort(rank), matrix),
-        *(lefts, rights, np.empty(room, dtype=np.int64), tolerances, ties),
+        *(lefts, rights, np.empty(room, dtype=np.int64), vectors),
+        tolerances,
+        ties,
     )
 
 
@@ -223,19 +235,20 @@ def _apply(base: Base, state: State) -> tuple[Base, State]:
     """A base of its own for a state: its terms taken from the matrix, without what has left."""
     terms, kept = state.counts[TERMS], np.flatnonzero(state.alive)
     columns = np.append(kept, np.arange(len(base.order), base.matrix.shape[1]))
-    matrix = base.matrix.take(kept, 0).take(columns, 1)
+    matrix = gather(base.matrix, kept, columns)
     of_x = int(state.counts[LEFT_X])
     sides = slice(None, of_x), slice(of_x, None)
     for side, rows in enumerate(sides):
         used = np.flatnonzero(base.term_side[:terms] == side)
-        lefts = base.lefts.take(used, 0).take(kept[rows], 1)
-        matrix[rows] -= lefts.T @ base.rights.take(used, 0).take(columns, 1)
+        lefts = gather(base.lefts, used, kept[rows])
+        rights = gather(base.rights, used, columns)
+        Cpu().add_product(matrix[rows], lefts.T, rights, scale=-1.0)
     counts = state.counts.copy()
     counts[TERMS] = 0
     state = State(counts, *(array[kept] for array in state[1:]))
     matrix = _short_duals(matrix, sides, bool((state.highest > SAFE_INVERSE).any()))
     neurons, rank = base.neurons[kept], base.rank[kept]
-    return _base(neurons, rank, matrix, state, base.tolerances, base.ties), state
+    return _base(neurons, rank, matrix, base.vectors, state, base.tolerances, base.ties), state
 
 
 def _short_duals(matrix: np.ndarray, sides: tuple[slice, slice], needed: bool) -> np.ndarray:
