@@ -135,7 +135,8 @@ def read_arrays(path: str | Path, prefix: str = "") -> tuple[dict[str, np.ndarra
             wanted = [name for name in archive if name == _RECORD or name.startswith(prefix)]
             arrays = {name: archive[name] for name in wanted}
         about: Record = json.loads(arrays.pop(_RECORD).tobytes())
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
+    # A damaged header may claim any size.
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, MemoryError) as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise damaged(path, error) from error

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .archives import stays_inside
 from .artefacts import damaged, written
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ def load(path: str | Path, root: str | None = None) -> DataSet:
             about = json.loads(file.metadata()["about"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         train, test = (
-            _part(arrays, part, _folder(about["name"], root))
+            _part(path, arrays, part, _folder(about["name"], root))
             if f"{part}_files" in arrays
             else Split(*(arrays[f"{part}_{field}"] for field in ("images", "labels", "index")))
             for part in ("train", "test")
@@ -222,9 +223,11 @@ def load(path: str | Path, root: str | None = None) -> DataSet:
     return DataSet(train, test, about)
 
 
-def _part(arrays: dict[str, np.ndarray], part: str, root: Path) -> FileSplit:
+def _part(path: str | Path, arrays: dict[str, np.ndarray], part: str, root: Path) -> FileSplit:
     names = os.fsdecode(arrays[f"{part}_files"].tobytes())
     files = tuple(names.split("\0")) if names else ()
+    if outside := [file for file in files if not stays_inside(file)]:
+        raise damaged(path, f"{outside[0]!r} is no file of the data set's own folder")
     return FileSplit(files, arrays[f"{part}_labels"], arrays[f"{part}_index"], root)
 
 

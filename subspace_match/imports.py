@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ _NAME = _PACKAGE.name
 # They carry results, name them or choose where to compute, and change no number.
 _NEUTRAL = {
     "__init__.py",
+    "archives.py",
     "artefacts.py",
     "devices.py",
     "gpus.py",
@@ -68,9 +70,14 @@ def file_of_module(name: str) -> list[str]:
     module, colon, _ = name.partition(":")
     if not colon or module == "torchvision":
         return []
+    if module.partition(".")[0] in sys.stdlib_module_names:
+        raise ValueError(
+            f"network.name: expected a module of your own before the colon, found {name!r}, a"
+            " name of Python's standard library; rename the module if it is yours"
+        )
     try:
         found = importlib.util.find_spec(module)
-    except ImportError:
+    except (ImportError, ValueError):
         found = None
     if found is None or found.origin is None:
         raise ValueError(

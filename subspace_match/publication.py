@@ -15,6 +15,7 @@ from pathlib import Path
 
 import yaml
 
+from .archives import check_members
 from .artefacts import damaged, read_record, sha256, written
 from .config import validated
 from .layout import Layout
@@ -97,8 +98,8 @@ def restore(published: str | Path, results: str | Path) -> Restored:
     files = sorted(Path(published).rglob(f"*{SUFFIX}"))
     jobs = [Job(file, read_record(file)) for file in files]
     modules = {Path(module) for job in jobs for module in job.record["code"]}
-    checksums = {str(module): sha256(module) for module in modules if module.exists()}
-    times = [module.stat().st_mtime_ns for module in modules if module.exists()]
+    checksums = {str(module): sha256(module) for module in modules if module.is_file()}
+    times = [module.stat().st_mtime_ns for module in modules if module.is_file()]
     time = max(times, default=0) + 1_000_000
     for job in jobs:
         target = Path(results, job.record["folder"])
@@ -154,6 +155,8 @@ def _pack(folder: Path, path: Path) -> None:
 def _unpack(path: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive, written(folder) as temporary:
+            # Nothing in it is compressed.
+            check_members(archive, most=path.stat().st_size)
             archive.extractall(temporary)
     except zipfile.BadZipFile as error:
         raise damaged(path, error) from error

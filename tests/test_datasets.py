@@ -8,6 +8,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -233,6 +234,16 @@ def test_an_image_folder_is_listed_and_not_copied(folder: Path) -> None:
     assert np.array_equal(loaded.test.index, data.test.index)
     with pytest.raises(ValueError, match=r"data\.root: expected the folder that holds image_f"):
         datasets.load(folder / "data.safetensors")
+
+
+@pytest.mark.parametrize("name", ["../../outside.png", "/tmp/outside.png", "cat/../../x.png"])
+def test_a_listing_that_leads_out_of_the_folder_is_refused(name: str, folder: Path) -> None:
+    """The page shows images: a prepared data set may be anybody's, and shows none but its own."""
+    data = datasets.prepare("image_folder", str(folder), 56, 0.2, 0)
+    hostile = replace(data, test=replace(data.test, files=(name, *data.test.files[1:])))
+    datasets.save(folder / "data.safetensors", hostile)
+    with pytest.raises(ValueError, match=r"data\.safetensors: .* is no file of the data set's own"):
+        datasets.load(folder / "data.safetensors", str(folder))
 
 
 def test_a_folders_mean_and_deviation_count_each_file_alike(folder: Path) -> None:

@@ -1,7 +1,10 @@
 """Results to a few files and back."""
 
+import json
 import os
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jobs import leave
@@ -131,3 +134,84 @@ def test_a_result_without_a_record_is_named() -> None:
 def test_the_record_goes_with_what_it_is_of() -> None:
     job = Records().required("published/stores/activations/1/net.zarr.zip")
     assert job == Job(job.file, read_record(f"results/activations/1/extract{SUFFIX}"))
+
+
+HOSTILE = ["../../outside", "/tmp/outside", "a/../../../outside", "..", "x\0y", 3, None]
+
+
+def change(record: Path, key: str, value: Any) -> None:
+    record.write_text(json.dumps(json.loads(record.read_text()) | {key: value}))
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        (key, name)
+        for key in ("folder", "outputs", "inputs")
+        for name in HOSTILE
+        if key != "outputs" or isinstance(name, str)  # as keys of JSON are
+    ],
+)
+def test_a_record_that_leads_out_of_the_results_is_refused(
+    project: Path, key: str, name: Any
+) -> None:
+    """By whatever reads it: restoring, publishing, the list of what a result was made from."""
+    value = {"folder": name, "outputs": {name: None}, "inputs": [name]}[key]
+    Path("results").rename("old")
+    record = Path("published/stores/networks/net/seed_0/train.provenance.json")
+    change(record, key, value)
+    with pytest.raises(ValueError, match=r"train\.provenance\.json: expected names of files in"):
+        restore("published", "results")
+    with pytest.raises(ValueError, match="do not use this record"):
+        Records().of(record.with_name("last.safetensors"))
+    with pytest.raises(ValueError, match="do not use this record"):
+        Job(record, read_record(record))
+    assert not Path("results").exists()
+    assert not (project.parent / "outside").exists()
+
+
+@pytest.mark.parametrize("name", ["", "."])
+def test_an_output_that_is_the_folder_itself_is_refused(name: str) -> None:
+    """What is restored there would take the place of everything in it."""
+    change(Path("published/aggregate.provenance.json"), "outputs", {name: None})
+    with pytest.raises(ValueError, match="expected names of files in the folder of results"):
+        restore("published", "results")
+
+
+@pytest.mark.parametrize("record", [[], {}, {"folder": "a"}, 3, None])
+def test_a_record_of_another_form_is_refused(record: Any) -> None:
+    Path("published/aggregate.provenance.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"aggregate\.provenance\.json: expected a whole file"):
+        restore("published", "results")
+
+
+def test_a_device_among_the_modules_is_not_read() -> None:
+    """A record may name any module; /dev/zero has no end."""
+    Path("results").rename("old")
+    record = Path("published/aggregate.provenance.json")
+    change(record, "code", {"/dev/zero": "0" * 64})
+    assert restore("published", "results").left_out == {
+        "results/experiments/x-2/aggregate": "other code made it: /dev/zero"
+    }
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/tmp/outside"])
+def test_a_store_whose_members_lead_out_of_it_is_refused(project: Path, name: str) -> None:
+    Path("results").rename("old")
+    with zipfile.ZipFile("published/stores/activations/1/net.zarr.zip", "a") as archive:
+        archive.writestr(name, "x")
+    with pytest.raises(ValueError, match=r"net\.zarr\.zip: expected members that stay in the"):
+        restore("published", "results")
+    assert not Path("results", STORE).exists()
+    assert not (project.parent / "outside").exists()
+
+
+def test_a_store_that_unpacks_to_more_than_it_is_is_refused() -> None:
+    """A zip bomb: a hundred million zeros take a hundred thousand bytes."""
+    Path("results").rename("old")
+    packed = "published/stores/activations/1/net.zarr.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("part", bytes(10**8))
+    with pytest.raises(ValueError, match=r"zarr\.zip: expected at most .* found 0\.1 GB"):
+        restore("published", "results")
+    assert not Path("results", STORE).exists()

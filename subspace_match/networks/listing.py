@@ -7,12 +7,13 @@ none.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..artefacts import read_record, sha256, write_record
+from ..artefacts import damaged, read_record, sha256, write_record
 from ..comparisons import Model
 from ..config import Config
 from ..datasets import source_of
@@ -43,6 +44,10 @@ def layers_of(model: Model, config: Config, path: str | Path) -> list[Listed]:
     if Path(path).exists():
         record = read_record(path)
         if record["code"] == code:
+            # Names of layers become parts of paths.
+            names = [layer["name"] for layer in record["layers"]]
+            if wrong := [name for name in names if not re.fullmatch(r"[a-z]+[0-9]+", name)]:
+                raise damaged(path, f"{wrong[0]!r} is no layer's name")
             return list(record["layers"])
     layers = _listed(model, config)
     write_record(path, {"code": code, "layers": layers})

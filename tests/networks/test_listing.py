@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,16 @@ def test_the_listing_is_kept_until_its_code_changes(tmp_path: Path) -> None:
     content = path.read_text()
     path.write_text(content.replace('"code": [\n    "', '"code": [\n    "0'))
     assert listed(path)[0]["node"] == "conv1.2"
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/tmp/outside", "conv1/..", "conv{n}", ""])
+def test_a_listing_whose_names_are_no_layers_is_refused(name: str, tmp_path: Path) -> None:
+    """They become parts of paths, and results may be shared."""
+    path = tmp_path / "layers.json"
+    listed(path)
+    path.write_text(path.read_text().replace('"conv1"', json.dumps(name)))
+    with pytest.raises(ValueError, match=r"layers\.json: expected a whole file, found .* no layer"):
+        listed(path)
 
 
 def test_what_a_layer_is_says_the_configuration(tmp_path: Path) -> None:
