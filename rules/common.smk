@@ -10,7 +10,6 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
@@ -20,11 +19,12 @@ sys.path.insert(0, str(ROOT))
 search_path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 
-from subspace_match.config import validated
+from subspace_match.config import DEFAULT, read_config, validated
 from subspace_match.datasets import source_of
 from subspace_match.imports import file_of_module, modules_of
 from subspace_match.layout import Layout
 from subspace_match.networks.listing import layers_of, shared_layers
+from subspace_match.plain_yaml import read_yaml
 from subspace_match.provenance import INVOCATION, invocation
 
 
@@ -34,11 +34,6 @@ def checked(check, *arguments):
         return check(*arguments)
     except ValueError as error:
         raise WorkflowError(str(error)) from None
-
-
-def complete(config):
-    schema = yaml.safe_load((ROOT / "config" / "schema.yaml").read_text())
-    return validated(config, schema)
 
 
 def code(rule_name):
@@ -153,10 +148,16 @@ def by_group(path, groups):
 # A layer of 64 neurons is matched in a tenth of a second; a job of it takes one more.
 LAYERS_A_JOB = 8
 
-config.update(checked(complete, config))
+# Read here and not by Snakemake, for which 010 is 8 and the last of two equal keys counts.
+SCHEMA = ROOT / "config" / "schema.yaml"
+FILES = workflow.overwrite_configfiles
+config.update(checked(read_config, SCHEMA, FILES, workflow.config_settings.config))
+if workflow.is_main_process:
+    read = [str(DEFAULT)] * DEFAULT.exists() + [os.path.relpath(file) for file in FILES]
+    logger.info(f"Configuration: {', then '.join(read)}")
 # A job on another machine inherits it, if its batch system hands variables over.
 if workflow.is_main_process or INVOCATION not in os.environ:
-    os.environ[INVOCATION] = invocation(ROOT, config, complete({}))
+    os.environ[INVOCATION] = invocation(ROOT, config, validated({}, read_yaml(SCHEMA)))
 LAYOUT = Layout(config)
 checked(lambda: LAYOUT.pairs)
 LAYERS_OF_MODEL = {

@@ -13,11 +13,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from .archives import check_members
 from .artefacts import damaged, read_record, sha256, written
-from .config import validated
+from .config import read_config
 from .layout import Layout
 from .provenance import PACKED, SUFFIX, Job, Records, check
 
@@ -27,10 +25,7 @@ _TIMESTAMP = ".snakemake_timestamp"  # in a folder that Snakemake made
 
 def results_layout() -> Layout:
     """Where the results of the project lie in whose folder we are."""
-    config, schema = (
-        yaml.safe_load(Path("config", name).read_text()) for name in ("config.yaml", "schema.yaml")
-    )
-    return Layout(validated(config, schema))
+    return Layout(read_config(Path("config", "schema.yaml")))
 
 
 def lineage(jobs: Iterable[Job], results: str | Path) -> Iterator[Job]:
