@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.main(arguments[1:])
         else:
             _match(_parser().parse_args(arguments))
-    except ValueError as error:
+    except (ValueError, OSError, MemoryError) as error:
         sys.stderr.write(f"subspace-match: error: {error}\n")
         return 2
     return 0
@@ -89,6 +90,8 @@ def _match(options: argparse.Namespace) -> None:
 
     if options.null < 0:
         raise ValueError(f"--null: expected a number of permutations >= 0, found {options.null}")
+    if options.out is not None:
+        _check_folder(options.out)
     x, y = open_array(options.a), open_array(options.b)
     pair = sm.reduce(x, y, device=options.device)
     path = sm.match_path(pair, device=options.device)
@@ -117,6 +120,14 @@ def _match(options: argparse.Namespace) -> None:
     _print(similarity, tables.get("minimal_matches"))
     if options.out is not None:
         _write(options.out, tables, neuron_table([match]))
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise a ValueError, before the work and not after it, if there can be no such folder."""
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        found = "a folder that cannot be written to" if place.is_dir() else "a file"
+        raise ValueError(f"--out: expected a folder to write to, found {found}: {place}")
 
 
 def _print(similarity: pd.DataFrame, minimal: pd.DataFrame | None) -> None:

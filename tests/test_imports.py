@@ -20,9 +20,10 @@ RULES_OF = {
     ("__init__.py", "*/__init__.py", "artefacts.py", "gpus.py", "jobs.py"): set(),
     ("arrays.py", "cli.py", "imports.py", "matching/exact.py", "report/command.py"): set(),
     ("provenance.py", "publication.py", "whereabouts.py"): set(),
-    ("archives.py", "pointers.py"): set(),
+    ("archives.py", "pointers.py", "zarr_arrays.py"): set(),
     # They decide which file is asked for; the page finds its images so.
-    ("comparisons.py", "config.py", "layout.py", "report/*.py"): {"report"},
+    ("comparisons.py", "config.py", "layout.py", "plain_yaml.py"): {"report"},
+    ("report/*.py",): {"report"},
     ("matching/devices.py", "networks/listing.py"): set(),
     ("datasets.py",): {"prepare_data", "initialise", "train", "extract", "plot", "report"},
     ("networks/training.py", "networks/transfer.py"): {"train"},
