@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 search_path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 
-from subspace_match.config import DEFAULT, read_config, validated
+from subspace_match.config import read_config, validated
 from subspace_match.datasets import source_of
 from subspace_match.imports import file_of_module, modules_of
 from subspace_match.layout import Layout
@@ -150,10 +150,10 @@ LAYERS_A_JOB = 8
 
 # Read here and not by Snakemake, for which 010 is 8 and the last of two equal keys counts.
 SCHEMA = ROOT / "config" / "schema.yaml"
-FILES = workflow.overwrite_configfiles
+FILES = [Path("config", "config.yaml"), *workflow.overwrite_configfiles]
 config.update(checked(read_config, SCHEMA, FILES, workflow.config_settings.config))
 if workflow.is_main_process:
-    read = [str(DEFAULT)] * DEFAULT.exists() + [os.path.relpath(file) for file in FILES]
+    read = [os.path.relpath(file) for file in FILES if file.exists()]
     logger.info(f"Configuration: {', then '.join(read)}")
 # A job on another machine inherits it, if its batch system hands variables over.
 if workflow.is_main_process or INVOCATION not in os.environ:

@@ -19,33 +19,33 @@ from .plain_yaml import as_number, read_yaml
 
 Config = dict[str, Any]
 
-DEFAULT = Path("config", "config.yaml")  # of the working folder
-
 # What a model of the section ``models`` may have otherwise than the configuration at large.
 SECTIONS_OF_A_MODEL = ("data", "network", "training")
 
 
 def read_config(
-    schema: str | Path, files: Sequence[str | Path] = (), given: Mapping[str, Any] | None = None
+    schema: str | Path, files: Sequence[str | Path], given: Mapping[str, Any] | None = None
 ) -> Config:
-    """The complete configuration of the working folder's default file and of others.
+    """The complete configuration that files and other values make together.
 
     Args:
         schema: file of the schema.
-        files: further ones, each of which overrides what stands in those before it.
+        files: each overrides what stands in those before it. The first is the default one, which
+            need not be there if there are others.
         given: keys and values that override them all.
 
     Raises:
         ValueError: if a file cannot be read, or the configuration does not fit the schema; or
             ``results`` is no folder.
     """
-    if not files and not DEFAULT.exists():
+    default, *others = map(Path, files)
+    if not others and not default.exists():
         raise ValueError(
-            f"{DEFAULT}: expected the configuration in the working folder, found none in"
+            f"{default}: expected the configuration in the working folder, found none in"
             f" {Path.cwd()}; run in the project's folder, or name a file with --configfile"
         )
     config: Config = {}
-    for file in ([DEFAULT] if DEFAULT.exists() else []) + list(map(Path, files)):
+    for file in ([default] if default.exists() else []) + others:
         config = merged(config, read_yaml(file))
     complete = validated(merged(config, given or {}), read_yaml(schema))
     _expand_homes(complete)

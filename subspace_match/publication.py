@@ -25,7 +25,8 @@ _TIMESTAMP = ".snakemake_timestamp"  # in a folder that Snakemake made
 
 def results_layout() -> Layout:
     """Where the results of the project lie in whose folder we are."""
-    return Layout(read_config(Path("config", "schema.yaml")))
+    folder = Path("config")
+    return Layout(read_config(folder / "schema.yaml", [folder / "config.yaml"]))
 
 
 def lineage(jobs: Iterable[Job], results: str | Path) -> Iterator[Job]:

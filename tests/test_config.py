@@ -12,7 +12,9 @@ from subspace_match.layout import Layout
 from subspace_match.plain_yaml import read_yaml
 
 CONFIG = Path(__file__).parents[1] / "config"
-SCHEMA = yaml.safe_load((CONFIG / "schema.yaml").read_text())
+SCHEMA_FILE = CONFIG / "schema.yaml"
+SCHEMA = yaml.safe_load(SCHEMA_FILE.read_text())
+DEFAULT = "config/config.yaml"
 
 
 def test_the_default_file_lists_every_key_with_its_default() -> None:
@@ -347,7 +349,7 @@ def test_later_files_override_earlier_ones_and_what_is_given_all(folder: Path) -
     (folder / "a.yaml").write_text("seeds: [4, 5]\ntraining: {momentum: 0.6, flip: true}\n")
     (folder / "b.yaml").write_text("training: {momentum: 0.7}\n")
     given = {"training": {"warmup_epochs": "1"}}
-    config = read_config(CONFIG / "schema.yaml", ["a.yaml", "b.yaml"], given)
+    config = read_config(SCHEMA_FILE, [DEFAULT, "a.yaml", "b.yaml"], given)
     training = {key: config["training"][key] for key in ("epochs", "momentum", "warmup_epochs")}
     assert training == {"epochs": 3, "momentum": 0.7, "warmup_epochs": 1}
     assert config["training"]["flip"] is True
@@ -358,15 +360,15 @@ def test_every_file_is_checked_even_where_another_overrides_it(folder: Path) -> 
     (folder / "a.yaml").write_text("seeds: [010]\n")
     (folder / "b.yaml").write_text("seeds: [0, 1]\n")
     with pytest.raises(ValueError, match=r"a\.yaml: line 1: .* found 010"):
-        read_config(CONFIG / "schema.yaml", ["a.yaml", "b.yaml"])
+        read_config(SCHEMA_FILE, [DEFAULT, "a.yaml", "b.yaml"])
 
 
 def test_a_working_folder_without_a_configuration_is_named(folder: Path) -> None:
     (folder / "config" / "config.yaml").unlink()
     with pytest.raises(ValueError, match=r"config/config\.yaml: .* with --configfile"):
-        read_config(CONFIG / "schema.yaml")
+        read_config(SCHEMA_FILE, [DEFAULT])
     (folder / "a.yaml").write_text("seeds: [4, 5]\n")
-    assert read_config(CONFIG / "schema.yaml", ["a.yaml"])["training"]["epochs"] == 10
+    assert read_config(SCHEMA_FILE, [DEFAULT, "a.yaml"])["training"]["epochs"] == 10
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "notes.txt/deeper/still", "link"])
@@ -374,7 +376,7 @@ def test_results_that_cannot_be_a_folder_are_refused(name: str, folder: Path) ->
     (folder / "notes.txt").touch()
     (folder / "link").symlink_to("notes.txt")
     with pytest.raises(ValueError, match=r"config: results: expected a folder, found the file"):
-        read_config(CONFIG / "schema.yaml", given={"results": name})
+        read_config(SCHEMA_FILE, [DEFAULT], given={"results": name})
 
 
 def test_a_tilde_is_the_home_folder_wherever_a_path_is_named(
@@ -383,7 +385,7 @@ def test_a_tilde_is_the_home_folder_wherever_a_path_is_named(
     monkeypatch.setenv("HOME", "/home/me")
     own = {"data": {"name": "mnist", "root": "~/d"}, "network": {"weights": "~/w.pt"}}
     config = read_config(
-        CONFIG / "schema.yaml", given={"results": "~/res", **own, "models": {"m": own, "n": {}}}
+        SCHEMA_FILE, [DEFAULT], given={"results": "~/res", **own, "models": {"m": own, "n": {}}}
     )
     assert config["results"] == "/home/me/res"
     for part in (config, config["models"]["m"]):
@@ -395,4 +397,4 @@ def test_a_tilde_is_the_home_folder_wherever_a_path_is_named(
     with pytest.raises(
         ValueError, match=r"config: results: expected a folder of a user's, found '~n"
     ):
-        read_config(CONFIG / "schema.yaml", given={"results": "~nobody-of-that-name/res"})
+        read_config(SCHEMA_FILE, [DEFAULT], given={"results": "~nobody-of-that-name/res"})
