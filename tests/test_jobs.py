@@ -11,7 +11,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from subspace_match.artefacts import written
 from subspace_match.jobs import log, run
@@ -74,6 +76,26 @@ def test_bad_input_and_a_full_disk_are_one_line(
         run(failing(error), job)
     assert ended.value.code == 1
     assert capsys.readouterr().err == f"ERROR: {error}\n"
+    assert "Traceback" in Path(job.log[0]).read_text()
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda _: np.empty(10**15),
+        lambda _: torch.empty(10**15),
+        failing(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nAnd more")),
+    ],
+)
+def test_too_little_memory_is_one_line(
+    work: Callable[[Any], None], job: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of NumPy, of torch on the CPU and on a GPU: a network of absurd size, for one."""
+    with pytest.raises(SystemExit):
+        run(work, job)
+    said = capsys.readouterr().err
+    assert said.startswith("ERROR: too little memory; choose smaller sizes, or a machine with more")
+    assert len(said.splitlines()) == 1
     assert "Traceback" in Path(job.log[0]).read_text()
 
 
