@@ -92,10 +92,14 @@ def selected(layers, section):
     return fitting
 
 
+def counterparts(pair):
+    """The layers that both networks of a pair have, and the names of those that one has alone."""
+    return checked(shared_layers, *(LAYERS_OF_MODEL[network.model] for network in (pair.a, pair.b)))
+
+
 def layers_of_pair(pair):
     """The layers that both networks of a pair have, and that the configuration selects."""
-    of_a, of_b = (LAYERS_OF_MODEL[network.model] for network in (pair.a, pair.b))
-    shared, left_out = checked(shared_layers, of_a, of_b)
+    shared, left_out = counterparts(pair)
     if left_out and workflow.is_main_process:
         logger.warning(
             f"{LAYOUT.key(pair.a)} and {LAYOUT.key(pair.b)}: no counterpart, so not matched:"
@@ -170,6 +174,7 @@ PAIRS = [
         "network_a": LAYOUT.key(pair.a),
         "network_b": LAYOUT.key(pair.b),
         "comparison": pair.comparison,
+        "left_out": counterparts(pair)[1],
         **{
             f"{key}_{side}": value
             for side in "ab"
@@ -202,6 +207,7 @@ TABLES = {
             "null": ["parquet"],
             "heat_map": ["parquet"],
             "top_images": ["parquet"],
+            "left_out": ["parquet", "csv"],
         }.items()
         for suffix in suffixes
     },

@@ -206,6 +206,20 @@ def heat_map_table(
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
+def left_out_table(pairs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per (pair, layer) of the layers that only one network of a pair has.
+
+    Args:
+        pairs: what the tables call each, and under "left_out" the names of such layers.
+    """
+    rows = [
+        {key: pair[key] for key in _PAIR_COLUMNS} | {"layer": layer}
+        for pair in pairs
+        for layer in pair["left_out"]
+    ]
+    return pd.DataFrame(rows, columns=[*_PAIR_COLUMNS, "layer"])
+
+
 def top_image_table(
     top_images: Iterable[tuple[Mapping[str, np.ndarray], Mapping[str, Any]]],
 ) -> pd.DataFrame:

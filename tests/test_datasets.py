@@ -408,7 +408,7 @@ def test_all_images_are_looked_at_when_data_is_prepared(folder: Path) -> None:
         unreadable.append(folder / "train" / "cat" / f"bad_{number}.png")
         unreadable[-1].write_bytes(b"text")
     with pytest.raises(
-        ValueError, match="found 23 that cannot be read: .* and 3 more; re"
+        ValueError, match=r"found 23 that cannot be read: .* and 3 more; re"
     ) as error:
         datasets.prepare("image_folder", str(folder), 32, 0.2, 0)
     assert str(error.value).count(".png") == 20

@@ -6,6 +6,7 @@ from subspace_match.matching.certificate import Certificate
 from subspace_match.matching.minimal_sets import MinimalMatches
 from subspace_match.tables import (
     heat_map_table,
+    left_out_table,
     measure_table,
     member_table,
     metrics,
@@ -214,3 +215,17 @@ def test_metrics_are_accuracies_and_mean_similarities() -> None:
     assert found["accuracy"] == {"initial.seed_0": 0.9, "last.seed_1": 0.8}
     assert list(found["similarity"]) == ["last", "initial"]
     assert list(found["similarity"]["last"]) == ["conv1"]
+
+
+def test_layers_without_a_counterpart_are_listed_by_pair() -> None:
+    pair = {"comparison": "last", "seed_a": 0, "seed_b": 0, "stage_a": "last", "stage_b": "last"}
+    pairs = [
+        pair | {"model_a": "a", "model_b": "b", "left_out": ["conv3", "fc1"]},
+        pair | {"model_a": "a", "model_b": "c", "left_out": []},
+    ]
+    table = left_out_table(pairs)
+    assert table[["model_a", "model_b", "layer"]].to_numpy().tolist() == [
+        ["a", "b", "conv3"],
+        ["a", "b", "fc1"],
+    ]
+    assert list(left_out_table([])) == list(table)

@@ -101,6 +101,7 @@ def aggregate(snakemake: Any) -> None:
         "null": tables.null_table(matches, nulls),
         "heat_map": tables.heat_map_table(heat_maps, params.epsilons),
         "top_images": tables.top_image_table(top_images),
+        "left_out": tables.left_out_table(params.pairs),
     }
     for name, table in made.items():
         for suffix in ("parquet", "csv"):

@@ -23,6 +23,7 @@ OPTIONAL = (
     "measures",
     "heat_map",
     "top_images",
+    "left_out",
 )
 
 

@@ -106,7 +106,10 @@ def _record(config: dict[str, Any], name: str) -> dict[str, Any]:
         "packages": {"torch": "2"},
     }
     return {
+        "folder": f"experiments/{name}",
         "outputs": {"config.json": None},
+        "inputs": [],
+        "code": {},
         "differs": differences(config, validated({}, schema)),
         "digests": {"experiments": [name]},
         "runs": [call],
@@ -175,6 +178,7 @@ def _tables(
         "minimal_match_members": tables.member_table(found),
         "null": tables.null_table(matches, nulls),
         "heat_map": _heat_map(layers, matches),
+        "left_out": tables.left_out_table([]),
         "top_images": tables.top_image_table(
             (_top_images(layers, number), {"network": key}) for number, key in enumerate(networks)
         ),
