@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,7 @@ def _match(options: argparse.Namespace) -> None:
 
     from .arrays import open_array
     from .matches import LayerMatch
+    from .matching.checks import FewSamplesWarning
     from .matching.null import null_paths
     from .tables import LAYER_COLUMNS, minimal_match_table, neuron_table, similarity_table
 
@@ -93,7 +95,9 @@ def _match(options: argparse.Namespace) -> None:
     if options.out is not None:
         _check_folder(options.out)
     x, y = open_array(options.a), open_array(options.b)
-    pair = sm.reduce(x, y, device=options.device)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewSamplesWarning)  # said below the table
+        pair = sm.reduce(x, y, device=options.device)
     path = sm.match_path(pair, device=options.device)
     epsilons = sorted(set(options.epsilon))
     certificates = path.verify(epsilons, device=options.device)

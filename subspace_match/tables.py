@@ -6,6 +6,7 @@ seed and the stage.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,12 +15,10 @@ import pandas as pd
 
 from .matches import LayerMatch
 from .matching.certificate import Certificate
+from .matching.checks import FEW_SAMPLES
+from .matching.measures import Noted
 from .matching.minimal_sets import MinimalMatches
 from .matching.null import p_values
-
-# Unrelated activations of n neurons over d samples come within sqrt(1 - n/d) of a span, so from
-# here on a part of the similarity is chance.
-FEW_SAMPLES = 0.2  # neurons a sample
 
 
 def similarity_table(
@@ -107,9 +106,12 @@ def summary_table(similarity: pd.DataFrame) -> pd.DataFrame:
 
 
 def measure_table(
-    matches: Sequence[LayerMatch], measures: Sequence[Mapping[str, float]]
+    matches: Sequence[LayerMatch], measures: Sequence[Mapping[str, Noted]]
 ) -> pd.DataFrame:
-    """A row a (pair, layer, measure): other measures of similarity, of the first draw."""
+    """A row a (pair, layer, measure): other measures of similarity, of the first draw.
+
+    ``note`` says why a value is NaN or not determined; it is empty for all others.
+    """
     # Of two sides x and y the networks are a and b.
     names = {
         "linear_regression_x": "linear_regression_a",
@@ -118,9 +120,18 @@ def measure_table(
     parts = []
     for match, found in zip(matches, measures, strict=True):
         measure = [names.get(name, name) for name in found]
-        columns = {"measure": measure, "value": list(found.values())}
+        columns = {
+            "measure": measure,
+            "value": [noted.value for noted in found.values()],
+            "note": [_of_networks(noted.note) for noted in found.values()],
+        }
         parts.append(pd.DataFrame(_layer_columns(match) | columns))
     return pd.concat(parts, ignore_index=True)
+
+
+def _of_networks(note: str) -> str:
+    """A note on sides x and y as one on networks a and b."""
+    return re.sub(r"\b[xy]\b", lambda side: "ab"["xy".index(side[0])], note)
 
 
 def minimal_match_table(

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+import subspace_match as sm
 from subspace_match.matches import LayerMatch
 from subspace_match.matching.certificate import Certificate
+from subspace_match.matching.measures import Noted, noted_measures
 from subspace_match.matching.minimal_sets import MinimalMatches
 from subspace_match.tables import (
     heat_map_table,
@@ -113,11 +115,24 @@ def test_a_row_a_neuron_that_has_a_minimal_match() -> None:
 
 
 def test_measures_are_named_for_the_networks() -> None:
-    found = {"linear_cka": 0.5, "linear_regression_x": 0.2, "linear_regression_y": 0.3}
+    found = {
+        "linear_cka": Noted(0.5, ""),
+        "linear_regression_x": Noted(0.2, ""),
+        "linear_regression_y": Noted(0.3, ""),
+    }
     table = measure_table([match("conv1", 1, 50)], [found])
     names = ["linear_cka", "linear_regression_a", "linear_regression_b"]
     assert table["measure"].tolist() == names
     assert table["value"].tolist() == [0.5, 0.2, 0.3]
+    assert table["note"].tolist() == [""] * 3
+
+
+def test_a_measure_without_a_value_says_why_of_the_networks() -> None:
+    moments = sm.reduce(np.ones((50, 2)), np.random.default_rng(0).random((50, 3)))
+    table = measure_table([match("conv1", 1, 50)], [noted_measures(moments)]).set_index("measure")
+    assert np.isnan(table["value"]["linear_cka"])
+    assert table["note"]["linear_cka"] == "NaN, since every neuron of a is constant"
+    assert (table["note"] != "").equals(table["value"].isna())
 
 
 def test_without_permutations_the_null_table_has_its_columns_and_no_rows() -> None:

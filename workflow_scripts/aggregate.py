@@ -22,6 +22,8 @@ def aggregate(snakemake: Any) -> None:
         load_moments,
         load_parts,
     )
+    from subspace_match.matching.checks import FEW_SAMPLES
+    from subspace_match.matching.measures import noted_measures
 
     params, paths, output = snakemake.params, snakemake.input, snakemake.output
     networks = {
@@ -60,7 +62,7 @@ def aggregate(snakemake: Any) -> None:
         certificates.append(matched.verify(params.epsilons))
         if match.about["draw"] == 0:
             measured.append(match)
-            measures.append(sm.all_measures(pair))
+            measures.append(noted_measures(pair))
 
     null_of: dict[tuple[int, int, int], np.ndarray] = {}
     for path in paths.nulls:
@@ -87,7 +89,10 @@ def aggregate(snakemake: Any) -> None:
         top_images.append((arrays, about))
 
     similarity = tables.similarity_table(matches, nulls, certificates)
-    _warn(similarity, tables.FEW_SAMPLES)
+    _warn(similarity, FEW_SAMPLES)
+    of_measures = tables.measure_table(measured, measures)
+    for (layer, note), rows in of_measures[of_measures["note"] != ""].groupby(["layer", "note"]):
+        log.warning("%s: %s: %s", layer, ", ".join(rows["measure"].unique()), note)
     summary = tables.summary_table(similarity)
     of_networks = tables.network_table(networks)
     made: dict[str, pd.DataFrame] = {
@@ -95,7 +100,7 @@ def aggregate(snakemake: Any) -> None:
         "similarity": similarity,
         "summary": summary,
         "neurons": tables.neuron_table(matches),
-        "measures": tables.measure_table(measured, measures),
+        "measures": of_measures,
         "minimal_matches": tables.minimal_match_table(minimal),
         "minimal_match_members": tables.member_table(minimal),
         "null": tables.null_table(matches, nulls),
