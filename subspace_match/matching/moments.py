@@ -18,13 +18,14 @@ The rest, 0.02 at 512 + 512 and 0.12 at 64 + 64, is n^2 numbers copied, and Pyth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from .centring import centred_from_moments, read_about_means, shares
 from .checks import as_activations, as_chunk_samples, same_samples, warn_of_few_samples
+from .deviations import Deviations
 from .factor import factor_from_moments
 from .on_device import Array, Device, DeviceLike, resolve_device
 from .samples import Layer, check_range, joint_chunks, read_ahead
@@ -55,6 +56,8 @@ class PairMoments:
             read of the samples, too, where the moments do not hold it: where means are large beside
             deviations, or columns nearly dependent without them. None where that was not done, as
             of a null's permutations.
+        centred: whether each neuron's mean was taken from it first, so that everything is of the
+            deviations.
     """
 
     second_moments: np.ndarray
@@ -65,6 +68,7 @@ class PairMoments:
     factor: np.ndarray
     well_conditioned: bool
     centred_factor: np.ndarray | None = None
+    centred: bool = False
 
     @property
     def neurons_y(self) -> int:
@@ -104,6 +108,7 @@ def reduce(
     *,
     device: DeviceLike = "auto",
     chunk_samples: int | None = None,
+    centred: bool = False,
 ) -> PairMoments:
     """Read two layers' activations, chunk by chunk, into their second moments.
 
@@ -117,6 +122,9 @@ def reduce(
         y: (samples, n_y), the same samples in the same order.
         device: "cpu", "cuda" or "auto"; must have float64.
         chunk_samples: samples held at once; None for about 32 MB of them.
+        centred: take each neuron's mean from it first, which takes one more read of the samples.
+            The paper does not; but an offset that all neurons have, such as a positive mean, then
+            makes neurons match that have nothing else in common. A constant neuron is a dead one.
 
     Returns:
         The pair's moments, on the CPU.
@@ -145,12 +153,14 @@ def reduce(
     device = resolve_device(device)
     step = as_chunk_samples(chunk_samples, 8 * (x.shape[1] + y.shape[1]))
 
+    if centred:
+        x, y = Deviations("x", x, step), Deviations("y", y, step)
     layers = Layer(x), Layer(y)
     moments, sums = _sum_moments(*layers, step, device)
     squares = device.numpy(moments.diagonal())
     check_range("x", x, squares[: x.shape[1]], step)
     check_range("y", y, squares[layers[0].width : -1], step)
-    return pair_of(*layers, moments, sums, step, device)
+    return replace(pair_of(*layers, moments, sums, step, device), centred=centred)
 
 
 def pair_of(

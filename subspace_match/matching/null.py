@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .checks import as_activations, as_chunk_samples, same_samples
+from .deviations import Deviations
 from .moments import PairMoments, factored
 from .on_device import Array, Device, DeviceLike, resolve_device
 from .path import MatchPath, match_path
@@ -72,6 +73,8 @@ def null_paths(
             f"x and y: expected the pair's samples and neurons {expected}, found {found}; give the"
             " layers that the pair was reduced from"
         )
+    if pair.centred:
+        x, y = (Deviations(name, side, _step(pair)) for name, side in (("x", x), ("y", y)))
     held = device.rows(y[:])
     orders = iter(orders)
     batch = max(1, BATCH_BYTES // (8 * (pair.neurons_x * pair.neurons_y + pair.samples)))
