@@ -17,7 +17,7 @@ import torch
 import zarr
 
 import subspace_match as sm
-from subspace_match import archives
+from subspace_match import archives, cli
 from subspace_match.cli import main
 
 RNG = np.random.default_rng(0)
@@ -76,6 +76,14 @@ def test_everything_is_written_where_it_is_wanted(tmp_path: Path) -> None:
     expected = sm.minimal_matches(PATH, 0.1)
     sizes = minimal.loc[minimal["epsilon"] == 0.1, ["size_a", "size_b"]].sum(axis=1)
     assert sorted(sizes) == sorted(expected.sizes[expected.sizes > 0])
+    # Its numbers of matches are those of the table of members.
+    members = pd.read_parquet(out / "minimal_match_members.parquet")
+    assert len(minimal)
+    for row in minimal.itertuples():
+        of_match = members[(members["epsilon"] == row.epsilon) & (members["match"] == row.match)]
+        (match,) = of_match.to_dict("records")
+        assert (len(match["neurons_a"]), len(match["neurons_b"])) == (row.size_a, row.size_b)
+        assert row.neuron in match[f"neurons_{row.network}"]
     assert {file.suffix for file in out.iterdir()} == {".parquet", ".json", ".svg", ".png"}
 
 
@@ -133,6 +141,66 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert error.startswith("subspace-match: error: ")
     assert message in error
     assert len(error.strip().splitlines()) == 1
+
+
+OFFSET = np.random.default_rng(1).normal(size=(2, 1500, 10)) + 3
+
+
+def offset(folder: Path) -> list[str]:
+    """Two independent layers whose neurons all have a mean of 3."""
+    for name, side in zip("ab", OFFSET, strict=True):
+        np.save(folder / f"{name}.npy", side)
+    return [str(folder / "a.npy"), str(folder / "b.npy")]
+
+
+@pytest.mark.parametrize("null", [[], ["--null", "5"]])
+def test_a_match_that_a_common_offset_explains_is_warned_of(
+    null: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*offset(tmp_path), "--epsilon", "0.2", "0.5", *null]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "with one side's samples permuted there is still 100.0% of 100.0% at 0.5:" in printed
+    assert "or --centre" in printed
+    assert ("chance" in printed) == bool(null)
+
+
+def test_centring_takes_the_common_offset_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    options = ["--epsilon", "0.2", "0.5", "--centre", "--out", str(out)]
+    assert main([*offset(tmp_path), *options]) == 0
+    assert "warning" not in capsys.readouterr().out
+    assert json.loads((out / "similarity.json").read_text())["similarity"] == [0, 0]
+
+
+def test_a_match_that_the_samples_make_is_not_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = np.random.default_rng(2).normal(size=(1500, 10))
+    np.save(tmp_path / "a.npy", x)
+    np.save(tmp_path / "b.npy", x @ np.random.default_rng(3).normal(size=(10, 10)))
+    assert main([str(tmp_path / "a.npy"), str(tmp_path / "b.npy")]) == 0
+    printed = capsys.readouterr().out
+    assert "100.0%" in printed
+    assert "warning" not in printed
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_long_work_shows_its_progress_on_a_terminal_only(
+    terminal: bool,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cli, "show_progress", lambda: terminal)
+    options = ["--null", "3", "--minimal", "--epsilon", "0.6"]
+    assert main([*write(tmp_path, ".npy"), *options]) == 0
+    shown = capsys.readouterr()
+    for work in ("samples: ", "permutations: ", "minimal matches at 0.6: "):
+        assert (work in shown.err) == terminal
+    assert "3/3" not in shown.out
+    assert terminal or not shown.err
 
 
 def member(name: str, **header: object) -> tuple[str, bytes]:

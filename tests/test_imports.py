@@ -38,7 +38,7 @@ RULES_OF = {
     ("store.py",): {"extract", "match", "null", "heat_map", "top_images"},
     ("top_images.py",): {"top_images"},
     ("matches.py", "matching/[!dehmn]*.py", "matching/minimal_sets.py"): MATCHES,
-    ("matching/moments.py",): MATCHES,
+    ("matching/deviations.py", "matching/moments.py"): MATCHES,
     ("matching/minimal*.py",): {"minimal_match"},
     ("matching/null.py",): {"null", "aggregate"},
     ("matching/heat_map.py",): {"heat_map"},
