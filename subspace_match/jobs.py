@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .gpus import gpu_of_its_own
+from .plan import check_as_planned, code_files
 from .provenance import record_job
 
 log = logging.getLogger("subspace_match")
@@ -34,9 +35,11 @@ def run(work: Callable[[Any], None], snakemake: Any) -> None:
     signal.signal(signal.SIGTERM, _end)
     own_gpu = gpu_of_its_own(log.info) if snakemake.resources.get("gpu") else nullcontext()
     try:
+        check_as_planned(work.__name__, snakemake)
         with own_gpu:
             work(snakemake)
-        record_job(snakemake, os.path.relpath(Path(snakemake.scriptdir, f"{work.__name__}.py")))
+        check_as_planned(work.__name__, snakemake)
+        record_job(snakemake, code_files(work.__name__, snakemake))
     except Exception as error:
         if not _says_it_all(error):
             log.exception("the job failed")

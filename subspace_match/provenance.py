@@ -15,7 +15,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,17 @@ PACKAGES = ("numpy", "scipy", "torch", "zarr")
 INVOCATION = "SUBSPACE_MATCH_INVOCATION"
 
 
-def invocation(project: str | Path, config: Mapping[str, Any], default: Mapping[str, Any]) -> str:
+def invocation(
+    project: str | Path, config: Mapping[str, Any], default: Mapping[str, Any], **more: Any
+) -> str:
     """What the jobs of a run of Snakemake are to know of it, as JSON.
 
     Args:
         project: folder of the workflow.
         config: complete.
         default: the complete default configuration.
+        more: plain JSON values: ``forced``, whether results are made anew that are there already;
+            ``origins`` and ``files``, what the plan rests on (``plan``).
     """
     commit, changes = (
         _git(project, "rev-parse", "HEAD"),
@@ -49,7 +53,7 @@ def invocation(project: str | Path, config: Mapping[str, Any], default: Mapping[
         "changed": None if changes is None else changes.splitlines(),
         "differs": differences(config, default),
     }
-    return json.dumps(known)
+    return json.dumps(known | more)
 
 
 def _git(folder: str | Path, *arguments: str) -> str | None:
@@ -82,24 +86,24 @@ def differences(config: Mapping[str, Any], default: Mapping[str, Any]) -> dict[s
     return differing
 
 
-def record_job(snakemake: Any, script: str | Path) -> None:
+def record_job(snakemake: Any, code: Iterable[str | Path]) -> None:
     """Write the record of a job that has done its work.
 
     Args:
         snakemake: the object that Snakemake gives to a script.
-        script: the script's file.
+        code: all files of it that decided the result.
     """
     started = json.loads(os.environ[INVOCATION])
     results = Path(snakemake.config["results"])
     log = Path(snakemake.log[0])
     path = results / log.relative_to(results / "logs").with_suffix(SUFFIX)
     folder = path.relative_to(results).parent
-    code = [script, *snakemake.input.get("code", []), *snakemake.input.get("own_code", [])]
     # Others are the user's own, such as given weights.
     inputs = [Path(file) for file in snakemake.input if Path(file).is_relative_to(results)]
     outputs = {
         str(output.relative_to(path.parent)): None if output.is_dir() else sha256(output)
         for output in map(Path, snakemake.output)
+        if output != path
     }
     run = {key: started[key] for key in ("command", "commit", "changed")} | _versions()
     record: Record = {

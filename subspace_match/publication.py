@@ -6,30 +6,17 @@ folder of many files, as one uncompressed zip, which Zarr reads as it is.
 
 from __future__ import annotations
 
-import os
 import shutil
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from .artefacts import damaged, read_record, sha256, written
-from .config import validated
-from .layout import Layout
 from .provenance import PACKED, SUFFIX, Job, Records, check
 
 PUBLISHED = Path("published")
 _TIMESTAMP = ".snakemake_timestamp"  # in a folder that Snakemake made
-
-
-def results_layout() -> Layout:
-    """Where the results of the project lie in whose folder we are."""
-    config, schema = (
-        yaml.safe_load(Path("config", name).read_text()) for name in ("config.yaml", "schema.yaml")
-    )
-    return Layout(validated(config, schema))
 
 
 def lineage(jobs: Iterable[Job], results: str | Path) -> Iterator[Job]:
@@ -82,9 +69,7 @@ class Restored:
 def restore(published: str | Path, results: str | Path) -> Restored:
     """Bring published results to where the workflow made them, if the code is as it was.
 
-    What is there already stays as it is. Restored files are given one time, a moment after the
-    newest module that made them, so that Snakemake takes them for current, and for older than
-    whatever is edited or computed from now on.
+    What is there already stays as it is.
 
     Args:
         published: folder of jobs' outputs and records.
@@ -98,8 +83,6 @@ def restore(published: str | Path, results: str | Path) -> Restored:
     jobs = [Job(file, read_record(file)) for file in files]
     modules = {Path(module) for job in jobs for module in job.record["code"]}
     checksums = {str(module): sha256(module) for module in modules if module.exists()}
-    times = [module.stat().st_mtime_ns for module in modules if module.exists()]
-    time = max(times, default=0) + 1_000_000
     for job in jobs:
         target = Path(results, job.record["folder"])
         name = f"{target / job.file.name.removesuffix(SUFFIX)}"
@@ -111,12 +94,12 @@ def restore(published: str | Path, results: str | Path) -> Restored:
         elif missing := [file for file in map(_published, job.outputs) if not file.exists()]:
             found.left_out[name] = f"not there: {', '.join(map(str, missing))}"
         else:
-            _restore(job, target, time)
+            _restore(job, target)
             found.back.append(name)
     return found
 
 
-def _restore(job: Job, target: Path, time: int) -> None:
+def _restore(job: Job, target: Path) -> None:
     for output, name in zip(job.outputs, job.record["outputs"], strict=True):
         source, place = _published(output), target / name
         if source == output:
@@ -124,7 +107,6 @@ def _restore(job: Job, target: Path, time: int) -> None:
             _copy(source, place)
         else:
             _unpack(source, place)
-        os.utime(place, ns=(time, time))
     _copy(job.file, target / job.file.name)
 
 

@@ -10,17 +10,6 @@ from typing import Any
 from subspace_match.provenance import record_job
 
 
-class Inputs(list[str]):
-    """All of a job's inputs, of which those named ``code`` can be asked for."""
-
-    def __init__(self, made_from: list[str], code: list[str]) -> None:
-        super().__init__([*made_from, *code])
-        self._code = code
-
-    def get(self, name: str, default: list[str]) -> list[str]:
-        return self._code if name == "code" else default
-
-
 def leave(
     rule: str,
     folder: str,
@@ -56,8 +45,8 @@ def leave(
         config=config,
         rule=rule,
         wildcards=wildcards,
-        input=Inputs([str(results / file) for file in inputs], [f"module_of_{rule}.py"]),
+        input=[str(results / file) for file in inputs],
         output=[str(results / folder / name) for name in outputs],
         log=[str(results / "logs" / folder / f"{rule}.log")],
     )
-    record_job(job, f"{rule}.py")
+    record_job(job, [f"{rule}.py", f"module_of_{rule}.py"])

@@ -22,7 +22,6 @@ def train(snakemake: Any) -> None:
     from subspace_match.networks.records import write_network_record
     from subspace_match.networks.transfer import transferred
     from subspace_match.networks.weights import load_network, save_network
-    from subspace_match.whereabouts import whereabouts
 
     params, paths, output = snakemake.params, snakemake.input, snakemake.output
     settings, seed, model = (
@@ -36,10 +35,9 @@ def train(snakemake: Any) -> None:
         *(device, ", bfloat16" * settings["amp"], ", compiled" * settings["compile"]),
     )
     start, preprocessing = load_network(paths.start, torch.device("cpu"))
-    source = whereabouts(snakemake.config, params.data)
-    data = datasets.load(paths.images, source["root"])
+    data = datasets.load(paths.images, params.data["root"])
     train_images, test_images = (
-        Images.on_device(part, preprocessing, device, workers=source["workers"])
+        Images.on_device(part, preprocessing, device, workers=params.data["workers"])
         for part in (data.train, data.test)
     )
     architecture = {
@@ -58,8 +56,8 @@ def train(snakemake: Any) -> None:
     folder = Path(output.history).parent
     stages = training.Stages(folder / "stages.partial", params.epochs, save)
     steps = training.steps_an_epoch(len(train_images), settings["batch_size"])
-    # A checkpoint is of this configuration (its path says so), this code and this beginning.
-    identity = "-".join([model, *map(sha256, [paths.start, *paths.own_code, *paths.code])])
+    # A checkpoint is of this configuration, code and data (the key says so), and this beginning.
+    identity = f"{model}-{sha256(paths.start)}"
     checkpoint = folder / "resume.safetensors"
     if checkpoint.exists():
         log.info("resuming from %s", checkpoint)
