@@ -1,24 +1,42 @@
 """A path changes with what decides its content, and with nothing else."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from subspace_match.comparisons import Network
 from subspace_match.config import validated
-from subspace_match.layout import Layout
+from subspace_match.imports import LISTING, Code
+from subspace_match.layout import Layout, Origins
 
 SCHEMA = yaml.safe_load((Path(__file__).parents[1] / "config" / "schema.yaml").read_text())
 
 
-BELOW_RECORDING = {"activations", "match", "null", "experiment"}
-BELOW_NETWORK = {"network", *BELOW_RECORDING, "places", "heat_map"}
-BELOW_DATA = {"initial", *BELOW_NETWORK}
+BELOW_MATCH = {"match", "minimal", "null", "experiment"}
+BELOW_RECORDING = {"activations", "top_images", *BELOW_MATCH}
+BELOW_PLACES = {"places", "heat_map", "experiment"}
+BELOW_NETWORK = {"network", *BELOW_RECORDING, *BELOW_PLACES}
+BELOW_DATA = {"initial", "layers", *BELOW_NETWORK}
 
 
-def paths(**changes: object) -> dict[str, str]:
-    layout = Layout(validated(changes, SCHEMA))
+class Same(dict[str, str]):
+    """A digest for whatever is asked for, but for what has one of its own."""
+
+    def __missing__(self, key: str) -> str:
+        return "0"
+
+
+def layout_of(
+    config: Any, code: Mapping[str, str] | None = None, contents: Mapping[str, str] | None = None
+) -> Layout:
+    return Layout(validated(config, SCHEMA), Origins(Same(code or {}), Same(contents or {})))
+
+
+def paths(code: Mapping[str, str] | None = None, **changes: object) -> dict[str, str]:
+    layout = layout_of(changes, code)
     a, b = (Network("base", seed, "last") for seed in (0, 1))
     keys = layout.key(a), layout.key(b)
     return {
@@ -31,11 +49,14 @@ def paths(**changes: object) -> dict[str, str]:
         "null": layout.null(*keys, layout.group(["conv1"])),
         "heat_map": layout.heat_map(*keys),
         "experiment": layout.experiment("tables"),
+        "layers": layout.layers("base"),
+        "minimal": layout.minimal(*keys, layout.group(["conv1"]), 0.3),
+        "top_images": layout.top_images(keys[0]),
     }
 
 
-def changed(**changes: object) -> set[str]:
-    before, after = paths(), paths(**changes)
+def changed(code: Mapping[str, str] | None = None, **changes: object) -> set[str]:
+    before, after = paths(), paths(code, **changes)
     return {name for name in before if before[name] != after[name]}
 
 
@@ -49,10 +70,10 @@ def changed(**changes: object) -> set[str]:
         ({"threads": 2}, BELOW_NETWORK),
         ({"extraction": {"positions": 5}}, BELOW_RECORDING),
         ({"extraction": {"draws": 2}}, BELOW_RECORDING),
-        ({"extraction": {"nodes": "convolution"}}, {*BELOW_RECORDING, "places", "heat_map"}),
-        ({"matching": {"chunk_samples": 100}}, {"match", "null", "experiment"}),
+        ({"extraction": {"nodes": "convolution"}}, {*BELOW_RECORDING, *BELOW_PLACES, "layers"}),
+        ({"matching": {"chunk_samples": 100}}, {*BELOW_MATCH, "heat_map"}),
         ({"chance": {"permutations": 5}}, {"null", "experiment"}),
-        ({"heat_map": {"places": 5}}, {"places", "heat_map", "experiment"}),
+        ({"heat_map": {"places": 5}}, BELOW_PLACES),
         ({"minimal_matches": {"epsilons": [0.5]}}, {"experiment"}),
         ({"matching": {"epsilons": [0.1]}}, {"experiment"}),
         ({"matching": {"layers": ["fc*"]}}, {"experiment"}),
@@ -74,6 +95,73 @@ def test_what_a_change_affects(changes: dict, affected: set[str]) -> None:
     assert changed(**changes) == affected
 
 
+@pytest.mark.parametrize(
+    ("script", "affected"),
+    [
+        ("prepare_data", {"data", *BELOW_DATA}),
+        ("initialise", BELOW_DATA - {"layers"}),
+        ("train", BELOW_NETWORK),
+        ("take_weights", set()),
+        ("extract", {*BELOW_RECORDING, *BELOW_PLACES}),
+        ("top_images", {"top_images", "experiment"}),
+        ("match", BELOW_MATCH),
+        ("minimal_match", {"minimal", "experiment"}),
+        ("null", {"null", "experiment"}),
+        ("heat_map", {"heat_map", "experiment"}),
+        ("aggregate", {"experiment"}),
+        ("plot", {"experiment"}),
+        ("report", {"experiment"}),
+        (LISTING, {"layers"}),
+    ],
+)
+def test_the_code_of_a_script_is_in_the_path_of_what_it_makes_and_of_all_below(
+    script: str, affected: set[str]
+) -> None:
+    assert changed({script: "1"}) == affected
+
+
+def test_every_script_of_a_rule_decides_a_path() -> None:
+    given = {"network": {"weights": "IMAGENET1K_V1", "name": "torchvision:vgg11"}}
+    for script in Code().names:
+        edited = {script: "1"}
+        of_given = layout_of(given, edited).experiment("") != layout_of(given).experiment("")
+        assert changed(edited) or of_given, script
+
+
+@pytest.mark.parametrize(
+    ("config", "source"),
+    [
+        ({"data": {"name": "cifar10", "root": "d"}}, "data cifar10 d"),
+        ({"data": {"name": "image_folder", "root": "d"}}, "data image_folder d"),
+        ({"models": {"m": {"data": {"name": "mnist", "root": "e"}}}}, "data mnist e"),
+        ({"network": {"name": "my.net:Net"}}, "module my.net:Net"),
+        ({"network": {"name": "torchvision:vgg11", "weights": "w.pt"}}, "weights w.pt"),
+        # Another network of one's own that goes on from given weights.
+        (
+            {"models": {"a": {}, "b": {"network": {"name": "my.net:Net"}, "start": "a"}}},
+            "module my.net:Net",
+        ),
+    ],
+)
+def test_what_the_user_s_own_files_hold_is_in_the_path(config: Any, source: str) -> None:
+    before, after = layout_of(config), layout_of(config, contents={source: "1"})
+    assert after.experiment("") != before.experiment("")
+    assert set(after.networks) != set(before.networks)
+
+
+@pytest.mark.parametrize(
+    ("section", "places"),
+    [
+        ("data", [{"name": "image_folder", "root": root} for root in ("a", "b")]),
+        ("network", [{"name": "torchvision:vgg11", "weights": w} for w in ("a.pt", "b.pt")]),
+    ],
+)
+def test_the_place_of_the_same_content_decides_nothing(section: str, places: list[Any]) -> None:
+    one, other = (layout_of({section: place}) for place in places)
+    assert one.experiment("") == other.experiment("")
+    assert list(one.networks) == list(other.networks)
+
+
 MODELS = {
     "source": {"data": {"name": "mnist", "root": "d"}},
     "tuned": {"start": "source", "training": {"epochs": 3}},
@@ -84,7 +172,7 @@ MODELS = {
 
 
 def test_a_training_begins_where_its_model_says() -> None:
-    layout = Layout(validated({"models": MODELS}, SCHEMA))
+    layout = layout_of({"models": MODELS})
     keys = {name: layout.model_key(model) for name, model in layout.models.items()}
     assert len(set(keys.values())) == 5
     assert {name: layout.start(key, 1) for name, key in keys.items() if name != "given"} == {
@@ -97,18 +185,15 @@ def test_a_training_begins_where_its_model_says() -> None:
         {layout.data_key(), layout.data_key(layout.models["source"].data)}
     )
     assert keys["own"].startswith("my_package_Net-")
-    other = Layout(
-        validated(
-            {"models": MODELS | {"source": MODELS["source"] | {"training": {"epochs": 5}}}}, SCHEMA
-        )
-    )
+    longer = MODELS["source"] | {"training": {"epochs": 5}}
+    other = layout_of({"models": MODELS | {"source": longer}})
     for name, key in keys.items():
         same = other.model_key(other.models[name]) == key
         assert same == (name not in ("source", "tuned")), name
 
 
 def test_a_key_leads_back_to_its_network_and_model() -> None:
-    layout = Layout(validated({"stages": ["initial", 3, "best"], "models": MODELS}, SCHEMA))
+    layout = layout_of({"stages": ["initial", 3, "best"], "models": MODELS})
     for key, network in layout.networks.items():
         assert layout.key(network) == key
         model_key, seed, stage = key.split(".")
@@ -118,19 +203,13 @@ def test_a_key_leads_back_to_its_network_and_model() -> None:
 
 def test_an_untrained_network_is_shared_by_all_trainings() -> None:
     models = {"long": {}, "short": {"training": {"epochs": 3}}}
-    layout = Layout(validated({"stages": ["initial"], "models": models}, SCHEMA))
+    layout = layout_of({"stages": ["initial"], "models": models})
     initial = {layout.network(Network(name, 0, "initial"), ".json") for name in models}
     assert len(initial) == 1
 
 
-def test_two_image_folders_are_two_data_sets() -> None:
-    folders = [{"data": {"name": "image_folder", "root": root}} for root in ("a", "b")]
-    keys = {Layout(validated(config, SCHEMA)).data_key() for config in folders}
-    assert len(keys) == 2
-
-
 def test_a_group_of_other_layers_has_another_key() -> None:
-    layout = Layout(validated({}, SCHEMA))
+    layout = layout_of({})
     groups = (["conv1", "conv3"], ["conv1", "conv2", "conv3"], ["conv1"])
     keys = {layout.group(names) for names in groups}
     keys |= {layout.group(["conv1"], of=names) for names in groups[:2]}
