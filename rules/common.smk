@@ -139,10 +139,11 @@ def minimal_group_of(wildcards):
     return MINIMAL_GROUPS[wildcards.a, wildcards.b][wildcards.group]
 
 
-def moments_of(wildcards):
-    """The moments of the group that a job's layers were matched with."""
-    group, _ = minimal_group_of(wildcards)
-    return LAYOUT.match(wildcards.a, wildcards.b, group, "moments.npz")
+def matched(name):
+    """A file of the group that a job's layers were matched with."""
+    return lambda wildcards: LAYOUT.match(
+        wildcards.a, wildcards.b, minimal_group_of(wildcards)[0], name
+    )
 
 
 def by_group(path, groups):

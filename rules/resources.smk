@@ -121,6 +121,26 @@ def match_work(wildcards):
     )
 
 
+def one_layer_mb(wildcards, attempt):
+    """What factors or decomposes the widest layer, one layer and draw after another."""
+    return asked(megabytes(MATRICES * max(both(wildcards, group_of(wildcards))) ** 2), attempt)
+
+
+def certify_work(wildcards):
+    """Two factorisations for each layer and draw, and solutions for each epsilon."""
+    layers = group_of(wildcards)
+    operations = 10 + len(config["matching"]["epsilons"])
+    return sum(
+        draws * operations * n**3
+        for n, draws in zip(both(wildcards, layers), draws_of(wildcards, layers))
+    )
+
+
+def measure_work(wildcards):
+    """Some decompositions of each layer's moments."""
+    return sum(50 * n**3 for n in both(wildcards, group_of(wildcards)))
+
+
 def minimal_match_mb(wildcards, attempt):
     """A factor for each neuron that is walked together with others, one layer after another."""
     _, layers = minimal_group_of(wildcards)

@@ -160,6 +160,11 @@ class Layout:
         return digest(self.recording_digest, self.config["matching"]["chunk_samples"])
 
     @property
+    def certificate_digest(self) -> str:
+        """Of the certificates of the match paths at the epsilons of the grid."""
+        return digest(self.matching_digest, sorted(self.config["matching"]["epsilons"]))
+
+    @property
     def null_digest(self) -> str:
         """Of the match paths under permuted images."""
         return digest(self.matching_digest, self.config["chance"])
@@ -192,6 +197,14 @@ class Layout:
     def match(self, a: str, b: str, group: str, name: str) -> str:
         """A file of the matches of a group of layers."""
         return self._path("matches", self.matching_digest, _pair(a, b), f"{group}.{name}")
+
+    def certificates(self, a: str, b: str, group: str) -> str:
+        """The certificates of a group of layers."""
+        return self._path("certificates", self.certificate_digest, _pair(a, b), f"{group}.npz")
+
+    def measures(self, a: str, b: str, group: str) -> str:
+        """The other measures of similarity of a group of layers."""
+        return self._path("measures", self.matching_digest, _pair(a, b), f"{group}.npz")
 
     def minimal(self, a: str, b: str, group: str, epsilon: Any) -> str:
         """The minimal matches of a group of layers at an epsilon."""

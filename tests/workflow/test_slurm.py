@@ -107,7 +107,7 @@ def test_the_tables_are_those_of_a_local_run_bit_for_bit(
     run = cluster.snakemake(workspace)
     assert workspace.tables() == finished.tables()
     on_cluster = {"train": 2, "extract": 2, "extract_places": 2, "match": 1, "minimal_match": 1}
-    on_cluster |= {"null": 1, "heat_map": 1}
+    on_cluster |= {"certify": 1, "measure": 1, "null": 1, "heat_map": 1}
     here = {"prepare_data": 1, "initialise": 2, "top_images": 2, "aggregate": 1, "plot": 1}
     here |= {"report": 1}
     assert run.jobs == on_cluster | here
@@ -247,9 +247,10 @@ def test_a_wide_layer_asks_for_more_memory_and_time(workspace: Workspace) -> Non
         for rule, resources in jobs:
             found = {name: int(n) for name, n in re.findall(r"(\w+)=(\d+)", resources)}
             asked.setdefault((rule, layers), found)
-    for rule in ("match", "minimal_match", "null"):
+    for rule in ("match", "certify", "measure", "minimal_match", "null"):
         narrow, wide = asked[rule, "conv*"], asked[rule, "fc1"]
-        assert narrow["gpu"] == wide["gpu"] == 1
+        # Other measures and minimal matches are computed on the CPU.
+        assert narrow["gpu"] == wide["gpu"] == (rule in ("match", "certify", "null"))
         # Two networks' moments of 4,096 neurons each are half a gigabyte.
         assert wide["mem_mb"] > narrow["mem_mb"] + 10 * 512
         assert wide["runtime"] > narrow["runtime"]
