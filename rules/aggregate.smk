@@ -37,6 +37,6 @@ rule aggregate:
         matching_digest=LAYOUT.matching_digest,
         certificate_digest=LAYOUT.certificate_digest,
         null_digest=LAYOUT.null_digest,
-        places_digest=LAYOUT.places_digest,
+        heat_map_digest=LAYOUT.heat_map_digest,
     script:
         "../workflow_scripts/aggregate.py"

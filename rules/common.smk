@@ -5,6 +5,7 @@
 # re-runs what depends on it and a touched file does not (Snakemake compares checksums).
 
 import fnmatch
+import functools
 import os
 import sys
 from dataclasses import asdict
@@ -21,10 +22,12 @@ search_path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 
 from subspace_match.config import validated
-from subspace_match.datasets import source_of
+from subspace_match.datasets import count_test_images, source_of
 from subspace_match.imports import file_of_module, modules_of
 from subspace_match.layout import Layout
+from subspace_match.networks.layer import Layer
 from subspace_match.networks.listing import layers_of, shared_layers
+from subspace_match.networks.sampling import is_recorded_whole
 from subspace_match.provenance import INVOCATION, invocation
 
 

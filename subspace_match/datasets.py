@@ -51,6 +51,8 @@ SOURCES = {
     "cifar100": Source(3, 100, "CIFAR100"),
     "imagenet": Source(3, 1000, "ImageNet", files=True),
 }
+TEST_IMAGES = {"mnist": 10_000, "fashion_mnist": 10_000, "cifar10": 10_000, "cifar100": 10_000}
+TEST_IMAGES |= {"imagenet": 50_000}
 IDX = {"mnist", "fashion_mnist"}  # of the format whose files need no folder of their own
 # Of ImageNet's training images, as everybody uses them.
 IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -127,6 +129,26 @@ def source_of(name: str, root: str | None) -> Source:
     if not classes:
         raise _no_files(name, root, "found no folder of a class in train")
     return Source(3, len(classes), files=True)
+
+
+def count_test_images(name: str, root: str | None, test_fraction: float) -> int:
+    """About how many images networks are compared on, before these are read: for estimates.
+
+    Example:
+        >>> count_test_images("mnist_5k", None, 0.2)
+        1000
+    """
+    if name in TEST_IMAGES:
+        return TEST_IMAGES[name]
+    if name == "mnist_5k":
+        return round(5000 * test_fraction)
+    folder = _folder(name, root)
+    counts = {
+        part: sum(len(files) for *_, files in os.walk(folder / part, followlinks=True))
+        for part in ("test", "val", "train")
+        if (folder / part).exists()
+    }
+    return counts.get("test") or counts.get("val") or round(counts["train"] * test_fraction)
 
 
 def prepare(

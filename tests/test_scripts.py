@@ -151,8 +151,8 @@ def aggregate(script: Script, accuracies: tuple[float | None, float | None]) -> 
             "epsilons": EPSILONS,
             "networks": {key: dict(network) for key, network in NETWORKS.items()},
             "pairs": [PAIR],
-            **{f"{name}_digest": name for name in ("recording", "matching", "null", "places")},
-            **{"certificate_digest": "certificates", "heat_map_digest": "heat_map"},
+            **{f"{name}_digest": name for name in ("recording", "matching", "null", "heat_map")},
+            "certificate_digest": "certificates",
         },
     )
     return Path(folder)

@@ -77,7 +77,7 @@ def aggregate(snakemake: Any) -> None:
     heat_maps = []
     for path in paths.heat_maps:
         arrays, about = read_arrays(path)
-        heat_maps.append((arrays, checked(about, path, params.places_digest)))
+        heat_maps.append((arrays, checked(about, path, params.heat_map_digest)))
     top_images = []
     for path in paths.top_images:
         arrays, about = read_arrays(path)
@@ -126,4 +126,4 @@ def _warn(similarity: Any, few_samples: float) -> None:
         )
 
 
-run(aggregate, snakemake)  # type: ignore[name-defined]
+run(aggregate, snakemake, threads=1)  # type: ignore[name-defined]

@@ -1,4 +1,4 @@
-"""Some layers' match paths -> the minimal match of each neuron in the maximum match of an epsilon."""
+"""Some layers' match paths -> the minimal match of every neuron that is matched at an epsilon."""
 
 from typing import Any
 

@@ -35,4 +35,4 @@ def take_weights(snakemake: Any) -> None:
     )
 
 
-run(take_weights, snakemake)  # type: ignore[name-defined]
+run(take_weights, snakemake, threads=1)  # type: ignore[name-defined]
