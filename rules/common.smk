@@ -84,6 +84,11 @@ def network_file(suffix):
     return lambda wildcards: LAYOUT.network(LAYOUT.networks[wildcards.network], suffix)
 
 
+def planned_layers(wildcards):
+    """The layers that a network is to have."""
+    return LAYERS_OF_MODEL[LAYOUT.networks[wildcards.network].model]
+
+
 def selected(layers, section):
     """The layers whose name or graph node fits a pattern of a section of the configuration."""
     patterns = config[section]["layers"]

@@ -192,11 +192,20 @@ def prepare(
         about |= _moments(
             np.array([np.bincount(c.ravel(), minlength=256) for c in train.images.swapaxes(0, 1)])
         )
-    if isinstance(train, FileSplit):
-        # The proportions that ImageNet's networks are evaluated with: 256 and 224 pixels.
-        about |= {"resize": round(image_size * 256 / 224), "crop": image_size}
+    about |= view(image_size, files=isinstance(train, FileSplit))
     about |= {"train_images": len(train.labels), "test_images": len(test.labels)}
     return DataSet(train, test, about)
+
+
+def view(image_size: int, *, files: bool) -> dict[str, Any]:
+    """How a network that is trained on a data set sees images: "resize" and "crop", if files.
+
+    Example:
+        >>> view(224, files=True), view(32, files=False)
+        ({'resize': 256, 'crop': 224}, {})
+    """
+    # The proportions that ImageNet's networks are evaluated with: 256 and 224 pixels.
+    return {"resize": round(image_size * 256 / 224), "crop": image_size} if files else {}
 
 
 def save(path: str | Path, data: DataSet) -> None:

@@ -4,6 +4,7 @@ import logging
 import runpy
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,8 +16,8 @@ import yaml
 from snakemake.iocontainers import InputFiles, OutputFiles, Params
 
 import subspace_match as sm
-from subspace_match import figures
-from subspace_match.artefacts import read_record, write_arrays, write_record
+from subspace_match import datasets, figures
+from subspace_match.artefacts import read_record, sha256, write_arrays, write_record
 from subspace_match.config import validated
 from subspace_match.jobs import log
 from subspace_match.matches import (
@@ -27,7 +28,12 @@ from subspace_match.matches import (
     save_moments,
 )
 from subspace_match.matching import on_device
+from subspace_match.networks.architectures import build
+from subspace_match.networks.layers import LayeredNetwork
+from subspace_match.networks.preprocessing import Preprocessing
+from subspace_match.networks.weights import save_network
 from subspace_match.report import write_page
+from subspace_match.store import ActivationStore
 
 PROJECT = Path(__file__).parents[1]
 EPSILONS = [0.3, 0.5]
@@ -69,6 +75,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
             input=InputFiles(fromdict=files["input"]),
             output=OutputFiles(fromdict=files["output"]),
             params=Params(fromdict=params),
+            wildcards=SimpleNamespace(network="n0"),
             log=[f"{name}.log"],
             resources={},
             scriptdir=str(PROJECT / "workflow_scripts"),
@@ -220,6 +227,36 @@ def test_minimal_matches_are_those_of_the_saved_path(script: Script, path: sm.Ma
     matched = np.flatnonzero(saved.critical_epsilon <= 0.5)
     np.testing.assert_array_equal(np.flatnonzero(found.match_of >= 0), matched)
     assert about == ABOUT | {"epsilon": 0.5}
+
+
+@pytest.mark.parametrize("size", [32, 40])
+def test_only_the_layers_that_were_planned_are_recorded(
+    size: int, script: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    split = datasets.Split(np.zeros((8, 1, 32, 32), np.uint8), np.arange(8), np.arange(8))
+    about = {"name": "mnist_5k", "classes": 10, "mean": [0.5], "std": [0.5], "test_images": 8}
+    datasets.save("images.safetensors", datasets.DataSet(split, split, about))
+    architecture = {"name": "plain20", "width": 0.1, "hidden": [], "channels": 1, "classes": 10}
+    network = build(**architecture)
+    save_network("n.safetensors", network, architecture, Preprocessing((0.5,), (0.5,)))
+    write_record("n.json", {"sha256": sha256("n.safetensors"), "seed": 0, "stage": "last"})
+    planned = [asdict(layer) for layer in LayeredNetwork(network).layers(1, size, size)]
+    settings = {"nodes": "relu", "positions": 20, "draws": 1, "position_seed": 0, "batch_size": 8}
+    files = {"images": "images.safetensors", "network": "n.safetensors", "record": "n.json"}
+    params = {"extraction": settings, "planned": planned, "digest": "d"}
+    output = {"store": "n.zarr"}
+    if size == 32:
+        script("extract", input=files, output=output, params=params)
+        assert list(ActivationStore("n.zarr").layers) == [layer["name"] for layer in planned]
+        return
+    with pytest.raises(SystemExit):
+        script("extract", input=files, output=output, params=params)
+    error = capsys.readouterr().err
+    assert error.startswith("ERROR: n.safetensors: expected the layers that were planned, conv1 (")
+    assert "conv) of 40 x 40" in error
+    assert "conv) of 32 x 32" in error
+    assert error.count("\n") == 1
+    assert not Path("n.zarr").exists()
 
 
 @pytest.mark.usefixtures("path")
