@@ -20,7 +20,7 @@ SCRIPTS = {
     if script.stem not in ("publish", "restore", "contents")
 }
 ALL = SCRIPTS | {LISTING}
-MATCHES = {"match", "minimal_match", "null", "heat_map", "aggregate"}
+MATCHES = {"match", "certify", "measure", "minimal_match", "null", "heat_map", "aggregate"}
 NETWORKS = {"initialise", "take_weights", "train", "extract"}
 IMAGES = {"initialise", "train", "extract", "plot", "report"}
 # Of every module of the package, by patterns, the rules whose results it decides.
@@ -28,7 +28,6 @@ RULES_OF = {
     ("__init__.py", "artefacts.py"): ALL,
     ("matching/__init__.py",): MATCHES | {"train", "extract"},
     ("networks/__init__.py",): NETWORKS | IMAGES | {"null", LISTING},
-    ("matching/measures/__init__.py",): {"heat_map", "aggregate"},
     ("figures/__init__.py",): {"plot"},
     ("report/__init__.py",): {"report"},
     ("jobs.py", "plan.py", "contents.py", "gpus.py", "imports.py", "provenance.py"): set(),
@@ -43,10 +42,10 @@ RULES_OF = {
     ("networks/training.py", "networks/transfer.py"): {"train"},
     ("networks/architectures.py",): NETWORKS | {LISTING},
     ("networks/weights.py",): NETWORKS,
-    ("networks/preprocessing.py",): NETWORKS | {"plot", "report"},
+    ("networks/preprocessing.py",): NETWORKS | {"plot", "report", LISTING},
     ("networks/images.py",): IMAGES,
     ("networks/records.py",): {"initialise", "take_weights", "train"},
-    ("networks/given.py",): {"take_weights"},
+    ("networks/given.py",): {"take_weights", LISTING},
     ("networks/extraction.py",): {"extract"},
     ("networks/layer.py",): {"extract", "null", LISTING},
     ("networks/sampling.py",): {"extract", "null"},
@@ -58,7 +57,7 @@ RULES_OF = {
     ("matching/minimal*.py",): {"minimal_match"},
     ("matching/null.py",): {"null", "aggregate"},
     ("matching/heat_map.py",): {"heat_map"},
-    ("matching/measures/*.py",): {"heat_map", "aggregate"},
+    ("matching/measures/*.py",): {"heat_map", "measure"},
     ("tables.py",): {"aggregate"},
     ("figures/*.py",): {"plot"},
 }
@@ -124,7 +123,7 @@ def test_content_decides_and_neither_place_nor_time(project: Path) -> None:
     registry.write_text(registry.read_text() + "\n")
     edited = Code(project)
     changed = {name for name in before if edited.digest(name) != before[name]}
-    assert changed == {"heat_map", "aggregate"}
+    assert changed == {"heat_map", "measure"}
 
 
 def test_lazy_names_lead_to_their_homes(project: Path) -> None:

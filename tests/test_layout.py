@@ -15,11 +15,18 @@ from subspace_match.layout import Layout, Origins
 SCHEMA = yaml.safe_load((Path(__file__).parents[1] / "config" / "schema.yaml").read_text())
 
 
-BELOW_MATCH = {"match", "minimal", "null", "experiment"}
-BELOW_RECORDING = {"activations", "top_images", *BELOW_MATCH}
+BELOW_MATCH = {"measures", "certificates", "minimal", "null", "experiment"}
+BELOW_RECORDING = {"activations", "top_images", "match", *BELOW_MATCH}
 BELOW_PLACES = {"places", "heat_map", "experiment"}
 BELOW_NETWORK = {"network", *BELOW_RECORDING, *BELOW_PLACES}
 BELOW_DATA = {"initial", "layers", *BELOW_NETWORK}
+
+
+def given(weights: str) -> Any:
+    """A configuration of a network whose weights are given and one that is trained."""
+    network = {"name": "torchvision:vgg11", "weights": weights}
+    compare = [{"models": ["taken", "made"], "seeds": "all"}]
+    return {"models": {"taken": {"network": network}, "made": {}}, "compare": compare}
 
 
 class Same(dict[str, str]):
@@ -37,21 +44,25 @@ def layout_of(
 
 def paths(code: Mapping[str, str] | None = None, **changes: object) -> dict[str, str]:
     layout = layout_of(changes, code)
-    a, b = (Network("base", seed, "last") for seed in (0, 1))
+    model = next(iter(layout.models))
+    a, b = (Network(model, seed, "last") for seed in (0, 1))
     keys = layout.key(a), layout.key(b)
+    group = layout.group(["conv1"])
     return {
         "data": layout.data("images"),
-        "initial": layout.start(layout.model_key(layout.models["base"]), 0),
+        "initial": layout.start(layout.model_key(layout.models[model]), 0),
         "network": layout.network(a, ".safetensors"),
         "activations": layout.activations(keys[0]),
         "places": layout.places(keys[0]),
-        "match": layout.match(*keys, layout.group(["conv1"]), "path"),
-        "null": layout.null(*keys, layout.group(["conv1"])),
+        "top_images": layout.top_images(keys[0]),
+        "match": layout.match(*keys, group, "path"),
+        "measures": layout.measures(*keys, group),
+        "certificates": layout.certificates(*keys, group),
+        "minimal": layout.minimal(*keys, group, 0.3),
+        "null": layout.null(*keys, group),
         "heat_map": layout.heat_map(*keys),
         "experiment": layout.experiment("tables"),
-        "layers": layout.layers("base"),
-        "minimal": layout.minimal(*keys, layout.group(["conv1"]), 0.3),
-        "top_images": layout.top_images(keys[0]),
+        "layers": layout.layers(model),
     }
 
 
@@ -71,16 +82,18 @@ def changed(code: Mapping[str, str] | None = None, **changes: object) -> set[str
         ({"extraction": {"positions": 5}}, BELOW_RECORDING),
         ({"extraction": {"draws": 2}}, BELOW_RECORDING),
         ({"extraction": {"nodes": "convolution"}}, {*BELOW_RECORDING, *BELOW_PLACES, "layers"}),
-        ({"matching": {"chunk_samples": 100}}, {*BELOW_MATCH, "heat_map"}),
+        ({"matching": {"chunk_samples": 100}}, {"match", *BELOW_MATCH, "heat_map"}),
         ({"chance": {"permutations": 5}}, {"null", "experiment"}),
         ({"heat_map": {"places": 5}}, BELOW_PLACES),
         ({"minimal_matches": {"epsilons": [0.5]}}, {"experiment"}),
-        ({"matching": {"epsilons": [0.1]}}, {"experiment"}),
+        ({"matching": {"epsilons": [0.1]}}, {"certificates", "experiment"}),
         ({"matching": {"layers": ["fc*"]}}, {"experiment"}),
         ({"seeds": [0, 1, 2]}, {"experiment"}),
         ({"stages": ["initial", "best", "last"]}, {"experiment"}),
         ({"compare": [{"seeds": "all"}]}, set()),
         ({"models": {"base": {}}}, set()),
+        # Tables call networks by their model's name.
+        ({"models": {"renamed": {}}}, {"experiment"}),
         ({"models": {"base": {}, "other": {"network": {"width": 1}}}}, {"experiment"}),
         ({"seeds": [1, 0]}, set()),
         ({"matching": {"epsilons": [0.5, 0.3, 0.25, 0.2, 0.15]}}, set()),
@@ -104,7 +117,9 @@ def test_what_a_change_affects(changes: dict, affected: set[str]) -> None:
         ("take_weights", set()),
         ("extract", {*BELOW_RECORDING, *BELOW_PLACES}),
         ("top_images", {"top_images", "experiment"}),
-        ("match", BELOW_MATCH),
+        ("match", {"match", *BELOW_MATCH}),
+        ("certify", {"certificates", "experiment"}),
+        ("measure", {"measures", "experiment"}),
         ("minimal_match", {"minimal", "experiment"}),
         ("null", {"null", "experiment"}),
         ("heat_map", {"heat_map", "experiment"}),
@@ -121,10 +136,10 @@ def test_the_code_of_a_script_is_in_the_path_of_what_it_makes_and_of_all_below(
 
 
 def test_every_script_of_a_rule_decides_a_path() -> None:
-    given = {"network": {"weights": "IMAGENET1K_V1", "name": "torchvision:vgg11"}}
+    taken = given("IMAGENET1K_V1")
     for script in Code().names:
         edited = {script: "1"}
-        of_given = layout_of(given, edited).experiment("") != layout_of(given).experiment("")
+        of_given = layout_of(taken, edited).experiment("") != layout_of(taken).experiment("")
         assert changed(edited) or of_given, script
 
 
@@ -135,7 +150,7 @@ def test_every_script_of_a_rule_decides_a_path() -> None:
         ({"data": {"name": "image_folder", "root": "d"}}, "data image_folder d"),
         ({"models": {"m": {"data": {"name": "mnist", "root": "e"}}}}, "data mnist e"),
         ({"network": {"name": "my.net:Net"}}, "module my.net:Net"),
-        ({"network": {"name": "torchvision:vgg11", "weights": "w.pt"}}, "weights w.pt"),
+        (given("w.pt"), "weights w.pt"),
         # Another network of one's own that goes on from given weights.
         (
             {"models": {"a": {}, "b": {"network": {"name": "my.net:Net"}, "start": "a"}}},
@@ -150,16 +165,23 @@ def test_what_the_user_s_own_files_hold_is_in_the_path(config: Any, source: str)
 
 
 @pytest.mark.parametrize(
-    ("section", "places"),
+    "configs",
     [
-        ("data", [{"name": "image_folder", "root": root} for root in ("a", "b")]),
-        ("network", [{"name": "torchvision:vgg11", "weights": w} for w in ("a.pt", "b.pt")]),
+        [{"data": {"name": "image_folder", "root": root}} for root in ("a", "b")],
+        [given(weights) for weights in ("a.pt", "b.pt")],
     ],
 )
-def test_the_place_of_the_same_content_decides_nothing(section: str, places: list[Any]) -> None:
-    one, other = (layout_of({section: place}) for place in places)
+def test_the_place_of_the_same_content_decides_nothing(configs: list[Any]) -> None:
+    one, other = map(layout_of, configs)
     assert one.experiment("") == other.experiment("")
     assert list(one.networks) == list(other.networks)
+
+
+def test_the_order_of_comparisons_is_that_of_the_tables_rows() -> None:
+    entries = [{"stages": ["initial", "last"], "seeds": "same"}, {"stages": ["last", "last"]}]
+    both = {"stages": ["initial", "last"]}
+    one, other = (paths(**both, compare=order) for order in (entries, entries[::-1]))
+    assert {name for name in one if one[name] != other[name]} == {"experiment"}
 
 
 MODELS = {
@@ -199,6 +221,30 @@ def test_a_key_leads_back_to_its_network_and_model() -> None:
         model_key, seed, stage = key.split(".")
         assert layout.models_by_key[model_key].network == layout.models[network.model].network
         assert layout.network(network, ".json").endswith(f"{model_key}/{seed}/{stage}.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "listed_anew"),
+    [
+        ({"data": {"image_size": 64}}, {"source", "tuned", "scratch"}),
+        ({"data": {"name": "cifar10", "root": "d"}}, {"source", "tuned", "scratch"}),
+        ({"extraction": {"nodes": "block"}}, {"source", "tuned", "scratch"}),
+        ({"models": {"source": {"network": {"width": 1}}}}, {"source", "tuned"}),
+        ({"models": {"source": {"network": {"weights": "a.pt"}}}}, {"source", "tuned"}),
+        ({"models": {"tuned": {"training": {"epochs": 3}}}}, set()),
+        ({"models": {"scratch": {"data": {"image_size": 64}}}}, {"scratch"}),
+        ({"device": "cpu", "seeds": [5, 6]}, set()),
+    ],
+)
+def test_layers_are_listed_anew_if_what_decides_them_has_changed(
+    changes: dict, listed_anew: set[str]
+) -> None:
+    """What a tuned network sees is what its start sees."""
+    models: dict = {"source": {}, "tuned": {"start": "source"}, "scratch": {}}
+    models = {name: own | changes.get("models", {}).get(name, {}) for name, own in models.items()}
+    before = layout_of({"models": {"source": {}, "tuned": {"start": "source"}, "scratch": {}}})
+    after = layout_of(changes | {"models": models})
+    assert {name for name in models if before.layers(name) != after.layers(name)} == listed_anew
 
 
 def test_an_untrained_network_is_shared_by_all_trainings() -> None:
