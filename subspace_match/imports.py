@@ -22,7 +22,9 @@ _NEUTRAL = {
     "artefacts.py",
     "devices.py",
     "gpus.py",
+    "job_record.py",
     "jobs.py",
+    "locks.py",
     "provenance.py",
     "whereabouts.py",
 }

@@ -1,4 +1,4 @@
-"""What every job of the workflow does around its work: log, threads, GPU, end, provenance."""
+"""What every job does around its work: lock, checks, log, threads, GPU, end, provenance."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from .artefacts import remove_abandoned
 from .gpus import gpu_of_its_own
-from .provenance import record_job
+from .job_record import JobRecord
+from .locks import only_writer
 
 log = logging.getLogger("subspace_match")
+_LOGGERS = log, logging.getLogger("py.warnings")
 
 
 def run(work: Callable[[Any], None], snakemake: Any) -> None:
     """Do a job's work: with its log, the configuration's threads, and bad input ended in one line.
 
-    What was made from what is recorded at the end.
+    One job at a time makes the same: another waits, and takes what has become whole. What was made
+    from what is recorded at the end.
 
     Args:
         work: called with ``snakemake``; of the name of its script.
@@ -30,13 +34,18 @@ def run(work: Callable[[Any], None], snakemake: Any) -> None:
     # The number of threads decides the order of additions, so it is not what a machine happens to
     # have to spare.
     _limit_threads(snakemake.config["threads"])
-    _log_to(snakemake.log[0])
+    _log_to_terminal()
     signal.signal(signal.SIGTERM, _end)
-    own_gpu = gpu_of_its_own(log.info) if snakemake.resources.get("gpu") else nullcontext()
+    record = JobRecord(snakemake, os.path.relpath(Path(snakemake.scriptdir, f"{work.__name__}.py")))
     try:
-        with own_gpu:
-            work(snakemake)
-        record_job(snakemake, os.path.relpath(Path(snakemake.scriptdir, f"{work.__name__}.py")))
+        with only_writer(record.file.with_suffix("").with_suffix(""), log.warning):
+            if _taken(record, snakemake.log[0]):
+                return
+            for output in snakemake.output:
+                remove_abandoned(output)
+            with gpu_of_its_own(log.info) if snakemake.resources.get("gpu") else nullcontext():
+                work(snakemake)
+            record.write()
     except Exception as error:
         if not _says_it_all(error):
             log.exception("the job failed")
@@ -44,6 +53,22 @@ def run(work: Callable[[Any], None], snakemake: Any) -> None:
         log.error("%s", error)
         log.debug("raised here", exc_info=True)
         sys.exit(1)
+
+
+def _taken(record: JobRecord, path: str) -> bool:
+    """Whether the job's result stands already; its log is begun, or goes on where it ended."""
+    taken = False
+    try:
+        # Before any work: what cannot be read would be noticed at its end.
+        checked = len(record.made_from)
+        taken = not record.forced and record.stands()
+    finally:
+        # Not before: until now it may have been that of another process.
+        _log_to_file(path, mode="a" if taken else "w")
+    log.info("%d results to be read, all as the records of their jobs say", checked)
+    if taken:
+        log.info("what this makes is there and whole: taken as it is")
+    return taken
 
 
 def _says_it_all(error: Exception) -> bool:
@@ -56,18 +81,24 @@ def show_progress() -> bool:
     return sys.stderr.isatty()
 
 
-def _log_to(path: str) -> None:
-    """Log to the job's own file, begun anew; warnings and errors to the terminal too."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    in_file = logging.FileHandler(path, mode="w", encoding="utf-8")
-    in_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+def _log_to_terminal() -> None:
+    """Show warnings and errors."""
     on_terminal = logging.StreamHandler()
     on_terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     on_terminal.setLevel(logging.WARNING)
     logging.captureWarnings(True)
-    for logger in (log, logging.getLogger("py.warnings")):
-        logger.handlers = [in_file, on_terminal]
+    for logger in _LOGGERS:
+        logger.handlers = [on_terminal]
         logger.setLevel(logging.DEBUG)
+
+
+def _log_to_file(path: str, mode: str) -> None:
+    """Log to the job's own file too."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    in_file = logging.FileHandler(path, mode=mode, encoding="utf-8")
+    in_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for logger in _LOGGERS:
+        logger.addHandler(in_file)
 
 
 def _limit_threads(threads: int) -> None:

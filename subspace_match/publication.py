@@ -6,8 +6,11 @@ folder of many files, as one uncompressed zip, which Zarr reads as it is.
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,7 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from .artefacts import damaged, read_record, sha256, written
+from .artefacts import read_signed, sha256, written
 from .config import validated
 from .layout import Layout
 from .provenance import PACKED, SUFFIX, Job, Records, check
@@ -59,9 +62,14 @@ def publish(job: Job, folder: str | Path) -> bool:
 
     Returns:
         Whether that could be done: nothing is copied if an output is no longer there.
+
+    Raises:
+        ValueError: if an output is not what the job left, naming it.
     """
     if not all(output.exists() for output in job.outputs):
         return False
+    for output in job.outputs:
+        check(output, job)
     for output, name in zip(job.outputs, job.record["outputs"], strict=True):
         if output.is_dir():
             _pack(output, Path(folder, f"{name}{PACKED}"))
@@ -95,7 +103,7 @@ def restore(published: str | Path, results: str | Path) -> Restored:
     """
     found = Restored()
     files = sorted(Path(published).rglob(f"*{SUFFIX}"))
-    jobs = [Job(file, read_record(file)) for file in files]
+    jobs = [Job(file, read_signed(file)) for file in files]
     modules = {Path(module) for job in jobs for module in job.record["code"]}
     checksums = {str(module): sha256(module) for module in modules if module.exists()}
     times = [module.stat().st_mtime_ns for module in modules if module.exists()]
@@ -117,15 +125,42 @@ def restore(published: str | Path, results: str | Path) -> Restored:
 
 
 def _restore(job: Job, target: Path, time: int) -> None:
+    for output in job.outputs:
+        _check_published(_published(output), job)
     for output, name in zip(job.outputs, job.record["outputs"], strict=True):
         source, place = _published(output), target / name
         if source == output:
-            check(output, job)
             _copy(source, place)
         else:
             _unpack(source, place)
         os.utime(place, ns=(time, time))
     _copy(job.file, target / job.file.name)
+
+
+def _check_published(file: Path, job: Job) -> None:
+    try:
+        check(file, job)
+    except ValueError as error:
+        cached = " ".join(map(str, _in_dvc_cache(file)))
+        if not cached:
+            raise
+        raise ValueError(
+            f"{error}; DVC would take it from its cache again, so remove {cached} too, and if the"
+            " remote has it damaged, its copy there, which `dvc push` replaces from where it is"
+            " whole"
+        ) from error
+
+
+def _in_dvc_cache(file: Path) -> list[Path]:
+    """The copies of a file in DVC's cache, whatever names they have there."""
+    command = [sys.executable, "-m", "dvc", "cache", "dir"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:  # no folder of DVC's
+        return []
+    size = file.stat().st_size
+    files = (path for path in Path(answer.stdout.strip()).rglob("*") if path.is_file())
+    alike = (path for path in files if path.stat().st_size == size)
+    return [path for path in alike if filecmp.cmp(path, file, shallow=False)]
 
 
 def _published(output: Path) -> Path:
@@ -152,8 +187,5 @@ def _pack(folder: Path, path: Path) -> None:
 
 
 def _unpack(path: Path, folder: Path) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive, written(folder) as temporary:
-            archive.extractall(temporary)
-    except zipfile.BadZipFile as error:
-        raise damaged(path, error) from error
+    with zipfile.ZipFile(path) as archive, written(folder) as temporary:
+        archive.extractall(temporary)

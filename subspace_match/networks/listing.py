@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..artefacts import read_record, sha256, write_record
+from ..artefacts import read_signed, sha256, write_signed
 from ..comparisons import Model
 from ..config import Config
 from ..datasets import source_of
@@ -41,11 +41,11 @@ def layers_of(model: Model, config: Config, path: str | Path) -> list[Listed]:
     own_code = map(Path, file_of_module(model.network["name"]))
     code = [sha256(file) for file in [*_MODULES, *own_code]]
     if Path(path).exists():
-        record = read_record(path)
+        record = read_signed(path)
         if record["code"] == code:
             return list(record["layers"])
     layers = _listed(model, config)
-    write_record(path, {"code": code, "layers": layers})
+    write_signed(path, {"code": code, "layers": layers})
     return layers
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from ..artefacts import Record, damaged, read_record
 from ..config import Config
 from ..layout import Layout
-from ..provenance import Records
+from ..provenance import Records, check
 
 NEEDED = ("similarity", "neurons")
 OPTIONAL = (
@@ -80,6 +80,11 @@ def read_run(folder: str | Path) -> Run:
             f"{folder}: expected the folder of a finished run, as results/experiments/NAME is;"
             f" found no {', '.join(missing)}; name such a folder, or let snakemake finish the run"
         )
+    records = Records()
+    job = records.of(folder / "config.json")
+    if job is not None:
+        for file in filter(Path.exists, job.outputs):
+            check(file, job)
     tables = {name: _table(folder / "tables" / f"{name}.parquet") for name in NEEDED + OPTIONAL}
     # Epochs are stages too, which would be read as numbers.
     words = {"model": str, "stage": str, "key": str, "checkpoint": str}
@@ -93,7 +98,8 @@ def read_run(folder: str | Path) -> Run:
     layout = Layout(config | {"results": str(folder.parents[1])})
     images = Path(layout.data("images.safetensors"))
     wanted = not tables["top_images"].empty and images.exists()
-    job = Records().of(folder / "config.json")
+    if wanted and (made := records.of(images)) is not None:
+        check(images.absolute(), made)
     return Run(
         folder.name,
         config,

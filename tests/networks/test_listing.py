@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 import yaml
 
+from subspace_match.artefacts import read_signed, write_signed
 from subspace_match.comparisons import models_of
 from subspace_match.config import validated
 from subspace_match.networks.listing import layers_of, shared_layers
@@ -28,10 +29,11 @@ def test_the_listing_is_kept_until_its_code_changes(tmp_path: Path) -> None:
         "height": 32,
         "width": 32,
     }
-    path.write_text(path.read_text().replace("conv1.2", "kept"))
+    record = read_signed(path)
+    record["layers"][0]["node"] = "kept"
+    write_signed(path, record)
     assert listed(path)[0]["node"] == "kept"
-    content = path.read_text()
-    path.write_text(content.replace('"code": [\n    "', '"code": [\n    "0'))
+    write_signed(path, record | {"code": ["other"]})
     assert listed(path)[0]["node"] == "conv1.2"
 
 
