@@ -206,7 +206,7 @@ def sha256(path: Readable) -> str:
 
 
 def write_manifest(folder: Path) -> None:
-    """List a folder's files, with their sizes and checksums, in a signed file of their own there."""
+    """List a folder's files, with their sizes and checksums, in a signed file of its own."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     listed = {
         file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256(file)}

@@ -42,7 +42,11 @@ class JobRecord:
         self._results = Path(snakemake.config["results"])
         log = Path(snakemake.log[0])
         self.file = self._results / log.relative_to(self._results / "logs").with_suffix(SUFFIX)
-        self._code = [script, *snakemake.input.get("code", []), *snakemake.input.get("own_code", [])]
+        self._code = [
+            script,
+            *snakemake.input.get("code", []),
+            *snakemake.input.get("own_code", []),
+        ]
         self._inputs = [Path(f) for f in snakemake.input if Path(f).is_relative_to(self._results)]
 
     @property

@@ -50,7 +50,9 @@ def only_writer(artefact: str | Path, say: Callable[[str], object]) -> Iterator[
                 f"{path}: the file system has no locks ({error.strerror}); start nothing else that"
                 " writes the same results"
             )
-        _tell(lock, f"{platform.node()}, process {os.getpid()}, since {datetime.now(UTC):%F %T} UTC")
+        _tell(
+            lock, f"{platform.node()}, process {os.getpid()}, since {datetime.now(UTC):%F %T} UTC"
+        )
         try:
             yield
         finally:
@@ -71,7 +73,7 @@ def _acquire(lock: int, will_wait: Callable[[], object]) -> None:
 
 
 def _tell(lock: int, text: str) -> None:
-    """Say to those who will wait who writes; nothing is decided by it, so a full disk is no harm."""
+    """Tell those who will wait who writes; nothing is decided by it, and a full disk is no harm."""
     with suppress(OSError):
         os.ftruncate(lock, 0)
         os.pwrite(lock, text.encode(), 0)

@@ -61,8 +61,8 @@ class Checkpoint:
             aside = self.path.with_name(f"{self.path.name}.damaged")
             self.path.replace(aside)
             warnings.warn(
-                f"{self.path}: expected a whole file, found a damaged one ({error}); it is set aside"
-                f" as {aside}, and training starts anew",
+                f"{self.path}: expected a whole file, found a damaged one ({error}); it is set"
+                f" aside as {aside}, and training starts anew",
                 stacklevel=4,
             )
             return None
@@ -81,5 +81,5 @@ def _checksum(tensors: Mapping[str, torch.Tensor], about: Mapping[str, str]) -> 
     found = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        found.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()

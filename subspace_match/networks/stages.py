@@ -1,4 +1,4 @@
-"""The networks that a training keeps on its way, whole and of the epochs that they are said to be."""
+"""The networks that a training keeps on its way, each with a checksum."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Stages:
                 self.checksums.pop(file.stem, None)
 
     def lacking(self, history: Sequence[Epoch]) -> str | None:
-        """What is missing or damaged of all that is kept up to the end of a history, if anything."""
+        """What is missing or damaged of all that is kept up to a history's end, if anything."""
         epochs = (f"epoch_{epoch}" for epoch in self.epochs if epoch <= len(history))
         for stage in ("initial", "best", *epochs):
             try:

@@ -277,7 +277,9 @@ def test_a_checkpoint_without_its_stages_is_not_used_and_that_is_said(tmp_path: 
     expected = kept_files(tmp_path / "resume")
     (kept(tmp_path / "resume") / "epoch_1.safetensors").unlink()
     (kept(tmp_path / "resume") / "stale").touch()
-    complaint = r"cannot be resumed from \(.*epoch_1\.safetensors is missing\): training starts anew"
+    complaint = (
+        r"cannot be resumed from \(.*epoch_1\.safetensors is missing\): training starts anew"
+    )
     with pytest.warns(UserWarning, match=complaint):
         run(tmp_path / "resume")
     assert kept_files(tmp_path / "resume") == expected
@@ -422,7 +424,13 @@ def test_a_training_killed_after_a_better_epoch_goes_on_from_the_one_before(
         warnings.simplefilter("error")
         _, history = run(tmp_path / "resume")
     assert best_epoch(history).epoch == 1
-    assert set(kept_files(tmp_path / "resume")) == {"initial", "epoch_1", "epoch_2", "best_1", "last"}
+    assert set(kept_files(tmp_path / "resume")) == {
+        "initial",
+        "epoch_1",
+        "epoch_2",
+        "best_1",
+        "last",
+    }
 
 
 def test_the_rate_warms_up_and_falls_by_a_cosine() -> None:

@@ -172,7 +172,7 @@ def test_a_damaged_network_is_noticed_and_healed(workspace: Workspace) -> None:
     content[-100] ^= 1
     network.write_bytes(content)
     text = workspace.snakemake(fails=True).text
-    assert "seed_0/last.safetensors: expected a whole file" in text
+    assert "seed_0/last.safetensors: expected what the rule train made" in text
     network.unlink()
     workspace.snakemake()
     assert workspace.tables() == before
@@ -212,6 +212,6 @@ def test_a_match_of_another_network_is_refused(workspace: Workspace) -> None:
     right.write_bytes(stale.read_bytes())
     os.utime(right, ns=times)
     text = workspace.snakemake("--forcerun", "aggregate", fails=True).text
-    assert f"{right.name}: expected a result of" in text
+    assert f"{right.name}: expected what the rule match made" in text
     right.unlink()
     workspace.snakemake()
