@@ -16,6 +16,7 @@ configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/outputs.smk"
 include: "rules/resources.smk"
 
 
@@ -51,6 +52,10 @@ include: "rules/top_images.smk"
 include: "rules/aggregate.smk"
 include: "rules/plot.smk"
 include: "rules/report.smk"
+
+
+onstart:
+    tell_jobs_whether_they_are_forced()
 
 
 onsuccess:

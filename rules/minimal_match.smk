@@ -5,10 +5,10 @@
 rule minimal_match:
     """Find the finest units of some layers' matches."""
     input:
-        moments=moments_of,
-        code=code("minimal_match"),
+        moments=standing(moments_of),
     output:
-        minimal=LAYOUT.minimal("{a}", "{b}", "{group}", "{epsilon}"),
+        minimal=update(LAYOUT.minimal("{a}", "{b}", "{group}", "{epsilon}")),
+        provenance=update(LAYOUT.record(LAYOUT.minimal("{a}", "{b}", "{group}", "{epsilon}"))),
     log:
         LAYOUT.log(LAYOUT.minimal("{a}", "{b}", "{group}", "{epsilon}")),
     benchmark:

@@ -383,6 +383,11 @@ def _folder(name: str, root: str | None) -> Path:
     return Path(root).expanduser()
 
 
+def files_are_missing(name: str, root: str | None) -> ValueError:
+    """The error for a data set none of whose files is there, with the commands that fetch them."""
+    return _no_files(name, root, "found none")
+
+
 def _no_files(name: str, root: str | None, found: str) -> ValueError:
     """The error for a data set that is not where it should be, with the commands that fetch it."""
     reader = SOURCES[name].torchvision if name in SOURCES else None

@@ -10,7 +10,7 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,24 +30,22 @@ class JobRecord:
         file: beside the job's outputs, of the name of its log.
     """
 
-    def __init__(self, snakemake: Any, script: str | Path) -> None:
+    def __init__(self, snakemake: Any, code: Iterable[str | Path]) -> None:
         """Read what Snakemake says of the job.
 
         Args:
             snakemake: the object that Snakemake gives to a script.
-            script: the script's file.
+            code: all files of it that decide the result.
         """
         self._job = snakemake
         self._invocation: Record = json.loads(os.environ[INVOCATION])
         self._results = Path(snakemake.config["results"])
         log = Path(snakemake.log[0])
         self.file = self._results / log.relative_to(self._results / "logs").with_suffix(SUFFIX)
-        self._code = [
-            script,
-            *snakemake.input.get("code", []),
-            *snakemake.input.get("own_code", []),
-        ]
+        self._code = list(map(Path, code))
         self._inputs = [Path(f) for f in snakemake.input if Path(f).is_relative_to(self._results)]
+        # The record is one of the job's outputs for Snakemake.
+        self._outputs = [file for file in map(Path, snakemake.output) if file != self.file]
 
     @property
     def forced(self) -> bool:
@@ -92,15 +90,14 @@ class JobRecord:
             "params": json.loads(json.dumps(params, default=str)),
             "inputs": {name: checksum for name, (_, checksum) in self.made_from.items()},
             "others": sorted(map(sha256, others)),
-            "outputs": [os.path.relpath(output, self.file.parent) for output in job.output],
+            "outputs": [os.path.relpath(output, self.file.parent) for output in self._outputs],
         }
         return checksum_of(decisive)
 
     def write(self) -> None:
         """Write the record, now that the job has done its work."""
         outputs = {
-            str(output.relative_to(self.file.parent)): sha256(output)
-            for output in map(Path, self._job.output)
+            str(output.relative_to(self.file.parent)): sha256(output) for output in self._outputs
         }
         folder = self.file.relative_to(self._results).parent
         run = {key: self._invocation[key] for key in ("command", "commit", "changed")}

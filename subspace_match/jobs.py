@@ -16,6 +16,8 @@ from .artefacts import remove_abandoned
 from .gpus import gpu_of_its_own
 from .job_record import JobRecord
 from .locks import only_writer
+from .plan import check_as_planned, code_files
+from .provenance import SUFFIX
 
 log = logging.getLogger("subspace_match")
 _LOGGERS = log, logging.getLogger("py.warnings")
@@ -36,15 +38,17 @@ def run(work: Callable[[Any], None], snakemake: Any) -> None:
     _limit_threads(snakemake.config["threads"])
     _log_to_terminal()
     signal.signal(signal.SIGTERM, _end)
-    record = JobRecord(snakemake, os.path.relpath(Path(snakemake.scriptdir, f"{work.__name__}.py")))
     try:
-        with only_writer(record.file.with_suffix("").with_suffix(""), log.warning):
+        record = JobRecord(snakemake, code_files(work.__name__, snakemake))
+        with only_writer(str(record.file).removesuffix(SUFFIX), log.warning):
             if _taken(record, snakemake.log[0]):
                 return
             for output in snakemake.output:
                 remove_abandoned(output)
+            check_as_planned(work.__name__, snakemake)
             with gpu_of_its_own(log.info) if snakemake.resources.get("gpu") else nullcontext():
                 work(snakemake)
+            check_as_planned(work.__name__, snakemake)
             record.write()
     except Exception as error:
         if not _says_it_all(error):

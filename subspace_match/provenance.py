@@ -26,13 +26,17 @@ PACKED = ".zip"  # added to the name of a store that is published as one file
 INVOCATION = "SUBSPACE_MATCH_INVOCATION"
 
 
-def invocation(project: str | Path, config: Mapping[str, Any], default: Mapping[str, Any]) -> str:
+def invocation(
+    project: str | Path, config: Mapping[str, Any], default: Mapping[str, Any], **more: Any
+) -> str:
     """What the jobs of a run of Snakemake are to know of it, as JSON.
 
     Args:
         project: folder of the workflow.
         config: complete.
         default: the complete default configuration.
+        more: plain JSON values: ``forced``, whether results are made anew that are there already;
+            ``origins`` and ``files``, what the plan rests on (``plan``).
     """
     commit, changes = (
         _git(project, "rev-parse", "HEAD"),
@@ -44,7 +48,7 @@ def invocation(project: str | Path, config: Mapping[str, Any], default: Mapping[
         "changed": None if changes is None else changes.splitlines(),
         "differs": differences(config, default),
     }
-    return json.dumps(known)
+    return json.dumps(known | more)
 
 
 def _git(folder: str | Path, *arguments: str) -> str | None:

@@ -7,32 +7,21 @@ folder of many files, as one uncompressed zip, which Zarr reads as it is.
 from __future__ import annotations
 
 import filecmp
-import os
 import shutil
 import subprocess
 import sys
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
-from .artefacts import read_signed, sha256, written
-from .config import validated
-from .layout import Layout
+from .artefacts import read_signed, remove_abandoned, sha256, written
+from .locks import only_writer
 from .provenance import PACKED, SUFFIX, Job, Records, check
 
 PUBLISHED = Path("published")
 _TIMESTAMP = ".snakemake_timestamp"  # in a folder that Snakemake made
-
-
-def results_layout() -> Layout:
-    """Where the results of the project lie in whose folder we are."""
-    config, schema = (
-        yaml.safe_load(Path("config", name).read_text()) for name in ("config.yaml", "schema.yaml")
-    )
-    return Layout(validated(config, schema))
 
 
 def lineage(jobs: Iterable[Job], results: str | Path) -> Iterator[Job]:
@@ -90,9 +79,7 @@ class Restored:
 def restore(published: str | Path, results: str | Path) -> Restored:
     """Bring published results to where the workflow made them, if the code is as it was.
 
-    What is there already stays as it is. Restored files are given one time, a moment after the
-    newest module that made them, so that Snakemake takes them for current, and for older than
-    whatever is edited or computed from now on.
+    What is there already stays as it is.
 
     Args:
         published: folder of jobs' outputs and records.
@@ -106,8 +93,6 @@ def restore(published: str | Path, results: str | Path) -> Restored:
     jobs = [Job(file, read_signed(file)) for file in files]
     modules = {Path(module) for job in jobs for module in job.record["code"]}
     checksums = {str(module): sha256(module) for module in modules if module.exists()}
-    times = [module.stat().st_mtime_ns for module in modules if module.exists()]
-    time = max(times, default=0) + 1_000_000
     for job in jobs:
         target = Path(results, job.record["folder"])
         name = f"{target / job.file.name.removesuffix(SUFFIX)}"
@@ -119,22 +104,23 @@ def restore(published: str | Path, results: str | Path) -> Restored:
         elif missing := [file for file in map(_published, job.outputs) if not file.exists()]:
             found.left_out[name] = f"not there: {', '.join(map(str, missing))}"
         else:
-            _restore(job, target, time)
+            _restore(job, target)
             found.back.append(name)
     return found
 
 
-def _restore(job: Job, target: Path, time: int) -> None:
+def _restore(job: Job, target: Path) -> None:
     for output in job.outputs:
         _check_published(_published(output), job)
-    for output, name in zip(job.outputs, job.record["outputs"], strict=True):
-        source, place = _published(output), target / name
-        if source == output:
-            _copy(source, place)
-        else:
-            _unpack(source, place)
-        os.utime(place, ns=(time, time))
-    _copy(job.file, target / job.file.name)
+    with only_writer(target / job.file.name.removesuffix(SUFFIX), warnings.warn):
+        for output, name in zip(job.outputs, job.record["outputs"], strict=True):
+            source, place = _published(output), target / name
+            remove_abandoned(place)
+            if source == output:
+                _copy(source, place)
+            else:
+                _unpack(source, place)
+        _copy(job.file, target / job.file.name)
 
 
 def _check_published(file: Path, job: Job) -> None:

@@ -22,17 +22,6 @@ class Params(list[Any]):
         return list(self._named)
 
 
-class Inputs(list[str]):
-    """All of a job's inputs, of which those named ``code`` can be asked for."""
-
-    def __init__(self, made_from: list[str], code: list[str]) -> None:
-        super().__init__([*made_from, *code])
-        self._code = code
-
-    def get(self, name: str, default: list[str]) -> list[str]:
-        return self._code if name == "code" else default
-
-
 def leave(
     rule: str,
     folder: str,
@@ -66,7 +55,12 @@ def leave(
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"{name} of {folder}")
-    JobRecord(job(rule, folder, outputs, config, inputs, **wildcards), f"{rule}.py").write()
+    record_of(job(rule, folder, outputs, config, inputs, **wildcards)).write()
+
+
+def record_of(job: SimpleNamespace) -> JobRecord:
+    """The record of a job, of such code."""
+    return JobRecord(job, [f"{job.rule}.py", f"module_of_{job.rule}.py"])
 
 
 def job(
@@ -84,7 +78,7 @@ def job(
         rule=rule,
         wildcards=wildcards,
         params=Params(wildcards=wildcards),
-        input=Inputs([str(results / file) for file in inputs], [f"module_of_{rule}.py"]),
+        input=[str(results / file) for file in inputs],
         output=[str(results / folder / name) for name in outputs],
         log=[str(results / "logs" / folder / f"{rule}.log")],
         resources={},

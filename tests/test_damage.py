@@ -16,14 +16,13 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from jobs import job, leave
+from jobs import job, leave, record_of
 
 import subspace_match as sm
 from subspace_match import datasets
 from subspace_match.artefacts import write_record, write_table
 from subspace_match.comparisons import models_of
 from subspace_match.config import validated
-from subspace_match.job_record import JobRecord
 from subspace_match.matches import save_moments
 from subspace_match.networks import listing
 from subspace_match.networks.architectures import build, initialise
@@ -117,11 +116,11 @@ def test_what_a_job_left(name: str) -> None:
     path = Path("results", folder, name)
     leave("make", folder, [name], CONFIG)
     LEFT_BY_JOBS[name](path)
-    JobRecord(job("make", folder, [name], CONFIG), "make.py").write()
+    record_of(job("make", folder, [name], CONFIG)).write()
     reader = job("read", "experiments/x-2", ["a.csv"], CONFIG, [f"{folder}/{name}"])
-    assert refused(lambda: JobRecord(reader, "make.py").made_from, name) is None
+    assert refused(lambda: record_of(reader).made_from, name) is None
     for where in flipped(path):
-        assert refused(lambda: JobRecord(reader, "make.py").made_from, name) is not None, where
+        assert refused(lambda: record_of(reader).made_from, name) is not None, where
 
 
 def test_the_record_of_a_job() -> None:
@@ -190,7 +189,7 @@ def store(folder: Path) -> Path:
     with new_store(path, {"network": "net", "accuracy": 0.9}, layers) as writer:
         writer.samples("conv1", 0, np.arange(50))
         writer.append("conv1", 0, rows)
-    JobRecord(job("extract", "activations/1", ["net.zarr"], CONFIG), "extract.py").write()
+    record_of(job("extract", "activations/1", ["net.zarr"], CONFIG)).write()
     return path
 
 

@@ -16,10 +16,9 @@ from typing import Any
 
 import pytest
 from jobs import job as a_job
-from jobs import leave
+from jobs import leave, record_of
 
 from subspace_match.artefacts import written
-from subspace_match.job_record import JobRecord
 from subspace_match.jobs import log, run
 from subspace_match.provenance import INVOCATION, Records, check, invocation
 
@@ -46,7 +45,10 @@ TABLE = Path("results/experiments/x-2/a.csv")
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """What Snakemake gives to the script of a job that makes a table from a network and a store."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(INVOCATION, invocation(tmp_path, CONFIG, CONFIG))
+    files = {"work": ["work.py", "module_of_work.py"]}
+    monkeypatch.setenv(INVOCATION, invocation(tmp_path, CONFIG, CONFIG, files=files))
+    # Whether code is as planned is a question of its own.
+    monkeypatch.setattr("subspace_match.jobs.check_as_planned", lambda *_: None)
     leave("train", "networks/net/seed_0", ["last.safetensors", "last.json"], CONFIG)
     leave("extract", "activations/1", ["net.zarr/"], CONFIG, [NETWORK])
     for code in ("work.py", "module_of_work.py"):
@@ -161,7 +163,7 @@ def change_input(_: SimpleNamespace) -> None:
     Path("results", NETWORK).unlink()
     Path("results", NETWORK).write_text("trained again, with other rounding")
     job = a_job("train", "networks/net/seed_0", ["last.safetensors", "last.json"], CONFIG)
-    JobRecord(job, "train.py").write()
+    record_of(job).write()
 
 
 def change_output(_: SimpleNamespace) -> None:
@@ -286,8 +288,9 @@ import os, platform, sys, time
 from pathlib import Path
 from jobs import job
 platform.node, os.getpid = lambda: "container", lambda: 1
+from subspace_match import jobs
 from subspace_match.artefacts import written
-from subspace_match.jobs import run
+jobs.check_as_planned = lambda *_: None
 
 def work(job):
     with written(job.output[0]) as temporary:
@@ -296,7 +299,8 @@ def work(job):
             worked.write(sys.argv[2])
         time.sleep(float(sys.argv[1]))
 
-run(work, job("work", "experiments/x-2", ["a.csv"], {"results": "results", "threads": 1}, [%r]))
+config = {"results": "results", "threads": 1}
+jobs.run(work, job("work", "experiments/x-2", ["a.csv"], config, [%r]))
 """
 
 

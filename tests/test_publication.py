@@ -37,7 +37,7 @@ def contents(folder: str) -> dict[str, bytes]:
     return {
         str(file.relative_to(folder)): file.read_bytes()
         for file in files
-        if file.name != ".snakemake_timestamp"
+        if file.name != ".snakemake_timestamp" and file.suffix != ".lock"
     }
 
 
@@ -58,21 +58,12 @@ def test_a_store_is_published_as_one_file_and_always_the_same() -> None:
     assert contents("again")["net.zarr.zip"] == published["stores/activations/1/net.zarr.zip"]
 
 
-def test_what_is_restored_is_what_was_there_and_newer_than_its_code() -> None:
+def test_what_is_restored_is_what_was_there() -> None:
     before = contents("results")
     Path("results").rename("old")
     restored = restore("published", "results")
     assert contents("results") == before
     assert (len(restored.back), restored.left_out) == (3, {})
-    outputs = (
-        "networks/net/seed_0/last.safetensors",
-        "networks/net/seed_0/history.csv",
-        STORE,
-        "experiments/x-2/tables/a.csv",
-    )
-    times = {Path("results", output).stat().st_mtime_ns for output in outputs}
-    assert len(times) == 1
-    assert times.pop() > max(code.stat().st_mtime_ns for code in Path().glob("*.py"))
     assert restore("published", "results").back == []
 
 

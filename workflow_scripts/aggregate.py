@@ -78,11 +78,11 @@ def aggregate(snakemake: Any) -> None:
     heat_maps = []
     for path in paths.heat_maps:
         arrays, about = read_arrays(path)
-        heat_maps.append((arrays, checked(about, path, params.places_digest)))
+        heat_maps.append((arrays, checked(about, path, params.heat_map_digest)))
     top_images = []
     for path in paths.top_images:
         arrays, about = read_arrays(path)
-        check_origin(about, path, params.recording_digest, checkpoints)
+        check_origin(about, path, params.top_images_digest, checkpoints)
         networks[about["network"]]["accuracy"] = about["accuracy"]
         top_images.append((arrays, about))
 

@@ -23,7 +23,6 @@ def train(snakemake: Any) -> None:
     from subspace_match.networks.stages import Epoch, Stages, best_epoch
     from subspace_match.networks.transfer import transferred
     from subspace_match.networks.weights import load_network, save_network
-    from subspace_match.whereabouts import whereabouts
 
     params, paths, output = snakemake.params, snakemake.input, snakemake.output
     settings, seed, model = (
@@ -37,10 +36,9 @@ def train(snakemake: Any) -> None:
         *(device, ", bfloat16" * settings["amp"], ", compiled" * settings["compile"]),
     )
     start, preprocessing = load_network(paths.start, torch.device("cpu"))
-    source = whereabouts(snakemake.config, params.data)
-    data = datasets.load(paths.images, source["root"])
+    data = datasets.load(paths.images, params.data["root"])
     train_images, test_images = (
-        Images.on_device(part, preprocessing, device, workers=source["workers"])
+        Images.on_device(part, preprocessing, device, workers=params.data["workers"])
         for part in (data.train, data.test)
     )
     architecture = {
@@ -59,10 +57,9 @@ def train(snakemake: Any) -> None:
     folder = Path(output.history).parent
     stages = Stages(folder / "stages.partial", params.epochs, save)
     steps = training.steps_an_epoch(len(train_images), settings["batch_size"])
-    # A checkpoint is of this configuration (its path says so), this code, these images with their
+    # A checkpoint is of this configuration and code (the key says so), these images with their
     # labels, and this beginning.
-    decisive = [paths.start, paths.images, *paths.own_code, *paths.code]
-    identity = "-".join([model, *map(sha256, decisive)])
+    identity = "-".join([model, *map(sha256, [paths.start, paths.images])])
     checkpoint = folder / "resume.safetensors"
     if checkpoint.exists():
         log.info("resuming from %s", checkpoint)

@@ -12,7 +12,6 @@ import pandas as pd
 
 from ..artefacts import Record, damaged, read_record
 from ..config import Config
-from ..layout import Layout
 from ..provenance import Records, check
 
 NEEDED = ("similarity", "neurons")
@@ -95,18 +94,23 @@ def read_run(folder: str | Path) -> Run:
         na_values={"accuracy": ""},
     )
     config = read_record(folder / "config.json")
-    layout = Layout(config | {"results": str(folder.parents[1])})
-    images = Path(layout.data("images.safetensors"))
-    wanted = not tables["top_images"].empty and images.exists()
-    if wanted and (made := records.of(images)) is not None:
-        check(images.absolute(), made)
+    made_from = [] if job is None or tables["top_images"].empty else job.record["inputs"]
+    images = _images_file(made_from, folder.parents[1])
+    if images is not None and (made := records.of(images)) is not None:
+        check(images, made)
     return Run(
         folder.name,
         config,
         tables,
-        _images(images, config["data"]["root"]) if wanted else None,
+        None if images is None else _images(images, config["data"]["root"]),
         None if job is None else job.record,
     )
+
+
+def _images_file(inputs: Sequence[str], results: Path) -> Path | None:
+    """The prepared images of which the tables tell, if they are still where the run had them."""
+    files = (results / name for name in inputs if Path(name).name == "images.safetensors")
+    return next((file for file in files if file.exists()), None)
 
 
 def _table(path: Path) -> pd.DataFrame:

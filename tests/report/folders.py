@@ -17,7 +17,6 @@ import subspace_match as sm
 from subspace_match import datasets, tables
 from subspace_match.artefacts import sha256, write_record, write_signed, write_table
 from subspace_match.config import validated
-from subspace_match.layout import Layout
 from subspace_match.matches import LayerMatch
 from subspace_match.matching.minimal_sets import MinimalMatches
 from subspace_match.matching.null import null_paths
@@ -25,6 +24,7 @@ from subspace_match.provenance import SUFFIX, differences
 
 PROJECT = Path(__file__).parents[2]
 LAYERS = ("conv1", "conv2", "fc1")
+IMAGES_FILE = "data/mnist_5k-0/images.safetensors"
 IMAGES, SAMPLES, NEURONS = 30, 240, 12
 GRID = [0.15, 0.3, 0.5]
 Paths = dict[tuple[int, str, int], sm.MatchPath]
@@ -73,7 +73,6 @@ def experiment(
     schema = yaml.safe_load((PROJECT / "config" / "schema.yaml").read_text())
     config = validated({"seeds": list(seeds)}, schema)
     change(config)
-    layout = Layout(config | {"results": str(results)})
     pairs = list(combinations(seeds, 2))
     made, paths, minimal = _tables(tuple(layers), tuple(pairs), draws)
     folder = results / "experiments" / name
@@ -89,8 +88,7 @@ def experiment(
         shown = np.broadcast_to(values, (IMAGES, 1, 28, 28)).copy()
         split = datasets.Split(shown, np.arange(IMAGES) % 10, np.arange(IMAGES))
         about = {"name": "mnist_5k", "classes": 10, "mean": [0.5], "std": [0.5]}
-        path = layout.data("images.safetensors")
-        datasets.save(path, datasets.DataSet(split, split, about))
+        datasets.save(results / IMAGES_FILE, datasets.DataSet(split, split, about))
     return Made(folder, paths, made, minimal)
 
 
@@ -109,6 +107,7 @@ def _record(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {
         "rule": "aggregate",
         "outputs": {str(file.relative_to(folder)): sha256(file) for file in outputs},
+        "inputs": {IMAGES_FILE: "0"},
         "differs": differences(config, validated({}, schema)),
         "digests": {"experiments": [folder.name]},
         "runs": [call],
