@@ -16,13 +16,15 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[1]
 _NAME = __package__
 # They stand around a job's work, and no array and no table passes through them: which GPU a job
-# takes, its log, the record of what made a result, whether the code is as planned. None of them
+# takes, its lock, its log, the record of what made a result, whether the code is as planned. None
 # imports a library of arrays; a test holds that.
 NEUTRAL = {
     f"{_NAME}.contents",
     f"{_NAME}.gpus",
     f"{_NAME}.imports",
+    f"{_NAME}.job_record",
     f"{_NAME}.jobs",
+    f"{_NAME}.locks",
     f"{_NAME}.plan",
     f"{_NAME}.provenance",
 }

@@ -16,13 +16,13 @@ from typing import Any
 
 import yaml
 
-from .artefacts import read_record
+from .artefacts import Record, read_record
 from .comparisons import models_of
 from .config import Config, validated
 from .contents import AREA, content_digest, data_source, network_sources
 from .imports import Code, code_digest
 from .layout import Layout, Origins, deciding
-from .provenance import INVOCATION
+from .provenance import INVOCATION, Records, check
 
 Say = Callable[[str], object]
 
@@ -65,7 +65,7 @@ def _data_digest(source: str, section: dict[str, Any], cache: Path, say: Say) ->
         return content_digest(source, cache, say)
     except FileNotFoundError:
         # What was prepared from the files is enough, if it can be told: they may lie elsewhere now.
-        records = (read_record(file) for file in cache.parent.glob("data/*/data.json"))
+        records = _prepared(cache.parent)
         prepared = {r.get("content") for r in records if r.get("settings") == deciding(section)}
         if len(prepared) != 1 or None in prepared:
             from .datasets import files_are_missing
@@ -76,6 +76,15 @@ def _data_digest(source: str, section: dict[str, Any], cache: Path, say: Say) ->
             f" the data set that was prepared from such files before, in {cache.parent / 'data'}"
         )
         return str(prepared.pop())
+
+
+def _prepared(results: Path) -> Iterator[Record]:
+    """What is known of each data set that was prepared."""
+    records = Records()
+    for file in sorted(results.glob("data/*/data.json")):
+        if (job := records.of(file)) is not None:
+            check(file.absolute(), job)
+            yield read_record(file)
 
 
 def layout_of(project: str | Path, configfiles: Iterable[str | Path] = ()) -> Layout:

@@ -6,13 +6,18 @@ folder of many files, as one uncompressed zip, which Zarr reads as it is.
 
 from __future__ import annotations
 
+import filecmp
 import shutil
+import subprocess
+import sys
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .artefacts import damaged, read_record, sha256, written
+from .artefacts import read_signed, remove_abandoned, sha256, written
+from .locks import only_writer
 from .provenance import PACKED, SUFFIX, Job, Records, check
 
 PUBLISHED = Path("published")
@@ -46,9 +51,14 @@ def publish(job: Job, folder: str | Path) -> bool:
 
     Returns:
         Whether that could be done: nothing is copied if an output is no longer there.
+
+    Raises:
+        ValueError: if an output is not what the job left, naming it.
     """
     if not all(output.exists() for output in job.outputs):
         return False
+    for output in job.outputs:
+        check(output, job)
     for output, name in zip(job.outputs, job.record["outputs"], strict=True):
         if output.is_dir():
             _pack(output, Path(folder, f"{name}{PACKED}"))
@@ -82,14 +92,14 @@ def restore(published: str | Path, results: str | Path) -> Restored:
     """
     found = Restored()
     files = sorted(Path(published).rglob(f"*{SUFFIX}"))
-    jobs = [Job(file, read_record(file)) for file in files]
+    jobs = [Job(file, read_signed(file)) for file in files]
     modules = {Path(module) for job in jobs for module in job.record["code"]}
     checksums = {str(module): sha256(module) for module in modules if module.exists()}
     for job in jobs:
         target = Path(results, job.record["folder"])
         name = f"{target / job.file.name.removesuffix(SUFFIX)}"
         there = [target / output for output in job.record["outputs"] if (target / output).exists()]
-        if len(there) == len(job.record["outputs"]):
+        if len(there) == len(job.record["outputs"]) and (target / job.file.name).exists():
             found.there.append(name)
             continue
         code = job.record["code"].items()
@@ -120,16 +130,45 @@ def _changed(files: Iterable[Path], job: Job) -> list[str]:
 
 def _restore(job: Job, target: Path) -> None:
     """Bring back those of a job's outputs that are not there."""
-    for output, name in zip(job.outputs, job.record["outputs"], strict=True):
-        source, place = _published(output), target / name
-        if place.exists():
-            continue
-        if source == output:
-            check(output, job)
-            _copy(source, place)
-        else:
-            _unpack(source, place)
-    _copy(job.file, target / job.file.name)
+    for output in job.outputs:
+        _check_published(_published(output), job)
+    with only_writer(target / job.file.name.removesuffix(SUFFIX), warnings.warn):
+        for output, name in zip(job.outputs, job.record["outputs"], strict=True):
+            source, place = _published(output), target / name
+            if place.exists():
+                continue
+            remove_abandoned(place)
+            if source == output:
+                _copy(source, place)
+            else:
+                _unpack(source, place)
+        _copy(job.file, target / job.file.name)
+
+
+def _check_published(file: Path, job: Job) -> None:
+    try:
+        check(file, job)
+    except ValueError as error:
+        cached = " ".join(map(str, _in_dvc_cache(file)))
+        if not cached:
+            raise
+        raise ValueError(
+            f"{error}; DVC would take it from its cache again, so remove {cached} too, and if the"
+            " remote has it damaged, its copy there, which `dvc push` replaces from where it is"
+            " whole"
+        ) from error
+
+
+def _in_dvc_cache(file: Path) -> list[Path]:
+    """The copies of a file in DVC's cache, whatever names they have there."""
+    command = [sys.executable, "-m", "dvc", "cache", "dir"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:  # no folder of DVC's
+        return []
+    size = file.stat().st_size
+    files = (path for path in Path(answer.stdout.strip()).rglob("*") if path.is_file())
+    alike = (path for path in files if path.stat().st_size == size)
+    return [path for path in alike if filecmp.cmp(path, file, shallow=False)]
 
 
 def _published(output: Path) -> Path:
@@ -156,8 +195,5 @@ def _pack(folder: Path, path: Path) -> None:
 
 
 def _unpack(path: Path, folder: Path) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive, written(folder) as temporary:
-            archive.extractall(temporary)
-    except zipfile.BadZipFile as error:
-        raise damaged(path, error) from error
+    with zipfile.ZipFile(path) as archive, written(folder) as temporary:
+        archive.extractall(temporary)

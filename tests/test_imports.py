@@ -31,6 +31,7 @@ RULES_OF = {
     ("figures/__init__.py",): {"plot"},
     ("report/__init__.py",): {"report"},
     ("jobs.py", "plan.py", "contents.py", "gpus.py", "imports.py", "provenance.py"): set(),
+    ("job_record.py", "locks.py"): set(),
     ("arrays.py", "cli.py", "matching/exact.py", "report/command.py"): set(),
     # They decide which file is asked for, and so its name.
     ("layout.py", "publication.py", "prune.py"): set(),
@@ -40,6 +41,7 @@ RULES_OF = {
     ("matching/devices.py",): MATCHES | {"train", "extract"},
     ("datasets.py",): IMAGES | {"prepare_data", LISTING},
     ("networks/training.py", "networks/transfer.py"): {"train"},
+    ("networks/checkpoint.py", "networks/stages.py"): {"train"},
     ("networks/architectures.py",): NETWORKS | {LISTING},
     ("networks/weights.py",): NETWORKS,
     ("networks/preprocessing.py",): NETWORKS | {"plot", "report", LISTING},

@@ -247,6 +247,14 @@ def test_layers_are_listed_anew_if_what_decides_them_has_changed(
     assert {name for name in models if before.layers(name) != after.layers(name)} == listed_anew
 
 
+def test_layers_are_listed_anew_with_another_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which can bring other published weights, of other images."""
+    before = paths()
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "99.0")
+    after = paths()
+    assert {name for name in before if before[name] != after[name]} == {"layers"}
+
+
 def test_an_untrained_network_is_shared_by_all_trainings() -> None:
     models = {"long": {}, "short": {"training": {"epochs": 3}}}
     layout = layout_of({"stages": ["initial"], "models": models})

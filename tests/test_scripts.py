@@ -62,7 +62,11 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(log, "handlers", [])
     monkeypatch.setattr(logging.getLogger("py.warnings"), "handlers", [])
-    monkeypatch.setattr("subspace_match.jobs.record_job", lambda *_: None)
+    # What is around the work is tested for itself.
+    record = SimpleNamespace(file="job", made_from={}, forced=True, write=lambda: None)
+    monkeypatch.setattr("subspace_match.jobs.JobRecord", lambda *_: record)
+    for name in ("check_as_planned", "code_files"):
+        monkeypatch.setattr(f"subspace_match.jobs.{name}", lambda *_: None)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.setenv(name, "1")
     before = signal.getsignal(signal.SIGTERM)

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..artefacts import read_record, write_record
+from ..artefacts import read_signed, write_signed
 from ..comparisons import Model, models_of
 from ..config import Config
 from ..datasets import source_of, view
@@ -38,9 +38,9 @@ def layers_of(model: Model, config: Config, path: str | Path) -> list[Listed]:
         ValueError: if there is no such architecture, or it cannot see these images.
     """
     if Path(path).exists():
-        return list(read_record(path)["layers"])
+        return list(read_signed(path)["layers"])
     layers = _listed(model, config)
-    write_record(path, {"layers": layers})
+    write_signed(path, {"layers": layers})
     return layers
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..artefacts import Record, damaged, read_record
 from ..config import Config
-from ..provenance import Records
+from ..provenance import Records, check
 
 NEEDED = ("similarity", "neurons")
 # Each goes with the other: sizes of minimal matches, and their members.
@@ -88,6 +88,11 @@ def read_run(folder: str | Path) -> Run:
             f"{folder / 'tables'}: expected {' and '.join(TOGETHER)}, both or neither, found no"
             f" {lost}.parquet; remove {there[0]}.parquet too, or let snakemake make both again"
         )
+    records = Records()
+    job = records.of(folder / "config.json")
+    if job is not None:
+        for file in filter(Path.exists, job.outputs):
+            check(file, job)
     tables = {name: _table(folder / "tables" / f"{name}.parquet") for name in NEEDED + OPTIONAL}
     # Epochs are stages too, which would be read as numbers.
     words = {"model": str, "stage": str, "key": str, "checkpoint": str}
@@ -98,9 +103,10 @@ def read_run(folder: str | Path) -> Run:
         na_values={"accuracy": ""},
     )
     config = read_record(folder / "config.json")
-    job = Records().of(folder / "config.json")
     made_from = [] if job is None or tables["top_images"].empty else job.record["inputs"]
     images = _images_file(made_from, folder.parents[1])
+    if images is not None and (made := records.of(images)) is not None:
+        check(images, made)
     return Run(
         folder.name,
         config,

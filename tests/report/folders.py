@@ -15,7 +15,7 @@ import yaml
 
 import subspace_match as sm
 from subspace_match import datasets, tables
-from subspace_match.artefacts import write_record, write_table
+from subspace_match.artefacts import sha256, write_record, write_signed, write_table
 from subspace_match.config import validated
 from subspace_match.matches import LayerMatch
 from subspace_match.matching.minimal_sets import MinimalMatches
@@ -81,7 +81,7 @@ def experiment(
         write_table(kept, folder / "tables" / f"{table}.parquet")
     write_table(made["networks"], folder / "tables" / "networks.csv")
     write_record(folder / "config.json", config)
-    write_record(folder / f"aggregate{SUFFIX}", _record(config, name))
+    write_signed(folder / f"aggregate{SUFFIX}", _record(config, folder))
     if images:
         # Image n is of the one value n, and of class n % 10.
         values = np.arange(IMAGES, dtype=np.uint8)[:, None, None, None] * 8
@@ -92,7 +92,7 @@ def experiment(
     return Made(folder, paths, made, minimal)
 
 
-def _record(config: dict[str, Any], name: str) -> dict[str, Any]:
+def _record(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """As the job that made the tables leaves it, as far as the page reads it."""
     schema = yaml.safe_load((PROJECT / "config" / "schema.yaml").read_text())
     call = {
@@ -103,11 +103,13 @@ def _record(config: dict[str, Any], name: str) -> dict[str, Any]:
         "python": "3",
         "packages": {"torch": "2"},
     }
+    outputs = [folder / "config.json", *sorted((folder / "tables").iterdir())]
     return {
-        "outputs": {"config.json": None},
-        "inputs": [IMAGES_FILE],
+        "rule": "aggregate",
+        "outputs": {str(file.relative_to(folder)): sha256(file) for file in outputs},
+        "inputs": {IMAGES_FILE: "0"},
         "differs": differences(config, validated({}, schema)),
-        "digests": {"experiments": [name]},
+        "digests": {"experiments": [folder.name]},
         "runs": [call],
     }
 

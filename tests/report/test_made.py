@@ -13,6 +13,7 @@ import pytest
 from report.folders import Made, experiment
 
 from subspace_match.cli import main
+from subspace_match.provenance import SUFFIX
 from subspace_match.report import Run, page, read_run
 from subspace_match.report.payload import images, payload
 from subspace_match.report.pictures import atlas
@@ -136,6 +137,10 @@ def test_a_folder_of_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFix
 def test_a_damaged_table_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = experiment(tmp_path, images=False)
     (one.folder / "tables" / "null.parquet").write_bytes(b"not a table")
+    assert main(["report", str(one.folder), "--out", str(tmp_path / "page.html")]) == 2
+    assert "null.parquet: expected what the rule aggregate made" in capsys.readouterr().err
+    # Without a record, as sent by somebody, it has to be no table to be noticed.
+    (one.folder / f"aggregate{SUFFIX}").unlink()
     assert main(["report", str(one.folder), "--out", str(tmp_path / "page.html")]) == 2
     assert "null.parquet: expected a whole file, found a damaged one" in capsys.readouterr().err
 

@@ -274,7 +274,7 @@ def test_neither_a_failed_job_nor_a_checkout_mixes_experiments(versioned: Versio
     whole = network.read_bytes()
     network.write_bytes(whole[:-1000])
     versioned.forget()
-    assert "expected a whole file" in versioned.experiment(fails=True, **changes).text
+    assert "expected what the rule train made" in versioned.experiment(fails=True, **changes).text
     assert not (versioned.root / "published" / "tables").exists()
     assert not (versioned.root / "published" / "metrics.json").exists()
     network.write_bytes(whole)
