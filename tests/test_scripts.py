@@ -139,7 +139,7 @@ def aggregate(script: Script, accuracies: tuple[float | None, float | None]) -> 
             "conv1/activations": np.ones((8, 9)),
         }
         about = {"network": key, "checkpoint": checkpoint, "accuracy": accuracy}
-        write_arrays(f"{key}.npz", strongest, about | {"digest": "recording"})
+        write_arrays(f"{key}.npz", strongest, about | {"digest": "top_images"})
     tables = ("similarity", "summary", "neurons", "measures", "minimal_matches", "null")
     tables += ("minimal_match_members", "heat_map", "top_images")
     folder = "results/experiments/x-1"
@@ -162,7 +162,7 @@ def aggregate(script: Script, accuracies: tuple[float | None, float | None]) -> 
             "epsilons": EPSILONS,
             "networks": {key: dict(network) for key, network in NETWORKS.items()},
             "pairs": [PAIR],
-            **{f"{name}_digest": name for name in ("recording", "matching", "null", "heat_map")},
+            **{f"{name}_digest": name for name in ("top_images", "matching", "null", "heat_map")},
             "certificate_digest": "certificates",
         },
     )
