@@ -12,15 +12,16 @@ import shutil
 import sys
 from pathlib import Path
 
+from subspace_match.plan import layout_of
 from subspace_match.provenance import Job, Records
-from subspace_match.publication import PUBLISHED, lineage, publish, results_layout
+from subspace_match.publication import PUBLISHED, lineage, publish
 
 PARTS = ("data", "tables", "stores")
 
 
 def publish_part(part: str) -> None:
     """Replace one part of what is published."""
-    layout, records = results_layout(), Records()
+    layout, records = layout_of("."), Records()
     ends = ("metrics.json", "figures/captions.json", "report.html")
     tables = [layout.experiment(name) for name in ends]
     jobs: list[tuple[Job, Path]]

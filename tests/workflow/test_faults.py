@@ -1,5 +1,6 @@
 """Killed, damaged, failed: nothing wrong is ever reported, nothing computed is lost."""
 
+import contextlib
 import json
 import os
 import re
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from workflow.workspaces import MATCHES, TABLES, TINY, Workspace, without
+from workflow.workspaces import MATCHES, TABLES, TINY, Workspace, copy_project, without
+
+from subspace_match.artefacts import read_signed
 
 
 def wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -67,6 +70,63 @@ def test_a_killed_training_resumes_and_is_the_uninterrupted_one(
     target.unlink()
     assert workspace.snakemake(relative).jobs == {"train": 1}
     assert json.loads(record.read_text())["sha256"] == resumed
+
+
+def test_a_job_that_goes_on_without_its_snakemake_is_waited_for(
+    empty_workspace: Callable[..., Workspace],
+) -> None:
+    workspace = empty_workspace()
+    workspace.configure(training={"epochs": 30})
+    network = workspace.network(0)
+    target, checkpoint = (
+        os.path.relpath(network, workspace.root),
+        network.with_name("resume.safetensors"),
+    )
+    alone = workspace.start(target)
+    wait_until(checkpoint.exists, alone)
+    alone.kill()
+    alone.wait()
+    workspace.snakemake("--unlock")
+    process = workspace.start(target)
+    try:
+        text, _ = process.communicate(timeout=600)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(alone.pid, signal.SIGKILL)
+    assert alone.stdout is not None
+    alone.stdout.close()
+    assert process.returncode == 0, text
+    assert re.search(r"waiting for .*, process \d+, since .*, which writes results/networks/", text)
+    folder = workspace.root / "results" / "logs" / Path(target).parent.relative_to("results")
+    log = (folder / "train.log").read_text()
+    assert log.count("Epoch(epoch=1,") == 1, "one of the two has trained"
+    assert "what this makes is there and whole: taken as it is" in log
+    (record,) = network.parent.glob("train*.provenance.json")
+    assert read_signed(record)["rule"] == "train"
+    assert workspace.snakemake(target).jobs == {}
+
+
+@pytest.mark.parametrize("seconds", [0, 5, 12, 25])
+def test_two_calls_from_two_clones_that_share_results_both_end_well(
+    finished: Workspace, tmp_path: Path, seconds: int
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    clones = [copy_project(tmp_path / name) for name in ("one", "two")]
+    for clone in clones:
+        (clone.root / "results").symlink_to(shared)
+    first = clones[0].start()
+    time.sleep(seconds)
+    second = clones[1].start()
+    texts = [process.communicate(timeout=900)[0] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), texts
+    for clone in clones:
+        assert clone.tables() == finished.tables()
+        assert "Nothing to be done" in clone.snakemake().text
+    # Together they have made everything once.
+    logs = [log.read_text() for log in (shared / "logs").rglob("train.log")]
+    assert [log.count("Epoch(epoch=1,") for log in logs] == [1, 1]
+    assert not [file for file in shared.rglob(".*") if file.suffix in (".partial", ".replaced")]
 
 
 def test_an_extraction_killed_halfway_leaves_nothing_that_looks_complete(
@@ -172,7 +232,7 @@ def test_a_damaged_network_is_noticed_and_healed(workspace: Workspace) -> None:
     content[-100] ^= 1
     network.write_bytes(content)
     text = workspace.snakemake(fails=True).text
-    assert "seed_0/last.safetensors: expected a whole file" in text
+    assert "seed_0/last.safetensors: expected what the rule train made" in text
     network.unlink()
     workspace.snakemake()
     assert workspace.tables() == before
@@ -212,7 +272,7 @@ def test_a_match_of_another_network_is_refused(workspace: Workspace) -> None:
     right.write_bytes(stale.read_bytes())
     os.utime(right, ns=times)
     text = workspace.snakemake("--forcerun", "aggregate", fails=True).text
-    assert f"{right.name}: expected a result of" in text
+    assert f"{right.name}: expected what the rule match made" in text
     right.unlink()
     workspace.snakemake()
 
