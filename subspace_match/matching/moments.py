@@ -8,10 +8,10 @@ How near the limit that is: the floor is those multiply-adds, at best half of on
 product in torch:
 
     n_x = n_y      64     256     512
-    reduce       0.98    0.60    0.57
+    reduce       0.98    0.62    0.64
     products     0.56    0.46    0.44  on and above the diagonal, by BLAS's syrk
     copies       0.27    0.08    0.05  to float64, squared lengths and sums
-    factor       0.03    0.04    0.06
+    factors      0.03    0.06    0.13
 
 The rest, 0.02 at 512 + 512 and 0.12 at 64 + 64, is n^2 numbers copied, and Python.
 """

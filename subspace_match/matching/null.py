@@ -159,9 +159,13 @@ def _permuted_pair(
     moments[pair.neurons_x :, : pair.neurons_x] = cross[:-1, :-1].T
     products[0, 1] = products[1, 0] = cross[-1, -1]
     return factored(
-        *(x, permuted, device.array(moments), device.array(pair.sums), products),
-        step=_step(pair),
-        device=device,
+        x,
+        permuted,
+        device.array(moments),
+        device.array(pair.sums),
+        products,
+        _step(pair),
+        device,
         centre=False,
     )
 

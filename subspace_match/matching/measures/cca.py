@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .bases import orthonormal_basis
-from .pairs import Moments, sides, varying_sides
+from .pairs import Moments, Side, sides, varying_sides
 from .values import measure
 
 
@@ -32,9 +32,7 @@ def canonical_correlations(pair: Moments) -> np.ndarray:
         >>> canonical_correlations(sm.reduce(x, x[:, :1] + x[:, 1:], device="cpu")).round(12)
         array([1.])
     """
-    basis_x, basis_y = (orthonormal_basis(side) for side in sides(pair))
-    correlations: np.ndarray = np.linalg.svd(basis_x.T @ basis_y, compute_uv=False)
-    return correlations.clip(0.0, 1.0)
+    return _correlations(*sides(pair))
 
 
 @measure(0.0, 1.0)
@@ -58,5 +56,10 @@ def mean_cca(pair: Moments) -> float:
         >>> round(mean_cca(sm.reduce(x, x @ mix, device="cpu")), 12)
         1.0
     """
-    varying_sides(pair)
-    return float(canonical_correlations(pair).mean())
+    return float(_correlations(*varying_sides(pair)).mean())
+
+
+def _correlations(x: Side, y: Side) -> np.ndarray:
+    product = orthonormal_basis(x).T @ orthonormal_basis(y)
+    correlations: np.ndarray = np.linalg.svd(product, compute_uv=False)
+    return correlations.clip(0.0, 1.0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.optimize
 
-from .pairs import Moments, sides, varying_sides
+from .pairs import Moments, Side, sides, varying_sides
 from .values import measure
 
 
@@ -49,15 +49,7 @@ def one_to_one_matching(pair: Moments) -> OneToOne:
         >>> one_to_one_matching(sm.reduce(x, x[:, [2, 0, 1]], device="cpu")).y
         array([1, 2, 0])
     """
-    units = [side.unit for side in sides(pair)]
-    x, y = (np.flatnonzero(unit.any(0)) for unit in units)
-    unit_x, unit_y = (
-        unit[:, varying] / np.linalg.norm(unit[:, varying], axis=0)
-        for unit, varying in zip(units, (x, y), strict=True)
-    )
-    correlations = (unit_x.T @ unit_y).clip(-1.0, 1.0)
-    rows, columns = scipy.optimize.linear_sum_assignment(correlations, maximize=True)
-    return OneToOne(x[rows], y[columns], correlations[rows, columns])
+    return _matching(*sides(pair))
 
 
 @measure(-1.0, 1.0)
@@ -79,5 +71,13 @@ def one_to_one(pair: Moments) -> float:
         >>> round(one_to_one(sm.reduce(x, x[:, [2, 0, 1]] * [1, 5, 9], device="cpu")), 12)
         1.0
     """
-    varying_sides(pair)
-    return float(one_to_one_matching(pair).correlations.mean())
+    return float(_matching(*varying_sides(pair)).correlations.mean())
+
+
+def _matching(side_x: Side, side_y: Side) -> OneToOne:
+    x, y = (np.flatnonzero(side.unit.any(0)) for side in (side_x, side_y))
+    unit_x, unit_y = side_x.unit[:, x], side_y.unit[:, y]
+    deviations = np.outer(np.linalg.norm(unit_x, axis=0), np.linalg.norm(unit_y, axis=0))
+    correlations = (unit_x.T @ unit_y / deviations).clip(-1.0, 1.0)
+    rows, columns = scipy.optimize.linear_sum_assignment(correlations, maximize=True)
+    return OneToOne(x[rows], y[columns], correlations[rows, columns])
