@@ -42,8 +42,9 @@ def config(tmp_path: Path) -> Config:
 @pytest.fixture
 def job(project: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A job of ``extract`` in a run that is planned."""
-    origins = origins_of(config, project, config["results"])
-    monkeypatch.setenv(INVOCATION, json.dumps(for_jobs(origins, project)))
+    code = Code(project)
+    origins = origins_of(config, code, config["results"])
+    monkeypatch.setenv(INVOCATION, json.dumps(for_jobs(origins, code)))
     assert handed_over() == origins
     return SimpleNamespace(
         rule="extract",
@@ -93,7 +94,7 @@ def test_outside_of_a_run_nothing_was_planned(
 
 
 def test_every_script_has_a_digest_of_its_own(project: Path, config: Config) -> None:
-    code = origins_of(config, project, config["results"]).code
+    code = origins_of(config, Code(project), config["results"]).code
     assert set(code) == set(Code(project).names)
     assert LISTING in code
     assert len(set(code.values())) == len(code)
@@ -103,7 +104,7 @@ def test_files_that_are_not_there_are_an_error_with_advice(project: Path, tmp_pa
     for data in ({"name": "cifar10"}, {"name": "image_folder"}, {"name": "mnist"}):
         config = validated({"data": data | {"root": str(tmp_path / "none")}}, SCHEMA)
         with pytest.raises(ValueError, match=r"data\.root: expected .*none.*found none"):
-            origins_of(config, project, tmp_path / "results")
+            origins_of(config, Code(project), tmp_path / "results")
 
 
 def test_later_configurations_win_section_by_section(project: Path) -> None:
