@@ -1,5 +1,5 @@
-# Reads every match path of the experiment with its moments and its null, minimal matches, heat maps,
-# and the networks' records, whose checkpoints it compares.
+# Reads every match path of the experiment with its certificates, other measures and null, minimal
+# matches, heat maps, and the networks' records, whose checkpoints it compares.
 # Makes the tidy tables (Parquet, and CSV for people) and metrics.json.
 
 
@@ -7,7 +7,8 @@ rule aggregate:
     """Gather all layers, pairs and epsilons into tables."""
     input:
         matches=standing(by_group(lambda *key: LAYOUT.match(*key, "path.npz"), GROUPS)),
-        moments=standing(by_group(lambda *key: LAYOUT.match(*key, "moments.npz"), GROUPS)),
+        certificates=standing(by_group(LAYOUT.certificates, GROUPS)),
+        measures=standing(by_group(LAYOUT.measures, GROUPS)),
         minimal=standing(
             [
                 LAYOUT.minimal(*pair, group, epsilon)
@@ -40,6 +41,7 @@ rule aggregate:
         pairs=PAIRS,
         top_images_digest=LAYOUT.top_images_digest,
         matching_digest=LAYOUT.matching_digest,
+        certificate_digest=LAYOUT.certificate_digest,
         null_digest=LAYOUT.null_digest,
         heat_map_digest=LAYOUT.heat_map_digest,
     script:

@@ -4,6 +4,7 @@
 # its content (subspace_match/layout.py): configuration, code, what the user's own files hold.
 
 import fnmatch
+import functools
 import os
 import sys
 from dataclasses import asdict
@@ -21,9 +22,11 @@ os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 
 from subspace_match.config import validated
 from subspace_match.contents import data_source, network_sources
-from subspace_match.datasets import source_of
+from subspace_match.datasets import count_test_images, source_of
 from subspace_match.layout import Layout, deciding
+from subspace_match.networks.layer import Layer
 from subspace_match.networks.listing import layers_of, shared_layers
+from subspace_match.networks.sampling import is_recorded_whole
 from subspace_match.plan import for_jobs, handed_over, origins_of
 from subspace_match.provenance import INVOCATION, SUFFIX, Records, check, invocation
 
@@ -76,6 +79,11 @@ def images_of(wildcards):
 def network_file(suffix):
     """A file of the network whose key is a rule's wildcard."""
     return lambda wildcards: LAYOUT.network(LAYOUT.networks[wildcards.network], suffix)
+
+
+def planned_layers(wildcards):
+    """The layers that a network is to have."""
+    return LAYERS_OF_MODEL[LAYOUT.networks[wildcards.network].model]
 
 
 def selected(layers, section):
@@ -136,10 +144,11 @@ def minimal_group_of(wildcards):
     return MINIMAL_GROUPS[wildcards.a, wildcards.b][wildcards.group]
 
 
-def moments_of(wildcards):
-    """The moments of the group that a job's layers were matched with."""
-    group, _ = minimal_group_of(wildcards)
-    return LAYOUT.match(wildcards.a, wildcards.b, group, "moments.npz")
+def matched(name):
+    """A file of the group that a job's layers were matched with."""
+    return lambda wildcards: LAYOUT.match(
+        wildcards.a, wildcards.b, minimal_group_of(wildcards)[0], name
+    )
 
 
 def by_group(path, groups):

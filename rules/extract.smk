@@ -22,6 +22,7 @@ rule extract:
         gpu=GPU,
     params:
         extraction=config["extraction"],
+        planned=planned_layers,
         digest=LAYOUT.recording_digest,
         reads=read_in_extraction,
     script:
@@ -41,5 +42,6 @@ use rule extract as extract_places with:
         # No positions or draws of them.
         extraction={key: config["extraction"][key] for key in ("nodes", "batch_size")},
         places=config["heat_map"],
+        planned=planned_layers,
         digest=LAYOUT.places_digest,
         reads=read_in_extraction,

@@ -82,7 +82,7 @@ rule take_weights:
     params:
         network=lambda wildcards: LAYOUT.models_by_key[wildcards.model].network,
         images=images_of,
-        image_size=config["data"]["image_size"],
+        image_size=lambda wildcards: LAYOUT.models_by_key[wildcards.model].data["image_size"],
         reads=lambda wildcards: network_sources(LAYOUT.models_by_key[wildcards.model].network),
     script:
         "../workflow_scripts/take_weights.py"

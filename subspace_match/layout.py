@@ -13,6 +13,7 @@ matches a group of layers, whose key names the first, the last and, in a digest,
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -168,9 +169,14 @@ class Layout:
 
     def layers(self, model: str) -> str:
         """The listing of the layers of a model, by its name."""
-        of, seen = self.models[model], (self.data_key(), self.config["data"]["image_size"])
-        own = (self.config["extraction"]["nodes"], self.origins.code[LISTING])
-        key = self._network_key(of, self.data_key(of.data), seen, own)
+        # What a network sees, it may have from the model that it starts from.
+        chain = [self.models[model]]
+        while (start := chain[-1].start) is not None:
+            chain.append(self.models[start])
+        own = [self._network_key(each, self.data_key(each.data)) for each in chain]
+        compared = self.data_key(), self.config["extraction"]["nodes"]
+        versions = [importlib.metadata.version(package) for package in ("torch", "torchvision")]
+        key = _key(chain[0].network["name"], own, compared, versions, self.origins.code[LISTING])
         return self._path("layers", f"{key}.json")
 
     # What is computed of them
@@ -215,6 +221,17 @@ class Layout:
         return self._made("minimal_match", self.matching_digest)
 
     @property
+    def certificate_digest(self) -> str:
+        """Of the certificates of the match paths at the epsilons of the grid."""
+        epsilons = sorted(self.config["matching"]["epsilons"])
+        return self._made("certify", self.matching_digest, epsilons)
+
+    @property
+    def measure_digest(self) -> str:
+        """Of the other measures of similarity."""
+        return self._made("measure", self.matching_digest)
+
+    @property
     def null_digest(self) -> str:
         """Of the match paths under permuted images."""
         return self._made("null", self.matching_digest, self.config["chance"])
@@ -225,8 +242,13 @@ class Layout:
         matching = self.config["matching"]
         return digest(
             [self.null_digest, self.minimal_digest, self.heat_map_digest, self.top_images_digest],
+            [self.certificate_digest, self.measure_digest],
             [self.origins.code[script] for script in ("aggregate", "plot", "report")],
-            sorted((self.key(p.a), self.key(p.b), p.comparison) for p in self.pairs),
+            # In their order, which is that of the tables' rows; models by the names there.
+            [
+                (self.key(p.a), self.key(p.b), p.comparison, p.a.model, p.b.model)
+                for p in self.pairs
+            ],
             matching["layers"],
             sorted(matching["epsilons"]),
             self.config["minimal_matches"],
@@ -247,6 +269,14 @@ class Layout:
     def match(self, a: str, b: str, group: str, name: str) -> str:
         """A file of the matches of a group of layers."""
         return self._path("matches", self.matching_digest, _pair(a, b), f"{group}.{name}")
+
+    def certificates(self, a: str, b: str, group: str) -> str:
+        """The certificates of a group of layers."""
+        return self._path("certificates", self.certificate_digest, _pair(a, b), f"{group}.npz")
+
+    def measures(self, a: str, b: str, group: str) -> str:
+        """The other measures of similarity of a group of layers."""
+        return self._path("measures", self.measure_digest, _pair(a, b), f"{group}.npz")
 
     def minimal(self, a: str, b: str, group: str, epsilon: Any) -> str:
         """The minimal matches of a group of layers at an epsilon."""
