@@ -22,6 +22,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 from subspace_match.config import read_config, validated
 from subspace_match.contents import data_source, network_sources
 from subspace_match.datasets import count_test_images, source_of
+from subspace_match.imports import Code
 from subspace_match.layout import Layout, deciding
 from subspace_match.networks.layer import Layer
 from subspace_match.networks.listing import layers_of, shared_layers
@@ -168,9 +169,10 @@ if workflow.is_main_process:
 # A job inherits it, on another machine too if its batch system hands variables over: its paths are then
 # those of the plan, even if code or files have changed since.
 if workflow.is_main_process or INVOCATION not in os.environ:
-    found = for_jobs(checked(origins_of, config, ROOT, config["results"], logger.warning), ROOT)
+    code = Code(ROOT)
+    planned = for_jobs(checked(origins_of, config, code, config["results"], logger.warning), code)
     default = validated({}, read_yaml(SCHEMA))
-    os.environ[INVOCATION] = invocation(ROOT, config, default, forced=True, **found)
+    os.environ[INVOCATION] = invocation(ROOT, config, default, forced=True, **planned)
 LAYOUT = Layout(config, handed_over())
 checked(lambda: LAYOUT.pairs)
 LAYERS_OF_MODEL = {

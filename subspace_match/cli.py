@@ -39,6 +39,10 @@ says what made a result of the workflow: configuration, networks, versions, comm
   subspace-match report results/experiments/vgg11_bn-* --out comparison.html
 
 makes one page of several finished runs, side by side.
+
+  subspace-match prune
+
+lists what lies in results/ though the present configuration and code no longer name it.
 """
 
 
@@ -50,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from . import provenance
 
             provenance.command(arguments[1:])
+        elif arguments[:1] == ["prune"]:
+            from . import prune
+
+            prune.command(arguments[1:])
         elif arguments[:1] == ["report"]:
             from .report import command
 

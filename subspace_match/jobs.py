@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
+from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,9 @@ def _taken(record: JobRecord, path: str) -> bool:
         taken = not record.forced and record.stands()
     finally:
         # Not before: until now it may have been that of another process.
-        _log_to_file(path, mode="a" if taken else "w")
+        if not taken:
+            Path(path).unlink(missing_ok=True)
+        _log_to_file(path)
     log.info("%d results to be read, all as the records of their jobs say", checked)
     if taken:
         log.info("what this makes is there and whole: taken as it is")
@@ -108,10 +111,12 @@ def _log_to_terminal() -> None:
         logger.setLevel(logging.DEBUG)
 
 
-def _log_to_file(path: str, mode: str) -> None:
+def _log_to_file(path: str) -> None:
     """Log to the job's own file too."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    in_file = logging.FileHandler(path, mode=mode, encoding="utf-8")
+    # Another Snakemake removes it when it starts a job that will wait for this one; then it is
+    # begun again.
+    in_file = WatchedFileHandler(path, encoding="utf-8")
     in_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     for logger in _LOGGERS:
         logger.addHandler(in_file)

@@ -2,8 +2,8 @@
 
 The lock is the kernel's or, on a shared file system, the server's: it ends with the process however
 that ends, and asks neither for a host's name nor for a process number, of which two containers can
-have the same. The file that is locked stays, since removing it while somebody opens it would give
-each of two writers a lock of their own.
+have the same. The file that is locked stays; whoever removes it has to hold it, and who waited for
+it takes the new one, so that no two writers have locks of their own.
 """
 
 from __future__ import annotations
@@ -36,13 +36,15 @@ def only_writer(artefact: str | Path, say: Callable[[str], object]) -> Iterator[
         ...     print(sorted(path.name for path in artefact.parent.iterdir()))
         ['.network.lock']
     """
-    artefact = Path(artefact)
-    artefact.parent.mkdir(parents=True, exist_ok=True)
-    path = artefact.with_name(f".{artefact.name}.lock")
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    artefact, path = Path(artefact), lock_of(artefact)
+    lock = _opened(path)
     try:
         try:
             _acquire(lock, lambda: say(_waiting(path, artefact)))
+            while not _is_still(lock, path):  # who held it has removed it
+                os.close(lock)
+                lock = _opened(path)
+                _acquire(lock, lambda: say(_waiting(path, artefact)))
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
@@ -62,6 +64,44 @@ def only_writer(artefact: str | Path, say: Callable[[str], object]) -> Iterator[
                 fcntl.flock(lock, fcntl.LOCK_UN)
     finally:
         os.close(lock)
+
+
+@contextmanager
+def if_free(artefact: str | Path) -> Iterator[bool]:
+    """Whether nobody writes an artefact; if so, nobody begins to before the end.
+
+    Meanwhile its lock (``lock_of``) may be removed.
+    """
+    path = lock_of(artefact)
+    lock = _opened(path)
+    try:
+        free = True
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            free = error.errno in _NO_LOCKS
+        yield free and _is_still(lock, path)
+    finally:
+        os.close(lock)
+
+
+def lock_of(artefact: str | Path) -> Path:
+    """The file whose lock an artefact's writer has."""
+    artefact = Path(artefact)
+    return artefact.with_name(f".{artefact.name}.lock")
+
+
+def _opened(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+
+
+def _is_still(lock: int, path: Path) -> bool:
+    """Whether an open file is that of a path, and not one that was removed."""
+    try:
+        return os.path.samestat(os.fstat(lock), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _acquire(lock: int, will_wait: Callable[[], object]) -> None:

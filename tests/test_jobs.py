@@ -173,6 +173,20 @@ def test_a_whole_result_of_the_same_is_taken_as_it_is_and_its_log_goes_on(
     assert "what this makes is there and whole: taken as it is" in log_of(job)[len(first) :]
 
 
+def test_a_log_that_is_removed_meanwhile_is_begun_again(job: SimpleNamespace) -> None:
+    """As Snakemake does when it starts a job that will wait for this one."""
+
+    def work(job: SimpleNamespace) -> None:
+        log.info("before")
+        Path(job.log[0]).unlink()
+        log.info("after")
+        working()(job)
+
+    run(work, job)
+    assert "after" in log_of(job)
+    assert "before" not in log_of(job)
+
+
 def change_code(_: SimpleNamespace) -> None:
     Path("module_of_work.py").write_text("# edited")
 
