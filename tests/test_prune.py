@@ -97,7 +97,7 @@ def test_what_is_not_the_projects_own_stays_and_is_named() -> None:
     found = find(RESULTS, named())
     remove(found, RESULTS)
     assert all((RESULTS / note).read_text() == "mine" for note in notes)
-    shown = ("notes.txt", "experiments/x-1/notes.txt", "old", "activations/1/mine.zarr")
+    shown = ("notes.txt", "experiments/x-1/notes.txt", "old", "activations/1/other.zarr")
     assert set(found.kept) == bases(*shown)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import PIL.Image
+from workflow.faults import contents
 from workflow.workspaces import MATCHES, TABLES, Workspace, idx_files
 
 BELOW_MATCHING = MATCHES | {"heat_map": 1} | TABLES
@@ -174,6 +175,11 @@ def test_a_touched_file_reruns_nothing(workspace: Workspace) -> None:
         for file in (workspace.root / folder).rglob("*.*"):
             os.utime(file)
     assert "Nothing to be done" in workspace.snakemake().text
+    # Without the profile of the workflow jobs of touched scripts start, and take what stands.
+    before = contents(workspace)
+    run = workspace.snakemake("--workflow-profile", "none")
+    assert run.jobs
+    assert contents(workspace) == before
 
 
 def test_replaced_and_moved_data_count_by_content(workspace: Workspace, tmp_path: Path) -> None:
