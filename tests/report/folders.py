@@ -82,7 +82,7 @@ def experiment(
         write_table(kept, folder / "tables" / f"{table}.parquet")
     write_table(made["networks"], folder / "tables" / "networks.csv")
     write_record(folder / "config.json", config)
-    write_signed(folder / f"aggregate{SUFFIX}", _record(config, folder))
+    sign(config, folder)
     if images:
         # Image n is of the one value n, and of class n % 10.
         values = np.arange(IMAGES, dtype=np.uint8)[:, None, None, None] * 8
@@ -91,6 +91,11 @@ def experiment(
         about = {"name": "mnist_5k", "classes": 10, "mean": [0.5], "std": [0.5]}
         datasets.save(results / IMAGES_FILE, datasets.DataSet(split, split, about))
     return Made(folder, paths, made, minimal)
+
+
+def sign(config: dict[str, Any], folder: Path) -> None:
+    """Write the record of what is in a folder now."""
+    write_signed(folder / f"aggregate{SUFFIX}", _record(config, folder))
 
 
 def _record(config: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 from report.conftest import Opened
-from report.folders import LAYERS, Made, experiment
+from report.folders import LAYERS, Made, experiment, sign
 
+from subspace_match.artefacts import read_record
 from subspace_match.tables import left_out_table
 
 EPSILONS = [0.0, 0.0371, 0.15, 0.2999, 0.3, 0.41, 0.505, 0.875, 0.999]
@@ -322,6 +323,7 @@ def test_each_model_has_a_line_and_the_layers_that_are_left_out_are_listed(
     networks["model"] = list(sides.values())
     third = networks.iloc[:1].assign(model="given", key="third")
     pd.concat([networks, third]).to_csv(one.folder / "tables" / "networks.csv", index=False)
+    sign(read_record(one.folder / "config.json"), one.folder)
 
     text = opening(written(one)).go().locator("#compared").inner_text()
     for line in (
