@@ -247,11 +247,12 @@ def network_table(records: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
     Args:
         records: of each network by its key: model, seed, stage, accuracy on the images on which
-            networks are compared, and the checkpoint's SHA-256.
+            networks are compared (None for one that is no classifier, NaN in the table), and the
+            checkpoint's SHA-256.
     """
     columns = ("model", "seed", "stage", "accuracy", "checkpoint")
     rows = [{key: record[key] for key in columns} | {"key": own} for own, record in records.items()]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype({"accuracy": float})
 
 
 def null_table(matches: Sequence[LayerMatch], nulls: Sequence[np.ndarray | None]) -> pd.DataFrame:
@@ -293,11 +294,14 @@ def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
     Returns:
         ``{"accuracy": {"seed_0": ...}, "similarity": {"conv1": {"0.15": ...}}}``; where there are
         several models or stages a network's name says those too, and where there are several
-        comparisons, similarities are under each one's name.
+        comparisons, similarities are under each one's name. The accuracy of a network that is no
+        classifier is None, for JSON has no NaN.
     """
     several = [key for key in ("model", "stage") if networks[key].nunique() > 1]
     accuracy = {
-        ".".join([*(str(row[key]) for key in several), f"seed_{row['seed']}"]): row["accuracy"]
+        ".".join([*(str(row[key]) for key in several), f"seed_{row['seed']}"]): (
+            None if np.isnan(row["accuracy"]) else row["accuracy"]
+        )
         for row in networks.to_dict("records")
     }
     similarity: dict[str, dict[str, dict[str, float]]] = {}

@@ -1,7 +1,11 @@
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
 import subspace_match as sm
+from subspace_match.artefacts import read_record, write_record, write_table
 from subspace_match.matches import LayerMatch
 from subspace_match.matching.certificate import Certificate
 from subspace_match.matching.measures import Noted, noted_measures
@@ -212,6 +216,21 @@ def test_a_row_a_network() -> None:
     table = network_table(networks())
     assert table["key"].tolist() == ["n0", "n1"]
     assert table["checkpoint"].tolist() == ["aa", "bb"]
+
+
+@pytest.mark.parametrize("accuracies", [[0.9, None], [None, None]])
+def test_a_network_that_is_no_classifier_has_no_accuracy(
+    accuracies: list[float | None], tmp_path: Path
+) -> None:
+    table = network_table(networks(accuracy=accuracies))
+    assert table["accuracy"].dtype == float
+    write_table(table, tmp_path / "networks.csv")
+    read = pd.read_csv(tmp_path / "networks.csv")["accuracy"]
+    assert read.isna().tolist() == [accuracy is None for accuracy in accuracies]
+    summary = summary_table(similarity_table([match("conv1", 1, 50)], [None], [proofs(0.1)]))
+    write_record(tmp_path / "metrics.json", metrics(summary, table))
+    found = read_record(tmp_path / "metrics.json")["accuracy"]
+    assert found == dict(zip(["seed_0", "seed_1"], accuracies, strict=True))
 
 
 def test_metrics_are_accuracies_and_mean_similarities() -> None:
