@@ -13,8 +13,8 @@ def measure(snakemake: Any) -> None:
     for layer in snakemake.params.layers:
         pair, about = load_moments(snakemake.input.moments, layer)
         found = noted_measures(pair)
-        values = {name: noted.value for name, noted in found.items()}
-        notes = {name: noted.note for name, noted in found.items()}
+        values = {name: measure.value for name, measure in found.items()}
+        notes = {name: measure.note for name, measure in found.items()}
         measured.append((values, about | {"notes": notes}))
     save_parts(snakemake.output.measures, measured)
 
