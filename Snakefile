@@ -28,6 +28,8 @@ rule all:
         TABLES.values(),
         FIGURES,
         LAYOUT.experiment("report.html"),
+        # Written last: what has none was not finished.
+        [LAYOUT.record(LAYOUT.experiment(job)) for job in ("aggregate", "plot", "report")],
 
 
 rule data_sets:

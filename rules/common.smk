@@ -23,6 +23,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 from subspace_match.config import validated
 from subspace_match.contents import data_source, network_sources
 from subspace_match.datasets import count_test_images, source_of
+from subspace_match.imports import Code
 from subspace_match.layout import Layout, deciding
 from subspace_match.networks.layer import Layer
 from subspace_match.networks.listing import layers_of, shared_layers
@@ -163,8 +164,9 @@ config.update(checked(complete, config))
 # A job inherits it, on another machine too if its batch system hands variables over: its paths are then
 # those of the plan, even if code or files have changed since.
 if workflow.is_main_process or INVOCATION not in os.environ:
-    found = for_jobs(checked(origins_of, config, ROOT, config["results"], logger.warning), ROOT)
-    os.environ[INVOCATION] = invocation(ROOT, config, complete({}), forced=True, **found)
+    code = Code(ROOT)
+    planned = for_jobs(checked(origins_of, config, code, config["results"], logger.warning), code)
+    os.environ[INVOCATION] = invocation(ROOT, config, complete({}), forced=True, **planned)
 LAYOUT = Layout(config, handed_over())
 checked(lambda: LAYOUT.pairs)
 LAYERS_OF_MODEL = {

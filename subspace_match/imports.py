@@ -43,6 +43,7 @@ class Code:
         """Read nothing yet."""
         self.project = Path(project).absolute()
         self._tree = _Tree(self.project, [_NAME])
+        self._files: dict[str, list[Path]] = {}
 
     def files(self, script: str) -> list[Path]:
         """All files that decide what a script makes, sorted.
@@ -50,12 +51,13 @@ class Code:
         Args:
             script: its name without ".py", or ``LISTING``.
         """
-        if script == LISTING:
-            return self._reached(self.project / _NAME / "networks" / "listing.py")
-        file = self.project / "workflow_scripts" / f"{script}.py"
-        named = f"workflow_scripts/{script}.py"
-        rules = [path for path, text in self._rules.items() if named in text]
-        return sorted([*self._reached(file), *rules])
+        if script not in self._files:
+            named = f"workflow_scripts/{script}.py"
+            rules = [path for path, text in self._rules.items() if named in text]
+            if script == LISTING:
+                named = f"{_NAME}/networks/listing.py"
+            self._files[script] = sorted([*self._reached(self.project / named), *rules])
+        return self._files[script]
 
     @cached_property
     def _rules(self) -> dict[Path, str]:

@@ -28,13 +28,13 @@ Say = Callable[[str], object]
 
 
 def origins_of(
-    config: Config, project: str | Path, results: str | Path, say: Say = lambda _: None
+    config: Config, code: Code, results: str | Path, say: Say = lambda _: None
 ) -> Origins:
     """Digests of the code of a project and of the user's own files that a configuration names.
 
     Args:
         config: complete.
-        project: folder of the workflow.
+        code: of the project.
         results: folder of all results, where checksums are kept.
         say: told what a person should know: of work that takes long, of files that are gone.
 
@@ -56,7 +56,6 @@ def origins_of(
             raise ValueError(
                 f"network.weights: expected a file of weights, found none at {error.filename}"
             ) from error
-    code = Code(project)
     return Origins({name: code.digest(name) for name in code.names}, contents)
 
 
@@ -94,7 +93,7 @@ def layout_of(project: str | Path, configfiles: Iterable[str | Path] = ()) -> La
         ValueError: if the configuration is wrong, or files that it names are not there.
     """
     config = config_of(project, configfiles)
-    return Layout(config, origins_of(config, project, Path(project, config["results"])))
+    return Layout(config, origins_of(config, Code(project), Path(project, config["results"])))
 
 
 def config_of(project: str | Path, configfiles: Iterable[str | Path] = ()) -> Config:
@@ -126,9 +125,8 @@ def _updated(config: Config, other: Config) -> Config:
     return merged
 
 
-def for_jobs(origins: Origins, project: str | Path) -> dict[str, Any]:
+def for_jobs(origins: Origins, code: Code) -> dict[str, Any]:
     """What jobs are handed over of a plan, as plain JSON values (``provenance.invocation``)."""
-    code = Code(project)
     files = {
         name: [str(file.relative_to(code.project)) for file in code.files(name)]
         for name in code.names

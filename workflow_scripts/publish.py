@@ -17,6 +17,7 @@ from subspace_match.provenance import Job, Records
 from subspace_match.publication import PUBLISHED, lineage, publish
 
 PARTS = ("data", "tables", "stores")
+KEPT = ("data", "stores", "contents.json")  # of other parts
 
 
 def publish_part(part: str) -> None:
@@ -30,7 +31,7 @@ def publish_part(part: str) -> None:
         files = [layout.data("images.safetensors", key) for key in layout.data_sets]
         jobs = [(job := records.required(file), PUBLISHED / job.record["folder"]) for file in files]
     elif part == "tables":
-        old = [path for path in PUBLISHED.glob("*") if path.name not in ("data", "stores")]
+        old = [path for path in PUBLISHED.glob("*") if path.name not in KEPT]
         jobs = [(records.required(file), PUBLISHED) for file in tables]
     else:
         old = [PUBLISHED / "stores"]

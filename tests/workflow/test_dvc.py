@@ -18,7 +18,15 @@ import pytest
 import yaml
 import zarr
 from filelock import FileLock
-from workflow.workspaces import MATCHED, PROJECT, TABLES, Run, Workspace, environment
+from workflow.workspaces import (
+    MATCHED,
+    PROJECT,
+    TABLES,
+    Run,
+    Workspace,
+    environment,
+    idx_files,
+)
 
 from subspace_match.artefacts import sha256
 from subspace_match.cli import main
@@ -103,10 +111,33 @@ def versioned(versioned_once: Versioned, tmp_path: Path) -> Versioned:
     return Versioned(tmp_path / "versioned")
 
 
+def up_to_date(versioned: Versioned) -> bool:
+    """Whether DVC has nothing to do but to look what the user's own files hold."""
+    return re.findall(r"^(\w+):$", versioned.dvc("status"), re.MULTILINE) == ["contents"]
+
+
 def test_a_second_repro_runs_nothing(versioned: Versioned) -> None:
-    assert "Data and pipelines are up to date" in versioned.dvc("repro")
-    assert "Data and pipelines are up to date" in versioned.dvc("status")
+    text = versioned.dvc("repro")
+    for stage in ("data", "pipeline", "publish"):
+        assert f"Stage '{stage}' didn't change, skipping" in text
+    assert up_to_date(versioned)
     assert versioned.call("git", "status", "--porcelain") == ""
+
+
+def test_data_that_was_replaced_under_its_name_is_noticed(
+    versioned: Versioned, tmp_path: Path
+) -> None:
+    idx_files(tmp_path / "data", fill=1)
+    versioned.configure(data={"name": "fashion_mnist", "root": str(tmp_path / "data")})
+    assert Run(0, versioned.dvc("repro", "data")).jobs == {"prepare_data": 1}
+    assert "Stage 'data' didn't change, skipping" in versioned.dvc("repro", "data")
+    idx_files(tmp_path / "data", fill=2)
+    assert Run(0, versioned.dvc("repro", "data")).jobs == {"prepare_data": 1}
+    # Without the files the published ones are gone on with, and that is said.
+    shutil.rmtree(tmp_path / "data")
+    text = versioned.dvc("repro", "data")
+    assert "found none" in text
+    assert "Stage 'data' didn't change, skipping" in text
 
 
 def test_every_kind_of_result_says_what_made_it(
@@ -327,7 +358,7 @@ def test_a_clone_goes_on_where_published_results_end(versioned: Versioned, tmp_p
     assert "restored what 4 jobs had made" in restore(fresh)
 
     assert "Nothing to be done" in fresh.snakemake("-n").text
-    assert "Data and pipelines are up to date" in fresh.dvc("status")
+    assert up_to_date(fresh)
     assert fresh.tables() == versioned.tables()
     figures = Path(fresh.layout.experiment("figures"))
     drawn = {file.name: file.read_bytes() for file in figures.iterdir()}
@@ -342,10 +373,11 @@ def test_a_clone_goes_on_where_published_results_end(versioned: Versioned, tmp_p
         chance={"permutations": 0},
     )
     assert fresh.snakemake().jobs == MATCHED | TABLES
-    # Of what was restored Snakemake has no checksums.
+    # Whatever times what was restored has.
     fresh.configure()
-    (fresh.root / "subspace_match" / "tables.py").touch()
-    assert fresh.snakemake("-n").planned == TABLES
+    for module in (fresh.root / "subspace_match").rglob("*.py"):
+        module.touch()
+    assert "Nothing to be done" in fresh.snakemake("-n").text
     assert "restored what 0 jobs had made" in restore(fresh)
 
 

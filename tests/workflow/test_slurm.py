@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from workflow.conftest import shared_by_test_processes
+from workflow.faults import contents
 from workflow.slurm import Cluster, missing_programs, wait_until
-from workflow.workspaces import TINY, Workspace, without
+from workflow.workspaces import TINY, Workspace, idx_files, without
 
 SUBMITTED = re.compile(r"Job (\d+) has been submitted with SLURM jobid")
 
@@ -226,7 +227,8 @@ def test_a_second_invocation_is_refused_and_loses_nothing(
     finally:
         cluster.set_node("resume")
     assert "Directory cannot be locked" in second.text
-    assert cluster.finish(process).jobs == {"null": 1, "aggregate": 1, "plot": 1, "report": 1}
+    # The figures are drawn from tables that are there.
+    assert cluster.finish(process).jobs == {"null": 1, "aggregate": 1, "report": 1}
     assert workspace.tables() == tables
 
 
@@ -240,8 +242,33 @@ def resources_asked_for(workspace: Workspace) -> dict[str, dict[str, int]]:
     }
 
 
+def test_every_job_cancelled_after_an_edit_leaves_nothing_stale(
+    cluster: Cluster, workspace: Workspace
+) -> None:
+    bare = {"chance": {"permutations": 0}, "heat_map": {"places": 0}}
+    workspace.configure(device="cpu", minimal_matches={"epsilons": []}, **bare)
+    before = contents(workspace)
+    with (workspace.root / "subspace_match" / "networks" / "extraction.py").open("a") as module:
+        module.write("# edited\n")
+    new = Path(workspace.layout.experiment("tables"))
+    try:
+        cluster.set_node("drain")
+        process = cluster.start(workspace, "--retries", "0")
+        wait_until(lambda: len(cluster.jobs("pending")) == 2, "both recordings")
+        cluster.command("scancel", *cluster.jobs("pending"))
+        cluster.finish(process, fails=True)
+    finally:
+        cluster.set_node("resume")
+    assert not new.exists()
+    run = workspace.snakemake()
+    assert {"extract": 2, "match": 1, "aggregate": 1}.items() <= run.jobs.items()
+    assert new.exists()
+    after = contents(workspace)
+    assert [name for name in before if after.get(name) != before[name]] == []
+
+
 def test_a_fully_connected_layer_asks_for_what_all_images_take(
-    empty_workspace: Callable[..., Workspace],
+    empty_workspace: Callable[..., Workspace], tmp_path: Path
 ) -> None:
     """Without a cluster. It is recorded at every image, however few positions are."""
     workspace = empty_workspace()
@@ -254,7 +281,8 @@ def test_a_fully_connected_layer_asks_for_what_all_images_take(
     }
     workspace.configure(**changes, data={"test_fraction": 0.02})
     few = resources_asked_for(workspace)
-    workspace.configure(**changes, data={"name": "mnist", "root": "somewhere"})
+    idx_files(tmp_path / "data", fill=1)
+    workspace.configure(**changes, data={"name": "mnist", "root": str(tmp_path / "data")})
     many = resources_asked_for(workspace)
     # 100 and 10,000 images: 0.3 GB of float64 for one side's samples.
     assert many["null"]["mem_mb"] >= few["null"]["mem_mb"] + 500

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import gzip
+import math
 import os
 import re
 import shutil
@@ -151,3 +153,14 @@ def copy_project(root: Path, *more: str) -> Workspace:
     workspace = Workspace(root)
     workspace.configure()
     return workspace
+
+
+def idx_files(folder: Path, fill: int) -> None:
+    """Four files as Fashion-MNIST has them, of a few images that are all one grey."""
+    folder.mkdir(exist_ok=True)
+    for part in ("train", "t10k"):
+        for kind, shape in (("images-idx3", (20, 28, 28)), ("labels-idx1", (20,))):
+            head = bytes([0, 0, 8, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
+            values = bytes([fill]) * math.prod(shape) if kind.startswith("images") else bytes(20)
+            file = folder / f"{part}-{kind}-ubyte.gz"
+            file.write_bytes(gzip.compress(head + values, compresslevel=0, mtime=0))
