@@ -1,6 +1,8 @@
 """Results to a few files and back."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -165,6 +167,42 @@ def test_what_dvc_would_give_again_from_its_cache_is_named(file: str) -> None:
     with pytest.raises(ValueError, match=f"{file}: expected what") as error:
         restore("published", "results")
     assert "cache" not in str(error.value)
+
+
+def dvc(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", *arguments, "--quiet"], check=True)
+
+
+def test_after_a_pull_of_a_damaged_remote_what_is_said_heals_it(tmp_path: Path) -> None:
+    """With DVC itself, which does not look whether what it pulls is whole."""
+    Path("results").rename("old")
+    dvc("init", "--no-scm")
+    dvc("remote", "add", "--default", "storage", str(tmp_path / "storage"))
+    dvc("add", "published")
+    dvc("push")
+    history = Path("published/stores/networks/net/seed_0/history.csv").read_bytes()
+    (stored,) = (
+        file
+        for file in Path("storage").rglob("*")
+        if file.is_file() and file.read_bytes() == history
+    )
+    stored.chmod(0o644)
+    stored.write_bytes(history[:-1] + b"?")
+    for folder in ("published", ".dvc/cache"):
+        shutil.rmtree(folder)
+    dvc("pull")
+    with pytest.raises(
+        ValueError, match=r"history\.csv: expected what .* again, so remove"
+    ) as error:
+        restore("published", "results")
+    # As it says: the file, the one in the cache, and the whole one to the remote.
+    file, cached = re.findall(r"^(\S+): expected|so remove (\S+) too", str(error.value))
+    Path(file[0]).unlink()
+    Path(cached[1]).unlink()
+    stored.write_bytes(history)
+    dvc("pull", "--force")
+    restore("published", "results")
+    assert Path("results/networks/net/seed_0/history.csv").read_bytes() == history
 
 
 def test_a_damaged_result_is_not_published() -> None:
