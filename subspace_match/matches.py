@@ -1,4 +1,4 @@
-"""What matching leaves on disk: match paths, moments, nulls and minimal matches.
+"""What matching leaves on disk: match paths, moments, certificates, nulls and minimal matches.
 
 One job does several layers, each recorded in several draws of positions. Its file has a part for
 each layer and draw: arrays, and the record of what they were made from.
@@ -7,13 +7,14 @@ each layer and draw: arrays, and the record of what they were made from.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .artefacts import read_arrays, write_arrays
+from .matching.certificate import Certificate
 from .matching.minimal_sets import MinimalMatches
 from .matching.moments import PairMoments
 from .matching.path import MatchPath
@@ -51,6 +52,20 @@ class LayerMatch:
             path.removal_order,
             dict(about),
         )
+
+    def path(self, moments: str | Path) -> MatchPath:
+        """The match path with the moments that it was made from, read from their file.
+
+        Raises:
+            ValueError: if the file is damaged, or its moments were made from something else.
+        """
+        pair, about = load_moments(moments, self.about["layer"], self.about["draw"])
+        if about != self.about:
+            raise ValueError(
+                f"{moments}: expected the moments of the match path beside it, made from"
+                f" {self.about}, found those of {about}; remove both and run again"
+            )
+        return MatchPath(*self.critical_epsilon, self.removal_order, pair)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """By the names that a file has for them."""
@@ -195,6 +210,40 @@ def load_moments(path: str | Path, layer: str, draw: int = 0) -> tuple[PairMomen
         **about.pop("pair"),
     )
     return pair, about
+
+
+def save_certificates(
+    path: str | Path, layers: Iterable[tuple[Sequence[Certificate], Mapping[str, Any]]]
+) -> None:
+    """Write the certificates of several layers and draws, one per epsilon."""
+    columns = [field.name for field in fields(Certificate) if field.name != "neuron"]
+    save_parts(
+        path,
+        (
+            (
+                {key: np.array([getattr(each, key) for each in found]) for key in columns},
+                {**about, "neurons": [each.neuron for each in found]},
+            )
+            for found, about in layers
+        ),
+    )
+
+
+def load_certificates(path: str | Path) -> list[tuple[list[Certificate], dict[str, Any]]]:
+    """Read what ``save_certificates`` wrote.
+
+    Raises:
+        ValueError: if the file is damaged, naming it.
+    """
+    layers = []
+    for arrays, about in load_parts(path):
+        rows = zip(*(array.tolist() for array in arrays.values()), strict=True)
+        found = [
+            Certificate(**dict(zip(arrays, row, strict=True)), neuron=neuron and tuple(neuron))
+            for row, neuron in zip(rows, about.pop("neurons"), strict=True)
+        ]
+        layers.append((found, about))
+    return layers
 
 
 def save_minimal_matches(

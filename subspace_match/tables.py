@@ -16,7 +16,6 @@ import pandas as pd
 from .matches import LayerMatch
 from .matching.certificate import Certificate
 from .matching.checks import FEW_SAMPLES
-from .matching.measures import Noted
 from .matching.minimal_sets import MinimalMatches
 from .matching.null import p_values
 
@@ -106,9 +105,13 @@ def summary_table(similarity: pd.DataFrame) -> pd.DataFrame:
 
 
 def measure_table(
-    matches: Sequence[LayerMatch], measures: Sequence[Mapping[str, Noted]]
+    matches: Sequence[LayerMatch], measures: Sequence[Mapping[str, tuple[float, str]]]
 ) -> pd.DataFrame:
     """A row a (pair, layer, measure): other measures of similarity, of the first draw.
+
+    Args:
+        matches: of each pair and layer.
+        measures: of each of them the values and notes, as of ``noted_measures``.
 
     ``note`` says why a value is NaN or not determined; it is empty for all others.
     """
@@ -122,8 +125,8 @@ def measure_table(
         measure = [names.get(name, name) for name in found]
         columns = {
             "measure": measure,
-            "value": [noted.value for noted in found.values()],
-            "note": [_of_networks(noted.note) for noted in found.values()],
+            "value": [value for value, _ in found.values()],
+            "note": [_of_networks(note) for _, note in found.values()],
         }
         parts.append(pd.DataFrame(_layer_columns(match) | columns))
     return pd.concat(parts, ignore_index=True)
@@ -217,6 +220,20 @@ def heat_map_table(
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
+def left_out_table(pairs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per (pair, layer) of the layers that only one network of a pair has.
+
+    Args:
+        pairs: what the tables call each, and under "left_out" the names of such layers.
+    """
+    rows = [
+        {key: pair[key] for key in _PAIR_COLUMNS} | {"layer": layer}
+        for pair in pairs
+        for layer in pair["left_out"]
+    ]
+    return pd.DataFrame(rows, columns=[*_PAIR_COLUMNS, "layer"])
+
+
 def top_image_table(
     top_images: Iterable[tuple[Mapping[str, np.ndarray], Mapping[str, Any]]],
 ) -> pd.DataFrame:
@@ -247,11 +264,12 @@ def network_table(records: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
     Args:
         records: of each network by its key: model, seed, stage, accuracy on the images on which
-            networks are compared, and the checkpoint's SHA-256.
+            networks are compared (None for one that is no classifier, NaN in the table), and the
+            checkpoint's SHA-256.
     """
     columns = ("model", "seed", "stage", "accuracy", "checkpoint")
     rows = [{key: record[key] for key in columns} | {"key": own} for own, record in records.items()]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype({"accuracy": float})
 
 
 def null_table(matches: Sequence[LayerMatch], nulls: Sequence[np.ndarray | None]) -> pd.DataFrame:
@@ -293,11 +311,14 @@ def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
     Returns:
         ``{"accuracy": {"seed_0": ...}, "similarity": {"conv1": {"0.15": ...}}}``; where there are
         several models or stages a network's name says those too, and where there are several
-        comparisons, similarities are under each one's name.
+        comparisons, similarities are under each one's name. The accuracy of a network that is no
+        classifier is None, for JSON has no NaN.
     """
     several = [key for key in ("model", "stage") if networks[key].nunique() > 1]
     accuracy = {
-        ".".join([*(str(row[key]) for key in several), f"seed_{row['seed']}"]): row["accuracy"]
+        ".".join([*(str(row[key]) for key in several), f"seed_{row['seed']}"]): (
+            None if np.isnan(row["accuracy"]) else row["accuracy"]
+        )
         for row in networks.to_dict("records")
     }
     similarity: dict[str, dict[str, dict[str, float]]] = {}

@@ -1,15 +1,18 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import subspace_match as sm
+from subspace_match.artefacts import read_record, write_record, write_table
 from subspace_match.matches import LayerMatch, load_matches, save_matches
 from subspace_match.matching.certificate import Certificate
 from subspace_match.matching.measures import Noted, noted_measures
 from subspace_match.matching.minimal_sets import MinimalMatches
 from subspace_match.tables import (
     heat_map_table,
+    left_out_table,
     measure_table,
     member_table,
     metrics,
@@ -237,6 +240,21 @@ def test_a_row_a_network() -> None:
     assert table["checkpoint"].tolist() == ["aa", "bb"]
 
 
+@pytest.mark.parametrize("accuracies", [[0.9, None], [None, None]])
+def test_a_network_that_is_no_classifier_has_no_accuracy(
+    accuracies: list[float | None], tmp_path: Path
+) -> None:
+    table = network_table(networks(accuracy=accuracies))
+    assert table["accuracy"].dtype == float
+    write_table(table, tmp_path / "networks.csv")
+    read = pd.read_csv(tmp_path / "networks.csv")["accuracy"]
+    assert read.isna().tolist() == [accuracy is None for accuracy in accuracies]
+    summary = summary_table(similarity_table([match("conv1", 1, 50)], [None], [proofs(0.1)]))
+    write_record(tmp_path / "metrics.json", metrics(summary, table))
+    found = read_record(tmp_path / "metrics.json")["accuracy"]
+    assert found == dict(zip(["seed_0", "seed_1"], accuracies, strict=True))
+
+
 def test_metrics_are_accuracies_and_mean_similarities() -> None:
     matches = [match("conv1", 1, 50), match("conv2", 2, 50), match("conv2", 2, 50, seed_b=2)]
     matches[2].critical_epsilon[0][:] = 0.9
@@ -252,3 +270,17 @@ def test_metrics_are_accuracies_and_mean_similarities() -> None:
     assert found["accuracy"] == {"initial.seed_0": 0.9, "last.seed_1": 0.8}
     assert list(found["similarity"]) == ["last", "initial"]
     assert list(found["similarity"]["last"]) == ["conv1"]
+
+
+def test_layers_without_a_counterpart_are_listed_by_pair() -> None:
+    pair = {"comparison": "last", "seed_a": 0, "seed_b": 0, "stage_a": "last", "stage_b": "last"}
+    pairs = [
+        pair | {"model_a": "a", "model_b": "b", "left_out": ["conv3", "fc1"]},
+        pair | {"model_a": "a", "model_b": "c", "left_out": []},
+    ]
+    table = left_out_table(pairs)
+    assert table[["model_a", "model_b", "layer"]].to_numpy().tolist() == [
+        ["a", "b", "conv3"],
+        ["a", "b", "fc1"],
+    ]
+    assert list(left_out_table([])) == list(table)

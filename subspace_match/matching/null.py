@@ -16,6 +16,7 @@ import numpy as np
 
 from .block_sums import Blocks, GroupedSum
 from .checks import as_activations, as_chunk_samples, same_samples
+from .deviations import Deviations
 from .factor import moment_error
 from .moments import PairMoments, factored
 from .on_device import Array, Device, DeviceLike, resolve_device
@@ -74,6 +75,8 @@ def null_paths(
             f"x and y: expected the pair's samples and neurons {expected}, found {found}; give the"
             " layers that the pair was reduced from"
         )
+    if pair.centred:
+        x, y = (Deviations(name, side, _step(pair)) for name, side in (("x", x), ("y", y)))
     held = device.rows(y[:])
     orders = iter(orders)
     batch = max(1, BATCH_BYTES // (8 * (2 * pair.neurons_x * pair.neurons_y + pair.samples)))

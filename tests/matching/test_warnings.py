@@ -46,6 +46,14 @@ def test_enough_samples_are_no_warning():
         sm.heat_map([x], [y], [0.3])
 
 
+def test_warnings_can_be_silenced_by_their_names():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", sm.FewSamplesWarning)
+        warnings.simplefilter("ignore", sm.MeasureWarning)
+        sm.all_measures(sm.reduce(np.ones((5, 3)), RNG.normal(size=(5, 3))))
+
+
 def test_permutations_do_not_repeat_the_warning():
     x, y = RNG.normal(size=(2, 50, 30))
     with pytest.warns(FewSamplesWarning):

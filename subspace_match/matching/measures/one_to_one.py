@@ -74,13 +74,10 @@ def one_to_one(pair: Moments) -> float:
     return float(_matching(*varying_sides(pair)).correlations.mean())
 
 
-def _matching(*sides_of_pair: Side) -> OneToOne:
-    units = [side.unit for side in sides_of_pair]
-    x, y = (np.flatnonzero(unit.any(0)) for unit in units)
-    unit_x, unit_y = (
-        unit[:, varying] / np.linalg.norm(unit[:, varying], axis=0)
-        for unit, varying in zip(units, (x, y), strict=True)
-    )
-    correlations = (unit_x.T @ unit_y).clip(-1.0, 1.0)
+def _matching(side_x: Side, side_y: Side) -> OneToOne:
+    x, y = (np.flatnonzero(side.unit.any(0)) for side in (side_x, side_y))
+    unit_x, unit_y = side_x.unit[:, x], side_y.unit[:, y]
+    deviations = np.outer(np.linalg.norm(unit_x, axis=0), np.linalg.norm(unit_y, axis=0))
+    correlations = (unit_x.T @ unit_y / deviations).clip(-1.0, 1.0)
     rows, columns = scipy.optimize.linear_sum_assignment(correlations, maximize=True)
     return OneToOne(x[rows], y[columns], correlations[rows, columns])
