@@ -1,7 +1,8 @@
 """Do two networks of one architecture learn the same representation, layer by layer?
 
     prepare_data -> initialise -> train (a seed) -> extract (a network) -> match (a pair, a layer)
-        -> minimal_match (an epsilon), null, heat_map (a pair) -> aggregate -> plot, report
+        -> certify, measure, minimal_match (an epsilon), null, heat_map (a pair) -> aggregate
+        -> plot, report
 
 `snakemake` makes the tables and figures of config/config.yaml; an experiment of one's own is
 `snakemake --configfile config/mine.yaml`.
@@ -12,10 +13,8 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
-configfile: "config/config.yaml"
-
-
 include: "rules/common.smk"
+include: "rules/outputs.smk"
 include: "rules/resources.smk"
 
 
@@ -26,6 +25,8 @@ rule all:
         TABLES.values(),
         FIGURES,
         LAYOUT.experiment("report.html"),
+        # Written last: what has none was not finished.
+        [LAYOUT.record(LAYOUT.experiment(job)) for job in ("aggregate", "plot", "report")],
 
 
 rule data_sets:
@@ -44,6 +45,8 @@ include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/extract.smk"
 include: "rules/match.smk"
+include: "rules/certify.smk"
+include: "rules/measure.smk"
 include: "rules/minimal_match.smk"
 include: "rules/null.smk"
 include: "rules/heat_map.smk"
@@ -51,6 +54,10 @@ include: "rules/top_images.smk"
 include: "rules/aggregate.smk"
 include: "rules/plot.smk"
 include: "rules/report.smk"
+
+
+onstart:
+    tell_jobs_whether_they_are_forced()
 
 
 onsuccess:

@@ -38,10 +38,10 @@ from playwright.sync_api import Browser, sync_playwright
 from subspace_match import datasets, tables
 from subspace_match.artefacts import write_record, write_table
 from subspace_match.config import validated
-from subspace_match.layout import Layout
 from subspace_match.matches import LayerMatch
 from subspace_match.matching.certificate import Certificate
 from subspace_match.matching.minimal_sets import MinimalMatches
+from subspace_match.provenance import SUFFIX
 
 PROJECT = Path(__file__).parents[1]
 PLACES = 30
@@ -137,11 +137,14 @@ def run_of(size: Size, results: Path) -> Path:
     write_table(tables.network_table(networks), folder / "tables" / "networks.csv")
     write_record(folder / "config.json", config)
     if size.images:
-        path = Layout(config | {"results": str(results)}).data("images.safetensors")
+        path = "data/mnist_5k-0/images.safetensors"
+        record = {"outputs": {"config.json": None}, "inputs": [path]}
+        record |= {"differs": {}, "digests": {}, "runs": []}
+        write_record(folder / f"aggregate{SUFFIX}", record)
         images = pictures(size, rng)
         split = datasets.Split(images, np.arange(len(images)) % 10, np.arange(len(images)))
         about = {"name": "mnist_5k", "classes": 10, "mean": [0.5], "std": [0.5]}
-        datasets.save(path, datasets.DataSet(split, split, about))
+        datasets.save(results / path, datasets.DataSet(split, split, about))
     return folder
 
 

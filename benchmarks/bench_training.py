@@ -28,7 +28,8 @@ from subspace_match.datasets import Split
 from subspace_match.networks.architectures import build, initialise
 from subspace_match.networks.images import Images
 from subspace_match.networks.preprocessing import Preprocessing
-from subspace_match.networks.training import Progress, Stages, train
+from subspace_match.networks.stages import Stages
+from subspace_match.networks.training import Progress, train
 
 BATCH, PADDING, CHANNELS = 128, 4, 3
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
@@ -118,7 +119,7 @@ def ours(images: Images, width: float) -> float:
             ),
             SETTINGS,
             seed=0,
-            stages=Stages(Path(folder), [], lambda *_: None),
+            stages=Stages(Path(folder), [], lambda path, _: path.touch()),
             checkpoint=Path(folder, "resume"),
             identity="",
             progress=Progress(step=lambda: times.append(time.perf_counter()), epoch=lambda _: None),

@@ -1,16 +1,15 @@
 # Paths and look-ups, no rules.
 #
-# The configuration is checked before anything reads it. Every path carries a digest of what decides
-# its content (subspace_match/layout.py), and the modules that decide it are inputs, so that an edit
-# re-runs what depends on it and a touched file does not (Snakemake compares checksums).
+# The configuration is checked before anything reads it. Every path carries a digest of all that decides
+# its content (subspace_match/layout.py): configuration, code, what the user's own files hold.
 
 import fnmatch
+import functools
 import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
@@ -20,12 +19,17 @@ sys.path.insert(0, str(ROOT))
 search_path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 
-from subspace_match.config import validated
-from subspace_match.datasets import source_of
-from subspace_match.imports import file_of_module, modules_of
-from subspace_match.layout import Layout
+from subspace_match.config import read_config, validated
+from subspace_match.contents import data_source, network_sources
+from subspace_match.datasets import count_test_images, source_of
+from subspace_match.imports import Code
+from subspace_match.layout import Layout, deciding
+from subspace_match.networks.layer import Layer
 from subspace_match.networks.listing import layers_of, shared_layers
-from subspace_match.provenance import INVOCATION, invocation
+from subspace_match.networks.sampling import is_recorded_whole
+from subspace_match.plain_yaml import read_yaml
+from subspace_match.plan import for_jobs, handed_over, origins_of
+from subspace_match.provenance import INVOCATION, SUFFIX, Records, check, invocation
 
 
 def checked(check, *arguments):
@@ -34,24 +38,6 @@ def checked(check, *arguments):
         return check(*arguments)
     except ValueError as error:
         raise WorkflowError(str(error)) from None
-
-
-def complete(config):
-    schema = yaml.safe_load((ROOT / "config" / "schema.yaml").read_text())
-    return validated(config, schema)
-
-
-def code(rule_name):
-    """Modules of the package that decide a rule's result, as inputs."""
-    modules = modules_of(ROOT / "workflow_scripts" / f"{rule_name}.py")
-    # Relative, so that a project that was moved or copied has the inputs that it had; and here, even
-    # where results are kept in a storage.
-    return [local(os.path.relpath(module)) for module in modules]
-
-
-def own_code(model_key):
-    """The module of a user's own network, as an input."""
-    return [local(file) for file in file_of_module(LAYOUT.models_by_key[model_key].network["name"])]
 
 
 def keys_of(models):
@@ -64,10 +50,20 @@ def data_of(wildcards):
     return LAYOUT.data_key(LAYOUT.models_by_key[wildcards.model].data)
 
 
-def weights_file(wildcards):
-    """The file of given weights, if they are not published ones that have but a name."""
-    weights = LAYOUT.models_by_key[wildcards.model].network["weights"]
-    return [local(weights)] if Path(weights).suffix else []
+def own_modules(model_key):
+    """The code of a user's own network, as jobs name what they read."""
+    sources = network_sources(LAYOUT.models_by_key[model_key].network)
+    return [source for source in sources if source.startswith("module ")]
+
+
+def image_files(data):
+    """A data set whose images stay in their own files, as jobs name what they read."""
+    return data_source(data) if source_of(data["name"], data["root"]).files else []
+
+
+def read_in_extraction(wildcards):
+    """What the recording of a network reads of the user's own files."""
+    return own_modules(wildcards.network.partition(".")[0]) + image_files(config["data"])
 
 
 def images_of(wildcards):
@@ -79,6 +75,11 @@ def images_of(wildcards):
 def network_file(suffix):
     """A file of the network whose key is a rule's wildcard."""
     return lambda wildcards: LAYOUT.network(LAYOUT.networks[wildcards.network], suffix)
+
+
+def planned_layers(wildcards):
+    """The layers that a network is to have."""
+    return LAYERS_OF_MODEL[LAYOUT.networks[wildcards.network].model]
 
 
 def selected(layers, section):
@@ -97,10 +98,14 @@ def selected(layers, section):
     return fitting
 
 
+def counterparts(pair):
+    """The layers that both networks of a pair have, and the names of those that one has alone."""
+    return checked(shared_layers, *(LAYERS_OF_MODEL[network.model] for network in (pair.a, pair.b)))
+
+
 def layers_of_pair(pair):
     """The layers that both networks of a pair have, and that the configuration selects."""
-    of_a, of_b = (LAYERS_OF_MODEL[network.model] for network in (pair.a, pair.b))
-    shared, left_out = checked(shared_layers, of_a, of_b)
+    shared, left_out = counterparts(pair)
     if left_out and workflow.is_main_process:
         logger.warning(
             f"{LAYOUT.key(pair.a)} and {LAYOUT.key(pair.b)}: no counterpart, so not matched:"
@@ -139,10 +144,11 @@ def minimal_group_of(wildcards):
     return MINIMAL_GROUPS[wildcards.a, wildcards.b][wildcards.group]
 
 
-def moments_of(wildcards):
-    """The moments of the group that a job's layers were matched with."""
-    group, _ = minimal_group_of(wildcards)
-    return LAYOUT.match(wildcards.a, wildcards.b, group, "moments.npz")
+def matched(name):
+    """A file of the group that a job's layers were matched with."""
+    return lambda wildcards: LAYOUT.match(
+        wildcards.a, wildcards.b, minimal_group_of(wildcards)[0], name
+    )
 
 
 def by_group(path, groups):
@@ -153,11 +159,21 @@ def by_group(path, groups):
 # A layer of 64 neurons is matched in a tenth of a second; a job of it takes one more.
 LAYERS_A_JOB = 8
 
-config.update(checked(complete, config))
-# A job on another machine inherits it, if its batch system hands variables over.
+# Read here and not by Snakemake, for which 010 is 8 and the last of two equal keys counts.
+SCHEMA = ROOT / "config" / "schema.yaml"
+FILES = [Path("config", "config.yaml"), *workflow.overwrite_configfiles]
+config.update(checked(read_config, SCHEMA, FILES, workflow.config_settings.config))
+if workflow.is_main_process:
+    read = [os.path.relpath(file) for file in FILES if file.exists()]
+    logger.info(f"Configuration: {', then '.join(read)}")
+# A job inherits it, on another machine too if its batch system hands variables over: its paths are then
+# those of the plan, even if code or files have changed since.
 if workflow.is_main_process or INVOCATION not in os.environ:
-    os.environ[INVOCATION] = invocation(ROOT, config, complete({}))
-LAYOUT = Layout(config)
+    code = Code(ROOT)
+    planned = for_jobs(checked(origins_of, config, code, config["results"], logger.warning), code)
+    default = validated({}, read_yaml(SCHEMA))
+    os.environ[INVOCATION] = invocation(ROOT, config, default, forced=True, **planned)
+LAYOUT = Layout(config, handed_over())
 checked(lambda: LAYOUT.pairs)
 LAYERS_OF_MODEL = {
     name: checked(layers_of, model, config, LAYOUT.layers(name))
@@ -169,6 +185,7 @@ PAIRS = [
         "network_a": LAYOUT.key(pair.a),
         "network_b": LAYOUT.key(pair.b),
         "comparison": pair.comparison,
+        "left_out": counterparts(pair)[1],
         **{
             f"{key}_{side}": value
             for side in "ab"
@@ -201,6 +218,7 @@ TABLES = {
             "null": ["parquet"],
             "heat_map": ["parquet"],
             "top_images": ["parquet"],
+            "left_out": ["parquet", "csv"],
         }.items()
         for suffix in suffixes
     },

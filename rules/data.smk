@@ -4,11 +4,10 @@
 
 rule prepare_data:
     """Bring a data set into one form, once for all networks."""
-    input:
-        code=code("prepare_data"),
     output:
-        images=LAYOUT.data("images.safetensors", "{data}"),
-        record=LAYOUT.data("data.json", "{data}"),
+        images=update(LAYOUT.data("images.safetensors", "{data}")),
+        record=update(LAYOUT.data("data.json", "{data}")),
+        provenance=update(LAYOUT.record(LAYOUT.data("data", "{data}"))),
     log:
         LAYOUT.log(LAYOUT.data("data", "{data}")),
     benchmark:
@@ -17,6 +16,8 @@ rule prepare_data:
         mem_mb=4000,
         runtime=30,
     params:
-        data=lambda wildcards: LAYOUT.data_sets[wildcards.data],
+        data=lambda wildcards: deciding(LAYOUT.data_sets[wildcards.data]),
+        root=lambda wildcards: LAYOUT.data_sets[wildcards.data]["root"],
+        reads=lambda wildcards: data_source(LAYOUT.data_sets[wildcards.data]),
     script:
         "../workflow_scripts/prepare_data.py"

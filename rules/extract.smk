@@ -5,13 +5,12 @@
 rule extract:
     """Record a network's activations in one forward pass: each layer at places of its own map."""
     input:
-        images=LAYOUT.data("images.safetensors"),
-        network=network_file(".safetensors"),
-        record=network_file(".json"),
-        own_code=lambda wildcards: own_code(wildcards.network.partition(".")[0]),
-        code=code("extract"),
+        images=standing(LAYOUT.data("images.safetensors")),
+        network=standing(network_file(".safetensors")),
+        record=standing(network_file(".json")),
     output:
-        store=directory(LAYOUT.activations("{network}")),
+        store=update(directory(LAYOUT.activations("{network}"))),
+        provenance=update(LAYOUT.record(LAYOUT.activations("{network}"))),
     log:
         LAYOUT.log(LAYOUT.activations("{network}")),
     benchmark:
@@ -23,7 +22,9 @@ rule extract:
         gpu=GPU,
     params:
         extraction=config["extraction"],
+        planned=planned_layers,
         digest=LAYOUT.recording_digest,
+        reads=read_in_extraction,
     script:
         "../workflow_scripts/extract.py"
 
@@ -31,7 +32,8 @@ rule extract:
 use rule extract as extract_places with:
     """Record a network's activations once more: all layers at the same places of the images."""
     output:
-        store=directory(LAYOUT.places("{network}")),
+        store=update(directory(LAYOUT.places("{network}"))),
+        provenance=update(LAYOUT.record(LAYOUT.places("{network}"))),
     log:
         LAYOUT.log(LAYOUT.places("{network}")),
     benchmark:
@@ -40,4 +42,6 @@ use rule extract as extract_places with:
         # No positions or draws of them.
         extraction={key: config["extraction"][key] for key in ("nodes", "batch_size")},
         places=config["heat_map"],
+        planned=planned_layers,
         digest=LAYOUT.places_digest,
+        reads=read_in_extraction,

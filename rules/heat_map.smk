@@ -5,11 +5,11 @@
 rule heat_map:
     """Match every layer of one network with every layer of another."""
     input:
-        a=LAYOUT.places("{a}"),
-        b=LAYOUT.places("{b}"),
-        code=code("heat_map"),
+        a=standing(LAYOUT.places("{a}")),
+        b=standing(LAYOUT.places("{b}")),
     output:
-        paths=LAYOUT.heat_map("{a}", "{b}"),
+        paths=update(LAYOUT.heat_map("{a}", "{b}")),
+        provenance=update(LAYOUT.record(LAYOUT.heat_map("{a}", "{b}"))),
     log:
         LAYOUT.log(LAYOUT.heat_map("{a}", "{b}")),
     benchmark:
@@ -21,6 +21,6 @@ rule heat_map:
         gpu=GPU,
     params:
         chunk_samples=config["matching"]["chunk_samples"],
-        digest=LAYOUT.places_digest,
+        digest=LAYOUT.heat_map_digest,
     script:
         "../workflow_scripts/heat_map.py"

@@ -6,12 +6,12 @@
 rule match:
     """Match some layers of two networks."""
     input:
-        a=LAYOUT.activations("{a}"),
-        b=LAYOUT.activations("{b}"),
-        code=code("match"),
+        a=standing(LAYOUT.activations("{a}")),
+        b=standing(LAYOUT.activations("{b}")),
     output:
-        moments=LAYOUT.match("{a}", "{b}", "{group}", "moments.npz"),
-        path=LAYOUT.match("{a}", "{b}", "{group}", "path.npz"),
+        moments=update(LAYOUT.match("{a}", "{b}", "{group}", "moments.npz")),
+        path=update(LAYOUT.match("{a}", "{b}", "{group}", "path.npz")),
+        provenance=update(LAYOUT.record(LAYOUT.match("{a}", "{b}", "{group}", "match"))),
     log:
         LAYOUT.log(LAYOUT.match("{a}", "{b}", "{group}", "match")),
     benchmark:

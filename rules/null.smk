@@ -5,12 +5,12 @@
 rule null:
     """Match some layers of two networks that see different images."""
     input:
-        a=LAYOUT.activations("{a}"),
-        b=LAYOUT.activations("{b}"),
-        moments=LAYOUT.match("{a}", "{b}", "{group}", "moments.npz"),
-        code=code("null"),
+        a=standing(LAYOUT.activations("{a}")),
+        b=standing(LAYOUT.activations("{b}")),
+        moments=standing(LAYOUT.match("{a}", "{b}", "{group}", "moments.npz")),
     output:
-        null=LAYOUT.null("{a}", "{b}", "{group}"),
+        null=update(LAYOUT.null("{a}", "{b}", "{group}")),
+        provenance=update(LAYOUT.record(LAYOUT.null("{a}", "{b}", "{group}"))),
     log:
         LAYOUT.log(LAYOUT.null("{a}", "{b}", "{group}")),
     benchmark:

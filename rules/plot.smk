@@ -5,32 +5,32 @@
 rule plot:
     """Draw the paper's figures."""
     input:
-        summary=rules.aggregate.output.summary_parquet,
-        neurons=rules.aggregate.output.neurons_parquet,
-        measures=rules.aggregate.output.measures_parquet,
-        minimal_matches=rules.aggregate.output.minimal_matches_parquet,
-        minimal_match_members=rules.aggregate.output.minimal_match_members_parquet,
-        heat_map=rules.aggregate.output.heat_map_parquet,
-        networks=rules.aggregate.output.networks_csv,
-        top_images=rules.aggregate.output.top_images_parquet,
-        images=LAYOUT.data("images.safetensors"),
-        code=code("plot"),
+        summary=standing(TABLES["summary_parquet"]),
+        neurons=standing(TABLES["neurons_parquet"]),
+        measures=standing(TABLES["measures_parquet"]),
+        minimal_matches=standing(TABLES["minimal_matches_parquet"]),
+        minimal_match_members=standing(TABLES["minimal_match_members_parquet"]),
+        heat_map=standing(TABLES["heat_map_parquet"]),
+        networks=standing(TABLES["networks_csv"]),
+        top_images=standing(TABLES["top_images_parquet"]),
+        images=standing(LAYOUT.data("images.safetensors")),
     output:
         [
             # One format is enough for Snakemake's own report.
             (
                 report(
-                    figure,
+                    update(figure),
                     category="Figures",
                     caption=f"captions/{Path(figure).stem}.rst",
                     labels={"figure": Path(figure).stem.replace("_", " ")},
                 )
                 if figure.endswith(config["figures"]["formats"][0])
-                else figure
+                else update(figure)
             )
             for figure in FIGURES
         ],
-        captions=LAYOUT.experiment("figures/captions.json"),
+        captions=update(LAYOUT.experiment("figures/captions.json")),
+        provenance=update(LAYOUT.record(LAYOUT.experiment("plot"))),
     log:
         LAYOUT.log(LAYOUT.experiment("plot")),
     benchmark:
@@ -38,5 +38,7 @@ rule plot:
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        reads=image_files(config["data"]),
     script:
         "../workflow_scripts/plot.py"

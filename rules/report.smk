@@ -5,21 +5,17 @@
 rule report:
     """Make the page that is explored and sent to people."""
     input:
-        rules.aggregate.output,
-        config=rules.aggregate.output.config,
-        images=LAYOUT.data("images.safetensors"),
-        parts=[
-            os.path.relpath(part)
-            for part in sorted((ROOT / "subspace_match" / "report" / "page").iterdir())
-        ],
-        code=code("report"),
+        standing(list(TABLES.values())),
+        config=standing(TABLES["config"]),
+        images=standing(LAYOUT.data("images.safetensors")),
     output:
         page=report(
-            LAYOUT.experiment("report.html"),
+            update(LAYOUT.experiment("report.html")),
             category="Report",
             caption="captions/report.rst",
             labels={"shows": "all of it, to explore"},
         ),
+        provenance=update(LAYOUT.record(LAYOUT.experiment("report"))),
     log:
         LAYOUT.log(LAYOUT.experiment("report")),
     benchmark:
@@ -27,5 +23,7 @@ rule report:
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        reads=image_files(config["data"]),
     script:
         "../workflow_scripts/report.py"

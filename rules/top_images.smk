@@ -5,18 +5,18 @@
 rule top_images:
     """Find what each neuron of one network likes to see."""
     input:
-        store=LAYOUT.activations("{network}"),
-        code=code("top_images"),
+        store=standing(LAYOUT.activations("{network}")),
     output:
-        LAYOUT.top_images("{network}"),
+        update(LAYOUT.top_images("{network}")),
+        provenance=update(LAYOUT.record(LAYOUT.top_images("{network}"))),
     log:
         LAYOUT.log(LAYOUT.top_images("{network}")),
     benchmark:
         LAYOUT.benchmark(LAYOUT.top_images("{network}"))
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=top_images_mb,
+        runtime=minutes(20),
     params:
-        digest=LAYOUT.recording_digest,
+        digest=LAYOUT.top_images_digest,
     script:
         "../workflow_scripts/top_images.py"

@@ -6,12 +6,11 @@
 rule initialise:
     """Draw one network's initial weights from its seed."""
     input:
-        data=lambda wildcards: LAYOUT.data("data.json", data_of(wildcards)),
-        own_code=lambda wildcards: own_code(wildcards.model),
-        code=code("initialise"),
+        data=standing(lambda wildcards: LAYOUT.data("data.json", data_of(wildcards))),
     output:
-        network=LAYOUT.training("{model}", "{seed}", "initial.safetensors"),
-        record=LAYOUT.training("{model}", "{seed}", "initial.json"),
+        network=update(LAYOUT.training("{model}", "{seed}", "initial.safetensors")),
+        record=update(LAYOUT.training("{model}", "{seed}", "initial.json")),
+        provenance=update(LAYOUT.record(LAYOUT.training("{model}", "{seed}", "initial"))),
     log:
         LAYOUT.log(LAYOUT.training("{model}", "{seed}", "initial")),
     benchmark:
@@ -23,6 +22,7 @@ rule initialise:
         runtime=10,
     params:
         network=lambda wildcards: LAYOUT.models_by_key[wildcards.model].network,
+        reads=lambda wildcards: own_modules(wildcards.model),
     script:
         "../workflow_scripts/initialise.py"
 
@@ -30,14 +30,16 @@ rule initialise:
 rule train:
     """Train one network from a seed; a killed training resumes at its last epoch."""
     input:
-        start=lambda wildcards: LAYOUT.start(wildcards.model, int(wildcards.seed)),
-        images=lambda wildcards: LAYOUT.data("images.safetensors", data_of(wildcards)),
-        own_code=lambda wildcards: own_code(wildcards.model),
-        code=code("train"),
+        start=standing(lambda wildcards: LAYOUT.start(wildcards.model, int(wildcards.seed))),
+        images=standing(lambda wildcards: LAYOUT.data("images.safetensors", data_of(wildcards))),
     output:
-        networks=[LAYOUT.training("{model}", "{seed}", f"{s}.safetensors") for s in STAGES],
-        records=[LAYOUT.training("{model}", "{seed}", f"{s}.json") for s in STAGES],
-        history=LAYOUT.training("{model}", "{seed}", "history.csv"),
+        networks=[
+            update(LAYOUT.training("{model}", "{seed}", f"{stage}.safetensors"))
+            for stage in STAGES
+        ],
+        records=[update(LAYOUT.training("{model}", "{seed}", f"{stage}.json")) for stage in STAGES],
+        history=update(LAYOUT.training("{model}", "{seed}", "history.csv")),
+        provenance=update(LAYOUT.record(LAYOUT.training("{model}", "{seed}", "train"))),
     log:
         LAYOUT.log(LAYOUT.training("{model}", "{seed}", "train")),
     benchmark:
@@ -54,19 +56,20 @@ rule train:
         network=lambda wildcards: LAYOUT.models_by_key[wildcards.model].network,
         training=lambda wildcards: LAYOUT.models_by_key[wildcards.model].training,
         epochs=LAYOUT.kept_epochs,
+        reads=lambda wildcards: [
+            *own_modules(wildcards.model),
+            *image_files(LAYOUT.models_by_key[wildcards.model].data),
+        ],
     script:
         "../workflow_scripts/train.py"
 
 
 rule take_weights:
     """Take over a network whose weights are given."""
-    input:
-        own_code=lambda wildcards: own_code(wildcards.model),
-        weights=weights_file,
-        code=code("take_weights"),
     output:
-        network=LAYOUT.training("{model}", "{seed}", "last.safetensors"),
-        record=LAYOUT.training("{model}", "{seed}", "last.json"),
+        network=update(LAYOUT.training("{model}", "{seed}", "last.safetensors")),
+        record=update(LAYOUT.training("{model}", "{seed}", "last.json")),
+        provenance=update(LAYOUT.record(LAYOUT.training("{model}", "{seed}", "last"))),
     log:
         LAYOUT.log(LAYOUT.training("{model}", "{seed}", "last")),
     benchmark:
@@ -79,6 +82,7 @@ rule take_weights:
     params:
         network=lambda wildcards: LAYOUT.models_by_key[wildcards.model].network,
         images=images_of,
-        image_size=config["data"]["image_size"],
+        image_size=lambda wildcards: LAYOUT.models_by_key[wildcards.model].data["image_size"],
+        reads=lambda wildcards: network_sources(LAYOUT.models_by_key[wildcards.model].network),
     script:
         "../workflow_scripts/take_weights.py"

@@ -1,54 +1,98 @@
-"""What every job of the workflow does around its work: log, threads, GPU, end, provenance."""
+"""What every job does around its work: lock, checks, log, threads, GPU, end, provenance."""
 
 from __future__ import annotations
 
 import errno
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
+from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any
 
+from .artefacts import remove_abandoned
 from .gpus import gpu_of_its_own
-from .provenance import record_job
+from .job_record import JobRecord
+from .locks import only_writer
+from .plan import check_as_planned, code_files
+from .provenance import SUFFIX
 
 log = logging.getLogger("subspace_match")
+_LOGGERS = log, logging.getLogger("py.warnings")
+
+_OUT_OF_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory")
+_TOO_LITTLE_MEMORY = "too little memory; choose smaller sizes, or a machine with more"
 
 
-def run(work: Callable[[Any], None], snakemake: Any) -> None:
-    """Do a job's work: with its log, the configuration's threads, and bad input ended in one line.
+def run(work: Callable[[Any], None], snakemake: Any, threads: int | None = None) -> None:
+    """Do a job's work: with its log, so many threads, and bad input ended in one line.
 
-    What was made from what is recorded at the end.
+    One job at a time makes the same: another waits, and takes what has become whole. What was made
+    from what is recorded at the end.
 
     Args:
         work: called with ``snakemake``; of the name of its script.
         snakemake: the object that Snakemake gives to a script.
+        threads: of a rule that reserves so many; None for the configuration's. Their number decides
+            the order of additions, so it is not what Snakemake had to spare on a smaller machine.
     """
-    # The number of threads decides the order of additions, so it is not what a machine happens to
-    # have to spare.
-    _limit_threads(snakemake.config["threads"])
-    _log_to(snakemake.log[0])
+    _limit_threads(threads or snakemake.config["threads"])
+    _log_to_terminal()
     signal.signal(signal.SIGTERM, _end)
-    own_gpu = gpu_of_its_own(log.info) if snakemake.resources.get("gpu") else nullcontext()
     try:
-        with own_gpu:
-            work(snakemake)
-        record_job(snakemake, os.path.relpath(Path(snakemake.scriptdir, f"{work.__name__}.py")))
+        record = JobRecord(snakemake, code_files(work.__name__, snakemake))
+        with only_writer(str(record.file).removesuffix(SUFFIX), log.warning):
+            if _taken(record, snakemake.log[0]):
+                return
+            for output in snakemake.output:
+                remove_abandoned(output)
+            check_as_planned(work.__name__, snakemake)
+            with gpu_of_its_own(log.info) if snakemake.resources.get("gpu") else nullcontext():
+                work(snakemake)
+            check_as_planned(work.__name__, snakemake)
+            record.write()
     except Exception as error:
         if not _says_it_all(error):
             log.exception("the job failed")
             raise
-        log.error("%s", error)
+        first, _, _ = str(error).partition("\n")
+        log.error("%s", f"{_TOO_LITTLE_MEMORY}: {first}" if _is_of_memory(error) else error)
         log.debug("raised here", exc_info=True)
         sys.exit(1)
 
 
+def _taken(record: JobRecord, path: str) -> bool:
+    """Whether the job's result stands already; its log is begun, or goes on where it ended."""
+    taken = False
+    try:
+        # Before any work: what cannot be read would be noticed at its end.
+        checked = len(record.made_from)
+        taken = not record.forced and record.stands()
+    finally:
+        # Not before: until now it may have been that of another process.
+        if not taken:
+            Path(path).unlink(missing_ok=True)
+        _log_to_file(path)
+    log.info("%d results to be read, all as the records of their jobs say", checked)
+    if taken:
+        log.info("what this makes is there and whole: taken as it is")
+    return taken
+
+
 def _says_it_all(error: Exception) -> bool:
-    """Whether a person needs but the error's line, of bad input or a full disk."""
-    return isinstance(error, ValueError) or getattr(error, "errno", None) == errno.ENOSPC
+    """Whether a person needs but the error's line: of bad input, a full disk, too little memory."""
+    of_disk = getattr(error, "errno", None) == errno.ENOSPC
+    return isinstance(error, ValueError) or of_disk or _is_of_memory(error)
+
+
+def _is_of_memory(error: Exception) -> bool:
+    # torch has an error of its own for a GPU's memory, and none for the CPU's.
+    of_torch = isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
+    return of_torch or isinstance(error, MemoryError)
 
 
 def show_progress() -> bool:
@@ -56,18 +100,26 @@ def show_progress() -> bool:
     return sys.stderr.isatty()
 
 
-def _log_to(path: str) -> None:
-    """Log to the job's own file, begun anew; warnings and errors to the terminal too."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    in_file = logging.FileHandler(path, mode="w", encoding="utf-8")
-    in_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+def _log_to_terminal() -> None:
+    """Show warnings and errors."""
     on_terminal = logging.StreamHandler()
     on_terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     on_terminal.setLevel(logging.WARNING)
     logging.captureWarnings(True)
-    for logger in (log, logging.getLogger("py.warnings")):
-        logger.handlers = [in_file, on_terminal]
+    for logger in _LOGGERS:
+        logger.handlers = [on_terminal]
         logger.setLevel(logging.DEBUG)
+
+
+def _log_to_file(path: str) -> None:
+    """Log to the job's own file too."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    # Another Snakemake removes it when it starts a job that will wait for this one; then it is
+    # begun again.
+    in_file = WatchedFileHandler(path, encoding="utf-8")
+    in_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for logger in _LOGGERS:
+        logger.addHandler(in_file)
 
 
 def _limit_threads(threads: int) -> None:

@@ -1,8 +1,9 @@
 """Where every artefact lies: a path that says what made it.
 
-A short digest of all that determines an artefact, its upstream's digest included, is part of its
-path. So a stale file never has the name that is asked for, two experiments share what they have in
-common, and going back to an earlier configuration costs nothing.
+A short digest of all that determines an artefact is part of its path: the configuration, the code
+of its rule, the contents of the user's own files, and its upstream's digest. So a stale file never
+has the name that is asked for, two experiments share what they have in common, and going back to an
+earlier configuration, commit or data set costs nothing.
 
 The keys in paths are a data set's (its name and digest), a model's (likewise) and a network's (its
 model's key, its seed and its stage); a rule finds what a key stands for in ``Layout``. A job
@@ -12,6 +13,7 @@ matches a group of layers, whose key names the first, the last and, in a digest,
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -22,7 +24,9 @@ from typing import Any
 
 from .comparisons import GIVEN_SEED, Model, Network, Pair, models_of, pairs_of
 from .config import Config
-from .whereabouts import deciding
+from .contents import data_source, network_sources
+from .imports import LISTING
+from .provenance import SUFFIX
 
 
 def digest(*parts: Any) -> str:
@@ -37,17 +41,31 @@ def digest(*parts: Any) -> str:
 
 
 @dataclass(frozen=True)
+class Origins:
+    """Digests of what decides results beside the configuration; ``plan`` finds them.
+
+    Attributes:
+        code: by script (``imports``).
+        contents: of the user's own files, by the source that names them (``contents``).
+    """
+
+    code: Mapping[str, str]
+    contents: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Layout:
     """Paths of one configuration's artefacts, relative to the working directory.
 
     Example:
-        >>> data = {"name": "mnist_5k", "root": None}
-        >>> layout = Layout({"results": "out", "data": data})
+        >>> data = {"name": "mnist_5k", "root": None, "workers": 2}
+        >>> layout = Layout({"results": "out", "data": data}, Origins({"prepare_data": "1f"}, {}))
         >>> layout.data("images.safetensors").startswith("out/data/mnist_5k-")
         True
     """
 
     config: Config
+    origins: Origins
 
     @cached_property
     def models(self) -> dict[str, Model]:
@@ -69,14 +87,15 @@ class Layout:
 
     @cached_property
     def data_sets(self) -> dict[str, dict[str, Any]]:
-        """What decides each data set, by key: the one of the comparison, those of the training."""
+        """The settings of each data set by key: that of the comparison, those of the training."""
         all_settings = [self.config["data"], *(model.data for model in self.models.values())]
-        return {self.data_key(settings): deciding(settings) for settings in all_settings}
+        return {self.data_key(settings): dict(settings) for settings in all_settings}
 
     def data_key(self, settings: Mapping[str, Any] | None = None) -> str:
         """Of a prepared data set, that on which networks are compared if none is named."""
         settings = settings or self.config["data"]
-        return _key(settings["name"], deciding(settings))
+        held = self._contents(data_source(settings))
+        return _key(settings["name"], deciding(settings), held, self.origins.code["prepare_data"])
 
     def data(self, name: str, key: str | None = None) -> str:
         """A file of a prepared data set, that on which networks are compared if none is named."""
@@ -97,18 +116,31 @@ class Layout:
 
     def initial_key(self, model: Model) -> str:
         """Of a model's untrained networks: no training in it, so that all trainings share them."""
-        return _key(model.network["name"], "initial", model.network, self.data_key(model.data))
+        made_by = self.origins.code["initialise"]
+        return self._network_key(model, "initial", self.data_key(model.data), made_by)
 
     def model_key(self, model: Model) -> str:
         """Of a model's trained or given networks, but for their seed, which their paths name."""
         if model.given:
-            return _key(model.network["name"], "given", model.network, self.data_key(model.data))
+            made_by = self.origins.code["take_weights"]
+            return self._network_key(model, "given", self.data_key(model.data), made_by)
         start = self.initial_key(model)
         if model.start is not None:
             start = self.model_key(self.models[model.start])
         data, threads = self.data_key(model.data), self.config["threads"]
-        own = (model.network, model.training, self.kept_epochs, threads)
-        return _key(model.network["name"], start, data, *own)
+        own = (model.training, self.kept_epochs, threads, self.origins.code["train"])
+        return self._network_key(model, start, data, *own)
+
+    def _network_key(self, model: Model, *parts: Any) -> str:
+        """The weights of a network count by what their file holds, its own code too."""
+        settings = {key: value for key, value in model.network.items() if key != "weights"}
+        sources = network_sources(model.network)
+        if f"weights {model.network['weights']}" not in sources:
+            settings["weights"] = model.network["weights"]
+        return _key(model.network["name"], settings, self._contents(sources), *parts)
+
+    def _contents(self, sources: Sequence[str]) -> list[str]:
+        return [self.origins.contents[source] for source in sources]
 
     def start(self, model_key: str, seed: int) -> str:
         """The network that a training begins with."""
@@ -137,41 +169,86 @@ class Layout:
 
     def layers(self, model: str) -> str:
         """The listing of the layers of a model, by its name."""
-        own = (self.models[model].network, self.config["extraction"]["nodes"])
-        data = self.data_key(self.models[model].data), self.config["data"]["image_size"]
-        return self._path("layers", f"{_key(self.models[model].network['name'], own, data)}.json")
+        # What a network sees, it may have from the model that it starts from.
+        chain = [self.models[model]]
+        while (start := chain[-1].start) is not None:
+            chain.append(self.models[start])
+        own = [self._network_key(each, self.data_key(each.data)) for each in chain]
+        compared = self.data_key(), self.config["extraction"]["nodes"]
+        versions = [importlib.metadata.version(package) for package in ("torch", "torchvision")]
+        key = _key(chain[0].network["name"], own, compared, versions, self.origins.code[LISTING])
+        return self._path("layers", f"{key}.json")
 
     # What is computed of them
+
+    def _made(self, script: str, *parts: Any) -> str:
+        """The digest of what a script makes of some parts."""
+        return digest(*parts, self.origins.code[script])
 
     @property
     def recording_digest(self) -> str:
         """Of the activation stores, but for the network."""
-        return digest(self.data_key(), self.config["extraction"], self.config["threads"])
+        extraction, threads = self.config["extraction"], self.config["threads"]
+        return self._made("extract", self.data_key(), extraction, threads)
 
     @property
     def places_digest(self) -> str:
         """Of the activation stores whose samples are the same for all layers."""
         own = {key: self.config["extraction"][key] for key in ("nodes", "batch_size")}
-        return digest(self.data_key(), own, self.config["heat_map"], self.config["threads"])
+        places, threads = self.config["heat_map"], self.config["threads"]
+        return self._made("extract", self.data_key(), own, places, threads)
+
+    @property
+    def top_images_digest(self) -> str:
+        """Of the images that activate neurons most."""
+        return self._made("top_images", self.recording_digest)
+
+    @property
+    def heat_map_digest(self) -> str:
+        """Of the match paths of every layer with every layer."""
+        chunk = self.config["matching"]["chunk_samples"]
+        return self._made("heat_map", self.places_digest, chunk)
 
     @property
     def matching_digest(self) -> str:
         """Of the moments and match paths: no epsilon in it, a path holds them all."""
-        return digest(self.recording_digest, self.config["matching"]["chunk_samples"])
+        chunk = self.config["matching"]["chunk_samples"]
+        return self._made("match", self.recording_digest, chunk)
+
+    @property
+    def minimal_digest(self) -> str:
+        """Of the minimal matches, but for their epsilon."""
+        return self._made("minimal_match", self.matching_digest)
+
+    @property
+    def certificate_digest(self) -> str:
+        """Of the certificates of the match paths at the epsilons of the grid."""
+        epsilons = sorted(self.config["matching"]["epsilons"])
+        return self._made("certify", self.matching_digest, epsilons)
+
+    @property
+    def measure_digest(self) -> str:
+        """Of the other measures of similarity."""
+        return self._made("measure", self.matching_digest)
 
     @property
     def null_digest(self) -> str:
         """Of the match paths under permuted images."""
-        return digest(self.matching_digest, self.config["chance"])
+        return self._made("null", self.matching_digest, self.config["chance"])
 
     @property
     def experiment_digest(self) -> str:
-        """Of the tables and figures."""
+        """Of the tables and figures, and of the code that makes them."""
         matching = self.config["matching"]
         return digest(
-            self.null_digest,
-            self.places_digest,
-            sorted((self.key(p.a), self.key(p.b), p.comparison) for p in self.pairs),
+            [self.null_digest, self.minimal_digest, self.heat_map_digest, self.top_images_digest],
+            [self.certificate_digest, self.measure_digest],
+            [self.origins.code[script] for script in ("aggregate", "plot", "report")],
+            # In their order, which is that of the tables' rows; models by the names there.
+            [
+                (self.key(p.a), self.key(p.b), p.comparison, p.a.model, p.b.model)
+                for p in self.pairs
+            ],
             matching["layers"],
             sorted(matching["epsilons"]),
             self.config["minimal_matches"],
@@ -193,10 +270,18 @@ class Layout:
         """A file of the matches of a group of layers."""
         return self._path("matches", self.matching_digest, _pair(a, b), f"{group}.{name}")
 
+    def certificates(self, a: str, b: str, group: str) -> str:
+        """The certificates of a group of layers."""
+        return self._path("certificates", self.certificate_digest, _pair(a, b), f"{group}.npz")
+
+    def measures(self, a: str, b: str, group: str) -> str:
+        """The other measures of similarity of a group of layers."""
+        return self._path("measures", self.measure_digest, _pair(a, b), f"{group}.npz")
+
     def minimal(self, a: str, b: str, group: str, epsilon: Any) -> str:
         """The minimal matches of a group of layers at an epsilon."""
         name = f"{group}.epsilon-{epsilon}.npz"
-        return self._path("minimal_matches", self.matching_digest, _pair(a, b), name)
+        return self._path("minimal_matches", self.minimal_digest, _pair(a, b), name)
 
     def null(self, a: str, b: str, group: str) -> str:
         """The match paths of a group of layers under permuted images."""
@@ -204,11 +289,11 @@ class Layout:
 
     def heat_map(self, a: str, b: str) -> str:
         """The match paths of every layer of one network with every layer of another."""
-        return self._path("heat_maps", self.places_digest, f"{_pair(a, b)}.npz")
+        return self._path("heat_maps", self.heat_map_digest, f"{_pair(a, b)}.npz")
 
     def top_images(self, network: str) -> str:
         """The images that activate each neuron of a network most."""
-        return self._path("top_images", self.recording_digest, f"{network}.npz")
+        return self._path("top_images", self.top_images_digest, f"{network}.npz")
 
     def experiment(self, name: str) -> str:
         """A table, metrics file or figure of the whole experiment."""
@@ -218,6 +303,10 @@ class Layout:
     def log(self, artefact: str) -> str:
         """The log of the job that makes an artefact."""
         return self._beside("logs", artefact, ".log")
+
+    def record(self, artefact: str) -> str:
+        """The record of the job that makes an artefact, written last: without it nothing counts."""
+        return f"{artefact}{SUFFIX}"
 
     def benchmark(self, artefact: str) -> str:
         """Time and memory of the job that made an artefact."""
@@ -229,6 +318,16 @@ class Layout:
     def _beside(self, folder: str, artefact: str, suffix: str) -> str:
         relative = Path(artefact).relative_to(self.config["results"])
         return self._path(folder, f"{relative}{suffix}")
+
+
+def deciding(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A section ``data`` without what decides no result: where its files lie and who reads them.
+
+    Example:
+        >>> deciding({"name": "cifar10", "root": "somewhere", "workers": 2})
+        {'name': 'cifar10'}
+    """
+    return {key: value for key, value in data.items() if key not in ("root", "workers")}
 
 
 def _pair(a: str, b: str) -> str:

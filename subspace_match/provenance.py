@@ -8,36 +8,36 @@ file of its own, so that the same configuration gives the same tables and figure
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
-import os
-import platform
 import shlex
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import __version__
-from .artefacts import Record, read_record, sha256, write_record
+from .archives import stays_inside
+from .artefacts import MANIFEST, Record, check_content, damaged, read_manifest, read_signed
 
 SUFFIX = ".provenance.json"
 PACKED = ".zip"  # added to the name of a store that is published as one file
-# Packages whose version can decide a result.
-PACKAGES = ("numpy", "scipy", "torch", "zarr")
 # Environment variable by which a run of Snakemake tells its jobs what it is.
 INVOCATION = "SUBSPACE_MATCH_INVOCATION"
 
 
-def invocation(project: str | Path, config: Mapping[str, Any], default: Mapping[str, Any]) -> str:
+def invocation(
+    project: str | Path, config: Mapping[str, Any], default: Mapping[str, Any], **more: Any
+) -> str:
     """What the jobs of a run of Snakemake are to know of it, as JSON.
 
     Args:
         project: folder of the workflow.
         config: complete.
         default: the complete default configuration.
+        more: plain JSON values: ``forced``, whether results are made anew that are there already;
+            ``origins`` and ``files``, what the plan rests on (``plan``).
     """
     commit, changes = (
         _git(project, "rev-parse", "HEAD"),
@@ -49,7 +49,7 @@ def invocation(project: str | Path, config: Mapping[str, Any], default: Mapping[
         "changed": None if changes is None else changes.splitlines(),
         "differs": differences(config, default),
     }
-    return json.dumps(known)
+    return json.dumps(known | more)
 
 
 def _git(folder: str | Path, *arguments: str) -> str | None:
@@ -82,80 +82,6 @@ def differences(config: Mapping[str, Any], default: Mapping[str, Any]) -> dict[s
     return differing
 
 
-def record_job(snakemake: Any, script: str | Path) -> None:
-    """Write the record of a job that has done its work.
-
-    Args:
-        snakemake: the object that Snakemake gives to a script.
-        script: the script's file.
-    """
-    started = json.loads(os.environ[INVOCATION])
-    results = Path(snakemake.config["results"])
-    log = Path(snakemake.log[0])
-    path = results / log.relative_to(results / "logs").with_suffix(SUFFIX)
-    folder = path.relative_to(results).parent
-    code = [script, *snakemake.input.get("code", []), *snakemake.input.get("own_code", [])]
-    # Others are the user's own, such as given weights.
-    inputs = [Path(file) for file in snakemake.input if Path(file).is_relative_to(results)]
-    outputs = {
-        str(output.relative_to(path.parent)): None if output.is_dir() else sha256(output)
-        for output in map(Path, snakemake.output)
-    }
-    run = {key: started[key] for key in ("command", "commit", "changed")} | _versions()
-    record: Record = {
-        "rule": snakemake.rule,
-        "wildcards": dict(snakemake.wildcards),
-        "folder": str(folder),
-        "outputs": outputs,
-        "inputs": [str(file.relative_to(results)) for file in inputs],
-        "differs": started["differs"],
-        "config": snakemake.config,
-        # From here on also of all that the inputs were made from.
-        "weights_and_images": {
-            str(folder / name): checksum
-            for name, checksum in outputs.items()
-            if name.endswith(".safetensors")
-        },
-        "digests": {folder.parts[0]: [folder.parts[1]]},
-        "runs": [{"rules": [snakemake.rule], **run}],
-        "code": {os.path.relpath(file): sha256(file) for file in code},
-    }
-    records = Records()
-    for file in inputs:
-        if (job := records.of(file)) is not None:
-            _gather(record, job.record, str(file.relative_to(results)))
-    write_record(path, record)
-
-
-def _versions() -> dict[str, Any]:
-    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {
-        "python": platform.python_version(),
-        "packages": {"subspace-match": __version__, **packages},
-    }
-
-
-def _gather(record: Record, source: Record, file: str) -> None:
-    """Add to a record what one of its inputs, a file of the source's job, was made from."""
-    siblings = {str(Path(source["folder"], name)) for name in source["outputs"]} - {file}
-    for name, checksum in source["weights_and_images"].items():
-        if name not in siblings:
-            record["weights_and_images"][name] = checksum
-    for area, digests in source["digests"].items():
-        _add(record["digests"].setdefault(area, []), digests)
-    for run in source["runs"]:
-        same = (r for r in record["runs"] if r | {"rules": None} == run | {"rules": None})
-        if (known := next(same, None)) is None:
-            record["runs"].append(run | {"rules": list(run["rules"])})
-        else:
-            _add(known["rules"], run["rules"])
-    record["code"] = source["code"] | record["code"]
-
-
-def _add(known: list[str], more: Sequence[str]) -> None:
-    known += [one for one in more if one not in known]
-
-
 @dataclass(frozen=True)
 class Job:
     """A job that ran.
@@ -168,10 +94,36 @@ class Job:
     file: Path
     record: Record
 
+    def __post_init__(self) -> None:
+        """Refuse a record that names places outside its folder: published ones may be anybody's."""
+        try:
+            named = [self.record["folder"], *self.record["outputs"], *self.record["inputs"]]
+            code = dict(self.record["code"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(self.file, f"no {error} that can be read in it") from error
+        outside = [name for name in named if not stays_inside(name)]
+        # An output is not the folder itself. Modules may lie anywhere: they are only compared.
+        outside += [name for name in self.record["outputs"] if name in ("", ".")]
+        outside += [name for name in code if not isinstance(name, str)]
+        if outside:
+            raise ValueError(
+                f"{self.file}: expected names of files in the folder of results, found"
+                f" {outside[0]!r}; do not use this record, and what came with it"
+            )
+
     @property
     def outputs(self) -> list[Path]:
         """What it left, beside its record or below."""
         return [self.file.parent / name for name in self.record["outputs"]]
+
+    @property
+    def checksums(self) -> dict[Path, str]:
+        """SHA-256 of each output, also by the name that a published store has."""
+        return {
+            output.with_name(f"{output.name}{packed}"): checksum
+            for output, checksum in zip(self.outputs, self.record["outputs"].values(), strict=True)
+            for packed in ("", PACKED)
+        }
 
 
 class Records:
@@ -179,20 +131,27 @@ class Records:
 
     def __init__(self) -> None:
         """Read nothing yet."""
-        self._read: dict[Path, dict[Path, Job]] = {}
+        self._read: dict[Path, tuple[dict[Path, Job], list[ValueError]]] = {}
 
     def of(self, path: str | Path) -> Job | None:
         """The job that made a file, or the folder in which it is, if there is a record of it.
 
         Raises:
-            ValueError: if a record is damaged.
+            ValueError: if no whole record names it, and a damaged one may have done so.
         """
         path = Path(path).absolute()
+        all_damaged = []
         for folder in path.parents:
-            jobs = self._of_folder(folder)
+            jobs, damaged = self._of_folder(folder)
             for place in (path, *path.parents):
                 if (job := jobs.get(place)) is not None:
                     return job
+            all_damaged += damaged
+        if all_damaged:
+            raise ValueError(
+                f"{path}: expected a record of what made it, found a damaged one"
+                f" ({all_damaged[0]}); remove {path} too"
+            )
         return None
 
     def required(self, path: str | Path) -> Job:
@@ -206,20 +165,22 @@ class Records:
         if (job := self.of(path)) is None:
             raise ValueError(
                 f"{path}: expected a result of the workflow, with a file *{SUFFIX} beside it that"
-                " says what made it; found none that names it (version 0.1.0 left none: remove what"
-                " it made and run again)"
+                " says what made it; found none that names it: remove it and run again"
             )
         return job
 
-    def _of_folder(self, folder: Path) -> dict[Path, Job]:
+    def _of_folder(self, folder: Path) -> tuple[dict[Path, Job], list[ValueError]]:
         if folder not in self._read:
-            jobs = [Job(file, read_record(file)) for file in folder.glob(f"*{SUFFIX}")]
-            self._read[folder] = {
-                output.with_name(f"{output.name}{packed}"): job
-                for job in jobs
-                for output in job.outputs
-                for packed in ("", PACKED)
-            }
+            jobs: dict[Path, Job] = {}
+            damaged = []
+            for file in sorted(folder.glob(f"*{SUFFIX}")):
+                try:
+                    job = Job(file, read_signed(file))
+                except ValueError as error:
+                    damaged.append(error)
+                else:
+                    jobs |= dict.fromkeys(job.checksums, job)
+            self._read[folder] = jobs, damaged
         return self._read[folder]
 
 
@@ -242,15 +203,44 @@ def command(arguments: Sequence[str]) -> None:
     sys.stdout.write(yaml.safe_dump(_described(file, job.record), sort_keys=False, width=100))
 
 
-def check(file: Path, job: Job) -> None:
-    """Raise a ValueError unless a file is what the job left."""
-    checksum = dict(zip(job.outputs, job.record["outputs"].values(), strict=True)).get(file)
-    # Stores are folders; they check their files themselves.
-    if checksum is not None and (found := sha256(file)) != checksum:
+def check(path: Path, job: Job, *, whole: bool = True) -> str:
+    """Raise a ValueError unless a file or store is what a job left.
+
+    Args:
+        path: of one of its outputs, or of a file in a store.
+        job: of its record.
+        whole: whether to read every file of a store. Its manifest is read in any case; and who
+            opens a store compares with that what is read.
+
+    Returns:
+        The output's SHA-256.
+    """
+    ((output, checksum),) = (
+        (output, c) for output, c in job.checksums.items() if path.is_relative_to(output)
+    )
+    part = path.relative_to(output).as_posix() if whole else None
+    try:
+        if output.suffix == PACKED:
+            _check_store(zipfile.Path(output), checksum, part)
+        elif output.is_dir():
+            _check_store(output, checksum, part)
+        else:
+            check_content(output, checksum)
+    except (ValueError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"{file}: expected what the rule {job.record['rule']} made (SHA-256 {checksum}), found"
-            f" {found}: it was changed since; remove it, and run or pull again"
-        )
+            f"{output}: expected what the rule {job.record['rule']} made, found that it was changed"
+            f" since ({error}); remove it, and run or pull again"
+        ) from error
+    return checksum
+
+
+def _check_store(store: Path | zipfile.Path, checksum: str, part: str | None) -> None:
+    """Check a store's manifest and, of the files that it lists, one, all ("."), or none."""
+    check_content(store / MANIFEST, checksum)
+    listed = read_manifest(store)
+    for name in listed if part == "." else filter(None, [part]):
+        if name != MANIFEST:
+            check_content(store / name, listed[name]["sha256"])
 
 
 def _described(file: Path, record: Record) -> dict[str, Any]:

@@ -6,30 +6,23 @@ folder of many files, as one uncompressed zip, which Zarr reads as it is.
 
 from __future__ import annotations
 
-import os
+import filecmp
 import shutil
+import subprocess
+import sys
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
-from .artefacts import damaged, read_record, sha256, written
-from .config import validated
-from .layout import Layout
+from .archives import check_members
+from .artefacts import read_signed, remove_abandoned, sha256, written
+from .locks import only_writer
 from .provenance import PACKED, SUFFIX, Job, Records, check
 
 PUBLISHED = Path("published")
 _TIMESTAMP = ".snakemake_timestamp"  # in a folder that Snakemake made
-
-
-def results_layout() -> Layout:
-    """Where the results of the project lie in whose folder we are."""
-    config, schema = (
-        yaml.safe_load(Path("config", name).read_text()) for name in ("config.yaml", "schema.yaml")
-    )
-    return Layout(validated(config, schema))
 
 
 def lineage(jobs: Iterable[Job], results: str | Path) -> Iterator[Job]:
@@ -59,9 +52,14 @@ def publish(job: Job, folder: str | Path) -> bool:
 
     Returns:
         Whether that could be done: nothing is copied if an output is no longer there.
+
+    Raises:
+        ValueError: if an output is not what the job left, naming it.
     """
     if not all(output.exists() for output in job.outputs):
         return False
+    for output in job.outputs:
+        check(output, job)
     for output, name in zip(job.outputs, job.record["outputs"], strict=True):
         if output.is_dir():
             _pack(output, Path(folder, f"{name}{PACKED}"))
@@ -73,18 +71,18 @@ def publish(job: Job, folder: str | Path) -> bool:
 
 @dataclass
 class Restored:
-    """What came of restoring: the folders of jobs whose outputs are back, or are not, and why."""
+    """What came of restoring: jobs whose outputs are back, were all there, or are not, and why."""
 
     back: list[str] = field(default_factory=list)
+    there: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
 
 
 def restore(published: str | Path, results: str | Path) -> Restored:
     """Bring published results to where the workflow made them, if the code is as it was.
 
-    What is there already stays as it is. Restored files are given one time, a moment after the
-    newest module that made them, so that Snakemake takes them for current, and for older than
-    whatever is edited or computed from now on.
+    What is there already stays as it is; where that is a part of what a job made, and unchanged,
+    the rest comes back beside it.
 
     Args:
         published: folder of jobs' outputs and records.
@@ -95,37 +93,83 @@ def restore(published: str | Path, results: str | Path) -> Restored:
     """
     found = Restored()
     files = sorted(Path(published).rglob(f"*{SUFFIX}"))
-    jobs = [Job(file, read_record(file)) for file in files]
+    jobs = [Job(file, read_signed(file)) for file in files]
     modules = {Path(module) for job in jobs for module in job.record["code"]}
-    checksums = {str(module): sha256(module) for module in modules if module.exists()}
-    times = [module.stat().st_mtime_ns for module in modules if module.exists()]
-    time = max(times, default=0) + 1_000_000
+    checksums = {str(module): sha256(module) for module in modules if module.is_file()}
     for job in jobs:
         target = Path(results, job.record["folder"])
         name = f"{target / job.file.name.removesuffix(SUFFIX)}"
-        if any((target / output).exists() for output in job.record["outputs"]):
+        there = [target / output for output in job.record["outputs"] if (target / output).exists()]
+        if len(there) == len(job.record["outputs"]) and (target / job.file.name).exists():
+            found.there.append(name)
             continue
         code = job.record["code"].items()
         if changed := [module for module, checksum in code if checksums.get(module) != checksum]:
             found.left_out[name] = f"other code made it: {', '.join(changed)}"
         elif missing := [file for file in map(_published, job.outputs) if not file.exists()]:
             found.left_out[name] = f"not there: {', '.join(map(str, missing))}"
+        elif others := _changed(there, Job(target / job.file.name, job.record)):
+            found.left_out[name] = (
+                f"there, but other than published: {', '.join(others)}; remove it"
+            )
         else:
-            _restore(job, target, time)
+            _restore(job, target)
             found.back.append(name)
     return found
 
 
-def _restore(job: Job, target: Path, time: int) -> None:
-    for output, name in zip(job.outputs, job.record["outputs"], strict=True):
-        source, place = _published(output), target / name
-        if source == output:
-            check(output, job)
-            _copy(source, place)
-        else:
-            _unpack(source, place)
-        os.utime(place, ns=(time, time))
-    _copy(job.file, target / job.file.name)
+def _changed(files: Iterable[Path], job: Job) -> list[str]:
+    """Those of a job's files that are no longer what it left."""
+    changed = []
+    for file in files:
+        try:
+            check(file, job)
+        except ValueError:
+            changed.append(str(file))
+    return changed
+
+
+def _restore(job: Job, target: Path) -> None:
+    """Bring back those of a job's outputs that are not there."""
+    for output in job.outputs:
+        _check_published(_published(output), job)
+    with only_writer(target / job.file.name.removesuffix(SUFFIX), warnings.warn):
+        for output, name in zip(job.outputs, job.record["outputs"], strict=True):
+            source, place = _published(output), target / name
+            if place.exists():
+                continue
+            remove_abandoned(place)
+            if source == output:
+                _copy(source, place)
+            else:
+                _unpack(source, place)
+        _copy(job.file, target / job.file.name)
+
+
+def _check_published(file: Path, job: Job) -> None:
+    try:
+        check(file, job)
+    except ValueError as error:
+        cached = " ".join(map(str, _in_dvc_cache(file)))
+        if not cached:
+            raise
+        raise ValueError(
+            f"{error}; DVC would take it from its cache again, so remove {cached} too, and if the"
+            " remote has it damaged, its copy there, which `dvc push` replaces from where it is"
+            " whole"
+        ) from error
+
+
+def _in_dvc_cache(file: Path) -> list[Path]:
+    """The copies of a file in DVC's cache, whatever names they have there."""
+    command = [sys.executable, "-m", "dvc", "cache", "dir"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:  # no folder of DVC's
+        return []
+    size = file.stat().st_size
+    files = (path for path in Path(answer.stdout.strip()).rglob("*") if path.is_file())
+    alike = (path for path in files if path.stat().st_size == size)
+    return [path for path in alike if filecmp.cmp(path, file, shallow=False)]
 
 
 def _published(output: Path) -> Path:
@@ -152,8 +196,7 @@ def _pack(folder: Path, path: Path) -> None:
 
 
 def _unpack(path: Path, folder: Path) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive, written(folder) as temporary:
-            archive.extractall(temporary)
-    except zipfile.BadZipFile as error:
-        raise damaged(path, error) from error
+    with zipfile.ZipFile(path) as archive, written(folder) as temporary:
+        # Nothing in it is compressed.
+        check_members(archive, most=path.stat().st_size)
+        archive.extractall(temporary)

@@ -2,8 +2,9 @@
 
 A layer that is sampled in several draws has an array for each. Arrays are chunked along samples and
 sharded, so that a layer is a handful of files. The group's attributes say what was recorded, a
-manifest how large each file is: a file that is missing or cut short is noticed when a layer is
-opened, a damaged one by its checksum when it is read.
+manifest how large each file is and its SHA-256: a file that is missing or cut short, and damage to
+what describes a layer, is noticed when the layer is opened; damage to its chunks when they are
+read, by a checksum (CRC-32C) of each.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from .artefacts import damaged, read_record, write_record, written
+from .artefacts import MANIFEST, check_content, damaged, read_manifest, write_manifest, written
 
 CHUNK_BYTES = 4 * 2**20
 SHARD_CHUNKS = 16
-_MANIFEST = "manifest.json"
+_METADATA = "zarr.json"
 
 
 class StoreWriter:
@@ -122,9 +123,7 @@ def new_store(
         writer = StoreWriter(temporary, about, layers)
         yield writer
         writer.close()
-        files = sorted(file for file in temporary.rglob("*") if file.is_file())
-        sizes = {str(file.relative_to(temporary)): file.stat().st_size for file in files}
-        write_record(temporary / _MANIFEST, sizes)
+        write_manifest(temporary)
 
 
 class ActivationStore:
@@ -140,14 +139,15 @@ class ActivationStore:
         """Open a store.
 
         Raises:
-            ValueError: if it is not a store, or its list of files is gone.
+            ValueError: if it is not a store, or its manifest or what describes it is damaged.
         """
         self.path = Path(path)
         try:
-            self._sizes = read_record(self.path / _MANIFEST)
-            self._group = zarr.open_group(self.path, mode="r", zarr_format=3)
+            self._files = read_manifest(self.path)
+            self._check(_METADATA)
         except FileNotFoundError as error:
-            raise damaged(self.path, f"no {_MANIFEST} or no zarr.json") from error
+            raise damaged(self.path, f"no {MANIFEST}") from error
+        self._group = zarr.open_group(self.path, mode="r", zarr_format=3)
         self.about: dict[str, Any] = dict(self._group.attrs)
         self.layers: dict[str, dict[str, Any]] = {
             entry["name"]: entry for entry in self.about.pop("layers")
@@ -168,16 +168,23 @@ class ActivationStore:
         return self._open(f"samples/{_name(name, draw)}")[:]
 
     def _open(self, name: str) -> CheckedArray:
-        for file, size in self._sizes.items():
+        for file in self._files:
             if file.startswith(f"{name}/"):
-                found = self.path / file
-                if not found.exists():
-                    raise damaged(self.path, f"{found} is missing")
-                if found.stat().st_size != size:
-                    raise damaged(
-                        self.path, f"{found} has {found.stat().st_size} bytes instead of {size}"
-                    )
+                self._check(file)
         return CheckedArray(self._group[name], self.path)
+
+    def _check(self, file: str) -> None:
+        """Raise a ValueError unless a file has its size and, if it describes others, is whole."""
+        path, listed = self.path / file, self._files[file]
+        try:
+            if path.name == _METADATA:
+                check_content(path, listed["sha256"])
+            elif not path.exists():
+                raise ValueError(f"{path} is missing")
+            elif (size := path.stat().st_size) != listed["bytes"]:
+                raise ValueError(f"{path} has {size} bytes instead of {listed['bytes']}")
+        except ValueError as error:
+            raise damaged(self.path, error) from error
 
 
 class CheckedArray:

@@ -7,18 +7,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from subspace_match.provenance import record_job
+from subspace_match.artefacts import write_manifest
+from subspace_match.job_record import JobRecord
 
 
-class Inputs(list[str]):
-    """All of a job's inputs, of which those named ``code`` can be asked for."""
+class Params(list[Any]):
+    """A job's parameters, by name."""
 
-    def __init__(self, made_from: list[str], code: list[str]) -> None:
-        super().__init__([*made_from, *code])
-        self._code = code
+    def __init__(self, **named: Any) -> None:
+        super().__init__(named.values())
+        self._named = named
 
-    def get(self, name: str, default: list[str]) -> list[str]:
-        return self._code if name == "code" else default
+    def keys(self) -> list[str]:
+        return list(self._named)
 
 
 def leave(
@@ -29,7 +30,7 @@ def leave(
     inputs: Sequence[str] = (),
     **wildcards: str,
 ) -> None:
-    """Make a job's outputs and its record.
+    """Make a job's outputs and its record, as ``subspace_match.jobs.run`` does.
 
     Args:
         rule: its name, and that of its script and of its one module, which are made if need be.
@@ -47,17 +48,39 @@ def leave(
         path = results / folder / name
         if name.endswith("/"):
             (path / "deep").mkdir(parents=True)
-            for part in ("part", "deep/part", ".snakemake_timestamp"):
+            for part in ("part", "deep/part"):
                 (path / part).write_text(f"{part} of {folder}")
+            write_manifest(path)
+            (path / ".snakemake_timestamp").touch()
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"{name} of {folder}")
-    job = SimpleNamespace(
+    record_of(job(rule, folder, outputs, config, inputs, **wildcards)).write()
+
+
+def record_of(job: SimpleNamespace) -> JobRecord:
+    """The record of a job, of such code."""
+    return JobRecord(job, [f"{job.rule}.py", f"module_of_{job.rule}.py"])
+
+
+def job(
+    rule: str,
+    folder: str,
+    outputs: Sequence[str],
+    config: dict[str, Any],
+    inputs: Sequence[str] = (),
+    **wildcards: str,
+) -> SimpleNamespace:
+    """What Snakemake gives to the script of such a job."""
+    results = Path(config["results"])
+    return SimpleNamespace(
         config=config,
         rule=rule,
         wildcards=wildcards,
-        input=Inputs([str(results / file) for file in inputs], [f"module_of_{rule}.py"]),
+        params=Params(wildcards=wildcards),
+        input=[str(results / file) for file in inputs],
         output=[str(results / folder / name) for name in outputs],
         log=[str(results / "logs" / folder / f"{rule}.log")],
+        resources={},
+        scriptdir=".",
     )
-    record_job(job, f"{rule}.py")

@@ -1,6 +1,6 @@
 import errno
-import platform
-import subprocess
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,11 @@ from safetensors import SafetensorError
 from subspace_match.artefacts import (
     read_arrays,
     read_record,
+    read_signed,
+    remove_abandoned,
     write_arrays,
     write_record,
+    write_signed,
     written,
 )
 
@@ -31,20 +34,66 @@ def test_a_failed_writer_leaves_the_old_file_and_nothing_else(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_what_a_killed_writer_left_goes_and_what_another_writes_stays(tmp_path: Path) -> None:
+def test_writers_of_one_host_name_and_process_number_do_not_meet(tmp_path: Path) -> None:
+    """As two containers have it that share a folder."""
     target = tmp_path / "store"
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    killed, alive = (
-        tmp_path / f".store.{platform.node()}.{process}.partial" for process in (ended.pid, 1)
-    )
-    of_another_machine = tmp_path / f".store.elsewhere.{ended.pid}.partial"
-    of_another_file = tmp_path / f".story.{platform.node()}.{ended.pid}.partial"
-    for folder in (killed, alive, of_another_machine, of_another_file):
-        folder.mkdir()
-    with written(target) as temporary:
-        temporary.mkdir()
-    assert set(tmp_path.iterdir()) == {target, alive, of_another_machine, of_another_file}
+    with written(target) as first:
+        first.mkdir()
+        (first / "first").touch()
+        with written(target) as second:
+            second.mkdir()
+            (second / "second").touch()
+        assert list(target.iterdir()) == [target / "second"]
+        assert list(first.iterdir()) == [first / "first"]
+    assert list(target.iterdir()) == [target / "first"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_killed_writers_left_goes_and_what_is_of_another_file_stays(tmp_path: Path) -> None:
+    target, other = tmp_path / "store", tmp_path / ".story.0123.partial"
+    for left in (tmp_path / ".store.0123.partial", tmp_path / ".store.0123.replaced", other):
+        (left / "deep").mkdir(parents=True)
+    (tmp_path / ".store.4567.partial").touch()
+    target.mkdir()
+    remove_abandoned(target)
+    assert set(tmp_path.iterdir()) == {target, other}
+
+
+def test_an_old_folder_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "store"
+    target.mkdir()
+    (target / "old").touch()
+
+    def fail() -> None:
+        with written(target) as temporary:
+            temporary.mkdir()
+            raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        fail()
+    assert list(target.iterdir()) == [target / "old"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_signed_record_comes_back_and_an_unsigned_one_does_not(tmp_path: Path) -> None:
+    record = {"b": [1, 2.5, None], "a": {"é": "ü"}}
+    write_signed(tmp_path / "signed.json", record)
+    assert read_signed(tmp_path / "signed.json") == record
+    write_record(tmp_path / "plain.json", record)
+    with pytest.raises(ValueError, match=r"plain\.json: expected a whole file.*\(no checksum\)"):
+        read_signed(tmp_path / "plain.json")
+    write_record(tmp_path / "edited.json", read_record(tmp_path / "signed.json") | {"b": [1]})
+    with pytest.raises(ValueError, match=r"edited\.json: .*checksum \w+ instead of \w+\); remove"):
+        read_signed(tmp_path / "edited.json")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "null", '{"a": NaN, "checksum": "0"}', "[" * 100_000]
+)
+def test_what_is_no_record_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(ValueError, match=r"a\.json: expected a whole file"):
+        read_signed(tmp_path / "a.json")
 
 
 @pytest.mark.parametrize(
@@ -99,3 +148,15 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, damage: str) -> None
     read = read_arrays if name == "a.npz" else read_record
     with pytest.raises(ValueError, match=f"{name}: expected a whole file.*remove it and run again"):
         read(path)
+
+
+def test_an_array_that_claims_terabytes_is_a_damaged_file(tmp_path: Path) -> None:
+    path = tmp_path / "arrays.npz"
+    write_arrays(path, {"x": np.zeros(3)}, {})
+    header = io.BytesIO()
+    claim = {"descr": "<f8", "fortran_order": False, "shape": (10**12,)}
+    np.lib.format.write_array_header_1_0(header, claim)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("y.npy", header.getvalue() + bytes(80))
+    with pytest.raises(ValueError, match=r"arrays\.npz: expected a whole file"):
+        read_arrays(path)

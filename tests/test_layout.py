@@ -1,41 +1,73 @@
 """A path changes with what decides its content, and with nothing else."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from subspace_match.comparisons import Network
 from subspace_match.config import validated
-from subspace_match.layout import Layout
+from subspace_match.imports import LISTING, Code
+from subspace_match.layout import Layout, Origins
 
 SCHEMA = yaml.safe_load((Path(__file__).parents[1] / "config" / "schema.yaml").read_text())
 
 
-BELOW_RECORDING = {"activations", "match", "null", "experiment"}
-BELOW_NETWORK = {"network", *BELOW_RECORDING, "places", "heat_map"}
-BELOW_DATA = {"initial", *BELOW_NETWORK}
+BELOW_MATCH = {"measures", "certificates", "minimal", "null", "experiment"}
+BELOW_RECORDING = {"activations", "top_images", "match", *BELOW_MATCH}
+BELOW_PLACES = {"places", "heat_map", "experiment"}
+BELOW_NETWORK = {"network", *BELOW_RECORDING, *BELOW_PLACES}
+BELOW_DATA = {"initial", "layers", *BELOW_NETWORK}
 
 
-def paths(**changes: object) -> dict[str, str]:
-    layout = Layout(validated(changes, SCHEMA))
-    a, b = (Network("base", seed, "last") for seed in (0, 1))
+def given(weights: str) -> Any:
+    """A configuration of a network whose weights are given and one that is trained."""
+    network = {"name": "torchvision:vgg11", "weights": weights}
+    compare = [{"models": ["taken", "made"], "seeds": "all"}]
+    return {"models": {"taken": {"network": network}, "made": {}}, "compare": compare}
+
+
+class Same(dict[str, str]):
+    """A digest for whatever is asked for, but for what has one of its own."""
+
+    def __missing__(self, key: str) -> str:
+        return "0"
+
+
+def layout_of(
+    config: Any, code: Mapping[str, str] | None = None, contents: Mapping[str, str] | None = None
+) -> Layout:
+    return Layout(validated(config, SCHEMA), Origins(Same(code or {}), Same(contents or {})))
+
+
+def paths(code: Mapping[str, str] | None = None, **changes: object) -> dict[str, str]:
+    layout = layout_of(changes, code)
+    model = next(iter(layout.models))
+    a, b = (Network(model, seed, "last") for seed in (0, 1))
     keys = layout.key(a), layout.key(b)
+    group = layout.group(["conv1"])
     return {
         "data": layout.data("images"),
-        "initial": layout.start(layout.model_key(layout.models["base"]), 0),
+        "initial": layout.start(layout.model_key(layout.models[model]), 0),
         "network": layout.network(a, ".safetensors"),
         "activations": layout.activations(keys[0]),
         "places": layout.places(keys[0]),
-        "match": layout.match(*keys, layout.group(["conv1"]), "path"),
-        "null": layout.null(*keys, layout.group(["conv1"])),
+        "top_images": layout.top_images(keys[0]),
+        "match": layout.match(*keys, group, "path"),
+        "measures": layout.measures(*keys, group),
+        "certificates": layout.certificates(*keys, group),
+        "minimal": layout.minimal(*keys, group, 0.3),
+        "null": layout.null(*keys, group),
         "heat_map": layout.heat_map(*keys),
         "experiment": layout.experiment("tables"),
+        "layers": layout.layers(model),
     }
 
 
-def changed(**changes: object) -> set[str]:
-    before, after = paths(), paths(**changes)
+def changed(code: Mapping[str, str] | None = None, **changes: object) -> set[str]:
+    before, after = paths(), paths(code, **changes)
     return {name for name in before if before[name] != after[name]}
 
 
@@ -49,17 +81,19 @@ def changed(**changes: object) -> set[str]:
         ({"threads": 2}, BELOW_NETWORK),
         ({"extraction": {"positions": 5}}, BELOW_RECORDING),
         ({"extraction": {"draws": 2}}, BELOW_RECORDING),
-        ({"extraction": {"nodes": "convolution"}}, {*BELOW_RECORDING, "places", "heat_map"}),
-        ({"matching": {"chunk_samples": 100}}, {"match", "null", "experiment"}),
+        ({"extraction": {"nodes": "convolution"}}, {*BELOW_RECORDING, *BELOW_PLACES, "layers"}),
+        ({"matching": {"chunk_samples": 100}}, {"match", *BELOW_MATCH, "heat_map"}),
         ({"chance": {"permutations": 5}}, {"null", "experiment"}),
-        ({"heat_map": {"places": 5}}, {"places", "heat_map", "experiment"}),
+        ({"heat_map": {"places": 5}}, BELOW_PLACES),
         ({"minimal_matches": {"epsilons": [0.5]}}, {"experiment"}),
-        ({"matching": {"epsilons": [0.1]}}, {"experiment"}),
+        ({"matching": {"epsilons": [0.1]}}, {"certificates", "experiment"}),
         ({"matching": {"layers": ["fc*"]}}, {"experiment"}),
         ({"seeds": [0, 1, 2]}, {"experiment"}),
         ({"stages": ["initial", "best", "last"]}, {"experiment"}),
         ({"compare": [{"seeds": "all"}]}, set()),
         ({"models": {"base": {}}}, set()),
+        # Tables call networks by their model's name.
+        ({"models": {"renamed": {}}}, {"experiment"}),
         ({"models": {"base": {}, "other": {"network": {"width": 1}}}}, {"experiment"}),
         ({"seeds": [1, 0]}, set()),
         ({"matching": {"epsilons": [0.5, 0.3, 0.25, 0.2, 0.15]}}, set()),
@@ -74,6 +108,82 @@ def test_what_a_change_affects(changes: dict, affected: set[str]) -> None:
     assert changed(**changes) == affected
 
 
+@pytest.mark.parametrize(
+    ("script", "affected"),
+    [
+        ("prepare_data", {"data", *BELOW_DATA}),
+        ("initialise", BELOW_DATA - {"layers"}),
+        ("train", BELOW_NETWORK),
+        ("take_weights", set()),
+        ("extract", {*BELOW_RECORDING, *BELOW_PLACES}),
+        ("top_images", {"top_images", "experiment"}),
+        ("match", {"match", *BELOW_MATCH}),
+        ("certify", {"certificates", "experiment"}),
+        ("measure", {"measures", "experiment"}),
+        ("minimal_match", {"minimal", "experiment"}),
+        ("null", {"null", "experiment"}),
+        ("heat_map", {"heat_map", "experiment"}),
+        ("aggregate", {"experiment"}),
+        ("plot", {"experiment"}),
+        ("report", {"experiment"}),
+        (LISTING, {"layers"}),
+    ],
+)
+def test_the_code_of_a_script_is_in_the_path_of_what_it_makes_and_of_all_below(
+    script: str, affected: set[str]
+) -> None:
+    assert changed({script: "1"}) == affected
+
+
+def test_every_script_of_a_rule_decides_a_path() -> None:
+    taken = given("IMAGENET1K_V1")
+    for script in Code().names:
+        edited = {script: "1"}
+        of_given = layout_of(taken, edited).experiment("") != layout_of(taken).experiment("")
+        assert changed(edited) or of_given, script
+
+
+@pytest.mark.parametrize(
+    ("config", "source"),
+    [
+        ({"data": {"name": "cifar10", "root": "d"}}, "data cifar10 d"),
+        ({"data": {"name": "image_folder", "root": "d"}}, "data image_folder d"),
+        ({"models": {"m": {"data": {"name": "mnist", "root": "e"}}}}, "data mnist e"),
+        ({"network": {"name": "my.net:Net"}}, "module my.net:Net"),
+        (given("w.pt"), "weights w.pt"),
+        # Another network of one's own that goes on from given weights.
+        (
+            {"models": {"a": {}, "b": {"network": {"name": "my.net:Net"}, "start": "a"}}},
+            "module my.net:Net",
+        ),
+    ],
+)
+def test_what_the_user_s_own_files_hold_is_in_the_path(config: Any, source: str) -> None:
+    before, after = layout_of(config), layout_of(config, contents={source: "1"})
+    assert after.experiment("") != before.experiment("")
+    assert set(after.networks) != set(before.networks)
+
+
+@pytest.mark.parametrize(
+    "configs",
+    [
+        [{"data": {"name": "image_folder", "root": root}} for root in ("a", "b")],
+        [given(weights) for weights in ("a.pt", "b.pt")],
+    ],
+)
+def test_the_place_of_the_same_content_decides_nothing(configs: list[Any]) -> None:
+    one, other = map(layout_of, configs)
+    assert one.experiment("") == other.experiment("")
+    assert list(one.networks) == list(other.networks)
+
+
+def test_the_order_of_comparisons_is_that_of_the_tables_rows() -> None:
+    entries = [{"stages": ["initial", "last"], "seeds": "same"}, {"stages": ["last", "last"]}]
+    both = {"stages": ["initial", "last"]}
+    one, other = (paths(**both, compare=order) for order in (entries, entries[::-1]))
+    assert {name for name in one if one[name] != other[name]} == {"experiment"}
+
+
 MODELS = {
     "source": {"data": {"name": "mnist", "root": "d"}},
     "tuned": {"start": "source", "training": {"epochs": 3}},
@@ -84,7 +194,7 @@ MODELS = {
 
 
 def test_a_training_begins_where_its_model_says() -> None:
-    layout = Layout(validated({"models": MODELS}, SCHEMA))
+    layout = layout_of({"models": MODELS})
     keys = {name: layout.model_key(model) for name, model in layout.models.items()}
     assert len(set(keys.values())) == 5
     assert {name: layout.start(key, 1) for name, key in keys.items() if name != "given"} == {
@@ -97,18 +207,15 @@ def test_a_training_begins_where_its_model_says() -> None:
         {layout.data_key(), layout.data_key(layout.models["source"].data)}
     )
     assert keys["own"].startswith("my_package_Net-")
-    other = Layout(
-        validated(
-            {"models": MODELS | {"source": MODELS["source"] | {"training": {"epochs": 5}}}}, SCHEMA
-        )
-    )
+    longer = MODELS["source"] | {"training": {"epochs": 5}}
+    other = layout_of({"models": MODELS | {"source": longer}})
     for name, key in keys.items():
         same = other.model_key(other.models[name]) == key
         assert same == (name not in ("source", "tuned")), name
 
 
 def test_a_key_leads_back_to_its_network_and_model() -> None:
-    layout = Layout(validated({"stages": ["initial", 3, "best"], "models": MODELS}, SCHEMA))
+    layout = layout_of({"stages": ["initial", 3, "best"], "models": MODELS})
     for key, network in layout.networks.items():
         assert layout.key(network) == key
         model_key, seed, stage = key.split(".")
@@ -116,21 +223,47 @@ def test_a_key_leads_back_to_its_network_and_model() -> None:
         assert layout.network(network, ".json").endswith(f"{model_key}/{seed}/{stage}.json")
 
 
+@pytest.mark.parametrize(
+    ("changes", "listed_anew"),
+    [
+        ({"data": {"image_size": 64}}, {"source", "tuned", "scratch"}),
+        ({"data": {"name": "cifar10", "root": "d"}}, {"source", "tuned", "scratch"}),
+        ({"extraction": {"nodes": "block"}}, {"source", "tuned", "scratch"}),
+        ({"models": {"source": {"network": {"width": 1}}}}, {"source", "tuned"}),
+        ({"models": {"source": {"network": {"weights": "a.pt"}}}}, {"source", "tuned"}),
+        ({"models": {"tuned": {"training": {"epochs": 3}}}}, set()),
+        ({"models": {"scratch": {"data": {"image_size": 64}}}}, {"scratch"}),
+        ({"device": "cpu", "seeds": [5, 6]}, set()),
+    ],
+)
+def test_layers_are_listed_anew_if_what_decides_them_has_changed(
+    changes: dict, listed_anew: set[str]
+) -> None:
+    """What a tuned network sees is what its start sees."""
+    models: dict = {"source": {}, "tuned": {"start": "source"}, "scratch": {}}
+    models = {name: own | changes.get("models", {}).get(name, {}) for name, own in models.items()}
+    before = layout_of({"models": {"source": {}, "tuned": {"start": "source"}, "scratch": {}}})
+    after = layout_of(changes | {"models": models})
+    assert {name for name in models if before.layers(name) != after.layers(name)} == listed_anew
+
+
+def test_layers_are_listed_anew_with_another_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which can bring other published weights, of other images."""
+    before = paths()
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "99.0")
+    after = paths()
+    assert {name for name in before if before[name] != after[name]} == {"layers"}
+
+
 def test_an_untrained_network_is_shared_by_all_trainings() -> None:
     models = {"long": {}, "short": {"training": {"epochs": 3}}}
-    layout = Layout(validated({"stages": ["initial"], "models": models}, SCHEMA))
+    layout = layout_of({"stages": ["initial"], "models": models})
     initial = {layout.network(Network(name, 0, "initial"), ".json") for name in models}
     assert len(initial) == 1
 
 
-def test_two_image_folders_are_two_data_sets() -> None:
-    folders = [{"data": {"name": "image_folder", "root": root}} for root in ("a", "b")]
-    keys = {Layout(validated(config, SCHEMA)).data_key() for config in folders}
-    assert len(keys) == 2
-
-
 def test_a_group_of_other_layers_has_another_key() -> None:
-    layout = Layout(validated({}, SCHEMA))
+    layout = layout_of({})
     groups = (["conv1", "conv3"], ["conv1", "conv2", "conv3"], ["conv1"])
     keys = {layout.group(names) for names in groups}
     keys |= {layout.group(["conv1"], of=names) for names in groups[:2]}

@@ -17,6 +17,7 @@ from subspace_match import __version__
 from subspace_match.artefacts import sha256
 from subspace_match.cli import main
 from subspace_match.provenance import INVOCATION, Records, invocation
+from subspace_match.publication import publish
 
 CONFIG = {"results": "results", "seeds": [0, 2], "chance": {"permutations": 2, "seed": 7}}
 DEFAULT = CONFIG | {"seeds": [0, 1], "chance": {"permutations": 19, "seed": 7}}
@@ -124,6 +125,8 @@ def test_the_commit_and_what_was_changed_since(tmp_path: Path) -> None:
         ("notes.txt", "notes.txt: expected a result of the workflow, with a file *.provenance"),
         ("results/experiments/vgg-4/metrics.json", "it was changed since"),
         ("results/data/mnist-1/data.json", "prepare_data.provenance.json: expected a whole file"),
+        ("results/activations/3/vgg-2.zarr", "vgg-2.zarr/deep/part has the SHA-256"),
+        ("results/activations/3/vgg-2.zarr/deep/part", "vgg-2.zarr/deep/part has the SHA-256"),
     ],
 )
 def test_what_has_no_provenance_is_one_line_and_exit_code_2(
@@ -131,6 +134,7 @@ def test_what_has_no_provenance_is_one_line_and_exit_code_2(
 ) -> None:
     (project / "notes.txt").write_text("nothing")
     (project / "results/experiments/vgg-4/metrics.json").write_text("{}")
+    (project / "results/activations/3/vgg-2.zarr/deep/part").write_text("changed")
     (project / "results/data/mnist-1/prepare_data.provenance.json").write_text("{")
     assert main(["provenance", file]) == 2
     error = capsys.readouterr().err
@@ -145,4 +149,29 @@ def test_an_input_of_the_user_s_own_has_no_record(project: Path) -> None:
     leave("take_weights", "networks/own-5/seed_0", ["last.safetensors"], CONFIG, [str(weights)])
     job = Records().of(project / "results/networks/own-5/seed_0/last.safetensors")
     assert job is not None
-    assert job.record["inputs"] == []
+    assert job.record["inputs"] == {}
+
+
+def test_a_damaged_record_is_in_the_way_of_what_it_may_be_of_alone(project: Path) -> None:
+    """In one folder lie the records of many stores."""
+    leave("extract_b", "activations/3", ["vgg-9.zarr/"], CONFIG)
+    folder = project / "results/activations/3"
+    (folder / "extract_b.provenance.json").write_text("")
+    assert Records().required(folder / "vgg-2.zarr").record["rule"] == "extract"
+    with pytest.raises(
+        ValueError, match=r"vgg-9\.zarr: expected a record .*extract_b.*; remove "
+    ) as e:
+        Records().required(folder / "vgg-9.zarr")
+    assert "\n" not in str(e.value)
+
+
+def test_a_published_store_is_checked_as_it_is_packed(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = Records().required(project / "results/activations/3/vgg-2.zarr")
+    assert publish(job, "published")
+    packed = project / "published/vgg-2.zarr.zip"
+    assert described(str(packed), capsys)["made_by"]["rule"] == "extract"
+    packed.write_bytes(packed.read_bytes().replace(b"deep/part of", b"deep/part if"))
+    assert main(["provenance", str(packed)]) == 2
+    assert "vgg-2.zarr.zip: expected what the rule extract made" in capsys.readouterr().err

@@ -77,6 +77,20 @@ def test_changed_bytes_are_noticed_when_they_are_read(path: Path) -> None:
         sm.reduce(activations, activations)
 
 
+@pytest.mark.parametrize("file", ["zarr.json", "activations/conv1/draw_0/zarr.json"])
+@pytest.mark.parametrize("damage", ["changed", "deleted"])
+def test_damage_to_what_describes_a_store_is_named(path: Path, file: str, damage: str) -> None:
+    content = (path / file).read_text()
+    (path / file).unlink()
+    if damage == "changed":
+        (path / file).write_text(content.replace("2", "3", 1))
+    complaint = (
+        rf"seed_0\.zarr: expected a whole file.*seed_0\.zarr/{file} (is missing|has the SHA)"
+    )
+    with pytest.raises(ValueError, match=complaint):
+        ActivationStore(path).activations("conv1")
+
+
 def test_a_folder_that_is_no_store_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"nothing: expected a whole file"):
         ActivationStore(tmp_path / "nothing")

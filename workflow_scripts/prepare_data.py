@@ -8,16 +8,20 @@ from subspace_match.jobs import log, run
 def prepare_data(snakemake: Any) -> None:
     from subspace_match import datasets
     from subspace_match.artefacts import sha256, write_record
-    from subspace_match.whereabouts import whereabouts
+    from subspace_match.plan import handed_over
 
     settings = snakemake.params.data
-    root = whereabouts(snakemake.config, settings)["root"]
-    data = datasets.prepare(**settings | {"root": root})
+    data = datasets.prepare(**settings, root=snakemake.params.root)
     data.about["digest"] = snakemake.wildcards.data
     datasets.save(snakemake.output.images, data)
-    record = data.about | {"settings": settings, "sha256": sha256(snakemake.output.images)}
+    held = [handed_over().contents[source] for source in snakemake.params.reads]
+    record = data.about | {
+        "settings": settings,
+        "content": held[0] if held else None,
+        "sha256": sha256(snakemake.output.images),
+    }
     write_record(snakemake.output.record, record)
     log.info("%d training and %d test images", len(data.train.labels), len(data.test.labels))
 
 
-run(prepare_data, snakemake)  # type: ignore[name-defined]
+run(prepare_data, snakemake, threads=1)  # type: ignore[name-defined]

@@ -12,15 +12,17 @@ import shutil
 import sys
 from pathlib import Path
 
+from subspace_match.plan import layout_of
 from subspace_match.provenance import Job, Records
-from subspace_match.publication import PUBLISHED, lineage, publish, results_layout
+from subspace_match.publication import PUBLISHED, lineage, publish
 
 PARTS = ("data", "tables", "stores")
+KEPT = ("data", "stores", "contents.json")  # of other parts
 
 
 def publish_part(part: str) -> None:
     """Replace one part of what is published."""
-    layout, records = results_layout(), Records()
+    layout, records = layout_of("."), Records()
     ends = ("metrics.json", "figures/captions.json", "report.html")
     tables = [layout.experiment(name) for name in ends]
     jobs: list[tuple[Job, Path]]
@@ -29,7 +31,7 @@ def publish_part(part: str) -> None:
         files = [layout.data("images.safetensors", key) for key in layout.data_sets]
         jobs = [(job := records.required(file), PUBLISHED / job.record["folder"]) for file in files]
     elif part == "tables":
-        old = [path for path in PUBLISHED.glob("*") if path.name not in ("data", "stores")]
+        old = [path for path in PUBLISHED.glob("*") if path.name not in KEPT]
         jobs = [(records.required(file), PUBLISHED) for file in tables]
     else:
         old = [PUBLISHED / "stores"]

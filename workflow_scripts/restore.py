@@ -8,14 +8,16 @@ project's root:
 
 import sys
 
-from subspace_match.publication import PUBLISHED, restore, results_layout
+from subspace_match.plan import config_of
+from subspace_match.publication import PUBLISHED, restore
 
 
 def restore_all() -> None:
-    restored = restore(PUBLISHED, results_layout().config["results"])
+    restored = restore(PUBLISHED, config_of(".")["results"])
     for name, reason in restored.left_out.items():
         sys.stdout.write(f"left out {name}: {reason}\n")
-    sys.stdout.write(f"restored what {len(restored.back)} jobs had made\n")
+    sys.stdout.write(f"restored what {len(restored.back)} jobs had made")
+    sys.stdout.write(f"; what {len(restored.there)} had made was there already\n")
 
 
 if __name__ == "__main__":

@@ -15,14 +15,14 @@ def train(snakemake: Any) -> None:
     from tqdm import tqdm
 
     from subspace_match import datasets
-    from subspace_match.artefacts import sha256, write_table, written
+    from subspace_match.artefacts import sha256, write_table
     from subspace_match.matching.devices import device_name
     from subspace_match.networks import training
     from subspace_match.networks.images import Images
     from subspace_match.networks.records import write_network_record
+    from subspace_match.networks.stages import Epoch, Stages, best_epoch
     from subspace_match.networks.transfer import transferred
     from subspace_match.networks.weights import load_network, save_network
-    from subspace_match.whereabouts import whereabouts
 
     params, paths, output = snakemake.params, snakemake.input, snakemake.output
     settings, seed, model = (
@@ -36,10 +36,9 @@ def train(snakemake: Any) -> None:
         *(device, ", bfloat16" * settings["amp"], ", compiled" * settings["compile"]),
     )
     start, preprocessing = load_network(paths.start, torch.device("cpu"))
-    source = whereabouts(snakemake.config, params.data)
-    data = datasets.load(paths.images, source["root"])
+    data = datasets.load(paths.images, params.data["root"])
     train_images, test_images = (
-        Images.on_device(part, preprocessing, device, workers=source["workers"])
+        Images.on_device(part, preprocessing, device, workers=params.data["workers"])
         for part in (data.train, data.test)
     )
     architecture = {
@@ -56,10 +55,11 @@ def train(snakemake: Any) -> None:
         save_network(path, network, architecture, preprocessing)
 
     folder = Path(output.history).parent
-    stages = training.Stages(folder / "stages.partial", params.epochs, save)
+    stages = Stages(folder / "stages.partial", params.epochs, save)
     steps = training.steps_an_epoch(len(train_images), settings["batch_size"])
-    # A checkpoint is of this configuration (its path says so), this code and this beginning.
-    identity = "-".join([model, *map(sha256, [paths.start, *paths.own_code, *paths.code])])
+    # A checkpoint is of this configuration and code (the key says so), these images with their
+    # labels, and this beginning.
+    identity = "-".join([model, *map(sha256, [paths.start, paths.images])])
     checkpoint = folder / "resume.safetensors"
     if checkpoint.exists():
         log.info("resuming from %s", checkpoint)
@@ -70,7 +70,7 @@ def train(snakemake: Any) -> None:
         disable=not show_progress(),
     ) as bar:
 
-        def after_epoch(epoch: training.Epoch) -> None:
+        def after_epoch(epoch: Epoch) -> None:
             bar.n = epoch.epoch * steps
             bar.set_postfix(
                 loss=f"{epoch.train_loss:.3f}",
@@ -92,12 +92,11 @@ def train(snakemake: Any) -> None:
         )
 
     for path, record in zip(map(Path, output.networks), output.records, strict=True):
-        epoch = {"best": training.best_epoch(history), "last": history[-1]}.get(path.stem)
+        epoch = {"best": best_epoch(history), "last": history[-1]}.get(path.stem)
         if epoch is None:
             epoch = history[int(path.stem.removeprefix("epoch_")) - 1]
         # A copy: a kill from here on leaves what a resumption needs.
-        with written(path) as temporary:
-            shutil.copyfile(stages.file(path.stem), temporary)
+        stages.take(path.stem, history, path)
         write_network_record(
             record,
             path,

@@ -49,6 +49,8 @@ TERMS, LEFT_X, LEFT_Y, GROUP = range(4)  # entries of State.counts
 class Tolerances(NamedTuple):
     """The tolerances of ``spans``, ``peeling`` and ``minimal_walk``, by their names there.
 
+    And the squared distance from which on one counts as at epsilon (see ``ties``).
+
     Handed over, since a constant would be compiled in, and what is kept on disk does not see a
     change in another file.
     """
@@ -61,6 +63,7 @@ class Tolerances(NamedTuple):
     lost_squares: float
     many: int
     effort: float
+    tie_square: float
 
 
 class Base(NamedTuple):
@@ -77,6 +80,8 @@ class Base(NamedTuple):
         term_side: 0 for a term of X, 1 for one of Y, (most terms,) int64.
         vectors: F', (all columns, k) float64, a row for each of ``neurons``' columns.
         tolerances: when digits count as lost, and the like.
+        ties: how often a distance has been seen that counts as at epsilon, (1,) int64; of all
+            pieces of a walk.
     """
 
     neurons: np.ndarray
@@ -89,6 +94,7 @@ class Base(NamedTuple):
     term_side: np.ndarray
     vectors: np.ndarray
     tolerances: Tolerances
+    ties: np.ndarray
 
 
 class State(NamedTuple):
@@ -302,13 +308,16 @@ def _queue_violators(
     earliest: int,
 ) -> int:
     """Queue whoever is now too far, among positions; the new length, or -1 if none can stay."""
-    found = 0
+    found, tie_square = 0, base.tolerances.tie_square
     for i in range(among[0], among[1]):
-        found += _too_far(state.residual[i], bound) & state.alive[i]
+        found += (state.residual[i] >= tie_square) & state.alive[i]
     if found == 0:  # mostly so, and quicker to see without branches
         return tail
     for i in range(among[0], among[1]):
-        if state.alive[i] and _too_far(state.residual[i], bound):
+        if state.alive[i] and state.residual[i] >= tie_square:
+            if not _too_far(state.residual[i], bound):
+                base.ties[0] += 1
+                continue
             if base.rank[i] < earliest:
                 return -1
             tail = _queue(base, state, queue, tail, i)
@@ -354,7 +363,7 @@ def _hopeless(
         base: base of the state.
         state: the state, those queued not alive.
         side: the side that loses many.
-        bound: squared epsilon.
+        bound: the largest square of a distance that counts as at epsilon.
         earliest: as in ``_cascade``.
         effort: multiplications that may be spent on it.
     """
@@ -432,7 +441,7 @@ def advance(
         state: the group's state so far, all of the group in it; becomes the state afterwards.
         before: room for the state as it was before the last test.
         first: rank from which to go on.
-        bound: squared epsilon.
+        bound: the largest square of a distance that counts as at epsilon.
         most_terms: length of the list of terms at which it is to be applied.
 
     Returns:

@@ -32,6 +32,7 @@ from .minimal_tree import (
 from .on_cpu import Cpu
 from .removals import DEPENDS, ENTRY_ERROR, LOST_DIGITS, MOST_KEPT
 from .spans import RANK_TOLERANCE, SAFE_INVERSE, factor_spans
+from .ties import tie_squares
 
 MOST_TERMS = 64  # terms after which the list is applied to the matrix, where the matrix is small
 SHARE_OF_TERMS = 4  # for m neurons not before m / 4, so that few matrices are made
@@ -53,6 +54,7 @@ class Walk:
         epsilon: in [0, 1).
         products: F'F, (columns, columns) float64, if all columns of F are known to be independent
             and F comes from it.
+        tie_margin: as of ``PairMoments``.
     """
 
     def __init__(
@@ -62,10 +64,16 @@ class Walk:
         width_x: int,
         epsilon: float,
         products: np.ndarray | None,
+        tie_margin: float,
     ) -> None:
         self._factor = np.ascontiguousarray(factor[: _height(factor)].T).T
         self._width_x = width_x
-        self._bound = epsilon**2
+        tie_square, self._bound = tie_squares(epsilon, tie_margin)
+        self._tolerances = Tolerances(
+            *(RANK_TOLERANCE, DEPENDS, LOST_DIGITS, ENTRY_ERROR, MOST_KEPT, LOST_SQUARES),
+            *(MANY, EFFORT, tie_square),
+        )
+        self._ties = np.zeros(1, dtype=np.int64)
         self._products = products
         self._rank = np.zeros(factor.shape[1], dtype=np.int64)
         self.base, self._state = self._factor_anew(columns)
@@ -83,6 +91,11 @@ class Walk:
     def columns(self) -> np.ndarray:
         """Columns of the maximum match, sorted, (m,) int64."""
         return np.sort(self.base.neurons[self._state.alive])
+
+    @property
+    def ties(self) -> int:
+        """How often a distance has been seen that counts as at epsilon."""
+        return int(self._ties[0])
 
     def spans(self) -> tuple[np.ndarray, np.ndarray, int]:
         """W of the maximum match, (m, m); the columns of its neurons, (m,); how many are X's."""
@@ -171,7 +184,11 @@ class Walk:
             reserve=~spans.basis,
             group=np.zeros(len(columns), dtype=bool),
         )
-        return _base(spans.neurons, self._rank[spans.neurons], matrix, self._factor.T, state), state
+        at_epsilon = state.residual >= self._tolerances.tie_square
+        self._ties += (at_epsilon & (state.residual <= self._bound)).sum()
+        rank, vectors = self._rank[spans.neurons], self._factor.T
+        base = _base(spans.neurons, rank, matrix, vectors, state, self._tolerances, self._ties)
+        return base, state
 
 
 def _height(factor: np.ndarray) -> int:
@@ -185,7 +202,13 @@ def _most_terms(base: Base) -> int:
 
 
 def _base(
-    neurons: np.ndarray, rank: np.ndarray, matrix: np.ndarray, vectors: np.ndarray, state: State
+    neurons: np.ndarray,
+    rank: np.ndarray,
+    matrix: np.ndarray,
+    vectors: np.ndarray,
+    state: State,
+    tolerances: Tolerances,
+    ties: np.ndarray,
 ) -> Base:
     """A base with room for the terms of one test beyond the longest list that is kept."""
     width = len(neurons)
@@ -196,10 +219,8 @@ def _base(
     return Base(
         *(neurons, int(state.counts[LEFT_X]), rank, np.argsort(rank), matrix),
         *(lefts, rights, np.empty(room, dtype=np.int64), vectors),
-        Tolerances(
-            *(RANK_TOLERANCE, DEPENDS, LOST_DIGITS, ENTRY_ERROR, MOST_KEPT, LOST_SQUARES),
-            *(MANY, EFFORT),
-        ),
+        tolerances,
+        ties,
     )
 
 
@@ -226,7 +247,8 @@ def _apply(base: Base, state: State) -> tuple[Base, State]:
     counts[TERMS] = 0
     state = State(counts, *(array[kept] for array in state[1:]))
     matrix = _short_duals(matrix, sides, bool((state.highest > SAFE_INVERSE).any()))
-    return _base(base.neurons[kept], base.rank[kept], matrix, base.vectors, state), state
+    neurons, rank = base.neurons[kept], base.rank[kept]
+    return _base(neurons, rank, matrix, base.vectors, state, base.tolerances, base.ties), state
 
 
 def _short_duals(matrix: np.ndarray, sides: tuple[slice, slice], needed: bool) -> np.ndarray:

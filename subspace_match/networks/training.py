@@ -7,11 +7,9 @@ killed and resumed is bit for bit the one that was not, and so is what it kept.
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,69 +17,11 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
-from ..artefacts import damaged, written
+from .checkpoint import Checkpoint
 from .images import Images, strict_float32
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What is known after an epoch: the rate of its last step, and accuracies from 0 to 1."""
-
-    epoch: int
-    learning_rate: float
-    train_loss: float
-    train_accuracy: float
-    test_accuracy: float
-
-
-@dataclass(frozen=True)
-class Stages:
-    """Where a training keeps its network: before the first step, after some epochs, best and last.
-
-    A killed training goes on from its checkpoint and does not come by earlier stages again. So they
-    lie beside the checkpoint, until the training is done and somebody takes what they want.
-
-    Attributes:
-        folder: the training's own; what else is in it goes.
-        epochs: after which a network is kept, from 1.
-        save: writes a network to a file, all of it or nothing.
-    """
-
-    folder: Path
-    epochs: Sequence[int]
-    save: Callable[[Path, nn.Module], None]
-
-    def file(self, stage: str) -> Path:
-        """Of a stage: "initial", "epoch_3" and so on, "best" (the first of equals) or "last"."""
-        return self.folder / f"{stage}.safetensors"
-
-    def begin(self, network: nn.Module) -> None:
-        """Keep the initial network and nothing else."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        self.save(self.file("initial"), network)
-
-    def reached(self, network: nn.Module, history: Sequence[Epoch]) -> None:
-        """Keep the network after the last epoch of a history, if it is at a stage."""
-        epoch = history[-1].epoch
-        if epoch in self.epochs:
-            self.save(self.file(f"epoch_{epoch}"), network)
-        if best_epoch(history).epoch == epoch:
-            self.save(self.file("best"), network)
-
-    def complete(self, epochs: int) -> bool:
-        """Whether all that a training keeps up to so many epochs, of at least one, is there."""
-        names = ["initial", "best", *(f"epoch_{epoch}" for epoch in self.epochs if epoch <= epochs)]
-        return all(self.file(name).exists() for name in names)
-
-
-def best_epoch(history: Sequence[Epoch]) -> Epoch:
-    """The epoch of the highest test accuracy, the first of equals."""
-    return max(history, key=lambda epoch: epoch.test_accuracy)
+from .stages import Epoch, Stages
 
 
 @dataclass(frozen=True)
@@ -135,17 +75,18 @@ def train(
             float32 and not compiled in any case.
         seed: of the order of images, of their augmentation and of dropout.
         stages: what to keep.
-        checkpoint: file to resume from and to write after each epoch.
-        identity: what the training depends on, its stages included; a checkpoint of another
-            identity is not used.
+        checkpoint: file to resume from and to write after each epoch. One that is damaged is set
+            aside, and training starts anew.
+        identity: what the training depends on, its images and stages included; a checkpoint of
+            another identity is not used.
         progress: told of each step and epoch.
 
     Returns:
         The epochs, those before a resumption included.
 
     Raises:
-        ValueError: if there are no images, a stage is beyond the last epoch, the device cannot do
-            what the settings ask for, or the checkpoint is damaged, naming it.
+        ValueError: if there are no images, a stage is beyond the last epoch, or the device cannot
+            do what the settings ask for.
     """
     _check(images, settings, stages)
     optimiser = torch.optim.SGD(
@@ -159,7 +100,8 @@ def train(
     )
     # Of the same weights. In one graph or not at all: parts that are left out would go unnoticed.
     compiled = torch.compile(network, fullgraph=True) if settings["compile"] else network
-    history = _resume(checkpoint, identity, network, optimiser, stages)
+    saved = Checkpoint(checkpoint, identity)
+    history = _resume(saved, network, optimiser, stages)
     if not history:
         stages.begin(network)
     for done in history:
@@ -173,9 +115,11 @@ def train(
         history.append(Epoch(epoch + 1, rate, loss, train_accuracy, test_accuracy))
         # Before the checkpoint: what it says is done is never done again.
         stages.reached(network, history)
-        _save(checkpoint, identity, network, optimiser, history)
+        progress_so_far = {"history": list(map(asdict, history)), "stages": stages.checksums}
+        saved.save(_state(network, optimiser), progress_so_far)
+        stages.forget(history)
         progress.epoch(history[-1])
-    stages.save(stages.file("last"), network)
+    stages.keep("last", network, history)
     return history
 
 
@@ -264,54 +208,33 @@ def _mixed(seed: int, epoch: int) -> int:
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
-def _save(
-    path: Path,
-    identity: str,
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    history: list[Epoch],
-) -> None:
+def _state(network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """What a training goes on from, by name."""
     tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
     momenta = optimiser.state_dict()["state"]
-    tensors |= {
+    return tensors | {
         f"momentum/{number}": state["momentum_buffer"]
         for number, state in momenta.items()
         if state.get("momentum_buffer") is not None
     }
-    about = {"identity": identity, "history": json.dumps([asdict(epoch) for epoch in history])}
-    with written(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, about)
 
 
 def _resume(
-    path: Path,
-    identity: str,
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    stages: Stages,
+    checkpoint: Checkpoint, network: nn.Module, optimiser: torch.optim.Optimizer, stages: Stages
 ) -> list[Epoch]:
     """Load a checkpoint into network and optimiser; the epochs done, none if it does not fit."""
-    if not path.exists():
+    found = checkpoint.load()
+    if found is None:
         return []
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = file.metadata()
-            if about["identity"] != identity:
-                warnings.warn(
-                    f"{path} is of another configuration or code: training starts anew",
-                    stacklevel=3,
-                )
-                return []
-            history = [Epoch(**epoch) for epoch in json.loads(about["history"])]
-            if not stages.complete(len(history)):
-                warnings.warn(
-                    f"{stages.folder} lacks stages before {path}: training starts anew",
-                    stacklevel=3,
-                )
-                return []
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, TypeError) as error:
-        raise damaged(path, error) from error
+    tensors, progress = found
+    history = [Epoch(**epoch) for epoch in progress["history"]]
+    stages.checksums.update(progress["stages"])
+    if (lacking := stages.lacking(history)) is not None:
+        warnings.warn(
+            f"{checkpoint.path} cannot be resumed from ({lacking}): training starts anew",
+            stacklevel=3,
+        )
+        return []
     network.load_state_dict(_under("network/", tensors))
     state = optimiser.state_dict()
     weights = list(network.parameters())

@@ -12,10 +12,11 @@ import pandas as pd
 
 from ..artefacts import Record, damaged, read_record
 from ..config import Config
-from ..layout import Layout
-from ..provenance import Records
+from ..provenance import Records, check
 
 NEEDED = ("similarity", "neurons")
+# Each goes with the other: sizes of minimal matches, and their members.
+TOGETHER = ("minimal_matches", "minimal_match_members")
 OPTIONAL = (
     "null",
     "minimal_matches",
@@ -23,6 +24,7 @@ OPTIONAL = (
     "measures",
     "heat_map",
     "top_images",
+    "left_out",
 )
 
 
@@ -80,6 +82,18 @@ def read_run(folder: str | Path) -> Run:
             f"{folder}: expected the folder of a finished run, as results/experiments/NAME is;"
             f" found no {', '.join(missing)}; name such a folder, or let snakemake finish the run"
         )
+    there = [name for name in TOGETHER if (folder / "tables" / f"{name}.parquet").exists()]
+    if len(there) == 1:
+        (lost,) = set(TOGETHER) - set(there)
+        raise ValueError(
+            f"{folder / 'tables'}: expected {' and '.join(TOGETHER)}, both or neither, found no"
+            f" {lost}.parquet; remove {there[0]}.parquet too, or let snakemake make both again"
+        )
+    records = Records()
+    job = records.of(folder / "config.json")
+    if job is not None:
+        for file in filter(Path.exists, job.outputs):
+            check(file, job)
     tables = {name: _table(folder / "tables" / f"{name}.parquet") for name in NEEDED + OPTIONAL}
     # Epochs are stages too, which would be read as numbers.
     words = {"model": str, "stage": str, "key": str, "checkpoint": str}
@@ -90,17 +104,23 @@ def read_run(folder: str | Path) -> Run:
         na_values={"accuracy": ""},
     )
     config = read_record(folder / "config.json")
-    layout = Layout(config | {"results": str(folder.parents[1])})
-    images = Path(layout.data("images.safetensors"))
-    wanted = not tables["top_images"].empty and images.exists()
-    job = Records().of(folder / "config.json")
+    made_from = [] if job is None or tables["top_images"].empty else job.record["inputs"]
+    images = _images_file(made_from, folder.parents[1])
+    if images is not None and (made := records.of(images)) is not None:
+        check(images, made)
     return Run(
         folder.name,
         config,
         tables,
-        _images(images, config["data"]["root"]) if wanted else None,
+        None if images is None else _images(images, config["data"]["root"]),
         None if job is None else job.record,
     )
+
+
+def _images_file(inputs: Sequence[str], results: Path) -> Path | None:
+    """The prepared images of which the tables tell, if they are still where the run had them."""
+    files = (results / name for name in inputs if Path(name).name == "images.safetensors")
+    return next((file for file in files if file.exists()), None)
 
 
 def _table(path: Path) -> pd.DataFrame:

@@ -1,4 +1,5 @@
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,13 @@ from torch import nn
 from subspace_match.artefacts import written
 from subspace_match.datasets import FileSplit, Split
 from subspace_match.networks.architectures import build, initialise
+from subspace_match.networks.checkpoint import Checkpoint
 from subspace_match.networks.images import Images
 from subspace_match.networks.preprocessing import Preprocessing
+from subspace_match.networks.stages import Epoch, Stages, best_epoch
 from subspace_match.networks.training import (
-    Epoch,
     Progress,
-    Stages,
     accuracy,
-    best_epoch,
     learning_rate,
     steps_an_epoch,
     train,
@@ -73,7 +73,7 @@ def save(path: Path, network: nn.Module) -> None:
 
 def stage(checkpoint: Path, name: str) -> nn.Module:
     network = fresh()
-    network.load_state_dict(load_file(Stages(kept(checkpoint), [], save).file(name)))
+    network.load_state_dict(load_file(kept(checkpoint) / f"{name}.safetensors"))
     return network
 
 
@@ -169,7 +169,7 @@ def test_a_training_killed_between_a_stage_and_its_checkpoint_resumes(
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr("subspace_match.networks.training._save", killed)
+        patch.setattr("subspace_match.networks.training.Checkpoint.save", killed)
         with pytest.raises(KilledError):
             run(tmp_path / "resume")
     assert "epoch_1" in kept_files(tmp_path / "resume")
@@ -236,30 +236,38 @@ def test_a_training_on_image_files_resumes_bit_for_bit_whatever_the_workers(
 
 def test_stages_are_the_networks_at_their_epochs(tmp_path: Path) -> None:
     network, history = run(tmp_path / "resume", epochs_kept=[2])
-    assert set(kept_files(tmp_path / "resume")) == {"initial", "epoch_2", "best", "last"}
+    best = f"best_{best_epoch(history).epoch}"
+    assert set(kept_files(tmp_path / "resume")) == {"initial", "epoch_2", best, "last"}
     loaded = {name: stage(tmp_path / "resume", name) for name in kept_files(tmp_path / "resume")}
     assert_equal(loaded["initial"], fresh())
     assert_equal(loaded["last"], network)
     test = two_classes(30, 1)
     assert accuracy(loaded["epoch_2"], test, 16) == history[1].test_accuracy
-    assert accuracy(loaded["best"], test, 16) == max(epoch.test_accuracy for epoch in history)
+    assert accuracy(loaded[best], test, 16) == max(epoch.test_accuracy for epoch in history)
 
 
 def test_the_best_epoch_is_the_first_of_equals(tmp_path: Path) -> None:
     history = [Epoch(n, 0.1, 1.0, 0.5, test) for n, test in enumerate([0.2, 0.7, 0.6, 0.7], 1)]
     assert best_epoch(history).epoch == 2
     saved: list[str] = []
-    stages = Stages(tmp_path, [3], lambda path, _: saved.append(path.stem))
+
+    def keep(path: Path, _: nn.Module) -> None:
+        saved.append(path.stem)
+        path.touch()
+
+    stages = Stages(tmp_path, [3], keep)
     for done in range(1, 5):
         stages.reached(fresh(), history[:done])
-    assert saved == ["best", "best", "epoch_3"]
+        stages.forget(history[:done])
+    assert saved == ["best_1", "best_2", "epoch_3"]
+    assert {path.stem for path in tmp_path.iterdir()} == {"best_2", "epoch_3"}
 
 
 def test_a_training_that_was_done_keeps_what_it_kept(tmp_path: Path) -> None:
     """Killed after the last epoch: nothing is trained again."""
     run(tmp_path / "resume")
     expected = kept_files(tmp_path / "resume")
-    Stages(kept(tmp_path / "resume"), [], save).file("last").unlink()
+    (kept(tmp_path / "resume") / "last.safetensors").unlink()
     run(tmp_path / "resume", kill_after=1)
     assert kept_files(tmp_path / "resume") == expected
 
@@ -269,7 +277,10 @@ def test_a_checkpoint_without_its_stages_is_not_used_and_that_is_said(tmp_path: 
     expected = kept_files(tmp_path / "resume")
     (kept(tmp_path / "resume") / "epoch_1.safetensors").unlink()
     (kept(tmp_path / "resume") / "stale").touch()
-    with pytest.warns(UserWarning, match="lacks stages before .*resume: training starts anew"):
+    complaint = (
+        r"cannot be resumed from \(.*epoch_1\.safetensors is missing\): training starts anew"
+    )
+    with pytest.warns(UserWarning, match=complaint):
         run(tmp_path / "resume")
     assert kept_files(tmp_path / "resume") == expected
 
@@ -338,18 +349,88 @@ def test_a_checkpoint_of_other_code_is_not_used_and_that_is_said(tmp_path: Path)
     whole, _ = run(tmp_path / "whole")
     with pytest.raises(KilledError):
         run(tmp_path / "resume", kill_after=6, options={"identity": "older code", "seed": 4})
-    with pytest.warns(UserWarning, match="of another configuration or code: training starts anew"):
+    with pytest.warns(UserWarning, match="of another configuration, code.*: training starts anew"):
         network, _ = run(tmp_path / "resume")
     assert_equal(whole, network)
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_set_aside_and_that_is_said(tmp_path: Path) -> None:
+    run(tmp_path / "whole")
+    checkpoint = tmp_path / "resume.safetensors"
     with pytest.raises(KilledError):
-        run(tmp_path / "resume.safetensors", kill_after=6)
-    content = (tmp_path / "resume.safetensors").read_bytes()
-    (tmp_path / "resume.safetensors").write_bytes(content[:-10])
-    with pytest.raises(ValueError, match=r"resume\.safetensors: expected a whole file"):
-        run(tmp_path / "resume.safetensors")
+        run(checkpoint, kill_after=6)
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes(content[:-10])
+    complaint = r"resume\.safetensors: expected a whole file.*\.damaged, and training starts anew"
+    with pytest.warns(UserWarning, match=complaint):
+        run(checkpoint)
+    assert kept_files(checkpoint) == kept_files(tmp_path / "whole")
+    assert (tmp_path / "resume.safetensors.damaged").read_bytes() == content[:-10]
+
+
+def test_a_kept_network_that_was_damaged_is_not_resumed_with(tmp_path: Path) -> None:
+    run(tmp_path / "whole")
+    with pytest.raises(KilledError):
+        run(tmp_path / "resume", kill_after=6)
+    for stage in ("initial", "epoch_1", "best_1"):
+        content = bytearray((kept(tmp_path / "resume") / f"{stage}.safetensors").read_bytes())
+        content[-1] ^= 1
+        (kept(tmp_path / "resume") / f"{stage}.safetensors").write_bytes(content)
+        complaint = rf"{stage}\.safetensors has the SHA-256 .* instead of .*training starts anew"
+        with pytest.warns(UserWarning, match=complaint), pytest.raises(KilledError):
+            run(tmp_path / "resume", kill_after=6)
+    run(tmp_path / "resume")
+    assert kept_files(tmp_path / "resume") == kept_files(tmp_path / "whole")
+
+
+def test_a_kept_network_that_was_damaged_is_not_taken(tmp_path: Path) -> None:
+    _, history = run(tmp_path / "resume")
+    stages = Stages(kept(tmp_path / "resume"), [1, 2], save)
+    stages.keep("last", fresh(), history)
+    stages.take("last", history, tmp_path / "last.safetensors")
+    assert_equal(stage(tmp_path / "resume", "last"), fresh())
+    file = kept(tmp_path / "resume") / "last.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    with pytest.raises(ValueError, match=r"last\.safetensors has the SHA-256 .* remove it and run"):
+        stages.take("last", history, tmp_path / "again.safetensors")
+    assert not (tmp_path / "again.safetensors").exists()
+
+
+def test_a_training_killed_after_a_better_epoch_goes_on_from_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was the best before is there until a checkpoint knows the better one."""
+    accuracies = iter([0.1, 0.2, 0.3])
+    name = "subspace_match.networks.training.accuracy"
+    monkeypatch.setattr(name, lambda *_: next(accuracies))
+    saved = Checkpoint.save
+
+    def killed(*_: object) -> None:
+        raise KilledError
+
+    monkeypatch.setattr(
+        Checkpoint,
+        "save",
+        lambda self, state, progress: (saved if len(progress["history"]) == 1 else killed)(
+            self, state, progress
+        ),
+    )
+    with pytest.raises(KilledError):
+        run(tmp_path / "resume")
+    assert {"best_1", "best_2"} < set(kept_files(tmp_path / "resume"))
+    monkeypatch.setattr(Checkpoint, "save", saved)
+    accuracies = iter([0.05, 0.04])  # rounding on a GPU, here much exaggerated
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, history = run(tmp_path / "resume")
+    assert best_epoch(history).epoch == 1
+    assert set(kept_files(tmp_path / "resume")) == {
+        "initial",
+        "epoch_1",
+        "epoch_2",
+        "best_1",
+        "last",
+    }
 
 
 def test_the_rate_warms_up_and_falls_by_a_cosine() -> None:

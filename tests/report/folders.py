@@ -15,16 +15,17 @@ import yaml
 
 import subspace_match as sm
 from subspace_match import datasets, tables
-from subspace_match.artefacts import write_record, write_table
+from subspace_match.artefacts import sha256, write_record, write_signed, write_table
 from subspace_match.config import validated
-from subspace_match.layout import Layout
 from subspace_match.matches import LayerMatch
+from subspace_match.matching.measures import noted_measures
 from subspace_match.matching.minimal_sets import MinimalMatches
 from subspace_match.matching.null import null_paths
 from subspace_match.provenance import SUFFIX, differences
 
 PROJECT = Path(__file__).parents[2]
 LAYERS = ("conv1", "conv2", "fc1")
+IMAGES_FILE = "data/mnist_5k-0/images.safetensors"
 IMAGES, SAMPLES, NEURONS = 30, 240, 12
 GRID = [0.15, 0.3, 0.5]
 Paths = dict[tuple[int, str, int], sm.MatchPath]
@@ -73,7 +74,6 @@ def experiment(
     schema = yaml.safe_load((PROJECT / "config" / "schema.yaml").read_text())
     config = validated({"seeds": list(seeds)}, schema)
     change(config)
-    layout = Layout(config | {"results": str(results)})
     pairs = list(combinations(seeds, 2))
     made, paths, minimal = _tables(tuple(layers), tuple(pairs), draws)
     folder = results / "experiments" / name
@@ -82,19 +82,23 @@ def experiment(
         write_table(kept, folder / "tables" / f"{table}.parquet")
     write_table(made["networks"], folder / "tables" / "networks.csv")
     write_record(folder / "config.json", config)
-    write_record(folder / f"aggregate{SUFFIX}", _record(config, name))
+    sign(config, folder)
     if images:
         # Image n is of the one value n, and of class n % 10.
         values = np.arange(IMAGES, dtype=np.uint8)[:, None, None, None] * 8
         shown = np.broadcast_to(values, (IMAGES, 1, 28, 28)).copy()
         split = datasets.Split(shown, np.arange(IMAGES) % 10, np.arange(IMAGES))
         about = {"name": "mnist_5k", "classes": 10, "mean": [0.5], "std": [0.5]}
-        path = layout.data("images.safetensors")
-        datasets.save(path, datasets.DataSet(split, split, about))
+        datasets.save(results / IMAGES_FILE, datasets.DataSet(split, split, about))
     return Made(folder, paths, made, minimal)
 
 
-def _record(config: dict[str, Any], name: str) -> dict[str, Any]:
+def sign(config: dict[str, Any], folder: Path) -> None:
+    """Write the record of what is in a folder now."""
+    write_signed(folder / f"aggregate{SUFFIX}", _record(config, folder))
+
+
+def _record(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """As the job that made the tables leaves it, as far as the page reads it."""
     schema = yaml.safe_load((PROJECT / "config" / "schema.yaml").read_text())
     call = {
@@ -105,10 +109,15 @@ def _record(config: dict[str, Any], name: str) -> dict[str, Any]:
         "python": "3",
         "packages": {"torch": "2"},
     }
+    outputs = [folder / "config.json", *sorted((folder / "tables").iterdir())]
     return {
-        "outputs": {"config.json": None},
+        "rule": "aggregate",
+        "folder": f"experiments/{folder.name}",
+        "outputs": {str(file.relative_to(folder)): sha256(file) for file in outputs},
+        "inputs": {IMAGES_FILE: "0"},
+        "code": {},
         "differs": differences(config, validated({}, schema)),
-        "digests": {"experiments": [name]},
+        "digests": {"experiments": [folder.name]},
         "runs": [call],
     }
 
@@ -157,7 +166,7 @@ def _tables(
                     minimal[number, layer] = sm.minimal_matches(path, 0.3)
                     found.append((minimal[number, layer], about | {"epsilon": 0.3}))
                     measured.append(matches[-1])
-                    measures.append(sm.all_measures(pair))
+                    measures.append(noted_measures(pair))
     proofs = [path.verify(GRID) for path in paths.values()]
     similarity = tables.similarity_table(matches, nulls, proofs)
     networks = {
@@ -175,6 +184,7 @@ def _tables(
         "minimal_match_members": tables.member_table(found),
         "null": tables.null_table(matches, nulls),
         "heat_map": _heat_map(layers, matches),
+        "left_out": tables.left_out_table([]),
         "top_images": tables.top_image_table(
             (_top_images(layers, number), {"network": key}) for number, key in enumerate(networks)
         ),

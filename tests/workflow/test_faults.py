@@ -1,5 +1,6 @@
 """Killed, damaged, failed: nothing wrong is ever reported, nothing computed is lost."""
 
+import contextlib
 import json
 import os
 import re
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from workflow.workspaces import MATCHES, TABLES, TINY, Workspace, without
+from workflow.workspaces import MATCHES, TABLES, TINY, Workspace, copy_project, without
+
+from subspace_match.artefacts import read_signed
 
 
 def wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -67,6 +70,63 @@ def test_a_killed_training_resumes_and_is_the_uninterrupted_one(
     target.unlink()
     assert workspace.snakemake(relative).jobs == {"train": 1}
     assert json.loads(record.read_text())["sha256"] == resumed
+
+
+def test_a_job_that_goes_on_without_its_snakemake_is_waited_for(
+    empty_workspace: Callable[..., Workspace],
+) -> None:
+    workspace = empty_workspace()
+    workspace.configure(training={"epochs": 30})
+    network = workspace.network(0)
+    target = os.path.relpath(network, workspace.root)
+    checkpoint = network.with_name("resume.safetensors")
+    alone = workspace.start(target)
+    wait_until(checkpoint.exists, alone)
+    alone.kill()
+    alone.wait()
+    workspace.snakemake("--unlock")
+    process = workspace.start(target)
+    try:
+        text, _ = process.communicate(timeout=600)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(alone.pid, signal.SIGKILL)
+    assert alone.stdout is not None
+    alone.stdout.close()
+    assert process.returncode == 0, text
+    assert re.search(r"waiting for .*, process \d+, since .*, which writes results/networks/", text)
+    folder = workspace.root / "results" / "logs" / Path(target).parent.relative_to("results")
+    log = (folder / "train.log").read_text()
+    # Snakemake has removed the first one's log when it started the second.
+    trained, taken = log.index("Epoch(epoch=30,"), log.index("there and whole: taken as it is")
+    assert trained < taken
+    assert "Epoch(" not in log[taken:]
+    (record,) = network.parent.glob("train*.provenance.json")
+    assert read_signed(record)["rule"] == "train"
+    assert workspace.snakemake(target).jobs == {}
+
+
+@pytest.mark.parametrize("seconds", [0, 5, 12, 25])
+def test_two_calls_from_two_clones_that_share_results_both_end_well(
+    finished: Workspace, tmp_path: Path, seconds: int
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    clones = [copy_project(tmp_path / name) for name in ("one", "two")]
+    for clone in clones:
+        (clone.root / "results").symlink_to(shared)
+    first = clones[0].start()
+    time.sleep(seconds)
+    second = clones[1].start()
+    texts = [process.communicate(timeout=900)[0] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), texts
+    for clone in clones:
+        assert clone.tables() == finished.tables()
+        assert "Nothing to be done" in clone.snakemake().text
+    # Together they have made everything once.
+    logs = [log.read_text() for log in (shared / "logs").rglob("train.log")]
+    assert [log.count("Epoch(epoch=1,") for log in logs] == [1, 1]
+    assert not [file for file in shared.rglob(".*") if file.suffix in (".partial", ".replaced")]
 
 
 def test_an_extraction_killed_halfway_leaves_nothing_that_looks_complete(
@@ -171,10 +231,14 @@ def test_a_damaged_network_is_noticed_and_healed(workspace: Workspace) -> None:
     content = bytearray(network.read_bytes())
     content[-100] ^= 1
     network.write_bytes(content)
+    # The tables are those of the whole one; who reads it anew notices.
+    assert "Nothing to be done" in workspace.snakemake("-n").text
+    workspace.configure(heat_map={"places": 200})
     text = workspace.snakemake(fails=True).text
-    assert "seed_0/last.safetensors: expected a whole file" in text
+    assert "seed_0/last.safetensors: expected what the rule train made" in text
     network.unlink()
-    workspace.snakemake()
+    assert workspace.snakemake().jobs["train"] == 1
+    workspace.configure()
     assert workspace.tables() == before
 
 
@@ -212,6 +276,50 @@ def test_a_match_of_another_network_is_refused(workspace: Workspace) -> None:
     right.write_bytes(stale.read_bytes())
     os.utime(right, ns=times)
     text = workspace.snakemake("--forcerun", "aggregate", fails=True).text
-    assert f"{right.name}: expected a result of" in text
+    assert f"{right.name}: expected what the rule match made" in text
     right.unlink()
     workspace.snakemake()
+
+
+def test_a_configuration_that_snakemake_would_read_otherwise_is_refused(
+    empty_workspace: Callable[..., Workspace],
+) -> None:
+    """010 would be seed 8, of two equal keys the last counts; nothing is made."""
+    workspace = empty_workspace()
+    mine = workspace.root / "config" / "mine.yaml"
+    default = workspace.root / "config" / "config.yaml"
+    for file, content, message in (
+        (mine, b"seeds: [010]", "mine.yaml: line 1: expected a value that YAML 1.1 and 1.2 read"),
+        (mine, b"seeds: [0]\nseeds: [1]", "mine.yaml: line 2: the key 'seeds' stands twice"),
+        (mine, b"results: out{1}", "config: results: expected the name of a folder, without"),
+        (mine, b"network: {name: os:getcwd}", "network.name: expected a module of your own"),
+        (default, b"# caf\xe9", "config/config.yaml: expected a configuration file in UTF-8"),
+    ):
+        file.write_bytes(content)
+        given = ("--configfile", "config/mine.yaml") if file == mine else ()
+        run = workspace.snakemake("-n", *given, fails=True)
+        assert message in run.text
+        assert "Traceback" not in run.text
+        assert not (workspace.root / "results").exists()
+
+
+def test_the_files_that_were_read_are_said(empty_workspace: Callable[..., Workspace]) -> None:
+    """Of --configfile a --configfile b Snakemake reads b alone."""
+    workspace = empty_workspace()
+    for name in "ab":
+        (workspace.root / f"{name}.yaml").write_text("device: cpu\n")
+    both = workspace.snakemake("-n", "--configfile", "a.yaml", "b.yaml").text
+    assert "Configuration: config/config.yaml, then a.yaml, then b.yaml\n" in both
+    last = workspace.snakemake("-n", "--configfile", "a.yaml", "--configfile", "b.yaml").text
+    assert "Configuration: config/config.yaml, then b.yaml\n" in last
+
+
+def test_a_working_folder_without_a_configuration_is_said(
+    empty_workspace: Callable[..., Workspace], tmp_path: Path
+) -> None:
+    workspace = empty_workspace()
+    text = workspace.snakemake("-n", "--directory", str(tmp_path / "else"), fails=True).text
+    assert (
+        "config/config.yaml: expected the configuration in the working folder, found none" in text
+    )
+    assert "run in the project's folder, or name a file with --configfile" in text

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from workflow.conftest import shared_by_test_processes
+from workflow.faults import contents
 from workflow.slurm import Cluster, missing_programs, wait_until
-from workflow.workspaces import TINY, Workspace, without
+from workflow.workspaces import TINY, Workspace, idx_files, without
 
 SUBMITTED = re.compile(r"Job (\d+) has been submitted with SLURM jobid")
 
@@ -107,9 +108,8 @@ def test_the_tables_are_those_of_a_local_run_bit_for_bit(
     run = cluster.snakemake(workspace)
     assert workspace.tables() == finished.tables()
     on_cluster = {"train": 2, "extract": 2, "extract_places": 2, "match": 1, "minimal_match": 1}
-    on_cluster |= {"null": 1, "heat_map": 1}
-    here = {"prepare_data": 1, "initialise": 2, "top_images": 2, "aggregate": 1, "plot": 1}
-    here |= {"report": 1}
+    on_cluster |= {"certify": 1, "measure": 1, "null": 1, "heat_map": 1, "top_images": 2}
+    here = {"prepare_data": 1, "initialise": 2, "aggregate": 1, "plot": 1, "report": 1}
     assert run.jobs == on_cluster | here
     assert len(SUBMITTED.findall(run.text)) == sum(on_cluster.values())
     # The configuration says cpu.
@@ -227,8 +227,67 @@ def test_a_second_invocation_is_refused_and_loses_nothing(
     finally:
         cluster.set_node("resume")
     assert "Directory cannot be locked" in second.text
-    assert cluster.finish(process).jobs == {"null": 1, "aggregate": 1, "plot": 1, "report": 1}
+    # The figures are drawn from tables that are there.
+    assert cluster.finish(process).jobs == {"null": 1, "aggregate": 1, "report": 1}
     assert workspace.tables() == tables
+
+
+def resources_asked_for(workspace: Workspace) -> dict[str, dict[str, int]]:
+    """By rule, of its first job."""
+    text = workspace.snakemake("-n", "--profile", "profiles/slurm").text
+    jobs = re.findall(r"^rule (\w+):(?:\n .*)*?\n +resources: (.*)", text, re.MULTILINE)
+    return {
+        rule: {name: int(n) for name, n in re.findall(r"(\w+)=(\d+)", resources)}
+        for rule, resources in reversed(jobs)
+    }
+
+
+def test_every_job_cancelled_after_an_edit_leaves_nothing_stale(
+    cluster: Cluster, workspace: Workspace
+) -> None:
+    bare = {"chance": {"permutations": 0}, "heat_map": {"places": 0}}
+    workspace.configure(device="cpu", minimal_matches={"epsilons": []}, **bare)
+    before = contents(workspace)
+    with (workspace.root / "subspace_match" / "networks" / "extraction.py").open("a") as module:
+        module.write("# edited\n")
+    new = Path(workspace.layout.experiment("tables"))
+    try:
+        cluster.set_node("drain")
+        process = cluster.start(workspace, "--retries", "0")
+        wait_until(lambda: len(cluster.jobs("pending")) == 2, "both recordings")
+        cluster.command("scancel", *cluster.jobs("pending"))
+        cluster.finish(process, fails=True)
+    finally:
+        cluster.set_node("resume")
+    assert not new.exists()
+    run = workspace.snakemake()
+    assert {"extract": 2, "match": 1, "aggregate": 1}.items() <= run.jobs.items()
+    assert new.exists()
+    after = contents(workspace)
+    assert [name for name in before if after.get(name) != before[name]] == []
+
+
+def test_a_fully_connected_layer_asks_for_what_all_images_take(
+    empty_workspace: Callable[..., Workspace], tmp_path: Path
+) -> None:
+    """Without a cluster. It is recorded at every image, however few positions are."""
+    workspace = empty_workspace()
+    changes = {
+        "network": {"width": 1, "hidden": [4096]},
+        "matching": {"layers": ["fc1"]},
+        "minimal_matches": {"layers": []},
+        "chance": {"permutations": 20},
+        "extraction": {"positions": 10},
+    }
+    workspace.configure(**changes, data={"test_fraction": 0.02})
+    few = resources_asked_for(workspace)
+    idx_files(tmp_path / "data", fill=1)
+    workspace.configure(**changes, data={"name": "mnist", "root": str(tmp_path / "data")})
+    many = resources_asked_for(workspace)
+    # 100 and 10,000 images: 0.3 GB of float64 for one side's samples.
+    assert many["null"]["mem_mb"] >= few["null"]["mem_mb"] + 500
+    assert many["null"]["runtime"] > few["null"]["runtime"]
+    assert many["top_images"]["mem_mb"] >= few["top_images"]["mem_mb"] + 500
 
 
 def test_a_wide_layer_asks_for_more_memory_and_time(workspace: Workspace) -> None:
@@ -242,14 +301,12 @@ def test_a_wide_layer_asks_for_more_memory_and_time(workspace: Workspace) -> Non
             chance={"permutations": 20},
             heat_map={"places": 0},
         )
-        text = workspace.snakemake("-n", "--profile", "profiles/slurm").text
-        jobs = re.findall(r"^rule (\w+):(?:\n .*)*?\n +resources: (.*)", text, re.MULTILINE)
-        for rule, resources in jobs:
-            found = {name: int(n) for name, n in re.findall(r"(\w+)=(\d+)", resources)}
-            asked.setdefault((rule, layers), found)
-    for rule in ("match", "minimal_match", "null"):
+        asked |= {(rule, layers): own for rule, own in resources_asked_for(workspace).items()}
+    for rule in ("match", "certify", "measure", "minimal_match", "null"):
         narrow, wide = asked[rule, "conv*"], asked[rule, "fc1"]
-        assert narrow["gpu"] == wide["gpu"] == 1
+        # Other measures and minimal matches are computed on the CPU.
+        on_gpu = rule in ("match", "certify", "null")
+        assert narrow.get("gpu", 0) == wide.get("gpu", 0) == on_gpu
         # Two networks' moments of 4,096 neurons each are half a gigabyte.
         assert wide["mem_mb"] > narrow["mem_mb"] + 10 * 512
         assert wide["runtime"] > narrow["runtime"]

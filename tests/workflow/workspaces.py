@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import gzip
+import math
 import os
 import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,6 +21,7 @@ import yaml
 from subspace_match.comparisons import Network
 from subspace_match.config import Config, validated
 from subspace_match.layout import Layout
+from subspace_match.plan import layout_of
 
 PROJECT = Path(__file__).parents[2]
 TARGETS = ("all", "data_sets", "figures")
@@ -35,8 +38,10 @@ TINY: Config = {
     "heat_map": {"places": 300},
     "figures": {"formats": ["svg"]},
 }
-# Its jobs that match, all three layers in one; and those that everything ends with.
-MATCHES = {"match": 1, "minimal_match": 1, "null": 1}
+# Its jobs that match, all three layers in one: those that any experiment has, and all of them; and
+# those that everything ends with.
+MATCHED = {"match": 1, "certify": 1, "measure": 1}
+MATCHES = MATCHED | {"minimal_match": 1, "null": 1}
 TABLES = {"aggregate": 1, "plot": 1, "report": 1}
 
 
@@ -87,9 +92,8 @@ class Workspace:
     @property
     def layout(self) -> Layout:
         """Paths of the configuration as it stands, below the workspace."""
-        files = (self.root / "config" / name for name in ("config.yaml", "schema.yaml"))
-        config, schema = (yaml.safe_load(file.read_text()) for file in files)
-        return Layout(validated(config, schema) | {"results": str(self.root / "results")})
+        layout = layout_of(self.root)
+        return replace(layout, config=layout.config | {"results": str(self.root / "results")})
 
     def key(self, seed: int, stage: str = "last", model: str = "base") -> str:
         """Of a network, as paths have it."""
@@ -149,3 +153,14 @@ def copy_project(root: Path, *more: str) -> Workspace:
     workspace = Workspace(root)
     workspace.configure()
     return workspace
+
+
+def idx_files(folder: Path, fill: int) -> None:
+    """Four files as Fashion-MNIST has them, of a few images that are all one grey."""
+    folder.mkdir(exist_ok=True)
+    for part in ("train", "t10k"):
+        for kind, shape in (("images-idx3", (20, 28, 28)), ("labels-idx1", (20,))):
+            head = bytes([0, 0, 8, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
+            values = bytes([fill]) * math.prod(shape) if kind.startswith("images") else bytes(20)
+            file = folder / f"{part}-{kind}-ubyte.gz"
+            file.write_bytes(gzip.compress(head + values, compresslevel=0, mtime=0))

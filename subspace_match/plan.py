@@ -1,0 +1,175 @@
+"""What a plan rests on beside its configuration, and whether a job finds it as planned.
+
+The paths of a run are planned from the code and from the contents of the user's own files. A job
+that starts later, perhaps on another machine, would record the results of other code or other data
+under these paths if either was changed meanwhile; so it looks before its work, and again after it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .artefacts import Record, read_record
+from .comparisons import models_of
+from .config import Config, read_config
+from .contents import AREA, content_digest, data_source, network_sources
+from .imports import Code, code_digest
+from .layout import Layout, Origins, deciding
+from .provenance import INVOCATION, Records, check
+
+Say = Callable[[str], object]
+
+
+def origins_of(
+    config: Config, code: Code, results: str | Path, say: Say = lambda _: None
+) -> Origins:
+    """Digests of the code of a project and of the user's own files that a configuration names.
+
+    Args:
+        config: complete.
+        code: of the project.
+        results: folder of all results, where checksums are kept.
+        say: told what a person should know: of work that takes long, of files that are gone.
+
+    Raises:
+        ValueError: if there are no such files, and no data set that was prepared from them.
+    """
+    models = models_of(config).values()
+    sections = [config["data"], *(model.data for model in models)]
+    cache = Path(results, AREA)
+    contents: dict[str, str] = {}
+    for section in sections:
+        for source in data_source(section):
+            if source not in contents:
+                contents[source] = _data_digest(source, section, cache, say)
+    for source in (source for model in models for source in network_sources(model.network)):
+        try:
+            contents[source] = content_digest(source, cache, say)
+        except FileNotFoundError as error:
+            raise ValueError(
+                f"network.weights: expected a file of weights, found none at {error.filename}"
+            ) from error
+    return Origins({name: code.digest(name) for name in code.names}, contents)
+
+
+def _data_digest(source: str, section: dict[str, Any], cache: Path, say: Say) -> str:
+    try:
+        return content_digest(source, cache, say)
+    except FileNotFoundError:
+        # What was prepared from the files is enough, if it can be told: they may lie elsewhere now.
+        records = _prepared(cache.parent)
+        prepared = {r.get("content") for r in records if r.get("settings") == deciding(section)}
+        if len(prepared) != 1 or None in prepared:
+            from .datasets import files_are_missing
+
+            raise files_are_missing(section["name"], section["root"]) from None
+        say(
+            f"data.root: found no files of {section['name']} in {section['root']}; going on with"
+            f" the data set that was prepared from such files before, in {cache.parent / 'data'}"
+        )
+        return str(prepared.pop())
+
+
+def _prepared(results: Path) -> Iterator[Record]:
+    """What is known of each data set that was prepared."""
+    records = Records()
+    for file in sorted(results.glob("data/*/data.json")):
+        if (job := records.of(file)) is not None:
+            check(file.absolute(), job)
+            yield read_record(file)
+
+
+def layout_of(project: str | Path, configfiles: Iterable[str | Path] = ()) -> Layout:
+    """Where the results of a project lie; arguments as of ``config_of``.
+
+    Raises:
+        ValueError: if the configuration is wrong, or files that it names are not there.
+    """
+    config = config_of(project, configfiles)
+    return Layout(config, origins_of(config, Code(project), Path(project, config["results"])))
+
+
+def config_of(project: str | Path, configfiles: Iterable[str | Path] = ()) -> Config:
+    """The complete configuration of a project, with files that say what differs.
+
+    Args:
+        project: folder of the workflow.
+        configfiles: as of ``snakemake --configfile``; later ones win.
+
+    Raises:
+        ValueError: if the configuration is wrong.
+    """
+    folder = Path(project, "config")
+    return read_config(folder / "schema.yaml", [folder / "config.yaml", *configfiles])
+
+
+def for_jobs(origins: Origins, code: Code) -> dict[str, Any]:
+    """What jobs are handed over of a plan, as plain JSON values (``provenance.invocation``)."""
+    files = {
+        name: [str(file.relative_to(code.project)) for file in code.files(name)]
+        for name in code.names
+    }
+    return {"origins": asdict(origins), "files": files}
+
+
+def handed_over() -> Origins:
+    """What the plan of this run rests on, where it was handed over.
+
+    Raises:
+        ValueError: outside of a run of the workflow.
+    """
+    return Origins(**_known()["origins"])
+
+
+def code_files(script: str, snakemake: Any) -> list[Path]:
+    """The files that decide what a job's script makes, as they were planned."""
+    project = Path(snakemake.scriptdir).parent
+    return [project / file for file in _known()["files"][script]]
+
+
+def check_as_planned(script: str, snakemake: Any) -> None:
+    """See that a job's code and the files that it reads are still those of the plan.
+
+    Args:
+        script: its name, without ".py".
+        snakemake: the object that Snakemake gives to a script; its parameter ``reads``, if there is
+            one, names the sources.
+
+    Raises:
+        ValueError: if one has changed.
+    """
+    if changed := list(_changed(handed_over(), script, snakemake)):
+        raise ValueError(
+            f"{snakemake.rule}: expected {' and '.join(changed)} as when the run was planned, found"
+            " other content; run snakemake again, what is finished is kept"
+        )
+
+
+def _changed(planned: Origins, script: str, snakemake: Any) -> Iterator[str]:
+    files = code_files(script, snakemake)
+    project = Path(snakemake.scriptdir).parent
+    if not all(file.is_file() for file in files) or (
+        code_digest(project, files) != planned.code[script]
+    ):
+        yield f"the code of {script}"
+    cache = Path(snakemake.config["results"], AREA)
+    for source in snakemake.params.get("reads", []):
+        try:
+            held = content_digest(source, cache)
+        except FileNotFoundError:
+            held = "no such files"
+        if held != planned.contents[source]:
+            yield f"what is named by {source!r}"
+
+
+def _known() -> dict[str, Any]:
+    try:
+        known: dict[str, Any] = json.loads(os.environ[INVOCATION])
+    except KeyError as error:
+        raise ValueError(f"{INVOCATION}: expected a job of the workflow, found none") from error
+    return known
