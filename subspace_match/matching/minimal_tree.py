@@ -144,18 +144,28 @@ def _sides(base: Base, neuron: int) -> tuple[int, int, int, int, int]:
     return 1, base.width_x, len(base.order), 0, base.width_x
 
 
-@compiled
+@compiled_freely
 def _row(base: Base, state: State, neuron: int) -> np.ndarray:
     """The neuron's row of the matrix as it is now, in place as the next term's right vector."""
     terms, side = state.counts[TERMS], _sides(base, neuron)[0]
     row: np.ndarray = base.rights[terms]
     row[:] = base.matrix[neuron]
+    waiting = -1  # two terms at a time, so that the row is read and written half as often
     for term in range(terms):
-        if base.term_side[term] == side:
-            weight, right = base.lefts[term, neuron], base.rights[term]
-            if weight != 0.0:
-                for i in range(len(row)):
-                    row[i] -= weight * right[i]
+        if base.term_side[term] != side or base.lefts[term, neuron] == 0.0:
+            continue
+        if waiting < 0:
+            waiting = term
+            continue
+        first, second = base.lefts[waiting, neuron], base.lefts[term, neuron]
+        right, next_right = base.rights[waiting], base.rights[term]
+        for i in range(len(row)):
+            row[i] -= first * right[i] + second * next_right[i]
+        waiting = -1
+    if waiting >= 0:
+        first, right = base.lefts[waiting, neuron], base.rights[waiting]
+        for i in range(len(row)):
+            row[i] -= first * right[i]
     return row
 
 
