@@ -169,7 +169,8 @@ def match_path(pair: PairMoments, *, device: DeviceLike = "auto") -> MatchPath:
 
     Args:
         pair: moments of the two sides, from ``reduce``.
-        device: "cpu", "cuda" or "auto", where the path is computed.
+        device: "cpu", "cuda" or "auto", where the path is computed; where near copies cost digits,
+            the rest of it is on the CPU (see ``peeling``).
 
     Returns:
         The path, on the CPU.

@@ -2,6 +2,7 @@
 
 Two forms of it do the same arithmetic. On the CPU each neuron that leaves can be looked at, and
 only what its case needs is computed; on a GPU a look would wait for all that has been asked for.
+A third, by rotation, loses no digits, and goes on where those have.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ MOST_KEPT = 0.1  # but no more than this, for of such an entry few digits were r
 
 
 class Removals(ABC):
-    """The matrix of coefficients, and terms not yet taken from it.
+    """Both sides' spans, of which one neuron after another leaves.
 
     What has left stays in place, its residual -inf, until enough has gone to be worth a copy.
     """
