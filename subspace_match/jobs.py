@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import faulthandler
 import logging
 import os
 import signal
@@ -16,6 +17,9 @@ from .gpus import gpu_of_its_own
 from .provenance import record_job
 
 log = logging.getLogger("subspace_match")
+
+# Those that a person, a terminal or a batch system ends a job with, and a process can answer.
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGXCPU)
 
 
 def run(work: Callable[[Any], None], snakemake: Any) -> None:
@@ -31,7 +35,9 @@ def run(work: Callable[[Any], None], snakemake: Any) -> None:
     # have to spare.
     _limit_threads(snakemake.config["threads"])
     _log_to(snakemake.log[0])
-    signal.signal(signal.SIGTERM, _end)
+    for number in _ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _end)
     own_gpu = gpu_of_its_own(log.info) if snakemake.resources.get("gpu") else nullcontext()
     try:
         with own_gpu:
@@ -60,6 +66,8 @@ def _log_to(path: str) -> None:
     """Log to the job's own file, begun anew; warnings and errors to the terminal too."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     in_file = logging.FileHandler(path, mode="w", encoding="utf-8")
+    # A crash in a library's compiled code leaves no exception, but a signal: which, and from where.
+    faulthandler.enable(in_file.stream)  # type: ignore[arg-type]  # None only until it is opened
     in_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     on_terminal = logging.StreamHandler()
     on_terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
@@ -80,5 +88,5 @@ def _end(number: int, _frame: object) -> None:
     """End as after an error, so that half-written files go, while a batch system still waits."""
     # Once is enough: what tidies up is not to be interrupted.
     signal.signal(number, signal.SIG_IGN)
-    log.error("ended by the signal %s, as at a time limit", signal.strsignal(number))
+    log.error("ended by the signal %s, as at a time limit or by a person", signal.strsignal(number))
     sys.exit(128 + number)

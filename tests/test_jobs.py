@@ -1,6 +1,7 @@
 """What every job does around its work."""
 
 import errno
+import faulthandler
 import logging
 import os
 import signal
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from subspace_match.artefacts import written
-from subspace_match.jobs import log, run
+from subspace_match.jobs import _ENDING, log, run
 
 
 @pytest.fixture(autouse=True)
@@ -24,9 +25,11 @@ def own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(logging.getLogger("py.warnings"), "handlers", [])
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.setenv(name, os.environ[name])
-    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(faulthandler, "enable", lambda _: None)  # the runner's own stays
+    before = {number: signal.getsignal(number) for number in _ENDING}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
     logging.captureWarnings(False)
 
 
@@ -83,19 +86,62 @@ def test_any_other_error_is_shown_whole(job: SimpleNamespace) -> None:
     assert "Traceback" in Path(job.log[0]).read_text()
 
 
+@pytest.mark.parametrize("number", _ENDING)
 def test_a_job_that_is_ended_says_so_and_leaves_nothing_half_written(
-    job: SimpleNamespace, tmp_path: Path
+    job: SimpleNamespace, tmp_path: Path, number: int
 ) -> None:
     def work(_: Any) -> None:
         with written(tmp_path / "store") as temporary:
             temporary.mkdir()
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
     with pytest.raises(SystemExit) as ended:
         run(work, job)
-    assert ended.value.code == 128 + signal.SIGTERM
-    assert "ERROR ended by the signal Terminated" in Path(job.log[0]).read_text()
+    assert ended.value.code == 128 + number
+    said = f"ERROR ended by the signal {signal.strsignal(number)}"
+    assert said in Path(job.log[0]).read_text()
     assert list(tmp_path.iterdir()) == [Path(job.log[0])]
+
+
+def test_a_job_goes_on_after_a_signal_that_it_was_told_to_ignore(
+    job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As nohup does."""
+    monkeypatch.setattr("subspace_match.jobs.record_job", lambda *_: None)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    run(lambda _: os.kill(os.getpid(), signal.SIGHUP), job)
+    assert "signal" not in Path(job.log[0]).read_text()
+
+
+CRASH = """
+import os, sys
+from types import SimpleNamespace
+from subspace_match.jobs import log, run
+
+def work(_):
+    log.info("at work")
+    os.kill(os.getpid(), int(sys.argv[2]))
+
+run(work, SimpleNamespace(config={"threads": 1}, log=[sys.argv[1]], resources={}, scriptdir="."))
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        (signal.SIGSEGV, "Segmentation fault"),
+        (signal.SIGABRT, "Aborted"),
+        (signal.SIGBUS, "Bus error"),
+        (signal.SIGFPE, "Floating point exception"),
+    ],
+)
+def test_a_job_that_dies_by_a_signal_says_which_in_its_log(
+    tmp_path: Path, number: int, name: str
+) -> None:
+    file = tmp_path / "job.log"
+    ended = subprocess.run([sys.executable, "-c", CRASH, str(file), str(int(number))])
+    assert ended.returncode == -number
+    assert f"at work\nFatal Python error: {name}\n" in file.read_text()
 
 
 def test_no_library_has_read_its_number_of_threads_before_the_job_sets_it() -> None:

@@ -158,7 +158,11 @@ def train(
         fused=True,  # a ninth of the time of torch's default on a CPU
     )
     # Of the same weights. In one graph or not at all: parts that are left out would go unnoticed.
-    compiled = torch.compile(network, fullgraph=True) if settings["compile"] else network
+    # In the memory order of the weights: the compiler's own choice is channels last, safe or not.
+    options = {"layout_optimization": False}
+    compiled = (
+        torch.compile(network, fullgraph=True, options=options) if settings["compile"] else network
+    )
     history = _resume(checkpoint, identity, network, optimiser, stages)
     if not history:
         stages.begin(network)
@@ -315,7 +319,7 @@ def _resume(
     network.load_state_dict(_under("network/", tensors))
     state = optimiser.state_dict()
     weights = list(network.parameters())
-    # In the memory order of its weight, channels last: the fused kernel walks through both alike.
+    # In the memory order of its weight: the fused kernel walks through both alike.
     state["state"] = {
         int(number): {"momentum_buffer": torch.empty_like(weights[int(number)]).copy_(momentum)}
         for number, momentum in _under("momentum/", tensors).items()

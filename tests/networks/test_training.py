@@ -13,6 +13,7 @@ from subspace_match.artefacts import written
 from subspace_match.datasets import FileSplit, Split
 from subspace_match.networks.architectures import build, initialise
 from subspace_match.networks.images import Images
+from subspace_match.networks.memory_order import placed
 from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.networks.training import (
     Epoch,
@@ -59,7 +60,7 @@ def two_classes(count: int, seed: int, device: str = "cpu") -> Images:
 def fresh(seed: int = 0) -> nn.Module:
     network = build(**ARCHITECTURE)
     initialise(network, seed)
-    return network.to(memory_format=torch.channels_last)
+    return placed(network, torch.device("cpu"))
 
 
 class KilledError(Exception):
