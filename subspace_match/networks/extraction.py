@@ -10,6 +10,7 @@ import torch
 from .images import Images, strict_float32
 from .layer import Layer
 from .layers import LayeredNetwork
+from .repeatability import check_repeatable
 
 Sink = Callable[[str, int, np.ndarray], None]
 
@@ -39,7 +40,12 @@ def extract(
     Returns:
         The share of the images that the network classifies as labelled; None if its output is not
         (images, classes).
+
+    Raises:
+        ValueError: if what the network computes of an image is not the same each time, and in
+            whatever batch.
     """
+    check_repeatable(network, images)
     by_node = {layer.node: layer for layer in layers}
     start = 0
     correct: torch.Tensor | None = torch.zeros((), dtype=torch.int64, device=images.labels.device)

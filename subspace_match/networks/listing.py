@@ -18,7 +18,10 @@ from ..config import Config
 from ..datasets import source_of
 from ..imports import file_of_module
 
-_MODULES = [Path(__file__).with_name(name) for name in ("architectures.py", "layers.py")]
+_MODULES = [
+    Path(__file__).with_name(name)
+    for name in ("architectures.py", "axes.py", "layers.py", "task.py")
+]
 _SHAPE = ("kind", "height", "width")
 
 Listed = dict[str, Any]
@@ -30,7 +33,8 @@ def layers_of(model: Model, config: Config, path: str | Path) -> list[Listed]:
     Args:
         model: of the configuration.
         config: complete; it says on which images networks are compared, and what a layer is.
-        path: file of the listing; made if it is absent or the code has changed since.
+        path: file of the listing, which says each layer's shape and axis of neurons too; made if
+            it is absent or the code has changed since.
 
     Returns:
         A record a layer: name, node, kind, neurons, height, width.
@@ -45,7 +49,8 @@ def layers_of(model: Model, config: Config, path: str | Path) -> list[Listed]:
         if record["code"] == code:
             return list(record["layers"])
     layers = _listed(model, config)
-    write_record(path, {"code": code, "layers": layers})
+    shapes = {layer["node"]: _shape(layer) for layer in layers}
+    write_record(path, {"code": code, "layers": layers, "shapes": shapes})
     return layers
 
 
@@ -74,9 +79,16 @@ def shared_layers(a: Sequence[Listed], b: Sequence[Listed]) -> tuple[list[Listed
     return shared, sorted({layer["name"] for layer in [*a, *b]} - names)
 
 
+def _shape(layer: Listed) -> str:
+    """Of a layer's values, for people."""
+    place = f" x {layer['height']} x {layer['width']}" if layer["kind"] == "conv" else ""
+    return f"images x {layer['neurons']} neurons{place}"
+
+
 def _listed(model: Model, config: Config) -> list[Listed]:
     from .architectures import outline
     from .layers import LayeredNetwork
+    from .task import check_classifies
 
     source, seen = (source_of(data["name"], data["root"]) for data in (model.data, config["data"]))
     if source.channels != seen.channels:
@@ -89,4 +101,7 @@ def _listed(model: Model, config: Config) -> list[Listed]:
     architecture = {key: model.network[key] for key in ("name", "width", "hidden")}
     network = outline(**architecture, channels=source.channels, classes=source.classes)
     layered = LayeredNetwork(network, config["extraction"]["nodes"])
-    return [asdict(layer) for layer in layered.layers(source.channels, size, size)]
+    layers = layered.layers(source.channels, size, size)
+    if not model.given:
+        check_classifies(network, (source.channels, size, size), source.classes)
+    return [asdict(layer) for layer in layers]

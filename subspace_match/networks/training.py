@@ -25,6 +25,8 @@ from torch import nn
 
 from ..artefacts import damaged, written
 from .images import Images, strict_float32
+from .layers import LayeredNetwork
+from .repeatability import check_repeatable
 
 
 @dataclass(frozen=True)
@@ -145,9 +147,12 @@ def train(
 
     Raises:
         ValueError: if there are no images, a stage is beyond the last epoch, the device cannot do
-            what the settings ask for, or the checkpoint is damaged, naming it.
+            what the settings ask for, the network evaluates an image another way each time, or the
+            checkpoint is damaged, naming it.
     """
     _check(images, settings, stages)
+    # Else the accuracy that decides the best epoch is chance, and the recording refuses in the end.
+    check_repeatable(LayeredNetwork(network, ["*"]), test)
     optimiser = torch.optim.SGD(
         network.parameters(),
         lr=settings["learning_rate"],
@@ -159,9 +164,10 @@ def train(
     )
     # Of the same weights. In one graph or not at all: parts that are left out would go unnoticed.
     # In the memory order of the weights: the compiler's own choice is channels last, safe or not.
-    options = {"layout_optimization": False}
     compiled = (
-        torch.compile(network, fullgraph=True, options=options) if settings["compile"] else network
+        torch.compile(network, fullgraph=True, options={"layout_optimization": False})
+        if settings["compile"]
+        else network
     )
     history = _resume(checkpoint, identity, network, optimiser, stages)
     if not history:

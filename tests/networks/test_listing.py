@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ def test_the_listing_is_kept_until_its_code_changes(tmp_path: Path) -> None:
         "height": 32,
         "width": 32,
     }
+    shapes = json.loads(path.read_text())["shapes"]
+    assert shapes["conv1.2"] == "images x 3 neurons x 32 x 32"
+    assert shapes["fc1.2"] == "images x 6 neurons"
     path.write_text(path.read_text().replace("conv1.2", "kept"))
     assert listed(path)[0]["node"] == "kept"
     content = path.read_text()

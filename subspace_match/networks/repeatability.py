@@ -1,0 +1,75 @@
+"""Whether a network computes the same of an image each time, in whatever batch.
+
+Evaluation mode switches off the dropout and the batch statistics of torch's own modules, and
+nothing else: ``functional.dropout(x)`` and ``x - x.mean(0)`` go on, and what is recorded or counted
+then depends on chance, or on which images a batch holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from .images import Images, strict_float32
+from .layers import LayeredNetwork
+
+_IMAGES = 4
+# Of a node's largest value. Kernels add in another order for another size of batch, or from run to
+# run on a GPU: hundreds of layers of float32 (6e-8) stay below 1e-4, those of bfloat16 do not but
+# are not what is recorded. Dropout and batch statistics change values by tenths.
+_TOLERANCE = 1e-3
+
+
+def check_repeatable(network: LayeredNetwork, images: Images) -> None:
+    """Run a few images twice, and half of them alone; refuse a network that computes other values.
+
+    Args:
+        network: on the images' device.
+        images: of which a few are taken, far from each other.
+
+    Raises:
+        ValueError: naming the first node that computes something else of the same images.
+    """
+    count = min(_IMAGES, len(images))
+    places = [number * len(images) // count for number in range(count)]
+    batch = images.standardised(images.pictures(places).to(images.labels.device))
+    first: dict[str, Any] = {}
+    _run(network, batch, lambda node, value: first.update({node: _copied(value)}))
+
+    def compare(part: torch.Tensor, fault: str) -> None:
+        def check(node: str, value: Any) -> None:
+            if _differ(first[node], value, len(batch), len(part)):
+                raise ValueError(
+                    f"network: expected the same values of an image each time, in evaluation mode,"
+                    f" found others {fault}, first at {node}"
+                )
+
+        _run(network, part, check)
+
+    compare(batch, "in a second run (a dropout that eval() does not switch off?)")
+    if count > 1:
+        compare(batch[: count // 2], "in a smaller batch (statistics of the batch?)")
+
+
+def _run(network: LayeredNetwork, batch: torch.Tensor, sink: Callable[[str, Any], None]) -> None:
+    with strict_float32(batch.device):
+        network.capture(batch, sink, every_node=True)
+
+
+def _copied(value: Any) -> Any:
+    """Before an operation in place changes it."""
+    return value.clone() if isinstance(value, torch.Tensor) else None
+
+
+def _differ(one: Any, other: Any, images: int, part: int) -> bool:
+    """Whether a node's values of all images, and those of the first few, are not the same."""
+    if not (isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor)):
+        return False
+    if one.shape[:1] == (images,) and other.shape[:1] == (part,):
+        one = one[:part]
+    if one.shape != other.shape or not one.is_floating_point() or not one.numel():
+        return False
+    one, other = (value.double().nan_to_num() for value in (one, other))
+    return bool((one - other).abs().max() > _TOLERANCE * one.abs().max())
