@@ -21,7 +21,7 @@ from torchvision.models.feature_extraction import NodePathTracer
 
 from .axes import Shape, axis_of_neurons, channels_first
 from .layer import Layer
-from .task import takes_no_such_images
+from .task import output_for
 
 Sink = Callable[[str, torch.Tensor], None]
 
@@ -99,9 +99,11 @@ class LayeredNetwork(fx.Interpreter):
 
     def _certain_shapes(self, channels: int, height: int, width: int) -> dict[str, Shape]:
         """Of each layer's values for 2 images, if neurons are for certain along axis 1 of all."""
+        # Of itself, since in a graph errors are of what it was traced with.
+        output_for(self._network, (channels, height, width))
         found, error = self._shapes(2, channels, height, width)
         if error is not None:
-            raise takes_no_such_images(self._network, (channels, height, width), error) from error
+            raise error
         # Other images, as far as they come; three, so that an axis of images is told by its length.
         taller, _ = self._shapes(3, channels, 2 * height, width)
         wider, _ = self._shapes(3, channels, height, 2 * width)

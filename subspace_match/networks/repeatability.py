@@ -39,14 +39,18 @@ def check_repeatable(network: LayeredNetwork, images: Images) -> None:
     _run(network, batch, lambda node, value: first.update({node: _copied(value)}))
 
     def compare(part: torch.Tensor, fault: str) -> None:
+        differing: list[str] = []
+
         def check(node: str, value: Any) -> None:
-            if _differ(first[node], value, len(batch), len(part)):
-                raise ValueError(
-                    f"network: expected the same values of an image each time, in evaluation mode,"
-                    f" found others {fault}, first at {node}"
-                )
+            if not differing and _differ(first[node], value, len(batch), len(part)):
+                differing.append(node)
 
         _run(network, part, check)
+        if differing:
+            raise ValueError(
+                "network: expected the same values of an image each time, in evaluation mode, found"
+                f" others {fault}, first at {differing[0]}"
+            )
 
     compare(batch, "in a second run (a dropout that eval() does not switch off?)")
     if count > 1:
@@ -64,7 +68,10 @@ def _copied(value: Any) -> Any:
 
 
 def _differ(one: Any, other: Any, images: int, part: int) -> bool:
-    """Whether a node's values of all images, and those of the first few, are not the same."""
+    """Whether a node's values of all images, and those of the first few, are not the same.
+
+    What has no axis of images, such as a mean over them, is to be the same as it is.
+    """
     if not (isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor)):
         return False
     if one.shape[:1] == (images,) and other.shape[:1] == (part,):

@@ -34,12 +34,7 @@ shape (2, 9) for 2 images
         )
     for mode in ("evaluation", "training"):
         network.train(mode == "training")
-        inputs = torch.zeros(2, *images, device=next(network.parameters()).device)
-        try:
-            with torch.no_grad():
-                output = network(inputs)
-        except Exception as error:  # of any kind: a network's code may be anybody's
-            raise takes_no_such_images(network, images, error) from error
+        output = output_for(network, images)
         if found := _fault(output, classes):
             raise ValueError(
                 f"network: expected scores (images, at least {classes} classes), found in {mode}"
@@ -48,17 +43,25 @@ shape (2, 9) for 2 images
     network.eval()
 
 
-def takes_no_such_images(network: nn.Module, images: ImageShape, error: Exception) -> ValueError:
-    """The error for a network that ends in an error when it is run."""
-    channels, height, width = images
-    advice = "change data.image_size, the height and width that it gets"
-    if hasattr(network, "image_size"):
-        advice = f"add ?image_size={height} to the name of a model of torchvision's, or {advice}"
-    said = str(error).strip().partition("\n")[0]
-    return ValueError(
-        f"network: expected one that takes images of {channels} x {height} x {width}, found"
-        f" {type(network).__name__}, which ends with {type(error).__name__}: {said}; {advice}"
-    )
+def output_for(network: nn.Module, images: ImageShape) -> Any:
+    """What a network returns for two images of zeros.
+
+    Raises:
+        ValueError: if it does not take such images, with what it says itself.
+    """
+    device = next((weights.device for weights in network.parameters()), None)
+    try:
+        with torch.no_grad():
+            return network(torch.zeros(2, *images, device=device))
+    except Exception as error:  # of any kind: a network's code may be anybody's
+        advice = "change data.image_size, the height and width that it gets"
+        if hasattr(network, "image_size"):
+            advice = f"add ?image_size={images[1]} to the name of torchvision's model, or {advice}"
+        said = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"network: expected one that takes images of {' x '.join(map(str, images))}, found"
+            f" {type(network).__name__}, which ends with {type(error).__name__}: {said}; {advice}"
+        ) from error
 
 
 def _fault(output: Any, classes: int) -> str | None:
@@ -71,5 +74,5 @@ def _fault(output: Any, classes: int) -> str | None:
 
 def _advice(network: nn.Module, output: Any) -> str:
     if hasattr(network, "aux_logits") and not isinstance(output, torch.Tensor):
-        return "; ?aux_logits=false after the name of a model of torchvision's leaves it one output"
+        return "; add ?aux_logits=false to the name of torchvision's model"
     return ""

@@ -71,7 +71,7 @@ def about(name: str) -> dict[str, Any]:
 def test_torchvisions_further_outputs_are_refused_with_the_option_that_leaves_them_out(
     name: str,
 ) -> None:
-    with pytest.raises(ValueError, match=r"found in training .*; \?aux_logits=false after"):
+    with pytest.raises(ValueError, match=r"found in training .*; add \?aux_logits=false to the"):
         check_classifies(outline(**about(name)), (3, 299, 299), 10)
     check_classifies(outline(**about(f"{name}?aux_logits=false")), (3, 299, 299), 10)
 
