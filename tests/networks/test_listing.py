@@ -95,7 +95,12 @@ def test_before_anything_is_trained_an_uncertain_axis_is_refused(tmp_path: Path)
 def test_before_anything_is_trained_the_option_for_small_images_is_said(tmp_path: Path) -> None:
     network = {"name": "torchvision:vit_b_32"}
     with pytest.raises(ValueError, match=r"; add \?image_size=32 to the name of torchvision's"):
-        listed(tmp_path / "layers.json", network=network, data=COLOURS)
+        listed(
+            tmp_path / "layers.json",
+            network=network,
+            extraction={"nodes": "convolution"},
+            data=COLOURS,
+        )
 
 
 def layer(name: str, height: int = 4) -> dict[str, Any]:
