@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ def extract(
         ValueError: if what the network computes of an image is not the same each time, and in
             whatever batch.
     """
-    check_repeatable(network, images)
+    check_repeatable(partial(network.capture, every_node=True), images)
     by_node = {layer.node: layer for layer in layers}
     start = 0
     correct: torch.Tensor | None = torch.zeros((), dtype=torch.int64, device=images.labels.device)

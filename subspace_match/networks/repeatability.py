@@ -13,39 +13,44 @@ from typing import Any
 import torch
 
 from .images import Images, strict_float32
-from .layers import LayeredNetwork
+
+Sink = Callable[[str, Any], None]
+Run = Callable[[torch.Tensor, Sink], Any]
 
 _IMAGES = 4
-# Of a node's largest value. Kernels add in another order for another size of batch, or from run to
+# Of the largest value. Kernels add in another order for another size of batch, or from run to
 # run on a GPU: hundreds of layers of float32 (6e-8) stay below 1e-4, those of bfloat16 do not but
 # are not what is recorded. Dropout and batch statistics change values by tenths.
 _TOLERANCE = 1e-3
 
 
-def check_repeatable(network: LayeredNetwork, images: Images) -> None:
+def check_repeatable(run: Run, images: Images) -> None:
     """Run a few images twice, and half of them alone; refuse a network that computes other values.
 
     Args:
-        network: on the images' device.
+        run: runs a network, in evaluation mode and on the images' device, on a batch, and tells a
+            sink each value that is looked at, with its name.
         images: of which a few are taken, far from each other.
 
     Raises:
-        ValueError: naming the first node that computes something else of the same images.
+        ValueError: naming the first value that is another one of the same images.
     """
     count = min(_IMAGES, len(images))
     places = [number * len(images) // count for number in range(count)]
     batch = images.standardised(images.pictures(places).to(images.labels.device))
     first: dict[str, Any] = {}
-    _run(network, batch, lambda node, value: first.update({node: _copied(value)}))
+    with strict_float32(batch.device):
+        run(batch, lambda name, value: first.update({name: _copied(value)}))
 
     def compare(part: torch.Tensor, fault: str) -> None:
         differing: list[str] = []
 
-        def check(node: str, value: Any) -> None:
-            if not differing and _differ(first[node], value, len(batch), len(part)):
-                differing.append(node)
+        def check(name: str, value: Any) -> None:
+            if not differing and _differ(first[name], value, len(batch), len(part)):
+                differing.append(name)
 
-        _run(network, part, check)
+        with strict_float32(batch.device):
+            run(part, check)
         if differing:
             raise ValueError(
                 "network: expected the same values of an image each time, in evaluation mode, found"
@@ -57,18 +62,13 @@ def check_repeatable(network: LayeredNetwork, images: Images) -> None:
         compare(batch[: count // 2], "in a smaller batch (statistics of the batch?)")
 
 
-def _run(network: LayeredNetwork, batch: torch.Tensor, sink: Callable[[str, Any], None]) -> None:
-    with strict_float32(batch.device):
-        network.capture(batch, sink, every_node=True)
-
-
 def _copied(value: Any) -> Any:
     """Before an operation in place changes it."""
     return value.clone() if isinstance(value, torch.Tensor) else None
 
 
 def _differ(one: Any, other: Any, images: int, part: int) -> bool:
-    """Whether a node's values of all images, and those of the first few, are not the same.
+    """Whether values of all images, and those of the first few, are not the same.
 
     What has no axis of images, such as a mean over them, is to be the same as it is.
     """
