@@ -1,7 +1,8 @@
 """Do two networks of one architecture learn the same representation, layer by layer?
 
     prepare_data -> initialise -> train (a seed) -> extract (a network) -> match (a pair, a layer)
-        -> minimal_match (an epsilon), null, heat_map (a pair) -> aggregate -> plot, report
+        -> certify, measure, minimal_match (an epsilon), null, heat_map (a pair) -> aggregate
+        -> plot, report
 
 `snakemake` makes the tables and figures of config/config.yaml; an experiment of one's own is
 `snakemake --configfile config/mine.yaml`.
@@ -44,6 +45,8 @@ include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/extract.smk"
 include: "rules/match.smk"
+include: "rules/certify.smk"
+include: "rules/measure.smk"
 include: "rules/minimal_match.smk"
 include: "rules/null.smk"
 include: "rules/heat_map.smk"

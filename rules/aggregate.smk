@@ -1,5 +1,5 @@
-# Reads every match path of the experiment with its moments and its null, minimal matches, heat maps,
-# and the networks' records, whose checkpoints it compares.
+# Reads every match path of the experiment with its certificates, other measures and null, minimal
+# matches, heat maps, and the networks' records, whose checkpoints it compares.
 # Makes the tidy tables (Parquet, and CSV for people) and metrics.json.
 
 
@@ -7,7 +7,8 @@ rule aggregate:
     """Gather all layers, pairs and epsilons into tables."""
     input:
         matches=by_group(lambda *key: LAYOUT.match(*key, "path.npz"), GROUPS),
-        moments=by_group(lambda *key: LAYOUT.match(*key, "moments.npz"), GROUPS),
+        certificates=by_group(LAYOUT.certificates, GROUPS),
+        measures=by_group(LAYOUT.measures, GROUPS),
         minimal=[
             LAYOUT.minimal(*pair, group, epsilon)
             for pair, groups in MINIMAL_GROUPS.items()
@@ -34,7 +35,8 @@ rule aggregate:
         pairs=PAIRS,
         recording_digest=LAYOUT.recording_digest,
         matching_digest=LAYOUT.matching_digest,
+        certificate_digest=LAYOUT.certificate_digest,
         null_digest=LAYOUT.null_digest,
-        places_digest=LAYOUT.places_digest,
+        heat_map_digest=LAYOUT.heat_map_digest,
     script:
         "../workflow_scripts/aggregate.py"

@@ -5,6 +5,7 @@
 # re-runs what depends on it and a touched file does not (Snakemake compares checksums).
 
 import fnmatch
+import functools
 import os
 import sys
 from dataclasses import asdict
@@ -21,10 +22,12 @@ search_path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 
 from subspace_match.config import validated
-from subspace_match.datasets import source_of
+from subspace_match.datasets import count_test_images, source_of
 from subspace_match.imports import file_of_module, modules_of
 from subspace_match.layout import Layout
+from subspace_match.networks.layer import Layer
 from subspace_match.networks.listing import layers_of, shared_layers
+from subspace_match.networks.sampling import is_recorded_whole
 from subspace_match.provenance import INVOCATION, invocation
 
 
@@ -79,6 +82,11 @@ def images_of(wildcards):
 def network_file(suffix):
     """A file of the network whose key is a rule's wildcard."""
     return lambda wildcards: LAYOUT.network(LAYOUT.networks[wildcards.network], suffix)
+
+
+def planned_layers(wildcards):
+    """The layers that a network is to have."""
+    return LAYERS_OF_MODEL[LAYOUT.networks[wildcards.network].model]
 
 
 def selected(layers, section):
@@ -139,10 +147,11 @@ def minimal_group_of(wildcards):
     return MINIMAL_GROUPS[wildcards.a, wildcards.b][wildcards.group]
 
 
-def moments_of(wildcards):
-    """The moments of the group that a job's layers were matched with."""
-    group, _ = minimal_group_of(wildcards)
-    return LAYOUT.match(wildcards.a, wildcards.b, group, "moments.npz")
+def matched(name):
+    """A file of the group that a job's layers were matched with."""
+    return lambda wildcards: LAYOUT.match(
+        wildcards.a, wildcards.b, minimal_group_of(wildcards)[0], name
+    )
 
 
 def by_group(path, groups):

@@ -23,6 +23,7 @@ rule extract:
         gpu=GPU,
     params:
         extraction=config["extraction"],
+        planned=planned_layers,
         digest=LAYOUT.recording_digest,
     script:
         "../workflow_scripts/extract.py"
@@ -40,4 +41,5 @@ use rule extract as extract_places with:
         # No positions or draws of them.
         extraction={key: config["extraction"][key] for key in ("nodes", "batch_size")},
         places=config["heat_map"],
+        planned=planned_layers,
         digest=LAYOUT.places_digest,

@@ -21,6 +21,6 @@ rule heat_map:
         gpu=GPU,
     params:
         chunk_samples=config["matching"]["chunk_samples"],
-        digest=LAYOUT.places_digest,
+        digest=LAYOUT.heat_map_digest,
     script:
         "../workflow_scripts/heat_map.py"

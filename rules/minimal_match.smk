@@ -1,11 +1,12 @@
-# Reads the moments of a group of layers.
+# Reads the match paths of a group of layers and their moments.
 # Makes the minimal match of every neuron in the layers' maximum matches, at one epsilon.
 
 
 rule minimal_match:
     """Find the finest units of some layers' matches."""
     input:
-        moments=moments_of,
+        path=matched("path.npz"),
+        moments=matched("moments.npz"),
         code=code("minimal_match"),
     output:
         minimal=LAYOUT.minimal("{a}", "{b}", "{group}", "{epsilon}"),
@@ -17,7 +18,6 @@ rule minimal_match:
     resources:
         mem_mb=minimal_match_mb,
         runtime=minutes(20, minimal_match_work),
-        gpu=GPU,
     params:
         layers=lambda wildcards: minimal_group_of(wildcards)[1],
         epsilon=lambda wildcards: float(wildcards.epsilon),

@@ -4,13 +4,13 @@
 # much again, of time too. The sizes are of a process on the CPU; on a GPU most of it lies there.
 
 
-# Work of seconds, and what only moves files, stays on the machine where Snakemake runs.
+# Work of seconds that needs little memory, and what only moves files, stays on the machine where
+# Snakemake runs.
 localrules:
     all,
     prepare_data,
     initialise,
     take_weights,
-    top_images,
     aggregate,
     plot,
     report,
@@ -27,10 +27,11 @@ MINIMAL_MATRICES = 30
 GIGAFLOPS = 10  # of a slow CPU's thread
 
 LISTED = {
-    name: {layer["name"]: layer for layer in layers} for name, layers in LAYERS_OF_MODEL.items()
+    name: {layer["name"]: Layer(**layer) for layer in layers}
+    for name, layers in LAYERS_OF_MODEL.items()
 }
 NEURONS = {
-    name: {layer: listed["neurons"] for layer, listed in layers.items()}
+    name: {layer: listed.neurons for layer, listed in layers.items()}
     for name, layers in LISTED.items()
 }
 # Numbers that one image makes in all layers of a network.
@@ -38,7 +39,6 @@ ACTIVATIONS = {
     name: sum(layer["neurons"] * layer["height"] * layer["width"] for layer in layers)
     for name, layers in LAYERS_OF_MODEL.items()
 }
-SAMPLES = config["extraction"]["positions"], config["extraction"]["draws"]
 
 
 def asked(megabytes, attempt):
@@ -72,10 +72,24 @@ def both(wildcards, layers):
     return [sum(pair) for pair in widths(wildcards, layers)]
 
 
-def draws_of(wildcards, layers):
-    """Draws of each of some layers: of images, which a fully connected layer sees, but one."""
+@functools.cache
+def test_images():
+    """About how many images networks are compared on."""
+    return count_test_images(*(config["data"][key] for key in ("name", "root", "test_fraction")))
+
+
+def recorded(layer):
+    """Samples of one draw of a layer, at most, and draws."""
+    positions, draws = config["extraction"]["positions"], config["extraction"]["draws"]
+    if is_recorded_whole(layer, test_images(), positions):
+        return test_images() * layer.height * layer.width, 1
+    return positions, draws
+
+
+def recorded_of(wildcards, layers):
+    """Likewise, of some layers of a job's pair: a list of (samples, draws)."""
     listed = LISTED[LAYOUT.networks[wildcards.a].model]
-    return [1 if listed[layer]["kind"] == "fc" else SAMPLES[1] for layer in layers]
+    return [recorded(listed[layer]) for layer in layers]
 
 
 def readers_mb(data):
@@ -95,20 +109,35 @@ def train_mb(wildcards, input, attempt):
 def extract_mb(wildcards, input, attempt):
     """Images, a batch's activations, and of every layer and draw up to a shard that is not full."""
     model = LAYOUT.networks[wildcards.network].model
-    positions, draws = SAMPLES
     batch = megabytes(2 * ACTIVATIONS[model] * config["extraction"]["batch_size"], 4)
+    # Of a heat map's places there is one draw.
+    places = config["heat_map"]["places"]
     waiting = sum(
-        min(SHARD_MB, megabytes(positions * neurons, 4)) for neurons in NEURONS[model].values()
+        max(
+            draws * min(SHARD_MB, megabytes(samples * layer.neurons, 4)),
+            min(SHARD_MB, megabytes(places * layer.neurons, 4)),
+        )
+        for layer in LISTED[model].values()
+        for samples, draws in [recorded(layer)]
     )
     images = 2 * input.size_mb + readers_mb(config["data"])
-    return asked(images + batch + 2 * draws * waiting, attempt)
+    return asked(images + batch + 2 * waiting, attempt)
+
+
+def top_images_mb(wildcards, attempt):
+    """The activations of one draw of a layer, and their order, one layer after another."""
+    layers = LISTED[LAYOUT.networks[wildcards.network].model].values()
+    return asked(
+        megabytes(max(6 * recorded(each)[0] * each.neurons for each in layers), 4), attempt
+    )
 
 
 def match_mb(wildcards, attempt):
     """What the peeling of the widest layer works on; moments and factors of all, as they are saved."""
     layers = group_of(wildcards)
     neurons = both(wildcards, layers)
-    kept = sum(3 * draws * n**2 for n, draws in zip(neurons, draws_of(wildcards, layers)))
+    draws = [draws for _, draws in recorded_of(wildcards, layers)]
+    kept = sum(3 * count * n**2 for n, count in zip(neurons, draws))
     return asked(megabytes(MATRICES * max(neurons) ** 2 + kept), attempt)
 
 
@@ -116,9 +145,29 @@ def match_work(wildcards):
     """A reduction and a peeling for each layer and draw."""
     layers = group_of(wildcards)
     return sum(
-        draws * (2 * SAMPLES[0] * n**2 + 10 * n**3)
-        for n, draws in zip(both(wildcards, layers), draws_of(wildcards, layers))
+        draws * (2 * samples * n**2 + 10 * n**3)
+        for n, (samples, draws) in zip(both(wildcards, layers), recorded_of(wildcards, layers))
     )
+
+
+def one_layer_mb(wildcards, attempt):
+    """What factors or decomposes the widest layer, one layer and draw after another."""
+    return asked(megabytes(MATRICES * max(both(wildcards, group_of(wildcards))) ** 2), attempt)
+
+
+def certify_work(wildcards):
+    """Two factorisations for each layer and draw, and solutions for each epsilon."""
+    layers = group_of(wildcards)
+    operations = 10 + len(config["matching"]["epsilons"])
+    return sum(
+        draws * operations * n**3
+        for n, (_, draws) in zip(both(wildcards, layers), recorded_of(wildcards, layers))
+    )
+
+
+def measure_work(wildcards):
+    """Some decompositions of each layer's moments."""
+    return sum(50 * n**3 for n in both(wildcards, group_of(wildcards)))
 
 
 def minimal_match_mb(wildcards, attempt):
@@ -135,11 +184,14 @@ def minimal_match_work(wildcards):
 
 def null_mb(wildcards, attempt):
     """As a match of one layer and draw, with one side's samples and products of permutations."""
+    layers = group_of(wildcards)
     return asked(
         512
         + max(
-            megabytes(2 * SAMPLES[0] * b + MATRICES * (a + b) ** 2)
-            for a, b in widths(wildcards, group_of(wildcards))
+            megabytes(2 * samples * b + MATRICES * (a + b) ** 2)
+            for (a, b), (samples, _) in zip(
+                widths(wildcards, layers), recorded_of(wildcards, layers)
+            )
         ),
         attempt,
     )
@@ -147,9 +199,10 @@ def null_mb(wildcards, attempt):
 
 def null_work(wildcards):
     """A product of both sides and a peeling for each layer and permutation."""
+    layers = group_of(wildcards)
     return config["chance"]["permutations"] * sum(
-        2 * SAMPLES[0] * a * b + 10 * (a + b) ** 3
-        for a, b in widths(wildcards, group_of(wildcards))
+        2 * samples * a * b + 10 * (a + b) ** 3
+        for (a, b), (samples, _) in zip(widths(wildcards, layers), recorded_of(wildcards, layers))
     )
 
 

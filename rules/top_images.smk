@@ -14,8 +14,8 @@ rule top_images:
     benchmark:
         LAYOUT.benchmark(LAYOUT.top_images("{network}"))
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=top_images_mb,
+        runtime=minutes(20),
     params:
         digest=LAYOUT.recording_digest,
     script:

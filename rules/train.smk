@@ -79,6 +79,6 @@ rule take_weights:
     params:
         network=lambda wildcards: LAYOUT.models_by_key[wildcards.model].network,
         images=images_of,
-        image_size=config["data"]["image_size"],
+        image_size=lambda wildcards: LAYOUT.models_by_key[wildcards.model].data["image_size"],
     script:
         "../workflow_scripts/take_weights.py"

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .matching.certificate import Certificate
+    from .matching.checks import FewSamplesWarning
     from .matching.exact import simple_matches
     from .matching.heat_map import heat_map, layer_pairs
     from .matching.measures import (
+        MeasureWarning,
         all_measures,
         debiased_linear_cka,
         linear_cka,
@@ -48,6 +50,8 @@ _HOME = {
     "pwcca": ".matching.measures",
     "svcca": ".matching.measures",
     "Certificate": ".matching.certificate",
+    "FewSamplesWarning": ".matching.checks",
+    "MeasureWarning": ".matching.measures",
     "MinimalMatches": ".matching.minimal_sets",
     "minimal_match": ".matching.minimal",
     "minimal_matches": ".matching.minimal",
@@ -62,8 +66,10 @@ _HOME = {
 
 __all__ = [
     "Certificate",
+    "FewSamplesWarning",
     "Match",
     "MatchPath",
+    "MeasureWarning",
     "MinimalMatches",
     "PairMoments",
     "all_measures",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,13 +85,16 @@ def _match(options: argparse.Namespace) -> None:
 
     from .arrays import open_array
     from .matches import LayerMatch
+    from .matching.checks import FewSamplesWarning
     from .matching.null import null_paths
     from .tables import LAYER_COLUMNS, minimal_match_table, neuron_table, similarity_table
 
     if options.null < 0:
         raise ValueError(f"--null: expected a number of permutations >= 0, found {options.null}")
     x, y = open_array(options.a), open_array(options.b)
-    pair = sm.reduce(x, y, device=options.device)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewSamplesWarning)  # said below the table
+        pair = sm.reduce(x, y, device=options.device)
     path = sm.match_path(pair, device=options.device)
     epsilons = sorted(set(options.epsilon))
     certificates = path.verify(epsilons, device=options.device)

@@ -51,6 +51,8 @@ SOURCES = {
     "cifar100": Source(3, 100, "CIFAR100"),
     "imagenet": Source(3, 1000, "ImageNet", files=True),
 }
+TEST_IMAGES = {"mnist": 10_000, "fashion_mnist": 10_000, "cifar10": 10_000, "cifar100": 10_000}
+TEST_IMAGES |= {"imagenet": 50_000}
 IDX = {"mnist", "fashion_mnist"}  # of the format whose files need no folder of their own
 # Of ImageNet's training images, as everybody uses them.
 IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -129,6 +131,26 @@ def source_of(name: str, root: str | None) -> Source:
     return Source(3, len(classes), files=True)
 
 
+def count_test_images(name: str, root: str | None, test_fraction: float) -> int:
+    """About how many images networks are compared on, before these are read: for estimates.
+
+    Example:
+        >>> count_test_images("mnist_5k", None, 0.2)
+        1000
+    """
+    if name in TEST_IMAGES:
+        return TEST_IMAGES[name]
+    if name == "mnist_5k":
+        return round(5000 * test_fraction)
+    folder = _folder(name, root)
+    counts = {
+        part: sum(len(files) for *_, files in os.walk(folder / part, followlinks=True))
+        for part in ("test", "val", "train")
+        if (folder / part).exists()
+    }
+    return counts.get("test") or counts.get("val") or round(counts["train"] * test_fraction)
+
+
 def prepare(
     name: str, root: str | None, image_size: int, test_fraction: float, split_seed: int
 ) -> DataSet:
@@ -170,11 +192,20 @@ def prepare(
         about |= _moments(
             np.array([np.bincount(c.ravel(), minlength=256) for c in train.images.swapaxes(0, 1)])
         )
-    if isinstance(train, FileSplit):
-        # The proportions that ImageNet's networks are evaluated with: 256 and 224 pixels.
-        about |= {"resize": round(image_size * 256 / 224), "crop": image_size}
+    about |= view(image_size, files=isinstance(train, FileSplit))
     about |= {"train_images": len(train.labels), "test_images": len(test.labels)}
     return DataSet(train, test, about)
+
+
+def view(image_size: int, *, files: bool) -> dict[str, Any]:
+    """How a network that is trained on a data set sees images: "resize" and "crop", if files.
+
+    Example:
+        >>> view(224, files=True), view(32, files=False)
+        ({'resize': 256, 'crop': 224}, {})
+    """
+    # The proportions that ImageNet's networks are evaluated with: 256 and 224 pixels.
+    return {"resize": round(image_size * 256 / 224), "crop": image_size} if files else {}
 
 
 def save(path: str | Path, data: DataSet) -> None:

@@ -22,18 +22,18 @@ log = logging.getLogger("subspace_match")
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGXCPU)
 
 
-def run(work: Callable[[Any], None], snakemake: Any) -> None:
-    """Do a job's work: with its log, the configuration's threads, and bad input ended in one line.
+def run(work: Callable[[Any], None], snakemake: Any, threads: int | None = None) -> None:
+    """Do a job's work: with its log, so many threads, and bad input ended in one line.
 
     What was made from what is recorded at the end.
 
     Args:
         work: called with ``snakemake``; of the name of its script.
         snakemake: the object that Snakemake gives to a script.
+        threads: of a rule that reserves so many; None for the configuration's. Their number decides
+            the order of additions, so it is not what Snakemake had to spare on a smaller machine.
     """
-    # The number of threads decides the order of additions, so it is not what a machine happens to
-    # have to spare.
-    _limit_threads(snakemake.config["threads"])
+    _limit_threads(threads or snakemake.config["threads"])
     _log_to(snakemake.log[0])
     for number in _ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it

@@ -137,9 +137,13 @@ class Layout:
 
     def layers(self, model: str) -> str:
         """The listing of the layers of a model, by its name."""
-        own = (self.models[model].network, self.config["extraction"]["nodes"])
-        data = self.data_key(self.models[model].data), self.config["data"]["image_size"]
-        return self._path("layers", f"{_key(self.models[model].network['name'], own, data)}.json")
+        # What a network sees, it may have from the model that it starts from.
+        chain = [self.models[model]]
+        while (start := chain[-1].start) is not None:
+            chain.append(self.models[start])
+        own = [(each.network, self.data_key(each.data)) for each in chain]
+        compared = self.data_key(), self.config["extraction"]["nodes"]
+        return self._path("layers", f"{_key(chain[0].network['name'], own, compared)}.json")
 
     # What is computed of them
 
@@ -160,6 +164,16 @@ class Layout:
         return digest(self.recording_digest, self.config["matching"]["chunk_samples"])
 
     @property
+    def certificate_digest(self) -> str:
+        """Of the certificates of the match paths at the epsilons of the grid."""
+        return digest(self.matching_digest, sorted(self.config["matching"]["epsilons"]))
+
+    @property
+    def heat_map_digest(self) -> str:
+        """Of the match paths of all layers with all others."""
+        return digest(self.places_digest, self.config["matching"]["chunk_samples"])
+
+    @property
     def null_digest(self) -> str:
         """Of the match paths under permuted images."""
         return digest(self.matching_digest, self.config["chance"])
@@ -170,8 +184,12 @@ class Layout:
         matching = self.config["matching"]
         return digest(
             self.null_digest,
-            self.places_digest,
-            sorted((self.key(p.a), self.key(p.b), p.comparison) for p in self.pairs),
+            self.heat_map_digest,
+            # In their order, which is that of the tables' rows; models by the names there.
+            [
+                (self.key(p.a), self.key(p.b), p.comparison, p.a.model, p.b.model)
+                for p in self.pairs
+            ],
             matching["layers"],
             sorted(matching["epsilons"]),
             self.config["minimal_matches"],
@@ -193,6 +211,14 @@ class Layout:
         """A file of the matches of a group of layers."""
         return self._path("matches", self.matching_digest, _pair(a, b), f"{group}.{name}")
 
+    def certificates(self, a: str, b: str, group: str) -> str:
+        """The certificates of a group of layers."""
+        return self._path("certificates", self.certificate_digest, _pair(a, b), f"{group}.npz")
+
+    def measures(self, a: str, b: str, group: str) -> str:
+        """The other measures of similarity of a group of layers."""
+        return self._path("measures", self.matching_digest, _pair(a, b), f"{group}.npz")
+
     def minimal(self, a: str, b: str, group: str, epsilon: Any) -> str:
         """The minimal matches of a group of layers at an epsilon."""
         name = f"{group}.epsilon-{epsilon}.npz"
@@ -204,7 +230,7 @@ class Layout:
 
     def heat_map(self, a: str, b: str) -> str:
         """The match paths of every layer of one network with every layer of another."""
-        return self._path("heat_maps", self.places_digest, f"{_pair(a, b)}.npz")
+        return self._path("heat_maps", self.heat_map_digest, f"{_pair(a, b)}.npz")
 
     def top_images(self, network: str) -> str:
         """The images that activate each neuron of a network most."""

@@ -1,4 +1,4 @@
-"""What matching leaves on disk: match paths, moments, nulls and minimal matches.
+"""What matching leaves on disk: match paths, moments, certificates, nulls and minimal matches.
 
 One job does several layers, each recorded in several draws of positions. Its file has a part for
 each layer and draw: arrays, and the record of what they were made from.
@@ -6,14 +6,15 @@ each layer and draw: arrays, and the record of what they were made from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .artefacts import read_arrays, write_arrays
+from .matching.certificate import Certificate
 from .matching.minimal_sets import MinimalMatches
 from .matching.moments import PairMoments
 from .matching.path import MatchPath
@@ -48,6 +49,20 @@ class LayerMatch:
             path.removal_order,
             dict(about),
         )
+
+    def path(self, moments: str | Path) -> MatchPath:
+        """The match path with the moments that it was made from, read from their file.
+
+        Raises:
+            ValueError: if the file is damaged, or its moments were made from something else.
+        """
+        pair, about = load_moments(moments, self.about["layer"], self.about["draw"])
+        if about != self.about:
+            raise ValueError(
+                f"{moments}: expected the moments of the match path beside it, made from"
+                f" {self.about}, found those of {about}; remove both and run again"
+            )
+        return MatchPath(*self.critical_epsilon, self.removal_order, pair)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """By the names that a file has for them."""
@@ -153,20 +168,25 @@ def save_moments(
     save_parts(
         path,
         (
-            (
-                {
-                    # One is symmetric, the other upper triangular.
-                    "second_moments": pair.second_moments[np.triu_indices(len(pair.sums))],
-                    "factor": pair.factor[np.triu_indices(*_shape(pair.factor))],
-                    "factor_shape": np.array(pair.factor.shape),
-                    "sums": pair.sums,
-                    "length_products": pair.length_products,
-                },
-                {**about, "pair": {key: getattr(pair, key) for key in _SCALARS}},
-            )
+            (_moment_arrays(pair), {**about, "pair": {key: getattr(pair, key) for key in _SCALARS}})
             for pair, about in moments
         ),
     )
+
+
+def _moment_arrays(pair: PairMoments) -> dict[str, np.ndarray]:
+    # The moments are symmetric, the factors upper triangular and of one shape.
+    above = np.triu_indices(*_shape(pair.factor))
+    arrays = {
+        "second_moments": pair.second_moments[np.triu_indices(len(pair.sums))],
+        "factor": pair.factor[above],
+        "factor_shape": np.array(pair.factor.shape),
+        "sums": pair.sums,
+        "length_products": pair.length_products,
+    }
+    if pair.centred_factor is not None:
+        arrays["centred_factor"] = pair.centred_factor[above]
+    return arrays
 
 
 def load_moments(path: str | Path, layer: str, draw: int = 0) -> tuple[PairMoments, dict[str, Any]]:
@@ -176,18 +196,51 @@ def load_moments(path: str | Path, layer: str, draw: int = 0) -> tuple[PairMomen
         ValueError: if the file is damaged, naming it.
     """
     ((arrays, about),) = load_parts(path, _part(layer, draw))
-    width = len(arrays["sums"])
-    moments, factor = np.zeros((width, width)), np.zeros(arrays["factor_shape"])
-    moments[np.triu_indices(width)] = arrays["second_moments"]
-    factor[np.triu_indices(*_shape(factor))] = arrays["factor"]
+    moments = _upper(arrays["second_moments"], (len(arrays["sums"]),) * 2)
+    centred = arrays.get("centred_factor")
     pair = PairMoments(
         second_moments=moments + np.triu(moments, 1).T,
         sums=arrays["sums"],
         length_products=arrays["length_products"],
-        factor=factor,
+        factor=_upper(arrays["factor"], arrays["factor_shape"]),
+        centred_factor=None if centred is None else _upper(centred, arrays["factor_shape"]),
         **about.pop("pair"),
     )
     return pair, about
+
+
+def save_certificates(
+    path: str | Path, layers: Iterable[tuple[Sequence[Certificate], Mapping[str, Any]]]
+) -> None:
+    """Write the certificates of several layers and draws, one per epsilon."""
+    columns = [field.name for field in fields(Certificate) if field.name != "neuron"]
+    save_parts(
+        path,
+        (
+            (
+                {key: np.array([getattr(each, key) for each in found]) for key in columns},
+                {**about, "neurons": [each.neuron for each in found]},
+            )
+            for found, about in layers
+        ),
+    )
+
+
+def load_certificates(path: str | Path) -> list[tuple[list[Certificate], dict[str, Any]]]:
+    """Read what ``save_certificates`` wrote.
+
+    Raises:
+        ValueError: if the file is damaged, naming it.
+    """
+    layers = []
+    for arrays, about in load_parts(path):
+        rows = zip(*(array.tolist() for array in arrays.values()), strict=True)
+        found = [
+            Certificate(**dict(zip(arrays, row, strict=True)), neuron=neuron and tuple(neuron))
+            for row, neuron in zip(rows, about.pop("neurons"), strict=True)
+        ]
+        layers.append((found, about))
+    return layers
 
 
 def save_minimal_matches(
@@ -223,6 +276,13 @@ def load_minimal_matches(path: str | Path) -> list[tuple[MinimalMatches, dict[st
 def _part(layer: str, draw: int) -> str:
     """What the names of a part's arrays begin with."""
     return f"{layer}/draw_{draw}/"
+
+
+def _upper(entries: np.ndarray, shape: Sequence[int] | np.ndarray) -> np.ndarray:
+    """The matrix of a shape with these entries on and above its diagonal."""
+    matrix = np.zeros(shape)
+    matrix[np.triu_indices(*_shape(matrix))] = entries
+    return matrix
 
 
 def _shape(matrix: np.ndarray) -> tuple[int, int, int]:

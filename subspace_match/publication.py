@@ -73,18 +73,20 @@ def publish(job: Job, folder: str | Path) -> bool:
 
 @dataclass
 class Restored:
-    """What came of restoring: the folders of jobs whose outputs are back, or are not, and why."""
+    """What came of restoring: jobs whose outputs are back, were all there, or are not, and why."""
 
     back: list[str] = field(default_factory=list)
+    there: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
 
 
 def restore(published: str | Path, results: str | Path) -> Restored:
     """Bring published results to where the workflow made them, if the code is as it was.
 
-    What is there already stays as it is. Restored files are given one time, a moment after the
-    newest module that made them, so that Snakemake takes them for current, and for older than
-    whatever is edited or computed from now on.
+    What is there already stays as it is; where that is a part of what a job made, and unchanged,
+    the rest comes back beside it. Restored files are given one time, a moment after the newest
+    module that made them, so that Snakemake takes them for current, and for older than whatever is
+    edited or computed from now on.
 
     Args:
         published: folder of jobs' outputs and records.
@@ -103,22 +105,42 @@ def restore(published: str | Path, results: str | Path) -> Restored:
     for job in jobs:
         target = Path(results, job.record["folder"])
         name = f"{target / job.file.name.removesuffix(SUFFIX)}"
-        if any((target / output).exists() for output in job.record["outputs"]):
+        there = [target / output for output in job.record["outputs"] if (target / output).exists()]
+        if len(there) == len(job.record["outputs"]):
+            found.there.append(name)
             continue
         code = job.record["code"].items()
         if changed := [module for module, checksum in code if checksums.get(module) != checksum]:
             found.left_out[name] = f"other code made it: {', '.join(changed)}"
         elif missing := [file for file in map(_published, job.outputs) if not file.exists()]:
             found.left_out[name] = f"not there: {', '.join(map(str, missing))}"
+        elif others := _changed(there, Job(target / job.file.name, job.record)):
+            found.left_out[name] = (
+                f"there, but other than published: {', '.join(others)}; remove it"
+            )
         else:
             _restore(job, target, time)
             found.back.append(name)
     return found
 
 
+def _changed(files: Iterable[Path], job: Job) -> list[str]:
+    """Those of a job's files that are no longer what it left."""
+    changed = []
+    for file in files:
+        try:
+            check(file, job)
+        except ValueError:
+            changed.append(str(file))
+    return changed
+
+
 def _restore(job: Job, target: Path, time: int) -> None:
+    """Bring back those of a job's outputs that are not there."""
     for output, name in zip(job.outputs, job.record["outputs"], strict=True):
         source, place = _published(output), target / name
+        if place.exists():
+            continue
         if source == output:
             check(output, job)
             _copy(source, place)

@@ -6,6 +6,7 @@ seed and the stage.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,12 +15,10 @@ import pandas as pd
 
 from .matches import LayerMatch
 from .matching.certificate import Certificate
+from .matching.checks import FEW_SAMPLES
+from .matching.measures import Noted
 from .matching.minimal_sets import MinimalMatches
 from .matching.null import p_values
-
-# Unrelated activations of n neurons over d samples come within sqrt(1 - n/d) of a span, so from
-# here on a part of the similarity is chance.
-FEW_SAMPLES = 0.2  # neurons a sample
 
 
 def similarity_table(
@@ -107,9 +106,12 @@ def summary_table(similarity: pd.DataFrame) -> pd.DataFrame:
 
 
 def measure_table(
-    matches: Sequence[LayerMatch], measures: Sequence[Mapping[str, float]]
+    matches: Sequence[LayerMatch], measures: Sequence[Mapping[str, Noted]]
 ) -> pd.DataFrame:
-    """A row a (pair, layer, measure): other measures of similarity, of the first draw."""
+    """A row a (pair, layer, measure): other measures of similarity, of the first draw.
+
+    ``note`` says why a value is NaN or not determined; it is empty for all others.
+    """
     # Of two sides x and y the networks are a and b.
     names = {
         "linear_regression_x": "linear_regression_a",
@@ -118,9 +120,18 @@ def measure_table(
     parts = []
     for match, found in zip(matches, measures, strict=True):
         measure = [names.get(name, name) for name in found]
-        columns = {"measure": measure, "value": list(found.values())}
+        columns = {
+            "measure": measure,
+            "value": [noted.value for noted in found.values()],
+            "note": [_of_networks(noted.note) for noted in found.values()],
+        }
         parts.append(pd.DataFrame(_layer_columns(match) | columns))
     return pd.concat(parts, ignore_index=True)
+
+
+def _of_networks(note: str) -> str:
+    """A note on sides x and y as one on networks a and b."""
+    return re.sub(r"\b[xy]\b", lambda side: "ab"["xy".index(side[0])], note)
 
 
 def minimal_match_table(
@@ -236,11 +247,12 @@ def network_table(records: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
     Args:
         records: of each network by its key: model, seed, stage, accuracy on the images on which
-            networks are compared, and the checkpoint's SHA-256.
+            networks are compared (None for one that is no classifier, NaN in the table), and the
+            checkpoint's SHA-256.
     """
     columns = ("model", "seed", "stage", "accuracy", "checkpoint")
     rows = [{key: record[key] for key in columns} | {"key": own} for own, record in records.items()]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype({"accuracy": float})
 
 
 def null_table(matches: Sequence[LayerMatch], nulls: Sequence[np.ndarray | None]) -> pd.DataFrame:
@@ -282,11 +294,14 @@ def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
     Returns:
         ``{"accuracy": {"seed_0": ...}, "similarity": {"conv1": {"0.15": ...}}}``; where there are
         several models or stages a network's name says those too, and where there are several
-        comparisons, similarities are under each one's name.
+        comparisons, similarities are under each one's name. The accuracy of a network that is no
+        classifier is None, for JSON has no NaN.
     """
     several = [key for key in ("model", "stage") if networks[key].nunique() > 1]
     accuracy = {
-        ".".join([*(str(row[key]) for key in several), f"seed_{row['seed']}"]): row["accuracy"]
+        ".".join([*(str(row[key]) for key in several), f"seed_{row['seed']}"]): (
+            None if np.isnan(row["accuracy"]) else row["accuracy"]
+        )
         for row in networks.to_dict("records")
     }
     similarity: dict[str, dict[str, dict[str, float]]] = {}

@@ -235,6 +235,15 @@ def test_an_image_folder_is_listed_and_not_copied(folder: Path) -> None:
         datasets.load(folder / "data.safetensors")
 
 
+def test_test_images_are_counted_before_they_are_read(folder: Path) -> None:
+    data = datasets.prepare("image_folder", str(folder), 56, 0.2, 0)
+    found = datasets.count_test_images("image_folder", str(folder), 0.2)
+    assert found == len(data.test.labels) == 3
+    shutil.rmtree(folder / "test")
+    # Of 10 images and a file of another kind: an estimate.
+    assert datasets.count_test_images("image_folder", str(folder), 0.2) == 2
+
+
 def test_a_folders_mean_and_deviation_count_each_file_alike(folder: Path) -> None:
     data = datasets.prepare("image_folder", str(folder), 32, 0.2, 0)
     # Half of each picture is of the colour, half is black.

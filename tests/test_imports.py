@@ -13,7 +13,7 @@ def modules(script: Path) -> set[str]:
     return {str(module.relative_to(PACKAGE)) for module in modules_of(script)}
 
 
-MATCHES = {"match", "minimal_match", "null", "heat_map", "aggregate"}
+MATCHES = {"match", "certify", "measure", "minimal_match", "null", "heat_map", "aggregate"}
 NETWORKS = {"initialise", "take_weights", "train", "extract"}
 # Of every module of the package, by patterns, the rules whose results it decides.
 RULES_OF = {
@@ -42,7 +42,7 @@ RULES_OF = {
     ("matching/minimal*.py",): {"minimal_match"},
     ("matching/null.py",): {"null", "aggregate"},
     ("matching/heat_map.py",): {"heat_map"},
-    ("matching/measures/*.py",): {"heat_map", "aggregate"},
+    ("matching/measures/*.py",): {"heat_map", "measure"},
     ("tables.py",): {"aggregate"},
     ("figures/*.py",): {"plot"},
 }

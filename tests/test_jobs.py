@@ -4,6 +4,7 @@ import errno
 import faulthandler
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -142,6 +143,32 @@ def test_a_job_that_dies_by_a_signal_says_which_in_its_log(
     ended = subprocess.run([sys.executable, "-c", CRASH, str(file), str(int(number))])
     assert ended.returncode == -number
     assert f"at work\nFatal Python error: {name}\n" in file.read_text()
+
+
+@pytest.mark.parametrize(("reserved", "used"), [(None, "3"), (1, "1")])
+def test_a_job_uses_the_threads_that_its_rule_reserves(
+    job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, reserved: int | None, used: str
+) -> None:
+    monkeypatch.setattr("subspace_match.jobs.record_job", lambda *_: None)
+    job.config["threads"] = 3
+    job.threads = 2  # of a machine that has no more: it is not to change the result
+    seen: list[str] = []
+    run(lambda _: seen.append(os.environ["OMP_NUM_THREADS"]), job, reserved)
+    assert seen == [used]
+
+
+def test_rules_reserve_what_their_scripts_use() -> None:
+    """All of the configuration's threads, or one."""
+    project = Path(__file__).parents[1]
+    text = "".join(file.read_text() for file in (project / "rules").glob("*.smk"))
+    rules = re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
+    assert len(rules) >= 15
+    for rule, body in rules:
+        script = (project / "workflow_scripts" / f"{rule}.py").read_text()
+        reserved = re.findall(r"^    threads: (.*)$", body, re.MULTILINE)
+        assert reserved in ([], ['config["threads"]'])
+        assert (f"run({rule}, snakemake)" in script) == bool(reserved), rule
+        assert (f"run({rule}, snakemake, threads=1)" in script) == (not reserved), rule
 
 
 def test_no_library_has_read_its_number_of_threads_before_the_job_sets_it() -> None:

@@ -12,23 +12,30 @@ from subspace_match.layout import Layout
 SCHEMA = yaml.safe_load((Path(__file__).parents[1] / "config" / "schema.yaml").read_text())
 
 
-BELOW_RECORDING = {"activations", "match", "null", "experiment"}
+BELOW_MATCH = {"measures", "certificates", "minimal", "null", "experiment"}
+BELOW_RECORDING = {"activations", "top_images", "match", *BELOW_MATCH}
 BELOW_NETWORK = {"network", *BELOW_RECORDING, "places", "heat_map"}
 BELOW_DATA = {"initial", *BELOW_NETWORK}
 
 
 def paths(**changes: object) -> dict[str, str]:
     layout = Layout(validated(changes, SCHEMA))
-    a, b = (Network("base", seed, "last") for seed in (0, 1))
+    model = next(iter(layout.models))
+    a, b = (Network(model, seed, "last") for seed in (0, 1))
     keys = layout.key(a), layout.key(b)
+    group = layout.group(["conv1"])
     return {
         "data": layout.data("images"),
-        "initial": layout.start(layout.model_key(layout.models["base"]), 0),
+        "initial": layout.start(layout.model_key(layout.models[model]), 0),
         "network": layout.network(a, ".safetensors"),
         "activations": layout.activations(keys[0]),
         "places": layout.places(keys[0]),
-        "match": layout.match(*keys, layout.group(["conv1"]), "path"),
-        "null": layout.null(*keys, layout.group(["conv1"])),
+        "top_images": layout.top_images(keys[0]),
+        "match": layout.match(*keys, group, "path"),
+        "measures": layout.measures(*keys, group),
+        "certificates": layout.certificates(*keys, group),
+        "minimal": layout.minimal(*keys, group, 0.3),
+        "null": layout.null(*keys, group),
         "heat_map": layout.heat_map(*keys),
         "experiment": layout.experiment("tables"),
     }
@@ -50,16 +57,18 @@ def changed(**changes: object) -> set[str]:
         ({"extraction": {"positions": 5}}, BELOW_RECORDING),
         ({"extraction": {"draws": 2}}, BELOW_RECORDING),
         ({"extraction": {"nodes": "convolution"}}, {*BELOW_RECORDING, "places", "heat_map"}),
-        ({"matching": {"chunk_samples": 100}}, {"match", "null", "experiment"}),
+        ({"matching": {"chunk_samples": 100}}, {"match", *BELOW_MATCH, "heat_map"}),
         ({"chance": {"permutations": 5}}, {"null", "experiment"}),
         ({"heat_map": {"places": 5}}, {"places", "heat_map", "experiment"}),
         ({"minimal_matches": {"epsilons": [0.5]}}, {"experiment"}),
-        ({"matching": {"epsilons": [0.1]}}, {"experiment"}),
+        ({"matching": {"epsilons": [0.1]}}, {"certificates", "experiment"}),
         ({"matching": {"layers": ["fc*"]}}, {"experiment"}),
         ({"seeds": [0, 1, 2]}, {"experiment"}),
         ({"stages": ["initial", "best", "last"]}, {"experiment"}),
         ({"compare": [{"seeds": "all"}]}, set()),
         ({"models": {"base": {}}}, set()),
+        # Tables call networks by their model's name.
+        ({"models": {"renamed": {}}}, {"experiment"}),
         ({"models": {"base": {}, "other": {"network": {"width": 1}}}}, {"experiment"}),
         ({"seeds": [1, 0]}, set()),
         ({"matching": {"epsilons": [0.5, 0.3, 0.25, 0.2, 0.15]}}, set()),
@@ -72,6 +81,13 @@ def changed(**changes: object) -> set[str]:
 )
 def test_what_a_change_affects(changes: dict, affected: set[str]) -> None:
     assert changed(**changes) == affected
+
+
+def test_the_order_of_comparisons_is_that_of_the_tables_rows() -> None:
+    entries = [{"stages": ["initial", "last"], "seeds": "same"}, {"stages": ["last", "last"]}]
+    both = {"stages": ["initial", "last"]}
+    one, other = (paths(**both, compare=order) for order in (entries, entries[::-1]))
+    assert {name for name in one if one[name] != other[name]} == {"experiment"}
 
 
 MODELS = {
@@ -114,6 +130,32 @@ def test_a_key_leads_back_to_its_network_and_model() -> None:
         model_key, seed, stage = key.split(".")
         assert layout.models_by_key[model_key].network == layout.models[network.model].network
         assert layout.network(network, ".json").endswith(f"{model_key}/{seed}/{stage}.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "listed_anew"),
+    [
+        ({"data": {"image_size": 64}}, {"source", "tuned", "scratch"}),
+        ({"data": {"name": "cifar10", "root": "d"}}, {"source", "tuned", "scratch"}),
+        ({"extraction": {"nodes": "block"}}, {"source", "tuned", "scratch"}),
+        ({"models": {"source": {"network": {"width": 1}}}}, {"source", "tuned"}),
+        ({"models": {"source": {"network": {"weights": "a.pt"}}}}, {"source", "tuned"}),
+        ({"models": {"tuned": {"training": {"epochs": 3}}}}, set()),
+        ({"models": {"scratch": {"data": {"image_size": 64}}}}, {"scratch"}),
+        ({"device": "cpu", "seeds": [5, 6]}, set()),
+    ],
+)
+def test_layers_are_listed_anew_if_what_decides_them_has_changed(
+    changes: dict, listed_anew: set[str]
+) -> None:
+    """What a tuned network sees is what its start sees."""
+    models: dict = {"source": {}, "tuned": {"start": "source"}, "scratch": {}}
+    models = {name: own | changes.get("models", {}).get(name, {}) for name, own in models.items()}
+    before = Layout(
+        validated({"models": {"source": {}, "tuned": {"start": "source"}, "scratch": {}}}, SCHEMA)
+    )
+    after = Layout(validated(changes | {"models": models}, SCHEMA))
+    assert {name for name in models if before.layers(name) != after.layers(name)} == listed_anew
 
 
 def test_an_untrained_network_is_shared_by_all_trainings() -> None:

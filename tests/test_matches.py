@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,11 @@ import subspace_match as sm
 from subspace_match.matches import (
     LayerMatch,
     check_origin,
+    load_certificates,
     load_matches,
     load_minimal_matches,
     load_moments,
+    save_certificates,
     save_matches,
     save_minimal_matches,
     save_moments,
@@ -70,13 +73,46 @@ def test_saved_moments_give_the_same_path(tmp_path: Path, well_conditioned: bool
     save_moments(tmp_path / "m.npz", saved)
     loaded, loaded_about = load_moments(tmp_path / "m.npz", "conv1", 1)
     assert loaded_about == about
-    for name in ("second_moments", "sums", "length_products", "factor"):
+    for name in ("second_moments", "sums", "length_products", "factor", "centred_factor"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(pair, name))
     for name in ("neurons_x", "samples", "well_conditioned"):
         assert getattr(loaded, name) == getattr(pair, name)
     for name in ("critical_epsilon_x", "critical_epsilon_y", "removal_order"):
         found, expected = (getattr(sm.match_path(p), name) for p in (loaded, pair))
         np.testing.assert_array_equal(found, expected)
+
+
+def test_moments_without_a_centred_factor_come_back_without_one(tmp_path: Path) -> None:
+    pair = replace(sm.reduce(np.eye(5)[:, :2], np.eye(5)[:, 1:]), centred_factor=None)
+    save_moments(tmp_path / "m.npz", [(pair, ABOUT)])
+    assert load_moments(tmp_path / "m.npz", "conv1")[0].centred_factor is None
+
+
+def test_a_saved_match_with_saved_moments_is_the_path_again(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pairs = [sm.reduce(*np.maximum(rng.normal(size=(2, 40, 7)), 0)) for _ in range(2)]
+    abouts = [ABOUT, ABOUT | {"draw": 1}]
+    save_moments(tmp_path / "m.npz", zip(pairs, abouts, strict=True))
+    paths = [sm.match_path(pair) for pair in pairs]
+    save_matches(tmp_path / "p.npz", map(LayerMatch.of, paths, abouts))
+    for match, expected in zip(load_matches(tmp_path / "p.npz"), paths, strict=True):
+        found = match.path(tmp_path / "m.npz")
+        for name in ("critical_epsilon", "removal_order"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+        assert found.verify([0.2, 0.6]) == expected.verify([0.2, 0.6])
+    other = LayerMatch.of(paths[0], ABOUT | {"checkpoint_b": "cc"})
+    with pytest.raises(ValueError, match=r"m\.npz: expected the moments of the match path beside"):
+        other.path(tmp_path / "m.npz")
+
+
+def test_saved_certificates_come_back(tmp_path: Path) -> None:
+    x, y = np.maximum(np.random.default_rng(0).normal(size=(2, 40, 7)), 0)
+    dead = sm.reduce(np.zeros((9, 2)), np.zeros((9, 1)))
+    proofs = [sm.match_path(pair).verify([0.2, 0.6]) for pair in (sm.reduce(x, y), dead)]
+    assert (proofs[1][0].margin, proofs[1][0].neuron) == (np.inf, None)
+    saved = list(zip(proofs, [ABOUT, ABOUT | {"layer": "fc1"}], strict=True))
+    save_certificates(tmp_path / "c.npz", saved)
+    assert load_certificates(tmp_path / "c.npz") == saved
 
 
 def test_saved_minimal_matches_come_back(tmp_path: Path) -> None:

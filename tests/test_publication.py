@@ -80,6 +80,30 @@ def test_what_is_there_stays() -> None:
     assert Path("results/experiments/x-2/tables/a.csv").read_text() == "newer"
 
 
+def test_what_is_missing_of_a_job_comes_back() -> None:
+    before = contents("results")
+    Path("results/networks/net/seed_0/last.safetensors").unlink()
+    restored = restore("published", "results")
+    assert restored.back == ["results/networks/net/seed_0/train"]
+    others = ["experiments/x-2/aggregate", "activations/1/extract"]
+    assert restored.there == [f"results/{name}" for name in others]
+    assert restored.left_out == {}
+    assert contents("results") == before
+
+
+def test_what_is_missing_beside_other_results_is_left_out_with_a_reason() -> None:
+    Path("results/networks/net/seed_0/last.safetensors").unlink()
+    history = Path("results/networks/net/seed_0/history.csv")
+    history.write_text("newer")
+    restored = restore("published", "results")
+    assert restored.back == []
+    reason = f"there, but other than published: {history}; remove it"
+    assert restored.left_out == {"results/networks/net/seed_0/train": reason}
+    assert history.read_text() == "newer"
+    history.unlink()
+    assert restore("published", "results").back == ["results/networks/net/seed_0/train"]
+
+
 def test_what_other_code_made_is_left_out_and_what_was_made_from_it() -> None:
     Path("results").rename("old")
     Path("module_of_extract.py").write_text("edited")

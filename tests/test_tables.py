@@ -1,8 +1,14 @@
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
+import subspace_match as sm
+from subspace_match.artefacts import read_record, write_record, write_table
 from subspace_match.matches import LayerMatch
 from subspace_match.matching.certificate import Certificate
+from subspace_match.matching.measures import Noted, noted_measures
 from subspace_match.matching.minimal_sets import MinimalMatches
 from subspace_match.tables import (
     heat_map_table,
@@ -112,11 +118,24 @@ def test_a_row_a_neuron_that_has_a_minimal_match() -> None:
 
 
 def test_measures_are_named_for_the_networks() -> None:
-    found = {"linear_cka": 0.5, "linear_regression_x": 0.2, "linear_regression_y": 0.3}
+    found = {
+        "linear_cka": Noted(0.5, ""),
+        "linear_regression_x": Noted(0.2, ""),
+        "linear_regression_y": Noted(0.3, ""),
+    }
     table = measure_table([match("conv1", 1, 50)], [found])
     names = ["linear_cka", "linear_regression_a", "linear_regression_b"]
     assert table["measure"].tolist() == names
     assert table["value"].tolist() == [0.5, 0.2, 0.3]
+    assert table["note"].tolist() == [""] * 3
+
+
+def test_a_measure_without_a_value_says_why_of_the_networks() -> None:
+    moments = sm.reduce(np.ones((50, 2)), np.random.default_rng(0).random((50, 3)))
+    table = measure_table([match("conv1", 1, 50)], [noted_measures(moments)]).set_index("measure")
+    assert np.isnan(table["value"]["linear_cka"])
+    assert table["note"]["linear_cka"] == "NaN, since every neuron of a is constant"
+    assert (table["note"] != "").equals(table["value"].isna())
 
 
 def test_without_permutations_the_null_table_has_its_columns_and_no_rows() -> None:
@@ -197,6 +216,21 @@ def test_a_row_a_network() -> None:
     table = network_table(networks())
     assert table["key"].tolist() == ["n0", "n1"]
     assert table["checkpoint"].tolist() == ["aa", "bb"]
+
+
+@pytest.mark.parametrize("accuracies", [[0.9, None], [None, None]])
+def test_a_network_that_is_no_classifier_has_no_accuracy(
+    accuracies: list[float | None], tmp_path: Path
+) -> None:
+    table = network_table(networks(accuracy=accuracies))
+    assert table["accuracy"].dtype == float
+    write_table(table, tmp_path / "networks.csv")
+    read = pd.read_csv(tmp_path / "networks.csv")["accuracy"]
+    assert read.isna().tolist() == [accuracy is None for accuracy in accuracies]
+    summary = summary_table(similarity_table([match("conv1", 1, 50)], [None], [proofs(0.1)]))
+    write_record(tmp_path / "metrics.json", metrics(summary, table))
+    found = read_record(tmp_path / "metrics.json")["accuracy"]
+    assert found == dict(zip(["seed_0", "seed_1"], accuracies, strict=True))
 
 
 def test_metrics_are_accuracies_and_mean_similarities() -> None:

@@ -1,4 +1,4 @@
-"""Every layer's match paths -> tidy tables and metrics."""
+"""Every layer's match paths and what was made of them -> tidy tables and metrics."""
 
 from typing import Any
 
@@ -11,17 +11,18 @@ def aggregate(snakemake: Any) -> None:
     import numpy as np
     import pandas as pd
 
-    import subspace_match as sm
     from subspace_match import tables
     from subspace_match.artefacts import read_arrays, read_record, write_record, write_table
     from subspace_match.matches import (
-        LayerMatch,
         check_origin,
+        load_certificates,
         load_matches,
         load_minimal_matches,
-        load_moments,
         load_parts,
     )
+    from subspace_match.matching.certificate import Certificate
+    from subspace_match.matching.checks import FEW_SAMPLES
+    from subspace_match.matching.measures import Noted
 
     params, paths, output = snakemake.params, snakemake.input, snakemake.output
     networks = {
@@ -43,31 +44,33 @@ def aggregate(snakemake: Any) -> None:
         """Of a part among all, by pair, depth and draw: a file has the layers of a group."""
         return numbers[about["network_a"], about["network_b"]], about["depth"], about["draw"]
 
-    found = [
-        (replace(match, about=checked(match.about, path, params.matching_digest)), moments)
-        for path, moments in zip(paths.matches, paths.moments, strict=True)
+    matches = [
+        replace(match, about=checked(match.about, path, params.matching_digest))
+        for path in paths.matches
         for match in load_matches(path)
     ]
-    found.sort(key=lambda each: place(each[0].about))
-    matches = [match for match, _ in found]
-    certificates = []
-    measured: list[LayerMatch] = []
-    measures = []
-    for match, moments in found:
-        pair, about = load_moments(moments, match.about["layer"], match.about["draw"])
-        check_origin(about, moments, params.matching_digest, checkpoints)
-        matched = sm.MatchPath(*match.critical_epsilon, match.removal_order, pair)
-        certificates.append(matched.verify(params.epsilons))
-        if match.about["draw"] == 0:
-            measured.append(match)
-            measures.append(sm.all_measures(pair))
-
+    matches.sort(key=lambda match: place(match.about))
+    certificate_of: dict[tuple[int, int, int], list[Certificate]] = {}
+    for path in paths.certificates:
+        for certificates, about in load_certificates(path):
+            check_origin(about, path, params.certificate_digest, checkpoints)
+            certificate_of[place(about)] = certificates
+    measures_of: dict[tuple[int, int, int], dict[str, Noted]] = {}
+    for path in paths.measures:
+        for arrays, about in load_parts(path):
+            check_origin(about, path, params.matching_digest, checkpoints)
+            measures_of[place(about)] = {
+                name: Noted(value.item(), about["notes"][name]) for name, value in arrays.items()
+            }
     null_of: dict[tuple[int, int, int], np.ndarray] = {}
     for path in paths.nulls:
         for arrays, about in load_parts(path):
             check_origin(about, path, params.null_digest, checkpoints)
             null_of[place(about)] = arrays["critical_epsilon"]
+    proofs = [certificate_of[place(match.about)] for match in matches]
     nulls = [null_of.get(place(match.about)) for match in matches]
+    measured = [match for match in matches if place(match.about) in measures_of]
+    measures = [measures_of[place(match.about)] for match in measured]
 
     minimal = [
         (layer, checked(about, path, params.matching_digest))
@@ -78,7 +81,7 @@ def aggregate(snakemake: Any) -> None:
     heat_maps = []
     for path in paths.heat_maps:
         arrays, about = read_arrays(path)
-        heat_maps.append((arrays, checked(about, path, params.places_digest)))
+        heat_maps.append((arrays, checked(about, path, params.heat_map_digest)))
     top_images = []
     for path in paths.top_images:
         arrays, about = read_arrays(path)
@@ -86,8 +89,11 @@ def aggregate(snakemake: Any) -> None:
         networks[about["network"]]["accuracy"] = about["accuracy"]
         top_images.append((arrays, about))
 
-    similarity = tables.similarity_table(matches, nulls, certificates)
-    _warn(similarity, tables.FEW_SAMPLES)
+    similarity = tables.similarity_table(matches, nulls, proofs)
+    _warn(similarity, FEW_SAMPLES)
+    of_measures = tables.measure_table(measured, measures)
+    for (layer, note), rows in of_measures[of_measures["note"] != ""].groupby(["layer", "note"]):
+        log.warning("%s: %s: %s", layer, ", ".join(rows["measure"].unique()), note)
     summary = tables.summary_table(similarity)
     of_networks = tables.network_table(networks)
     made: dict[str, pd.DataFrame] = {
@@ -95,7 +101,7 @@ def aggregate(snakemake: Any) -> None:
         "similarity": similarity,
         "summary": summary,
         "neurons": tables.neuron_table(matches),
-        "measures": tables.measure_table(measured, measures),
+        "measures": of_measures,
         "minimal_matches": tables.minimal_match_table(minimal),
         "minimal_match_members": tables.member_table(minimal),
         "null": tables.null_table(matches, nulls),
@@ -127,4 +133,4 @@ def _warn(similarity: Any, few_samples: float) -> None:
         )
 
 
-run(aggregate, snakemake)  # type: ignore[name-defined]
+run(aggregate, snakemake, threads=1)  # type: ignore[name-defined]

@@ -15,6 +15,7 @@ def extract(snakemake: Any) -> None:
     from subspace_match.matching.devices import device_name
     from subspace_match.networks.extraction import extract
     from subspace_match.networks.images import Images
+    from subspace_match.networks.layer import check_planned
     from subspace_match.networks.layers import LayeredNetwork
     from subspace_match.networks.sampling import draw_places, draw_samples
     from subspace_match.networks.weights import load_network
@@ -33,6 +34,7 @@ def extract(snakemake: Any) -> None:
     layered = LayeredNetwork(network, settings["nodes"])
 
     layers, places = layered.layers(*images.shape), snakemake.params.get("places")
+    check_planned(layers, snakemake.params.planned, paths.network)
     if places is None:
         samples = {
             layer.name: draw_samples(

@@ -36,4 +36,4 @@ def initialise(snakemake: Any) -> None:
     )
 
 
-run(initialise, snakemake)  # type: ignore[name-defined]
+run(initialise, snakemake, threads=1)  # type: ignore[name-defined]

@@ -1,4 +1,4 @@
-"""Some layers' moments -> the minimal match of every neuron in the maximum match of an epsilon."""
+"""Some layers' match paths -> the minimal match of every neuron that is matched at an epsilon."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ def minimal_match(snakemake: Any) -> None:
     from tqdm import tqdm
 
     import subspace_match as sm
-    from subspace_match.matches import load_moments, save_minimal_matches
-    from subspace_match.matching.on_device import resolve_device
+    from subspace_match.matches import load_matches, save_minimal_matches
 
-    epsilon, device = snakemake.params.epsilon, resolve_device(snakemake.config["device"])
+    epsilon, paths = snakemake.params.epsilon, snakemake.input
+    first = {m.about["layer"]: m for m in load_matches(paths.path) if m.about["draw"] == 0}
     layers = []
     for layer in snakemake.params.layers:
-        pair, about = load_moments(snakemake.input.moments, layer)
-        path = sm.match_path(pair, device=device)
+        # The path as it was saved: computed again on a GPU, it could round to another match.
+        path = first[layer].path(paths.moments)
         match = path.maximum_match(epsilon)
         with tqdm(
             total=len(match.x) + len(match.y),
@@ -26,7 +26,7 @@ def minimal_match(snakemake: Any) -> None:
         ) as bar:
             minimal = sm.minimal_matches(path, epsilon, progress=bar.update)
         log.info("%s: %d neurons, %d minimal matches", layer, len(minimal), len(minimal.distinct))
-        layers.append((minimal, about | {"epsilon": epsilon}))
+        layers.append((minimal, first[layer].about | {"epsilon": epsilon}))
     save_minimal_matches(snakemake.output.minimal, layers)
 
 

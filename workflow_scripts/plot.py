@@ -47,4 +47,4 @@ def images(path: str, root: str | None) -> Any:
     return lambda place: split.pictures([place])[0].numpy()
 
 
-run(plot, snakemake)  # type: ignore[name-defined]
+run(plot, snakemake, threads=1)  # type: ignore[name-defined]

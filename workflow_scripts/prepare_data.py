@@ -20,4 +20,4 @@ def prepare_data(snakemake: Any) -> None:
     log.info("%d training and %d test images", len(data.train.labels), len(data.test.labels))
 
 
-run(prepare_data, snakemake)  # type: ignore[name-defined]
+run(prepare_data, snakemake, threads=1)  # type: ignore[name-defined]

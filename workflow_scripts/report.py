@@ -12,4 +12,4 @@ def report(snakemake: Any) -> None:
     write_page([Path(snakemake.input.config).parent], snakemake.output.page)
 
 
-run(report, snakemake)  # type: ignore[name-defined]
+run(report, snakemake, threads=1)  # type: ignore[name-defined]

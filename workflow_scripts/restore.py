@@ -15,7 +15,8 @@ def restore_all() -> None:
     restored = restore(PUBLISHED, results_layout().config["results"])
     for name, reason in restored.left_out.items():
         sys.stdout.write(f"left out {name}: {reason}\n")
-    sys.stdout.write(f"restored what {len(restored.back)} jobs had made\n")
+    sys.stdout.write(f"restored what {len(restored.back)} jobs had made")
+    sys.stdout.write(f"; what {len(restored.there)} had made was there already\n")
 
 
 if __name__ == "__main__":

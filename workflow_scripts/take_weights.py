@@ -7,16 +7,12 @@ from subspace_match.jobs import log, run
 
 def take_weights(snakemake: Any) -> None:
     from subspace_match.networks.given import given
-    from subspace_match.networks.preprocessing import Preprocessing
+    from subspace_match.networks.preprocessing import stated
     from subspace_match.networks.records import write_network_record
     from subspace_match.networks.weights import save_network
 
     settings = snakemake.params.network
-    preprocessing = None
-    if settings["mean"] is not None and settings["std"] is not None:
-        size = snakemake.params.image_size
-        mean, std = tuple(settings["mean"]), tuple(settings["std"])
-        preprocessing = Preprocessing(mean, std, resize=size, crop=size)
+    preprocessing = stated(settings, snakemake.params.image_size)
     asked_for = {
         **{key: settings[key] for key in ("name", "width", "hidden")},
         **snakemake.params.images,
@@ -35,4 +31,4 @@ def take_weights(snakemake: Any) -> None:
     )
 
 
-run(take_weights, snakemake)  # type: ignore[name-defined]
+run(take_weights, snakemake, threads=1)  # type: ignore[name-defined]

@@ -20,4 +20,4 @@ def top_images(snakemake: Any) -> None:
     write_arrays(snakemake.output[0], arrays, about | {"digest": snakemake.params.digest})
 
 
-run(top_images, snakemake)  # type: ignore[name-defined]
+run(top_images, snakemake, threads=1)  # type: ignore[name-defined]

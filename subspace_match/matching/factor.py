@@ -17,24 +17,27 @@ from .on_device import Array, Device
 SAFE_SQUARE = 1e-12
 
 
-def factor_from_moments(scaled_moments: Array, device: Device) -> Array | None:
+def factor_from_moments(
+    scaled_moments: Array, device: Device, safe_square: float = SAFE_SQUARE
+) -> Array | None:
     """Cholesky factor of the moments of unit columns, or None if they do not hold it.
 
     Args:
-        scaled_moments: (n, n) float64, unit diagonal.
+        scaled_moments: (n, n) float64, unit diagonal; less than 1 for columns without their means.
         device: where they are.
+        safe_square: squared distance from which on moments hold a column's direction.
 
     Returns:
         F of shape (n, n), upper triangular with F'F = scaled_moments, or None if the squared
-        distance of a column from the span of the others lies below SAFE_SQUARE: then columns are
-        dependent or nearly so, and only the samples can tell which.
+        distance of a column from the span of the others lies below ``safe_square``: then columns
+        are dependent or nearly so, and only the samples can tell which.
     """
     factor = device.cholesky(scaled_moments)
     if factor is None:
         return None
     # The diagonal of (F'F)^-1 holds 1 / squared distance from all others.
     inverse = device.inverse(factor)
-    return factor if bool(((inverse**2).sum(1) < 1 / SAFE_SQUARE).all()) else None
+    return factor if bool(((inverse**2).sum(1) < 1 / safe_square).all()) else None
 
 
 def factor_from_samples(chunks: Iterable[Array], columns: int, device: Device) -> Array:

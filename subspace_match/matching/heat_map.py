@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .checks import as_activations, as_chunk_samples, as_epsilons
+from .checks import as_activations, as_chunk_samples, as_epsilons, warn_of_few_samples
 from .moments import PairMoments, pair_of
 from .on_device import Array, Device, DeviceLike, resolve_device
 from .path import match_path
@@ -89,6 +89,9 @@ def layer_pairs(
         ValueError: if there are no layers or their sample counts differ; and as ``reduce`` for each
             layer, which the error names.
 
+    Warns:
+        FewSamplesWarning: as ``reduce``, of the widest layer.
+
     Example:
         >>> import numpy as np
         >>> xs = [np.eye(3)[:, :2], np.ones((3, 1))]
@@ -98,8 +101,9 @@ def layer_pairs(
     layers_x, layers_y = _as_layers("xs", xs), _as_layers("ys", ys)
     _same_samples({**layers_x, **layers_y})
     device = resolve_device(device)
-    neurons = sum(layer.shape[1] for layer in (*layers_x.values(), *layers_y.values()))
-    step = as_chunk_samples(chunk_samples, 8 * neurons)
+    widths = [layer.shape[1] for layer in (*layers_x.values(), *layers_y.values())]
+    warn_of_few_samples(max(widths), layers_x["xs[0]"].shape[0])
+    step = as_chunk_samples(chunk_samples, 8 * sum(widths))
     side_x, side_y = _Side(layers_x, step, device), _Side(layers_y, step, device)
 
     cross = device.zeros(side_x.width, side_y.width)

@@ -8,10 +8,10 @@ How near the limit that is: the floor is those multiply-adds, at best half of on
 product in torch:
 
     n_x = n_y      64     256     512
-    reduce       0.98    0.60    0.57
+    reduce       0.98    0.62    0.64
     products     0.56    0.46    0.44  on and above the diagonal, by BLAS's syrk
     copies       0.27    0.08    0.05  to float64, squared lengths and sums
-    factor       0.03    0.04    0.06
+    factors      0.03    0.06    0.13
 
 The rest, 0.02 at 512 + 512 and 0.12 at 64 + 64, is n^2 numbers copied, and Python.
 """
@@ -23,12 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from .checks import as_activations, as_chunk_samples, same_samples
-from .factor import factor_from_moments, factor_from_samples
+from .centring import centred_from_moments, read_about_means, shares
+from .checks import as_activations, as_chunk_samples, same_samples, warn_of_few_samples
+from .factor import factor_from_moments
 from .on_device import Array, Device, DeviceLike, resolve_device
 from .samples import Layer, check_range, joint_chunks, read_ahead
 
 QR_ROWS = 2  # rows of a QR, in columns: so a third of it repeats the factor, and it stays in cache
+SMALLEST_TOTAL = 1e-120  # of squared lengths, whose squares are summed; 1 / it is the largest
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,20 @@ class PairMoments:
         second_moments: Z'Z, (n, n) float64, Z = [X Y] as it came (not scaled, not centred).
         sums: column sums of Z, (n,) float64.
         length_products: [[sum a^2, sum a b], [sum a b, sum b^2]] over the samples, (2, 2) float64,
-            with a sample's squared lengths a = |x - mean x|^2 and b = |y - mean y|^2: of fourth
-            order, so second moments do not hold them, and debiased CKA needs them.
+            with a a sample's share of sum |x - mean x|^2, and b of sum |y - mean y|^2: of fourth
+            order, so second moments do not hold them, and debiased CKA needs them. NaN for a side
+            whose neurons are all dead.
         neurons_x: n_x, the first n_x rows and columns are X's.
         samples: d.
         factor: F with F'F the moments of the live columns scaled to norm 1, (k, live) float64,
             upper triangular.
         well_conditioned: whether the live columns are so far from dependent that the moments
             determine every decision; else the factor comes from a second read of the samples.
+        centred_factor: G with G'G the moments of the live columns without their means, scaled by
+            the norms that they had with them, (k, live) float64, upper triangular. From a second
+            read of the samples, too, where the moments do not hold it: where means are large beside
+            deviations, or columns nearly dependent without them. None where that was not done, as
+            of a null's permutations.
     """
 
     second_moments: np.ndarray
@@ -56,6 +64,7 @@ class PairMoments:
     samples: int
     factor: np.ndarray
     well_conditioned: bool
+    centred_factor: np.ndarray | None = None
 
     @property
     def neurons_y(self) -> int:
@@ -100,7 +109,8 @@ def reduce(
 
     Activations are read once. Where neurons are so nearly dependent that moments lose the direction
     between them (a squared relative distance from all others below 1e-12), they are read again for
-    a QR factor, which ``PairMoments.well_conditioned`` reports.
+    a QR factor, which ``PairMoments.well_conditioned`` reports. So they are where that is true of
+    the neurons without their means (below 1e-7), as where means are 3,000 times the deviations.
 
     Args:
         x: (samples, n_x) NumPy array, torch tensor or Zarr array.
@@ -113,7 +123,11 @@ def reduce(
 
     Raises:
         ValueError: for NaN or infinity (naming neurons), different sample counts, not two
-            dimensions, no samples, or values whose squares leave float64's range.
+            dimensions, no samples, masked or sparse arrays, or values whose squares leave
+            float64's range.
+
+    Warns:
+        FewSamplesWarning: above 0.2 neurons a sample, where some of a match is chance.
 
     Example:
         >>> import numpy as np
@@ -127,6 +141,7 @@ def reduce(
     """
     x, y = as_activations("x", x), as_activations("y", y)
     same_samples(x, y)
+    warn_of_few_samples(max(x.shape[1], y.shape[1]), x.shape[0])
     device = resolve_device(device)
     step = as_chunk_samples(chunk_samples, 8 * (x.shape[1] + y.shape[1]))
 
@@ -167,20 +182,23 @@ def factored(
     y: Any,
     moments: Array,
     sums: Array,
-    length_products: np.ndarray,
+    length_products: np.ndarray | None,
     step: int,
     device: Device,
+    *,
+    centre: bool = True,
 ) -> PairMoments:
     """The pair of moments that are there already, factored.
 
     Args:
-        x: (samples, n_x) activations, read only if the moments do not hold the factor.
+        x: (samples, n_x) activations, read only if the moments do not hold a factor.
         y: (samples, n_y).
         moments: Z'Z, (n, n) float64 on the device.
         sums: of the columns of Z, (n,).
-        length_products: as of ``PairMoments``.
+        length_products: as of ``PairMoments``; None if they left float64's range.
         step: samples to read at once.
         device: where the moments are.
+        centre: read the samples also where only the centred factor needs it.
 
     Returns:
         The pair's moments, on the CPU.
@@ -193,26 +211,35 @@ def factored(
     scaled /= norms
     factor = factor_from_moments(scaled, device)
     well_conditioned = factor is not None
-    if factor is None:
+    centred = None
+    if factor is not None and length_products is not None:
+        means = device.take(sums, live) / norms * x.shape[0] ** -0.5
+        centred = centred_from_moments(scaled, means, device)
+    if len(live) and (factor is None or (centred is None and centre)):
         rows = QR_ROWS * len(sums)
-        step = max(step, rows)
-        factor = factor_from_samples(
+        found = read_about_means(
             (
-                device.take(chunk[start : start + rows], live, axis=1) / norms
-                for chunk in joint_chunks(x, y, step, device)
+                device.take(chunk[start : start + rows], live, axis=1)
+                for chunk in joint_chunks(x, y, max(step, rows), device)
                 for start in range(0, len(chunk), rows)
             ),
-            len(live),
-            device,
+            samples=x.shape[0],
+            means=device.take(sums, live) / x.shape[0],
+            norms=norms,
+            live_x=int((live < x.shape[1]).sum()),
+            device=device,
         )
+        factor = found.factor if factor is None else factor
+        centred, length_products = found.centred_factor, found.length_products
     return PairMoments(
         second_moments=second_moments,
         sums=device.numpy(sums),
-        length_products=length_products,
+        length_products=np.full((2, 2), np.nan) if length_products is None else length_products,
         neurons_x=x.shape[1],
         samples=x.shape[0],
         factor=device.numpy(factor),
         well_conditioned=well_conditioned,
+        centred_factor=None if centred is None else device.numpy(centred),
     )
 
 
@@ -233,15 +260,22 @@ def _sum_moments(x: Layer, y: Layer, step: int, device: Device) -> tuple[Array, 
     return device.symmetric(upper), sums
 
 
-def _length_products(x: Layer, y: Layer, moments: Array, sums: Array, device: Device) -> np.ndarray:
-    """Sums of products of squared distances from the means: their covariance, and their means'."""
+def _length_products(
+    x: Layer, y: Layer, moments: Array, sums: Array, device: Device
+) -> np.ndarray | None:
+    """Sums of products of squared distances from the means: their covariance, and their means'.
+
+    None where the fourth powers of activations leave float64's range.
+    """
     weights = device.zeros(len(sums), 2)
     totals = np.empty(2)
     for side, (layer, start) in enumerate(((x, 0), (y, x.width))):
         end = start + layer.width - 1
         weights[start:end, side], totals[side] = layer.lengths(sums[start : end + 1])
         weights[end, side] = 1.0
+    if not all(total == 0 or SMALLEST_TOTAL < total < 1 / SMALLEST_TOTAL for total in totals):
+        return None
     weighted = device.numpy(weights.T @ sums)
     products = device.numpy(weights.T @ device.product(moments, weights))
     means = np.outer(totals, totals) - np.outer(weighted, weighted)
-    return np.asarray(products + means / x.array.shape[0])
+    return shares(products + means / x.array.shape[0], totals)

@@ -110,26 +110,43 @@ def _cross_moments(
 ) -> Array:
     """[X a]'[Y b] for every order of Y's rows, (orders, n_x + 1, n_y + 1), in one read of X.
 
-    The column more is the samples' squared distances from the means, as of ``Layer``.
+    The column more is the samples' squared distances from the means, as of ``Layer``, as shares in
+    their sum.
     """
     means = device.array(pair.sums / pair.samples)
     mean_x, mean_y = means[: pair.neurons_x], means[pair.neurons_x :]
+    total_x, total_y = _totals(pair)
     step = min(_step(pair), pair.samples)
     joint_x, joint_y = (device.empty(step, len(mean) + 1) for mean in (mean_x, mean_y))
     cross = device.zeros(len(orders), len(mean_x) + 1, len(mean_y) + 1)
     for start, (rows,) in read_ahead((x,), step, device):
         chunk_x, chunk_y = joint_x[: pair.samples - start], joint_y[: pair.samples - start]
         device.fill(chunk_x, rows, mean_x)
+        chunk_x[:, -1] /= total_x
         for order, products in zip(orders, cross, strict=True):
             device.fill(chunk_y, held[order[start : start + step]], mean_y)
+            chunk_y[:, -1] /= total_y
             device.add_product(products, chunk_x.T, chunk_y)
     return cross
+
+
+def _totals(pair: PairMoments) -> tuple[float, float]:
+    """The sum of squared distances from the means on each side; NaN where there is none."""
+    live = np.flatnonzero(pair.live)
+    if pair.centred_factor is None or not len(live):
+        return np.nan, np.nan
+    squares = ((pair.centred_factor * pair.norms[live]) ** 2).sum(0)
+    of_x, of_y = squares[live < pair.neurons_x].sum(), squares[live >= pair.neurons_x].sum()
+    return of_x or np.nan, of_y or np.nan
 
 
 def _permuted_pair(
     pair: PairMoments, x: Any, permuted: _Permuted, cross: Array, device: Device
 ) -> PairMoments:
-    """The pair with cross moments in place of its own: each side's own moments do not change."""
+    """The pair with cross moments in place of its own: each side's own moments do not change.
+
+    A path needs no centred factor, so samples are not read again for that alone.
+    """
     cross, moments, products = (
         device.numpy(cross),
         pair.second_moments.copy(),
@@ -139,7 +156,14 @@ def _permuted_pair(
     moments[pair.neurons_x :, : pair.neurons_x] = cross[:-1, :-1].T
     products[0, 1] = products[1, 0] = cross[-1, -1]
     return factored(
-        x, permuted, device.array(moments), device.array(pair.sums), products, _step(pair), device
+        x,
+        permuted,
+        device.array(moments),
+        device.array(pair.sums),
+        products,
+        _step(pair),
+        device,
+        centre=False,
     )
 
 

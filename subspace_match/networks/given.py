@@ -69,32 +69,59 @@ def given(
         ...
         ValueError: network.weights: expected a file, found none at elsewhere/alexnet.pt
     """
-    architecture = dict(architecture)
-    content: Any
-    if chosen := torchvision_model(architecture["name"]):
-        model, options = chosen
-        published = models.get_model_weights(model)
-        name = weights.removeprefix(f"{published.__name__}.")
-        if name in published.__members__:
-            kind = published[name]
-            content = _published(kind)
-        else:
-            kind = published.DEFAULT
-            content = _from_file(weights, list(published.__members__))
-        architecture["name"] = _named(model, _options(model, kind) | options)
-        preprocessing = preprocessing or _preprocessing(kind)
-    else:
-        content = _from_file(weights, [])
-    if preprocessing is None:
-        raise ValueError(
-            "network.mean, network.std: expected the preprocessing of a network with given weights,"
-            f" found none; it is known of torchvision's models only, not of {architecture['name']}"
-        )
+    architecture, preprocessing = planned(architecture, weights, preprocessing)
+    content = _content(architecture["name"], weights)
     architecture, tensors = _taken(content, architecture, f"{weights} and {architecture['name']}")
     network = build(**architecture)
     network.load_state_dict(tensors)
     _check_finite(network, weights)
     return Given(network.eval(), preprocessing, architecture)
+
+
+def planned(
+    architecture: Mapping[str, Any], weights: str, preprocessing: Preprocessing | None = None
+) -> tuple[dict[str, Any], Preprocessing]:
+    """What ``given`` will make, as far as it is known before the weights are read.
+
+    Args:
+        architecture: as for ``given``.
+        weights: likewise.
+        preprocessing: likewise.
+
+    Returns:
+        Arguments of ``build``, ``classes`` as they were, and the preprocessing of its images.
+
+    Raises:
+        ValueError: if the preprocessing is not known.
+    """
+    architecture = dict(architecture)
+    if chosen := torchvision_model(architecture["name"]):
+        model, options = chosen
+        kind = _published_kind(model, weights) or models.get_model_weights(model).DEFAULT
+        architecture["name"] = _named(model, _options(model, kind) | options)
+        preprocessing = preprocessing or _preprocessing(kind)
+    if preprocessing is None:
+        raise ValueError(
+            "network.mean, network.std: expected the preprocessing of a network with given weights,"
+            f" found none; it is known of torchvision's models only, not of {architecture['name']}"
+        )
+    return architecture, preprocessing
+
+
+def _published_kind(model: str, weights: str) -> WeightsEnum | None:
+    """Those of torchvision's weights that have this name, if some have."""
+    published = models.get_model_weights(model)
+    name = weights.removeprefix(f"{published.__name__}.")
+    return published[name] if name in published.__members__ else None
+
+
+def _content(architecture: str, weights: str) -> Any:
+    """What the file of published weights holds, or that of one's own."""
+    if (chosen := torchvision_model(architecture)) is None:
+        return _from_file(weights, [])
+    if (kind := _published_kind(chosen[0], weights)) is not None:
+        return _published(kind)
+    return _from_file(weights, list(models.get_model_weights(chosen[0]).__members__))
 
 
 def _preprocessing(kind: WeightsEnum) -> Preprocessing:

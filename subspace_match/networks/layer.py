@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -25,3 +29,36 @@ class Layer:
     neurons: int
     height: int
     width: int
+
+
+def check_planned(
+    layers: Sequence[Layer], planned: Sequence[Mapping[str, Any]], network: str
+) -> None:
+    """Raise a ValueError unless a network has the layers that were planned.
+
+    Args:
+        layers: of the network, on the images that it sees.
+        planned: as listed before it was made. Its neurons are not compared: how many classes given
+            weights have is seen in their file only.
+        network: named in the error.
+    """
+    found = [_outline(asdict(layer)) for layer in layers]
+    expected = [_outline(layer) for layer in planned]
+    if found != expected:
+        sides = (expected, found), (found, expected)
+        missing, unknown = ([own for own in some if own not in others] for some, others in sides)
+        raise ValueError(
+            f"{network}: expected the layers that were planned, {_shown(missing)} among them, found"
+            f" {_shown(unknown)} in their place; remove the folder layers of the results, plan with"
+            " the versions of torch and torchvision that record, and run again"
+        )
+
+
+def _outline(layer: Mapping[str, Any]) -> str:
+    return "{name} ({node}, {kind}) of {height} x {width}".format_map(layer)
+
+
+def _shown(layers: Sequence[str]) -> str:
+    """Some layers for an error, which is one line."""
+    more = f" and {len(layers) - _SHOWN} more" if len(layers) > _SHOWN else ""
+    return ", ".join(layers[:_SHOWN]) + more if layers else "none"

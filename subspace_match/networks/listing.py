@@ -2,26 +2,30 @@
 
 The workflow's graph needs the layers' names. They come from the architecture's own graph, without
 weights, and are kept in a file: building that graph costs seconds of imports, reading the file
-none.
+none. A layer's map is of the size that the network will see, which its preprocessing decides.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ..artefacts import read_record, sha256, write_record
-from ..comparisons import Model
+from ..comparisons import Model, models_of
 from ..config import Config
-from ..datasets import source_of
+from ..datasets import source_of, view
 from ..imports import file_of_module
+from .preprocessing import Preprocessing, stated
 
-_MODULES = [
-    Path(__file__).with_name(name)
-    for name in ("architectures.py", "axes.py", "layers.py", "task.py")
-]
+_NAMES = (
+    *("architectures.py", "axes.py", "given.py", "layers.py"),
+    *("listing.py", "preprocessing.py", "task.py"),
+)
+_MODULES = [Path(__file__).with_name(name) for name in _NAMES]
+_PACKAGES = ("torch", "torchvision")  # of whose networks, and their weights' preprocessing
 _SHAPE = ("kind", "height", "width")
 
 Listed = dict[str, Any]
@@ -44,6 +48,7 @@ def layers_of(model: Model, config: Config, path: str | Path) -> list[Listed]:
     """
     own_code = map(Path, file_of_module(model.network["name"]))
     code = [sha256(file) for file in [*_MODULES, *own_code]]
+    code += [importlib.metadata.version(package) for package in _PACKAGES]
     if Path(path).exists():
         record = read_record(path)
         if record["code"] == code:
@@ -72,8 +77,9 @@ def shared_layers(a: Sequence[Listed], b: Sequence[Listed]) -> tuple[list[Listed
     if not shared:
         raise ValueError(
             "compare: expected two networks with layers of the same name and map size, found"
-            f" {[layer['name'] for layer in a]} and {list(of_b)}; their layers can be compared in"
-            " the library by heat_map, at the same places"
+            f" {_maps(a)} and {_maps(b)}; let both see images of one size (data.image_size, or"
+            " network.mean and network.std, with which given weights see it too), or compare their"
+            " layers in the library by heat_map, at the same places"
         )
     names = {layer["name"] for layer in shared}
     return shared, sorted({layer["name"] for layer in [*a, *b]} - names)
@@ -83,6 +89,34 @@ def _shape(layer: Listed) -> str:
     """Of a layer's values, for people."""
     place = f" x {layer['height']} x {layer['width']}" if layer["kind"] == "conv" else ""
     return f"images x {layer['neurons']} neurons{place}"
+
+
+def _maps(layers: Sequence[Listed]) -> str:
+    shown = (f"{layer['name']} {layer['height']} x {layer['width']}" for layer in layers)
+    return f"({', '.join(shown)})"
+
+
+def crop_of(model: Model, config: Config) -> int | None:
+    """Height and width of what a model's networks see of every image, None for the image's own.
+
+    It is the crop of the preprocessing that their files will hold: that of given weights, or that
+    of the network they start from, or of the data that they are trained on.
+    """
+    if model.given:
+        return _given(model, {})[1].crop
+    if model.start is not None:
+        return crop_of(models_of(config)[model.start], config)
+    files = source_of(model.data["name"], model.data["root"]).files
+    return view(model.data["image_size"], files=files).get("crop")
+
+
+def _given(model: Model, images: Listed) -> tuple[dict[str, Any], Preprocessing]:
+    """Architecture and preprocessing of given weights, which are not read."""
+    from .given import planned
+
+    network = model.network
+    architecture = {key: network[key] for key in ("name", "width", "hidden")} | images
+    return planned(architecture, network["weights"], stated(network, model.data["image_size"]))
 
 
 def _listed(model: Model, config: Config) -> list[Listed]:
@@ -97,11 +131,29 @@ def _listed(model: Model, config: Config) -> list[Listed]:
             f" {config['data']['name']} has, on which networks are compared; found"
             f" {source.channels} ({model.data['name']})"
         )
-    size = config["data"]["image_size"]
-    architecture = {key: model.network[key] for key in ("name", "width", "hidden")}
-    network = outline(**architecture, channels=source.channels, classes=source.classes)
+    crop = crop_of(model, config)
+    if crop is None and (seen.files or source.files):
+        raise ValueError(
+            f"models.{model.name}: expected networks that cut images to one size, for the images of"
+            f" {(config['data'] if seen.files else model.data)['name']} are files of many; found"
+            " networks made for images of one size; train them, and what they start from, on image"
+            " files too"
+        )
+    size = crop or config["data"]["image_size"]
+    images = {"channels": source.channels, "classes": source.classes}
+    architecture = {key: model.network[key] for key in ("name", "width", "hidden")} | images
+    if model.given:
+        architecture, preprocessing = _given(model, images)
+        if (channels := len(preprocessing.mean)) != source.channels:
+            raise ValueError(
+                f"models.{model.name}.network.weights: expected weights for images of"
+                f" {source.channels} channels, as {model.data['name']} has; found weights for"
+                f" {channels}"
+            )
+    network = outline(**architecture)
     layered = LayeredNetwork(network, config["extraction"]["nodes"])
     layers = layered.layers(source.channels, size, size)
     if not model.given:
-        check_classifies(network, (source.channels, size, size), source.classes)
+        trained = crop or model.data["image_size"]
+        check_classifies(network, (source.channels, trained, trained), source.classes)
     return [asdict(layer) for layer in layers]

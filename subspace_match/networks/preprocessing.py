@@ -33,3 +33,16 @@ class Preprocessing:
         """What ``record`` was taken of."""
         values = dict(record)
         return cls(tuple(values.pop("mean")), tuple(values.pop("std")), **values)
+
+
+def stated(network: Mapping[str, Any], image_size: int) -> Preprocessing | None:
+    """The preprocessing that a configuration states for given weights, None if it states none.
+
+    Args:
+        network: the section of this name; its ``mean`` and ``std`` may be None.
+        image_size: height and width of what the network then sees, all of each image.
+    """
+    if network["mean"] is None or network["std"] is None:
+        return None
+    mean, std = tuple(network["mean"]), tuple(network["std"])
+    return Preprocessing(mean, std, resize=image_size, crop=image_size)

@@ -27,6 +27,11 @@ def image_groups(images: int, positions: int, seed: int) -> list[np.ndarray]:
     return np.array_split(order, -(-images // min(GROUP, positions)))
 
 
+def is_recorded_whole(layer: Layer, images: int, positions: int) -> bool:
+    """Whether a layer is recorded at all of its samples, in one draw: at every image, say."""
+    return layer.kind == "fc" or images * layer.height * layer.width <= positions
+
+
 def draw_samples(
     layer: Layer, images: int, positions: int, draws: int, seed: int
 ) -> list[np.ndarray]:
@@ -50,7 +55,7 @@ def draw_samples(
         [(6,), (6,)]
     """
     places = layer.height * layer.width
-    if layer.kind == "fc" or images * places <= positions:
+    if is_recorded_whole(layer, images, positions):
         return [np.arange(images * places)]
     each = min(places, max(1, positions // images))
     groups = image_groups(images, positions, seed)

@@ -16,6 +16,8 @@ from ..layout import Layout
 from ..provenance import Records
 
 NEEDED = ("similarity", "neurons")
+# Each goes with the other: sizes of minimal matches, and their members.
+TOGETHER = ("minimal_matches", "minimal_match_members")
 OPTIONAL = (
     "null",
     "minimal_matches",
@@ -79,6 +81,13 @@ def read_run(folder: str | Path) -> Run:
         raise ValueError(
             f"{folder}: expected the folder of a finished run, as results/experiments/NAME is;"
             f" found no {', '.join(missing)}; name such a folder, or let snakemake finish the run"
+        )
+    there = [name for name in TOGETHER if (folder / "tables" / f"{name}.parquet").exists()]
+    if len(there) == 1:
+        (lost,) = set(TOGETHER) - set(there)
+        raise ValueError(
+            f"{folder / 'tables'}: expected {' and '.join(TOGETHER)}, both or neither, found no"
+            f" {lost}.parquet; remove {there[0]}.parquet too, or let snakemake make both again"
         )
     tables = {name: _table(folder / "tables" / f"{name}.parquet") for name in NEEDED + OPTIONAL}
     # Epochs are stages too, which would be read as numbers.

@@ -302,6 +302,15 @@ def test_options_of_published_weights_are_part_of_the_architecture() -> None:
     assert network.image_size == 384
 
 
+def test_what_is_planned_of_published_weights_needs_no_file() -> None:
+    vit = OURS | {"name": "torchvision:vit_b_16"}
+    architecture, preprocessing = module.planned(vit, "IMAGENET1K_SWAG_E2E_V1")
+    assert preprocessing.crop == 384
+    assert architecture == vit | {"name": "torchvision:vit_b_16?image_size=384"}
+    assert module.planned(vit, "weights.pt")[1].crop == 224
+    assert module.planned(vit, "IMAGENET1K_V1", PIXELS)[1] == PIXELS
+
+
 def test_every_published_preprocessing_is_understood() -> None:
     for model in models.list_models(module=models):
         for kind in models.get_model_weights(model):

@@ -7,6 +7,7 @@ from subspace_match.networks.sampling import (
     draw_samples,
     image_groups,
     image_permutation,
+    is_recorded_whole,
     permuted_samples,
 )
 
@@ -28,6 +29,14 @@ def test_positions_are_spread_evenly_over_images_and_places() -> None:
     assert np.bincount(drawn // 4).tolist() == [2] * 5000
     # 100 groups of 50 images: 50 * sqrt(100 / 4) = 250 is a standard deviation.
     assert abs(np.bincount(drawn % 4) - 2500).max() < 750
+
+
+@pytest.mark.parametrize(("kind", "positions"), [("fc", 1), ("conv", 400), ("conv", 399)])
+def test_what_is_recorded_whole_has_one_draw_of_all_samples(kind: str, positions: int) -> None:
+    layer = Layer("a", "a", kind, 8, 2, 2)
+    drawn = draw_samples(layer, 100, positions, 3, seed=0)
+    assert is_recorded_whole(layer, 100, positions) == (positions != 399)
+    assert [len(own) for own in drawn] == ([400] if positions != 399 else [300] * 3)
 
 
 @pytest.mark.parametrize(

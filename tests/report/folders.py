@@ -19,6 +19,7 @@ from subspace_match.artefacts import write_record, write_table
 from subspace_match.config import validated
 from subspace_match.layout import Layout
 from subspace_match.matches import LayerMatch
+from subspace_match.matching.measures import noted_measures
 from subspace_match.matching.minimal_sets import MinimalMatches
 from subspace_match.matching.null import null_paths
 from subspace_match.provenance import SUFFIX, differences
@@ -157,7 +158,7 @@ def _tables(
                     minimal[number, layer] = sm.minimal_matches(path, 0.3)
                     found.append((minimal[number, layer], about | {"epsilon": 0.3}))
                     measured.append(matches[-1])
-                    measures.append(sm.all_measures(pair))
+                    measures.append(noted_measures(pair))
     proofs = [path.verify(GRID) for path in paths.values()]
     similarity = tables.similarity_table(matches, nulls, proofs)
     networks = {

@@ -16,7 +16,7 @@ from subspace_match.cli import main
 from subspace_match.report import Run, page, read_run
 from subspace_match.report.payload import images, payload
 from subspace_match.report.pictures import atlas
-from subspace_match.report.runs import Images
+from subspace_match.report.runs import OPTIONAL, TOGETHER, Images
 
 
 @pytest.fixture
@@ -138,6 +138,20 @@ def test_a_damaged_table_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
     (one.folder / "tables" / "null.parquet").write_bytes(b"not a table")
     assert main(["report", str(one.folder), "--out", str(tmp_path / "page.html")]) == 2
     assert "null.parquet: expected a whole file, found a damaged one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_a_page_without_one_table_is_made_or_names_the_table(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, out = experiment(tmp_path, images=False), tmp_path / "page.html"
+    (one.folder / "tables" / f"{name}.parquet").unlink()
+    made = main(["report", str(one.folder), "--out", str(out)]) == 0
+    assert made == out.exists() == (name not in TOGETHER)
+    if not made:
+        error = capsys.readouterr().err
+        assert f"both or neither, found no {name}.parquet; remove minimal_match" in error
+        assert "Traceback" not in error
 
 
 def test_the_command_writes_one_page_of_all_runs(made: Made, tmp_path: Path) -> None:

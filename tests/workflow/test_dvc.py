@@ -18,7 +18,7 @@ import pytest
 import yaml
 import zarr
 from filelock import FileLock
-from workflow.workspaces import PROJECT, TABLES, Run, Workspace, environment
+from workflow.workspaces import MATCHED, PROJECT, TABLES, Run, Workspace, environment
 
 from subspace_match.artefacts import sha256
 from subspace_match.cli import main
@@ -147,11 +147,11 @@ def test_every_kind_of_result_says_what_made_it(
 
 def test_experiments_are_compared_by_scalars_and_in_one_picture(versioned: Versioned) -> None:
     run = versioned.experiment("--name=grid", **{"matching.epsilons": [0.1, 0.5]})
-    assert run.jobs == TABLES
+    assert run.jobs == {"certify": 1} | TABLES
     assert versioned.networks() == networks_of(versioned, 0, 1)
     command = ("python", "-m", "subspace_match.cli", "provenance", "published/tables/summary.csv")
     own, before = yaml.safe_load(versioned.call(*command))["runs"]
-    assert (own["rules"], own["command"]) == (["aggregate"], "snakemake")
+    assert (own["rules"], own["command"]) == (["aggregate", "certify"], "snakemake")
     assert own["commit"] == versioned.call("git", "rev-parse", "main").strip()
     assert "config/config.yaml" in own["changed"]
     # The others ran when there was no repository.
@@ -160,7 +160,7 @@ def test_experiments_are_compared_by_scalars_and_in_one_picture(versioned: Versi
 
     versioned.forget()
     run = versioned.experiment("--name=seed", seeds=[0, 2], **BARE)
-    assert run.jobs == ONE_NETWORK | {"match": 1} | TABLES
+    assert run.jobs == ONE_NETWORK | MATCHED | TABLES
     assert versioned.networks() == networks_of(versioned, 0, 2)
 
     shown = json.loads(versioned.dvc("exp", "show", "--json"))
@@ -214,16 +214,18 @@ def networks_of(workspace: Workspace, *seeds: int) -> dict[int, str]:
 
 
 def test_experiments_share_what_they_have_in_common(versioned: Versioned) -> None:
-    recorded = {"extract": 2, "top_images": 2, "match": 1} | TABLES
+    recorded = {"extract": 2, "top_images": 2} | MATCHED | TABLES
     wide = SHORT | {"network.name": "resnet20", "network.width": 0.13}
     run = versioned.experiment(**wide)
     assert run.jobs == recorded | {"initialise": 2, "train": 2}
     assert versioned.experiment(**wide | {"extraction.positions": 400}).jobs == recorded
     versioned.forget()
-    assert versioned.experiment(**wide | {"matching.epsilons": [0.4]}).jobs == TABLES
+    assert (
+        versioned.experiment(**wide | {"matching.epsilons": [0.4]}).jobs == {"certify": 1} | TABLES
+    )
     # The first architecture again.
     versioned.forget()
-    assert versioned.experiment(**SHORT).jobs == {"match": 1} | TABLES
+    assert versioned.experiment(**SHORT).jobs == MATCHED | TABLES
 
 
 def test_experiments_in_folders_of_their_own_have_their_own_figures(
@@ -232,7 +234,7 @@ def test_experiments_in_folders_of_their_own_have_their_own_figures(
     """H2: --temp and --queue, three seeds each with its own true network."""
     run = versioned.experiment("--temp", "--name=two", seeds=[0, 2], **SHORT)
     # What is published is restored there.
-    assert run.jobs == ONE_NETWORK | {"match": 1} | TABLES
+    assert run.jobs == ONE_NETWORK | MATCHED | TABLES
     seeds = {"two": 2, "three": 3, "four": 4}
     for name, seed in list(seeds.items())[1:]:
         versioned.experiment("--queue", f"--name={name}", seeds=[0, seed], **SHORT)
@@ -333,13 +335,13 @@ def test_a_clone_goes_on_where_published_results_end(versioned: Versioned, tmp_p
     assert fresh.snakemake("figures").jobs == {"plot": 1}
     assert {file.name: file.read_bytes() for file in figures.iterdir()} == drawn
     fresh.configure(matching={"epsilons": [0.1, 0.4]})
-    assert fresh.snakemake("-n").planned == TABLES
+    assert fresh.snakemake("-n").planned == {"certify": 1} | TABLES
     fresh.configure(
         matching={"layers": ["conv1", "conv3"]},
         minimal_matches={"epsilons": []},
         chance={"permutations": 0},
     )
-    assert fresh.snakemake().jobs == {"match": 1} | TABLES
+    assert fresh.snakemake().jobs == MATCHED | TABLES
     # Of what was restored Snakemake has no checksums.
     fresh.configure()
     (fresh.root / "subspace_match" / "tables.py").touch()

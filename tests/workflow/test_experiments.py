@@ -190,3 +190,39 @@ def test_a_network_is_tuned_from_another_s_weights(workspace: Workspace) -> None
         "tuned last to scratch last",
     ]
     assert (summary["pairs"] == 2).all()
+
+
+ENCODER = """
+from torch import nn
+
+class Encoder(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 3))
+"""
+
+
+def test_a_network_that_is_no_classifier_is_compared_with_one(workspace: Workspace) -> None:
+    (workspace.root / "encoder.py").write_text(ENCODER)
+    workspace.python_path = workspace.root
+    with torch.random.fork_rng():
+        weights = torch.nn.Sequential(
+            torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 2, 3)
+        ).state_dict()
+    torch.save(weights, workspace.root / "encoder.pt")
+    encoder = {"name": "encoder:Encoder", "weights": "encoder.pt", "mean": [0.1], "std": [0.3]}
+    workspace.configure(
+        models={"base": {}, "encoder": {"network": encoder}},
+        compare=[{"models": ["base", "encoder"], "seeds": "all"}],
+        matching={"layers": ["conv1"]},
+    )
+    run = workspace.snakemake()
+    assert run.jobs["take_weights"] == 1
+    assert "train" not in run.jobs
+    table = pd.read_csv(workspace.layout.experiment("tables/networks.csv"))
+    without = dict(zip(table["model"], table["accuracy"].isna(), strict=True))
+    assert without == {"base": False, "encoder": True}
+    metrics = json.loads(Path(workspace.layout.experiment("metrics.json")).read_text())
+    accuracies = metrics["accuracy"]
+    assert accuracies.pop("encoder.seed_0") is None
+    assert all(0 < accuracy < 1 for accuracy in accuracies.values())
+    assert Path(workspace.layout.experiment("report.html")).exists()

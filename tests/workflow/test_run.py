@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from workflow.workspaces import PROJECT, Run, Workspace, environment
+from workflow.workspaces import MATCHES, PROJECT, TABLES, Run, Workspace, environment
 
 import subspace_match as sm
 from subspace_match.store import ActivationStore
@@ -29,6 +29,8 @@ def test_each_job_ran_once(finished: Workspace) -> None:
         "extract_places": 2,
         "top_images": 2,
         "match": 1,
+        "certify": 1,
+        "measure": 1,
         "heat_map": 1,
         "minimal_match": 1,
         "null": 1,
@@ -172,6 +174,7 @@ def test_few_samples_are_flagged_and_warned_of(workspace: Workspace) -> None:
     flags = dict(zip(table["layer"], table["few_samples"], strict=True))
     assert flags == {"conv1": False, "conv5": True}
     assert "WARNING: conv5 has 0.40 neurons a sample (50 samples)" in run.text
+    assert "FewSamplesWarning" not in run.text  # of every job that reads activations
 
 
 def test_many_layers_are_matched_by_several_jobs(workspace: Workspace) -> None:
@@ -180,11 +183,7 @@ def test_many_layers_are_matched_by_several_jobs(workspace: Workspace) -> None:
     minimal_matches = {"layers": ["conv[12]"], "epsilons": [0.9]}
     workspace.configure(matching={"layers": ["*"]}, minimal_matches=minimal_matches)
     run = workspace.snakemake()
-    assert {rule: run.jobs[rule] for rule in ("match", "null", "minimal_match")} == {
-        "match": 2,
-        "null": 2,
-        "minimal_match": 2,
-    }
+    assert {rule: run.jobs[rule] for rule in MATCHES} == dict.fromkeys(MATCHES, 2)
     table = pd.read_parquet(workspace.layout.experiment("tables/similarity.parquet"))
     assert list(table["layer"].unique()) == [*(f"conv{i}" for i in range(1, 9)), "fc1"]
     shared = table[table["layer"].isin(few["layer"].unique())].reset_index(drop=True)
@@ -203,6 +202,8 @@ def test_several_pairs_are_all_matched(workspace: Workspace) -> None:
         "extract_places": 1,
         "top_images": 1,
         "match": 2,
+        "certify": 2,
+        "measure": 2,
         "heat_map": 2,
         "minimal_match": 2,
         "null": 2,
@@ -251,7 +252,7 @@ def test_jobs_at_once_get_gpus_of_their_own(
 def test_an_experiment_holds_only_what_differs(workspace: Workspace) -> None:
     (workspace.root / "mine.yaml").write_text("matching: {epsilons: [0.4]}\n")
     run = workspace.snakemake("--configfile", "mine.yaml", "-n")
-    assert run.planned == {"aggregate": 1, "plot": 1, "report": 1}
+    assert run.planned == {"certify": 1} | TABLES
     run = workspace.snakemake("--config", "seeds=[1,0]", "-n")
     assert "Nothing to be done" in run.text
 

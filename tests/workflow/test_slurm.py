@@ -107,9 +107,8 @@ def test_the_tables_are_those_of_a_local_run_bit_for_bit(
     run = cluster.snakemake(workspace)
     assert workspace.tables() == finished.tables()
     on_cluster = {"train": 2, "extract": 2, "extract_places": 2, "match": 1, "minimal_match": 1}
-    on_cluster |= {"null": 1, "heat_map": 1}
-    here = {"prepare_data": 1, "initialise": 2, "top_images": 2, "aggregate": 1, "plot": 1}
-    here |= {"report": 1}
+    on_cluster |= {"certify": 1, "measure": 1, "null": 1, "heat_map": 1, "top_images": 2}
+    here = {"prepare_data": 1, "initialise": 2, "aggregate": 1, "plot": 1, "report": 1}
     assert run.jobs == on_cluster | here
     assert len(SUBMITTED.findall(run.text)) == sum(on_cluster.values())
     # The configuration says cpu.
@@ -231,6 +230,38 @@ def test_a_second_invocation_is_refused_and_loses_nothing(
     assert workspace.tables() == tables
 
 
+def resources_asked_for(workspace: Workspace) -> dict[str, dict[str, int]]:
+    """By rule, of its first job."""
+    text = workspace.snakemake("-n", "--profile", "profiles/slurm").text
+    jobs = re.findall(r"^rule (\w+):(?:\n .*)*?\n +resources: (.*)", text, re.MULTILINE)
+    return {
+        rule: {name: int(n) for name, n in re.findall(r"(\w+)=(\d+)", resources)}
+        for rule, resources in reversed(jobs)
+    }
+
+
+def test_a_fully_connected_layer_asks_for_what_all_images_take(
+    empty_workspace: Callable[..., Workspace],
+) -> None:
+    """Without a cluster. It is recorded at every image, however few positions are."""
+    workspace = empty_workspace()
+    changes = {
+        "network": {"width": 1, "hidden": [4096]},
+        "matching": {"layers": ["fc1"]},
+        "minimal_matches": {"layers": []},
+        "chance": {"permutations": 20},
+        "extraction": {"positions": 10},
+    }
+    workspace.configure(**changes, data={"test_fraction": 0.02})
+    few = resources_asked_for(workspace)
+    workspace.configure(**changes, data={"name": "mnist", "root": "somewhere"})
+    many = resources_asked_for(workspace)
+    # 100 and 10,000 images: 0.3 GB of float64 for one side's samples.
+    assert many["null"]["mem_mb"] >= few["null"]["mem_mb"] + 500
+    assert many["null"]["runtime"] > few["null"]["runtime"]
+    assert many["top_images"]["mem_mb"] >= few["top_images"]["mem_mb"] + 500
+
+
 def test_a_wide_layer_asks_for_more_memory_and_time(workspace: Workspace) -> None:
     """Without a cluster: what each job would ask for."""
     asked = {}
@@ -242,14 +273,12 @@ def test_a_wide_layer_asks_for_more_memory_and_time(workspace: Workspace) -> Non
             chance={"permutations": 20},
             heat_map={"places": 0},
         )
-        text = workspace.snakemake("-n", "--profile", "profiles/slurm").text
-        jobs = re.findall(r"^rule (\w+):(?:\n .*)*?\n +resources: (.*)", text, re.MULTILINE)
-        for rule, resources in jobs:
-            found = {name: int(n) for name, n in re.findall(r"(\w+)=(\d+)", resources)}
-            asked.setdefault((rule, layers), found)
-    for rule in ("match", "minimal_match", "null"):
+        asked |= {(rule, layers): own for rule, own in resources_asked_for(workspace).items()}
+    for rule in ("match", "certify", "measure", "minimal_match", "null"):
         narrow, wide = asked[rule, "conv*"], asked[rule, "fc1"]
-        assert narrow["gpu"] == wide["gpu"] == 1
+        # Other measures and minimal matches are computed on the CPU.
+        on_gpu = rule in ("match", "certify", "null")
+        assert narrow.get("gpu", 0) == wide.get("gpu", 0) == on_gpu
         # Two networks' moments of 4,096 neurons each are half a gigabyte.
         assert wide["mem_mb"] > narrow["mem_mb"] + 10 * 512
         assert wide["runtime"] > narrow["runtime"]

@@ -35,8 +35,10 @@ TINY: Config = {
     "heat_map": {"places": 300},
     "figures": {"formats": ["svg"]},
 }
-# Its jobs that match, all three layers in one; and those that everything ends with.
-MATCHES = {"match": 1, "minimal_match": 1, "null": 1}
+# Its jobs that match, all three layers in one: those that any experiment has, and all of them; and
+# those that everything ends with.
+MATCHED = {"match": 1, "certify": 1, "measure": 1}
+MATCHES = MATCHED | {"minimal_match": 1, "null": 1}
 TABLES = {"aggregate": 1, "plot": 1, "report": 1}
 
 
