@@ -13,9 +13,6 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
-configfile: "config/config.yaml"
-
-
 include: "rules/common.smk"
 include: "rules/outputs.smk"
 include: "rules/resources.smk"

@@ -10,7 +10,6 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
@@ -20,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 search_path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 
-from subspace_match.config import validated
+from subspace_match.config import read_config, validated
 from subspace_match.contents import data_source, network_sources
 from subspace_match.datasets import count_test_images, source_of
 from subspace_match.imports import Code
@@ -28,6 +27,7 @@ from subspace_match.layout import Layout, deciding
 from subspace_match.networks.layer import Layer
 from subspace_match.networks.listing import layers_of, shared_layers
 from subspace_match.networks.sampling import is_recorded_whole
+from subspace_match.plain_yaml import read_yaml
 from subspace_match.plan import for_jobs, handed_over, origins_of
 from subspace_match.provenance import INVOCATION, SUFFIX, Records, check, invocation
 
@@ -38,11 +38,6 @@ def checked(check, *arguments):
         return check(*arguments)
     except ValueError as error:
         raise WorkflowError(str(error)) from None
-
-
-def complete(config):
-    schema = yaml.safe_load((ROOT / "config" / "schema.yaml").read_text())
-    return validated(config, schema)
 
 
 def keys_of(models):
@@ -103,10 +98,14 @@ def selected(layers, section):
     return fitting
 
 
+def counterparts(pair):
+    """The layers that both networks of a pair have, and the names of those that one has alone."""
+    return checked(shared_layers, *(LAYERS_OF_MODEL[network.model] for network in (pair.a, pair.b)))
+
+
 def layers_of_pair(pair):
     """The layers that both networks of a pair have, and that the configuration selects."""
-    of_a, of_b = (LAYERS_OF_MODEL[network.model] for network in (pair.a, pair.b))
-    shared, left_out = checked(shared_layers, of_a, of_b)
+    shared, left_out = counterparts(pair)
     if left_out and workflow.is_main_process:
         logger.warning(
             f"{LAYOUT.key(pair.a)} and {LAYOUT.key(pair.b)}: no counterpart, so not matched:"
@@ -160,13 +159,20 @@ def by_group(path, groups):
 # A layer of 64 neurons is matched in a tenth of a second; a job of it takes one more.
 LAYERS_A_JOB = 8
 
-config.update(checked(complete, config))
+# Read here and not by Snakemake, for which 010 is 8 and the last of two equal keys counts.
+SCHEMA = ROOT / "config" / "schema.yaml"
+FILES = [Path("config", "config.yaml"), *workflow.overwrite_configfiles]
+config.update(checked(read_config, SCHEMA, FILES, workflow.config_settings.config))
+if workflow.is_main_process:
+    read = [os.path.relpath(file) for file in FILES if file.exists()]
+    logger.info(f"Configuration: {', then '.join(read)}")
 # A job inherits it, on another machine too if its batch system hands variables over: its paths are then
 # those of the plan, even if code or files have changed since.
 if workflow.is_main_process or INVOCATION not in os.environ:
     code = Code(ROOT)
     planned = for_jobs(checked(origins_of, config, code, config["results"], logger.warning), code)
-    os.environ[INVOCATION] = invocation(ROOT, config, complete({}), forced=True, **planned)
+    default = validated({}, read_yaml(SCHEMA))
+    os.environ[INVOCATION] = invocation(ROOT, config, default, forced=True, **planned)
 LAYOUT = Layout(config, handed_over())
 checked(lambda: LAYOUT.pairs)
 LAYERS_OF_MODEL = {
@@ -179,6 +185,7 @@ PAIRS = [
         "network_a": LAYOUT.key(pair.a),
         "network_b": LAYOUT.key(pair.b),
         "comparison": pair.comparison,
+        "left_out": counterparts(pair)[1],
         **{
             f"{key}_{side}": value
             for side in "ab"
@@ -211,6 +218,7 @@ TABLES = {
             "null": ["parquet"],
             "heat_map": ["parquet"],
             "top_images": ["parquet"],
+            "left_out": ["parquet", "csv"],
         }.items()
         for suffix in suffixes
     },

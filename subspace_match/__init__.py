@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .matching.certificate import Certificate
+    from .matching.checks import FewSamplesWarning
     from .matching.exact import simple_matches
     from .matching.heat_map import heat_map, layer_pairs
     from .matching.measures import (
+        MeasureWarning,
         all_measures,
         debiased_linear_cka,
         linear_cka,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from .matching.minimal_sets import MinimalMatches
     from .matching.moments import PairMoments, reduce
     from .matching.path import Match, MatchPath, match_path, maximum_match
+    from .matching.ties import TieWarning
 
 try:
     __version__ = version("subspace-match")
@@ -48,6 +51,8 @@ _HOME = {
     "pwcca": ".matching.measures",
     "svcca": ".matching.measures",
     "Certificate": ".matching.certificate",
+    "FewSamplesWarning": ".matching.checks",
+    "MeasureWarning": ".matching.measures",
     "MinimalMatches": ".matching.minimal_sets",
     "minimal_match": ".matching.minimal",
     "minimal_matches": ".matching.minimal",
@@ -58,14 +63,18 @@ _HOME = {
     "MatchPath": ".matching.path",
     "match_path": ".matching.path",
     "maximum_match": ".matching.path",
+    "TieWarning": ".matching.ties",
 }
 
 __all__ = [
     "Certificate",
+    "FewSamplesWarning",
     "Match",
     "MatchPath",
+    "MeasureWarning",
     "MinimalMatches",
     "PairMoments",
+    "TieWarning",
     "all_measures",
     "debiased_linear_cka",
     "heat_map",

@@ -119,7 +119,7 @@ def read_record(path: Readable) -> Record:
 
 def write_signed(path: str | Path, record: Mapping[str, Any]) -> None:
     """Write a JSON file that holds a checksum of itself, under a key that the record has not."""
-    write_record(path, {**record, _CHECKSUM: checksum_of(record)})
+    write_record(path, signed(record))
 
 
 def read_signed(path: Readable) -> Record:
@@ -128,13 +128,37 @@ def read_signed(path: Readable) -> Record:
     Raises:
         ValueError: if it is damaged, naming the file and what heals it.
     """
-    record = read_record(path)
-    expected = record.pop(_CHECKSUM, None)
-    if expected is None:
-        raise damaged(path, f"no {_CHECKSUM}")
-    if (found := checksum_of(record)) != expected:
-        raise damaged(path, f"{_CHECKSUM} {found} instead of {expected}")
-    return record
+    try:
+        return verified(read_record(path))
+    except BrokenSignatureError as error:
+        raise damaged(path, error) from error
+
+
+class BrokenSignatureError(ValueError):
+    """A record is not the one that was signed."""
+
+
+def signed(record: Mapping[str, Any]) -> Record:
+    """A record with its checksum in it."""
+    return {**record, _CHECKSUM: checksum_of(record)}
+
+
+def verified(record: Mapping[str, Any]) -> Record:
+    """The record that ``signed`` was given.
+
+    Raises:
+        BrokenSignatureError: if it is another.
+
+    Example:
+        >>> verified(signed({"a": 1}))
+        {'a': 1}
+    """
+    plain = {key: value for key, value in record.items() if key != _CHECKSUM}
+    if _CHECKSUM not in record:
+        raise BrokenSignatureError(f"no {_CHECKSUM}")
+    if (found := checksum_of(plain)) != record[_CHECKSUM]:
+        raise BrokenSignatureError(f"{_CHECKSUM} {found} instead of {record[_CHECKSUM]}")
+    return plain
 
 
 def checksum_of(record: Mapping[str, Any]) -> str:
@@ -174,7 +198,8 @@ def read_arrays(path: str | Path, prefix: str = "") -> tuple[dict[str, np.ndarra
             wanted = [name for name in archive if name == _RECORD or name.startswith(prefix)]
             arrays = {name: archive[name] for name in wanted}
         about: Record = json.loads(arrays.pop(_RECORD).tobytes())
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
+    # A damaged header may claim any size.
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, MemoryError) as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise damaged(path, error) from error

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .jobs import show_progress
+
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+
+    from .matching.minimal_sets import MinimalMatches
+    from .matching.path import MatchPath
+
+SMALL_NULL = 2  # permutations that are made in any case
 
 _EXAMPLE = """example:
   subspace-match a.npy b.npy --epsilon 0.2 0.3 --minimal --null 200 --out results
@@ -17,6 +27,10 @@ _EXAMPLE = """example:
 Arrays are (samples, neurons), the same samples in both: .npy, .npz, .pt, .safetensors or a Zarr
 array; of a file with several arrays, PATH:NAME. --null permutes samples, so it wants one sample an
 image: positions of a map are correlated within an image, and the pipeline permutes images.
+
+Activations keep their means, as in the paper, so neurons match for a large mean that they have in
+common. Two permutations always show whether they do, and a warning says so; --centre takes the
+means away.
 
   subspace-match provenance results/.../similarity.csv
 
@@ -50,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.main(arguments[1:])
         else:
             _match(_parser().parse_args(arguments))
-    except ValueError as error:
+    except (ValueError, OSError, MemoryError) as error:
         sys.stderr.write(f"subspace-match: error: {error}\n")
         return 2
     return 0
@@ -79,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--null", type=int, default=0, metavar="K", help="permute B's samples K times: p-values"
     )
+    parser.add_argument(
+        "--centre", action="store_true", help="take each neuron's mean from it before matching"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the permutations (default: 0)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write tables and a figure there")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
@@ -92,13 +109,25 @@ def _match(options: argparse.Namespace) -> None:
 
     from .arrays import open_array
     from .matches import LayerMatch
+    from .matching.checks import FewSamplesWarning
     from .matching.null import null_paths
-    from .tables import LAYER_COLUMNS, minimal_match_table, neuron_table, similarity_table
+    from .tables import (
+        LAYER_COLUMNS,
+        member_table,
+        minimal_match_table,
+        neuron_table,
+        similarity_table,
+    )
 
     if options.null < 0:
         raise ValueError(f"--null: expected a number of permutations >= 0, found {options.null}")
+    if options.out is not None:
+        _check_folder(options.out)
     x, y = open_array(options.a), open_array(options.b)
-    pair = sm.reduce(x, y, device=options.device)
+    with warnings.catch_warnings(), _bar("samples", x.shape[0] * (1 + options.centre)) as bar:
+        warnings.simplefilter("ignore", FewSamplesWarning)  # said below the table
+        read = _Watched(x, bar.update)
+        pair = sm.reduce(read, y, device=options.device, centred=options.centre)
     path = sm.match_path(pair, device=options.device)
     epsilons = sorted(set(options.epsilon))
     certificates = path.verify(epsilons, device=options.device)
@@ -107,28 +136,87 @@ def _match(options: argparse.Namespace) -> None:
     layer = dict.fromkeys(LAYER_COLUMNS, "") | {"layer": "A and B", "depth": 1, "draw": 0}
     about = layer | {"samples": pair.samples}
     match = LayerMatch.of(path, about)
-    null = None
-    if options.null:
-        rng = np.random.default_rng(options.seed)
-        orders = (rng.permutation(pair.samples) for _ in range(options.null))
+    rng = np.random.default_rng(options.seed)
+    # The fewest that show whether permuted samples match as well, unless more are asked for.
+    count = options.null or SMALL_NULL
+    orders = (rng.permutation(pair.samples) for _ in range(count))
+    with _bar("permutations", count) as bar:
         paths = null_paths(pair, x, y, orders, device=options.device)
-        null = np.stack([permuted.critical_epsilon for permuted in paths])
+        permuted = []
+        for permuted_path in paths:
+            permuted.append(permuted_path.critical_epsilon)
+            bar.update()
+    by_chance = np.stack(permuted)
+    null = by_chance if options.null else None
     similarity = similarity_table([match], [null], [certificates])
     tables = {"similarity": similarity, "neurons": neuron_table([match])}
     if options.minimal:
-        found = [(sm.minimal_matches(path, e), about | {"epsilon": e}) for e in epsilons]
+        found = [(_minimal(path, epsilon), about | {"epsilon": epsilon}) for epsilon in epsilons]
         tables["minimal_matches"] = minimal_match_table(found)
+        tables["minimal_match_members"] = member_table(found)
     tables = {
         name: table.drop(columns=list(layer), errors="ignore").assign(a=options.a, b=options.b)
         for name, table in tables.items()
     }
     _print(similarity, tables.get("minimal_matches"))
+    _warn_of_permuted(similarity, by_chance, centred=options.centre)
     if options.out is not None:
         _write(options.out, tables, neuron_table([match]))
 
 
+class _Watched:
+    """An array that tells how many samples were read."""
+
+    def __init__(self, array: Any, tell: Callable[[int], Any]) -> None:
+        self._array, self._tell = array, tell
+        self.shape, self.dtype = array.shape, array.dtype
+        self.chunks = getattr(array, "chunks", None)
+
+    def __getitem__(self, rows: slice) -> Any:
+        read = self._array[rows]
+        self._tell(len(read))
+        return read
+
+
+def _bar(what: str, total: int) -> Any:
+    """A progress bar on a terminal, for work that may take long."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=what, leave=False, disable=not show_progress())
+
+
+def _minimal(path: MatchPath, epsilon: float) -> MinimalMatches:
+    from .matching.minimal import minimal_matches
+
+    match = path.maximum_match(epsilon)
+    with _bar(f"minimal matches at {epsilon:g}", len(match.x) + len(match.y)) as bar:
+        return minimal_matches(path, epsilon, progress=bar.update)
+
+
+def _warn_of_permuted(similarity: pd.DataFrame, permuted: np.ndarray, *, centred: bool) -> None:
+    """Say where the match is explained by what does not depend on the order of the samples."""
+    explained = []
+    for epsilon, share in zip(similarity["epsilon"], similarity["similarity"], strict=True):
+        by_chance = (permuted <= epsilon).mean()
+        if 0 < share <= 2 * by_chance:
+            explained.append(f"{by_chance:.1%} of {share:.1%} at {epsilon:g}")
+    if explained:
+        advice = "use more samples" if centred else "use more samples, or --centre"
+        _console().print(
+            f"warning: with one side's samples permuted there is still {', '.join(explained)}:"
+            f" means that neurons have in common, or too few samples, explain it; {advice}"
+        )
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise a ValueError, before the work and not after it, if there can be no such folder."""
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        found = "a folder that cannot be written to" if place.is_dir() else "a file"
+        raise ValueError(f"--out: expected a folder to write to, found {found}: {place}")
+
+
 def _print(similarity: pd.DataFrame, minimal: pd.DataFrame | None) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     first = similarity.iloc[0]
@@ -151,7 +239,7 @@ def _print(similarity: pd.DataFrame, minimal: pd.DataFrame | None) -> None:
             own = minimal[minimal["epsilon"] == row.epsilon]
             cells.append(f"{(own['size_a'] + own['size_b']).median():g}" if len(own) else "-")
         table.add_row(*cells)
-    console = Console()
+    console = _console()
     console.print(table)
     dead = int(first["dead_a"]), int(first["dead_b"])
     if any(dead):
@@ -161,6 +249,12 @@ def _print(similarity: pd.DataFrame, minimal: pd.DataFrame | None) -> None:
             f"warning: {first['neurons_per_sample']:.2f} neurons a sample; above 0.2 some of the"
             " match is chance"
         )
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console()
 
 
 def _write(folder: Path, tables: dict[str, Any], neurons: pd.DataFrame) -> None:

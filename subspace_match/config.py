@@ -1,21 +1,91 @@
 """The configuration: checked against its schema, defaults filled in, wrong keys named.
 
 The schema (config/schema.yaml) states every key's type, range and default. ``validated`` turns what
-a user wrote into the complete configuration, or says in one line a fault what is wrong with it.
+a user wrote into the complete configuration, or says in one line a fault what is wrong with it;
+``read_config`` reads it from files first.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jsonschema
+
+from .plain_yaml import as_number, read_yaml
 
 Config = dict[str, Any]
 
 # What a model of the section ``models`` may have otherwise than the configuration at large.
 SECTIONS_OF_A_MODEL = ("data", "network", "training")
+
+
+def read_config(
+    schema: str | Path, files: Sequence[str | Path], given: Mapping[str, Any] | None = None
+) -> Config:
+    """The complete configuration that files and other values make together.
+
+    Args:
+        schema: file of the schema.
+        files: each overrides what stands in those before it. The first is the default one, which
+            need not be there if there are others.
+        given: keys and values that override them all.
+
+    Raises:
+        ValueError: if a file cannot be read, or the configuration does not fit the schema; or
+            ``results`` is no folder.
+    """
+    default, *others = map(Path, files)
+    if not others and not default.exists():
+        raise ValueError(
+            f"{default}: expected the configuration in the working folder, found none in"
+            f" {Path.cwd()}; run in the project's folder, or name a file with --configfile"
+        )
+    config: Config = {}
+    for file in ([default] if default.exists() else []) + others:
+        config = merged(config, read_yaml(file))
+    complete = validated(merged(config, given or {}), read_yaml(schema))
+    _expand_homes(complete)
+    results = Path(complete["results"])
+    place = next(path for path in (results, *results.parents) if path.exists())
+    if not place.is_dir():
+        raise ValueError(f"config: results: expected a folder, found the file {place}")
+    return complete
+
+
+def merged(config: Mapping[str, Any], more: Mapping[str, Any]) -> Config:
+    """A configuration in which others' keys override its own, section by section.
+
+    Example:
+        >>> merged({"seeds": [0], "data": {"name": "mnist"}}, {"data": {"root": "d"}})
+        {'seeds': [0], 'data': {'name': 'mnist', 'root': 'd'}}
+    """
+    result = dict(config)
+    for key, value in more.items():
+        own = result.get(key)
+        nested = isinstance(own, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(own, value) if nested else value  # type: ignore[arg-type]
+    return result
+
+
+def _expand_homes(config: Config) -> None:
+    """Put the home folder in place of ~, as a shell would."""
+    models = config["models"].values()
+    places = [(config, "results")]
+    places += [(part["data"], "root") for part in (config, *models) if "data" in part]
+    places += [(part["network"], "weights") for part in (config, *models) if "network" in part]
+    for section, key in places:
+        if (text := section.get(key)) is not None:
+            try:
+                # Other texts stay as they are: a path's spelling is a part of digests.
+                section[key] = str(Path(text).expanduser()) if text.startswith("~") else text
+            except RuntimeError as error:
+                raise ValueError(
+                    f"config: {key}: expected a folder of a user's, found {text!r} ({error})"
+                ) from error
 
 
 def validated(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Config:
@@ -42,8 +112,10 @@ def validated(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Config:
         Traceback (most recent call last):
         ValueError: config: unknown key 'seed'; the nearest known key is 'seeds'
     """
-    complete: Config = _with_defaults(config, schema)
-    faults = [fault for error in _errors(complete, schema) for fault in _describe(error)]
+    faults = list(_keys_that_are_no_texts(config))
+    complete: Config = {} if faults else _with_defaults(config, schema)
+    if not faults:
+        faults = [fault for error in _errors(complete, schema) for fault in _describe(error)]
     if not faults:
         for name, model in complete.get("models", {}).items():
             faults += _complete_model(f"models.{name}", model, complete, schema)
@@ -52,6 +124,18 @@ def validated(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Config:
     if faults:
         raise ValueError("\n".join(f"config: {fault}" for fault in faults))
     return complete
+
+
+def _keys_that_are_no_texts(value: Any, place: str = "") -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            if not isinstance(key, str):
+                where = f"{place.removesuffix('.')}: " if place else ""
+                yield f"{where}expected texts as keys, found {key!r}; write it in quotes"
+            yield from _keys_that_are_no_texts(part, f"{place}{key}.")
+    elif isinstance(value, list):
+        for number, part in enumerate(value):
+            yield from _keys_that_are_no_texts(part, f"{place}{number}.")
 
 
 def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
@@ -82,26 +166,49 @@ def _complete_model(
     return faults
 
 
-def _as_number(value: Any, kind: Any) -> Any:
+def _as_number(value: Any, kinds: Any) -> Any:
     """The value as a number where the schema wants one and the value spells one.
 
-    Snakemake's --config hands the items of a list over as texts, and YAML takes 5e-4 for a text.
+    Snakemake's --config hands the items of a list over as texts, and YAML 1.1 takes 5e-4 for one.
     """
-    convert = {"integer": int, "number": float}.get(kind if isinstance(kind, str) else "")
-    if convert is None or isinstance(value, bool) or not isinstance(value, str | int):
+    wanted = {kinds} if isinstance(kinds, str) else set(kinds or ())
+    convert = int if "integer" in wanted else float if "number" in wanted else None
+    if convert is None or "string" in wanted or isinstance(value, bool):
         return value
-    try:
-        return convert(value)
-    except ValueError:
-        return value
+    if isinstance(value, str):
+        found = as_number(value, convert)
+        return value if found is None else found
+    if isinstance(value, int) and convert is float:
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf  # which is refused
+    return value
 
 
 def _default(schema: Mapping[str, Any]) -> Any:
     return {} if "properties" in schema else schema["default"]
 
 
+def _is_integer(_checker: Any, value: Any) -> bool:
+    # 2.0 would give other digests than 2.
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(_checker: Any, value: Any) -> bool:
+    return _is_integer(_checker, value) or (isinstance(value, float) and math.isfinite(value))
+
+
+_TYPES = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+    {"integer": _is_integer, "number": _is_number}
+)
+_Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    jsonschema.Draft202012Validator, type_checker=_TYPES
+)
+
+
 def _errors(config: Config, schema: Mapping[str, Any]) -> list[Any]:
-    validator = jsonschema.Draft202012Validator(schema)
+    validator = _Validator(schema)
     return sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.path)))
 
 
@@ -114,7 +221,9 @@ def _describe(error: Any, above: str = "") -> Iterator[str]:
             near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)[0]
             yield f"unknown key '{prefix}{key}'; the nearest known key is '{prefix}{near}'"
     else:
-        yield f"{place}: expected {_expected(error.schema)}, found {error.instance!r}"
+        # What is absurd lies beyond a maximum, which is said to those only who go there.
+        said = {k: v for k, v in error.schema.items() if k != "maximum" or k == error.validator}
+        yield f"{place}: expected {_expected(said)}, found {error.instance!r}"
 
 
 def _expected(schema: Mapping[str, Any]) -> str:
@@ -152,6 +261,8 @@ def _contradictions(config: Config) -> Iterator[str]:
                 break
             seen.append(start)
     stages = list(map(str, config.get("stages", [])))
+    if len(set(stages)) < len(stages):
+        yield f"stages: expected a list without repetition, found {config['stages']}"
     for number, entry in enumerate(config.get("compare", [])):
         place = f"compare.{number}"
         for name in set(entry["models"]) - set(models or {"base"}):
@@ -175,6 +286,12 @@ def _of_sections(above: str, config: Config) -> Iterator[str]:
         yield (
             f"{above}training.warmup_epochs: expected at most training.epochs ({epochs}),"
             f" found {training['warmup_epochs']}"
+        )
+    size = config.get("data", {}).get("image_size", 0)
+    if training.get("crop_padding", 0) > size:
+        yield (
+            f"{above}training.crop_padding: expected at most data.image_size ({size}),"
+            f" found {training['crop_padding']}"
         )
     given = config.get("network", {}).get("weights") is not None
     for stage in map(str, config.get("stages", [])):

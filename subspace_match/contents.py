@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from .artefacts import sha256, written
+from .artefacts import sha256, signed, verified, written
 from .imports import module_digest
 
 AREA = "contents"  # below the results
@@ -156,11 +156,11 @@ class _Cache:
         known: dict[str, list[Any]] = {}
         try:
             with file.open(encoding="ascii") as lines:
-                held = json.loads(lines.readline())
+                held = verified(json.loads(lines.readline()))
                 if held["signature"] == signature:
                     return str(held["digest"])
-                known = json.loads(lines.readline())
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+                known = verified(json.loads(lines.readline()))
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             pass  # none yet, or not whole: all is read
         hashes = self._hashes(folder, states, known)
         named = [[name, states[name][0], hashes[name]] for name in sorted(hashes)]
@@ -177,7 +177,8 @@ class _Cache:
             "signature": signature if len(settled) == len(states) else None,
         }
         with written(file) as temporary:
-            temporary.write_text(f"{json.dumps(head)}\n{json.dumps(settled)}\n", encoding="ascii")
+            text = (json.dumps(signed(line)) for line in (head, settled))
+            temporary.write_text("".join(f"{line}\n" for line in text), encoding="ascii")
         return digest
 
     def _hashes(

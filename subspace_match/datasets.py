@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import struct
-import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .archives import stays_inside
 from .artefacts import damaged, written
 
 if TYPE_CHECKING:
@@ -57,6 +59,9 @@ IDX = {"mnist", "fashion_mnist"}  # of the format whose files need no folder of 
 # Of ImageNet's training images, as everybody uses them.
 IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 MOMENT_FILES = 10_000  # at most so many give a folder's mean and deviation
+FAULTS_SHOWN = 20  # files that cannot be read
+READ_AHEAD = 1000  # files that wait for a thread
+_UINT8 = 0x08  # as IDX files name it
 DEBIAN_FASHION_MNIST = "/usr/share/datasets/fashion-mnist"
 
 
@@ -163,7 +168,8 @@ def prepare(
             ``torchvision.datasets.ImageNet`` unpacks it, ``train`` and ``val`` with a folder for
             each WordNet id, classes in the ids' order; ``train`` may be missing. image_folder:
             ``train`` and ``test`` (or ``val``) with a folder for each class, classes in the order
-            of their names; without ``test`` and ``val`` the images of ``train`` are split.
+            of their names; without ``test`` and ``val`` the images of ``train`` are split. Files
+            and folders whose names begin with a dot are neither images nor classes.
         image_size: height and width in pixels to which small images are padded with zeros, and to
             which image files are cropped.
         test_fraction: of the images for a data set without a test part (mnist_5k, perhaps an image
@@ -172,19 +178,20 @@ def prepare(
             deviation, which are those of at most 10,000 training files, each file counting alike.
 
     Raises:
-        ValueError: if the files are not there (with the command that fetches them), one cannot be
-            read, or a small image is larger than image_size.
+        ValueError: if the files are not there (with the command that fetches them), any of them
+            cannot be read (naming up to 20), or a small image is larger than image_size.
     """
     train: Split | FileSplit
     test: Split | FileSplit
     about = {"name": name, "classes": source_of(name, root).classes}
     if name == "imagenet":
         train, test = _imagenet(root)
+        _histograms([train, test], frozenset())
         about |= {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
     elif name == "image_folder":
         train, test = _image_folder(root, test_fraction, split_seed)
         chosen = np.random.default_rng(split_seed).permutation(len(train.files))[:MOMENT_FILES]
-        histograms = (_histogram(train.root / train.files[place]) for place in np.sort(chosen))
+        histograms = _histograms([train, test], {train.files[place] for place in chosen})
         about |= _moments(sum(histograms, np.zeros((3, 256)))) | {"moment_files": len(chosen)}
     else:
         parts = _mnist_5k(test_fraction, split_seed) if name == "mnist_5k" else _small(name, root)
@@ -243,7 +250,7 @@ def load(path: str | Path, root: str | None = None) -> DataSet:
             about = json.loads(file.metadata()["about"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         train, test = (
-            _part(arrays, part, _folder(about["name"], root))
+            _part(path, arrays, part, _folder(about["name"], root))
             if f"{part}_files" in arrays
             else Split(*(arrays[f"{part}_{field}"] for field in ("images", "labels", "index")))
             for part in ("train", "test")
@@ -253,19 +260,25 @@ def load(path: str | Path, root: str | None = None) -> DataSet:
     return DataSet(train, test, about)
 
 
-def _part(arrays: dict[str, np.ndarray], part: str, root: Path) -> FileSplit:
+def _part(path: str | Path, arrays: dict[str, np.ndarray], part: str, root: Path) -> FileSplit:
     names = os.fsdecode(arrays[f"{part}_files"].tobytes())
     files = tuple(names.split("\0")) if names else ()
+    if outside := [file for file in files if not stays_inside(file)]:
+        raise damaged(path, f"{outside[0]!r} is no file of the data set's own folder")
     return FileSplit(files, arrays[f"{part}_labels"], arrays[f"{part}_index"], root)
 
 
 def read_image(path: str | Path) -> Image:
-    """An image file as RGB, eight bits a channel; an alpha channel is dropped.
+    """An image file as RGB, eight bits a channel, upright; an alpha channel is dropped.
+
+    Cameras store how they were held as an orientation (EXIF). It is applied, as viewers do and
+    torchvision's reader does not.
 
     Raises:
         ValueError: if it cannot be read or has more than eight bits a channel, naming it.
     """
     import PIL.Image
+    import PIL.ImageOps
 
     # What Pillow raises of files that are damaged, in one format or another, or far too large.
     faults = OSError, ValueError, SyntaxError, EOFError, zlib.error, struct.error
@@ -274,6 +287,7 @@ def read_image(path: str | Path) -> Image:
             # Pillow clips what does not fit in eight bits and says nothing.
             if image.mode.startswith(("I", "F")):
                 raise ValueError(f"more than eight bits a channel (mode {image.mode})")
+            PIL.ImageOps.exif_transpose(image, in_place=True)
             return image.convert("RGB")
     except (*faults, PIL.Image.DecompressionBombError) as error:
         raise ValueError(
@@ -330,19 +344,22 @@ def _small(name: str, root: str | None) -> Iterator[Split]:
 
 
 def _idx(path: Path, dimensions: int) -> np.ndarray:
-    """A compressed IDX file through torchvision's reader, which takes names of plain ones."""
-    from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
+    """A compressed IDX file of bytes: two zeros, the type, the number of axes, their lengths.
 
+    torchvision's reader wants a plain file, which there may be no room for.
+    """
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            plain = Path(folder, "idx")
-            plain.write_bytes(gzip.decompress(path.read_bytes()))
-            array: np.ndarray = read_sn3_pascalvincent_tensor(str(plain)).numpy()
-    except (OSError, EOFError, zlib.error, AssertionError, KeyError, ValueError) as error:
+        content = gzip.decompress(path.read_bytes())
+        kind, axes = struct.unpack(">HBB", content[:4])[1:]
+        shape = struct.unpack(f">{axes}I", content[4 : 4 + 4 * axes])
+        array = np.frombuffer(content, np.uint8, offset=4 + 4 * axes)
+    except (OSError, EOFError, zlib.error, struct.error, ValueError) as error:
         raise RuntimeError(f"{path.name}: {error!r}") from error
-    if array.ndim != dimensions or array.dtype != np.uint8:
-        raise RuntimeError(f"{path.name}: {array.ndim} dimensions of {array.dtype}")
-    return array
+    if kind != _UINT8 or axes != dimensions or len(array) != math.prod(shape):
+        raise RuntimeError(
+            f"{path.name}: {axes} dimensions of type {kind:#x}, {shape}, for {len(array)} values"
+        )
+    return array.reshape(shape)
 
 
 def _imagenet(root: str | None) -> tuple[FileSplit, FileSplit]:
@@ -389,8 +406,13 @@ def _listed(
     folder = root / part
     if unknown := sorted(set(_subfolders(folder)) - set(classes)):
         raise _no_files(name, str(root), f"found other classes in {part}: {', '.join(unknown[:5])}")
+
+    def is_image(path: str) -> bool:
+        hidden = any(_is_hidden(part) for part in Path(path).relative_to(folder).parts)
+        return path.lower().endswith(IMG_EXTENSIONS) and not hidden
+
     numbers = {label: number for number, label in enumerate(classes)}
-    found = make_dataset(folder, numbers, extensions=IMG_EXTENSIONS, allow_empty=True)
+    found = make_dataset(folder, numbers, is_valid_file=is_image, allow_empty=True)
     labels = np.array([label for _, label in found], dtype=np.int64)
     counts = np.bincount(labels, minlength=len(classes))
     if not found or (each and not counts.all()):
@@ -405,7 +427,12 @@ def _subfolders(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir())
+        return sorted(e.name for e in entries if e.is_dir() and not _is_hidden(e.name))
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a name is of what programs leave beside images: .ipynb_checkpoints, ._image.png."""
+    return name.startswith(".")
 
 
 def _folder(name: str, root: str | None) -> Path:
@@ -446,10 +473,42 @@ def _no_files(name: str, root: str | None, found: str) -> ValueError:
     return ValueError(f"data.root: expected {where}, {found}; {advice}")
 
 
-def _histogram(path: Path) -> np.ndarray:
-    """(channels, 256) shares of an image's pixels with each value."""
-    counts = np.reshape(read_image(path).histogram(), (3, 256))
-    return np.asarray(counts / counts[0].sum())
+def _histograms(parts: Sequence[FileSplit], wanted: Collection[str]) -> list[np.ndarray]:
+    """Read every image of some parts; (channels, 256) shares of the values of the wanted ones.
+
+    Raises:
+        ValueError: if any cannot be read, naming up to 20.
+    """
+    paths = [(file, part.root / file) for part in parts for file in part.files]
+
+    def read(place: tuple[str, Path]) -> np.ndarray | str | None:
+        try:
+            image = read_image(place[1])
+        except ValueError as error:
+            return str(error)
+        if place[0] not in wanted:
+            return None
+        counts = np.reshape(image.histogram(), (3, 256))
+        return np.asarray(counts / counts[0].sum())
+
+    found: list[np.ndarray | str | None] = []
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(paths), READ_AHEAD):
+            found += pool.map(read, paths[start : start + READ_AHEAD])
+    faults = [fault for fault in found if isinstance(fault, str)]
+    if len(faults) == 1:
+        raise ValueError(faults[0])
+    if faults:
+        broken = [
+            str(path) for (_, path), one in zip(paths, found, strict=True) if isinstance(one, str)
+        ]
+        more = f" and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
+        raise ValueError(
+            f"{parts[0].root}: expected images of eight bits a channel, found {len(faults)} that"
+            f" cannot be read: {', '.join(broken[:FAULTS_SHOWN])}{more}; restore them, or remove"
+            " them and prepare the data anew"
+        )
+    return [one for one in found if isinstance(one, np.ndarray)]
 
 
 def _moments(histogram: np.ndarray) -> dict[str, list[float]]:

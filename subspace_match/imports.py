@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -106,9 +107,14 @@ def module_files(name: str) -> tuple[Path, list[Path]]:
     module, colon, _ = name.partition(":")
     if not colon or module == "torchvision":
         return Path(), []
+    if module.partition(".")[0] in sys.stdlib_module_names:
+        raise ValueError(
+            f"network.name: expected a module of your own before the colon, found {name!r}, a"
+            " name of Python's standard library; rename the module if it is yours"
+        )
     try:
         found = importlib.util.find_spec(module)
-    except ImportError:
+    except (ImportError, ValueError):
         found = None
     if found is None or found.origin is None or not Path(found.origin).is_file():
         raise ValueError(

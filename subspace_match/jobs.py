@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -22,6 +23,9 @@ from .provenance import SUFFIX
 
 log = logging.getLogger("subspace_match")
 _LOGGERS = log, logging.getLogger("py.warnings")
+
+_OUT_OF_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory")
+_TOO_LITTLE_MEMORY = "too little memory; choose smaller sizes, or a machine with more"
 
 
 def run(work: Callable[[Any], None], snakemake: Any, threads: int | None = None) -> None:
@@ -55,7 +59,8 @@ def run(work: Callable[[Any], None], snakemake: Any, threads: int | None = None)
         if not _says_it_all(error):
             log.exception("the job failed")
             raise
-        log.error("%s", error)
+        first, _, _ = str(error).partition("\n")
+        log.error("%s", f"{_TOO_LITTLE_MEMORY}: {first}" if _is_of_memory(error) else error)
         log.debug("raised here", exc_info=True)
         sys.exit(1)
 
@@ -79,8 +84,15 @@ def _taken(record: JobRecord, path: str) -> bool:
 
 
 def _says_it_all(error: Exception) -> bool:
-    """Whether a person needs but the error's line, of bad input or a full disk."""
-    return isinstance(error, ValueError) or getattr(error, "errno", None) == errno.ENOSPC
+    """Whether a person needs but the error's line: of bad input, a full disk, too little memory."""
+    of_disk = getattr(error, "errno", None) == errno.ENOSPC
+    return isinstance(error, ValueError) or of_disk or _is_of_memory(error)
+
+
+def _is_of_memory(error: Exception) -> bool:
+    # torch has an error of its own for a GPU's memory, and none for the CPU's.
+    of_torch = isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
+    return of_torch or isinstance(error, MemoryError)
 
 
 def show_progress() -> bool:

@@ -19,7 +19,10 @@ from .matching.minimal_sets import MinimalMatches
 from .matching.moments import PairMoments
 from .matching.path import MatchPath
 
-_SCALARS = ("neurons_x", "samples", "well_conditioned")
+_SCALARS = (
+    *("neurons_x", "samples", "well_conditioned"),
+    *("moment_error", "column_error", "tie_margin"),
+)
 
 
 @dataclass(frozen=True)
@@ -168,20 +171,25 @@ def save_moments(
     save_parts(
         path,
         (
-            (
-                {
-                    # One is symmetric, the other upper triangular.
-                    "second_moments": pair.second_moments[np.triu_indices(len(pair.sums))],
-                    "factor": pair.factor[np.triu_indices(*_shape(pair.factor))],
-                    "factor_shape": np.array(pair.factor.shape),
-                    "sums": pair.sums,
-                    "length_products": pair.length_products,
-                },
-                {**about, "pair": {key: getattr(pair, key) for key in _SCALARS}},
-            )
+            (_moment_arrays(pair), {**about, "pair": {key: getattr(pair, key) for key in _SCALARS}})
             for pair, about in moments
         ),
     )
+
+
+def _moment_arrays(pair: PairMoments) -> dict[str, np.ndarray]:
+    # The moments are symmetric, the factors upper triangular and of one shape.
+    above = np.triu_indices(*_shape(pair.factor))
+    arrays = {
+        "second_moments": pair.second_moments[np.triu_indices(len(pair.sums))],
+        "factor": pair.factor[above],
+        "factor_shape": np.array(pair.factor.shape),
+        "sums": pair.sums,
+        "length_products": pair.length_products,
+    }
+    if pair.centred_factor is not None:
+        arrays["centred_factor"] = pair.centred_factor[above]
+    return arrays
 
 
 def load_moments(path: str | Path, layer: str, draw: int = 0) -> tuple[PairMoments, dict[str, Any]]:
@@ -191,15 +199,14 @@ def load_moments(path: str | Path, layer: str, draw: int = 0) -> tuple[PairMomen
         ValueError: if the file is damaged, naming it.
     """
     ((arrays, about),) = load_parts(path, _part(layer, draw))
-    width = len(arrays["sums"])
-    moments, factor = np.zeros((width, width)), np.zeros(arrays["factor_shape"])
-    moments[np.triu_indices(width)] = arrays["second_moments"]
-    factor[np.triu_indices(*_shape(factor))] = arrays["factor"]
+    moments = _upper(arrays["second_moments"], (len(arrays["sums"]),) * 2)
+    centred = arrays.get("centred_factor")
     pair = PairMoments(
         second_moments=moments + np.triu(moments, 1).T,
         sums=arrays["sums"],
         length_products=arrays["length_products"],
-        factor=factor,
+        factor=_upper(arrays["factor"], arrays["factor_shape"]),
+        centred_factor=None if centred is None else _upper(centred, arrays["factor_shape"]),
         **about.pop("pair"),
     )
     return pair, about
@@ -272,6 +279,13 @@ def load_minimal_matches(path: str | Path) -> list[tuple[MinimalMatches, dict[st
 def _part(layer: str, draw: int) -> str:
     """What the names of a part's arrays begin with."""
     return f"{layer}/draw_{draw}/"
+
+
+def _upper(entries: np.ndarray, shape: Sequence[int] | np.ndarray) -> np.ndarray:
+    """The matrix of a shape with these entries on and above its diagonal."""
+    matrix = np.zeros(shape)
+    matrix[np.triu_indices(*_shape(matrix))] = entries
+    return matrix
 
 
 def _shape(matrix: np.ndarray) -> tuple[int, int, int]:

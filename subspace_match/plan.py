@@ -14,11 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from .artefacts import Record, read_record
 from .comparisons import models_of
-from .config import Config, validated
+from .config import Config, read_config
 from .contents import AREA, content_digest, data_source, network_sources
 from .imports import Code, code_digest
 from .layout import Layout, Origins, deciding
@@ -107,22 +105,7 @@ def config_of(project: str | Path, configfiles: Iterable[str | Path] = ()) -> Co
         ValueError: if the configuration is wrong.
     """
     folder = Path(project, "config")
-    schema = yaml.safe_load((folder / "schema.yaml").read_text(encoding="utf-8"))
-    config: Config = {}
-    for file in (folder / "config.yaml", *configfiles):
-        config = _updated(config, yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {})
-    return validated(config, schema)
-
-
-def _updated(config: Config, other: Config) -> Config:
-    """A configuration with another's values, section by section, as Snakemake merges them."""
-    merged = dict(config)
-    for key, value in other.items():
-        own = merged.get(key)
-        merged[key] = value
-        if isinstance(own, dict) and isinstance(value, dict):
-            merged[key] = _updated(own, value)
-    return merged
+    return read_config(folder / "schema.yaml", [folder / "config.yaml", *configfiles])
 
 
 def for_jobs(origins: Origins, code: Code) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .artefacts import MANIFEST, Record, check_content, read_manifest, read_signed
+from .archives import stays_inside
+from .artefacts import MANIFEST, Record, check_content, damaged, read_manifest, read_signed
 
 SUFFIX = ".provenance.json"
 PACKED = ".zip"  # added to the name of a store that is published as one file
@@ -92,6 +93,23 @@ class Job:
 
     file: Path
     record: Record
+
+    def __post_init__(self) -> None:
+        """Refuse a record that names places outside its folder: published ones may be anybody's."""
+        try:
+            named = [self.record["folder"], *self.record["outputs"], *self.record["inputs"]]
+            code = dict(self.record["code"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(self.file, f"no {error} that can be read in it") from error
+        outside = [name for name in named if not stays_inside(name)]
+        # An output is not the folder itself. Modules may lie anywhere: they are only compared.
+        outside += [name for name in self.record["outputs"] if name in ("", ".")]
+        outside += [name for name in code if not isinstance(name, str)]
+        if outside:
+            raise ValueError(
+                f"{self.file}: expected names of files in the folder of results, found"
+                f" {outside[0]!r}; do not use this record, and what came with it"
+            )
 
     @property
     def outputs(self) -> list[Path]:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .archives import check_members
 from .artefacts import read_signed, remove_abandoned, sha256, written
 from .locks import only_writer
 from .provenance import PACKED, SUFFIX, Job, Records, check
@@ -94,7 +95,7 @@ def restore(published: str | Path, results: str | Path) -> Restored:
     files = sorted(Path(published).rglob(f"*{SUFFIX}"))
     jobs = [Job(file, read_signed(file)) for file in files]
     modules = {Path(module) for job in jobs for module in job.record["code"]}
-    checksums = {str(module): sha256(module) for module in modules if module.exists()}
+    checksums = {str(module): sha256(module) for module in modules if module.is_file()}
     for job in jobs:
         target = Path(results, job.record["folder"])
         name = f"{target / job.file.name.removesuffix(SUFFIX)}"
@@ -196,4 +197,6 @@ def _pack(folder: Path, path: Path) -> None:
 
 def _unpack(path: Path, folder: Path) -> None:
     with zipfile.ZipFile(path) as archive, written(folder) as temporary:
+        # Nothing in it is compressed.
+        check_members(archive, most=path.stat().st_size)
         archive.extractall(temporary)

@@ -6,6 +6,7 @@ seed and the stage.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,12 +15,9 @@ import pandas as pd
 
 from .matches import LayerMatch
 from .matching.certificate import Certificate
+from .matching.checks import FEW_SAMPLES
 from .matching.minimal_sets import MinimalMatches
 from .matching.null import p_values
-
-# Unrelated activations of n neurons over d samples come within sqrt(1 - n/d) of a span, so from
-# here on a part of the similarity is chance.
-FEW_SAMPLES = 0.2  # neurons a sample
 
 
 def similarity_table(
@@ -39,8 +37,8 @@ def similarity_table(
     Similarity is (|A*| + |B*|) / (n_a + n_b) (Wang et al. 2018, Definition 3), dead neurons counted
     in the denominator as the authors do. ``null_95`` is the similarity that at most 5% of the
     permutations exceed. ``margin`` is the smallest |distance - epsilon| of all decisions;
-    ``certain`` says that it is more than rounding can move, ``verified`` that a fresh factorisation
-    proves the match.
+    ``certain`` says that it is more than rounding can move, and that none is a tie; ``verified``
+    that a fresh factorisation proves the match.
     """
     parts = []
     for match, null, proofs in zip(matches, nulls, certificates, strict=True):
@@ -107,9 +105,16 @@ def summary_table(similarity: pd.DataFrame) -> pd.DataFrame:
 
 
 def measure_table(
-    matches: Sequence[LayerMatch], measures: Sequence[Mapping[str, float]]
+    matches: Sequence[LayerMatch], measures: Sequence[Mapping[str, tuple[float, str]]]
 ) -> pd.DataFrame:
-    """A row a (pair, layer, measure): other measures of similarity, of the first draw."""
+    """A row a (pair, layer, measure): other measures of similarity, of the first draw.
+
+    Args:
+        matches: of each pair and layer.
+        measures: of each of them the values and notes, as of ``noted_measures``.
+
+    ``note`` says why a value is NaN or not determined; it is empty for all others.
+    """
     # Of two sides x and y the networks are a and b.
     names = {
         "linear_regression_x": "linear_regression_a",
@@ -118,9 +123,18 @@ def measure_table(
     parts = []
     for match, found in zip(matches, measures, strict=True):
         measure = [names.get(name, name) for name in found]
-        columns = {"measure": measure, "value": list(found.values())}
+        columns = {
+            "measure": measure,
+            "value": [value for value, _ in found.values()],
+            "note": [_of_networks(note) for _, note in found.values()],
+        }
         parts.append(pd.DataFrame(_layer_columns(match) | columns))
     return pd.concat(parts, ignore_index=True)
+
+
+def _of_networks(note: str) -> str:
+    """A note on sides x and y as one on networks a and b."""
+    return re.sub(r"\b[xy]\b", lambda side: "ab"["xy".index(side[0])], note)
 
 
 def minimal_match_table(
@@ -204,6 +218,20 @@ def heat_map_table(
         }
         parts.append(pd.DataFrame({key: about[key] for key in _PAIR_COLUMNS} | own))
     return pd.concat(parts[1:] or parts, ignore_index=True)
+
+
+def left_out_table(pairs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per (pair, layer) of the layers that only one network of a pair has.
+
+    Args:
+        pairs: what the tables call each, and under "left_out" the names of such layers.
+    """
+    rows = [
+        {key: pair[key] for key in _PAIR_COLUMNS} | {"layer": layer}
+        for pair in pairs
+        for layer in pair["left_out"]
+    ]
+    return pd.DataFrame(rows, columns=[*_PAIR_COLUMNS, "layer"])
 
 
 def top_image_table(

@@ -1,4 +1,6 @@
 import errno
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -146,3 +148,15 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, damage: str) -> None
     read = read_arrays if name == "a.npz" else read_record
     with pytest.raises(ValueError, match=f"{name}: expected a whole file.*remove it and run again"):
         read(path)
+
+
+def test_an_array_that_claims_terabytes_is_a_damaged_file(tmp_path: Path) -> None:
+    path = tmp_path / "arrays.npz"
+    write_arrays(path, {"x": np.zeros(3)}, {})
+    header = io.BytesIO()
+    claim = {"descr": "<f8", "fortran_order": False, "shape": (10**12,)}
+    np.lib.format.write_array_header_1_0(header, claim)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("y.npy", header.getvalue() + bytes(80))
+    with pytest.raises(ValueError, match=r"arrays\.npz: expected a whole file"):
+        read_arrays(path)

@@ -1,10 +1,14 @@
 """The command as a person calls it."""
 
+import io
 import json
 import re
 import subprocess
 import sys
+import warnings
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +18,7 @@ import torch
 import zarr
 
 import subspace_match as sm
+from subspace_match import archives, cli
 from subspace_match.cli import main
 
 RNG = np.random.default_rng(0)
@@ -72,6 +77,14 @@ def test_everything_is_written_where_it_is_wanted(tmp_path: Path) -> None:
     expected = sm.minimal_matches(PATH, 0.1)
     sizes = minimal.loc[minimal["epsilon"] == 0.1, ["size_a", "size_b"]].sum(axis=1)
     assert sorted(sizes) == sorted(expected.sizes[expected.sizes > 0])
+    # Its numbers of matches are those of the table of members.
+    members = pd.read_parquet(out / "minimal_match_members.parquet")
+    assert len(minimal)
+    for row in minimal.itertuples():
+        of_match = members[(members["epsilon"] == row.epsilon) & (members["match"] == row.match)]
+        (match,) = of_match.to_dict("records")
+        assert (len(match["neurons_a"]), len(match["neurons_b"])) == (row.size_a, row.size_b)
+        assert row.neuron in match[f"neurons_{row.network}"]
     assert {file.suffix for file in out.iterdir()} == {".parquet", ".json", ".svg", ".png"}
 
 
@@ -90,7 +103,9 @@ def test_dead_neurons_and_few_samples_are_said(
     x[:, 2] = 0
     np.save(tmp_path / "a.npy", x)
     np.save(tmp_path / "b.npy", Y[:40])
-    assert main([str(tmp_path / "a.npy"), str(tmp_path / "b.npy")]) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it is said once, below the table
+        assert main([str(tmp_path / "a.npy"), str(tmp_path / "b.npy")]) == 0
     printed = capsys.readouterr().out
     assert "1 in A, 0 in B" in printed
     assert "0.30 neurons a sample" in printed
@@ -129,6 +144,262 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert error.startswith("subspace-match: error: ")
     assert message in error
     assert len(error.strip().splitlines()) == 1
+
+
+OFFSET = np.random.default_rng(1).normal(size=(2, 1500, 10)) + 3
+
+
+def offset(folder: Path) -> list[str]:
+    """Two independent layers whose neurons all have a mean of 3."""
+    for name, side in zip("ab", OFFSET, strict=True):
+        np.save(folder / f"{name}.npy", side)
+    return [str(folder / "a.npy"), str(folder / "b.npy")]
+
+
+@pytest.mark.parametrize("null", [[], ["--null", "5"]])
+def test_a_match_that_a_common_offset_explains_is_warned_of(
+    null: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*offset(tmp_path), "--epsilon", "0.2", "0.5", *null]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "with one side's samples permuted there is still 100.0% of 100.0% at 0.5:" in printed
+    assert "or --centre" in printed
+    assert ("chance" in printed) == bool(null)
+
+
+def test_centring_takes_the_common_offset_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    options = ["--epsilon", "0.2", "0.5", "--centre", "--out", str(out)]
+    assert main([*offset(tmp_path), *options]) == 0
+    assert "warning" not in capsys.readouterr().out
+    assert json.loads((out / "similarity.json").read_text())["similarity"] == [0, 0]
+
+
+def test_a_match_that_the_samples_make_is_not_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = np.random.default_rng(2).normal(size=(1500, 10))
+    np.save(tmp_path / "a.npy", x)
+    np.save(tmp_path / "b.npy", x @ np.random.default_rng(3).normal(size=(10, 10)))
+    assert main([str(tmp_path / "a.npy"), str(tmp_path / "b.npy")]) == 0
+    printed = capsys.readouterr().out
+    assert "100.0%" in printed
+    assert "warning" not in printed
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_long_work_shows_its_progress_on_a_terminal_only(
+    terminal: bool,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cli, "show_progress", lambda: terminal)
+    options = ["--null", "3", "--minimal", "--epsilon", "0.6"]
+    assert main([*write(tmp_path, ".npy"), *options]) == 0
+    shown = capsys.readouterr()
+    for work in ("samples: ", "permutations: ", "minimal matches at 0.6: "):
+        assert (work in shown.err) == terminal
+    assert "3/3" not in shown.out
+    assert terminal or not shown.err
+
+
+def member(name: str, **header: object) -> tuple[str, bytes]:
+    """An array of an .npz file with a header of its own and 80 bytes."""
+    stream = io.BytesIO()
+    about = {"descr": "<f8", "fortran_order": False, "shape": (10,)} | header
+    np.lib.format.write_array_header_1_0(stream, about)
+    return f"{name}.npy", stream.getvalue() + bytes(80)
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line with which the command refuses its input."""
+    capsys.readouterr()
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("subspace-match: error: ")
+    assert len(error.strip().splitlines()) == 1
+    return error
+
+
+def test_one_array_of_objects_does_not_block_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.npz"
+    np.savez(file, names=np.array([None, {}], dtype=object), first=X, second=Y)
+    assert main([f"{file}:first", f"{file}:second"]) == 0
+    assert "a.npz:names: expected .npy" in refused([f"{file}:names", f"{file}:first"], capsys)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("terabytes", member("terabytes", shape=(10**12, 1)), "Unable to allocate"),
+        ("header", ("header.npy", b"\x93NUMPY\1\0\4\0what"), "found what cannot be read"),
+        ("magic", ("magic.npy", b"no array"), "found what cannot be read"),
+        ("negative", member("negative", shape=(-1, 3)), "found what cannot be read"),
+        ("shape", member("shape", shape=("a",)), "found what cannot be read"),
+        ("descr", member("descr", descr="what"), "found what cannot be read"),
+        ("objects", member("objects", descr="|O"), "Object arrays cannot be loaded"),
+        ("short", member("short", shape=(11,)), "found what cannot be read"),
+        ("huge", member("huge", shape=(10**30,)), "found what cannot be read"),
+    ],
+)
+def test_a_hostile_npz_is_one_line(
+    name: str,
+    content: tuple[str, bytes],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "a.npz"
+    np.savez(file, good=X)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(*content)
+    assert message in refused([f"{file}:{name}", f"{file}:good"], capsys)
+    # The same in a file of its own.
+    alone = tmp_path / "a.npy"
+    alone.write_bytes(content[1])
+    assert "a.npy: expected" in refused([str(alone), f"{file}:good"], capsys)
+    assert main([f"{file}:good", f"{file}:good"]) == 0
+
+
+@pytest.mark.parametrize("kind", [".npz", ".pt"])
+def test_a_zip_bomb_is_not_unpacked(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred million zeros take a hundred thousand bytes; of a memory of fifty million."""
+    a, b = write(tmp_path, ".npy")
+    bomb = tmp_path / f"bomb{kind}"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros.npy", bytes(10**8))
+    memory = {"SC_PHYS_PAGES": 5 * 10**7, "SC_PAGE_SIZE": 1}
+    monkeypatch.setattr(archives.os, "sysconf", memory.__getitem__)
+    error = refused([f"{bomb}:zeros" if kind == ".npz" else str(bomb), b], capsys)
+    assert f"bomb{kind}: expected an array that fits in memory (0.05 GB), found 0.1 GB" in error
+    assert main([a, b]) == 0
+
+
+@pytest.mark.parametrize("kind", [".npy", ".safetensors", ".pt", ".npz"])
+def test_a_pointer_of_git_lfs_is_named_as_one(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, b = write(tmp_path, ".npy")
+    file = tmp_path / f"pointer{kind}"
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n")
+    assert "found a Git LFS pointer to it; run 'git lfs pull'" in refused([str(file), b], capsys)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "notes.txt/deeper"])
+def test_out_that_is_no_folder_is_said_before_the_work(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = write(tmp_path, ".npy")
+    (tmp_path / "notes.txt").touch()
+    error = refused([a, b, "--out", str(tmp_path / name)], capsys)
+    assert "--out: expected a folder to write to, found a file" in error
+    assert main([a, b, "--out", str(tmp_path / "new" / "deeper")]) == 0
+
+
+# A user's Zarr array
+
+SPLIT: dict[str, dict[str, Any]] = {
+    "chunks": {"chunks": (100, 12)},
+    "columns": {"chunks": (100, 4)},
+    "shards": {"chunks": (10, 12), "shards": (100, 12)},
+    "version 2": {"chunks": (100, 12), "zarr_format": 2},
+}
+
+
+@pytest.fixture(params=SPLIT)
+def zarr_array(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    zarr.create_array(tmp_path / "a.zarr", data=X, **SPLIT[request.param])
+    np.save(tmp_path / "b.npy", Y)
+    return tmp_path / "a.zarr"
+
+
+def parts(array: Path) -> list[Path]:
+    """Files of an array's chunks."""
+    found = (file for file in array.rglob("*") if file.is_file())
+    return sorted(file for file in found if file.name not in ("zarr.json", ".zarray", ".zattrs"))
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+@pytest.mark.parametrize("lost", [1, 2])
+def test_missing_chunks_of_a_zarr_array_are_an_error_with_their_number(
+    lost: int, emptied: bool, zarr_array: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They would be read as zeros: every neuron dead on a third of the samples."""
+    arguments = [str(zarr_array), str(zarr_array.with_name("b.npy"))]
+    assert main(arguments) == 0
+    files = parts(zarr_array)
+    for file in files[1 : 1 + lost]:
+        file.write_bytes(b"") if emptied else file.unlink()
+    error = refused(arguments, capsys)
+    verb = "is" if lost == 1 else "are"
+    assert (
+        f"a.zarr: expected all {len(files)} files of a Zarr array, found that {lost} {verb}"
+        in error
+    )
+    assert f"missing, {files[1].relative_to(zarr_array)} for one" in error
+    assert "write_empty_chunks" in error
+
+
+def test_missing_chunks_in_a_group_are_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    group = zarr.create_group(tmp_path / "g.zarr")
+    group.create_array("first", data=X, chunks=(100, 12))
+    group.create_array("second", data=Y, chunks=(100, 10))
+    parts(tmp_path / "g.zarr" / "second")[2].unlink()
+    first, second = (f"{tmp_path / 'g.zarr'}:{name}" for name in ("first", "second"))
+    assert "g.zarr/second: expected all 3 files" in refused([first, second], capsys)
+    assert main([first, first]) == 0
+
+
+def test_zeros_that_were_written_are_no_missing_chunks(tmp_path: Path) -> None:
+    x = X.copy()
+    x[100:200] = 0
+    options = {"chunks": (100, 12), "config": {"write_empty_chunks": True}}
+    zarr.create_array(tmp_path / "a.zarr", data=x, **options)
+    assert main([str(tmp_path / "a.zarr"), str(tmp_path / "a.zarr")]) == 0
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed"])
+def test_a_damaged_chunk_of_a_zarr_array_is_named(
+    damage: str, zarr_array: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second = parts(zarr_array)[1]
+    content = bytearray(second.read_bytes())
+    if damage == "changed":
+        content[:] = bytes(byte ^ 0xFF for byte in content)
+    second.write_bytes(content[:-7] if damage == "cut" else content)
+    error = refused([str(zarr_array), str(zarr_array.with_name("b.npy"))], capsys)
+    assert f"{second}: expected a whole chunk of a Zarr array, found a damaged one" in error
+
+
+def test_one_flipped_byte_never_ends_in_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With checksums each is noticed; only the metadata may hold one that changes nothing."""
+    array = tmp_path / "a.zarr"
+    codecs = [zarr.codecs.ZstdCodec(level=1), zarr.codecs.Crc32cCodec()]
+    zarr.create_array(array, data=X, chunks=(100, 12), compressors=codecs)
+    np.save(tmp_path / "b.npy", Y)
+    arguments = [str(array), str(tmp_path / "b.npy")]
+    rng = np.random.default_rng(0)
+    for file in [*parts(array), array / "zarr.json"]:
+        whole = file.read_bytes()
+        for at in rng.choice(len(whole), 20, replace=False):
+            flipped = bytearray(whole)
+            flipped[at] ^= 1 << rng.integers(8)
+            file.write_bytes(flipped)
+            code = main(arguments)
+            assert code == 2 or file.name == "zarr.json"
+            assert len(capsys.readouterr().err.strip().splitlines()) == (code == 2)
+        file.write_bytes(whole)
 
 
 def test_help_has_an_example() -> None:

@@ -6,6 +6,7 @@ job leaves is signed itself; a store's chunks have checksums of their own.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from subspace_match import datasets
 from subspace_match.artefacts import write_record, write_table
 from subspace_match.comparisons import models_of
 from subspace_match.config import validated
+from subspace_match.contents import content_digest
 from subspace_match.matches import save_moments
 from subspace_match.networks import listing
 from subspace_match.networks.architectures import build, initialise
@@ -144,6 +146,21 @@ def test_a_listing_of_layers(folder: Path) -> None:
         )
         if refused(read, "layers.json") is None:
             assert found == [whole], where
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_what_is_known_of_the_user_s_own_files(settled: bool, folder: Path) -> None:
+    """All is read again where that is damaged."""
+    weights = folder / "weights.pt"
+    weights.write_text("given")
+    os.utime(weights, ns=(0, 0))
+    young = "subspace_match.contents._YOUNG"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(young, 0 if settled else 10**18)
+        whole = content_digest(f"weights {weights}", folder / "contents")
+    (file,) = (folder / "contents").iterdir()
+    for where in flipped(file):
+        assert content_digest(f"weights {weights}", folder / "contents") == whole, where
 
 
 def test_what_a_killed_training_resumes_from(folder: Path) -> None:

@@ -8,6 +8,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -144,7 +145,7 @@ def test_damaged_idx_files_are_named(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"none that are whole \(t10k-labels-idx1-ubyte\.gz: "):
             datasets.prepare("mnist", str(tmp_path), 28, 0.2, 0)
     labels.write_bytes(images.read_bytes())
-    with pytest.raises(ValueError, match=r"idx1-ubyte\.gz: 3 dimensions of uint8"):
+    with pytest.raises(ValueError, match=r"idx1-ubyte\.gz: 3 dimensions of type 0x8"):
         datasets.prepare("mnist", str(tmp_path), 28, 0.2, 0)
     labels.write_bytes(gzip.compress(struct.pack(">II", 0x801, 3) + b"123"))
     with pytest.raises(ValueError, match="4 images and 3 labels in t10k"):
@@ -235,6 +236,16 @@ def test_an_image_folder_is_listed_and_not_copied(folder: Path) -> None:
         datasets.load(folder / "data.safetensors")
 
 
+@pytest.mark.parametrize("name", ["../../outside.png", "/tmp/outside.png", "cat/../../x.png"])
+def test_a_listing_that_leads_out_of_the_folder_is_refused(name: str, folder: Path) -> None:
+    """The page shows images: a prepared data set may be anybody's, and shows none but its own."""
+    data = datasets.prepare("image_folder", str(folder), 56, 0.2, 0)
+    hostile = replace(data, test=replace(data.test, files=(name, *data.test.files[1:])))
+    datasets.save(folder / "data.safetensors", hostile)
+    with pytest.raises(ValueError, match=r"data\.safetensors: .* is no file of the data set's own"):
+        datasets.load(folder / "data.safetensors", str(folder))
+
+
 def test_test_images_are_counted_before_they_are_read(folder: Path) -> None:
     data = datasets.prepare("image_folder", str(folder), 56, 0.2, 0)
     found = datasets.count_test_images("image_folder", str(folder), 0.2)
@@ -278,6 +289,48 @@ def test_a_folder_without_a_test_part_is_split_by_class(folder: Path) -> None:
     assert sorted([*first.train.index, *first.test.index]) == list(range(10))
     with pytest.raises(ValueError, match=r"data\.test_fraction: .* found 0\.05 for 10 images of 2"):
         datasets.prepare("image_folder", str(folder), 32, 0.05, 0)
+
+
+def test_what_is_hidden_is_neither_a_class_nor_an_image(folder: Path) -> None:
+    """As notebooks, macOS and file managers leave it."""
+    plain = datasets.prepare("image_folder", str(folder), 32, 0.2, 0)
+    for part in ("train", "test"):
+        picture(folder / part / ".ipynb_checkpoints" / "x-checkpoint.png", colour=(1, 2, 3))
+        picture(folder / part / "cat" / ".thumbnails" / "deeper" / "x.png", colour=(1, 2, 3))
+        (folder / part / "cat" / "._0.png").write_bytes(b"\0\5\x16\7")
+        (folder / part / ".DS_Store").touch()
+    data = datasets.prepare("image_folder", str(folder), 32, 0.2, 0)
+    assert datasets.source_of("image_folder", str(folder)).classes == 2
+    assert data.about == plain.about
+    for found, expected in ((data.train, plain.train), (data.test, plain.test)):
+        assert isinstance(found, datasets.FileSplit)
+        assert isinstance(expected, datasets.FileSplit)
+        assert found.files == expected.files
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_read_as_a_viewer_shows_it(orientation: int, kind: str, tmp_path: Path) -> None:
+    """The orientation that a camera notes is applied: EXIF's table of how to turn and mirror."""
+    pixels = np.zeros((16, 24, 3), np.uint8)
+    pixels[:8, :12] = 200  # the first quarter
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    PIL.Image.fromarray(pixels).save(tmp_path / f"x.{kind}", exif=exif)
+    turned = {
+        1: pixels,
+        2: pixels[:, ::-1],
+        3: pixels[::-1, ::-1],
+        4: pixels[::-1],
+        5: pixels.swapaxes(0, 1),
+        6: np.rot90(pixels, -1),
+        7: pixels[::-1, ::-1].swapaxes(0, 1),
+        8: np.rot90(pixels),
+    }[orientation]
+    found = np.asarray(datasets.read_image(tmp_path / f"x.{kind}")).astype(int)
+    assert found.shape == turned.shape
+    assert np.abs(found - turned).max() < 60  # a JPEG is not exact
+    assert (np.abs(found - turned) < 10).mean() > 0.9
 
 
 def test_looking_at_a_folder_loads_no_torch(folder: Path) -> None:
@@ -352,3 +405,44 @@ def test_an_unreadable_image_is_named(folder: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"cat/3\.png: expected an image of eight bits"):
             datasets.prepare("image_folder", str(folder), 32, 0.2, 0)
+
+
+def test_all_images_are_looked_at_when_data_is_prepared(folder: Path) -> None:
+    """Those of the test part too, which no mean is taken of; up to twenty are named."""
+    unreadable = [folder / "test" / "cat" / "x.png"]
+    unreadable[0].write_bytes(b"text")
+    with pytest.raises(ValueError, match=r"test/cat/x\.png: expected an image of eight bits"):
+        datasets.prepare("image_folder", str(folder), 32, 0.2, 0)
+    for number in range(22):
+        unreadable.append(folder / "train" / "cat" / f"bad_{number}.png")
+        unreadable[-1].write_bytes(b"text")
+    with pytest.raises(
+        ValueError, match=r"found 23 that cannot be read: .* and 3 more; re"
+    ) as error:
+        datasets.prepare("image_folder", str(folder), 32, 0.2, 0)
+    assert str(error.value).count(".png") == 20
+    assert len(str(error.value).splitlines()) == 1
+    for path in unreadable[:1] + unreadable[3:]:
+        path.unlink()
+    with pytest.raises(ValueError, match="found 2 that cannot be read: ") as error:
+        datasets.prepare("image_folder", str(folder), 32, 0.2, 0)
+    assert "bad_0.png" in str(error.value)
+    assert "bad_1.png" in str(error.value)
+
+
+def test_unreadable_images_of_imagenet_are_named_too(tmp_path: Path) -> None:
+    for number in range(1000):
+        (tmp_path / "val" / f"n{number:08}").mkdir(parents=True)
+    for number in (3, 5):
+        (tmp_path / "val" / f"n{number:08}" / "x.JPEG").write_bytes(b"text")
+    with pytest.raises(ValueError, match=r"found 2 that cannot be read: .*n00000003/x\.JPEG"):
+        datasets.prepare("imagenet", str(tmp_path), 224, 0.2, 0)
+
+
+def test_no_temporary_file_is_needed_for_idx_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full TMPDIR said that the data set's files were not whole."""
+    idx_files(tmp_path, plain=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "full"))
+    assert len(datasets.prepare("mnist", str(tmp_path), 28, 0.2, 0).train.labels) == 6

@@ -14,7 +14,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from jobs import job as a_job
 from jobs import leave, record_of
 
@@ -107,6 +109,30 @@ def test_bad_input_and_a_full_disk_are_one_line(
         run(failing(error), job)
     assert ended.value.code == 1
     assert capsys.readouterr().err == f"ERROR: {error}\n"
+    assert "Traceback" in Path(job.log[0]).read_text()
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda: np.empty(10**15),
+        lambda: torch.empty(10**15),
+        lambda: failing(torch.OutOfMemoryError("CUDA out of memory. Tried 9 GiB.\nMore"))(None),
+    ],
+)
+def test_too_little_memory_is_one_line(
+    take: Callable[[], Any], job: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of NumPy, of torch on the CPU and on a GPU: a network of absurd size, for one."""
+
+    def work(_: Any) -> None:
+        take()
+
+    with pytest.raises(SystemExit):
+        run(work, job)
+    said = capsys.readouterr().err
+    assert said.startswith("ERROR: too little memory; choose smaller sizes, or a machine with more")
+    assert len(said.splitlines()) == 1
     assert "Traceback" in Path(job.log[0]).read_text()
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,13 +73,20 @@ def test_saved_moments_give_the_same_path(tmp_path: Path, well_conditioned: bool
     save_moments(tmp_path / "m.npz", saved)
     loaded, loaded_about = load_moments(tmp_path / "m.npz", "conv1", 1)
     assert loaded_about == about
-    for name in ("second_moments", "sums", "length_products", "factor"):
+    for name in ("second_moments", "sums", "length_products", "factor", "centred_factor"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(pair, name))
-    for name in ("neurons_x", "samples", "well_conditioned"):
+    scalars = ("neurons_x", "samples", "well_conditioned")
+    for name in (*scalars, "moment_error", "column_error", "tie_margin"):
         assert getattr(loaded, name) == getattr(pair, name)
     for name in ("critical_epsilon_x", "critical_epsilon_y", "removal_order"):
         found, expected = (getattr(sm.match_path(p), name) for p in (loaded, pair))
         np.testing.assert_array_equal(found, expected)
+
+
+def test_moments_without_a_centred_factor_come_back_without_one(tmp_path: Path) -> None:
+    pair = replace(sm.reduce(np.eye(5)[:, :2], np.eye(5)[:, 1:]), centred_factor=None)
+    save_moments(tmp_path / "m.npz", [(pair, ABOUT)])
+    assert load_moments(tmp_path / "m.npz", "conv1")[0].centred_factor is None
 
 
 def test_a_saved_match_with_saved_moments_is_the_path_again(tmp_path: Path) -> None:

@@ -1,14 +1,18 @@
 """Results to a few files and back."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jobs import leave
 
-from subspace_match.artefacts import read_signed
+from subspace_match.artefacts import read_signed, write_signed
 from subspace_match.provenance import INVOCATION, SUFFIX, Job, Records, invocation
 from subspace_match.publication import lineage, publish, restore
 
@@ -165,6 +169,42 @@ def test_what_dvc_would_give_again_from_its_cache_is_named(file: str) -> None:
     assert "cache" not in str(error.value)
 
 
+def dvc(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", *arguments, "--quiet"], check=True)
+
+
+def test_after_a_pull_of_a_damaged_remote_what_is_said_heals_it(tmp_path: Path) -> None:
+    """With DVC itself, which does not look whether what it pulls is whole."""
+    Path("results").rename("old")
+    dvc("init", "--no-scm")
+    dvc("remote", "add", "--default", "storage", str(tmp_path / "storage"))
+    dvc("add", "published")
+    dvc("push")
+    history = Path("published/stores/networks/net/seed_0/history.csv").read_bytes()
+    (stored,) = (
+        file
+        for file in Path("storage").rglob("*")
+        if file.is_file() and file.read_bytes() == history
+    )
+    stored.chmod(0o644)
+    stored.write_bytes(history[:-1] + b"?")
+    for folder in ("published", ".dvc/cache"):
+        shutil.rmtree(folder)
+    dvc("pull")
+    with pytest.raises(
+        ValueError, match=r"history\.csv: expected what .* again, so remove"
+    ) as error:
+        restore("published", "results")
+    # As it says: the file, the one in the cache, and the whole one to the remote.
+    file, cached = re.findall(r"^(\S+): expected|so remove (\S+) too", str(error.value))
+    Path(file[0]).unlink()
+    Path(cached[1]).unlink()
+    stored.write_bytes(history)
+    dvc("pull", "--force")
+    restore("published", "results")
+    assert Path("results/networks/net/seed_0/history.csv").read_bytes() == history
+
+
 def test_a_damaged_result_is_not_published() -> None:
     job = Records().required(f"results/{STORE}")
     Path("results", STORE, "deep/part").write_text("changed")
@@ -190,3 +230,84 @@ def test_a_result_without_a_record_is_named() -> None:
 def test_the_record_goes_with_what_it_is_of() -> None:
     job = Records().required("published/stores/activations/1/net.zarr.zip")
     assert job == Job(job.file, read_signed(f"results/activations/1/extract{SUFFIX}"))
+
+
+HOSTILE = ["../../outside", "/tmp/outside", "a/../../../outside", "..", "x\0y", 3, None]
+
+
+def change(record: Path, key: str, value: Any) -> None:
+    write_signed(record, read_signed(record) | {key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        (key, name)
+        for key in ("folder", "outputs", "inputs")
+        for name in HOSTILE
+        if key == "folder" or isinstance(name, str)  # as keys of JSON are
+    ],
+)
+def test_a_record_that_leads_out_of_the_results_is_refused(
+    project: Path, key: str, name: Any
+) -> None:
+    """By whatever reads it: restoring, publishing, the list of what a result was made from."""
+    value = name if key == "folder" else {name: "0" * 64}
+    Path("results").rename("old")
+    record = Path("published/stores/networks/net/seed_0/train.provenance.json")
+    change(record, key, value)
+    with pytest.raises(ValueError, match=r"train\.provenance\.json: expected names of files in"):
+        restore("published", "results")
+    with pytest.raises(ValueError, match="do not use this record"):
+        Records().of(record.with_name("last.safetensors"))
+    with pytest.raises(ValueError, match="do not use this record"):
+        Job(record, read_signed(record))
+    assert not Path("results").exists()
+    assert not (project.parent / "outside").exists()
+
+
+@pytest.mark.parametrize("name", ["", "."])
+def test_an_output_that_is_the_folder_itself_is_refused(name: str) -> None:
+    """What is restored there would take the place of everything in it."""
+    change(Path("published/aggregate.provenance.json"), "outputs", {name: "0" * 64})
+    with pytest.raises(ValueError, match="expected names of files in the folder of results"):
+        restore("published", "results")
+
+
+@pytest.mark.parametrize("record", [{}, {"folder": "a"}, {"folder": 3, "outputs": 3}])
+def test_a_record_of_another_form_is_refused(record: Any) -> None:
+    write_signed("published/aggregate.provenance.json", record)
+    with pytest.raises(ValueError, match=r"aggregate\.provenance\.json: expected a whole file"):
+        restore("published", "results")
+
+
+def test_a_device_among_the_modules_is_not_read() -> None:
+    """A record may name any module; /dev/zero has no end."""
+    Path("results").rename("old")
+    record = Path("published/aggregate.provenance.json")
+    change(record, "code", {"/dev/zero": "0" * 64})
+    assert restore("published", "results").left_out == {
+        "results/experiments/x-2/aggregate": "other code made it: /dev/zero"
+    }
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/tmp/outside"])
+def test_a_store_whose_members_lead_out_of_it_is_refused(project: Path, name: str) -> None:
+    Path("results").rename("old")
+    with zipfile.ZipFile("published/stores/activations/1/net.zarr.zip", "a") as archive:
+        archive.writestr(name, "x")
+    with pytest.raises(ValueError, match=r"net\.zarr\.zip: expected members that stay in the"):
+        restore("published", "results")
+    assert not Path("results", STORE).exists()
+    assert not (project.parent / "outside").exists()
+
+
+def test_a_store_that_unpacks_to_more_than_it_is_is_refused() -> None:
+    """A zip bomb: a hundred million zeros take a hundred thousand bytes."""
+    Path("results").rename("old")
+    packed = "published/stores/activations/1/net.zarr.zip"
+    with zipfile.ZipFile(packed, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("more", bytes(10**8))
+    with pytest.raises(ValueError, match=r"zarr\.zip: expected at most .* found 0\.1 GB"):
+        restore("published", "results")
+    assert not Path("results", STORE).exists()

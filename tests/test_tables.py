@@ -4,12 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import subspace_match as sm
 from subspace_match.artefacts import read_record, write_record, write_table
-from subspace_match.matches import LayerMatch
+from subspace_match.matches import LayerMatch, load_matches, save_matches
 from subspace_match.matching.certificate import Certificate
+from subspace_match.matching.measures import Noted, noted_measures
 from subspace_match.matching.minimal_sets import MinimalMatches
 from subspace_match.tables import (
     heat_map_table,
+    left_out_table,
     measure_table,
     member_table,
     metrics,
@@ -55,6 +58,27 @@ def test_similarity_counts_dead_neurons_in_the_denominator() -> None:
     assert table["similarity"].tolist() == [0, 2 / 5, 3 / 5, 4 / 5]
     assert table["dead_a"].unique().tolist() == [1]
     assert table["dead_b"].unique().tolist() == [0]
+
+
+def test_a_neuron_exactly_at_epsilon_counts_in_every_table(tmp_path: Path) -> None:
+    """As in the path, after being saved: all ones, and ones in three of four samples, at 0.5."""
+    x, y = np.ones((4, 1)), np.array([[1.0], [1.0], [1.0], [0.0]])
+    path = sm.match_path(sm.reduce(x, y, device="cpu"), device="cpu")
+    about = match("conv1", 1, 4).about
+    save_matches(tmp_path / "path.npz", [LayerMatch.of(path, about)])
+    (saved,) = load_matches(tmp_path / "path.npz")
+    (proof,) = path.verify([0.5], device="cpu")
+    null = path.critical_epsilon[None]
+    row = similarity_table([saved], [null], [[proof]]).iloc[0]
+    assert (row["matched_a"], row["matched_b"], row["similarity"]) == (1, 1, path.similarity(0.5))
+    assert (row["verified"], row["certain"]) == (True, False)
+    assert (row["null_95"], row["p_value"]) == (1.0, 1.0)
+    assert null_table([saved], [null]).set_index("epsilon")["null_mean"][0.5] == 1.0
+    side = {"name": "conv1", "depth": 1, "neurons": 1}
+    arrays = {"critical_epsilon": null[None], "linear_cka": np.ones((1, 1))}
+    heat = heat_map_table([(arrays, pair() | {"layers_a": [side], "layers_b": [side]})], [0.5])
+    assert heat["similarity"].tolist() == [1.0]
+    assert sm.heat_map([x], [y], [0.5], device="cpu").item() == 1.0
 
 
 @pytest.mark.parametrize(("samples", "flagged"), [(15, False), (14, True)])
@@ -116,11 +140,24 @@ def test_a_row_a_neuron_that_has_a_minimal_match() -> None:
 
 
 def test_measures_are_named_for_the_networks() -> None:
-    found = {"linear_cka": 0.5, "linear_regression_x": 0.2, "linear_regression_y": 0.3}
+    found = {
+        "linear_cka": Noted(0.5, ""),
+        "linear_regression_x": Noted(0.2, ""),
+        "linear_regression_y": Noted(0.3, ""),
+    }
     table = measure_table([match("conv1", 1, 50)], [found])
     names = ["linear_cka", "linear_regression_a", "linear_regression_b"]
     assert table["measure"].tolist() == names
     assert table["value"].tolist() == [0.5, 0.2, 0.3]
+    assert table["note"].tolist() == [""] * 3
+
+
+def test_a_measure_without_a_value_says_why_of_the_networks() -> None:
+    moments = sm.reduce(np.ones((50, 2)), np.random.default_rng(0).random((50, 3)))
+    table = measure_table([match("conv1", 1, 50)], [noted_measures(moments)]).set_index("measure")
+    assert np.isnan(table["value"]["linear_cka"])
+    assert table["note"]["linear_cka"] == "NaN, since every neuron of a is constant"
+    assert (table["note"] != "").equals(table["value"].isna())
 
 
 def test_without_permutations_the_null_table_has_its_columns_and_no_rows() -> None:
@@ -233,3 +270,17 @@ def test_metrics_are_accuracies_and_mean_similarities() -> None:
     assert found["accuracy"] == {"initial.seed_0": 0.9, "last.seed_1": 0.8}
     assert list(found["similarity"]) == ["last", "initial"]
     assert list(found["similarity"]["last"]) == ["conv1"]
+
+
+def test_layers_without_a_counterpart_are_listed_by_pair() -> None:
+    pair = {"comparison": "last", "seed_a": 0, "seed_b": 0, "stage_a": "last", "stage_b": "last"}
+    pairs = [
+        pair | {"model_a": "a", "model_b": "b", "left_out": ["conv3", "fc1"]},
+        pair | {"model_a": "a", "model_b": "c", "left_out": []},
+    ]
+    table = left_out_table(pairs)
+    assert table[["model_a", "model_b", "layer"]].to_numpy().tolist() == [
+        ["a", "b", "conv3"],
+        ["a", "b", "fc1"],
+    ]
+    assert list(left_out_table([])) == list(table)

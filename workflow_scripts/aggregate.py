@@ -21,6 +21,7 @@ def aggregate(snakemake: Any) -> None:
         load_parts,
     )
     from subspace_match.matching.certificate import Certificate
+    from subspace_match.matching.checks import FEW_SAMPLES
 
     params, paths, output = snakemake.params, snakemake.input, snakemake.output
     networks = {
@@ -53,11 +54,12 @@ def aggregate(snakemake: Any) -> None:
         for certificates, about in load_certificates(path):
             check_origin(about, path, params.certificate_digest, checkpoints)
             certificate_of[place(about)] = certificates
-    measures_of: dict[tuple[int, int, int], dict[str, float]] = {}
+    measures_of: dict[tuple[int, int, int], dict[str, tuple[float, str]]] = {}
     for path in paths.measures:
         for arrays, about in load_parts(path):
             check_origin(about, path, params.matching_digest, checkpoints)
-            measures_of[place(about)] = {name: value.item() for name, value in arrays.items()}
+            notes = about["notes"]
+            measures_of[place(about)] = {n: (v.item(), notes[n]) for n, v in arrays.items()}
     null_of: dict[tuple[int, int, int], np.ndarray] = {}
     for path in paths.nulls:
         for arrays, about in load_parts(path):
@@ -86,7 +88,10 @@ def aggregate(snakemake: Any) -> None:
         top_images.append((arrays, about))
 
     similarity = tables.similarity_table(matches, nulls, proofs)
-    _warn(similarity, tables.FEW_SAMPLES)
+    _warn(similarity, FEW_SAMPLES)
+    of_measures = tables.measure_table(measured, measures)
+    for (layer, note), rows in of_measures[of_measures["note"] != ""].groupby(["layer", "note"]):
+        log.warning("%s: %s: %s", layer, ", ".join(rows["measure"].unique()), note)
     summary = tables.summary_table(similarity)
     of_networks = tables.network_table(networks)
     made: dict[str, pd.DataFrame] = {
@@ -94,12 +99,13 @@ def aggregate(snakemake: Any) -> None:
         "similarity": similarity,
         "summary": summary,
         "neurons": tables.neuron_table(matches),
-        "measures": tables.measure_table(measured, measures),
+        "measures": of_measures,
         "minimal_matches": tables.minimal_match_table(minimal),
         "minimal_match_members": tables.member_table(minimal),
         "null": tables.null_table(matches, nulls),
         "heat_map": tables.heat_map_table(heat_maps, params.epsilons),
         "top_images": tables.top_image_table(top_images),
+        "left_out": tables.left_out_table(params.pairs),
     }
     for name, table in made.items():
         for suffix in ("parquet", "csv"):

@@ -1,5 +1,6 @@
 """Two networks' activations at the same places -> all layers of one matched with all others'."""
 
+import warnings
 from typing import Any
 
 from subspace_match.jobs import log, run
@@ -11,9 +12,11 @@ def heat_map(snakemake: Any) -> None:
     import subspace_match as sm
     from subspace_match.artefacts import write_arrays
     from subspace_match.matches import origin
+    from subspace_match.matching.checks import FewSamplesWarning
     from subspace_match.matching.on_device import resolve_device
     from subspace_match.store import ActivationStore
 
+    warnings.simplefilter("ignore", FewSamplesWarning)  # of the same layers the table says it
     device = resolve_device(snakemake.config["device"])
     log.info("matching on %s", device.name)
     stores = ActivationStore(snakemake.input.a), ActivationStore(snakemake.input.b)

@@ -1,5 +1,6 @@
 """Some layers of two networks' activations -> second moments and match path of every draw."""
 
+import warnings
 from typing import Any
 
 from subspace_match.jobs import log, run
@@ -10,9 +11,11 @@ def match(snakemake: Any) -> None:
 
     import subspace_match as sm
     from subspace_match.matches import LayerMatch, origin, save_matches, save_moments
+    from subspace_match.matching.checks import FewSamplesWarning
     from subspace_match.matching.on_device import resolve_device
     from subspace_match.store import ActivationStore
 
+    warnings.simplefilter("ignore", FewSamplesWarning)  # the table says it, and aggregate
     device = resolve_device(snakemake.config["device"])
     log.info("matching on %s", device.name)
     stores = ActivationStore(snakemake.input.a), ActivationStore(snakemake.input.b)

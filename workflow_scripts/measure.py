@@ -6,13 +6,16 @@ from subspace_match.jobs import run
 
 
 def measure(snakemake: Any) -> None:
-    import subspace_match as sm
     from subspace_match.matches import load_moments, save_parts
+    from subspace_match.matching.measures import noted_measures
 
     measured = []
     for layer in snakemake.params.layers:
         pair, about = load_moments(snakemake.input.moments, layer)
-        measured.append((sm.all_measures(pair), about))
+        found = noted_measures(pair)
+        values = {name: measure.value for name, measure in found.items()}
+        notes = {name: measure.note for name, measure in found.items()}
+        measured.append((values, about | {"notes": notes}))
     save_parts(snakemake.output.measures, measured)
 
 

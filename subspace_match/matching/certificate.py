@@ -29,8 +29,6 @@ from .on_device import Array, Device
 from .spans import RANK_TOLERANCE
 
 PANEL = 64  # columns factored between two applications of their reflectors to all the rest
-UNIT = float(np.finfo(np.float64).eps)
-MOMENT_ERROR = 1e-15  # of an entry of the moments of unit columns, and of their Cholesky product
 
 
 @dataclass(frozen=True)
@@ -39,16 +37,19 @@ class Certificate:
 
     Attributes:
         epsilon: the match's.
-        sound: every member is within epsilon of the other side's members.
-        complete: every live neuron that is no member was farther than epsilon when it left.
+        sound: every member is within epsilon of the other side's members, as far as rounding lets
+            it be seen: a distance exactly at epsilon is.
+        complete: every live neuron that is no member was farther than epsilon when it left,
+            likewise.
         margin: smallest |distance - epsilon| of all these decisions, the one closest to the other
             outcome; inf if there was none to make, all neurons being dead.
         neuron: side and index of the neuron whose decision that is, or None.
-        rounding: how far rounding may have moved any of the distances, a first-order bound: with c
-            the coefficients of a neuron over what it is measured against, an error of u in every
-            unit column moves its distance by at most u (1 + |c|_1), u = n 2^-52 for n neurons.
-            Where the factor comes from the moments, an error of 1e-15 in each of them also moves
-            the squared distance by at most 1e-15 (1 + |c|_1)^2.
+        rounding: how far from epsilon a distance must be for its decision to be beyond doubt. With
+            c the coefficients of a neuron over what it is measured against, an error of u in every
+            unit column moves its distance by at most u (1 + |c|_1) in first order, u being
+            ``PairMoments.column_error``. Where the factor comes from the moments, an error of e in
+            each of them, ``PairMoments.moment_error``, also moves the squared distance by at most
+            e (1 + |c|_1)^2. And what is within ``PairMoments.tie_margin`` counts as at epsilon.
     """
 
     epsilon: float
@@ -60,7 +61,7 @@ class Certificate:
 
     @property
     def certain(self) -> bool:
-        """Whether no decision is so close that rounding could have turned it."""
+        """Whether no decision is so close that rounding could have turned it, nor any a tie."""
         return self.margin > self.rounding
 
 
@@ -141,25 +142,28 @@ class _Distances:
             found = self._sides[own].at(np.full(count, left))
             distances[:members][of_side], coefficients[:members][of_side] = found
         gaps = np.abs(distances - epsilon)
+        moved = self._rounding(distances, coefficients) + self._pair.tie_margin
         closest = int(gaps.argmin()) if len(gaps) else None
         return Certificate(
             epsilon=epsilon,
-            sound=bool((distances[:members] <= epsilon).all()),
-            complete=bool((distances[members:] > epsilon).all()),
+            sound=bool((distances <= epsilon + moved)[:members].all()),
+            complete=bool((distances > epsilon - moved)[members:].all()),
             margin=float(gaps.min(initial=np.inf)),
             neuron=None if closest is None else self._name(closest),
-            rounding=self._rounding(distances, coefficients),
+            rounding=float(moved.max(initial=0.0)),
         )
 
-    def _rounding(self, distances: np.ndarray, coefficients: np.ndarray) -> float:
-        """See ``Certificate``."""
+    def _rounding(self, distances: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+        """Of each distance: see ``Certificate``."""
         sizes = 1.0 + coefficients
-        moved = len(self._pair.sums) * UNIT * sizes
+        moved: np.ndarray = self._pair.column_error * sizes
         if self._pair.well_conditioned:
-            # sqrt(r^2 + e) - r, for it moves a distance of 0 by sqrt(e), a large one by e / 2 r.
-            squares = MOMENT_ERROR * sizes**2
-            moved += squares / (np.sqrt(distances**2 + squares) + distances)
-        return float(moved.max(initial=0.0))
+            # It moves a distance of 0 by sqrt(e), a large one by about e / 2 r.
+            squares = self._pair.moment_error * sizes**2
+            up = np.sqrt(distances**2 + squares) - distances
+            down = distances - np.sqrt(np.maximum(distances**2 - squares, 0.0))
+            moved += np.maximum(up, down)
+        return moved
 
     def _name(self, position: int) -> tuple[str, int]:
         neuron = int(self._order[::-1][position])

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
+import scipy.sparse
+
+# Unrelated activations of n neurons over d samples come within sqrt(1 - n/d) of a span, so from
+# here on a part of the similarity is chance.
+FEW_SAMPLES = 0.2  # neurons a sample
 
 CHUNK_BYTES = 32 * 2**20  # of float64, both sides together: enough for full speed
 
@@ -17,8 +23,10 @@ def as_activations(argument: str, value: Any) -> Any:
         value: NumPy array, torch tensor, Zarr array, or nested sequence of numbers.
 
     Raises:
-        ValueError: if it is not a matrix of numbers with at least one sample and one neuron.
+        ValueError: if it is not a matrix of numbers with at least one sample and one neuron, or not
+            every number is there: of a masked or a sparse array.
     """
+    _check_whole(argument, value)
     if not hasattr(value, "shape") or not hasattr(value, "dtype"):
         try:
             value = np.asarray(value)
@@ -50,6 +58,25 @@ def as_activations(argument: str, value: Any) -> Any:
     return value
 
 
+def _check_whole(argument: str, value: Any) -> None:
+    """Raise a ValueError for an array with a mask or a sparse layout, or a sequence of such."""
+    for part in (value, *(value if isinstance(value, (list, tuple)) else ())):
+        kind = type(part).__name__
+        if isinstance(part, np.ma.MaskedArray) or kind == "MaskedTensor":
+            raise ValueError(
+                f"{argument}: expected every activation to be there, found a masked array"
+                f" ({kind}); leave masked samples out of both sides, or fill them in"
+            )
+        layout = str(getattr(part, "layout", "torch.strided"))
+        # SciPy's sparse arrays, and those of the package sparse.
+        if scipy.sparse.issparse(part) or hasattr(part, "todense") or layout != "torch.strided":
+            how = "x.to_dense()" if kind == "Tensor" else "x.toarray() or x.todense()"
+            raise ValueError(
+                f"{argument}: expected a dense array, found a sparse one ({kind}); make it dense,"
+                f" as with {how}"
+            )
+
+
 def dtype_name(array: Any) -> str:
     """Name of an array's type, the same for NumPy, torch and Zarr and for both byte orders."""
     name = str(array.dtype)
@@ -62,6 +89,22 @@ def same_samples(x: Any, y: Any) -> None:
         raise ValueError(
             f"x and y: expected the same samples in both, found {x.shape[0]} in x and"
             f" {y.shape[0]} in y; record both networks on the same inputs in the same order"
+        )
+
+
+class FewSamplesWarning(UserWarning):
+    """Samples are so few for the neurons that a part of the similarity is chance."""
+
+
+def warn_of_few_samples(neurons: int, samples: int) -> None:
+    """Warn if a layer has so many neurons for its samples that some of its match is chance."""
+    if neurons > FEW_SAMPLES * samples:
+        warnings.warn(
+            f"{neurons / samples:.2f} neurons per sample ({neurons} neurons, {samples} samples);"
+            f" above {FEW_SAMPLES:g} some of the match is chance: take more samples, or compare"
+            " with null_paths",
+            FewSamplesWarning,
+            stacklevel=3,
         )
 
 

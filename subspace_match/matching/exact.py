@@ -7,10 +7,16 @@ the coefficients that are not zero: from x to every y in x's expansion over Y*, 
 y's over X* (ours). A match with x in it must have those y, since the expansion is unique; and what
 is reached is a match.
 
-What counts as zero: a relative distance of at most ``tolerance``, everywhere. Without y_j the
-squared distance of x is r(x | Y*)^2 + B[j, x]^2 / P[j, j] (see ``peeling``), so x's coefficient on
-y_j is zero if that is at most tolerance^2: x does not miss y_j. Unlike a bound on B itself it knows
-of no scale and no condition number.
+What counts as zero: for an exact match a relative distance r(x | Y*) of at most ``tolerance``. For
+a coefficient the growth B[j, x]^2 / P[j, j] of the squared distance of x without y_j (see
+``peeling``): x does not miss y_j if that is rounding. The growth alone, without r(x | Y*)^2, which
+is rounding in all directions together, and more than in one.
+
+Rounding moves every neuron by a part u of its norm, and so a neuron with coefficients c over others
+by u sqrt(1 + |c|^2) from where these say it is. The condition number of a mix bounds that; but a
+tolerance that is right for the largest coefficients is too large for neurons with small ones. So u
+is what is left of the tolerance when the condition is taken out of it, and each neuron is tested
+with a bound that follows its own coefficients.
 """
 
 from __future__ import annotations
@@ -24,9 +30,9 @@ from .on_cpu import Cpu
 from .path import MatchPath, match_path
 from .spans import Spans, factor_spans
 
-# Rounding to float32 moves a neuron by 6e-8 of its norm, and a neuron that is a mix of others by a
-# few times as much; what is less than twenty times that far cannot be told from it.
-TOLERANCE = 1e-6
+# Rounding to float32 moves every value by at most 6e-8 of its size, so no neuron by more than this.
+ROUNDING = 1e-7
+TOLERANCE = 10 * ROUNDING  # for mixes of condition 10
 
 NAMED = 5  # dependent neurons named in an error
 
@@ -42,8 +48,11 @@ def simple_matches(pair: PairMoments | MatchPath, tolerance: float = TOLERANCE) 
             it again.
         tolerance: relative distance in (0, 1) up to which one counts as zero: of a neuron from the
             other side's span, for an exact match; with a neuron of the other side left out, for a
-            coefficient that is zero; of a neuron from its own side's others, for dependence. The
-            default is what rounding to float32 calls for.
+            coefficient that is zero; of a neuron from its own side's others, for dependence. For
+            float32 activations about 1e-7 times the condition number of the mix that makes one
+            side of the other (columns scaled to norm 1): rounding moves a neuron that far from its
+            exact match. The default is right up to condition 10, for float64 up to 1e6. The last
+            two are tested with less where a neuron's own coefficients are smaller than that.
 
     Returns:
         A mapping from ("x", i) or ("y", j) to its v-minimum match; ``distinct`` are the simple
@@ -82,15 +91,30 @@ Match(x=array([0, 1, 2]), y=array([0, 1, 2]))]
         independent=(moments.well_conditioned, moments.well_conditioned),
     )
     neurons = live[spans.neurons]
-    _check_independent(spans, neurons, n_x, tolerance)
+    of_x = neurons < n_x
+    step = _rounding(spans, tolerance)
+    _check_independent(spans, neurons, n_x, tolerance, step)
 
     growth = growths(spans.coefficients, len(maximum.x))
-    missed = spans.residual[:, None] + growth > tolerance**2
-    reached = _reachable(missed & (growth > 0))
+    coefficients = np.where(of_x[:, None] != of_x, spans.coefficients, 0.0)
+    bound = _bound((coefficients**2).sum(0), step, tolerance)
+    reached = _reachable(growth > bound[:, None] ** 2)
     rows = np.zeros((len(neurons), n), dtype=bool)
     rows[:, neurons] = reached
     match_of[neurons] = np.arange(len(neurons))
     return kept_once(n_x, rows, match_of)
+
+
+def _rounding(spans: Spans, tolerance: float) -> float:
+    """u: the tolerance without the condition, the largest 1 / distance from a side's others."""
+    condition = np.sqrt(np.diagonal(spans.coefficients).max())
+    return float(max(tolerance / condition, ROUNDING))
+
+
+def _bound(squares: np.ndarray, step: float, tolerance: float) -> np.ndarray:
+    """How far rounding moves neurons from their expansions, given |c|^2 of these."""
+    bound: np.ndarray = np.minimum(step * np.sqrt(1.0 + squares), tolerance)
+    return bound
 
 
 def _reachable(steps: np.ndarray) -> np.ndarray:
@@ -104,8 +128,10 @@ def _reachable(steps: np.ndarray) -> np.ndarray:
         reached = further
 
 
-def _check_independent(spans: Spans, neurons: np.ndarray, neurons_x: int, tolerance: float) -> None:
-    """Raise a ValueError if a side is linearly dependent, within the tolerance."""
+def _check_independent(
+    spans: Spans, neurons: np.ndarray, neurons_x: int, tolerance: float, step: float
+) -> None:
+    """Raise a ValueError if a side is linearly dependent, within rounding."""
     matrix = spans.coefficients
     of_x = neurons < neurons_x
     diagonal = np.diagonal(matrix)
@@ -115,8 +141,11 @@ def _check_independent(spans: Spans, neurons: np.ndarray, neurons_x: int, tolera
     for q in np.flatnonzero(~spans.basis):
         same = spans.basis & (of_x == of_x[q])
         squares[same & (matrix[:, q] ** 2 > tolerance**2 * np.abs(diagonal))] = 0.0
+    # Column i of P is P[i, i] times (1, -c), c the coefficients of i over the others of its side.
+    own = np.where(spans.basis[:, None] & spans.basis & (of_x[:, None] == of_x), matrix, 0.0)
+    bound = _bound((own**2).sum(0) / diagonal**2 - 1.0, step, tolerance)
     for argument, of_side, first in (("x", of_x, 0), ("y", ~of_x, neurons_x)):
-        dependent = np.sort(neurons[of_side & (squares <= tolerance**2)]) - first
+        dependent = np.sort(neurons[of_side & (squares <= bound**2)]) - first
         if len(dependent):
             named = ", ".join(map(str, dependent[:NAMED])) + ", ..." * (len(dependent) > NAMED)
             raise ValueError(
@@ -141,5 +170,5 @@ def _check_tolerance(tolerance: float) -> None:
     if not isinstance(tolerance, (int, float, np.number)) or not 0 < tolerance < 1:
         raise ValueError(
             f"tolerance: expected a number in (0, 1), found {tolerance!r}; {TOLERANCE} is right for"
-            " float32 activations"
+            " float32 activations, and 1e-7 times the condition of a mix that is beyond 10"
         )

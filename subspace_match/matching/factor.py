@@ -8,47 +8,89 @@ streaming QR. Either way F is upper triangular.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from .on_device import Array, Device
 
-# Squared distance of a unit column from the span of all others. The moments carry it with an
-# absolute error of about 1e-15, so below 1e-12 its digits are not to be relied on.
-SAFE_SQUARE = 1e-12
+# How far a critical epsilon may be from the exact one. Half of it is for what rounding does to a
+# distance, half for what a critical epsilon is lowered by, so that a distance at epsilon counts.
+ACCURACY = 1e-8
+ROUNDOFF = 2.0**-53  # the largest relative error of one rounding
 
 
-def factor_from_moments(scaled_moments: Array, device: Device) -> Array | None:
+def moment_error(additions: int, columns: int) -> float:
+    """The most that rounding moves an entry of the moments of unit columns, or of their factor's.
+
+    Of two unit columns the absolute products sum up to at most 1, and |F|'|F| is at most 1 in every
+    entry. So it is one rounding for each addition that a product passes, one for each column that
+    a Cholesky factorisation subtracts (Higham 2002, Theorem 10.3), and one each for the product,
+    the scaling and the rest.
+
+    Args:
+        additions: the most that a product passes.
+        columns: n.
+    """
+    return (additions + columns + 8) * ROUNDOFF
+
+
+def column_error(steps: int, columns: int) -> float:
+    """How far QR may move a column of norm 1: two roundings for each column and step on its way.
+
+    A rule and no bound: what is proved of Householder's QR, samples times columns roundings, is
+    never seen. Tests hold it where all roundings go one way.
+    """
+    return 2 * (steps + columns) * ROUNDOFF
+
+
+def factor_from_moments(
+    scaled_moments: Array, error: float, device: Device, accuracy: float = ACCURACY / 2
+) -> tuple[Array, float] | None:
     """Cholesky factor of the moments of unit columns, or None if they do not hold it.
 
+    Let r be the distance of the nearest column from all others, and e the error of the moments. Two
+    columns that near have a difference whose squared length is wrong by up to a share of 4 e / r^2,
+    and so is the squared distance of a neuron that only their difference reaches: 2 e / r^2 of the
+    distance. (Errors of many near columns could add up to more, but e is what all roundings in one
+    direction would give.)
+
     Args:
-        scaled_moments: (n, n) float64, unit diagonal.
+        scaled_moments: (n, n) float64, unit diagonal; less than 1 for columns without their means.
+        error: of their entries.
         device: where they are.
+        accuracy: how far distances may be wrong.
 
     Returns:
-        F of shape (n, n), upper triangular with F'F = scaled_moments, or None if the squared
-        distance of a column from the span of the others lies below SAFE_SQUARE: then columns are
-        dependent or nearly so, and only the samples can tell which.
+        F of shape (n, n), upper triangular with F'F = scaled_moments, and how far distances may be
+        wrong; or None if that is more than the accuracy: then columns are dependent or nearly so,
+        and only the samples can tell which.
     """
     factor = device.cholesky(scaled_moments)
-    if factor is None:
-        return None
+    if factor is None or len(factor) == 0:
+        return factor if factor is None else (factor, 0.0)
     # The diagonal of (F'F)^-1 holds 1 / squared distance from all others.
-    inverse = device.inverse(factor)
-    return factor if bool(((inverse**2).sum(1) < 1 / SAFE_SQUARE).all()) else None
+    moved = 2 * error * float((device.inverse(factor) ** 2).sum(1).max())
+    return (factor, moved) if moved <= accuracy else None
 
 
-def factor_from_samples(chunks: Iterable[Array], columns: int, device: Device) -> Array:
+class StreamedFactor:
     """Triangular factor of the samples by streaming QR: R <- R of QR([R; next chunk]).
 
-    Args:
-        chunks: (samples, n) float64 with columns of joint norm 1, in order.
-        columns: n.
-        device: where they are.
-
-    Returns:
-        R of shape (n, n).
+    Each group of chunks has a factor of its own, and all of these one: few steps for each sample.
     """
-    factor = device.zeros(columns, columns)
-    for chunk in chunks:
-        factor = device.triangle_with(factor, chunk)
-    return factor
+
+    def __init__(self, columns: int, group: int, device: Device) -> None:
+        self._columns, self._group, self._device = columns, group, device
+        self._factor: Array | None = None
+        self._part, self._added = device.zeros(columns, columns), 0
+
+    def add(self, chunk: Array) -> None:
+        """Take in (samples, columns) float64."""
+        if self._added == self._group:
+            self._factor = self.upper()
+            self._part, self._added = self._device.zeros(self._columns, self._columns), 0
+        self._part = self._device.triangle_with(self._part, chunk)
+        self._added += 1
+
+    def upper(self) -> Array:
+        """R of all chunks, (columns, columns)."""
+        if self._factor is None:
+            return self._part
+        return self._device.triangle_with(self._factor, self._part)

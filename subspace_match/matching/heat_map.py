@@ -3,7 +3,8 @@
 Each layer is read once, and each product of two layers formed once. All of X's layers side by side
 are one matrix, and all of Y's, so that every cross moment X_i'Y_j is a block of one product a
 chunk; each layer's own moments X_i'X_i are formed beside it, where pair by pair they would be
-formed again for every partner. What is held is one chunk of all layers and all moments.
+formed again for every partner. What is held is one chunk of all layers and, twice while
+they are added up, all moments.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from .checks import as_activations, as_chunk_samples, as_epsilons
+from .block_sums import Blocks, GroupedSum
+from .checks import as_activations, as_chunk_samples, as_epsilons, warn_of_few_samples
 from .moments import PairMoments, pair_of
 from .on_device import Array, Device, DeviceLike, resolve_device
 from .path import match_path
@@ -89,6 +91,9 @@ def layer_pairs(
         ValueError: if there are no layers or their sample counts differ; and as ``reduce`` for each
             layer, which the error names.
 
+    Warns:
+        FewSamplesWarning: as ``reduce``, of the widest layer.
+
     Example:
         >>> import numpy as np
         >>> xs = [np.eye(3)[:, :2], np.ones((3, 1))]
@@ -98,18 +103,22 @@ def layer_pairs(
     layers_x, layers_y = _as_layers("xs", xs), _as_layers("ys", ys)
     _same_samples({**layers_x, **layers_y})
     device = resolve_device(device)
-    neurons = sum(layer.shape[1] for layer in (*layers_x.values(), *layers_y.values()))
-    step = as_chunk_samples(chunk_samples, 8 * neurons)
-    side_x, side_y = _Side(layers_x, step, device), _Side(layers_y, step, device)
-
-    cross = device.zeros(side_x.width, side_y.width)
+    widths = [layer.shape[1] for layer in (*layers_x.values(), *layers_y.values())]
+    warn_of_few_samples(max(widths), layers_x["xs[0]"].shape[0])
+    step = as_chunk_samples(chunk_samples, 8 * sum(widths))
     arrays = [*layers_x.values(), *layers_y.values()]
+    blocks = Blocks.on(device, arrays[0].shape[0], step, sum(widths))
+    side_x, side_y = _Side(layers_x, blocks, device), _Side(layers_y, blocks, device)
+
+    cross = GroupedSum(blocks, device, side_x.width, side_y.width)
     for _, rows in read_ahead(arrays, step, device):
-        chunk_x, chunk_y = side_x.add(rows[: len(xs)]), side_y.add(rows[len(xs) :])
-        device.add_product(cross, chunk_x.T, chunk_y)
+        for block in blocks.within(len(rows[0])):
+            parts = [own[block] for own in rows]
+            chunk_x, chunk_y = side_x.add(parts[: len(xs)]), side_y.add(parts[len(xs) :])
+            device.add_product(cross.next(), chunk_x.T, chunk_y)
     for side in (side_x, side_y):
         side.check(step)
-    return _assemble(side_x, side_y, cross, step, device)
+    return _assemble(side_x, side_y, cross.total(), blocks, device)
 
 
 @dataclass(frozen=True)
@@ -118,23 +127,23 @@ class _Place:
 
     layer: Layer
     columns: slice
-    upper: Array
+    upper: GroupedSum
 
 
 class _Side:
-    """One network's layers side by side: chunks of all, with each one's own moments and sums."""
+    """One network's layers side by side: blocks of all, with each one's own moments and sums."""
 
-    def __init__(self, layers: dict[str, Any], step: int, device: Device) -> None:
+    def __init__(self, layers: dict[str, Any], blocks: Blocks, device: Device) -> None:
         read = [Layer(array) for array in layers.values()]
         ends = accumulate((layer.width for layer in read), initial=0)
         self._names = list(layers)
         self.places = [
-            _Place(layer, slice(*bounds), device.zeros(layer.width, layer.width))
+            _Place(layer, slice(*bounds), GroupedSum(blocks, device, layer.width, layer.width))
             for layer, bounds in zip(read, pairwise(ends), strict=True)
         ]
         self.width = self.places[-1].columns.stop
-        self.sums = device.zeros(self.width)
-        self._joint = device.empty(min(step, read[0].array.shape[0]), self.width)
+        self._sums = GroupedSum(blocks, device, self.width)
+        self._joint = device.empty(blocks.length, self.width)
         self._device = device
 
     def add(self, rows: list[Array]) -> Array:
@@ -143,32 +152,41 @@ class _Side:
         for place, own in zip(self.places, rows, strict=True):
             block = chunk[:, place.columns]
             place.layer.fill(block, own, self._device)
-            self._device.add_upper_square(place.upper, block)
-        self.sums += self._device.column_sums(chunk)
+            self._device.add_upper_square(place.upper.next(), block)
+        part = self._sums.next()
+        part += self._device.column_sums(chunk)
         return chunk
+
+    @property
+    def sums(self) -> Array:
+        """Of all columns, (width,)."""
+        return self._sums.total()
 
     def check(self, step: int) -> None:
         """Raise a ValueError for a layer whose squares are not float64 numbers that can be used."""
         for name, place in zip(self._names, self.places, strict=True):
-            squares = self._device.numpy(place.upper.diagonal()[:-1])
+            squares = self._device.numpy(place.upper.total().diagonal()[:-1])
             check_range(name, place.layer.array, squares, step)
 
 
 def _assemble(
-    side_x: _Side, side_y: _Side, cross: Array, step: int, device: Device
+    side_x: _Side, side_y: _Side, cross: Array, blocks: Blocks, device: Device
 ) -> Iterator[tuple[int, int, PairMoments]]:
     """Put every pair's moments together from its layers' own and their cross moments."""
     owns_x, owns_y = (
-        [device.symmetric(place.upper) for place in side.places] for side in (side_x, side_y)
+        [device.symmetric(place.upper.total()) for place in side.places]
+        for side in (side_x, side_y)
     )
+    all_x, all_y = side_x.sums, side_y.sums
     for (i, x), (j, y) in product(enumerate(side_x.places), enumerate(side_y.places)):
         block = cross[x.columns, y.columns]
         width_x, width = len(block), sum(block.shape)
         joint = device.empty(width, width)
         joint[:width_x, :width_x], joint[width_x:, width_x:] = owns_x[i], owns_y[j]
         joint[:width_x, width_x:], joint[width_x:, :width_x] = block, block.T
-        sums = device.concatenate([side_x.sums[x.columns], side_y.sums[y.columns]])
-        yield i, j, pair_of(x.layer, y.layer, joint, sums, step, device)
+        sums = device.concatenate([all_x[x.columns], all_y[y.columns]])
+        additions, step = blocks.additions, blocks.step
+        yield i, j, pair_of(x.layer, y.layer, joint, sums, additions, step, device)
 
 
 def _as_layers(argument: str, layers: Sequence[Any]) -> dict[str, Any]:

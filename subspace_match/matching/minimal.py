@@ -23,6 +23,7 @@ from .minimal_sets import MinimalMatches, Neuron, column_of, kept_once
 from .minimal_walk import Walk
 from .moments import PairMoments
 from .path import Match, MatchPath
+from .ties import warn_of_ties
 
 
 def minimal_match(
@@ -55,6 +56,9 @@ def minimal_match(
     Raises:
         ValueError: if there is no such neuron, epsilon is not one number in [0, 1), or an option is
             not one of those above.
+
+    Warns:
+        TieWarning: where distances are exactly at epsilon, or nearer than rounding lets be told.
 
     Example:
         >>> from subspace_match.matching.moments import reduce
@@ -110,6 +114,9 @@ def minimal_matches(
     Raises:
         ValueError: if epsilon is not one number in [0, 1), or an option is not one of those above.
 
+    Warns:
+        TieWarning: as ``minimal_match``.
+
     Example:
         >>> from subspace_match.matching.moments import reduce
         >>> x = np.eye(4)[:, :3]
@@ -149,10 +156,12 @@ def _search(
     if not len(sought) or not 0 < (columns < width_x).sum() < len(columns):
         return nothing
 
-    walk = Walk(moments.factor, columns, width_x, epsilon, moments.unit_products)
+    margin = moments.tie_margin
+    walk = Walk(moments.factor, columns, width_x, epsilon, moments.unit_products, margin)
     # Without a path, the maximum match of this one epsilon: a part of what a path would take.
     if not isinstance(pair, MatchPath):
         if not walk.find_maximum(sought):
+            warn_of_ties(walk.ties, epsilon, margin)
             return nothing
         sought = sought[np.isin(sought, walk.columns)]
     sought = live[sought]
@@ -166,4 +175,5 @@ def _search(
                 rows.append(np.isin(np.arange(n), live[match]))
             if progress is not None:
                 progress(len(members))
+    warn_of_ties(walk.ties, epsilon, margin)
     return kept_once(n_x, np.array(rows), row_of)

@@ -18,15 +18,22 @@ A test of neuron u removes it and then, one by one, whoever is farther than epsi
 when none of the group is left, or when a neuron is to go that comes before u in the order and is
 still here: its own removal was rejected by the whole group, in a state that had all that this one
 has, so without it none of the group can stay.
+
+Outlook: where many are to go at once, few often remain to span the other side, and then nobody
+stays. One by one that is seen late. So the maximum match of those that remain is first sought from
+the factor itself, by the definition: measure one side against the other, let go of whoever is too
+far, and so on in turns. With s neurons left that takes O(k s (s + t)), whatever the number of those
+that go. Only a rejection is believed; where some of the group may stay, or where it would take more
+than the removals, these are made as ever.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from .compiled import compiled, compiled_freely
 
 # What ``advance`` and ``resume`` come back with.
 DONE = 0  # every removal has been tested
@@ -42,6 +49,8 @@ TERMS, LEFT_X, LEFT_Y, GROUP = range(4)  # entries of State.counts
 class Tolerances(NamedTuple):
     """The tolerances of ``spans``, ``peeling`` and ``minimal_walk``, by their names there.
 
+    And the squared distance from which on one counts as at epsilon (see ``ties``).
+
     Handed over, since a constant would be compiled in, and what is kept on disk does not see a
     change in another file.
     """
@@ -52,6 +61,9 @@ class Tolerances(NamedTuple):
     entry_error: float
     most_kept: float
     lost_squares: float
+    many: int
+    effort: float
+    tie_square: float
 
 
 class Base(NamedTuple):
@@ -66,7 +78,10 @@ class Base(NamedTuple):
         lefts: terms' left vectors, (most terms, m) float64; only the term's side is used.
         rights: terms' right vectors, (most terms, m + c) float64.
         term_side: 0 for a term of X, 1 for one of Y, (most terms,) int64.
+        vectors: F', (all columns, k) float64, a row for each of ``neurons``' columns.
         tolerances: when digits count as lost, and the like.
+        ties: how often a distance has been seen that counts as at epsilon, (1,) int64; of all
+            pieces of a walk.
     """
 
     neurons: np.ndarray
@@ -77,7 +92,9 @@ class Base(NamedTuple):
     lefts: np.ndarray
     rights: np.ndarray
     term_side: np.ndarray
+    vectors: np.ndarray
     tolerances: Tolerances
+    ties: np.ndarray
 
 
 class State(NamedTuple):
@@ -108,20 +125,18 @@ class State(NamedTuple):
         return State(*(array.copy() for array in self))
 
 
-def _compiled(function: Callable[..., Any], fastmath: Any = False) -> Any:
-    """The function compiled, and kept on disk so that the next process need not compile it."""
-    try:
-        return numba.njit(cache=True, error_model="numpy", fastmath=fastmath)(function)
-    except RuntimeError:  # no place to keep it: neither this folder nor the user's can be written
-        return numba.njit(error_model="numpy", fastmath=fastmath)(function)
+@compiled
+def gather(matrix: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """These rows and columns, copied in one pass."""
+    chosen = np.empty((len(rows), len(columns)))
+    for i in range(len(rows)):
+        source, target = matrix[rows[i]], chosen[i]
+        for k in range(len(columns)):
+            target[k] = source[columns[k]]
+    return chosen
 
 
-def _compiled_freely(function: Callable[..., Any]) -> Any:
-    """As ``_compiled``, for sums that may be made in any order, and so many terms at once."""
-    return _compiled(function, {"reassoc", "contract"})
-
-
-@_compiled
+@compiled
 def _sides(base: Base, neuron: int) -> tuple[int, int, int, int, int]:
     """The neuron's side, its first position and the one after its last, and the other side's."""
     if neuron < base.width_x:
@@ -129,7 +144,7 @@ def _sides(base: Base, neuron: int) -> tuple[int, int, int, int, int]:
     return 1, base.width_x, len(base.order), 0, base.width_x
 
 
-@_compiled
+@compiled
 def _row(base: Base, state: State, neuron: int) -> np.ndarray:
     """The neuron's row of the matrix as it is now, in place as the next term's right vector."""
     terms, side = state.counts[TERMS], _sides(base, neuron)[0]
@@ -144,7 +159,7 @@ def _row(base: Base, state: State, neuron: int) -> np.ndarray:
     return row
 
 
-@_compiled
+@compiled
 def _column(base: Base, state: State, neuron: int) -> np.ndarray:
     """The neuron's column of W as it is now, over its own side; 0 elsewhere."""
     side, first, last, _, _ = _sides(base, neuron)
@@ -156,7 +171,7 @@ def _column(base: Base, state: State, neuron: int) -> np.ndarray:
     return column
 
 
-@_compiled
+@compiled
 def _successor(base: Base, state: State, neuron: int, row: np.ndarray) -> tuple[int, float]:
     """The reserve neuron that depends most on this one, and its coefficient's absolute value."""
     _, first, last, _, _ = _sides(base, neuron)
@@ -167,7 +182,7 @@ def _successor(base: Base, state: State, neuron: int, row: np.ndarray) -> tuple[
     return successor, strongest
 
 
-@_compiled
+@compiled
 def _exchange(base: Base, state: State, neuron: int, successor: int, row: np.ndarray) -> None:
     """Let the successor take the neuron's place in the basis: two terms, and no distance changes.
 
@@ -190,7 +205,7 @@ def _exchange(base: Base, state: State, neuron: int, successor: int, row: np.nda
     state.counts[TERMS] = terms + 2
 
 
-@_compiled
+@compiled
 def _take_out(base: Base, state: State, neuron: int, row: np.ndarray) -> None:
     """Take a basis neuron out of its side's span: one term, and the other side is farther."""
     terms, pivot = state.counts[TERMS], row[neuron]
@@ -205,7 +220,7 @@ def _take_out(base: Base, state: State, neuron: int, row: np.ndarray) -> None:
     state.counts[TERMS] = terms + 1
 
 
-@_compiled
+@compiled
 def _has_digits(base: Base, state: State, neuron: int, row: np.ndarray) -> bool:
     """Whether the neuron's row of P has its digits (see ``peeling``)."""
     highest, limits = max(state.highest[neuron], 0.0), base.tolerances
@@ -213,7 +228,7 @@ def _has_digits(base: Base, state: State, neuron: int, row: np.ndarray) -> bool:
     return bool(row[neuron] >= min(share, limits.most_kept) * highest)
 
 
-@_compiled_freely
+@compiled_freely
 def _dot(a: np.ndarray, b: np.ndarray) -> float:
     total = 0.0
     for i in range(len(a)):
@@ -221,7 +236,7 @@ def _dot(a: np.ndarray, b: np.ndarray) -> float:
     return total
 
 
-@_compiled
+@compiled
 def _restore(base: Base, state: State, neuron: int, row: np.ndarray) -> bool:
     """Take the neuron's row of P from the duals; whether these still have their digits."""
     width, (side, first, last, _, _) = len(base.order), _sides(base, neuron)
@@ -241,7 +256,7 @@ def _restore(base: Base, state: State, neuron: int, row: np.ndarray) -> bool:
     return True
 
 
-@_compiled
+@compiled
 def _remove(base: Base, state: State, neuron: int) -> bool:
     """Remove one neuron; if not, what is left must be factored anew."""
     if state.reserve[neuron]:
@@ -262,7 +277,13 @@ def _remove(base: Base, state: State, neuron: int) -> bool:
     return True
 
 
-@_compiled
+@compiled
+def _too_far(square: float, bound: float) -> bool:
+    """Whether a squared distance is beyond epsilon: the one decision that is made everywhere."""
+    return bool(square > bound)
+
+
+@compiled
 def _queue(base: Base, state: State, queue: np.ndarray, tail: int, neuron: int) -> int:
     """Put a neuron on the queue; its new length, or -1 if without it none of the group can stay."""
     side = _sides(base, neuron)[0]
@@ -276,7 +297,7 @@ def _queue(base: Base, state: State, queue: np.ndarray, tail: int, neuron: int) 
     return tail + 1
 
 
-@_compiled
+@compiled
 def _queue_violators(
     base: Base,
     state: State,
@@ -287,13 +308,16 @@ def _queue_violators(
     earliest: int,
 ) -> int:
     """Queue whoever is now too far, among positions; the new length, or -1 if none can stay."""
-    found = 0
+    found, tie_square = 0, base.tolerances.tie_square
     for i in range(among[0], among[1]):
-        found += (state.residual[i] > bound) & state.alive[i]
+        found += (state.residual[i] >= tie_square) & state.alive[i]
     if found == 0:  # mostly so, and quicker to see without branches
         return tail
     for i in range(among[0], among[1]):
-        if state.residual[i] > bound and state.alive[i]:
+        if state.alive[i] and state.residual[i] >= tie_square:
+            if not _too_far(state.residual[i], bound):
+                base.ties[0] += 1
+                continue
             if base.rank[i] < earliest:
                 return -1
             tail = _queue(base, state, queue, tail, i)
@@ -302,25 +326,99 @@ def _queue_violators(
     return tail
 
 
-@_compiled
+@compiled_freely
+def _take_off(vector: np.ndarray, directions: np.ndarray) -> None:
+    """Take off a vector its part along every unit direction."""
+    for row in range(len(directions)):
+        direction = directions[row]
+        weight = _dot(vector, direction)
+        for i in range(len(vector)):
+            vector[i] -= weight * direction[i]
+
+
+@compiled
+def _directions(base: Base, span: np.ndarray) -> np.ndarray:
+    """Orthonormal basis of what the neurons at these positions span, (rank, k)."""
+    rank, tolerance = 0, base.tolerances.rank_tolerance * len(base.order)
+    directions = np.empty((len(span), base.vectors.shape[1]))
+    for neuron in span:
+        direction = directions[rank]
+        direction[:] = base.vectors[base.neurons[neuron]]
+        for _ in range(2):  # once leaves a near copy some of what it has in common with its source
+            _take_off(direction, directions[:rank])
+        length = np.sqrt(_dot(direction, direction))
+        if length > tolerance:
+            direction /= length
+            rank += 1
+    return directions[:rank]
+
+
+@compiled
+def _hopeless(
+    base: Base, state: State, side: int, bound: float, earliest: int, effort: float
+) -> bool:
+    """Whether it is sure that without those queued the test is rejected.
+
+    Args:
+        base: base of the state.
+        state: the state, those queued not alive.
+        side: the side that loses many.
+        bound: the largest square of a distance that counts as at epsilon.
+        earliest: as in ``_cascade``.
+        effort: multiplications that may be spent on it.
+    """
+    stays, held = state.alive.copy(), 0
+    outside = np.empty(base.vectors.shape[1])
+    while held < 2:  # sides that hold, one after the other
+        span, others = np.flatnonzero(stays[: base.width_x]), np.flatnonzero(stays[base.width_x :])
+        others += base.width_x
+        if side:
+            span, others = others, span
+        effort -= 2.0 * len(outside) * len(span) * (len(span) + len(others))
+        if effort < 0.0:
+            return False
+        directions = _directions(base, span)
+        held += 1
+        for neuron in others:
+            outside[:] = base.vectors[base.neurons[neuron]]
+            _take_off(outside, directions)
+            if _too_far(_dot(outside, outside), bound):
+                if base.rank[neuron] < earliest:
+                    return True
+                stays[neuron], held = False, 0
+        if not (stays & state.group).any():
+            return True
+        side = 1 - side
+    return False
+
+
+@compiled
 def _cascade(
     base: Base, state: State, queue: np.ndarray, tail: int, bound: float, earliest: int
 ) -> int:
     """Remove the queue and whoever that makes too far: SURVIVED, REJECTED or LOST."""
-    head = 0
+    head, look, width = 0, 0, len(base.order)
     while head < tail:
-        neuron = queue[head]
+        neuron, waiting = queue[head], tail - head
+        side, _, _, other_first, other_last = _sides(base, neuron)
+        if waiting >= base.tolerances.many and head >= look:
+            # What the removals of those waiting would take.
+            cost = base.tolerances.effort * waiting * width * (1 + state.counts[TERMS])
+            if _hopeless(base, state, side, bound, earliest, cost):
+                return REJECTED
+            look = tail
         head += 1
         if not _remove(base, state, neuron):
-            return LOST
-        others = _sides(base, neuron)[3:]
+            cost = base.tolerances.effort * width**3  # as the new factorisation
+            return REJECTED if _hopeless(base, state, side, bound, earliest, cost) else LOST
+        others = (other_first, other_last)
         tail = _queue_violators(base, state, queue, tail, others, bound, earliest)
         if tail < 0:
             return REJECTED
     return SURVIVED
 
 
-@_compiled
+@compiled
 def _put(state: State, source: State) -> None:
     """Overwrite a state with another of the same base."""
     state.counts[:] = source.counts
@@ -332,7 +430,7 @@ def _put(state: State, source: State) -> None:
     state.reserve[:] = source.reserve
 
 
-@_compiled
+@compiled
 def advance(
     base: Base, state: State, before: State, first: int, bound: float, most_terms: int
 ) -> tuple[int, int]:
@@ -343,7 +441,7 @@ def advance(
         state: the group's state so far, all of the group in it; becomes the state afterwards.
         before: room for the state as it was before the last test.
         first: rank from which to go on.
-        bound: squared epsilon.
+        bound: the largest square of a distance that counts as at epsilon.
         most_terms: length of the list of terms at which it is to be applied.
 
     Returns:
@@ -370,7 +468,7 @@ def advance(
     return DONE, 0
 
 
-@_compiled
+@compiled
 def resume(base: Base, state: State, bound: float, earliest: int) -> int:
     """Go on with a test in a state that was factored anew: SURVIVED, REJECTED or LOST."""
     queue = np.empty(len(base.order), dtype=np.int64)

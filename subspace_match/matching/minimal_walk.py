@@ -26,16 +26,20 @@ from .minimal_tree import (
     State,
     Tolerances,
     advance,
+    gather,
     resume,
 )
 from .on_cpu import Cpu
 from .removals import DEPENDS, ENTRY_ERROR, LOST_DIGITS, MOST_KEPT
 from .spans import RANK_TOLERANCE, SAFE_INVERSE, factor_spans
+from .ties import tie_squares
 
 MOST_TERMS = 64  # terms after which the list is applied to the matrix, where the matrix is small
 SHARE_OF_TERMS = 4  # for m neurons not before m / 4, so that few matrices are made
 
 LOST_SQUARES = 1e-16  # the share of its square that a dual may fall to: 8 of its 16 digits are left
+MANY = 8  # that wait for their removal: then it is first looked whether any can stay
+EFFORT = 1.0  # that this may take, in removals of those waiting
 COORDINATES = 1.5  # the duals get as short as they can be where they are so much longer
 
 
@@ -50,6 +54,7 @@ class Walk:
         epsilon: in [0, 1).
         products: F'F, (columns, columns) float64, if all columns of F are known to be independent
             and F comes from it.
+        tie_margin: as of ``PairMoments``.
     """
 
     def __init__(
@@ -59,10 +64,16 @@ class Walk:
         width_x: int,
         epsilon: float,
         products: np.ndarray | None,
+        tie_margin: float,
     ) -> None:
-        self._factor = np.ascontiguousarray(factor.T).T
+        self._factor = np.ascontiguousarray(factor[: _height(factor)].T).T
         self._width_x = width_x
-        self._bound = epsilon**2
+        tie_square, self._bound = tie_squares(epsilon, tie_margin)
+        self._tolerances = Tolerances(
+            *(RANK_TOLERANCE, DEPENDS, LOST_DIGITS, ENTRY_ERROR, MOST_KEPT, LOST_SQUARES),
+            *(MANY, EFFORT, tie_square),
+        )
+        self._ties = np.zeros(1, dtype=np.int64)
         self._products = products
         self._rank = np.zeros(factor.shape[1], dtype=np.int64)
         self.base, self._state = self._factor_anew(columns)
@@ -80,6 +91,11 @@ class Walk:
     def columns(self) -> np.ndarray:
         """Columns of the maximum match, sorted, (m,) int64."""
         return np.sort(self.base.neurons[self._state.alive])
+
+    @property
+    def ties(self) -> int:
+        """How often a distance has been seen that counts as at epsilon."""
+        return int(self._ties[0])
 
     def spans(self) -> tuple[np.ndarray, np.ndarray, int]:
         """W of the maximum match, (m, m); the columns of its neurons, (m,); how many are X's."""
@@ -168,14 +184,32 @@ class Walk:
             reserve=~spans.basis,
             group=np.zeros(len(columns), dtype=bool),
         )
-        return _base(spans.neurons, self._rank[spans.neurons], matrix, state), state
+        at_epsilon = state.residual >= self._tolerances.tie_square
+        self._ties += (at_epsilon & (state.residual <= self._bound)).sum()
+        rank, vectors = self._rank[spans.neurons], self._factor.T
+        base = _base(spans.neurons, rank, matrix, vectors, state, self._tolerances, self._ties)
+        return base, state
+
+
+def _height(factor: np.ndarray) -> int:
+    """Number of F's rows without the last ones, where these hold nothing but rounding."""
+    below = np.sqrt(np.cumsum((factor[::-1] ** 2).max(1))[::-1])
+    return int((below > RANK_TOLERANCE).sum())
 
 
 def _most_terms(base: Base) -> int:
     return max(MOST_TERMS, len(base.order) // SHARE_OF_TERMS)
 
 
-def _base(neurons: np.ndarray, rank: np.ndarray, matrix: np.ndarray, state: State) -> Base:
+def _base(
+    neurons: np.ndarray,
+    rank: np.ndarray,
+    matrix: np.ndarray,
+    vectors: np.ndarray,
+    state: State,
+    tolerances: Tolerances,
+    ties: np.ndarray,
+) -> Base:
     """A base with room for the terms of one test beyond the longest list that is kept."""
     width = len(neurons)
     each = 2 if state.reserve.any() else 1
@@ -184,8 +218,9 @@ def _base(neurons: np.ndarray, rank: np.ndarray, matrix: np.ndarray, state: Stat
     lefts, rights = np.empty((room, width)), np.empty((room, matrix.shape[1]))
     return Base(
         *(neurons, int(state.counts[LEFT_X]), rank, np.argsort(rank), matrix),
-        *(lefts, rights, np.empty(room, dtype=np.int64)),
-        Tolerances(RANK_TOLERANCE, DEPENDS, LOST_DIGITS, ENTRY_ERROR, MOST_KEPT, LOST_SQUARES),
+        *(lefts, rights, np.empty(room, dtype=np.int64), vectors),
+        tolerances,
+        ties,
     )
 
 
@@ -200,18 +235,20 @@ def _apply(base: Base, state: State) -> tuple[Base, State]:
     """A base of its own for a state: its terms taken from the matrix, without what has left."""
     terms, kept = state.counts[TERMS], np.flatnonzero(state.alive)
     columns = np.append(kept, np.arange(len(base.order), base.matrix.shape[1]))
-    matrix = base.matrix.take(kept, 0).take(columns, 1)
+    matrix = gather(base.matrix, kept, columns)
     of_x = int(state.counts[LEFT_X])
     sides = slice(None, of_x), slice(of_x, None)
     for side, rows in enumerate(sides):
         used = np.flatnonzero(base.term_side[:terms] == side)
-        lefts = base.lefts.take(used, 0).take(kept[rows], 1)
-        matrix[rows] -= lefts.T @ base.rights.take(used, 0).take(columns, 1)
+        lefts = gather(base.lefts, used, kept[rows])
+        rights = gather(base.rights, used, columns)
+        Cpu().add_product(matrix[rows], lefts.T, rights, scale=-1.0)
     counts = state.counts.copy()
     counts[TERMS] = 0
     state = State(counts, *(array[kept] for array in state[1:]))
     matrix = _short_duals(matrix, sides, bool((state.highest > SAFE_INVERSE).any()))
-    return _base(base.neurons[kept], base.rank[kept], matrix, state), state
+    neurons, rank = base.neurons[kept], base.rank[kept]
+    return _base(neurons, rank, matrix, base.vectors, state, base.tolerances, base.ties), state
 
 
 def _short_duals(matrix: np.ndarray, sides: tuple[slice, slice], needed: bool) -> np.ndarray:

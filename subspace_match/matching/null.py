@@ -14,7 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from .block_sums import Blocks, GroupedSum
 from .checks import as_activations, as_chunk_samples, same_samples
+from .deviations import Deviations
+from .factor import moment_error
 from .moments import PairMoments, factored
 from .on_device import Array, Device, DeviceLike, resolve_device
 from .path import MatchPath, match_path
@@ -35,9 +38,9 @@ def null_paths(
 
     A permutation reads Y's rows in any order, so Y is held on the device as it is, float32 or
     float64: 4 or 8 d n_y bytes. X is read chunk by chunk, and all permutations take their products
-    with a chunk while it is there, as many as fit in 256 MB at 8 (n_x n_y + d) bytes each; the next
-    ones read X again. So do permutations whose moments do not hold the factor, each for itself. A
-    permutation costs d n_x n_y multiply-adds and a path.
+    with a chunk while it is there, as many as fit in 256 MB at 8 (2 n_x n_y + d) bytes each; the
+    next ones read X again. So do permutations whose moments do not hold the factor, each for
+    itself. A permutation costs d n_x n_y multiply-adds and a path.
 
     Args:
         pair: the moments of x and y, from ``reduce``.
@@ -72,13 +75,18 @@ def null_paths(
             f"x and y: expected the pair's samples and neurons {expected}, found {found}; give the"
             " layers that the pair was reduced from"
         )
+    if pair.centred:
+        x, y = (Deviations(name, side, _step(pair)) for name, side in (("x", x), ("y", y)))
     held = device.rows(y[:])
     orders = iter(orders)
-    batch = max(1, BATCH_BYTES // (8 * (pair.neurons_x * pair.neurons_y + pair.samples)))
+    batch = max(1, BATCH_BYTES // (8 * (2 * pair.neurons_x * pair.neurons_y + pair.samples)))
+    blocks = Blocks.on(device, pair.samples, _step(pair), len(pair.sums))
+    error = max(pair.moment_error, moment_error(blocks.additions, len(pair.sums)))
     while taken := [_on_device(order, pair.samples, device) for order in islice(orders, batch)]:
-        for order, cross in zip(taken, _cross_moments(pair, x, held, taken, device), strict=True):
+        cross = _cross_moments(pair, x, held, taken, blocks, device)
+        for order, own in zip(taken, cross, strict=True):
             permuted = _Permuted(held, order)
-            yield match_path(_permuted_pair(pair, x, permuted, cross, device), device=device)
+            yield match_path(_permuted_pair(pair, x, permuted, own, error, device), device=device)
 
 
 class _Permuted:
@@ -106,30 +114,48 @@ def _step(pair: PairMoments) -> int:
 
 
 def _cross_moments(
-    pair: PairMoments, x: Any, held: Array, orders: list[Array], device: Device
+    pair: PairMoments, x: Any, held: Array, orders: list[Array], blocks: Blocks, device: Device
 ) -> Array:
     """[X a]'[Y b] for every order of Y's rows, (orders, n_x + 1, n_y + 1), in one read of X.
 
-    The column more is the samples' squared distances from the means, as of ``Layer``.
+    The column more is the samples' squared distances from the means, as of ``Layer``, as shares in
+    their sum.
     """
     means = device.array(pair.sums / pair.samples)
     mean_x, mean_y = means[: pair.neurons_x], means[pair.neurons_x :]
-    step = min(_step(pair), pair.samples)
-    joint_x, joint_y = (device.empty(step, len(mean) + 1) for mean in (mean_x, mean_y))
-    cross = device.zeros(len(orders), len(mean_x) + 1, len(mean_y) + 1)
-    for start, (rows,) in read_ahead((x,), step, device):
-        chunk_x, chunk_y = joint_x[: pair.samples - start], joint_y[: pair.samples - start]
-        device.fill(chunk_x, rows, mean_x)
-        for order, products in zip(orders, cross, strict=True):
-            device.fill(chunk_y, held[order[start : start + step]], mean_y)
-            device.add_product(products, chunk_x.T, chunk_y)
-    return cross
+    total_x, total_y = _totals(pair)
+    joint_x, joint_y = (device.empty(blocks.length, len(mean) + 1) for mean in (mean_x, mean_y))
+    cross = GroupedSum(blocks, device, len(orders), len(mean_x) + 1, len(mean_y) + 1)
+    for start, (rows,) in read_ahead((x,), blocks.step, device):
+        for block in blocks.within(len(rows)):
+            part, first = rows[block], start + block.start
+            chunk_x, chunk_y = joint_x[: len(part)], joint_y[: len(part)]
+            device.fill(chunk_x, part, mean_x)
+            chunk_x[:, -1] /= total_x
+            for order, products in zip(orders, cross.next(), strict=True):
+                device.fill(chunk_y, held[order[first : first + len(part)]], mean_y)
+                chunk_y[:, -1] /= total_y
+                device.add_product(products, chunk_x.T, chunk_y)
+    return cross.total()
+
+
+def _totals(pair: PairMoments) -> tuple[float, float]:
+    """The sum of squared distances from the means on each side; NaN where there is none."""
+    live = np.flatnonzero(pair.live)
+    if pair.centred_factor is None or not len(live):
+        return np.nan, np.nan
+    squares = ((pair.centred_factor * pair.norms[live]) ** 2).sum(0)
+    of_x, of_y = squares[live < pair.neurons_x].sum(), squares[live >= pair.neurons_x].sum()
+    return of_x or np.nan, of_y or np.nan
 
 
 def _permuted_pair(
-    pair: PairMoments, x: Any, permuted: _Permuted, cross: Array, device: Device
+    pair: PairMoments, x: Any, permuted: _Permuted, cross: Array, error: float, device: Device
 ) -> PairMoments:
-    """The pair with cross moments in place of its own: each side's own moments do not change."""
+    """The pair with cross moments in place of its own: each side's own moments do not change.
+
+    A path needs no centred factor, so samples are not read again for that alone.
+    """
     cross, moments, products = (
         device.numpy(cross),
         pair.second_moments.copy(),
@@ -139,7 +165,15 @@ def _permuted_pair(
     moments[pair.neurons_x :, : pair.neurons_x] = cross[:-1, :-1].T
     products[0, 1] = products[1, 0] = cross[-1, -1]
     return factored(
-        x, permuted, device.array(moments), device.array(pair.sums), products, _step(pair), device
+        x,
+        permuted,
+        device.array(moments),
+        device.array(pair.sums),
+        products,
+        error,
+        _step(pair),
+        device,
+        centre=False,
     )
 
 

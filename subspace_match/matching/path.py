@@ -19,6 +19,7 @@ from .checks import as_epsilon, as_epsilons
 from .moments import PairMoments, reduce
 from .on_device import DeviceLike, resolve_device
 from .peeling import peel
+from .ties import lowered
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ class MatchPath:
 
     Attributes:
         critical_epsilon_x: (n_x,) float64, smallest epsilon at which the neuron is in the maximum
-            match; NaN for a dead neuron, which is in none.
+            match, to 1e-8 and rather too small than too large: less ``PairMoments.tie_margin``, so
+            that a neuron exactly at an epsilon has one that is not larger. NaN for a dead neuron,
+            which is in no match.
         critical_epsilon_y: (n_y,) float64, likewise.
         removal_order: (live neurons,) int64 in the order of removal; X's neurons are 0 to n_x - 1,
             Y's n_x to n_x + n_y - 1.
@@ -57,8 +60,9 @@ class MatchPath:
         """The maximum epsilon-approximate match (Wang et al. 2018, Definition 3).
 
         Args:
-            epsilon: relative distance in [0, 1); a neuron exactly at epsilon is in. Rounding keeps
-                distances of exact copies from being 0, so ask for exact matches with about 1e-6.
+            epsilon: relative distance in [0, 1); a neuron exactly at epsilon is in (see ``ties``),
+                so exact copies are at 0. Activations that were rounded to float32 are no exact
+                mixes of others any more: ask for exact matches of those with about 1e-6.
 
         Returns:
             The match; empty sets where nothing matches.
@@ -115,8 +119,9 @@ class MatchPath:
 
         Sound: each member's distance from the other side's members is at most epsilon. Complete:
         each other neuron was farther than epsilon from what was left when it was removed (ours; why
-        that proves the maximum match is in ``certificate``). O(n^3) for all epsilons together and
-        little more for each; rank is told by ``spans.RANK_TOLERANCE``.
+        that proves the maximum match is in ``certificate``). Certain: no distance is so near
+        epsilon that rounding could have turned a decision, nor is any a tie. O(n^3) for all
+        epsilons together and little more for each; rank is told by ``spans.RANK_TOLERANCE``.
 
         Args:
             epsilon: a number in [0, 1), or a sequence of such numbers.
@@ -125,7 +130,7 @@ class MatchPath:
         Returns:
             A certificate, or for a sequence a list of them in its order. A match stands if it is
             ``sound`` and ``complete``; where it is not ``certain``, one of its decisions is closer
-            than rounding, and another epsilon near by is the better question.
+            than rounding or exactly at epsilon, and another epsilon near by is the better question.
 
         Raises:
             ValueError: if an epsilon is not in [0, 1), the device is not to be had, or the path is
@@ -158,7 +163,9 @@ def match_path(pair: PairMoments, *, device: DeviceLike = "auto") -> MatchPath:
     removals, the neuron that then goes has critical epsilon min(rho_0, ..., rho_k) (ours; the
     maximum match of Wang et al. 2018, Definition 3, is where all of critical epsilon <= epsilon
     remain). O(n^3) in all, whatever the number of samples. Decisions are made in float64; rank and
-    dependence are told by the tolerances in ``spans`` and ``peeling``.
+    dependence are told by the tolerances in ``spans`` and ``peeling``. A critical epsilon is right
+    to ``factor.ACCURACY``, 1e-8, where no neuron is nearer to the others of its side than about
+    1e-8; what is certain beyond that at one epsilon, ``MatchPath.verify`` says.
 
     Args:
         pair: moments of the two sides, from ``reduce``.
@@ -187,7 +194,7 @@ def match_path(pair: PairMoments, *, device: DeviceLike = "auto") -> MatchPath:
     )
     order = live[columns]
     critical = np.full(len(pair.sums), np.nan)
-    critical[order] = np.minimum.accumulate(distances)
+    critical[order] = lowered(np.minimum.accumulate(distances), pair.tie_margin)
     return MatchPath(critical[: pair.neurons_x], critical[pair.neurons_x :], order, pair)
 
 

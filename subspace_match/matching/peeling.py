@@ -9,13 +9,15 @@ speed of matrix multiplication.
 Exchange: if a reserve neuron q depends on j, the span of S stays without z_j. With c = W[:, q] over
 S and c_j <> 0, q takes j's place in the basis: every vector's coefficients v become
 v - (c / c_j) v_j, where c_q = -1 gives q the coefficient v_j / c_j; P changes from both sides.
-Where c_j is too small to divide by, yet large enough for q to add a direction to what is left, what
-remains is factored anew.
+Where c_j is too small to divide by, yet large enough for q to add a direction to what is left, its
+digits are lost.
 
 Numerics: a diagonal entry of P is h = 1 / squared distance from the others of its side. Rounding
 of unit columns moves that distance by about 1e-16, and h by a share of 1e-16 sqrt(h). Where others
 leave and it falls to p, that error stays: the share becomes 1e-16 h^(3/2) / p. If a removal lets it
-exceed about 1e-7, the removals up to there stand and what remains is factored anew.
+exceed about 1e-7, the removals up to there stand, and what remains is factored anew and removed by
+rotations (see ``removals_by_rotation``). They lose no digits, so that happens once: where many
+neurons have near copies, a new factorisation for each would take O(m^4).
 """
 
 from __future__ import annotations
@@ -42,32 +44,41 @@ def peel(
         order, (m,) int64 columns of F; distances, (m,) float64 in [0, 1], the relative distance of
         each from the span of what the other side had left at that moment.
     """
-    transposed = device.array(np.ascontiguousarray(factor.T))
     left_x, left_y = np.arange(width_x), np.arange(width_x, factor.shape[1])
     order, squares = [left_x[:0]], [np.ones(0)]
-    no_reserve = products is not None, products is not None
-    there = None if products is None else device.array(products)
-    removals: Removals | None = None
+    if len(left_x) and len(left_y):
+        removals = _by_products(factor, left_x, left_y, products, device)
     while len(left_x) and len(left_y):
-        if removals is None:
-            spans = factor_spans(
-                transposed.T, left_x, left_y, device, independent=no_reserve, products=there
-            )
-            # Where all are independent, so is what will be left of them.
-            of_x = spans.neurons < width_x
-            no_reserve = bool(spans.basis[of_x].all()), bool(spans.basis[~of_x].all())
-            removals = device.removals(spans, width_x)
         removed, removed_squares, intact = removals.remove_block()
         last = _first_exhausted(removed < width_x, len(left_x), len(left_y))
         order.append(removed[:last])
         squares.append(removed_squares[:last])
         left_x, left_y = (np.setdiff1d(left, order[-1]) for left in (left_x, left_y))
-        if not intact:
-            removals = None
+        if not intact and len(left_x) and len(left_y):
+            removals = _by_rotation(factor, left_x, left_y)
     # Nothing is left to span what is left now: its distance is 1.
     order += [left_x, left_y]
     squares.append(np.ones(len(left_x) + len(left_y)))
     return np.concatenate(order), np.sqrt(np.clip(np.concatenate(squares), 0.0, 1.0))
+
+
+def _by_products(
+    factor: np.ndarray, x: np.ndarray, y: np.ndarray, products: np.ndarray | None, device: Device
+) -> Removals:
+    transposed = device.array(np.ascontiguousarray(factor.T))
+    independent = products is not None
+    spans = factor_spans(
+        *(transposed.T, x, y, device),
+        independent=(independent, independent),
+        products=None if products is None else device.array(products),
+    )
+    return device.removals(spans, len(x))
+
+
+def _by_rotation(factor: np.ndarray, x: np.ndarray, y: np.ndarray) -> Removals:
+    from .removals_by_rotation import RemovalsByRotation  # most layers need no compiled loops
+
+    return RemovalsByRotation(factor, x, y)
 
 
 def _first_exhausted(of_x: np.ndarray, left_x: int, left_y: int) -> int:

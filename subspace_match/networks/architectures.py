@@ -23,6 +23,7 @@ import difflib
 import importlib
 import inspect
 import json
+import sys
 from collections import OrderedDict
 from typing import Any
 from urllib.parse import parse_qsl
@@ -191,6 +192,12 @@ def initialise(network: nn.Module, seed: int) -> None:
 def _imported(name: str) -> nn.Module:
     """What ``package.module:callable`` returns."""
     source, _, target = name.partition(":")
+    # A network's file names what makes it: not any function of Python's is called for it.
+    if source.partition(".")[0] in sys.stdlib_module_names:
+        raise ValueError(
+            f"network.name: expected a class or function of your own, found {name!r}, which is a"
+            " name of Python's standard library; rename the module if it is yours"
+        )
     try:
         make = getattr(importlib.import_module(source), target)
     except (ImportError, AttributeError, ValueError) as error:

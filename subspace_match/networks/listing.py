@@ -7,12 +7,13 @@ none. A layer's map is of the size that the network will see, which its preproce
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..artefacts import read_signed, write_signed
+from ..artefacts import damaged, read_signed, write_signed
 from ..comparisons import Model, models_of
 from ..config import Config
 from ..datasets import source_of, view
@@ -38,7 +39,12 @@ def layers_of(model: Model, config: Config, path: str | Path) -> list[Listed]:
         ValueError: if there is no such architecture, or it cannot see these images.
     """
     if Path(path).exists():
-        return list(read_signed(path)["layers"])
+        layers: list[Listed] = list(read_signed(path)["layers"])
+        # Names of layers become parts of paths.
+        names = [layer["name"] for layer in layers]
+        if wrong := [name for name in names if not re.fullmatch(r"[a-z]+[0-9]+", name)]:
+            raise damaged(path, f"{wrong[0]!r} is no layer's name")
+        return layers
     layers = _listed(model, config)
     write_signed(path, {"layers": layers})
     return layers

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import itertools
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..comparisons import models_of
 from .origin import origin
 from .pictures import atlas, tiles_of_neurons
 from .runs import Run
@@ -36,8 +37,8 @@ def payload(run: Run) -> dict[str, Any]:
     return {
         "name": run.name,
         "data": run.config["data"]["name"],
-        "architecture": run.config["network"]["name"],
-        "width": run.config["network"]["width"],
+        "models": _models(run),
+        "left_out": _left_out(run),
         "recorded": {
             "positions": run.config["extraction"]["positions"],
             "images": None if run.images is None else len(run.images.labels),
@@ -97,6 +98,40 @@ def network_words(row: dict[Hashable, Any], differing: Sequence[str]) -> str:
     stage = f"epoch {row['stage']}" if row["stage"].isdigit() else row["stage"]
     words = {"model": row["model"], "seed": f"seed {row['seed']}", "stage": stage}
     return ", ".join(word for key, word in words.items() if key == "seed" or key in differing)
+
+
+def architecture_words(network: Mapping[str, Any]) -> str:
+    """A section ``network`` for a reader: a width only where there is one.
+
+    Example:
+        >>> architecture_words({"name": "vgg11_bn", "width": 0.5, "weights": None})
+        'vgg11_bn, width 0.5'
+        >>> architecture_words({"name": "torchvision:vgg16", "width": 0.5, "weights": "DEFAULT"})
+        'torchvision:vgg16, weights DEFAULT'
+    """
+    # Neither torchvision's models nor one's own have the width that is set.
+    width = "" if ":" in network["name"] else f", width {network['width']:g}"
+    weights = "" if network["weights"] is None else f", weights {network['weights']}"
+    return f"{network['name']}{width}{weights}"
+
+
+def _models(run: Run) -> list[dict[str, str]]:
+    """What each model is whose networks were compared."""
+    compared = set(run.tables["networks"]["model"])
+    return [
+        {"name": name, "is": architecture_words(model.network), "data": model.data["name"]}
+        for name, model in models_of(run.config).items()
+        if name in compared
+    ]
+
+
+def _left_out(run: Run) -> list[dict[str, Any]] | None:
+    """Of each two models the layers without a counterpart; None if that was not recorded."""
+    table = run.tables["left_out"]
+    if table.columns.empty:
+        return None
+    found = table.groupby(["model_a", "model_b"], sort=False)["layer"].unique()
+    return [{"models": list(pair), "layers": list(layers)} for pair, layers in found.items()]  # type: ignore[call-overload]
 
 
 def _packed(values: Any, kind: str) -> str:

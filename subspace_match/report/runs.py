@@ -24,6 +24,7 @@ OPTIONAL = (
     "measures",
     "heat_map",
     "top_images",
+    "left_out",
 )
 
 

@@ -110,6 +110,25 @@ def copies_at_every_scale(rng: np.random.Generator) -> Pair:
     return x, y
 
 
+def half_near_copies(rng: np.random.Generator) -> Pair:
+    """Half the neurons of a side are near copies, from 1e-7 to 1e-3 away, of the other half."""
+    x, y = related(rng)
+    for layer in (x, y):
+        places = rng.permutation(layer.shape[1])
+        half = len(places) // 2
+        for source, copy in zip(
+            rng.choice(places[:half], len(places)), places[half:], strict=False
+        ):
+            noise = 10.0 ** rng.uniform(-7, -3) * rng.normal(size=len(layer))
+            layer[:, copy] = layer[:, source] * (1 + noise)
+    return x, y
+
+
+def half_as_many_samples(rng: np.random.Generator) -> Pair:
+    """Either side spans everything with half its neurons to spare."""
+    return relu(rng.normal(size=(11, 22))), relu(rng.normal(size=(11, 22)))
+
+
 def dependent(rng: np.random.Generator) -> Pair:
     """More neurons than hidden directions, all of X and most of Y inside them."""
     hidden = rng.normal(size=(100, 8))
@@ -158,6 +177,8 @@ CASES: tuple[Callable[[np.random.Generator], Pair], ...] = (
     everything_at_once,
     ill_conditioned,
     copies_at_every_scale,
+    half_near_copies,
+    half_as_many_samples,
     dependent,
     dead_side,
     dead_sides,

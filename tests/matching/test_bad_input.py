@@ -6,9 +6,11 @@ import re
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 
 import subspace_match as sm
+from subspace_match.matching.null import null_paths
 
 GOOD = np.eye(4, 2)
 
@@ -38,6 +40,48 @@ def test_not_a_matrix_of_numbers(bad, parts):
         sm.reduce(bad, GOOD, device="cpu")
     with raises("y: ", *parts):
         sm.reduce(GOOD, bad, device="cpu")
+
+
+MASKED = np.ma.masked_greater(np.eye(4, 2), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("bad", "parts"),
+    [
+        (MASKED, ("found a masked array (MaskedArray)", "leave masked samples out of both sides")),
+        (np.ma.array(GOOD), ("found a masked array",)),  # its mask may come later
+        ([*MASKED], ("found a masked array",)),
+        (scipy.sparse.csr_array(GOOD), ("dense array, found a sparse one (csr_array)", "toarray")),
+        (scipy.sparse.coo_matrix(GOOD), ("found a sparse one (coo_matrix)",)),
+        (scipy.sparse.dok_array(GOOD), ("found a sparse one (dok_array)",)),
+        (torch.eye(4).to_sparse(), ("found a sparse one (Tensor)", "x.to_dense()")),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_masked_and_sparse_arrays_are_refused_in_one_line(bad, parts):
+    with raises("x: expected", *parts) as one_line:
+        sm.reduce(bad, GOOD, device="cpu")
+    assert "\n" not in str(one_line.value)
+    with raises("y: expected", *parts):
+        sm.reduce(GOOD, bad, device="cpu")
+    with raises("ys[1]: expected", *parts):
+        sm.heat_map([GOOD], [GOOD, bad], 0.3, device="cpu")
+    with raises("y: expected", *parts):
+        next(null_paths(sm.reduce(GOOD, GOOD), GOOD, bad, [np.arange(4)]))
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+@pytest.mark.parametrize("layout", [torch.sparse_csr, torch.sparse_csc])
+def test_every_sparse_layout_of_torch_is_refused(layout):
+    with raises("y: expected a dense array, found a sparse one"):
+        sm.reduce(GOOD, torch.eye(4).to_sparse(layout=layout), device="cpu")
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of MaskedTensors")
+def test_masked_tensors_are_refused():
+    masked = torch.masked.masked_tensor(torch.eye(4), torch.eye(4) > 0)
+    with raises("x: expected every activation to be there", "(MaskedTensor)"):
+        sm.reduce(masked, GOOD, device="cpu")
 
 
 def test_different_samples():

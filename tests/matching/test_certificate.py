@@ -120,7 +120,7 @@ def test_distances_are_the_oracles(case, shuffled, device):
     own, rest = oracle_distances(x, y, order)
     found, coefficients = (values[::-1] for values in distances._removal)
     for value, expected, size in zip(found, own, coefficients, strict=True):
-        bound = distances._rounding(np.array([value]), np.array([size]))
+        (bound,) = distances._rounding(np.array([value]), np.array([size]))
         assert value == pytest.approx(expected, abs=bound)
     for members in range(len(order)):
         epsilon = 0.3

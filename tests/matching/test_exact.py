@@ -11,6 +11,7 @@ import cases
 import numpy as np
 import oracles
 import pytest
+import scipy.linalg
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -191,6 +192,48 @@ def test_float32_rounding_and_scale_do_not_matter():
     for i in range(6):  # triangular: y_i reaches x_0 to x_i, but x_0 only from y_0 and y_5
         expected = list(range(i + 1)) if i in (0, 5) else list(range(1, i + 1))
         assert found["y", i].x.tolist() == found["y", i].y.tolist() == expected
+
+
+def mix_of(rng: np.random.Generator, size: int, condition: float) -> np.ndarray:
+    """Random, with singular values from 1 to 1 / condition."""
+    left, right = (np.linalg.qr(rng.normal(size=(size, size)))[0] for _ in range(2))
+    return left * np.geomspace(1, 1 / condition, size) @ right
+
+
+def blocks(rng: np.random.Generator, count: int, size: int, condition: float) -> np.ndarray:
+    return scipy.linalg.block_diag(*(mix_of(rng, size, condition) for _ in range(count)))
+
+
+@pytest.mark.parametrize("condition", [1, 10, 100, 1_000, 10_000])
+@pytest.mark.parametrize("mixed", ["y", "x", "both sides alike"])
+@pytest.mark.parametrize(("count", "size"), [(4, 3), (3, 6)])
+def test_float32_mixes_of_any_condition_keep_their_blocks(condition, mixed, count, size):
+    """At a tolerance of 1e-7 times the condition: no block is lost, none merged, none split."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        plain = rng.normal(size=(400, count * size))
+        other = plain @ blocks(rng, count, size, condition)
+        x, y = (plain, other) if mixed == "y" else (other, plain)
+        if mixed == "both sides alike":  # neuron by neuron, but each side as ill-conditioned
+            y = other * rng.uniform(0.5, 2, count * size)
+        x, y = x.astype(np.float32), y.astype(np.float32)
+        found = sm.simple_matches(pair_of(x, y), max(TOLERANCE, 1e-7 * condition))
+        unit = 1 if mixed == "both sides alike" else size
+        expected = [list(range(i, i + unit)) for i in range(0, count * size, unit)]
+        assert sorted(match.x.tolist() for match in found.distinct_matches()) == expected
+        assert sorted(match.y.tolist() for match in found.distinct_matches()) == expected
+        assert len(found) == 2 * count * size
+
+
+def test_a_coefficient_is_zero_by_growth_alone():
+    """y1 is 0.8 t from X's span and has a coefficient of 0.7 t on x0: below t, though not added."""
+    t = 1e-3
+    x = np.eye(5)[:, :2]
+    y = np.array([[1, 0, 0.8 * t, 0, 0], [0.7 * t, 1, 0, 0.8 * t, 0]]).T
+    for pair in (pair_of(x, y), pair_of(y, x)):
+        found = sm.simple_matches(pair, t)
+        assert found.sizes.tolist() == [2] * 4
+    assert sm.simple_matches(pair_of(x, y + 0.5 * t * x[:, ::-1]), t).sizes.max() == 4
 
 
 def test_no_exact_match():

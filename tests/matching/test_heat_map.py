@@ -57,9 +57,9 @@ def test_layer_pairs_are_reduce_pair_by_pair(hostile, chunk_samples, device):
         np.testing.assert_array_less(error, 1e-13 * scale + 1e-300)
         np.testing.assert_array_equal(found.second_moments, found.second_moments.T)
         np.testing.assert_allclose(found.sums, expected.sums, rtol=1e-12, atol=1e-300)
-        np.testing.assert_allclose(
-            found.factor.T @ found.factor, expected.factor.T @ expected.factor, atol=1e-13
-        )
+        for name in ("factor", "centred_factor"):
+            one, other = getattr(found, name), getattr(expected, name)
+            np.testing.assert_allclose(one.T @ one, other.T @ other, atol=1e-13)
         np.testing.assert_allclose(found.length_products, expected.length_products, rtol=1e-9)
         assert (found.neurons_x, found.samples) == (expected.neurons_x, expected.samples)
         assert found.well_conditioned == expected.well_conditioned

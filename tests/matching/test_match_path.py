@@ -197,7 +197,7 @@ def test_dead_sides(neurons_x, device):
 def test_one_neuron_a_side(device):
     """cos of the angle between (1, 0) and (0.8, 0.6) is 0.8, so both are 0.6 away."""
     path = path_of(np.array([[1.0], [0.0]]), np.array([[0.8], [0.6]]), device)
-    np.testing.assert_allclose(path.critical_epsilon_x, 0.6, rtol=1e-14)
+    np.testing.assert_allclose(path.critical_epsilon_x + path.pair.tie_margin, 0.6, rtol=1e-14)
     assert sets(path.maximum_match(0.59)) == ([], [])
     assert sets(path.maximum_match(0.61)) == ([0], [0])
 

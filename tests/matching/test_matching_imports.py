@@ -12,7 +12,7 @@ import subspace_match.matching
 FOLDER = Path(subspace_match.matching.__file__).parent
 ALLOWED = {"numpy", "scipy", "torch", "numba", "threadpoolctl"}
 STANDARD = {"__future__", "abc", "collections", "concurrent", "dataclasses", "functools"}
-STANDARD |= {"itertools", "math", "os", "pathlib", "platform", "sys", "typing"}
+STANDARD |= {"itertools", "math", "os", "pathlib", "platform", "sys", "typing", "warnings"}
 
 
 def imported(module: Path) -> set[str]:

@@ -383,7 +383,7 @@ def test_measures_read_no_activations_and_change_no_moments():
     pair = reduce(*cases.everything_at_once(np.random.default_rng(0)))
     before = copy.deepcopy(pair)
     measures.all_measures(pair)
-    for name in ("second_moments", "sums", "length_products", "factor"):
+    for name in ("second_moments", "sums", "length_products", "factor", "centred_factor"):
         np.testing.assert_array_equal(getattr(pair, name), getattr(before, name))
 
 

@@ -311,7 +311,7 @@ def test_where_digits_are_lost_all_the_time(case, changed, anew, monkeypatch):
 def after_removals(pair: sm.PairMoments, count: int):
     """Base and state when so many neurons have been taken out, in a random order."""
     columns = np.arange(pair.factor.shape[1])
-    walk = minimal_walk.Walk(pair.factor, columns, pair.neurons_x, 0.99999, None)
+    walk = minimal_walk.Walk(pair.factor, columns, pair.neurons_x, 0.99999, None, 0.0)
     order = np.random.default_rng(0).permutation(columns)
     base, state = walk.base, walk._state
     rank = np.argsort(order)[base.neurons]

@@ -61,11 +61,20 @@ def test_moments_sums_and_factor(case, device):
     assert (pair.neurons_x, pair.neurons_y) == (x.shape[1], y.shape[1])
     assert pair.samples == len(x)
     lengths = np.stack([np.sum((side - side.mean(0)) ** 2, axis=1) for side in (x, y)])
+    with np.errstate(invalid="ignore"):
+        lengths /= lengths.sum(1, keepdims=True)
     np.testing.assert_allclose(pair.length_products, lengths @ lengths.T, rtol=1e-9)
 
     unit = joint[:, norms > 0] / norms[norms > 0]
     np.testing.assert_allclose(pair.factor.T @ pair.factor, unit.T @ unit, atol=1e-13)
     np.testing.assert_array_equal(pair.factor, np.triu(pair.factor))
+
+    centred = unit - unit.mean(0)
+    assert pair.centred_factor is not None
+    np.testing.assert_allclose(
+        pair.centred_factor.T @ pair.centred_factor, centred.T @ centred, atol=1e-13
+    )
+    np.testing.assert_array_equal(pair.centred_factor, np.triu(pair.centred_factor))
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,17 @@ def test_peeling_does_not_drift(case, dtype, device):
         np.testing.assert_allclose(peeled, fresh, rtol=0, atol=DRIFT)
 
 
+@pytest.mark.parametrize("case", [*cases.CASES, exact_differences], ids=lambda case: case.__name__)
+def test_rotations_do_not_drift(case, monkeypatch):
+    """From the first removal on, not only from where digits are lost."""
+    monkeypatch.setattr(
+        peeling, "_by_products", lambda factor, x, y, *_: peeling._by_rotation(factor, x, y)
+    )
+    for seed in range(5):
+        peeled, fresh = distances(sm.reduce(*case(np.random.default_rng(seed)), device="cpu"))
+        np.testing.assert_allclose(peeled, fresh, rtol=0, atol=DRIFT)
+
+
 @pytest.mark.parametrize("condition", [1e6, 1e8])
 def test_peeling_does_not_drift_at_condition_numbers(condition, device):
     pair = sm.reduce(*conditioned(np.random.default_rng(0), condition), device=device)

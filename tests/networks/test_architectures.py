@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 from torchvision import models
 
+from subspace_match.imports import file_of_module
 from subspace_match.networks.architectures import ARCHITECTURES, build, initialise, outline
 from subspace_match.networks.layers import LayeredNetwork
 
@@ -252,6 +253,15 @@ def test_what_leads_to_no_network_is_refused(own: str, target: str, message: str
 def test_what_cannot_be_imported_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="that can be imported, found"):
         build(name, **PLAIN_LAYERS)
+
+
+@pytest.mark.parametrize("name", ["os:getcwd", "os:abort", "os.path:join", "builtins:print"])
+def test_no_function_of_pythons_own_is_called_for_a_network(name: str) -> None:
+    """A network's file says what makes it, and may be anybody's."""
+    with pytest.raises(ValueError, match=r"class or function of your own, found .*; rename the"):
+        build(name, **PLAIN_LAYERS)
+    with pytest.raises(ValueError, match=r"a module of your own before the colon, found .*; ren"):
+        file_of_module(name)
 
 
 def test_a_network_that_cannot_be_traced_is_refused(own: str) -> None:

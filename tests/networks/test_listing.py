@@ -47,6 +47,18 @@ def test_the_listing_is_kept(tmp_path: Path) -> None:
     assert listed(path)[0]["node"] == "kept"
 
 
+@pytest.mark.parametrize("name", ["../../outside", "/tmp/outside", "conv1/..", "conv{n}", ""])
+def test_a_listing_whose_names_are_no_layers_is_refused(name: str, tmp_path: Path) -> None:
+    """They become parts of paths, and results may be shared."""
+    path = tmp_path / "layers.json"
+    listed(path)
+    record = read_signed(path)
+    record["layers"][0]["name"] = name
+    write_signed(path, record)
+    with pytest.raises(ValueError, match=r"layers\.json: expected a whole file, found .* no layer"):
+        listed(path)
+
+
 def test_what_a_layer_is_says_the_configuration(tmp_path: Path) -> None:
     network = {"name": "resnet20", "width": 0.2}
     blocks = listed(tmp_path / "b", network=network, extraction={"nodes": "block"})

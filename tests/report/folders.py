@@ -18,6 +18,7 @@ from subspace_match import datasets, tables
 from subspace_match.artefacts import sha256, write_record, write_signed, write_table
 from subspace_match.config import validated
 from subspace_match.matches import LayerMatch
+from subspace_match.matching.measures import noted_measures
 from subspace_match.matching.minimal_sets import MinimalMatches
 from subspace_match.matching.null import null_paths
 from subspace_match.provenance import SUFFIX, differences
@@ -81,7 +82,7 @@ def experiment(
         write_table(kept, folder / "tables" / f"{table}.parquet")
     write_table(made["networks"], folder / "tables" / "networks.csv")
     write_record(folder / "config.json", config)
-    write_signed(folder / f"aggregate{SUFFIX}", _record(config, folder))
+    sign(config, folder)
     if images:
         # Image n is of the one value n, and of class n % 10.
         values = np.arange(IMAGES, dtype=np.uint8)[:, None, None, None] * 8
@@ -90,6 +91,11 @@ def experiment(
         about = {"name": "mnist_5k", "classes": 10, "mean": [0.5], "std": [0.5]}
         datasets.save(results / IMAGES_FILE, datasets.DataSet(split, split, about))
     return Made(folder, paths, made, minimal)
+
+
+def sign(config: dict[str, Any], folder: Path) -> None:
+    """Write the record of what is in a folder now."""
+    write_signed(folder / f"aggregate{SUFFIX}", _record(config, folder))
 
 
 def _record(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -106,8 +112,10 @@ def _record(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     outputs = [folder / "config.json", *sorted((folder / "tables").iterdir())]
     return {
         "rule": "aggregate",
+        "folder": f"experiments/{folder.name}",
         "outputs": {str(file.relative_to(folder)): sha256(file) for file in outputs},
         "inputs": {IMAGES_FILE: "0"},
+        "code": {},
         "differs": differences(config, validated({}, schema)),
         "digests": {"experiments": [folder.name]},
         "runs": [call],
@@ -158,7 +166,7 @@ def _tables(
                     minimal[number, layer] = sm.minimal_matches(path, 0.3)
                     found.append((minimal[number, layer], about | {"epsilon": 0.3}))
                     measured.append(matches[-1])
-                    measures.append(sm.all_measures(pair))
+                    measures.append(noted_measures(pair))
     proofs = [path.verify(GRID) for path in paths.values()]
     similarity = tables.similarity_table(matches, nulls, proofs)
     networks = {
@@ -176,6 +184,7 @@ def _tables(
         "minimal_match_members": tables.member_table(found),
         "null": tables.null_table(matches, nulls),
         "heat_map": _heat_map(layers, matches),
+        "left_out": tables.left_out_table([]),
         "top_images": tables.top_image_table(
             (_top_images(layers, number), {"network": key}) for number, key in enumerate(networks)
         ),

@@ -6,11 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 from report.conftest import Opened
-from report.folders import LAYERS, Made, experiment
+from report.folders import LAYERS, Made, experiment, sign
+
+from subspace_match.artefacts import read_record
+from subspace_match.tables import left_out_table
 
 EPSILONS = [0.0, 0.0371, 0.15, 0.2999, 0.3, 0.41, 0.505, 0.875, 0.999]
 
@@ -290,10 +294,52 @@ def test_tables_that_are_not_there_at_all_are_as_empty_ones(
     opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
 ) -> None:
     one = experiment(tmp_path, draws=1)
-    for name in ("null", "minimal_matches", "minimal_match_members", "measures", "heat_map"):
+    absent = ("null", "minimal_matches", "minimal_match_members", "measures", "heat_map")
+    for name in (*absent, "left_out"):
         (one.folder / "tables" / f"{name}.parquet").unlink()
     page = opening(written(one)).go()
     assert "This run has no other measures" in page.locator("#between").inner_text()
+
+
+def test_each_model_has_a_line_and_the_layers_that_are_left_out_are_listed(
+    opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
+) -> None:
+    """One architecture and one width were said of all models, and the layers in a log only."""
+    models = {
+        "small": {"network": {"width": 0.25}},
+        "large": {"network": {"name": "resnet20", "width": 1.0}, "data": {"name": "mnist"}},
+        "given": {"network": {"name": "torchvision:vgg16", "weights": "IMAGENET1K_V1"}},
+        "unused": {},
+    }
+    one = experiment(tmp_path, draws=1, change=lambda config: config.update(models=models))
+    sides = {"model_a": "small", "model_b": "large"}
+    for file in (one.folder / "tables").glob("*.parquet"):
+        table = pd.read_parquet(file)
+        table.assign(**{k: v for k, v in sides.items() if k in table.columns}).to_parquet(file)
+    pair = {"comparison": "last", **sides, "seed_a": 0, "seed_b": 1, "stage_a": "last"}
+    pairs = [pair | {"stage_b": "last", "left_out": ["conv3", "conv4"]}]
+    left_out_table(pairs).to_parquet(one.folder / "tables" / "left_out.parquet")
+    networks = pd.read_csv(one.folder / "tables" / "networks.csv", dtype=str)
+    networks["model"] = list(sides.values())
+    third = networks.iloc[:1].assign(model="given", key="third")
+    pd.concat([networks, third]).to_csv(one.folder / "tables" / "networks.csv", index=False)
+    sign(read_record(one.folder / "config.json"), one.folder)
+
+    text = opening(written(one)).go().locator("#compared").inner_text()
+    for line in (
+        "small: vgg11_bn, width 0.25\n",
+        "large: resnet20, width 1, trained on mnist\n",
+        "given: torchvision:vgg16, weights IMAGENET1K_V1\n",
+        "between small and large, for want of a counterpart: conv3 and conv4\n",
+    ):
+        assert line in text
+    assert "unused" not in text
+
+
+def test_one_model_needs_no_name(opened: Opened) -> None:
+    text = opened.go().locator("#compared").inner_text()
+    assert "vgg11_bn, width 0.5\n" in text
+    assert "no layer: each has its counterpart" in text
 
 
 def test_runs_are_side_by_side(

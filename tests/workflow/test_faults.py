@@ -279,3 +279,47 @@ def test_a_match_of_another_network_is_refused(workspace: Workspace) -> None:
     assert f"{right.name}: expected what the rule match made" in text
     right.unlink()
     workspace.snakemake()
+
+
+def test_a_configuration_that_snakemake_would_read_otherwise_is_refused(
+    empty_workspace: Callable[..., Workspace],
+) -> None:
+    """010 would be seed 8, of two equal keys the last counts; nothing is made."""
+    workspace = empty_workspace()
+    mine = workspace.root / "config" / "mine.yaml"
+    default = workspace.root / "config" / "config.yaml"
+    for file, content, message in (
+        (mine, b"seeds: [010]", "mine.yaml: line 1: expected a value that YAML 1.1 and 1.2 read"),
+        (mine, b"seeds: [0]\nseeds: [1]", "mine.yaml: line 2: the key 'seeds' stands twice"),
+        (mine, b"results: out{1}", "config: results: expected the name of a folder, without"),
+        (mine, b"network: {name: os:getcwd}", "network.name: expected a module of your own"),
+        (default, b"# caf\xe9", "config/config.yaml: expected a configuration file in UTF-8"),
+    ):
+        file.write_bytes(content)
+        given = ("--configfile", "config/mine.yaml") if file == mine else ()
+        run = workspace.snakemake("-n", *given, fails=True)
+        assert message in run.text
+        assert "Traceback" not in run.text
+        assert not (workspace.root / "results").exists()
+
+
+def test_the_files_that_were_read_are_said(empty_workspace: Callable[..., Workspace]) -> None:
+    """Of --configfile a --configfile b Snakemake reads b alone."""
+    workspace = empty_workspace()
+    for name in "ab":
+        (workspace.root / f"{name}.yaml").write_text("device: cpu\n")
+    both = workspace.snakemake("-n", "--configfile", "a.yaml", "b.yaml").text
+    assert "Configuration: config/config.yaml, then a.yaml, then b.yaml\n" in both
+    last = workspace.snakemake("-n", "--configfile", "a.yaml", "--configfile", "b.yaml").text
+    assert "Configuration: config/config.yaml, then b.yaml\n" in last
+
+
+def test_a_working_folder_without_a_configuration_is_said(
+    empty_workspace: Callable[..., Workspace], tmp_path: Path
+) -> None:
+    workspace = empty_workspace()
+    text = workspace.snakemake("-n", "--directory", str(tmp_path / "else"), fails=True).text
+    assert (
+        "config/config.yaml: expected the configuration in the working folder, found none" in text
+    )
+    assert "run in the project's folder, or name a file with --configfile" in text

@@ -174,6 +174,7 @@ def test_few_samples_are_flagged_and_warned_of(workspace: Workspace) -> None:
     flags = dict(zip(table["layer"], table["few_samples"], strict=True))
     assert flags == {"conv1": False, "conv5": True}
     assert "WARNING: conv5 has 0.40 neurons a sample (50 samples)" in run.text
+    assert "FewSamplesWarning" not in run.text  # of every job that reads activations
 
 
 def test_many_layers_are_matched_by_several_jobs(workspace: Workspace) -> None:

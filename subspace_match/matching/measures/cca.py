@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from .bases import neuron_vectors, orthonormal_basis
-from .pairs import Moments
+from .bases import orthonormal_basis
+from .pairs import Moments, Side, sides, varying_sides
+from .values import measure
 
 
 def canonical_correlations(pair: Moments) -> np.ndarray:
     """Canonical correlations: cosines of the principal angles between the two centred spans.
 
     The singular values of Q_x'Q_y, Q orthonormal bases of the centred sides (Hotelling 1936).
-    Dependent and constant neurons add no direction: a side's rank is by pivoted QR of its unit
-    columns, tolerance 1e-10, so near copies do add one.
+    Dependent and constant neurons add no direction: a side's rank is by pivoted QR of its columns
+    in units of their norms before centring, tolerance 1e-13 times the neurons, so near copies do
+    add one.
 
     Args:
         pair: moments of the two sides, from ``reduce``.
@@ -21,17 +23,19 @@ def canonical_correlations(pair: Moments) -> np.ndarray:
     Returns:
         (min(rank of X, rank of Y),) float64 in [0, 1], descending.
 
+    Raises:
+        ValueError: if the pair has no centred factor, as some of a null's have none.
+
     Example:
         >>> import numpy as np, subspace_match as sm
         >>> x = np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
         >>> canonical_correlations(sm.reduce(x, x[:, :1] + x[:, 1:], device="cpu")).round(12)
         array([1.])
     """
-    basis_x, basis_y = (orthonormal_basis(side) for side in neuron_vectors(pair))
-    correlations: np.ndarray = np.linalg.svd(basis_x.inner(basis_y), compute_uv=False)
-    return correlations.clip(0.0, 1.0)
+    return _correlations(*sides(pair))
 
 
+@measure(0.0, 1.0)
 def mean_cca(pair: Moments) -> float:
     """Mean canonical correlation.
 
@@ -52,5 +56,10 @@ def mean_cca(pair: Moments) -> float:
         >>> round(mean_cca(sm.reduce(x, x @ mix, device="cpu")), 12)
         1.0
     """
-    correlations = canonical_correlations(pair)
-    return float(correlations.mean()) if len(correlations) else float("nan")
+    return float(_correlations(*varying_sides(pair)).mean())
+
+
+def _correlations(x: Side, y: Side) -> np.ndarray:
+    product = orthonormal_basis(x).T @ orthonormal_basis(y)
+    correlations: np.ndarray = np.linalg.svd(product, compute_uv=False)
+    return correlations.clip(0.0, 1.0)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .pairs import Moments, centre
-from .ratios import ratio
+from .pairs import Moments, varying_sides
+from .values import measure
 
 
+@measure(0.0, 1.0)
 def linear_cka(pair: Moments) -> float:
     """Linear centred kernel alignment.
 
@@ -27,6 +28,5 @@ def linear_cka(pair: Moments) -> float:
         >>> round(linear_cka(sm.reduce(x, 2 * x[:, ::-1] + 1, device="cpu")), 12)
         1.0
     """
-    centred = centre(pair)
-    norms = float(np.linalg.norm(centred.xx) * np.linalg.norm(centred.yy))
-    return min(ratio(np.sum(centred.xy**2), norms), 1.0)
+    x, y = (side.neurons for side in varying_sides(pair))
+    return float(np.sum((x.T @ y) ** 2) / (np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)))

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from .pairs import Moments, centre
-from .ratios import ratio
+from .pairs import Moments, Side, varying_sides
+from .values import UndefinedError, measure
+
+# Of the terms that a side's own estimate is the sum of, which are known to about 1e-15: above it
+# 1e-7 of the estimate is right.
+SMALLEST_ESTIMATE = 1e-8
 
 
+@measure(-1.0, 1.0)
 def debiased_linear_cka(pair: Moments) -> float:
     """Linear CKA with the unbiased estimator of HSIC.
 
@@ -19,15 +26,17 @@ def debiased_linear_cka(pair: Moments) -> float:
         d (d-3) HSIC_1 = |X_c'Y_c|_F^2 - d / (d-2) S_xy + tr X_c'X_c tr Y_c'Y_c / ((d-1)(d-2))
 
     with S_xy = sum_i |x_i - mean|^2 |y_i - mean|^2. That sum is of fourth order in the activations,
-    so second moments do not hold it; a pair carries it as its ``length_products``.
+    so second moments do not hold it; a pair carries it as its ``length_products``, in units of
+    tr X_c'X_c tr Y_c'Y_c.
 
     Args:
         pair: moments of the two sides, from ``reduce``.
 
     Returns:
-        HSIC_1(X, Y) / sqrt(HSIC_1(X, X) HSIC_1(Y, Y)): 0 on average for unrelated layers, so it can
-        be negative; NaN if a side's own estimate is not positive, as when it is constant, and for
-        fewer than 4 samples, of which there is no estimate.
+        HSIC_1(X, Y) / sqrt(HSIC_1(X, X) HSIC_1(Y, Y)), in [-1, 1]: 0 on average for unrelated
+        layers, so it can be negative; NaN if a side's own estimate is 0 but for rounding, as when
+        it is constant or lives on a single sample, and for fewer than 4 samples, of which there is
+        no estimate.
 
     Example:
         >>> import numpy as np, subspace_match as sm
@@ -40,14 +49,26 @@ def debiased_linear_cka(pair: Moments) -> float:
     """
     d = pair.samples
     if d < 4:
-        return float("nan")
-    centred = centre(pair)
+        raise UndefinedError(f"there is no unbiased estimate of fewer than 4 samples, found {d}")
+    both = varying_sides(pair)
+    totals = [np.sum(side.neurons**2) for side in both]
 
-    def hsic(moments: np.ndarray, i: int, j: int) -> float:
-        traces = (np.trace(centred.xx), np.trace(centred.yy))
-        total = np.sum(moments**2) - d / (d - 2) * pair.length_products[i, j]
-        return float(total + traces[i] * traces[j] / ((d - 1) * (d - 2)))
+    def terms(i: int, j: int) -> list[float]:
+        """Of d (d-3) HSIC_1, in the sides' units."""
+        product = totals[i] * totals[j]
+        return [
+            float(np.sum((both[i].neurons.T @ both[j].neurons) ** 2)),
+            float(-d / (d - 2) * pair.length_products[i, j] * product),
+            float(product / ((d - 1) * (d - 2))),
+        ]
 
-    own = hsic(centred.xx, 0, 0), hsic(centred.yy, 1, 1)
-    # A product of two negative estimates would pass for a positive one.
-    return ratio(hsic(centred.xy, 0, 1), np.sqrt(own[0] * own[1]) if min(own) > 0 else 0.0)
+    def own(side: Side, i: int) -> float:
+        estimate = sum(terms(i, i))
+        if not estimate > SMALLEST_ESTIMATE * np.abs(terms(i, i)).sum():
+            raise UndefinedError(
+                f"the unbiased estimate of {side.name} with itself is 0 but for rounding, as where"
+                " neurons live on a single sample"
+            )
+        return estimate
+
+    return sum(terms(0, 1)) / math.sqrt(own(both[0], 0) * own(both[1], 1))

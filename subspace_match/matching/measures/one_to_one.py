@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.optimize
 
-from .pairs import Moments, centre
+from .pairs import Moments, Side, sides, varying_sides
+from .values import measure
 
 
 @dataclass(frozen=True)
@@ -39,21 +40,19 @@ def one_to_one_matching(pair: Moments) -> OneToOne:
     Returns:
         min(n_x, n_y) pairs, constant neurons not counted.
 
+    Raises:
+        ValueError: if the pair has no centred factor, as some of a null's have none.
+
     Example:
         >>> import numpy as np, subspace_match as sm
         >>> x = np.random.default_rng(0).random((50, 3))
         >>> one_to_one_matching(sm.reduce(x, x[:, [2, 0, 1]], device="cpu")).y
         array([1, 2, 0])
     """
-    centred = centre(pair)
-    deviations_x, deviations_y = (np.sqrt(np.diagonal(block)) for block in (centred.xx, centred.yy))
-    x, y = np.flatnonzero(deviations_x), np.flatnonzero(deviations_y)
-    correlations = centred.xy[np.ix_(x, y)] / np.outer(deviations_x[x], deviations_y[y])
-    correlations = correlations.clip(-1.0, 1.0)
-    rows, columns = scipy.optimize.linear_sum_assignment(correlations, maximize=True)
-    return OneToOne(x[rows], y[columns], correlations[rows, columns])
+    return _matching(*sides(pair))
 
 
+@measure(-1.0, 1.0)
 def one_to_one(pair: Moments) -> float:
     """Mean correlation of the neurons matched one to one; see ``one_to_one_matching``.
 
@@ -72,5 +71,13 @@ def one_to_one(pair: Moments) -> float:
         >>> round(one_to_one(sm.reduce(x, x[:, [2, 0, 1]] * [1, 5, 9], device="cpu")), 12)
         1.0
     """
-    correlations = one_to_one_matching(pair).correlations
-    return float(correlations.mean()) if len(correlations) else float("nan")
+    return float(_matching(*varying_sides(pair)).correlations.mean())
+
+
+def _matching(side_x: Side, side_y: Side) -> OneToOne:
+    x, y = (np.flatnonzero(side.unit.any(0)) for side in (side_x, side_y))
+    unit_x, unit_y = side_x.unit[:, x], side_y.unit[:, y]
+    deviations = np.outer(np.linalg.norm(unit_x, axis=0), np.linalg.norm(unit_y, axis=0))
+    correlations = (unit_x.T @ unit_y / deviations).clip(-1.0, 1.0)
+    rows, columns = scipy.optimize.linear_sum_assignment(correlations, maximize=True)
+    return OneToOne(x[rows], y[columns], correlations[rows, columns])

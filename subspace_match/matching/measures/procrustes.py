@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .pairs import Moments, centre
-from .ratios import ratio
+from .pairs import Moments, varying_sides
+from .values import measure
 
 
+@measure(0.0, 1.0)
 def procrustes(pair: Moments) -> float:
     """Similarity after the best rotation.
 
@@ -31,6 +32,6 @@ def procrustes(pair: Moments) -> float:
         >>> round(procrustes(sm.reduce(x, 3 * x @ turn, device="cpu")), 12)
         1.0
     """
-    centred = centre(pair)
-    nuclear = np.linalg.svd(centred.xy, compute_uv=False).sum()
-    return min(ratio(nuclear, np.sqrt(np.trace(centred.xx) * np.trace(centred.yy))), 1.0)
+    x, y = (side.neurons for side in varying_sides(pair))
+    nuclear = np.linalg.svd(x.T @ y, compute_uv=False).sum()
+    return float(nuclear / (np.linalg.norm(x) * np.linalg.norm(y)))

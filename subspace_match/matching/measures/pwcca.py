@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from .bases import neuron_vectors, orthonormal_basis
-from .pairs import Moments
-from .ratios import ratio
+from .bases import orthonormal_basis
+from .pairs import Moments, varying_sides
+from .values import measure, not_determined
+
+EQUAL = 1e-8  # difference up to which correlations are equal: rounding turns their variables
 
 
+@measure(0.0, 1.0)
 def pwcca(pair: Moments) -> float:
     """Projection-weighted CCA, with the weights of X's side.
 
@@ -19,7 +22,8 @@ def pwcca(pair: Moments) -> float:
 
     Where canonical correlations are equal, as those of several shared neurons are, their canonical
     variables are determined up to a rotation only, and so are the weights: PWCCA then depends on
-    which ones the singular value decomposition gives, unless all correlations are equal.
+    which ones the singular value decomposition gives, unless all correlations are equal. A
+    ``MeasureWarning`` says so.
 
     Args:
         pair: moments of the two sides, from ``reduce``.
@@ -33,8 +37,11 @@ def pwcca(pair: Moments) -> float:
         >>> round(pwcca(sm.reduce(x, x, device="cpu")), 12)
         1.0
     """
-    x, y = neuron_vectors(pair)
+    x, y = varying_sides(pair)
     basis_x, basis_y = orthonormal_basis(x), orthonormal_basis(y)
-    left, correlations, _ = np.linalg.svd(basis_x.inner(basis_y), full_matrices=False)
-    weights = np.abs(left.T @ basis_x.inner(x)).sum(1)
-    return ratio(weights @ correlations.clip(0.0, 1.0), weights.sum())
+    left, correlations, _ = np.linalg.svd(basis_x.T @ basis_y, full_matrices=False)
+    equal = -np.diff(correlations) <= EQUAL
+    if equal.any() and not equal.all():
+        not_determined("pwcca", f"{equal.sum()} canonical correlations equal the one before them")
+    weights = np.abs(left.T @ (basis_x.T @ x.neurons)).sum(1)
+    return float(weights @ correlations.clip(0.0, 1.0) / weights.sum())

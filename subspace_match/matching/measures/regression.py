@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from .bases import neuron_vectors, orthonormal_basis
-from .pairs import Moments
-from .ratios import ratio
+from .bases import orthonormal_basis
+from .pairs import Moments, sides
+from .values import UndefinedError, measure
 
 
+@measure(0.0, 1.0)
 def linear_regression(pair: Moments, target: str = "x", *, centred: bool = True) -> float:
     """R^2 of regressing one side's neurons, all together, on the other side's.
 
     R^2 = |Q_Y'X|_F^2 / |X|_F^2 for target X, Q_Y an orthonormal basis of Y (Kornblith et al. 2019,
     arXiv 1905.00414, table 1). Centred is regression with an intercept. Uncentred is without one,
-    and 1 - R^2 = sum |x|^2 r(x | Y)^2 / sum |x|^2 with the relative distances of the match: the two
-    share their rank tolerance, 1e-13 times the neurons; centred it is 1e-10.
+    and 1 - R^2 = sum |x|^2 r(x | Y)^2 / sum |x|^2 with the relative distances of the match: all
+    share their rank tolerance, 1e-13 times the neurons.
 
     Args:
         pair: moments of the two sides, from ``reduce``.
@@ -38,9 +39,10 @@ def linear_regression(pair: Moments, target: str = "x", *, centred: bool = True)
     """
     if target not in ("x", "y"):
         raise ValueError(f"target: expected 'x' or 'y', the side to predict, found {target!r}")
-    x, y = neuron_vectors(pair, centred=centred)
+    x, y = sides(pair, centred=centred)
     predicted, predictors = (x, y) if target == "x" else (y, x)
-    basis = orthonormal_basis(predictors, centred=centred)
-    explained = np.sum(basis.inner(predicted) ** 2)
-    total = np.sum(predicted.coordinates**2) - np.sum(predicted.means**2)
-    return min(ratio(explained, total), 1.0)
+    if not predicted.has_variance:
+        what = "constant" if centred else "dead"
+        raise UndefinedError(f"every neuron of {target}, the side to predict, is {what}")
+    explained = np.sum((orthonormal_basis(predictors).T @ predicted.neurons) ** 2)
+    return float(explained / np.sum(predicted.neurons**2))

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .pairs import SAFE_SQUARE, Moments, centre
+from .pairs import Moments, Side, varying_sides
+from .values import measure, not_determined
+
+EQUAL = 1e-8  # relative difference up to which singular values are equal: rounding turns their axes
 
 
+@measure(0.0, 1.0)
 def svcca(pair: Moments, variance: float = 0.99) -> float:
     """Mean canonical correlation of the principal components that carry most of the variance.
 
@@ -15,6 +19,10 @@ def svcca(pair: Moments, variance: float = 0.99) -> float:
     are averaged (Raghu et al. 2017, arXiv 1706.05806; mean over the smaller number of components).
     Invariant to rotations and to one scale a side. The authors' code takes the fraction of the sum
     of singular values, not squared; the paper says variance, and so do we.
+
+    Where ``variance`` is met between two equal singular values, which of their components are kept
+    is not determined, and neither is SVCCA: it then depends on those that the singular value
+    decomposition gives. A ``MeasureWarning`` says so.
 
     Args:
         pair: moments of the two sides, from ``reduce``.
@@ -36,28 +44,19 @@ def svcca(pair: Moments, variance: float = 0.99) -> float:
         raise ValueError(
             f"variance: expected a fraction in (0, 1], found {variance!r}; the paper keeps 0.99"
         )
-    centred = centre(pair)
-    squares_x, squares_y = np.split(np.diagonal(pair.second_moments), [pair.neurons_x])
-    whitener_x = _whiten_leading(centred.xx, variance, SAFE_SQUARE * squares_x.sum())
-    whitener_y = _whiten_leading(centred.yy, variance, SAFE_SQUARE * squares_y.sum())
-    correlations = np.linalg.svd(whitener_x.T @ centred.xy @ whitener_y, compute_uv=False)
-    return float(correlations.clip(0.0, 1.0).mean()) if len(correlations) else float("nan")
+    leading_x, leading_y = (_leading(side, variance) for side in varying_sides(pair))
+    correlations = np.linalg.svd(leading_x.T @ leading_y, compute_uv=False)
+    return float(correlations.mean())
 
 
-def _whiten_leading(moments: np.ndarray, variance: float, floor: float) -> np.ndarray:
-    """W, (n, components), with W'CW = I for the leading components of centred moments C.
-
-    Args:
-        moments: C, (n, n).
-        variance: fraction to keep.
-        floor: at or below it a component's variance is centring's rounding.
-    """
-    values, vectors = np.linalg.eigh(moments)
-    values, vectors = values[::-1], vectors[:, ::-1]
-    values, vectors = values[values > floor], vectors[:, values > floor]
-    if not len(values):
-        return vectors
-    carried = np.cumsum(values) / values.sum()
-    components = int(np.searchsorted(carried, variance - 1e-12)) + 1
-    whitener: np.ndarray = vectors[:, :components] / np.sqrt(values[:components])
-    return whitener
+def _leading(side: Side, variance: float) -> np.ndarray:
+    """The side's leading principal components, (k, components) with orthonormal columns."""
+    directions, values, _ = np.linalg.svd(side.neurons, full_matrices=False)
+    carried = np.cumsum(values**2) / np.sum(values**2)
+    kept = int(np.searchsorted(carried, variance - 1e-12)) + 1
+    if kept < len(values) and values[kept] >= (1 - EQUAL) * values[kept - 1]:
+        not_determined(
+            "svcca", f"the threshold {variance:g} splits equal singular values of {side.name}"
+        )
+    leading: np.ndarray = directions[:, :kept]
+    return leading

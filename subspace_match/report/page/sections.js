@@ -14,12 +14,21 @@ const dead = (own) =>
 
 const FACTS = {
   "Data set": (own) => own.data,
-  Architecture: (own) => `${own.architecture}, width ${own.width}`,
+  Architecture: (own) => own.models.map((model) => {
+    const other = model.data === own.data ? "" : `, trained on ${model.data}`;
+    return h("div", {}, `${own.models.length > 1 ? `${model.name}: ` : ""}${model.is}${other}`);
+  }),
   Networks: (own) =>
     own.networks.map((network) => h("div", {}, network.accuracy === null
       ? network.name
       : `${network.name}: accuracy ${percent(network.accuracy)}`)),
   Compared: (own) => own.pairs.map((pair) => h("div", {}, `${pair.comparison}: ${own.pairName(pair)}`)),
+  "Left out": (own) => {
+    if (own.left_out === null) return "not recorded";
+    if (!own.left_out.length) return "no layer: each has its counterpart";
+    return own.left_out.map(({ models: [a, b], layers }) =>
+      h("div", {}, `between ${a} and ${b}, for want of a counterpart: ${listed(layers)}`));
+  },
   Recorded: (own) => {
     const images = own.recorded.images === null ? "" : ` of ${own.recorded.images} images`;
     return `up to ${own.recorded.positions} positions of each layer's map${images}, in up to `

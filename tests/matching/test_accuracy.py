@@ -1,0 +1,53 @@
+"""A critical epsilon is right to 1e-8, however near neurons are to copies of each other."""
+
+from __future__ import annotations
+
+import exact_oracles
+import numpy as np
+import pytest
+from test_certainty import cluster, copies, exact_squares, relu_copies
+
+import subspace_match as sm
+from subspace_match.matching import moments
+from subspace_match.matching.factor import ACCURACY
+
+SCALES = (1e-8, 1e-7, 1e-6, 2e-6, 5e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 2e-3, 4e-3, 6e-3, 1e-2)
+
+
+def errors(kind, scale: float, device, **options) -> tuple[np.ndarray, sm.PairMoments]:
+    x, y = kind(1, 2_000, scale)
+    pair = sm.reduce(x, y, device=device, **options)
+    exact = exact_oracles.critical_epsilons(exact_squares(kind, 1, 2_000, scale))
+    return sm.match_path(pair, device=device).critical_epsilon - exact, pair
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("kind", [copies, relu_copies, cluster], ids=lambda kind: kind.__name__)
+def test_near_copies(kind, scale, device):
+    for chunk_samples in (None, 37):
+        off, pair = errors(kind, scale, device, chunk_samples=chunk_samples)
+        assert np.abs(off).max() <= ACCURACY
+        # What is taken off is the tie margin: what it was computed as is nearer.
+        assert np.abs(off + pair.tie_margin).max() <= ACCURACY / 2
+        # At a tie, the smallest epsilon at which it is in is never missed.
+        assert (off <= 0).all()
+
+
+@pytest.mark.parametrize("scale", [5e-6, 1e-5, 1e-4])
+def test_moments_alone_would_not_do(scale, monkeypatch):
+    """Without the second read a critical epsilon is off by far more than that."""
+    monkeypatch.setattr(moments, "factor_from_moments", lambda scaled, *_: as_moments(scaled))
+    off, pair = errors(copies, scale, "cpu")
+    assert pair.well_conditioned
+    assert np.abs(off).max() > 10 * ACCURACY
+
+
+def as_moments(scaled: np.ndarray) -> tuple[np.ndarray, float]:
+    return np.linalg.cholesky(scaled).T, 0.0
+
+
+@pytest.mark.parametrize("scale", [0.03, 0.1])
+def test_moments_do_where_copies_are_far_enough(scale, device):
+    """A second read costs: it is for what needs it."""
+    assert errors(relu_copies, scale, device)[1].well_conditioned
+    assert errors(relu_copies, scale, device, chunk_samples=1000)[1].well_conditioned
