@@ -8,10 +8,14 @@ an estimate from these. Above ORACLE_UP_TO neurons it is left out (nan), and wha
 the path grows. Ratios are what to quote; seconds depend on the machine. Each is the least of
 several calls, and what is to be divided is called in turns. On cores that others use too, set
 OMP_NUM_THREADS=1: threads that wait for one another make small factorisations ten times slower.
+
+Then the path of hostile layers of 256 + 256 and 512 + 512 (see ``hostile_layers``), as multiples of
+the path above, called in turns with it.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from hostile_layers import HOSTILE
 
 import subspace_match as sm
 
@@ -101,12 +106,27 @@ def row(neurons: int) -> dict[str, float]:
     return dict(zip(COLUMNS[1:], (*values, *ratios), strict=True))
 
 
+def hostile_ratios(neurons: int) -> dict[str, float]:
+    """Times of the hostile paths, as multiples of the path of ``layers``."""
+    pairs = [layers(neurons), *(make(neurons) for make in HOSTILE.values())]
+    reduced = [sm.reduce(*pair, device="cpu") for pair in pairs]
+    works = [functools.partial(sm.match_path, pair, device="cpu") for pair in reduced]
+    for work in works:  # what is to be compiled is compiled
+        work()
+    generic, *others = seconds(*works)
+    return dict(zip(HOSTILE, [other / generic for other in others], strict=True))
+
+
 def main() -> None:
     print("  ".join(f"{column:>11}" for column in COLUMNS))
     for neurons in map(int, sys.argv[1:] or (64, 256, 512, 2048)):
         cells = [f"{value:11.3f}" for value in row(neurons).values()]
         print("  ".join([f"{neurons:11d}", *cells]), flush=True)
     print(f"* all {len(GRID)} estimated from {len(SAMPLED)} of them; path / n^3 in nanoseconds")
+    print("  ".join(f"{column:>11}" for column in ("neurons", *HOSTILE)))
+    for neurons in (256, 512):
+        cells = [f"{ratio:11.1f}" for ratio in hostile_ratios(neurons).values()]
+        print("  ".join([f"{neurons:11d}", *cells]), flush=True)
 
 
 if __name__ == "__main__":

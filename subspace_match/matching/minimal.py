@@ -101,12 +101,14 @@ def minimal_matches(
             "authors", X's neurons and then Y's;
             "random", a random permutation of all n neurons for each restart, keeping each neuron's
             smallest match (the first of equals);
-            "small" (ours), for every v the neurons first that v needs least, which finds smaller
-            matches and takes longer, since neurons then share no tests.
+            "small" (ours), for every v the authors' order and then the neurons first that v needs
+            least, keeping the smaller match (the first of equals). So no match is larger than the
+            authors', and it takes longer: in the second order neurons share no tests.
         seed: of the random orders, for ``numpy.random.default_rng``; only with order="random".
         restarts: number of random orders, at least 1; only with order="random".
         progress: called with the number of neurons that are done since the last call, for instance
-            ``tqdm(...).update``; in all, as many as the maximum match has, times ``restarts``.
+            ``tqdm(...).update``; in all, as many as the maximum match has, times ``restarts``, or
+            twice for order="small".
 
     Returns:
         The matches.

@@ -47,6 +47,7 @@ def orders_of_tests(
             tests = np.searchsorted(live, permutation[np.isin(permutation, live[columns])])
             yield tests, group
     else:
+        yield columns, group
         matrix, positions, width_x = walk.spans()
         need = needs(matrix, width_x)
         for column in group:

@@ -22,6 +22,8 @@ SEVERAL = (
     cases.sums,
     cases.everything_at_once,
     cases.copies_at_every_scale,
+    cases.half_near_copies,
+    cases.half_as_many_samples,
     cases.dependent,
 )
 
@@ -88,6 +90,35 @@ def test_length_of_the_list_does_not_matter(case, monkeypatch):
     found = sm.minimal_matches(path, 0.3)
     np.testing.assert_array_equal(found.distinct, expected.distinct)
     np.testing.assert_array_equal(found.match_of, expected.match_of)
+
+
+@pytest.mark.parametrize("effort", [0.0, 1e9], ids=["never", "always"])
+@pytest.mark.parametrize("case", SEVERAL, ids=lambda case: case.__name__)
+def test_looking_through_a_test_first_does_not_matter(case, effort, monkeypatch):
+    path = sm.match_path(pair_of(*layers_of(case, 5)), device="cpu")
+    epsilons = [0.01, 0.3, *collapses(path, 2, np.random.default_rng(0))]
+    expected = [sm.minimal_matches(path, epsilon) for epsilon in epsilons]
+    monkeypatch.setattr(minimal_walk, "MANY", 1)
+    monkeypatch.setattr(minimal_walk, "EFFORT", effort)
+    for epsilon, those in zip(epsilons, expected, strict=True):
+        found = sm.minimal_matches(path, epsilon)
+        np.testing.assert_array_equal(found.distinct, those.distinct)
+        np.testing.assert_array_equal(found.match_of, those.match_of)
+
+
+@pytest.mark.parametrize("many", [1, 8])
+@pytest.mark.parametrize("relu", [True, False])
+def test_few_samples_at_a_small_epsilon_equal_the_greedy(relu, many, monkeypatch):
+    """Half as many samples as neurons a side: a rejected test takes nearly everybody out."""
+    monkeypatch.setattr(minimal_walk, "MANY", many)
+    for seed, samples in ((0, 8), (1, 12)):
+        rng = np.random.default_rng(seed)
+        x, y = rng.normal(size=(2, samples, 2 * samples))
+        if relu:
+            x, y = cases.relu(x), cases.relu(y)
+        greedy = oracles.GreedyMinimalMatches(x, y, 0.01)
+        found = sm.minimal_matches(pair_of(x, y), 0.01)
+        assert_equals_greedy(found, greedy, np.flatnonzero(greedy.maximum))
 
 
 @pytest.mark.parametrize("case", SEVERAL, ids=lambda case: case.__name__)
@@ -205,6 +236,18 @@ def test_the_order_that_seeks_small_matches_finds_smaller_ones():
     assert totals["small"] < totals["authors"]
 
 
+@pytest.mark.parametrize("case", SEVERAL, ids=lambda case: case.__name__)
+def test_the_order_that_seeks_small_matches_never_finds_larger_ones(case):
+    for seed in range(3):
+        path = sm.match_path(pair_of(*layers_of(case, seed)), device="cpu")
+        for epsilon in (0.01, 0.3, 0.5):
+            small, authors = (
+                sm.minimal_matches(path, epsilon, order=order).sizes
+                for order in ("small", "authors")
+            )
+            assert (small <= authors).all()
+
+
 def test_one_equals_all():
     x, y = cases.low_rank_plus_noise(np.random.default_rng(2))
     pair = pair_of(x, y)
@@ -254,11 +297,14 @@ def test_nothing_matches(case):
     assert sm.minimal_match(pair, 0.5, ("y", 3)) is None
 
 
-@pytest.mark.parametrize("options", [{}, {"order": "random", "seed": 0, "restarts": 3}])
-def test_progress_counts_every_neuron(options):
+@pytest.mark.parametrize(
+    ("options", "orders"),
+    [({}, 1), ({"order": "random", "seed": 0, "restarts": 3}, 3), ({"order": "small"}, 2)],
+)
+def test_progress_counts_every_neuron(options, orders):
     pair, done = pair_of(*cases.related(np.random.default_rng(0))), []
     found = sm.minimal_matches(pair, 0.5, progress=done.append, **options)
-    assert sum(done) == len(found) * options.get("restarts", 1)
+    assert sum(done) == len(found) * orders
 
 
 @pytest.mark.parametrize(
