@@ -27,6 +27,7 @@ from subspace_match.networks.architectures import build, initialise
 from subspace_match.networks.extraction import extract
 from subspace_match.networks.images import Images
 from subspace_match.networks.layers import LayeredNetwork
+from subspace_match.networks.memory_order import placed
 from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.networks.sampling import draw_samples
 from subspace_match.store import new_store
@@ -40,7 +41,7 @@ def measure(images: int, record: bool) -> None:
     device = torch.device("cpu")
     network = build(**ARCHITECTURE)
     initialise(network, 0)
-    network = network.eval().to(memory_format=torch.channels_last)
+    network = placed(network.eval(), device)
     # One image over and over: what is measured is not the images' own memory.
     image = np.random.default_rng(0).integers(0, 256, (1, 3, 32, 32), np.uint8)
     labels = np.zeros(images, np.int64)

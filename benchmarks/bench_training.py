@@ -27,6 +27,7 @@ from torchvision.transforms import v2
 from subspace_match.datasets import Split
 from subspace_match.networks.architectures import build, initialise
 from subspace_match.networks.images import Images
+from subspace_match.networks.memory_order import placed
 from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.networks.stages import Stages
 from subspace_match.networks.training import Progress, train
@@ -108,7 +109,7 @@ def ours(images: Images, width: float) -> float:
     times: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         train(
-            network(width).to(memory_format=torch.channels_last),
+            placed(network(width), torch.device("cpu")),
             images,
             Images.on_device(
                 Split(

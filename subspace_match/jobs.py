@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import faulthandler
 import logging
 import os
 import re
@@ -27,6 +28,9 @@ _LOGGERS = log, logging.getLogger("py.warnings")
 _OUT_OF_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory")
 _TOO_LITTLE_MEMORY = "too little memory; choose smaller sizes, or a machine with more"
 
+# Those that a person, a terminal or a batch system ends a job with, and a process can answer.
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGXCPU)
+
 
 def run(work: Callable[[Any], None], snakemake: Any, threads: int | None = None) -> None:
     """Do a job's work: with its log, so many threads, and bad input ended in one line.
@@ -42,7 +46,9 @@ def run(work: Callable[[Any], None], snakemake: Any, threads: int | None = None)
     """
     _limit_threads(threads or snakemake.config["threads"])
     _log_to_terminal()
-    signal.signal(signal.SIGTERM, _end)
+    for number in _ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _end)
     try:
         record = JobRecord(snakemake, code_files(work.__name__, snakemake))
         with only_writer(str(record.file).removesuffix(SUFFIX), log.warning):
@@ -117,6 +123,8 @@ def _log_to_file(path: str) -> None:
     # Another Snakemake removes it when it starts a job that will wait for this one; then it is
     # begun again.
     in_file = WatchedFileHandler(path, encoding="utf-8")
+    # A crash in a library's compiled code leaves no exception, but a signal: which, and from where.
+    faulthandler.enable(in_file.stream)  # type: ignore[arg-type]  # None only until it is opened
     in_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     for logger in _LOGGERS:
         logger.addHandler(in_file)
@@ -132,5 +140,5 @@ def _end(number: int, _frame: object) -> None:
     """End as after an error, so that half-written files go, while a batch system still waits."""
     # Once is enough: what tidies up is not to be interrupted.
     signal.signal(number, signal.SIG_IGN)
-    log.error("ended by the signal %s, as at a time limit", signal.strsignal(number))
+    log.error("ended by the signal %s, as at a time limit or by a person", signal.strsignal(number))
     sys.exit(128 + number)

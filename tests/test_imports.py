@@ -35,7 +35,8 @@ RULES_OF = {
     # Names that come from a file are checked wherever one is read.
     ("archives.py",): IMAGES | {"prepare_data", LISTING},
     ("plain_yaml.py",): {LISTING, "report"},
-    ("arrays.py", "cli.py", "pointers.py", "zarr_arrays.py", "matching/exact.py"): set(),
+    ("arrays.py", "cli.py", "zarr_arrays.py", "matching/exact.py"): set(),
+    ("pointers.py", "networks/weight_files.py"): {"take_weights", LISTING},
     ("report/command.py",): set(),
     # They decide which file is asked for, and so its name.
     ("layout.py", "publication.py", "prune.py"): set(),
@@ -55,7 +56,10 @@ RULES_OF = {
     ("networks/extraction.py",): {"extract"},
     ("networks/layer.py",): {"extract", "null", LISTING},
     ("networks/sampling.py",): {"extract", "null"},
-    ("networks/layers.py",): {"extract", LISTING},
+    ("networks/layers.py", "networks/axes.py"): {"extract", LISTING},
+    ("networks/task.py",): {"extract", LISTING},
+    ("networks/memory_order.py",): NETWORKS,
+    ("networks/repeatability.py",): {"train", "extract"},
     ("store.py",): {"extract", "match", "null", "heat_map", "top_images"},
     ("top_images.py",): {"top_images"},
     ("matches.py", "matching/[!dehmn]*.py", "matching/minimal_sets.py"): MATCHES,

@@ -1,6 +1,7 @@
 """What every job does around its work."""
 
 import errno
+import faulthandler
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ from jobs import job as a_job
 from jobs import leave, record_of
 
 from subspace_match.artefacts import written
-from subspace_match.jobs import log, run
+from subspace_match.jobs import _ENDING, log, run
 from subspace_match.provenance import INVOCATION, Records, check, invocation
 
 
@@ -32,9 +33,11 @@ def own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(logging.getLogger("py.warnings"), "handlers", [])
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.setenv(name, os.environ[name])
-    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(faulthandler, "enable", lambda _: None)  # the runner's own stays
+    before = {number: signal.getsignal(number) for number in _ENDING}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
     logging.captureWarnings(False)
 
 
@@ -142,18 +145,20 @@ def test_any_other_error_is_shown_whole(job: SimpleNamespace) -> None:
     assert "Traceback" in Path(job.log[0]).read_text()
 
 
+@pytest.mark.parametrize("number", _ENDING)
 def test_a_job_that_is_ended_says_so_and_leaves_nothing_half_written(
-    job: SimpleNamespace, tmp_path: Path
+    job: SimpleNamespace, tmp_path: Path, number: int
 ) -> None:
     def work(_: Any) -> None:
         with written(tmp_path / "store") as temporary:
             temporary.mkdir()
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
     with pytest.raises(SystemExit) as ended:
         run(work, job)
-    assert ended.value.code == 128 + signal.SIGTERM
-    assert "ERROR ended by the signal Terminated" in Path(job.log[0]).read_text()
+    assert ended.value.code == 128 + number
+    said = f"ERROR ended by the signal {signal.strsignal(number)}"
+    assert said in Path(job.log[0]).read_text()
     assert not list(tmp_path.rglob("store")) + list(tmp_path.rglob("*.partial"))
 
 
@@ -321,6 +326,8 @@ def test_what_a_killed_job_left_half_written_goes(job: SimpleNamespace) -> None:
     assert not left.exists()
 
 
+# Where a process finds the package and the tests' helpers.
+PATH = os.pathsep.join(map(str, [Path(__file__).parent, Path(__file__).parents[1]]))
 # A job that works for as long as it is told and says when it does. Two containers can share a host
 # name and a process number.
 SCRIPT = """
@@ -346,8 +353,7 @@ jobs.run(work, job("work", "experiments/x-2", ["a.csv"], config, [%r]))
 
 def start(seconds: float, name: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", SCRIPT % NETWORK, str(seconds), name]
-    path = os.pathsep.join(map(str, [Path(__file__).parent, Path(__file__).parents[1]]))
-    environment = os.environ | {"PYTHONPATH": path}
+    environment = os.environ | {"PYTHONPATH": PATH}
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
 
 
@@ -385,6 +391,51 @@ def test_a_job_that_waited_for_a_killed_one_does_the_work() -> None:
     second.stderr.close()
     assert (Path("worked").read_text(), TABLE.read_text()) == ("12", "2")
     assert not list(TABLE.parent.glob("*.partial"))
+
+
+def test_a_job_goes_on_after_a_signal_that_it_was_told_to_ignore(job: SimpleNamespace) -> None:
+    """As nohup does."""
+
+    def work(job: SimpleNamespace) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        working()(job)
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    run(work, job)
+    assert "signal" not in log_of(job)
+
+
+CRASH = """
+import os, sys
+from jobs import job
+from subspace_match import jobs
+jobs.check_as_planned = lambda *_: None
+
+def work(_):
+    jobs.log.info("at work")
+    os.kill(os.getpid(), int(sys.argv[1]))
+
+config = {"results": "results", "threads": 1}
+jobs.run(work, job("work", "experiments/x-2", ["a.csv"], config))
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        (signal.SIGSEGV, "Segmentation fault"),
+        (signal.SIGABRT, "Aborted"),
+        (signal.SIGBUS, "Bus error"),
+        (signal.SIGFPE, "Floating point exception"),
+    ],
+)
+def test_a_job_that_dies_by_a_signal_says_which_in_its_log(
+    job: SimpleNamespace, number: int, name: str
+) -> None:
+    command = [sys.executable, "-c", CRASH, str(int(number))]
+    ended = subprocess.run(command, env=os.environ | {"PYTHONPATH": PATH})
+    assert ended.returncode == -number
+    assert f"at work\nFatal Python error: {name}\n" in log_of(job)
 
 
 @pytest.mark.parametrize(("reserved", "used"), [(None, "3"), (1, "1")])

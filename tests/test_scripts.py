@@ -49,6 +49,7 @@ ABOUT = {
 }
 PAIR = {
     "comparison": "base last to encoder last",
+    "left_out": [],
     **{"network_a": "n0", "model_a": "base", "seed_a": 0, "stage_a": "last"},
     **{"network_b": "n1", "model_b": "encoder", "seed_b": 0, "stage_b": "last"},
 }

@@ -19,6 +19,7 @@ def train(snakemake: Any) -> None:
     from subspace_match.matching.devices import device_name
     from subspace_match.networks import training
     from subspace_match.networks.images import Images
+    from subspace_match.networks.memory_order import placed
     from subspace_match.networks.records import write_network_record
     from subspace_match.networks.stages import Epoch, Stages, best_epoch
     from subspace_match.networks.transfer import transferred
@@ -49,7 +50,7 @@ def train(snakemake: Any) -> None:
     network, new = transferred(start, architecture, seed)
     if new:
         log.info("not of %s but new: %s", paths.start, ", ".join(new))
-    network.to(memory_format=torch.channels_last).to(device)
+    placed(network, device)
 
     def save(path: Path, network: nn.Module) -> None:
         save_network(path, network, architecture, preprocessing)

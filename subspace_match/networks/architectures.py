@@ -89,9 +89,10 @@ def build(name: str, *, width: float, hidden: list[int], channels: int, classes:
         model, options = published
         try:
             return models.get_model(model, weights=None, num_classes=classes, **options)  # type: ignore[no-any-return]
-        except TypeError as error:
+        except (TypeError, ValueError, AssertionError) as error:
+            said = str(error).partition("\n")[0]
             raise ValueError(
-                f"network.name: expected options of torchvision's {model}, found {name!r} ({error})"
+                f"network.name: expected options of torchvision's {model}, found {name!r} ({said})"
             ) from error
     if name in _VGG_PLANS:
         norm = nn.BatchNorm2d if name.endswith("_bn") else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ import torch
 from .images import Images, strict_float32
 from .layer import Layer
 from .layers import LayeredNetwork
+from .repeatability import check_repeatable
 
 Sink = Callable[[str, int, np.ndarray], None]
 
@@ -39,7 +41,12 @@ def extract(
     Returns:
         The share of the images that the network classifies as labelled; None if its output is not
         (images, classes).
+
+    Raises:
+        ValueError: if what the network computes of an image is not the same each time, and in
+            whatever batch.
     """
+    check_repeatable(partial(network.capture, every_node=True), images)
     by_node = {layer.node: layer for layer in layers}
     start = 0
     correct: torch.Tensor | None = torch.zeros((), dtype=torch.int64, device=images.labels.device)

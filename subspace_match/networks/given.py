@@ -8,8 +8,6 @@ tensors only (``weights_only``), so that no code in a pickle is ever run.
 from __future__ import annotations
 
 import json
-import pickle
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +15,6 @@ from typing import Any
 from urllib.parse import urlencode, urlparse
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 from torchvision import models
 from torchvision.models import WeightsEnum
@@ -26,13 +22,9 @@ from torchvision.models import WeightsEnum
 from ..artefacts import sha256
 from .architectures import build, is_ones_own, outline, torchvision_model
 from .preprocessing import Preprocessing
+from .weight_files import ENDINGS, Tensors, dictionaries, keys_of, read_checkpoint
 
-_WRAPPERS = ("state_dict", "model")  # what training scripts keep weights under in a checkpoint
 _FAULTS_SHOWN = 5
-# DenseNet's weights were published before a module's name could not hold a dot.
-_OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")
-
-Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -59,15 +51,16 @@ def given(
         architecture: arguments of ``build``; ``classes`` are those of the weights, whatever it
             says, except in one's own module.
         weights: of a torchvision model, the name of published ones, such as IMAGENET1K_V1. Or a
-            file: ``.safetensors``, or ``.pt`` or ``.pth`` (a state dict, by itself or under
-            "state_dict" or "model", keys with or without "module." before them). A file of a
-            torchvision model is taken to be of the kind of its default published weights:
-            same preprocessing, same options.
+            file: ``.safetensors``, or one of PyTorch's (``.pt``, ``.pth``, ``.pth.tar``, ``.th``,
+            ``.ckpt``), a state dict by itself or a checkpoint of which one dictionary is, whatever
+            its key and whatever stands before all of its names. A file of a torchvision model is
+            taken to be of the kind of its default published weights: same preprocessing, same
+            options.
         preprocessing: if not the published one; needed for all but torchvision's models.
 
     Raises:
-        ValueError: if the weights are not where they should be, damaged or another network's, or
-            the preprocessing is not known.
+        ValueError: if the weights are not where they should be, damaged, not finite or another
+            network's, or the preprocessing is not known.
 
     Example:
         >>> given({"name": "torchvision:alexnet", "width": 1.0, "hidden": [], "channels": 3,
@@ -77,11 +70,11 @@ def given(
         ValueError: network.weights: expected a file, found none at elsewhere/alexnet.pt
     """
     architecture, preprocessing = planned(architecture, weights, preprocessing)
-    tensors = _tensors(architecture["name"], weights)
-    if not is_ones_own(architecture["name"]):
-        architecture["classes"] = _classes(architecture, tensors)
+    content = _content(architecture["name"], weights)
+    architecture, tensors = _taken(content, architecture, f"{weights} and {architecture['name']}")
     network = build(**architecture)
-    _load(network, tensors, f"{weights} and {architecture['name']}")
+    network.load_state_dict(tensors)
+    _check_finite(network, weights)
     return Given(network.eval(), preprocessing, architecture)
 
 
@@ -122,8 +115,8 @@ def _published_kind(model: str, weights: str) -> WeightsEnum | None:
     return published[name] if name in published.__members__ else None
 
 
-def _tensors(architecture: str, weights: str) -> Tensors:
-    """Published weights, or those of a file."""
+def _content(architecture: str, weights: str) -> Any:
+    """What the file of published weights holds, or that of one's own."""
     if (chosen := torchvision_model(architecture)) is None:
         return _from_file(weights, [])
     if (kind := _published_kind(chosen[0], weights)) is not None:
@@ -157,7 +150,7 @@ def _named(model: str, options: Mapping[str, Any]) -> str:
     return f"torchvision:{model}" + (f"?{query}" if query else "")
 
 
-def _published(kind: WeightsEnum) -> Tensors:
+def _published(kind: WeightsEnum) -> Any:
     """Published weights from torch hub's folder."""
     file = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(kind.url).path).name)
     if not file.exists():
@@ -173,56 +166,85 @@ def _published(kind: WeightsEnum) -> Tensors:
             f"network.weights: expected {kind!r} in {file}, found a damaged file (its SHA-256 does"
             f" not begin with {expected[1]}); remove it and fetch it anew from {kind.url}"
         )
-    return _read(file)
+    return read_checkpoint(file)
 
 
-def _from_file(weights: str, published: list[str]) -> Tensors:
+def _from_file(weights: str, published: list[str]) -> Any:
     """Weights from a file of one's own."""
     file = Path(weights)
-    if file.suffix not in (".safetensors", ".pt", ".pth"):
+    if not file.name.endswith(ENDINGS):
         names = f"one of {', '.join(published)}, or " if published else ""
         raise ValueError(
-            f"network.weights: expected {names}a file .safetensors, .pt or .pth, found {weights!r}"
+            f"network.weights: expected {names}a file {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]},"
+            f" found {weights!r}"
         )
     if not file.is_file():
         raise ValueError(f"network.weights: expected a file, found none at {file}")
-    return _read(file)
+    return read_checkpoint(file)
 
 
-def _read(file: Path) -> Tensors:
-    content: Any
-    try:
-        if file.suffix == ".safetensors":
-            content = load_file(file)
-        else:
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+def _taken(
+    content: Any, architecture: Mapping[str, Any], said: str
+) -> tuple[dict[str, Any], Tensors]:
+    """The one dictionary of a checkpoint that fits the network, and the network's architecture.
+
+    Raises:
+        ValueError: if none fits, with what differs or the keys that were found; or several do.
+    """
+    expected = outline(**architecture).state_dict()
+    fitting: dict[str, tuple[dict[str, Any], Tensors]] = {}
+    faults: list[list[str]] = []
+    for place, found in dictionaries(content, expected.keys()).items():
+        own, wanted = dict(architecture), expected
+        if not is_ones_own(architecture["name"]):
+            own["classes"] = _classes(own, expected, found)
+        if own != architecture:
+            wanted = outline(**own).state_dict()
+        faults.append(_faults(wanted, found))
+        if not faults[-1] and not any(_equal(found, other) for _, other in fitting.values()):
+            fitting[place] = own, found
+    if len(fitting) == 1:
+        return next(iter(fitting.values()))
+    if fitting:
         raise ValueError(
-            f"network.weights: expected a file of tensors only, found one that cannot be read as"
-            f" such: {file} ({error}); save network.state_dict() by itself"
-        ) from error
-    for wrapper in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if not isinstance(content, dict) or not all(
-        isinstance(value, torch.Tensor) for value in content.values()
-    ):
-        raise ValueError(
-            f"network.weights: expected a state dict, by itself or under {' or '.join(_WRAPPERS)},"
-            f" found something else in {file}"
+            f"network.weights: expected one dictionary of the network's tensors, found {said} with"
+            f" several: {'; '.join(fitting)}; save the one that is meant by itself"
         )
-    if all(name.startswith("module.") for name in content):  # as DataParallel wraps a network
-        content = {name.removeprefix("module."): value for name, value in content.items()}
-    return {_OLD_DENSENET.sub(r"\1\2", name): value for name, value in content.items()}
+    if not faults:
+        raise ValueError(
+            "network.weights: expected a dictionary of the network's tensors, such as"
+            f" {next(iter(expected), None)}, found {said} with {keys_of(content)}"
+        )
+    nearest = min(faults, key=len)
+    more = len(nearest) - _FAULTS_SHOWN
+    shown = "; ".join(nearest[:_FAULTS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    raise ValueError(f"network.weights: expected weights of the network, found {said}: {shown}")
 
 
-def _classes(architecture: Mapping[str, Any], tensors: Tensors) -> int:
+def _faults(expected: Mapping[str, torch.Tensor], found: Tensors) -> list[str]:
+    """What keeps tensors from being those of a network."""
+    faults = [
+        f"{name} should have shape {tuple(tensor.shape)}, has {tuple(found[name].shape)}"
+        if name in found
+        else f"{name} is missing"
+        for name, tensor in expected.items()
+        if name not in found or found[name].shape != tensor.shape
+    ]
+    return faults + [f"{name} is unknown" for name in found if name not in expected]
+
+
+def _equal(one: Tensors, other: Tensors) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def _classes(
+    architecture: Mapping[str, Any], expected: Mapping[str, torch.Tensor], tensors: Tensors
+) -> int:
     """Outputs of the network that the tensors are of.
 
     They are the first axis of the tensors that differ from the architecture's in that alone.
     """
     classes = int(architecture["classes"])
-    expected = outline(**architecture).state_dict()
     found = {
         tensors[name].shape[0]
         for name, tensor in expected.items()
@@ -235,22 +257,14 @@ def _classes(architecture: Mapping[str, Any], tensors: Tensors) -> int:
     return found.pop() if len(found) == 1 else classes
 
 
-def _load(network: nn.Module, tensors: Tensors, said: str) -> None:
-    expected = network.state_dict()
-    fitting = {
-        name: value
-        for name, value in tensors.items()
-        if name not in expected or value.shape == expected[name].shape
+def _check_finite(network: nn.Module, said: str) -> None:
+    """Once loaded, since what fits float64 need not fit the network's own numbers."""
+    wrong = {
+        name: int((~torch.isfinite(tensor)).sum()) for name, tensor in network.state_dict().items()
     }
-    absent, unknown = network.load_state_dict(fitting, strict=False)
-    faults = [
-        f"{name} should have shape {tuple(expected[name].shape)}, has {tuple(tensors[name].shape)}"
-        if name in tensors
-        else f"{name} is missing"
-        for name in absent
-    ]
-    faults += [f"{name} is unknown" for name in unknown]
-    if faults:
-        more = len(faults) - _FAULTS_SHOWN
-        shown = "; ".join(faults[:_FAULTS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-        raise ValueError(f"network.weights: expected weights of the network, found {said}: {shown}")
+    if named := [f"{name} ({count} values)" for name, count in wrong.items() if count]:
+        more = len(named) - _FAULTS_SHOWN
+        shown = ", ".join(named[:_FAULTS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        raise ValueError(
+            f"network.weights: expected finite numbers, found NaN or infinity in {shown} of {said}"
+        )

@@ -109,7 +109,7 @@ class Images(ABC):
         """All images in order, for evaluation: inputs and labels of ``size`` images at a time.
 
         Yields:
-            (images, channels, height, width) float32, channels last, and (images,) int64.
+            (images, channels, height, width) float32, and (images,) int64.
 
         Raises:
             ValueError: if an image's file cannot be read, naming it.
@@ -143,9 +143,10 @@ class Images(ABC):
         """
 
     def standardised(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels (images, channels, height, width) as a network's input, float32, channels last."""
+        """Pixels (images, channels, height, width) as a network's input, float32."""
         batch = pixels.float() * self._scale - self._shift
-        return batch.contiguous(memory_format=torch.channels_last)
+        # A copy, since to torch images of one channel are in every order at once.
+        return batch.clone(memory_format=torch.contiguous_format)
 
 
 class ResidentImages(Images):

@@ -19,13 +19,16 @@ from torch import fx, nn
 from torch.nn import functional
 from torchvision.models.feature_extraction import NodePathTracer
 
+from .axes import Shape, axis_of_neurons, channels_first
 from .layer import Layer
+from .task import output_for
 
 Sink = Callable[[str, torch.Tensor], None]
 
 _RELU_FUNCTIONS = {functional.relu, torch.relu, torch.relu_}
 _RELU_METHODS = {"relu", "relu_"}
 _COMPUTED = {"call_module", "call_function", "call_method"}
+_FAULTS_SHOWN = 5
 
 
 class LayeredNetwork(fx.Interpreter):
@@ -66,31 +69,26 @@ class LayeredNetwork(fx.Interpreter):
                 f" tracing ends with {type(error).__name__}: {error}"
             ) from error
         super().__init__(fx.GraphModule(network, graph))
+        self._network = network
         names = {node: str(tracer.node_to_qualname[node]) for node in tracer.node_to_qualname}
-        chosen = _chosen(graph, network, nodes, names)
-        self._nodes = {node: names[node] for node in graph.nodes if node in chosen}
+        self._names = {node: names[node] for node in graph.nodes if node.op in _COMPUTED}
+        self._layers = _chosen(network, nodes, self._names)
+        first = channels_first(graph, network, {_block_returns})
+        self._channels_first = {names[node] for node in self._layers & first}
         self._prefix = "block" if nodes == "block" else None
         self._sink: Sink | None = None
+        self._handed_out: set[fx.Node] = set()
 
     def layers(self, channels: int, height: int, width: int) -> list[Layer]:
         """The layers that an image of this shape passes through, in order of computation.
 
         Raises:
-            ValueError: if one is neither (images, channels, height, width) nor (images, neurons).
+            ValueError: if the network cannot see such images; or if a layer is neither (images,
+                channels, height, width) nor (images, neurons), or not certain to be, naming it.
         """
-        found: dict[str, Any] = {}
-        device = next(iter(self.module.parameters())).device
-        # Two, so that an axis of images is told from one of length 1.
-        images = torch.zeros(2, channels, height, width, device=device)
-        self.capture(images, lambda node, value: found.update({node: _shape(value)}))
         counts: Counter[str] = Counter()
         layers = []
-        for node, shape in found.items():
-            if not isinstance(shape, torch.Size) or len(shape) not in (2, 4) or shape[0] != 2:
-                raise ValueError(
-                    "network: expected a layer of shape (images, neurons) or (images, channels,"
-                    f" height, width), found {shape and tuple(shape)} for 2 images at {node}"
-                )
+        for node, shape in self._certain_shapes(channels, height, width).items():
             kind = "conv" if len(shape) == 4 else "fc"
             prefix = self._prefix or kind
             counts[prefix] += 1
@@ -99,23 +97,78 @@ class LayeredNetwork(fx.Interpreter):
             )
         return layers
 
-    def capture(self, images: torch.Tensor, sink: Sink) -> Any:
+    def _certain_shapes(self, channels: int, height: int, width: int) -> dict[str, Shape]:
+        """Of each layer's values for 2 images, if neurons are for certain along axis 1 of all."""
+        # Of itself, since in a graph errors are of what it was traced with.
+        output_for(self._network, (channels, height, width))
+        found, error = self._shapes(2, channels, height, width)
+        if error is not None:
+            raise error
+        # Other images, as far as they come; three, so that an axis of images is told by its length.
+        taller, _ = self._shapes(3, channels, 2 * height, width)
+        wider, _ = self._shapes(3, channels, height, 2 * width)
+        certain, faults = {}, []
+        for node, shape in found.items():
+            axis = self._axis_of_neurons(node, shape, taller.get(node), wider.get(node))
+            if shape is not None and axis == 1:
+                certain[node] = shape
+            else:
+                known = f", whose axis of neurons is {axis}" if axis else ""
+                faults.append(f"{shape} for 2 images at {node}{known}")
+        if faults:
+            more = len(faults) - _FAULTS_SHOWN
+            raise ValueError(
+                "network: expected layers of shape (images, neurons) or, for certain, (images,"
+                f" channels, height, width), found {'; '.join(faults[:_FAULTS_SHOWN])}"
+                + (f"; and {more} more" if more > 0 else "")
+                + "; extraction.nodes says which nodes are layers"
+            )
+        return certain
+
+    def _axis_of_neurons(self, node: str, shape: Shape | None, *others: Shape | None) -> int | None:
+        """Of a layer's values for 2 images and, where known, for 3 taller and 3 wider ones."""
+        if shape is None or len(shape) not in (2, 4) or shape[0] != 2:
+            return None
+        if any(other is not None and other[:1] != (3,) for other in others):
+            return None
+        if len(shape) == 2 or node in self._channels_first:
+            return 1
+        return axis_of_neurons(shape, *others)
+
+    def _shapes(self, *images: int) -> tuple[dict[str, Shape | None], Exception | None]:
+        """Of each layer's values for images of a shape, up to an error; None if no tensor."""
+        found: dict[str, Shape | None] = {}
+        device = next((weights.device for weights in self.module.parameters()), None)
+        inputs = torch.zeros(images, device=device)
+        try:
+            self.capture(inputs, lambda node, value: found.update({node: _shape(value)}))
+        except Exception as error:  # of any kind: a network's code may be anybody's
+            return found, error
+        return found, None
+
+    def capture(self, images: torch.Tensor, sink: Sink, *, every_node: bool = False) -> Any:
         """Run a batch of images; ``sink(node, activations)`` is called for each layer in turn.
+
+        Args:
+            images: the batch.
+            sink: told of each layer; not to change the activations.
+            every_node: tell of everything that is computed, which need not be a tensor.
 
         Returns:
             The network's output.
         """
-        self._sink = sink
-        with torch.inference_mode():
-            output = self.run(images)
-        self._sink = None
-        return output
+        self._sink, self._handed_out = sink, set(self._names) if every_node else self._layers
+        try:
+            with torch.inference_mode():
+                return self.run(images)
+        finally:
+            self._sink = None
 
     def run_node(self, n: fx.Node) -> Any:
         """Execute one node of the graph, and hand out what it computed if it is a layer."""
         result = super().run_node(n)
-        if self._sink is not None and n in self._nodes:
-            self._sink(self._nodes[n], result)
+        if self._sink is not None and n in self._handed_out:
+            self._sink(self._names[n], result)
         return result
 
 
@@ -160,10 +213,9 @@ def _blocks(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _chosen(
-    graph: fx.Graph, network: nn.Module, nodes: str | Sequence[str], names: dict[fx.Node, str]
+    network: nn.Module, nodes: str | Sequence[str], names: dict[fx.Node, str]
 ) -> set[fx.Node]:
-    """The nodes of the graph that are layers."""
-    computed = [node for node in graph.nodes if node.op in _COMPUTED]
+    """The nodes that are layers, of those that compute something."""
     if isinstance(nodes, str):
         if nodes not in _KINDS:
             raise ValueError(
@@ -171,7 +223,7 @@ def _chosen(
                 f" nodes, found {nodes!r}"
             )
         belongs, said = _KINDS[nodes]
-        chosen = {node for node in computed if belongs(node, network)}
+        chosen = {node for node in names if belongs(node, network)}
         if not chosen:
             raise ValueError(
                 f"network: expected at least one {said}, found none; extraction.nodes says what"
@@ -180,9 +232,9 @@ def _chosen(
         return chosen
     chosen = set()
     for pattern in nodes:
-        fitting = {node for node in computed if fnmatchcase(names[node], pattern)}
+        fitting = {node for node in names if fnmatchcase(names[node], pattern)}
         if not fitting:
-            known = [names[node] for node in computed]
+            known = list(names.values())
             near = difflib.get_close_matches(pattern, known, n=3, cutoff=0.0)
             raise ValueError(
                 f"extraction.nodes: expected patterns over the network's nodes, found {pattern!r},"
@@ -210,8 +262,8 @@ def _is_block(node: fx.Node, _: nn.Module) -> bool:
     return node.target is _block_returns
 
 
-def _shape(value: Any) -> torch.Size | None:
-    return value.shape if isinstance(value, torch.Tensor) else None
+def _shape(value: Any) -> Shape | None:
+    return tuple(value.shape) if isinstance(value, torch.Tensor) else None
 
 
 _KINDS: dict[str, tuple[Callable[[fx.Node, nn.Module], bool], str]] = {

@@ -30,7 +30,8 @@ def layers_of(model: Model, config: Config, path: str | Path) -> list[Listed]:
     Args:
         model: of the configuration.
         config: complete; it says on which images networks are compared, and what a layer is.
-        path: file of the listing, of a name that says what decides it; made if it is absent.
+        path: file of the listing, of a name that says what decides it; made if it is absent. It
+            says each layer's shape and axis of neurons too.
 
     Returns:
         A record a layer: name, node, kind, neurons, height, width.
@@ -46,7 +47,8 @@ def layers_of(model: Model, config: Config, path: str | Path) -> list[Listed]:
             raise damaged(path, f"{wrong[0]!r} is no layer's name")
         return layers
     layers = _listed(model, config)
-    write_signed(path, {"layers": layers})
+    shapes = {layer["node"]: _shape(layer) for layer in layers}
+    write_signed(path, {"layers": layers, "shapes": shapes})
     return layers
 
 
@@ -74,6 +76,12 @@ def shared_layers(a: Sequence[Listed], b: Sequence[Listed]) -> tuple[list[Listed
         )
     names = {layer["name"] for layer in shared}
     return shared, sorted({layer["name"] for layer in [*a, *b]} - names)
+
+
+def _shape(layer: Listed) -> str:
+    """Of a layer's values, for people."""
+    place = f" x {layer['height']} x {layer['width']}" if layer["kind"] == "conv" else ""
+    return f"images x {layer['neurons']} neurons{place}"
 
 
 def _maps(layers: Sequence[Listed]) -> str:
@@ -107,6 +115,7 @@ def _given(model: Model, images: Listed) -> tuple[dict[str, Any], Preprocessing]
 def _listed(model: Model, config: Config) -> list[Listed]:
     from .architectures import outline
     from .layers import LayeredNetwork
+    from .task import check_classifies
 
     source, seen = (source_of(data["name"], data["root"]) for data in (model.data, config["data"]))
     if source.channels != seen.channels:
@@ -136,4 +145,8 @@ def _listed(model: Model, config: Config) -> list[Listed]:
             )
     network = outline(**architecture)
     layered = LayeredNetwork(network, config["extraction"]["nodes"])
-    return [asdict(layer) for layer in layered.layers(source.channels, size, size)]
+    layers = layered.layers(source.channels, size, size)
+    if not model.given:
+        trained = crop or model.data["image_size"]
+        check_classifies(network, (source.channels, trained, trained), source.classes)
+    return [asdict(layer) for layer in layers]

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from torch import nn
 
 from .checkpoint import Checkpoint
 from .images import Images, strict_float32
+from .repeatability import check_repeatable
 from .stages import Epoch, Stages
 
 
@@ -85,10 +87,12 @@ def train(
         The epochs, those before a resumption included.
 
     Raises:
-        ValueError: if there are no images, a stage is beyond the last epoch, or the device cannot
-            do what the settings ask for.
+        ValueError: if there are no images, a stage is beyond the last epoch, the device cannot do
+            what the settings ask for, or the network evaluates an image another way each time.
     """
     _check(images, settings, stages)
+    # Else the accuracy that decides the best epoch is chance, and the recording refuses in the end.
+    check_repeatable(partial(_output, network.eval()), test)
     optimiser = torch.optim.SGD(
         network.parameters(),
         lr=settings["learning_rate"],
@@ -99,7 +103,12 @@ def train(
         fused=True,  # a ninth of the time of torch's default on a CPU
     )
     # Of the same weights. In one graph or not at all: parts that are left out would go unnoticed.
-    compiled = torch.compile(network, fullgraph=True) if settings["compile"] else network
+    # In the memory order of the weights: the compiler's own choice is channels last, safe or not.
+    compiled = (
+        torch.compile(network, fullgraph=True, options={"layout_optimization": False})
+        if settings["compile"]
+        else network
+    )
     saved = Checkpoint(checkpoint, identity)
     history = _resume(saved, network, optimiser, stages)
     if not history:
@@ -132,6 +141,11 @@ def accuracy(network: nn.Module, images: Images, batch_size: int) -> float:
         for inputs, labels in images.batches(batch_size):
             correct += (network(inputs).argmax(1) == labels).sum()
     return int(correct) / len(images)
+
+
+def _output(network: nn.Module, batch: torch.Tensor, sink: Callable[[str, Any], None]) -> None:
+    with torch.inference_mode():
+        sink("its output", network(batch))
 
 
 def steps_an_epoch(images: int, batch_size: int) -> int:
@@ -238,7 +252,7 @@ def _resume(
     network.load_state_dict(_under("network/", tensors))
     state = optimiser.state_dict()
     weights = list(network.parameters())
-    # In the memory order of its weight, channels last: the fused kernel walks through both alike.
+    # In the memory order of its weight: the fused kernel walks through both alike.
     state["state"] = {
         int(number): {"momentum_buffer": torch.empty_like(weights[int(number)]).copy_(momentum)}
         for number, momentum in _under("momentum/", tensors).items()

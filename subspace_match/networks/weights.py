@@ -17,6 +17,7 @@ from torch import nn
 
 from ..artefacts import damaged, written
 from .architectures import build
+from .memory_order import placed
 from .preprocessing import Preprocessing
 
 
@@ -69,4 +70,4 @@ def load_network(path: str | Path, device: torch.device) -> tuple[nn.Module, Pre
         network.load_state_dict(tensors)
     except (SafetensorError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise damaged(path, error) from error
-    return network.eval().to(memory_format=torch.channels_last).to(device), preprocessing
+    return placed(network.eval(), device), preprocessing

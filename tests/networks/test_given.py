@@ -116,6 +116,133 @@ def test_a_file_of_ones_own_is_read(tmp_path: Path, suffix: str, wrap: bool) -> 
     assert found.architecture == OURS
 
 
+CHECKPOINTS: dict[str, Any] = {
+    "compiled": lambda t: prefixed("_orig_mod.", t),
+    "parallel": lambda t: {"state_dict": prefixed("module.", t), "epoch": 3, "best": 0.9},
+    "compiled, parallel": lambda t: {"model": prefixed("module._orig_mod.", t)},
+    "Lightning's": lambda t: {
+        "state_dict": prefixed("model.", t) | {"criterion.weight": torch.ones(3)},
+        "hyper_parameters": {"lr": 0.1},
+        "loops": {"fit_loop": {"state_dict": {}}},
+    },
+    "model_state_dict": lambda t: {"model_state_dict": t, "optimizer_state_dict": momenta(t)},
+    "model_state": lambda t: {"model_state": t, "epoch": 3},
+    "net": lambda t: {"net": t, "acc": 93.0, "epoch": 3},
+    "twice the same": lambda t: {"model": t, "state_dict": dict(t)},
+    "in another": lambda t: {"checkpoint": {"weights": t}},
+    "beside what is no tensor": lambda t: t | {"epoch": 3},
+}
+
+
+def prefixed(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {prefix + name: value for name, value in tensors.items()}
+
+
+def momenta(tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
+    state = {number: {"momentum_buffer": value} for number, value in enumerate(tensors.values())}
+    return {"state": state, "param_groups": [{"lr": 0.1}]}
+
+
+@pytest.mark.parametrize("ending", [".pt", ".pth.tar"])
+@pytest.mark.parametrize("made_by", CHECKPOINTS)
+def test_the_one_dictionary_that_fits_is_taken(tmp_path: Path, made_by: str, ending: str) -> None:
+    tensors, file = changed(build(**OURS | {"classes": 7})), tmp_path / f"weights{ending}"
+    torch.save(CHECKPOINTS[made_by](tensors), file)
+    found = given(OURS, str(file), PIXELS)
+    assert_holds(found.network, tensors)
+    assert found.architecture == OURS | {"classes": 7}
+
+
+@pytest.mark.parametrize("ending", [".pt", ".pth", ".pth.tar", ".th", ".ckpt", ".safetensors"])
+def test_files_of_every_usual_ending_are_read(tmp_path: Path, ending: str) -> None:
+    tensors, file = changed(build(**OURS)), tmp_path / f"weights{ending}"
+    if ending == ".safetensors":
+        save_file(prefixed("_orig_mod.", tensors), file)
+    else:
+        torch.save({"net": prefixed("module.", tensors)}, file)
+    assert_holds(given(OURS, str(file), PIXELS).network, tensors)
+
+
+@pytest.mark.parametrize("ending", [".tar", ".bin", ".pt.bak", ".onnx"])
+def test_other_endings_are_refused(tmp_path: Path, ending: str) -> None:
+    torch.save(changed(build(**OURS)), tmp_path / f"weights{ending}")
+    with pytest.raises(ValueError, match=r"expected a file \.safetensors, .*\.th or \.ckpt, found"):
+        given(OURS, str(tmp_path / f"weights{ending}"), PIXELS)
+
+
+def test_two_dictionaries_that_fit_are_refused_with_their_keys(tmp_path: Path) -> None:
+    tensors = changed(build(**OURS))
+    mean = {name: value + 1 for name, value in tensors.items()}
+    both = prefixed("model.", tensors) | prefixed("teacher.", mean)
+    for content, said in (
+        ({"state_dict": tensors, "state_dict_ema": mean}, "several: state_dict; state_dict_ema;"),
+        ({"state_dict": both}, r"several: state_dict: model\.; state_dict: teacher\.;"),
+    ):
+        torch.save(content, tmp_path / "weights.ckpt")
+        with pytest.raises(ValueError, match=said):
+            given(OURS, str(tmp_path / "weights.ckpt"), PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"epoch": 3, "weights": {"a": torch.ones(1)}}, r"with the keys epoch, weights \(a\)$"),
+        ({"a.weight": torch.ones(1)}, r"with the keys a\.weight$"),
+        ({f"k{n}": n for n in range(9)}, "with the keys k0, k1, k2, k3, k4 and 4 more$"),
+        ({}, "with no keys$"),
+        ([torch.ones(1)], "with an object of list$"),
+    ],
+)
+def test_where_nothing_fits_the_keys_are_listed(tmp_path: Path, content: Any, said: str) -> None:
+    torch.save(content, tmp_path / "weights.th")
+    with pytest.raises(ValueError, match=rf"tensors, such as conv1\.0\.weight, found .*{said}"):
+        given(OURS, str(tmp_path / "weights.th"), PIXELS)
+
+
+def test_differences_are_those_of_the_dictionary_that_fits_best(tmp_path: Path) -> None:
+    tensors = changed(build(**OURS))
+    del tensors["conv3.1.bias"]
+    content = {"net": prefixed("module.", tensors), "other": {"output.bias": torch.ones(3)}}
+    torch.save(content, tmp_path / "weights.pt")
+    with pytest.raises(ValueError, match=r"plain20: conv3\.1\.bias is missing$"):
+        given(OURS, str(tmp_path / "weights.pt"), PIXELS)
+
+
+def test_a_dictionary_that_holds_itself_is_no_harm(tmp_path: Path) -> None:
+    tensors: dict[str, Any] = {"net": changed(build(**OURS))}
+    tensors["again"] = tensors
+    torch.save(tensors, tmp_path / "weights.pt")
+    assert_holds(given(OURS, str(tmp_path / "weights.pt"), PIXELS).network, tensors["net"])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e300])
+@pytest.mark.parametrize("ending", [".pt", ".safetensors"])
+def test_weights_that_are_not_finite_are_refused_by_name(
+    tmp_path: Path, value: float, ending: str
+) -> None:
+    """1e300 is finite in the file, but not in the network."""
+    tensors = changed(build(**OURS))
+    for name in ("conv2.0.weight", "conv5.1.running_var"):
+        tensors[name] = tensors[name].double()
+        tensors[name].view(-1)[0] = value
+    file = tmp_path / f"weights{ending}"
+    if ending == ".pt":
+        torch.save({"state_dict": tensors}, file)
+    else:
+        save_file(tensors, file)
+    named = r"conv2\.0\.weight \(1 values\), conv5\.1\.running_var \(1 values\) of"
+    with pytest.raises(ValueError, match=f"NaN or infinity in {named}"):
+        given(OURS, str(file), PIXELS)
+
+
+@pytest.mark.parametrize("ending", [".pt", ".pth", ".ckpt", ".safetensors"])
+def test_a_git_lfs_pointer_is_named_as_one(tmp_path: Path, ending: str) -> None:
+    file = tmp_path / f"weights{ending}"
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    with pytest.raises(ValueError, match=rf"weights{re.escape(ending)}: expected the file itself"):
+        given(OURS, str(file), PIXELS)
+
+
 @pytest.mark.parametrize("architecture", [OURS, SQUEEZENET])
 def test_classes_are_those_of_the_weights(tmp_path: Path, architecture: dict[str, Any]) -> None:
     tensors = changed(build(**architecture | {"classes": 7}))
@@ -253,7 +380,11 @@ def test_what_is_no_state_dict_is_refused(tmp_path: Path, content: Any) -> None:
     ("architecture", "weights", "message"),
     [
         (SQUEEZENET, "IMAGENET1K_V9", "expected one of IMAGENET1K_V1, DEFAULT, or a file .safet"),
-        (OURS, "IMAGENET1K_V1", r"expected a file \.safetensors, \.pt or \.pth, found 'IMAGENET"),
+        (
+            OURS,
+            "IMAGENET1K_V1",
+            r"expected a file \.safetensors, .* or \.ckpt, found 'IMAGENET",
+        ),
         (OURS, "elsewhere.pt", "expected a file, found none at elsewhere.pt"),
     ],
 )

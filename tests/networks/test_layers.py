@@ -224,3 +224,119 @@ class Shaped(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.rows(images.reshape(-1, images.shape[3]))
+
+
+CONVNEXT = "torchvision:convnext_tiny"
+SWIN = "torchvision:swin_t"
+
+
+@pytest.mark.parametrize("size", [32, 64, 96])
+@pytest.mark.parametrize(
+    ("name", "node", "neurons"),
+    [
+        (SWIN, "features.1.0.add", 96),
+        (SWIN, "features.3.0.add_1", 192),
+        (SWIN, "features.1.0.norm1", 96),
+        (SWIN, "features.1.0.mlp.1", 384),
+        (CONVNEXT, "features.1.0.block.2", 96),
+        (CONVNEXT, "features.1.0.block.4", 384),
+        (CONVNEXT, "features.3.0.block.3", 768),
+    ],
+)
+def test_channels_last_values_are_refused_with_node_shape_and_axis_of_neurons(
+    name: str, node: str, neurons: int, size: int
+) -> None:
+    network = outline(name=name, width=1.0, hidden=[], channels=3, classes=10)
+    shape = rf"\(2, \d+, \d+, {neurons}\) for 2 images at {node}, whose axis of neurons is 3"
+    with pytest.raises(ValueError, match=f"for certain, .* found {shape}"):
+        LayeredNetwork(network, [node]).layers(3, size, size)
+
+
+@pytest.mark.parametrize(
+    ("name", "nodes"),
+    [
+        (CONVNEXT, "convolution"),
+        (CONVNEXT, "block"),  # which put the axes back
+        (CONVNEXT, ["features.1.0.block.0", "features.2.0.permute_1"]),
+        (SWIN, "convolution"),
+        (SWIN, ["permute.permute"]),
+        ("torchvision:shufflenet_v2_x0_5", "block"),  # views with five axes
+        ("torchvision:regnet_y_400mf", "relu"),  # maps of one pixel in squeeze and excitation
+        ("torchvision:mobilenet_v3_small", "relu"),
+        ("torchvision:densenet121", "block"),
+        ("torchvision:vgg11", ["avgpool"]),  # one size of maps whichever the images'
+    ],
+)
+def test_axes_are_certain_where_an_operation_or_the_images_size_tells_them(
+    name: str, nodes: str | list[str]
+) -> None:
+    network = outline(name=name, width=1.0, hidden=[], channels=3, classes=10)
+    layers = LayeredNetwork(network, nodes).layers(3, 64, 64)
+    assert {layer.kind for layer in layers} == {"conv"}
+
+
+class Mixed(nn.Module):
+    """Takes images of 8 x 8 only, and has maps in several orders after that is known."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = nn.Parameter(torch.zeros(1, 1, 8, 8))
+        self.first = nn.Conv2d(1, 6, 3, padding=1)
+        self.mixing = nn.Linear(6, 6)
+        self.across = nn.Linear(64, 64)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = functional.relu(self.first(images + self.place)) + 1
+        maps = maps * maps
+        last = functional.relu(self.mixing(maps.permute(0, 2, 3, 1)))
+        back = functional.relu(last.permute(0, 3, 1, 2))
+        return self.across(back.flatten(2)).mean(1)
+
+
+def test_a_network_of_one_size_of_images_has_the_layers_that_operations_tell() -> None:
+    network = Mixed()
+    known = LayeredNetwork(network, ["first", "relu", "add_1", "mul"]).layers(1, 8, 8)
+    assert [(layer.neurons, layer.height) for layer in known] == [(6, 8)] * 4
+    for node in ("relu_1", "relu_2"):
+        with pytest.raises(ValueError, match=rf"found .* for 2 images at {node}; extraction"):
+            LayeredNetwork(network, [node]).layers(1, 8, 8)
+
+
+class Orders(nn.Module):
+    """Maps in each order of axes, attention of positions to positions, and what sees no image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 8, 3, padding=1)
+        self.table = nn.Parameter(torch.zeros(2, 5))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.first(images)
+        turned = maps.transpose(2, 3).relu()
+        last = maps.permute(0, 2, 3, 1).relu()
+        tokens = maps.flatten(2).transpose(1, 2).unflatten(2, (2, 4)).transpose(1, 2)
+        attention = (tokens @ tokens.transpose(2, 3)).relu()
+        bias = self.table.relu()
+        return (turned.sum(3) + last.sum(3)[:, :, :1] + attention.sum() + bias.sum()).mean(2)
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        ("relu", r"\(2, 8, 8, 8\) for 2 images at relu; "),
+        ("relu_1", r"\(2, 8, 8, 8\) for 2 images at relu_1, whose axis of neurons is 3"),
+        ("relu_2", r"\(2, 2, 64, 64\) for 2 images at relu_2; "),
+        ("relu_3", r"\(2, 5\) for 2 images at relu_3; "),
+    ],
+)
+def test_an_axis_that_is_not_certain_is_refused(node: str, said: str) -> None:
+    """Though all lengths would do."""
+    with pytest.raises(ValueError, match=f"found {said}"):
+        LayeredNetwork(Orders(), [node]).layers(1, 8, 8)
+
+
+def test_all_uncertain_layers_are_listed_up_to_five() -> None:
+    network = outline(name=SWIN, width=1.0, hidden=[], channels=3, classes=10)
+    with pytest.raises(ValueError, match=r"at features\.1\.0\.add,.*; and 19 more") as refused:
+        LayeredNetwork(network, ["features.*.add", "features.*.add_1"]).layers(3, 32, 32)
+    assert str(refused.value).count("axis of neurons is 3") == 5

@@ -42,6 +42,8 @@ def test_the_listing_is_kept(tmp_path: Path) -> None:
         "width": 32,
     }
     record = read_signed(path)
+    assert record["shapes"]["conv1.2"] == "images x 3 neurons x 32 x 32"
+    assert record["shapes"]["fc1.2"] == "images x 6 neurons"
     record["layers"][0]["node"] = "kept"
     write_signed(path, record)
     assert listed(path)[0]["node"] == "kept"
@@ -71,6 +73,56 @@ def test_a_model_that_learns_from_images_of_other_channels_is_refused(tmp_path: 
     config = validated({"models": {"m": {"data": {"name": "cifar10", "root": "c"}}}}, SCHEMA)
     with pytest.raises(ValueError, match=r"models\.m\.data: expected images of 1 channels"):
         layers_of(models_of(config)["m"], config, tmp_path / "layers.json")
+
+
+OWN = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.maps = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
+        self.scores = nn.Linear(4, 9)
+
+    def forward(self, images):
+        return {"scores": self.scores(self.maps(images).mean((2, 3)))}
+"""
+
+
+def test_before_anything_is_trained_a_network_that_does_not_fit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "listed_own.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    path, own = tmp_path / "layers.json", {"name": "listed_own:Net"}
+    with pytest.raises(ValueError, match=r"at least 10 classes\), found in evaluation .* dict$"):
+        listed(path, network=own)
+    assert not path.exists()
+    # One whose weights are given is not trained here.
+    (layer,) = listed(path, network=own | {"weights": "w.pt", "mean": [0.1], "std": [0.3]})
+    assert layer["neurons"] == 4
+
+
+COLOURS = {"name": "cifar10", "root": "nowhere"}
+
+
+def test_before_anything_is_trained_an_uncertain_axis_is_refused(tmp_path: Path) -> None:
+    network = {"name": "torchvision:convnext_tiny"}
+    nodes = {"nodes": ["features.1.*.block.3"]}
+    found = r"\(2, 8, 8, 384\) for 2 images at features\.1\.0\.block\.3, whose axis of neurons is 3"
+    with pytest.raises(ValueError, match=found):
+        listed(tmp_path / "layers.json", network=network, extraction=nodes, data=COLOURS)
+
+
+def test_before_anything_is_trained_the_option_for_small_images_is_said(tmp_path: Path) -> None:
+    network = {"name": "torchvision:vit_b_32"}
+    with pytest.raises(ValueError, match=r"; add \?image_size=32 to the name of torchvision's"):
+        listed(
+            tmp_path / "layers.json",
+            network=network,
+            extraction={"nodes": "convolution"},
+            data=COLOURS,
+        )
 
 
 def layer(name: str, height: int = 4) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -140,7 +141,7 @@ def test_weights_that_are_replaced_under_their_name_are_other_weights(
 ) -> None:
     weights = tmp_path / "weights.safetensors"
     shutil.copyfile(workspace.network(0), weights)
-    taken = {"network": {"weights": str(weights)}}
+    taken: dict[str, dict[str, Any]] = {"network": {"mean": [0.1], "std": [0.3]}}
 
     def configure(file: Path) -> str:
         taken["network"]["weights"] = str(file)
