@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -66,16 +67,19 @@ def _check_chunks(argument: str, value: Any) -> None:
     store = getattr(value, "store", None)
     if not getattr(store, "supports_listing", False) or not hasattr(value, "nchunks_initialized"):
         return
-    missing, empty = value.nchunks - value.nchunks_initialized, None
+    block = getattr(value, "shards", None) or value.chunks
+    expected = math.prod(-(-n // of) for n, of in zip(value.shape, block, strict=True))
+    a_block = math.prod(of // n for of, n in zip(block, value.chunks, strict=True))
+    missing, empty = expected - value.nchunks_initialized // a_block, None
     if root := getattr(store, "root", None):  # a file that was emptied is read as zeros too
         files = (Path(root) / value.path).rglob("*")
         empty = next((file for file in files if file.is_file() and not file.stat().st_size), None)
     if missing or empty:
         found = f"that {missing} are missing" if missing else f"{empty} empty"
         raise ValueError(
-            f"{argument}: expected all {value.nchunks} chunks of a Zarr array, found {found}, which"
-            f" would be read as {value.fill_value}; copy the array again, or, if that is what they"
-            " hold, write it with config={'write_empty_chunks': True}"
+            f"{argument}: expected all {expected} chunks or shards of a Zarr array, found {found},"
+            f" which would be read as {value.fill_value}; copy the array again, or, if that is what"
+            " they hold, write it with config={'write_empty_chunks': True}"
         )
 
 
