@@ -109,7 +109,7 @@ def _match(options: argparse.Namespace) -> None:
 
     from .arrays import open_array
     from .matches import LayerMatch
-    from .matching.checks import FewSamplesWarning
+    from .matching.checks import FewSamplesWarning, as_activations
     from .matching.null import null_paths
     from .tables import (
         LAYER_COLUMNS,
@@ -123,7 +123,9 @@ def _match(options: argparse.Namespace) -> None:
         raise ValueError(f"--null: expected a number of permutations >= 0, found {options.null}")
     if options.out is not None:
         _check_folder(options.out)
-    x, y = open_array(options.a), open_array(options.b)
+    if options.seed < 0:
+        raise ValueError(f"--seed: expected a whole number >= 0, found {options.seed}")
+    x, y = as_activations("a", open_array(options.a)), as_activations("b", open_array(options.b))
     with warnings.catch_warnings(), _bar("samples", x.shape[0] * (1 + options.centre)) as bar:
         warnings.simplefilter("ignore", FewSamplesWarning)  # said below the table
         read = _Watched(x, bar.update)
@@ -258,13 +260,17 @@ def _console() -> Any:
 
 
 def _write(folder: Path, tables: dict[str, Any], neurons: pd.DataFrame) -> None:
+    import numpy as np
+
     from . import figures
     from .artefacts import write_record, write_table
 
     for name, table in tables.items():
         write_table(table, folder / f"{name}.parquet")
     columns = ("epsilon", "matched_a", "matched_b", "similarity", "p_value", "margin")
-    rows = tables["similarity"].astype(object).where(tables["similarity"].notna(), None)
+    # JSON has no NaN, of what was not asked for, nor infinity, the margin of no decision.
+    similarity = tables["similarity"].replace(np.inf, np.nan)
+    rows = similarity.astype(object).where(similarity.notna(), None)
     write_record(folder / "similarity.json", {name: list(rows[name]) for name in columns})
     for kind in ("svg", "png"):
         figures.save(

@@ -20,7 +20,7 @@ from .matching.moments import PairMoments
 from .matching.path import MatchPath
 
 _SCALARS = (
-    *("neurons_x", "samples", "well_conditioned"),
+    *("neurons_x", "samples", "well_conditioned", "centred"),
     *("moment_error", "column_error", "tie_margin"),
 )
 

@@ -111,12 +111,29 @@ def test_dead_neurons_and_few_samples_are_said(
     assert "0.30 neurons a sample" in printed
 
 
+def test_layers_that_are_dead_altogether_are_written(tmp_path: Path) -> None:
+    """No decision is made: its margin is infinite, which JSON does not have."""
+    a, b = write(tmp_path, ".npy")
+    np.save(a, np.zeros_like(X))
+    np.save(b, np.zeros_like(Y))
+    assert main([a, b, "--minimal", "--out", str(tmp_path / "out")]) == 0
+    summary = json.loads((tmp_path / "out" / "similarity.json").read_text())
+    assert (summary["similarity"], summary["margin"]) == ([0.0] * 5, [None] * 5)
+    assert (tmp_path / "out" / "similarity_by_epsilon.svg").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["{a}", "missing.npy"], "missing.npy: expected a file"),
         (["{a}", "{b}", "--epsilon", "1.5"], "epsilon: expected a number in [0, 1), found 1.5"),
         (["{a}", "{b}", "--null", "-1"], "--null: expected a number of permutations"),
+        (["{a}", "{b}", "--seed", "-1"], "--seed: expected a whole number >= 0, found -1"),
+        (
+            ["{a}", "{torch}:number"],
+            "b: expected two dimensions (samples, neurons), found shape ()",
+        ),
+        (["{torch}:sparse", "{b}"], "a: expected a dense array, found a sparse one"),
         (["{a}", "{short}"], "expected the same samples in both, found 300 in x and 299 in y"),
         (["{a}", "{text}"], "expected .npy, .npz, .pt, .safetensors or a Zarr array"),
         (["{a}", "{two}"], "expected the name of one of its arrays"),
@@ -137,8 +154,11 @@ def test_bad_input_is_one_line_and_exit_code_2(
     files["broken.npy"].write_bytes(Path(b).read_bytes()[:50])
     pickle = tmp_path / "object.pt"
     torch.save({"x": Path("anything")}, pickle)
+    saved = tmp_path / "saved.pt"
+    torch.save({"number": 3, "sparse": torch.from_numpy(X).to_sparse()}, saved)
     names = {"a": a, "b": b, "short": files["short.npy"], "text": files["notes.txt"]}
     names |= {"two": files["two.npz"], "broken": files["broken.npy"], "pickle": pickle}
+    names |= {"torch": saved}
     assert main([argument.format(**names) for argument in arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith("subspace-match: error: ")

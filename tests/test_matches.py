@@ -89,6 +89,16 @@ def test_moments_without_a_centred_factor_come_back_without_one(tmp_path: Path) 
     assert load_moments(tmp_path / "m.npz", "conv1")[0].centred_factor is None
 
 
+def test_centred_moments_come_back_as_centred(tmp_path: Path) -> None:
+    """Or the null of a loaded pair would be that of activations with their means."""
+    x, y = np.random.default_rng(0).random((2, 40, 7)) + 3
+    pairs = [sm.reduce(x, y, centred=centred) for centred in (True, False)]
+    abouts = [ABOUT, ABOUT | {"draw": 1}]
+    save_moments(tmp_path / "m.npz", zip(pairs, abouts, strict=True))
+    loaded = [load_moments(tmp_path / "m.npz", "conv1", draw)[0] for draw in (0, 1)]
+    assert [pair.centred for pair in loaded] == [True, False]
+
+
 def test_a_saved_match_with_saved_moments_is_the_path_again(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     pairs = [sm.reduce(*np.maximum(rng.normal(size=(2, 40, 7)), 0)) for _ in range(2)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,8 @@ def as_activations(argument: str, value: Any) -> Any:
 
     Raises:
         ValueError: if it is not a matrix of numbers with at least one sample and one neuron, or not
-            every number is there: of a masked or a sparse array.
+            every number is there: of a masked or a sparse array, or a Zarr array without some of
+            its chunks.
     """
     _check_whole(argument, value)
     if not hasattr(value, "shape") or not hasattr(value, "dtype"):
@@ -55,7 +58,29 @@ def as_activations(argument: str, value: Any) -> Any:
         raise ValueError(
             f"{argument}: expected real numbers, found dtype {value.dtype}; convert it to float32"
         )
+    _check_chunks(argument, value)
     return value
+
+
+def _check_chunks(argument: str, value: Any) -> None:
+    """Raise a ValueError for a Zarr array without some of its chunks: they are read as zeros."""
+    store = getattr(value, "store", None)
+    if not getattr(store, "supports_listing", False) or not hasattr(value, "nchunks_initialized"):
+        return
+    block = getattr(value, "shards", None) or value.chunks
+    expected = math.prod(-(-n // of) for n, of in zip(value.shape, block, strict=True))
+    a_block = math.prod(of // n for of, n in zip(block, value.chunks, strict=True))
+    missing, empty = expected - value.nchunks_initialized // a_block, None
+    if root := getattr(store, "root", None):  # a file that was emptied is read as zeros too
+        files = (Path(root) / value.path).rglob("*")
+        empty = next((file for file in files if file.is_file() and not file.stat().st_size), None)
+    if missing or empty:
+        found = f"that {missing} are missing" if missing else f"{empty} empty"
+        raise ValueError(
+            f"{argument}: expected all {expected} chunks or shards of a Zarr array, found {found},"
+            f" which would be read as {value.fill_value}; copy the array again, or, if that is what"
+            " they hold, write it with config={'write_empty_chunks': True}"
+        )
 
 
 def _check_whole(argument: str, value: Any) -> None:

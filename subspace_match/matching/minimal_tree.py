@@ -278,12 +278,13 @@ def _remove(base: Base, state: State, neuron: int) -> bool:
     state.basis[neuron] = False
     successor, strength = _successor(base, state, neuron, row)
     noticed = base.tolerances.rank_tolerance * len(base.order) * np.sqrt(abs(row[neuron]))
-    if strength > base.tolerances.depends:
-        _exchange(base, state, neuron, successor, row)
-    elif strength > noticed:
-        return False  # too little to divide by, and too much to be nothing: no distance is known
-    else:
+    # Near copies may have coefficients that are rounding, and larger than what is divided by.
+    if strength <= noticed:
         _take_out(base, state, neuron, row)
+    elif strength > base.tolerances.depends:
+        _exchange(base, state, neuron, successor, row)
+    else:
+        return False  # too little to divide by, and too much to be nothing: no distance is known
     return True
 
 

@@ -145,8 +145,8 @@ def reduce(
 
     Raises:
         ValueError: for NaN or infinity (naming neurons), different sample counts, not two
-            dimensions, no samples, masked or sparse arrays, or values whose squares leave
-            float64's range.
+            dimensions, no samples, masked or sparse arrays, Zarr arrays without some of their
+            chunks, or values whose squares leave float64's range.
 
     Warns:
         FewSamplesWarning: above 0.2 neurons a sample, where some of a match is chance.

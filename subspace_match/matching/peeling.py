@@ -10,7 +10,8 @@ Exchange: if a reserve neuron q depends on j, the span of S stays without z_j. W
 S and c_j <> 0, q takes j's place in the basis: every vector's coefficients v become
 v - (c / c_j) v_j, where c_q = -1 gives q the coefficient v_j / c_j; P changes from both sides.
 Where c_j is too small to divide by, yet large enough for q to add a direction to what is left, its
-digits are lost.
+digits are lost. Where q adds no direction, |c_j| / sqrt(p) being below the tolerance of ranks, c_j
+is rounding, however large beside 1: near copies have large p.
 
 Numerics: a diagonal entry of P is h = 1 / squared distance from the others of its side. Rounding
 of unit columns moves that distance by about 1e-16, and h by a share of 1e-16 sqrt(h). Where others

@@ -56,12 +56,12 @@ class RemovalsOnCpu(Removals):
         if self._has_reserve:
             strengths = np.abs(row[own]) * self._reserve[own]
             strength = strengths.max()
-            if strength > DEPENDS:
-                self._exchange(neuron, own.start + int(strengths.argmax()), row, of_y)
-                return self._has_digits(own)
             # How far that neuron is from what is left of the basis is strength / sqrt(P[j, j]).
             if strength > RANK_TOLERANCE * len(row) * np.sqrt(abs(pivot)):
-                return False
+                if strength <= DEPENDS:
+                    return False
+                self._exchange(neuron, own.start + int(strengths.argmax()), row, of_y)
+                return self._has_digits(own)
         left = self._lefts[self._terms]
         np.divide(row[own], pivot, out=left[own])
         if self._has_reserve:

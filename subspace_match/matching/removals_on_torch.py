@@ -70,10 +70,10 @@ class RemovalsOnTorch(Removals):
         self._basis.index_fill_(0, neuron, 0.0)
         row, same = self._row(neuron, first), self._same(neuron)
         strength, successor = (row.abs() * same * self._reserve).max(0, keepdim=True)
-        exchange = strength > DEPENDS
         # How far the successor is from what is left of the basis is strength / sqrt(P[j, j]).
         pivot = row.index_select(0, neuron)
         noticed = strength > RANK_TOLERANCE * len(row) * pivot.abs().sqrt()
+        exchange = noticed & (strength > DEPENDS)
         torch.logical_and(noticed, ~exchange, out=self._doubts[step])
         entering = torch.zeros_like(row).index_fill_(0, successor, 1.0)
 

@@ -51,3 +51,24 @@ def test_moments_do_where_copies_are_far_enough(scale, device):
     """A second read costs: it is for what needs it."""
     assert errors(relu_copies, scale, device)[1].well_conditioned
     assert errors(relu_copies, scale, device, chunk_samples=1000)[1].well_conditioned
+
+
+@pytest.mark.parametrize("noise", [3e-9, 1e-9, 3e-10])
+def test_a_copy_beside_nearly_dependent_neurons(noise, device):
+    """Taken for one that adds a direction, it moved critical epsilons by 2e-2."""
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        hidden = rng.normal(size=(11, 3))
+        x = hidden @ rng.normal(size=(3, 4))
+        y = hidden @ rng.normal(size=(3, 8)) + noise * rng.normal(size=(11, 8))
+        y[:, 7] = y[:, 3]
+        x = x + 0.3 * rng.normal(size=x.shape) * (seed % 2)
+        products = exact_oracles.inner_products(x, y)
+        exact = exact_oracles.critical_epsilons(
+            exact_oracles.squared_critical_epsilons(products, 4)
+        )
+        for chunk_samples in (None, 1):
+            pair = sm.reduce(x, y, device=device, chunk_samples=chunk_samples)
+            found = sm.match_path(pair, device=device).critical_epsilon
+            # Not to 1e-8: neurons are nearer to each other than that.
+            np.testing.assert_allclose(found, exact, rtol=0, atol=1e-6)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
+import zarr
 
 import subspace_match as sm
 from subspace_match.matching.null import null_paths
@@ -40,6 +41,29 @@ def test_not_a_matrix_of_numbers(bad, parts):
         sm.reduce(bad, GOOD, device="cpu")
     with raises("y: ", *parts):
         sm.reduce(GOOD, bad, device="cpu")
+
+
+@pytest.mark.parametrize("kind", [{}, {"zarr_format": 2}, {"shards": (15, 4)}], ids=str)
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("emptied", [False, True])
+def test_a_zarr_array_without_a_chunk(kind, centred, emptied, tmp_path):
+    """It would be read as zeros, neurons dead on a part of the samples."""
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    array = zarr.create_array(tmp_path / "x.zarr", data=x, chunks=(5, 2), **kind)
+    sm.reduce(array, x, centred=centred)
+    files = (file for file in (tmp_path / "x.zarr").rglob("*") if file.is_file())
+    chunk = next(file for file in files if not file.name.startswith(("zarr.json", ".z")))
+    chunk.write_bytes(b"") if emptied else chunk.unlink()
+    for sides in ((array, x), (x, array)):
+        with raises(f"expected all {3 if 'shards' in kind else 8} chunks", "write_empty_chunks"):
+            sm.reduce(*sides, centred=centred)
+
+
+def test_a_zarr_array_in_memory_without_a_chunk():
+    array = zarr.create_array({}, shape=(40, 2), chunks=(5, 2), dtype="float32")
+    array[:30] = 1.0
+    with raises("y: expected all 8 chunks or shards of a Zarr array, found that 2 are missing"):
+        sm.reduce(np.eye(40, 2), array)
 
 
 MASKED = np.ma.masked_greater(np.eye(4, 2), 0.5)

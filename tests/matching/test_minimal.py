@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import cases
+import exact_oracles
 import numpy as np
 import oracles
 import pytest
@@ -465,3 +466,23 @@ def test_bad_epsilon(epsilon, found):
         sm.minimal_matches(pair, epsilon)
     with raises("epsilon: expected ", found):
         sm.minimal_match(pair, epsilon, ("x", 0))
+
+
+@pytest.mark.parametrize("noise", [3e-9, 1e-9, 3e-10])
+def test_a_copy_beside_nearly_dependent_neurons_takes_nobodys_place(noise):
+    """Its coefficients on the others are rounding, larger than what is divided by elsewhere."""
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        hidden = rng.normal(size=(11, 3))
+        x = hidden @ rng.normal(size=(3, 4))
+        y = hidden @ rng.normal(size=(3, 8)) + noise * rng.normal(size=(11, 8))
+        y[:, 7] = y[:, 3]
+        products = exact_oracles.inner_products(x, y)
+        for chunk_samples in (None, 1):
+            pair = sm.reduce(x, y, device="cpu", chunk_samples=chunk_samples)
+            for match in sm.minimal_matches(pair, 0.15).distinct_matches():
+                members = [*match.x.tolist(), *(match.y + 4).tolist()]
+                for v in members:
+                    span = [u for u in members if (u < 4) != (v < 4)]
+                    square = exact_oracles.squared_distance(products, v, span)
+                    assert exact_oracles.root(square) < 0.15 + 1e-8, (seed, chunk_samples, members)
