@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -91,7 +93,20 @@ def layout_of(project: str | Path, configfiles: Iterable[str | Path] = ()) -> La
         ValueError: if the configuration is wrong, or files that it names are not there.
     """
     config = config_of(project, configfiles)
-    return Layout(config, origins_of(config, Code(project), Path(project, config["results"])))
+    with _importable(project):
+        origins = origins_of(config, Code(project), Path(project, config["results"]))
+    return Layout(config, origins)
+
+
+@contextmanager
+def _importable(project: str | Path) -> Iterator[None]:
+    """Find a user's own network beside the Snakefile, as a run of the workflow does."""
+    folder = str(Path(project).absolute())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
 
 
 def config_of(project: str | Path, configfiles: Iterable[str | Path] = ()) -> Config:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 from torchvision import models
 
-from subspace_match.imports import file_of_module
+from subspace_match.imports import module_files
 from subspace_match.networks.architectures import ARCHITECTURES, build, initialise, outline
 from subspace_match.networks.layers import LayeredNetwork
 
@@ -261,7 +261,7 @@ def test_no_function_of_pythons_own_is_called_for_a_network(name: str) -> None:
     with pytest.raises(ValueError, match=r"class or function of your own, found .*; rename the"):
         build(name, **PLAIN_LAYERS)
     with pytest.raises(ValueError, match=r"a module of your own before the colon, found .*; ren"):
-        file_of_module(name)
+        module_files(name)
 
 
 def test_a_network_that_cannot_be_traced_is_refused(own: str) -> None:

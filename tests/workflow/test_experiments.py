@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -146,7 +147,7 @@ def test_imagenet_with_given_weights_at_full_size(
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_holds_only_what_differs_and_can_be_planned(
-    empty_workspace: Callable[..., Workspace], name: str
+    empty_workspace: Callable[..., Workspace], name: str, tmp_path: Path
 ) -> None:
     workspace = empty_workspace()
     shutil.copy(PROJECT / "config" / "config.yaml", workspace.root / "config")
@@ -161,6 +162,13 @@ def test_an_experiment_holds_only_what_differs_and_can_be_planned(
         if (default[section].get(key) if key else default[section]) == value
     ]
     assert same == []
+    # A plan needs to know what a data set's files hold, not that they are whole.
+    for file in ("cifar-10-batches-py/data_batch_1", "t10k-labels-idx1-ubyte.gz", "val/n01/1.JPEG"):
+        (tmp_path / "data" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / file).write_text(file)
+    experiment = workspace.root / "config" / f"{name}.yaml"
+    rooted = re.sub(r"root: [^,}]+", f"root: {tmp_path / 'data'}", experiment.read_text())
+    experiment.write_text(rooted)
     run = workspace.snakemake("-n", "--configfile", f"config/{name}.yaml")
     assert run.planned["aggregate"] == 1
 
