@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .artefacts import read_signed
+from .artefacts import read_signed, verified
 from .contents import AREA
 from .locks import if_free, lock_of
 from .plan import config_of, layout_of
@@ -174,8 +174,11 @@ def _small_files(project: Path, configfile: str | None) -> set[Path]:
     roots += [Path(source.split(" ", 1)[-1]).absolute() for source in layout.origins.contents]
     checksums = set()
     for file in Path(project, layout.config["results"], AREA).glob("*.json"):
-        with file.open(encoding="ascii") as lines:
-            folder = Path(json.loads(lines.readline())["folder"])
+        try:
+            with file.open(encoding="ascii") as lines:
+                folder = Path(verified(json.loads(lines.readline()))["folder"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue  # damaged, so that planning reads the files again
         if any(folder.is_relative_to(root) for root in roots):
             checksums.add(file.absolute())
     return listings | checksums
@@ -211,13 +214,17 @@ def command(arguments: Sequence[str]) -> None:
         raise ValueError(
             f"prune: expected the project's folder, found no Snakefile in {Path.cwd()}"
         )
-    named: dict[Path, set[Path]] = {}
+    folders: list[Path] = []
+    named: set[Path] = set()
     for configfile in (None, *options.configfile):
         results = Path(config_of(project, [configfile] if configfile else [])["results"])
-        named.setdefault(results, set()).update(named_files(project, configfile))
-        named[results] |= _small_files(project, configfile)
-    for results, files in named.items():
-        _report(find(results, files), results, options.delete)
+        files = named_files(project, configfile) | _small_files(project, configfile)
+        # One folder may have several names, and may lie in another.
+        folder = results.resolve()
+        named |= {folder / os.path.relpath(file, results.absolute()) for file in files}
+        folders.append(folder)
+    for folder in dict.fromkeys(folders):
+        _report(find(folder, named), folder, options.delete)
 
 
 def _report(found: Found, results: Path, delete: bool) -> None:
