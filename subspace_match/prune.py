@@ -52,8 +52,12 @@ def named_files(project: Path, configfile: str | None) -> set[Path]:
     command = [sys.executable, "-m", "snakemake", "--summary", "--nolock", *config]
     answer = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     if answer.returncode:
-        said = (answer.stderr.strip() or answer.stdout.strip() or "nothing").splitlines()
-        raise ValueError(f"expected a plan of {configfile or 'config/config.yaml'}: {said[-1]}")
+        lines = (answer.stderr.strip() or answer.stdout.strip() or "nothing").splitlines()
+        # Where it was said follows, in lines that are indented.
+        said = [line for line in lines if line.strip() and not line.startswith(" ")]
+        raise ValueError(
+            f"expected a plan of {configfile or 'config/config.yaml'}: {(said or lines)[-1]}"
+        )
     lines = answer.stdout.splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith("output_file\t"))
     return {Path(project, line.partition("\t")[0]).absolute() for line in lines[start + 1 :]}

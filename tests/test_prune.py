@@ -174,6 +174,16 @@ def test_damaged_checksums_of_the_users_files_can_go(
     assert prune._small_files(project, None) == set()
 
 
+def test_a_configuration_that_snakemake_refuses_is_told_of_in_its_words(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = 'Error in file "rules/common.smk", line 40:\nnetwork: expected A, found B\n  File "c"'
+    answer = SimpleNamespace(returncode=1, stdout="", stderr=f"Building\n{said}, in checked\n")
+    monkeypatch.setattr(prune.subprocess, "run", lambda *_, **__: answer)
+    with pytest.raises(ValueError, match=r"a plan of a.yaml: network: expected A, found B$"):
+        prune.named_files(project, "a.yaml")
+
+
 def test_it_is_called_in_a_projects_folder() -> None:
     with pytest.raises(ValueError, match="expected the project's folder, found no Snakefile"):
         command([])
