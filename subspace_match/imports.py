@@ -10,6 +10,7 @@ import ast
 import hashlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,8 @@ NEUTRAL = {
 }
 # What the plan reads instead of a script's result: the layers of each architecture.
 LISTING = "listing"
+# Folders of what is installed.
+_LIBRARIES = {"site-packages", "dist-packages"}
 
 
 class Code:
@@ -112,10 +115,17 @@ def module_files(name: str) -> tuple[Path, list[Path]]:
             f"network.name: expected a module of your own before the colon, found {name!r}, a"
             " name of Python's standard library; rename the module if it is yours"
         )
+    if "/" in module or module.endswith(".py"):
+        raise ValueError(
+            "network.name: expected a module with dots before the colon, such as"
+            f" 'package.module:Network', found {name!r}, the name of a file"
+        )
     try:
         found = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         found = None
+    except Exception as error:  # of a package above the module, which is loaded to look into it
+        raise broken(name, error) from error
     if found is None or found.origin is None or not Path(found.origin).is_file():
         raise ValueError(
             f"network.name: expected a module that can be imported before the colon, found {name!r}"
@@ -124,9 +134,33 @@ def module_files(name: str) -> tuple[Path, list[Path]]:
     file = Path(found.origin).absolute()
     depth = module.count(".") + (file.name == "__init__.py")
     folder = file.parents[depth]
-    if {"site-packages", "dist-packages"} & set(file.parts) or file.suffix != ".py":
+    if _LIBRARIES & set(file.parts) or file.suffix != ".py":
         return folder, [file]
-    return folder, _Tree(folder).reached(file)
+    try:
+        return folder, _Tree(folder).reached(file)
+    except SyntaxError as error:
+        raise broken(name, error) from error
+
+
+def broken(name: str, error: Exception) -> ValueError:
+    """The error for a network of a user's own whose code fails, saying where in that code.
+
+    Args:
+        name: of the configuration.
+        error: that the code raised, or that reading it did.
+    """
+    if isinstance(error, SyntaxError):
+        place, said = f"{error.filename}, line {error.lineno}", error.msg
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        # Where a library complains, what called it is of interest.
+        own = [frame for frame in frames if not _LIBRARIES & set(Path(frame.filename).parts)]
+        last = ([frame for frame in own if not frame.filename.startswith("<")] or frames)[-1]
+        place, said = f"{last.filename}, line {last.lineno}", " ".join(str(error).split())
+    return ValueError(
+        f"network.name: expected code that makes a network, found that {name!r} fails at {place}"
+        f" ({type(error).__name__}: {said})"
+    )
 
 
 def module_digest(name: str) -> str:
@@ -191,7 +225,7 @@ class _Tree:
     def _names_in(self, file: Path) -> Iterator[str]:
         inside = file.is_relative_to(self._folder)
         home = list(file.relative_to(self._folder).parts[:-1]) if inside else []
-        nodes = list(_executed(ast.parse(file.read_bytes())))
+        nodes = list(_executed(ast.parse(file.read_bytes(), str(file))))
         imported = [alias for node in nodes if isinstance(node, ast.Import) for alias in node.names]
         package_names = {alias.asname or _NAME for alias in imported if alias.name == _NAME}
         for node in nodes:

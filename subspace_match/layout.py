@@ -252,6 +252,8 @@ class Layout:
             matching["layers"],
             sorted(matching["epsilons"]),
             self.config["minimal_matches"],
+            # One job draws all formats, and its record names them all.
+            sorted(self.config["figures"]["formats"]),
         )
 
     def activations(self, network: str) -> str:

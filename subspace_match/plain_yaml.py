@@ -59,6 +59,10 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{path}: expected a configuration file, found none of that name"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{path}: expected a configuration file in UTF-8, found what cannot be read ({error});"

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .artefacts import read_signed
+from .artefacts import read_signed, verified
 from .contents import AREA
 from .locks import if_free, lock_of
 from .plan import config_of, layout_of
@@ -52,8 +52,12 @@ def named_files(project: Path, configfile: str | None) -> set[Path]:
     command = [sys.executable, "-m", "snakemake", "--summary", "--nolock", *config]
     answer = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     if answer.returncode:
-        said = (answer.stderr.strip() or answer.stdout.strip() or "nothing").splitlines()
-        raise ValueError(f"expected a plan of {configfile or 'config/config.yaml'}: {said[-1]}")
+        lines = (answer.stderr.strip() or answer.stdout.strip() or "nothing").splitlines()
+        # Where it was said follows, in lines that are indented.
+        said = [line for line in lines if line.strip() and not line.startswith(" ")]
+        raise ValueError(
+            f"expected a plan of {configfile or 'config/config.yaml'}: {(said or lines)[-1]}"
+        )
     lines = answer.stdout.splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith("output_file\t"))
     return {Path(project, line.partition("\t")[0]).absolute() for line in lines[start + 1 :]}
@@ -174,8 +178,11 @@ def _small_files(project: Path, configfile: str | None) -> set[Path]:
     roots += [Path(source.split(" ", 1)[-1]).absolute() for source in layout.origins.contents]
     checksums = set()
     for file in Path(project, layout.config["results"], AREA).glob("*.json"):
-        with file.open(encoding="ascii") as lines:
-            folder = Path(json.loads(lines.readline())["folder"])
+        try:
+            with file.open(encoding="ascii") as lines:
+                folder = Path(verified(json.loads(lines.readline()))["folder"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue  # damaged, so that planning reads the files again
         if any(folder.is_relative_to(root) for root in roots):
             checksums.add(file.absolute())
     return listings | checksums
@@ -211,13 +218,17 @@ def command(arguments: Sequence[str]) -> None:
         raise ValueError(
             f"prune: expected the project's folder, found no Snakefile in {Path.cwd()}"
         )
-    named: dict[Path, set[Path]] = {}
+    folders: list[Path] = []
+    named: set[Path] = set()
     for configfile in (None, *options.configfile):
         results = Path(config_of(project, [configfile] if configfile else [])["results"])
-        named.setdefault(results, set()).update(named_files(project, configfile))
-        named[results] |= _small_files(project, configfile)
-    for results, files in named.items():
-        _report(find(results, files), results, options.delete)
+        files = named_files(project, configfile) | _small_files(project, configfile)
+        # One folder may have several names, and may lie in another.
+        folder = results.resolve()
+        named |= {folder / os.path.relpath(file, results.absolute()) for file in files}
+        folders.append(folder)
+    for folder in dict.fromkeys(folders):
+        _report(find(folder, named), folder, options.delete)
 
 
 def _report(found: Found, results: Path, delete: bool) -> None:

@@ -405,3 +405,8 @@ def test_a_tilde_is_the_home_folder_wherever_a_path_is_named(
         ValueError, match=r"config: results: expected a folder of a user's, found '~n"
     ):
         read_config(SCHEMA_FILE, [DEFAULT], given={"results": "~nobody-of-that-name/res"})
+
+
+def test_a_configuration_that_is_not_there_is_called_missing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"none.yaml: expected a configuration file, found none"):
+        read_yaml(tmp_path / "none.yaml")

@@ -205,3 +205,27 @@ def test_what_is_installed_is_a_library(own: Path, monkeypatch: pytest.MonkeyPat
 def test_a_module_that_is_not_there_is_named() -> None:
     with pytest.raises(ValueError, match=r"network.name: expected a module.*'no_such.module:Net'"):
         module_files("no_such.module:Net")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "line"),
+    [
+        ("bundle/deep/net.py", "def Net(:", "SyntaxError: "),
+        ("bundle/deep/parts.py", "caf\xe9 = 1", "SyntaxError: "),
+        ("bundle/__init__.py", "SIZE = 1 / 0", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_code_of_ones_own_that_fails_is_named_with_its_line(
+    own: Path, file: str, text: str, line: str
+) -> None:
+    (own / file).write_text(f"{text}\n", encoding="latin-1")
+    with pytest.raises(ValueError, match="expected code that makes a network") as caught:
+        module_files("bundle.deep.net:Net")
+    assert f"{own / file}, line 1 ({line}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["./bundle/net.py:Net", "bundle/net:Net", "net.py:Net"])
+def test_a_files_name_is_no_modules(name: str) -> None:
+    with pytest.raises(ValueError, match="expected a module with dots before the colon"):
+        module_files(name)

@@ -97,7 +97,9 @@ def changed(code: Mapping[str, str] | None = None, **changes: object) -> set[str
         ({"models": {"base": {}, "other": {"network": {"width": 1}}}}, {"experiment"}),
         ({"seeds": [1, 0]}, set()),
         ({"matching": {"epsilons": [0.5, 0.3, 0.25, 0.2, 0.15]}}, set()),
-        ({"figures": {"formats": ["svg"]}}, set()),
+        # The record of the job that draws names the formats that it drew.
+        ({"figures": {"formats": ["svg"]}}, {"experiment"}),
+        ({"figures": {"formats": ["png", "svg"]}}, set()),
         ({"device": "cpu"}, set()),
         ({"data": {"root": "elsewhere"}}, set()),
         ({"data": {"workers": 0}}, set()),

@@ -2,16 +2,19 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from jobs import leave
 
+from subspace_match import prune
 from subspace_match.locks import only_writer
 from subspace_match.provenance import INVOCATION, SUFFIX, invocation
 from subspace_match.prune import command, find, remove
 
 CONFIG = {"results": "results"}
 RESULTS = Path("results")
+OTHERS = ("last.safetensors", f"train{SUFFIX}")
 OLD = ("networks/net-1/seed_0/train", "activations/1/net.zarr", "experiments/x-1/plot")
 PRESENT = ("networks/net-2/seed_0/train", "activations/2/net.zarr", "experiments/x-2/plot")
 
@@ -133,6 +136,52 @@ def test_what_planning_keeps_of_other_code_goes() -> None:
     assert set(found.unnamed) == bases(*OLD, "layers/old-1.json", "contents/old.json")
     remove(found, RESULTS)
     assert {file.name for file in (RESULTS / "layers").iterdir()} == {"new-2.json"}
+
+
+@pytest.mark.parametrize("name", ["{folder}", "../{project}/results", "linked", "results/deeper"])
+def test_a_folder_of_results_may_have_two_names_or_lie_in_another(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Two configurations keep each other's results, whatever they call the folder."""
+    (project / "Snakefile").touch()
+    (project / "linked").symlink_to("results")
+    other = name.format(folder=RESULTS.absolute(), project=project.name)
+    base = f"{other}/networks/net-3/seed_0"
+    leave("train", "networks/net-3/seed_0", ["last.safetensors"], {"results": other})
+    files = {None: named(), "mine.yaml": {Path(base, f).absolute() for f in OTHERS}}
+    monkeypatch.setattr(prune, "named_files", lambda _, configfile: files[configfile])
+    monkeypatch.setattr(prune, "_small_files", lambda *_: set())
+    folders = {(): "results", ("mine.yaml",): other}
+    monkeypatch.setattr(
+        prune, "config_of", lambda _, configfiles: {"results": folders[tuple(configfiles)]}
+    )
+    command(["--configfile", "mine.yaml", "--delete"])
+    assert all(file.exists() for kept in files.values() for file in kept)
+    assert not (RESULTS / OLD[1]).exists()
+
+
+def test_damaged_checksums_of_the_users_files_can_go(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    area = RESULTS / "contents"
+    area.mkdir()
+    for number, text in enumerate(('{"folder": "/data"}', "[]", "{", "\xff", "")):
+        (area / f"{number}.json").write_text(text)
+    layout = SimpleNamespace(
+        config=CONFIG, models=[], origins=SimpleNamespace(contents=["data cifar10 /data"])
+    )
+    monkeypatch.setattr(prune, "layout_of", lambda *_: layout)
+    assert prune._small_files(project, None) == set()
+
+
+def test_a_configuration_that_snakemake_refuses_is_told_of_in_its_words(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = 'Error in file "rules/common.smk", line 40:\nnetwork: expected A, found B\n  File "c"'
+    answer = SimpleNamespace(returncode=1, stdout="", stderr=f"Building\n{said}, in checked\n")
+    monkeypatch.setattr(prune.subprocess, "run", lambda *_, **__: answer)
+    with pytest.raises(ValueError, match=r"a plan of a.yaml: network: expected A, found B$"):
+        prune.named_files(project, "a.yaml")
 
 
 def test_it_is_called_in_a_projects_folder() -> None:

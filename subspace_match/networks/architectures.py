@@ -35,6 +35,8 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.models.vgg import cfgs
 from torchvision.ops import Conv2dNormActivation
 
+from ..imports import broken
+
 _VGG_PLANS = {
     f"vgg{depth}{norm}": plan
     for depth, plan in {11: "A", 13: "B", 16: "D", 19: "E"}.items()
@@ -206,6 +208,8 @@ def _imported(name: str) -> nn.Module:
             f"network.name: expected package.module:callable that can be imported, found {name!r}"
             f" ({error}); is it installed, or its folder in PYTHONPATH?"
         ) from error
+    except Exception as error:
+        raise broken(name, error) from error
     if isinstance(make, nn.Module) or not callable(make):
         raise ValueError(
             f"network.name: expected a class or function that returns an nn.Module, found"
@@ -218,7 +222,10 @@ def _imported(name: str) -> nn.Module:
             f"network.name: expected a class or function that is called without arguments, found"
             f" {name!r} ({error}); write a function that gives them"
         ) from error
-    network = make()
+    try:
+        network = make()
+    except Exception as error:
+        raise broken(name, error) from error
     if not isinstance(network, nn.Module):
         raise ValueError(
             f"network.name: expected a class or function that returns an nn.Module, found"

@@ -249,6 +249,19 @@ def test_what_leads_to_no_network_is_refused(own: str, target: str, message: str
         build(f"{own}:{target}", **PLAIN_LAYERS)
 
 
+def test_ones_own_code_that_fails_is_named_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "failing_network.py"
+    file.write_text("from torch import nn\n\ndef make():\n    return nn.Linear(-1, 2)\n")
+    (tmp_path / "failing_module.py").write_text("undefined\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ValueError, match=rf"fails at {file}, line 4 \(RuntimeError: "):
+        build("failing_network:make", **PLAIN_LAYERS)
+    with pytest.raises(ValueError, match=r"failing_module.py, line 1 \(NameError: "):
+        build("failing_module:make", **PLAIN_LAYERS)
+
+
 @pytest.mark.parametrize("name", ["no.such.module:Net", ":Net", "subspace_match:"])
 def test_what_cannot_be_imported_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="that can be imported, found"):
