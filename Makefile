@@ -10,7 +10,7 @@
 
 VENV ?= .venv
 PYTHON ?= python3
-PYTEST_FLAGS ?= -n 2
+PYTEST_FLAGS ?= -n 2 --dist worksteal
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 # The package of this folder, whichever clone the environment was made for.
 export PYTHONPATH := $(CURDIR)

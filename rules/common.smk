@@ -82,20 +82,31 @@ def planned_layers(wildcards):
     return LAYERS_OF_MODEL[LAYOUT.networks[wildcards.network].model]
 
 
+def fits(layer, pattern):
+    """Whether a layer's name or graph node fits a pattern."""
+    return any(fnmatch.fnmatchcase(layer[key], pattern) for key in ("name", "node"))
+
+
 def selected(layers, section):
     """The layers whose name or graph node fits a pattern of a section of the configuration."""
     patterns = config[section]["layers"]
-    fitting = [
-        layer
-        for layer in layers
-        if any(fnmatch.fnmatchcase(layer[key], p) for p in patterns for key in ("name", "node"))
-    ]
+    fitting = [layer for layer in layers if any(fits(layer, pattern) for pattern in patterns)]
     if patterns and not fitting:
         raise WorkflowError(
             f"config: {section}.layers: expected patterns that fit a layer, found {patterns}; the"
             f" layers are {', '.join(layer['name'] for layer in layers)}"
         )
     return fitting
+
+
+def say_what_fits_nothing(section, layers):
+    """Warn of patterns of a section that fit no layer of any pair, such as a misspelt name."""
+    for pattern in config[section]["layers"]:
+        if not any(fits(layer, pattern) for layer in layers):
+            logger.warning(
+                f"config: {section}.layers: {pattern!r} fits no layer; the layers are"
+                f" {', '.join(dict.fromkeys(layer['name'] for layer in layers))}"
+            )
 
 
 def counterparts(pair):
@@ -196,6 +207,13 @@ PAIRS = [
 ]
 # By the keys of the two networks.
 LAYERS = {(LAYOUT.key(pair.a), LAYOUT.key(pair.b)): layers_of_pair(pair) for pair in LAYOUT.pairs}
+if workflow.is_main_process:
+    say_what_fits_nothing(
+        "matching", [layer for pair in LAYOUT.pairs for layer in counterparts(pair)[0]]
+    )
+    say_what_fits_nothing(
+        "minimal_matches", [layer for layers in LAYERS.values() for layer in layers]
+    )
 GROUPS = {pair: groups_of(layers) for pair, layers in LAYERS.items()}
 MINIMAL_GROUPS = {pair: minimal_groups_of(pair) for pair in LAYERS}
 MODELS = LAYOUT.models.values()

@@ -279,3 +279,13 @@ def test_snakemakes_lint_finds_nothing_else() -> None:
     )
     findings = re.findall(r"^    \* (.*):$", result.stdout + result.stderr, re.MULTILINE)
     assert set(findings) == {"Specify a conda environment or container for each rule."}
+
+
+def test_a_pattern_that_fits_no_layer_is_said(
+    empty_workspace: Callable[..., Workspace],
+) -> None:
+    workspace = empty_workspace()
+    workspace.configure(matching={"layers": ["conv1", "relu1"]})
+    text = workspace.snakemake("-n").text
+    assert "config: matching.layers: 'relu1' fits no layer; the layers are conv1, conv2" in text
+    assert "minimal_matches.layers:" not in text

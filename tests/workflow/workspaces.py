@@ -147,7 +147,8 @@ def copy_project(root: Path, *more: str) -> Workspace:
     for name in (*PARTS, *more):
         source = PROJECT / name
         if source.is_dir():
-            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+            # What numba has compiled comes along: it takes longer than a whole run.
+            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("*.pyc"))
         else:
             shutil.copy2(source, root / name)
     workspace = Workspace(root)
