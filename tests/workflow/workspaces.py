@@ -92,7 +92,8 @@ class Workspace:
     @property
     def layout(self) -> Layout:
         """Paths of the configuration as it stands, below the workspace."""
-        layout = layout_of(self.root)
+        with contextlib.chdir(self.root):  # files that a configuration names may lie here
+            layout = layout_of(self.root)
         return replace(layout, config=layout.config | {"results": str(self.root / "results")})
 
     def key(self, seed: int, stage: str = "last", model: str = "base") -> str:
