@@ -109,6 +109,7 @@ def say_what_fits_nothing(section, layers):
             )
 
 
+@functools.cache
 def counterparts(pair):
     """The layers that both networks of a pair have, and the names of those that one has alone."""
     return checked(shared_layers, *(LAYERS_OF_MODEL[network.model] for network in (pair.a, pair.b)))

@@ -221,3 +221,17 @@ def test_a_copy_is_what_it_is_a_copy_of(
     clone = empty_workspace()
     (clone.root / "results").symlink_to(workspace.root / "results")
     assert "Nothing to be done" in clone.snakemake("-n").text
+
+
+def test_deleted_outputs_take_their_records_with_them(workspace: Workspace) -> None:
+    assert any((workspace.root / "results").rglob(f"*{SUFFIX}"))
+    workspace.snakemake("--delete-all-output")
+    made = {"data", "networks", "activations", "matches", "experiments"}
+    left = [
+        path
+        for folder in made
+        for path in (workspace.root / "results" / folder).rglob("*")
+        if path.is_file() and path.suffix != ".lock"
+    ]
+    assert left == []
+    assert not list((workspace.root / "results").rglob(f"*{SUFFIX}"))
