@@ -24,15 +24,15 @@ rule all:
     input:
         TABLES.values(),
         FIGURES,
-        LAYOUT.experiment("report.html"),
+        PATHS.experiment("report.html"),
         # Written last: what has none was not finished.
-        [LAYOUT.record(LAYOUT.experiment(job)) for job in ("aggregate", "plot", "report")],
+        [PATHS.record(PATHS.experiment(job)) for job in ("aggregate", "plot", "report")],
 
 
 rule data_sets:
     """The prepared data sets of the configuration."""
     input:
-        [LAYOUT.data("images.safetensors", key) for key in LAYOUT.data_sets],
+        [PATHS.data("images.safetensors", key) for key in PATHS.data_sets],
 
 
 rule figures:
@@ -61,5 +61,5 @@ onstart:
 
 
 onsuccess:
-    print(f"Tables and figures: {LAYOUT.experiment('')}")
-    print(f"To explore in a browser: {LAYOUT.experiment('report.html')}")
+    print(f"Tables and figures: {PATHS.experiment('')}")
+    print(f"To explore in a browser: {PATHS.experiment('report.html')}")

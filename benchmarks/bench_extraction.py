@@ -22,15 +22,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from subspace_match.datasets import Split
+from subspace_match.data.datasets import Split
 from subspace_match.networks.architectures import build, initialise
 from subspace_match.networks.extraction import extract
 from subspace_match.networks.images import Images
-from subspace_match.networks.layers import LayeredNetwork
+from subspace_match.networks.layer_graph import LayeredNetwork
 from subspace_match.networks.memory_order import placed
 from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.networks.sampling import draw_samples
-from subspace_match.store import new_store
+from subspace_match.storage.activations import new_store
 
 BATCH, POSITIONS = 250, 10_000
 ARCHITECTURE = {"name": "resnet18", "width": 1.0, "hidden": [], "channels": 3, "classes": 10}

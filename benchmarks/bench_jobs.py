@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from workflow.workspaces import Workspace, copy_project
 
 import subspace_match as sm
-from subspace_match.store import ActivationStore
+from subspace_match.storage.activations import ActivationStore
 
 LAYERS = 109
 EXPERIMENT = {
@@ -62,13 +62,13 @@ def arithmetic(stores: list[ActivationStore], layer: str) -> float:
 def one_layer(workspace: Workspace, layer: str) -> None:
     """Print what a job of one layer costs."""
     networks = [workspace.key(seed, "initial") for seed in EXPERIMENT["seeds"][:2]]
-    layout = workspace.layout
+    paths = workspace.paths
     target = os.path.relpath(
-        layout.match(*networks, layout.group([layer]), "path.npz"), workspace.root
+        paths.match(*networks, paths.group([layer]), "path.npz"), workspace.root
     )
     seconds(workspace, target)
     job = fastest(workspace, "--force", target) - fastest(workspace, target)
-    stores = [ActivationStore(layout.activations(network)) for network in networks]
+    stores = [ActivationStore(paths.activations(network)) for network in networks]
     least = min(arithmetic(stores, layer) for _ in range(REPEATS))
     entry = stores[0].layers[layer]
     print(f"a match job of one layer of {entry['neurons']} neurons, {entry['draws']} draws:")

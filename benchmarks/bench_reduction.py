@@ -26,7 +26,7 @@ import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 import subspace_match as sm
-from subspace_match.store import CHUNK_BYTES, SHARD_CHUNKS
+from subspace_match.storage.activations import CHUNK_BYTES, SHARD_CHUNKS
 
 NEURONS = 64
 SHORT = 100_000

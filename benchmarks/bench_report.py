@@ -32,16 +32,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from playwright.sync_api import Browser, sync_playwright
 
-from subspace_match import datasets, tables
-from subspace_match.artefacts import write_record, write_table
-from subspace_match.config import validated
-from subspace_match.matches import LayerMatch
+from subspace_match.data import datasets
+from subspace_match.experiment.config import validated
 from subspace_match.matching.certificate import Certificate
-from subspace_match.matching.minimal_sets import MinimalMatches
-from subspace_match.provenance import SUFFIX
+from subspace_match.matching.minimal.result import MinimalMatches
+from subspace_match.results import tables
+from subspace_match.storage.files import write_record, write_table
+from subspace_match.storage.job_records import SUFFIX
+from subspace_match.storage.match_files import LayerMatch
 
 PROJECT = Path(__file__).parents[1]
 PLACES = 30
@@ -97,8 +97,7 @@ SIZES = {
 def run_of(size: Size, results: Path) -> Path:
     """A folder like one that a run of this size leaves, with numbers drawn at random."""
     rng = np.random.default_rng(0)
-    schema = yaml.safe_load((PROJECT / "config" / "schema.yaml").read_text())
-    config = validated({"seeds": list(range(size.seeds))}, schema)
+    config = validated({"seeds": list(range(size.seeds))})
     pairs = list(combinations(range(size.seeds), 2))
     matches, nulls, proofs, minimal = [], [], [], []
     for a, b in pairs:

@@ -6,43 +6,43 @@
 rule aggregate:
     """Gather all layers, pairs and epsilons into tables."""
     input:
-        matches=standing(by_group(lambda *key: LAYOUT.match(*key, "path.npz"), GROUPS)),
-        certificates=standing(by_group(LAYOUT.certificates, GROUPS)),
-        measures=standing(by_group(LAYOUT.measures, GROUPS)),
+        matches=standing(by_group(lambda *key: PATHS.match(*key, "path.npz"), GROUPS)),
+        certificates=standing(by_group(PATHS.certificates, GROUPS)),
+        measures=standing(by_group(PATHS.measures, GROUPS)),
         minimal=standing(
             [
-                LAYOUT.minimal(*pair, group, epsilon)
+                PATHS.minimal(*pair, group, epsilon)
                 for pair, groups in MINIMAL_GROUPS.items()
                 for group in groups
                 for epsilon in config["minimal_matches"]["epsilons"]
             ]
         ),
-        nulls=standing(by_group(LAYOUT.null, GROUPS) if config["chance"]["permutations"] else []),
+        nulls=standing(by_group(PATHS.null, GROUPS) if config["chance"]["permutations"] else []),
         heat_maps=standing(
-            [LAYOUT.heat_map(*pair) for pair in LAYERS] if config["heat_map"]["places"] else []
+            [PATHS.heat_map(*pair) for pair in LAYERS] if config["heat_map"]["places"] else []
         ),
-        top_images=standing([LAYOUT.top_images(network) for network in LAYOUT.networks]),
+        top_images=standing([PATHS.top_images(network) for network in PATHS.networks]),
         # Of which the tables of top images tell.
-        images=standing(LAYOUT.data("images.safetensors")),
-        records=standing([LAYOUT.network(network, ".json") for network in LAYOUT.networks.values()]),
+        images=standing(PATHS.data("images.safetensors")),
+        records=standing([PATHS.network(network, ".json") for network in PATHS.networks.values()]),
     output:
         **{name: update(table) for name, table in TABLES.items()},
-        provenance=update(LAYOUT.record(LAYOUT.experiment("aggregate"))),
+        provenance=update(PATHS.record(PATHS.experiment("aggregate"))),
     log:
-        LAYOUT.log(LAYOUT.experiment("aggregate")),
+        PATHS.log(PATHS.experiment("aggregate")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.experiment("aggregate"))
+        PATHS.benchmark(PATHS.experiment("aggregate"))
     resources:
         mem_mb=2000,
         runtime=10,
     params:
         epsilons=sorted(config["matching"]["epsilons"]),
-        networks={key: asdict(network) for key, network in LAYOUT.networks.items()},
+        networks={key: asdict(network) for key, network in PATHS.networks.items()},
         pairs=PAIRS,
-        top_images_digest=LAYOUT.top_images_digest,
-        matching_digest=LAYOUT.matching_digest,
-        certificate_digest=LAYOUT.certificate_digest,
-        null_digest=LAYOUT.null_digest,
-        heat_map_digest=LAYOUT.heat_map_digest,
+        top_images_digest=PATHS.top_images_digest,
+        matching_digest=PATHS.matching_digest,
+        certificate_digest=PATHS.certificate_digest,
+        null_digest=PATHS.null_digest,
+        heat_map_digest=PATHS.heat_map_digest,
     script:
         "../workflow_scripts/aggregate.py"

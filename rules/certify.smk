@@ -5,15 +5,15 @@
 rule certify:
     """Prove some layers' maximum matches again, from fresh factorisations."""
     input:
-        path=standing(LAYOUT.match("{a}", "{b}", "{group}", "path.npz")),
-        moments=standing(LAYOUT.match("{a}", "{b}", "{group}", "moments.npz")),
+        path=standing(PATHS.match("{a}", "{b}", "{group}", "path.npz")),
+        moments=standing(PATHS.match("{a}", "{b}", "{group}", "moments.npz")),
     output:
-        certificates=update(LAYOUT.certificates("{a}", "{b}", "{group}")),
-        provenance=update(LAYOUT.record(LAYOUT.certificates("{a}", "{b}", "{group}"))),
+        certificates=update(PATHS.certificates("{a}", "{b}", "{group}")),
+        provenance=update(PATHS.record(PATHS.certificates("{a}", "{b}", "{group}"))),
     log:
-        LAYOUT.log(LAYOUT.certificates("{a}", "{b}", "{group}")),
+        PATHS.log(PATHS.certificates("{a}", "{b}", "{group}")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.certificates("{a}", "{b}", "{group}"))
+        PATHS.benchmark(PATHS.certificates("{a}", "{b}", "{group}"))
     threads: config["threads"]
     resources:
         mem_mb=one_layer_mb,
@@ -21,6 +21,6 @@ rule certify:
         gpu=GPU,
     params:
         epsilons=sorted(config["matching"]["epsilons"]),
-        digest=LAYOUT.certificate_digest,
+        digest=PATHS.certificate_digest,
     script:
         "../workflow_scripts/certify.py"

@@ -1,7 +1,7 @@
 # Paths and look-ups, no rules.
 #
 # The configuration is checked before anything reads it. Every path carries a digest of all that decides
-# its content (subspace_match/layout.py): configuration, code, what the user's own files hold.
+# its content (subspace_match/experiment/paths.py): configuration, code, what the user's own files hold.
 
 import fnmatch
 import functools
@@ -19,17 +19,18 @@ sys.path.insert(0, str(ROOT))
 search_path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 
-from subspace_match.config import read_config, validated
-from subspace_match.contents import data_source, network_sources
-from subspace_match.datasets import count_test_images, source_of
-from subspace_match.imports import Code
-from subspace_match.layout import Layout, deciding
-from subspace_match.networks.layer import Layer
-from subspace_match.networks.listing import layers_of, shared_layers
+from subspace_match.experiment.config import read_config, validated
+from subspace_match.experiment.user_files import data_source, network_sources
+from subspace_match.data.datasets import count_test_images, source_of
+from subspace_match.experiment.code_inputs import Code
+from subspace_match.experiment.paths import Paths, deciding
+from subspace_match.networks.layer_info import LayerInfo
+from subspace_match.experiment.planned_layers import layers_of, shared_layers
 from subspace_match.networks.sampling import is_recorded_whole
-from subspace_match.plain_yaml import read_yaml
-from subspace_match.plan import for_jobs, handed_over, origins_of
-from subspace_match.provenance import INVOCATION, SUFFIX, Records, check, invocation
+from subspace_match.experiment.origins import origins_of
+from subspace_match.workflow.invocation import for_jobs, handed_over
+from subspace_match.workflow.invocation import INVOCATION, invocation
+from subspace_match.storage.job_records import SUFFIX, Records, check
 
 
 def checked(check, *arguments):
@@ -47,12 +48,12 @@ def keys_of(models):
 
 def data_of(wildcards):
     """The key of the data set that a model learns from."""
-    return LAYOUT.data_key(LAYOUT.models_by_key[wildcards.model].data)
+    return PATHS.data_key(PATHS.models_by_key[wildcards.model].data)
 
 
 def own_modules(model_key):
     """The code of a user's own network, as jobs name what they read."""
-    sources = network_sources(LAYOUT.models_by_key[model_key].network)
+    sources = network_sources(PATHS.models_by_key[model_key].network)
     return [source for source in sources if source.startswith("module ")]
 
 
@@ -68,18 +69,18 @@ def read_in_extraction(wildcards):
 
 def images_of(wildcards):
     """Channels of the images that a given network sees, and their classes."""
-    source = source_of(*(LAYOUT.models_by_key[wildcards.model].data[k] for k in ("name", "root")))
+    source = source_of(*(PATHS.models_by_key[wildcards.model].data[k] for k in ("name", "root")))
     return {"channels": source.channels, "classes": source.classes}
 
 
 def network_file(suffix):
     """A file of the network whose key is a rule's wildcard."""
-    return lambda wildcards: LAYOUT.network(LAYOUT.networks[wildcards.network], suffix)
+    return lambda wildcards: PATHS.network(PATHS.networks[wildcards.network], suffix)
 
 
 def planned_layers(wildcards):
     """The layers that a network is to have."""
-    return LAYERS_OF_MODEL[LAYOUT.networks[wildcards.network].model]
+    return LAYERS_OF_MODEL[PATHS.networks[wildcards.network].model]
 
 
 def fits(layer, pattern):
@@ -120,7 +121,7 @@ def layers_of_pair(pair):
     shared, left_out = counterparts(pair)
     if left_out and workflow.is_main_process:
         logger.warning(
-            f"{LAYOUT.key(pair.a)} and {LAYOUT.key(pair.b)}: no counterpart, so not matched:"
+            f"{PATHS.key(pair.a)} and {PATHS.key(pair.b)}: no counterpart, so not matched:"
             f" {', '.join(left_out)}"
         )
     return selected(shared, "matching")
@@ -133,7 +134,7 @@ def groups_of(layers):
     """
     names = [layer["name"] for layer in layers]
     count = -(-len(names) // LAYERS_A_JOB)
-    return {LAYOUT.group(names[first::count]): names[first::count] for first in range(count)}
+    return {PATHS.group(names[first::count]): names[first::count] for first in range(count)}
 
 
 def minimal_groups_of(pair):
@@ -142,7 +143,7 @@ def minimal_groups_of(pair):
     found = {}
     for group, names in GROUPS[pair].items():
         if kept := [name for name in names if name in chosen]:
-            found[LAYOUT.group(kept, of=names)] = group, kept
+            found[PATHS.group(kept, of=names)] = group, kept
     return found
 
 
@@ -158,7 +159,7 @@ def minimal_group_of(wildcards):
 
 def matched(name):
     """A file of the group that a job's layers were matched with."""
-    return lambda wildcards: LAYOUT.match(
+    return lambda wildcards: PATHS.match(
         wildcards.a, wildcards.b, minimal_group_of(wildcards)[0], name
     )
 
@@ -172,9 +173,8 @@ def by_group(path, groups):
 LAYERS_A_JOB = 8
 
 # Read here and not by Snakemake, for which 010 is 8 and the last of two equal keys counts.
-SCHEMA = ROOT / "config" / "schema.yaml"
 FILES = [Path("config", "config.yaml"), *workflow.overwrite_configfiles]
-config.update(checked(read_config, SCHEMA, FILES, workflow.config_settings.config))
+config.update(checked(read_config, FILES, workflow.config_settings.config))
 if workflow.is_main_process:
     read = [os.path.relpath(file) for file in FILES if file.exists()]
     logger.info(f"Configuration: {', then '.join(read)}")
@@ -183,19 +183,19 @@ if workflow.is_main_process:
 if workflow.is_main_process or INVOCATION not in os.environ:
     code = Code(ROOT)
     planned = for_jobs(checked(origins_of, config, code, config["results"], logger.warning), code)
-    default = validated({}, read_yaml(SCHEMA))
+    default = validated({})
     os.environ[INVOCATION] = invocation(ROOT, config, default, forced=True, **planned)
-LAYOUT = Layout(config, handed_over())
-checked(lambda: LAYOUT.pairs)
+PATHS = Paths(config, handed_over())
+checked(lambda: PATHS.pairs)
 LAYERS_OF_MODEL = {
-    name: checked(layers_of, model, config, LAYOUT.layers(name))
-    for name, model in LAYOUT.models.items()
+    name: checked(layers_of, model, config, PATHS.layers(name))
+    for name, model in PATHS.models.items()
 }
 # What the tables call each pair.
 PAIRS = [
     {
-        "network_a": LAYOUT.key(pair.a),
-        "network_b": LAYOUT.key(pair.b),
+        "network_a": PATHS.key(pair.a),
+        "network_b": PATHS.key(pair.b),
         "comparison": pair.comparison,
         "left_out": counterparts(pair)[1],
         **{
@@ -204,28 +204,28 @@ PAIRS = [
             for key, value in asdict(getattr(pair, side)).items()
         },
     }
-    for pair in LAYOUT.pairs
+    for pair in PATHS.pairs
 ]
 # By the keys of the two networks.
-LAYERS = {(LAYOUT.key(pair.a), LAYOUT.key(pair.b)): layers_of_pair(pair) for pair in LAYOUT.pairs}
+LAYERS = {(PATHS.key(pair.a), PATHS.key(pair.b)): layers_of_pair(pair) for pair in PATHS.pairs}
 if workflow.is_main_process:
     say_what_fits_nothing(
-        "matching", [layer for pair in LAYOUT.pairs for layer in counterparts(pair)[0]]
+        "matching", [layer for pair in PATHS.pairs for layer in counterparts(pair)[0]]
     )
     say_what_fits_nothing(
         "minimal_matches", [layer for layers in LAYERS.values() for layer in layers]
     )
 GROUPS = {pair: groups_of(layers) for pair, layers in LAYERS.items()}
 MINIMAL_GROUPS = {pair: minimal_groups_of(pair) for pair in LAYERS}
-MODELS = LAYOUT.models.values()
-INITIAL = keys_of(LAYOUT.initial_key(model) for model in MODELS if not model.given)
-GIVEN = keys_of(LAYOUT.model_key(model) for model in MODELS if model.given)
-TRAINED = keys_of(LAYOUT.model_key(model) for model in MODELS if not model.given)
-STAGES = [f"epoch_{epoch}" for epoch in LAYOUT.kept_epochs] + ["best", "last"]
+MODELS = PATHS.models.values()
+INITIAL = keys_of(PATHS.initial_key(model) for model in MODELS if not model.pretrained)
+GIVEN = keys_of(PATHS.model_key(model) for model in MODELS if model.pretrained)
+TRAINED = keys_of(PATHS.model_key(model) for model in MODELS if not model.pretrained)
+STAGES = [f"epoch_{epoch}" for epoch in PATHS.kept_epochs] + ["best", "last"]
 
 TABLES = {
     **{
-        f"{name}_{suffix}": LAYOUT.experiment(f"tables/{name}.{suffix}")
+        f"{name}_{suffix}": PATHS.experiment(f"tables/{name}.{suffix}")
         for name, suffixes in {
             "networks": ["csv"],
             "similarity": ["parquet", "csv"],
@@ -241,11 +241,11 @@ TABLES = {
         }.items()
         for suffix in suffixes
     },
-    "metrics": LAYOUT.experiment("metrics.json"),
-    "config": LAYOUT.experiment("config.json"),
+    "metrics": PATHS.experiment("metrics.json"),
+    "config": PATHS.experiment("config.json"),
 }
 FIGURES = [
-    LAYOUT.experiment(f"figures/{name}.{format}")
+    PATHS.experiment(f"figures/{name}.{format}")
     for name in (
         "similarity_by_depth",
         "similarity_by_epsilon",
@@ -254,7 +254,7 @@ FIGURES = [
         "measures",
         "heat_map",
         "top_images",
-        *(["stages"] if len({pair.comparison for pair in LAYOUT.pairs}) > 1 else []),
+        *(["stages"] if len({pair.comparison for pair in PATHS.pairs}) > 1 else []),
     )
     for format in config["figures"]["formats"]
 ]

@@ -5,19 +5,19 @@
 rule prepare_data:
     """Bring a data set into one form, once for all networks."""
     output:
-        images=update(LAYOUT.data("images.safetensors", "{data}")),
-        record=update(LAYOUT.data("data.json", "{data}")),
-        provenance=update(LAYOUT.record(LAYOUT.data("data", "{data}"))),
+        images=update(PATHS.data("images.safetensors", "{data}")),
+        record=update(PATHS.data("data.json", "{data}")),
+        provenance=update(PATHS.record(PATHS.data("data", "{data}"))),
     log:
-        LAYOUT.log(LAYOUT.data("data", "{data}")),
+        PATHS.log(PATHS.data("data", "{data}")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.data("data", "{data}"))
+        PATHS.benchmark(PATHS.data("data", "{data}"))
     resources:
         mem_mb=4000,
         runtime=30,
     params:
-        data=lambda wildcards: deciding(LAYOUT.data_sets[wildcards.data]),
-        root=lambda wildcards: LAYOUT.data_sets[wildcards.data]["root"],
-        reads=lambda wildcards: data_source(LAYOUT.data_sets[wildcards.data]),
+        data=lambda wildcards: deciding(PATHS.data_sets[wildcards.data]),
+        root=lambda wildcards: PATHS.data_sets[wildcards.data]["root"],
+        reads=lambda wildcards: data_source(PATHS.data_sets[wildcards.data]),
     script:
         "../workflow_scripts/prepare_data.py"

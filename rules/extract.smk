@@ -5,16 +5,16 @@
 rule extract:
     """Record a network's activations in one forward pass: each layer at places of its own map."""
     input:
-        images=standing(LAYOUT.data("images.safetensors")),
+        images=standing(PATHS.data("images.safetensors")),
         network=standing(network_file(".safetensors")),
         record=standing(network_file(".json")),
     output:
-        store=update(directory(LAYOUT.activations("{network}"))),
-        provenance=update(LAYOUT.record(LAYOUT.activations("{network}"))),
+        store=update(directory(PATHS.activations("{network}"))),
+        provenance=update(PATHS.record(PATHS.activations("{network}"))),
     log:
-        LAYOUT.log(LAYOUT.activations("{network}")),
+        PATHS.log(PATHS.activations("{network}")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.activations("{network}"))
+        PATHS.benchmark(PATHS.activations("{network}"))
     threads: config["threads"]
     resources:
         mem_mb=extract_mb,
@@ -23,7 +23,7 @@ rule extract:
     params:
         extraction=config["extraction"],
         planned=planned_layers,
-        digest=LAYOUT.recording_digest,
+        digest=PATHS.recording_digest,
         reads=read_in_extraction,
     script:
         "../workflow_scripts/extract.py"
@@ -32,16 +32,16 @@ rule extract:
 use rule extract as extract_places with:
     """Record a network's activations once more: all layers at the same places of the images."""
     output:
-        store=update(directory(LAYOUT.places("{network}"))),
-        provenance=update(LAYOUT.record(LAYOUT.places("{network}"))),
+        store=update(directory(PATHS.places("{network}"))),
+        provenance=update(PATHS.record(PATHS.places("{network}"))),
     log:
-        LAYOUT.log(LAYOUT.places("{network}")),
+        PATHS.log(PATHS.places("{network}")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.places("{network}"))
+        PATHS.benchmark(PATHS.places("{network}"))
     params:
         # No positions or draws of them.
         extraction={key: config["extraction"][key] for key in ("nodes", "batch_size")},
         places=config["heat_map"],
         planned=planned_layers,
-        digest=LAYOUT.places_digest,
+        digest=PATHS.places_digest,
         reads=read_in_extraction,

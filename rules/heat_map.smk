@@ -5,15 +5,15 @@
 rule heat_map:
     """Match every layer of one network with every layer of another."""
     input:
-        a=standing(LAYOUT.places("{a}")),
-        b=standing(LAYOUT.places("{b}")),
+        a=standing(PATHS.places("{a}")),
+        b=standing(PATHS.places("{b}")),
     output:
-        paths=update(LAYOUT.heat_map("{a}", "{b}")),
-        provenance=update(LAYOUT.record(LAYOUT.heat_map("{a}", "{b}"))),
+        paths=update(PATHS.heat_map("{a}", "{b}")),
+        provenance=update(PATHS.record(PATHS.heat_map("{a}", "{b}"))),
     log:
-        LAYOUT.log(LAYOUT.heat_map("{a}", "{b}")),
+        PATHS.log(PATHS.heat_map("{a}", "{b}")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.heat_map("{a}", "{b}"))
+        PATHS.benchmark(PATHS.heat_map("{a}", "{b}"))
     threads: config["threads"]
     resources:
         mem_mb=heat_map_mb,
@@ -21,6 +21,6 @@ rule heat_map:
         gpu=GPU,
     params:
         chunk_samples=config["matching"]["chunk_samples"],
-        digest=LAYOUT.heat_map_digest,
+        digest=PATHS.heat_map_digest,
     script:
         "../workflow_scripts/heat_map.py"

@@ -6,16 +6,16 @@
 rule match:
     """Match some layers of two networks."""
     input:
-        a=standing(LAYOUT.activations("{a}")),
-        b=standing(LAYOUT.activations("{b}")),
+        a=standing(PATHS.activations("{a}")),
+        b=standing(PATHS.activations("{b}")),
     output:
-        moments=update(LAYOUT.match("{a}", "{b}", "{group}", "moments.npz")),
-        path=update(LAYOUT.match("{a}", "{b}", "{group}", "path.npz")),
-        provenance=update(LAYOUT.record(LAYOUT.match("{a}", "{b}", "{group}", "match"))),
+        moments=update(PATHS.match("{a}", "{b}", "{group}", "moments.npz")),
+        path=update(PATHS.match("{a}", "{b}", "{group}", "path.npz")),
+        provenance=update(PATHS.record(PATHS.match("{a}", "{b}", "{group}", "match"))),
     log:
-        LAYOUT.log(LAYOUT.match("{a}", "{b}", "{group}", "match")),
+        PATHS.log(PATHS.match("{a}", "{b}", "{group}", "match")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.match("{a}", "{b}", "{group}", "match"))
+        PATHS.benchmark(PATHS.match("{a}", "{b}", "{group}", "match"))
     threads: config["threads"]
     resources:
         mem_mb=match_mb,
@@ -24,6 +24,6 @@ rule match:
     params:
         layers=group_of,
         chunk_samples=config["matching"]["chunk_samples"],
-        digest=LAYOUT.matching_digest,
+        digest=PATHS.matching_digest,
     script:
         "../workflow_scripts/match.py"

@@ -5,14 +5,14 @@
 rule measure:
     """Measure some layers' similarity in other ways."""
     input:
-        moments=standing(LAYOUT.match("{a}", "{b}", "{group}", "moments.npz")),
+        moments=standing(PATHS.match("{a}", "{b}", "{group}", "moments.npz")),
     output:
-        measures=update(LAYOUT.measures("{a}", "{b}", "{group}")),
-        provenance=update(LAYOUT.record(LAYOUT.measures("{a}", "{b}", "{group}"))),
+        measures=update(PATHS.measures("{a}", "{b}", "{group}")),
+        provenance=update(PATHS.record(PATHS.measures("{a}", "{b}", "{group}"))),
     log:
-        LAYOUT.log(LAYOUT.measures("{a}", "{b}", "{group}")),
+        PATHS.log(PATHS.measures("{a}", "{b}", "{group}")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.measures("{a}", "{b}", "{group}"))
+        PATHS.benchmark(PATHS.measures("{a}", "{b}", "{group}"))
     threads: config["threads"]
     resources:
         mem_mb=one_layer_mb,

@@ -8,12 +8,12 @@ rule minimal_match:
         path=standing(matched("path.npz")),
         moments=standing(matched("moments.npz")),
     output:
-        minimal=update(LAYOUT.minimal("{a}", "{b}", "{group}", "{epsilon}")),
-        provenance=update(LAYOUT.record(LAYOUT.minimal("{a}", "{b}", "{group}", "{epsilon}"))),
+        minimal=update(PATHS.minimal("{a}", "{b}", "{group}", "{epsilon}")),
+        provenance=update(PATHS.record(PATHS.minimal("{a}", "{b}", "{group}", "{epsilon}"))),
     log:
-        LAYOUT.log(LAYOUT.minimal("{a}", "{b}", "{group}", "{epsilon}")),
+        PATHS.log(PATHS.minimal("{a}", "{b}", "{group}", "{epsilon}")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.minimal("{a}", "{b}", "{group}", "{epsilon}"))
+        PATHS.benchmark(PATHS.minimal("{a}", "{b}", "{group}", "{epsilon}"))
     threads: config["threads"]
     resources:
         mem_mb=minimal_match_mb,

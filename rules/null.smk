@@ -5,16 +5,16 @@
 rule null:
     """Match some layers of two networks that see different images."""
     input:
-        a=standing(LAYOUT.activations("{a}")),
-        b=standing(LAYOUT.activations("{b}")),
-        moments=standing(LAYOUT.match("{a}", "{b}", "{group}", "moments.npz")),
+        a=standing(PATHS.activations("{a}")),
+        b=standing(PATHS.activations("{b}")),
+        moments=standing(PATHS.match("{a}", "{b}", "{group}", "moments.npz")),
     output:
-        null=update(LAYOUT.null("{a}", "{b}", "{group}")),
-        provenance=update(LAYOUT.record(LAYOUT.null("{a}", "{b}", "{group}"))),
+        null=update(PATHS.null("{a}", "{b}", "{group}")),
+        provenance=update(PATHS.record(PATHS.null("{a}", "{b}", "{group}"))),
     log:
-        LAYOUT.log(LAYOUT.null("{a}", "{b}", "{group}")),
+        PATHS.log(PATHS.null("{a}", "{b}", "{group}")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.null("{a}", "{b}", "{group}"))
+        PATHS.benchmark(PATHS.null("{a}", "{b}", "{group}"))
     threads: config["threads"]
     resources:
         mem_mb=null_mb,
@@ -23,6 +23,6 @@ rule null:
     params:
         layers=group_of,
         chance=config["chance"],
-        digest=LAYOUT.null_digest,
+        digest=PATHS.null_digest,
     script:
         "../workflow_scripts/null.py"

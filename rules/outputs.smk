@@ -1,7 +1,7 @@
 # What Snakemake does with outputs and times, no rules.
 #
 # A path says what made what lies there, so times say nothing: inputs are flagged as ancient. An output
-# is replaced in one step when the new one is whole (subspace_match/artefacts.py), so the old one stands
+# is replaced in one step when the new one is whole (subspace_match/storage/files.py), so the old one stands
 # until then, however a job ends: outputs are flagged to be updated, not removed before a job runs.
 
 import json

@@ -13,7 +13,7 @@ rule plot:
         heat_map=standing(TABLES["heat_map_parquet"]),
         networks=standing(TABLES["networks_csv"]),
         top_images=standing(TABLES["top_images_parquet"]),
-        images=standing(LAYOUT.data("images.safetensors")),
+        images=standing(PATHS.data("images.safetensors")),
     output:
         [
             # One format is enough for Snakemake's own report.
@@ -29,12 +29,12 @@ rule plot:
             )
             for figure in FIGURES
         ],
-        captions=update(LAYOUT.experiment("figures/captions.json")),
-        provenance=update(LAYOUT.record(LAYOUT.experiment("plot"))),
+        captions=update(PATHS.experiment("figures/captions.json")),
+        provenance=update(PATHS.record(PATHS.experiment("plot"))),
     log:
-        LAYOUT.log(LAYOUT.experiment("plot")),
+        PATHS.log(PATHS.experiment("plot")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.experiment("plot"))
+        PATHS.benchmark(PATHS.experiment("plot"))
     resources:
         mem_mb=2000,
         runtime=10,

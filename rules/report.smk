@@ -7,19 +7,19 @@ rule report:
     input:
         standing(list(TABLES.values())),
         config=standing(TABLES["config"]),
-        images=standing(LAYOUT.data("images.safetensors")),
+        images=standing(PATHS.data("images.safetensors")),
     output:
         page=report(
-            update(LAYOUT.experiment("report.html")),
+            update(PATHS.experiment("report.html")),
             category="Report",
             caption="captions/report.rst",
             labels={"shows": "all of it, to explore"},
         ),
-        provenance=update(LAYOUT.record(LAYOUT.experiment("report"))),
+        provenance=update(PATHS.record(PATHS.experiment("report"))),
     log:
-        LAYOUT.log(LAYOUT.experiment("report")),
+        PATHS.log(PATHS.experiment("report")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.experiment("report"))
+        PATHS.benchmark(PATHS.experiment("report"))
     resources:
         mem_mb=2000,
         runtime=10,

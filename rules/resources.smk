@@ -10,7 +10,7 @@ localrules:
     all,
     prepare_data,
     initialise,
-    take_weights,
+    load_pretrained,
     aggregate,
     plot,
     report,
@@ -27,7 +27,7 @@ MINIMAL_MATRICES = 30
 GIGAFLOPS = 10  # of a slow CPU's thread
 
 LISTED = {
-    name: {layer["name"]: Layer(**layer) for layer in layers}
+    name: {layer["name"]: LayerInfo(**layer) for layer in layers}
     for name, layers in LAYERS_OF_MODEL.items()
 }
 NEURONS = {
@@ -63,7 +63,7 @@ def megabytes(numbers, size=8):
 
 def widths(wildcards, layers):
     """Neurons of each of some layers in the two networks of a job's pair, (a, b)."""
-    a, b = (NEURONS[LAYOUT.networks[key].model] for key in (wildcards.a, wildcards.b))
+    a, b = (NEURONS[PATHS.networks[key].model] for key in (wildcards.a, wildcards.b))
     return [(a[layer], b[layer]) for layer in layers]
 
 
@@ -88,7 +88,7 @@ def recorded(layer):
 
 def recorded_of(wildcards, layers):
     """Likewise, of some layers of a job's pair: a list of (samples, draws)."""
-    listed = LISTED[LAYOUT.networks[wildcards.a].model]
+    listed = LISTED[PATHS.networks[wildcards.a].model]
     return [recorded(listed[layer]) for layer in layers]
 
 
@@ -100,7 +100,7 @@ def readers_mb(data):
 
 def train_mb(wildcards, input, attempt):
     """Images, weights with their gradients and momentum, and a batch's activations with theirs."""
-    model = LAYOUT.models_by_key[wildcards.model]
+    model = PATHS.models_by_key[wildcards.model]
     batch = ACTIVATIONS[model.name] * model.training["batch_size"]
     images = 6 * input.size_mb + readers_mb(model.data)
     return asked(images + megabytes(6 * batch, 4), attempt)
@@ -108,7 +108,7 @@ def train_mb(wildcards, input, attempt):
 
 def extract_mb(wildcards, input, attempt):
     """Images, a batch's activations, and of every layer and draw up to a shard that is not full."""
-    model = LAYOUT.networks[wildcards.network].model
+    model = PATHS.networks[wildcards.network].model
     batch = megabytes(2 * ACTIVATIONS[model] * config["extraction"]["batch_size"], 4)
     # Of a heat map's places there is one draw.
     places = config["heat_map"]["places"]
@@ -126,7 +126,7 @@ def extract_mb(wildcards, input, attempt):
 
 def top_images_mb(wildcards, attempt):
     """The activations of one draw of a layer, and their order, one layer after another."""
-    layers = LISTED[LAYOUT.networks[wildcards.network].model].values()
+    layers = LISTED[PATHS.networks[wildcards.network].model].values()
     return asked(
         megabytes(max(6 * recorded(each)[0] * each.neurons for each in layers), 4), attempt
     )
@@ -208,7 +208,7 @@ def null_work(wildcards):
 
 def heat_map_mb(wildcards, attempt):
     """All layers' moments, and as many matrices of the widest pair as a match has."""
-    a, b = (NEURONS[LAYOUT.networks[key].model].values() for key in (wildcards.a, wildcards.b))
+    a, b = (NEURONS[PATHS.networks[key].model].values() for key in (wildcards.a, wildcards.b))
     moments = sum(n**2 for n in (*a, *b)) + sum(a) * sum(b)
     widest = max(a) + max(b)
     paths = len(a) * len(b) * widest

@@ -5,18 +5,18 @@
 rule top_images:
     """Find what each neuron of one network likes to see."""
     input:
-        store=standing(LAYOUT.activations("{network}")),
+        store=standing(PATHS.activations("{network}")),
     output:
-        update(LAYOUT.top_images("{network}")),
-        provenance=update(LAYOUT.record(LAYOUT.top_images("{network}"))),
+        update(PATHS.top_images("{network}")),
+        provenance=update(PATHS.record(PATHS.top_images("{network}"))),
     log:
-        LAYOUT.log(LAYOUT.top_images("{network}")),
+        PATHS.log(PATHS.top_images("{network}")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.top_images("{network}"))
+        PATHS.benchmark(PATHS.top_images("{network}"))
     resources:
         mem_mb=top_images_mb,
         runtime=minutes(20),
     params:
-        digest=LAYOUT.top_images_digest,
+        digest=PATHS.top_images_digest,
     script:
         "../workflow_scripts/top_images.py"

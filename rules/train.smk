@@ -6,22 +6,22 @@
 rule initialise:
     """Draw one network's initial weights from its seed."""
     input:
-        data=standing(lambda wildcards: LAYOUT.data("data.json", data_of(wildcards))),
+        data=standing(lambda wildcards: PATHS.data("data.json", data_of(wildcards))),
     output:
-        network=update(LAYOUT.training("{model}", "{seed}", "initial.safetensors")),
-        record=update(LAYOUT.training("{model}", "{seed}", "initial.json")),
-        provenance=update(LAYOUT.record(LAYOUT.training("{model}", "{seed}", "initial"))),
+        network=update(PATHS.training("{model}", "{seed}", "initial.safetensors")),
+        record=update(PATHS.training("{model}", "{seed}", "initial.json")),
+        provenance=update(PATHS.record(PATHS.training("{model}", "{seed}", "initial"))),
     log:
-        LAYOUT.log(LAYOUT.training("{model}", "{seed}", "initial")),
+        PATHS.log(PATHS.training("{model}", "{seed}", "initial")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.training("{model}", "{seed}", "initial"))
+        PATHS.benchmark(PATHS.training("{model}", "{seed}", "initial"))
     wildcard_constraints:
         model=INITIAL,
     resources:
         mem_mb=4000,
         runtime=10,
     params:
-        network=lambda wildcards: LAYOUT.models_by_key[wildcards.model].network,
+        network=lambda wildcards: PATHS.models_by_key[wildcards.model].network,
         reads=lambda wildcards: own_modules(wildcards.model),
     script:
         "../workflow_scripts/initialise.py"
@@ -30,20 +30,19 @@ rule initialise:
 rule train:
     """Train one network from a seed; a killed training resumes at its last epoch."""
     input:
-        start=standing(lambda wildcards: LAYOUT.start(wildcards.model, int(wildcards.seed))),
-        images=standing(lambda wildcards: LAYOUT.data("images.safetensors", data_of(wildcards))),
+        start=standing(lambda wildcards: PATHS.start(wildcards.model, int(wildcards.seed))),
+        images=standing(lambda wildcards: PATHS.data("images.safetensors", data_of(wildcards))),
     output:
         networks=[
-            update(LAYOUT.training("{model}", "{seed}", f"{stage}.safetensors"))
-            for stage in STAGES
+            update(PATHS.training("{model}", "{seed}", f"{stage}.safetensors")) for stage in STAGES
         ],
-        records=[update(LAYOUT.training("{model}", "{seed}", f"{stage}.json")) for stage in STAGES],
-        history=update(LAYOUT.training("{model}", "{seed}", "history.csv")),
-        provenance=update(LAYOUT.record(LAYOUT.training("{model}", "{seed}", "train"))),
+        records=[update(PATHS.training("{model}", "{seed}", f"{stage}.json")) for stage in STAGES],
+        history=update(PATHS.training("{model}", "{seed}", "history.csv")),
+        provenance=update(PATHS.record(PATHS.training("{model}", "{seed}", "train"))),
     log:
-        LAYOUT.log(LAYOUT.training("{model}", "{seed}", "train")),
+        PATHS.log(PATHS.training("{model}", "{seed}", "train")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.training("{model}", "{seed}", "train"))
+        PATHS.benchmark(PATHS.training("{model}", "{seed}", "train"))
     wildcard_constraints:
         model=TRAINED,
     threads: config["threads"]
@@ -52,37 +51,37 @@ rule train:
         runtime=minutes(240),
         gpu=GPU,
     params:
-        data=lambda wildcards: LAYOUT.data_sets[data_of(wildcards)],
-        network=lambda wildcards: LAYOUT.models_by_key[wildcards.model].network,
-        training=lambda wildcards: LAYOUT.models_by_key[wildcards.model].training,
-        epochs=LAYOUT.kept_epochs,
+        data=lambda wildcards: PATHS.data_sets[data_of(wildcards)],
+        network=lambda wildcards: PATHS.models_by_key[wildcards.model].network,
+        training=lambda wildcards: PATHS.models_by_key[wildcards.model].training,
+        epochs=PATHS.kept_epochs,
         reads=lambda wildcards: [
             *own_modules(wildcards.model),
-            *image_files(LAYOUT.models_by_key[wildcards.model].data),
+            *image_files(PATHS.models_by_key[wildcards.model].data),
         ],
     script:
         "../workflow_scripts/train.py"
 
 
-rule take_weights:
+rule load_pretrained:
     """Take over a network whose weights are given."""
     output:
-        network=update(LAYOUT.training("{model}", "{seed}", "last.safetensors")),
-        record=update(LAYOUT.training("{model}", "{seed}", "last.json")),
-        provenance=update(LAYOUT.record(LAYOUT.training("{model}", "{seed}", "last"))),
+        network=update(PATHS.training("{model}", "{seed}", "last.safetensors")),
+        record=update(PATHS.training("{model}", "{seed}", "last.json")),
+        provenance=update(PATHS.record(PATHS.training("{model}", "{seed}", "last"))),
     log:
-        LAYOUT.log(LAYOUT.training("{model}", "{seed}", "last")),
+        PATHS.log(PATHS.training("{model}", "{seed}", "last")),
     benchmark:
-        LAYOUT.benchmark(LAYOUT.training("{model}", "{seed}", "last"))
+        PATHS.benchmark(PATHS.training("{model}", "{seed}", "last"))
     wildcard_constraints:
         model=GIVEN,
     resources:
         mem_mb=4000,
         runtime=10,
     params:
-        network=lambda wildcards: LAYOUT.models_by_key[wildcards.model].network,
+        network=lambda wildcards: PATHS.models_by_key[wildcards.model].network,
         images=images_of,
-        image_size=lambda wildcards: LAYOUT.models_by_key[wildcards.model].data["image_size"],
-        reads=lambda wildcards: network_sources(LAYOUT.models_by_key[wildcards.model].network),
+        image_size=lambda wildcards: PATHS.models_by_key[wildcards.model].data["image_size"],
+        reads=lambda wildcards: network_sources(PATHS.models_by_key[wildcards.model].network),
     script:
-        "../workflow_scripts/take_weights.py"
+        "../workflow_scripts/load_pretrained.py"

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .matching.certificate import Certificate
-    from .matching.checks import FewSamplesWarning
-    from .matching.exact import simple_matches
-    from .matching.heat_map import heat_map, layer_pairs
+    from .matching.layer_pairs import heat_map, layer_pairs
     from .matching.measures import (
         MeasureWarning,
         all_measures,
@@ -27,11 +25,13 @@ if TYPE_CHECKING:
         pwcca,
         svcca,
     )
-    from .matching.minimal import minimal_match, minimal_matches
-    from .matching.minimal_sets import MinimalMatches
-    from .matching.moments import PairMoments, reduce
+    from .matching.minimal.exact import simple_matches
+    from .matching.minimal.result import MinimalMatches
+    from .matching.minimal.search import minimal_match, minimal_matches
     from .matching.path import Match, MatchPath, match_path, maximum_match
+    from .matching.reduction.moments import PairMoments, reduce
     from .matching.ties import TieWarning
+    from .matching.validation import FewSamplesWarning
 
 try:
     __version__ = version("subspace-match")
@@ -39,8 +39,8 @@ except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0+unknown"
 
 _HOME = {
-    "heat_map": ".matching.heat_map",
-    "layer_pairs": ".matching.heat_map",
+    "heat_map": ".matching.layer_pairs",
+    "layer_pairs": ".matching.layer_pairs",
     "all_measures": ".matching.measures",
     "debiased_linear_cka": ".matching.measures",
     "linear_cka": ".matching.measures",
@@ -51,14 +51,14 @@ _HOME = {
     "pwcca": ".matching.measures",
     "svcca": ".matching.measures",
     "Certificate": ".matching.certificate",
-    "FewSamplesWarning": ".matching.checks",
+    "FewSamplesWarning": ".matching.validation",
     "MeasureWarning": ".matching.measures",
-    "MinimalMatches": ".matching.minimal_sets",
-    "minimal_match": ".matching.minimal",
-    "minimal_matches": ".matching.minimal",
-    "simple_matches": ".matching.exact",
-    "PairMoments": ".matching.moments",
-    "reduce": ".matching.moments",
+    "MinimalMatches": ".matching.minimal.result",
+    "minimal_match": ".matching.minimal.search",
+    "minimal_matches": ".matching.minimal.search",
+    "simple_matches": ".matching.minimal.exact",
+    "PairMoments": ".matching.reduction.moments",
+    "reduce": ".matching.reduction.moments",
     "Match": ".matching.path",
     "MatchPath": ".matching.path",
     "match_path": ".matching.path",

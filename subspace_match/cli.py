@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .jobs import show_progress
+from .workflow.job import show_progress
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from .matching.minimal_sets import MinimalMatches
+    from .matching.minimal.result import MinimalMatches
     from .matching.path import MatchPath
 
 SMALL_NULL = 2  # permutations that are made in any case
@@ -51,11 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if arguments[:1] == ["provenance"]:
-            from . import provenance
+            from .workflow import provenance
 
             provenance.command(arguments[1:])
         elif arguments[:1] == ["prune"]:
-            from . import prune
+            from .workflow import prune
 
             prune.command(arguments[1:])
         elif arguments[:1] == ["report"]:
@@ -107,17 +107,17 @@ def _match(options: argparse.Namespace) -> None:
 
     import subspace_match as sm
 
-    from .arrays import open_array
-    from .matches import LayerMatch
-    from .matching.checks import FewSamplesWarning, as_activations
     from .matching.null import null_paths
-    from .tables import (
+    from .matching.validation import FewSamplesWarning, as_activations
+    from .results.tables import (
         LAYER_COLUMNS,
         member_table,
         minimal_match_table,
         neuron_table,
         similarity_table,
     )
+    from .storage.arrays import open_array
+    from .storage.match_files import LayerMatch
 
     if options.null < 0:
         raise ValueError(f"--null: expected a number of permutations >= 0, found {options.null}")
@@ -188,7 +188,7 @@ def _bar(what: str, total: int) -> Any:
 
 
 def _minimal(path: MatchPath, epsilon: float) -> MinimalMatches:
-    from .matching.minimal import minimal_matches
+    from .matching.minimal.search import minimal_matches
 
     match = path.maximum_match(epsilon)
     with _bar(f"minimal matches at {epsilon:g}", len(match.x) + len(match.y)) as bar:
@@ -263,7 +263,7 @@ def _write(folder: Path, tables: dict[str, Any], neurons: pd.DataFrame) -> None:
     import numpy as np
 
     from . import figures
-    from .artefacts import write_record, write_table
+    from .storage.files import write_record, write_table
 
     for name, table in tables.items():
         write_table(table, folder / f"{name}.parquet")

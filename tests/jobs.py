@@ -7,8 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from subspace_match.artefacts import write_manifest
-from subspace_match.job_record import JobRecord
+from subspace_match.storage.files import write_manifest
+from subspace_match.workflow.record_writer import JobRecord
 
 
 class Params(list[Any]):
@@ -30,7 +30,7 @@ def leave(
     inputs: Sequence[str] = (),
     **wildcards: str,
 ) -> None:
-    """Make a job's outputs and its record, as ``subspace_match.jobs.run`` does.
+    """Make a job's outputs and its record, as ``subspace_match.workflow.job.run`` does.
 
     Args:
         rule: its name, and that of its script and of its one module, which are made if need be.

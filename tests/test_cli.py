@@ -18,8 +18,9 @@ import torch
 import zarr
 
 import subspace_match as sm
-from subspace_match import archives, cli
+from subspace_match import cli
 from subspace_match.cli import main
+from subspace_match.storage import archives
 
 RNG = np.random.default_rng(0)
 X = np.maximum(RNG.normal(size=(300, 12)), 0).astype(np.float32)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from subspace_match.jobs import log, run
+from subspace_match.workflow.job import log, run
 
 
 def aggregate(snakemake: Any) -> None:
@@ -11,17 +11,17 @@ def aggregate(snakemake: Any) -> None:
     import numpy as np
     import pandas as pd
 
-    from subspace_match import tables
-    from subspace_match.artefacts import read_arrays, read_record, write_record, write_table
-    from subspace_match.matches import (
+    from subspace_match.matching.certificate import Certificate
+    from subspace_match.matching.validation import FEW_SAMPLES
+    from subspace_match.results import tables
+    from subspace_match.storage.files import read_arrays, read_record, write_record, write_table
+    from subspace_match.storage.match_files import (
         check_origin,
         load_certificates,
         load_matches,
         load_minimal_matches,
         load_parts,
     )
-    from subspace_match.matching.certificate import Certificate
-    from subspace_match.matching.checks import FEW_SAMPLES
 
     params, paths, output = snakemake.params, snakemake.input, snakemake.output
     networks = {

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from subspace_match.jobs import log, run
+from subspace_match.workflow.job import log, run
 
 
 def certify(snakemake: Any) -> None:
-    from subspace_match.matches import load_matches, save_certificates
-    from subspace_match.matching.on_device import resolve_device
+    from subspace_match.matching.backends import resolve_device
+    from subspace_match.storage.match_files import load_matches, save_certificates
 
     params, paths = snakemake.params, snakemake.input
     device = resolve_device(snakemake.config["device"])

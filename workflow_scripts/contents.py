@@ -8,15 +8,15 @@ are what they were, wherever they lie. Run from the project's root:
 
 import sys
 
-from subspace_match.artefacts import write_record
-from subspace_match.plan import layout_of
-from subspace_match.publication import PUBLISHED
+from subspace_match.experiment.origins import paths_of
+from subspace_match.storage.files import write_record
+from subspace_match.workflow.publishing import PUBLISHED
 
 FILE = PUBLISHED / "contents.json"
 
 
 def write_contents() -> None:
-    contents = layout_of(".").origins.contents
+    contents = paths_of(".").origins.contents
     # No names: a file that was moved is what it was.
     write_record(FILE, {"contents": list(contents.values())})
 

@@ -3,23 +3,24 @@
 from dataclasses import asdict
 from typing import Any
 
-from subspace_match.jobs import log, run, show_progress
+from subspace_match.workflow.job import log, run, show_progress
 
 
 def extract(snakemake: Any) -> None:
     import torch
     from tqdm import tqdm
 
-    from subspace_match import __version__, datasets
-    from subspace_match.artefacts import damaged, read_record, sha256
-    from subspace_match.matching.devices import device_name
+    from subspace_match import __version__
+    from subspace_match.data import datasets
+    from subspace_match.matching.backends.names import device_name
+    from subspace_match.networks.checkpoints import load_network
     from subspace_match.networks.extraction import extract
     from subspace_match.networks.images import Images
-    from subspace_match.networks.layer import check_planned
-    from subspace_match.networks.layers import LayeredNetwork
+    from subspace_match.networks.layer_graph import LayeredNetwork
+    from subspace_match.networks.layer_info import check_planned
     from subspace_match.networks.sampling import draw_places, draw_samples
-    from subspace_match.networks.weights import load_network
-    from subspace_match.store import new_store
+    from subspace_match.storage.activations import new_store
+    from subspace_match.storage.files import damaged, read_record, sha256
 
     settings, paths, config = snakemake.params.extraction, snakemake.input, snakemake.config
     record = read_record(paths.record)

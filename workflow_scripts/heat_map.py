@@ -3,18 +3,18 @@
 import warnings
 from typing import Any
 
-from subspace_match.jobs import log, run
+from subspace_match.workflow.job import log, run
 
 
 def heat_map(snakemake: Any) -> None:
     import numpy as np
 
     import subspace_match as sm
-    from subspace_match.artefacts import write_arrays
-    from subspace_match.matches import origin
-    from subspace_match.matching.checks import FewSamplesWarning
-    from subspace_match.matching.on_device import resolve_device
-    from subspace_match.store import ActivationStore
+    from subspace_match.matching.backends import resolve_device
+    from subspace_match.matching.validation import FewSamplesWarning
+    from subspace_match.storage.activations import ActivationStore
+    from subspace_match.storage.files import write_arrays
+    from subspace_match.storage.match_files import origin
 
     warnings.simplefilter("ignore", FewSamplesWarning)  # of the same layers the table says it
     device = resolve_device(snakemake.config["device"])

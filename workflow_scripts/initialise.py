@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from subspace_match.jobs import run
+from subspace_match.workflow.job import run
 
 
 def initialise(snakemake: Any) -> None:
     import torch
 
-    from subspace_match.artefacts import read_record
     from subspace_match.networks.architectures import build, initialise
+    from subspace_match.networks.checkpoints import save_network
     from subspace_match.networks.images import trained_preprocessing
     from subspace_match.networks.records import write_network_record
-    from subspace_match.networks.weights import save_network
+    from subspace_match.storage.files import read_record
 
     about, seed = read_record(snakemake.input.data), int(snakemake.wildcards.seed)
     settings = snakemake.params.network

@@ -3,17 +3,17 @@
 import warnings
 from typing import Any
 
-from subspace_match.jobs import log, run
+from subspace_match.workflow.job import log, run
 
 
 def match(snakemake: Any) -> None:
     import numpy as np
 
     import subspace_match as sm
-    from subspace_match.matches import LayerMatch, origin, save_matches, save_moments
-    from subspace_match.matching.checks import FewSamplesWarning
-    from subspace_match.matching.on_device import resolve_device
-    from subspace_match.store import ActivationStore
+    from subspace_match.matching.backends import resolve_device
+    from subspace_match.matching.validation import FewSamplesWarning
+    from subspace_match.storage.activations import ActivationStore
+    from subspace_match.storage.match_files import LayerMatch, origin, save_matches, save_moments
 
     warnings.simplefilter("ignore", FewSamplesWarning)  # the table says it, and aggregate
     device = resolve_device(snakemake.config["device"])

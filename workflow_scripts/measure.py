@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from subspace_match.jobs import run
+from subspace_match.workflow.job import run
 
 
 def measure(snakemake: Any) -> None:
-    from subspace_match.matches import load_moments, save_parts
     from subspace_match.matching.measures import noted_measures
+    from subspace_match.storage.match_files import load_moments, save_parts
 
     measured = []
     for layer in snakemake.params.layers:

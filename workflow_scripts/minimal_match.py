@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from subspace_match.jobs import log, run, show_progress
+from subspace_match.workflow.job import log, run, show_progress
 
 
 def minimal_match(snakemake: Any) -> None:
     from tqdm import tqdm
 
     import subspace_match as sm
-    from subspace_match.matches import load_matches, save_minimal_matches
+    from subspace_match.storage.match_files import load_matches, save_minimal_matches
 
     epsilon, paths = snakemake.params.epsilon, snakemake.input
     first = {m.about["layer"]: m for m in load_matches(paths.path) if m.about["draw"] == 0}

@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from subspace_match.jobs import log, run
+from subspace_match.workflow.job import log, run
 
 
 def null(snakemake: Any) -> None:
     import numpy as np
 
-    from subspace_match.matches import load_moments, save_parts
+    from subspace_match.matching.backends import resolve_device
     from subspace_match.matching.null import null_paths
-    from subspace_match.matching.on_device import resolve_device
-    from subspace_match.networks.layer import Layer
+    from subspace_match.networks.layer_info import LayerInfo
     from subspace_match.networks.sampling import image_groups, image_permutation, permuted_samples
-    from subspace_match.store import ActivationStore
+    from subspace_match.storage.activations import ActivationStore
+    from subspace_match.storage.match_files import load_moments, save_parts
 
     chance, device = snakemake.params.chance, resolve_device(snakemake.config["device"])
     log.info("matching on %s", device.name)
@@ -24,7 +24,7 @@ def null(snakemake: Any) -> None:
     parts = []
     for name in snakemake.params.layers:
         entry = stores[0].layers[name]
-        layer = Layer(**{key: entry[key] for key in Layer.__dataclass_fields__})
+        layer = LayerInfo(**{key: entry[key] for key in LayerInfo.__dataclass_fields__})
         samples = stores[0].samples(name)
         # Every layer of every pair permutes the images alike.
         rng = np.random.default_rng(chance["seed"])

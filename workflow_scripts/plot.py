@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from subspace_match.jobs import run
+from subspace_match.workflow.job import run
 
 
 def plot(snakemake: Any) -> None:
     from subspace_match import figures
-    from subspace_match.artefacts import write_record
+    from subspace_match.storage.files import write_record
 
     given, config = snakemake.input, snakemake.config
     captions = {}
@@ -39,7 +39,7 @@ def images(path: str, root: str | None) -> Any:
     """What gives an image of the evaluation split by its place: as networks see it, in colours."""
     import torch
 
-    from subspace_match.datasets import load
+    from subspace_match.data.datasets import load
     from subspace_match.networks.images import Images, trained_preprocessing
 
     data = load(path, root)

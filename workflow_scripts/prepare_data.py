@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from subspace_match.jobs import log, run
+from subspace_match.workflow.job import log, run
 
 
 def prepare_data(snakemake: Any) -> None:
-    from subspace_match import datasets
-    from subspace_match.artefacts import sha256, write_record
-    from subspace_match.plan import handed_over
+    from subspace_match.data import datasets
+    from subspace_match.storage.files import sha256, write_record
+    from subspace_match.workflow.invocation import handed_over
 
     settings = snakemake.params.data
     data = datasets.prepare(**settings, root=snakemake.params.root)

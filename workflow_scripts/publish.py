@@ -12,9 +12,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from subspace_match.plan import layout_of
-from subspace_match.provenance import Job, Records
-from subspace_match.publication import PUBLISHED, lineage, publish
+from subspace_match.experiment.origins import paths_of
+from subspace_match.storage.job_records import Job, Records
+from subspace_match.workflow.publishing import PUBLISHED, lineage, publish
 
 PARTS = ("data", "tables", "stores")
 KEPT = ("data", "stores", "contents.json")  # of other parts
@@ -22,20 +22,20 @@ KEPT = ("data", "stores", "contents.json")  # of other parts
 
 def publish_part(part: str) -> None:
     """Replace one part of what is published."""
-    layout, records = layout_of("."), Records()
+    paths, records = paths_of("."), Records()
     ends = ("metrics.json", "figures/captions.json", "report.html")
-    tables = [layout.experiment(name) for name in ends]
+    tables = [paths.experiment(name) for name in ends]
     jobs: list[tuple[Job, Path]]
     if part == "data":
         old = [PUBLISHED / "data"]
-        files = [layout.data("images.safetensors", key) for key in layout.data_sets]
+        files = [paths.data("images.safetensors", key) for key in paths.data_sets]
         jobs = [(job := records.required(file), PUBLISHED / job.record["folder"]) for file in files]
     elif part == "tables":
         old = [path for path in PUBLISHED.glob("*") if path.name not in KEPT]
         jobs = [(records.required(file), PUBLISHED) for file in tables]
     else:
         old = [PUBLISHED / "stores"]
-        made_from = lineage(map(records.required, tables), layout.config["results"])
+        made_from = lineage(map(records.required, tables), paths.config["results"])
         folders = [(job, job.record["folder"]) for job in made_from]
         # Data sets are a part of their own.
         jobs = [(job, old[0] / folder) for job, folder in folders if not folder.startswith("data/")]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from subspace_match.jobs import run
+from subspace_match.workflow.job import run
 
 
 def report(snakemake: Any) -> None:

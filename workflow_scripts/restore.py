@@ -8,8 +8,8 @@ project's root:
 
 import sys
 
-from subspace_match.plan import config_of
-from subspace_match.publication import PUBLISHED, restore
+from subspace_match.experiment.origins import config_of
+from subspace_match.workflow.publishing import PUBLISHED, restore
 
 
 def restore_all() -> None:

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from subspace_match.jobs import run
+from subspace_match.workflow.job import run
 
 
 def top_images(snakemake: Any) -> None:
-    from subspace_match.artefacts import write_arrays
-    from subspace_match.store import ActivationStore
-    from subspace_match.top_images import top_images
+    from subspace_match.results.top_images import top_images
+    from subspace_match.storage.activations import ActivationStore
+    from subspace_match.storage.files import write_arrays
 
     store = ActivationStore(snakemake.input.store)
     arrays: dict[str, Any] = {}

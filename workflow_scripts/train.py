@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from subspace_match.jobs import log, run, show_progress
+from subspace_match.workflow.job import log, run, show_progress
 
 
 def train(snakemake: Any) -> None:
@@ -14,16 +14,16 @@ def train(snakemake: Any) -> None:
     from torch import nn
     from tqdm import tqdm
 
-    from subspace_match import datasets
-    from subspace_match.artefacts import sha256, write_table
-    from subspace_match.matching.devices import device_name
+    from subspace_match.data import datasets
+    from subspace_match.matching.backends.names import device_name
     from subspace_match.networks import training
+    from subspace_match.networks.checkpoints import load_network, save_network
     from subspace_match.networks.images import Images
     from subspace_match.networks.memory_order import placed
     from subspace_match.networks.records import write_network_record
     from subspace_match.networks.stages import Epoch, Stages, best_epoch
     from subspace_match.networks.transfer import transferred
-    from subspace_match.networks.weights import load_network, save_network
+    from subspace_match.storage.files import sha256, write_table
 
     params, paths, output = snakemake.params, snakemake.input, snakemake.output
     settings, seed, model = (

@@ -7,11 +7,11 @@ it would hold, gives a figure that says so.
 from .captions import caption
 from .critical import critical_epsilons, similarity_by_epsilon
 from .depth import similarity_by_depth, stages
-from .frame import save
 from .layer_pairs import heat_map
 from .other_measures import measures
-from .pictures import chosen_matches, top_images
+from .preferred_images import chosen_matches, top_images
 from .sizes import minimal_matches
+from .style import save
 
 # The tables that each figure's function takes, in order; the last also takes the images.
 TABLES = {

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from .depth import stage_groups
-from .frame import middle_epsilon
-from .pictures import chosen_matches, network_words
+from .preferred_images import chosen_matches, network_words
+from .style import middle_epsilon
 
 _BAND = "The band holds the middle 95% of all pairs' draws."
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .frame import (
+from .style import (
     MANY_LAYERS,
     colour,
     label_axes,

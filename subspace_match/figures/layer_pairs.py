@@ -8,7 +8,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .frame import in_words, middle_epsilon, styled
+from .style import in_words, middle_epsilon, styled
 
 NO_HEAT_MAP = "This run has no heat map: none was asked for."
 _TICK = 0.16  # inches that a layer's name needs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .frame import colour, layer_panels, legend, marker, middle_epsilon, share_axis, styled
+from .style import colour, layer_panels, legend, marker, middle_epsilon, share_axis, styled
 
 
 @styled

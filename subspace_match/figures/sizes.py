@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .frame import (
+from .style import (
     BESIDE,
     Panel,
     colour,

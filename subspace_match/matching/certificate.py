@@ -24,9 +24,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .moments import PairMoments
-from .on_device import Array, Device
-from .spans import RANK_TOLERANCE
+from .backends.base import Array, Device
+from .peeling.spans import RANK_TOLERANCE
+from .reduction.moments import PairMoments
 
 PANEL = 64  # columns factored between two applications of their reflectors to all the rest
 

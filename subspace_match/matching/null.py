@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from .block_sums import Blocks, GroupedSum
-from .checks import as_activations, as_chunk_samples, same_samples
-from .deviations import Deviations
-from .factor import moment_error
-from .moments import PairMoments, factored
-from .on_device import Array, Device, DeviceLike, resolve_device
+from .backends import resolve_device
+from .backends.base import Array, Device, DeviceLike
 from .path import MatchPath, match_path
-from .samples import read_ahead
+from .reduction.block_sums import Blocks, GroupedSum
+from .reduction.centred import Deviations
+from .reduction.factor import moment_error
+from .reduction.moments import PairMoments, factored
+from .reduction.reading import read_ahead
+from .validation import as_activations, as_chunk_samples, same_samples
 
 BATCH_BYTES = 256 * 2**20  # of the permutations formed in one read of X, and their cross moments
 
@@ -118,8 +119,8 @@ def _cross_moments(
 ) -> Array:
     """[X a]'[Y b] for every order of Y's rows, (orders, n_x + 1, n_y + 1), in one read of X.
 
-    The column more is the samples' squared distances from the means, as of ``Layer``, as shares in
-    their sum.
+    The last column holds the squared distances from the means (``LayerReader``), as shares in their
+    sum.
     """
     means = device.array(pair.sums / pair.samples)
     mean_x, mean_y = means[: pair.neurons_x], means[pair.neurons_x :]

@@ -14,12 +14,13 @@ from typing import Any, overload
 
 import numpy as np
 
+from .backends import resolve_device
+from .backends.base import DeviceLike
 from .certificate import Certificate, certify
-from .checks import as_epsilon, as_epsilons
-from .moments import PairMoments, reduce
-from .on_device import DeviceLike, resolve_device
-from .peeling import peel
+from .peeling.peel import peel
+from .reduction.moments import PairMoments, reduce
 from .ties import lowered
+from .validation import as_epsilon, as_epsilons
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.models.vgg import cfgs
 from torchvision.ops import Conv2dNormActivation
 
-from ..imports import broken
+from .own_code import broken
 
 _VGG_PLANS = {
     f"vgg{depth}{norm}": plan

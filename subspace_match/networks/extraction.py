@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from .images import Images, strict_float32
-from .layer import Layer
-from .layers import LayeredNetwork
+from .layer_graph import LayeredNetwork
+from .layer_info import LayerInfo
 from .repeatability import check_repeatable
 
 Sink = Callable[[str, int, np.ndarray], None]
@@ -19,7 +19,7 @@ Sink = Callable[[str, int, np.ndarray], None]
 def extract(
     network: LayeredNetwork,
     images: Images,
-    layers: list[Layer],
+    layers: list[LayerInfo],
     samples: Mapping[str, Sequence[np.ndarray]],
     *,
     batch_size: int,
@@ -71,7 +71,7 @@ def extract(
     return None if correct is None else int(correct) / len(images)
 
 
-def _of_batch(samples: np.ndarray, layer: Layer, start: int, images: int) -> np.ndarray:
+def _of_batch(samples: np.ndarray, layer: LayerInfo, start: int, images: int) -> np.ndarray:
     """The samples that lie in a batch, as flat indices into the batch."""
     positions = layer.height * layer.width
     first, last = np.searchsorted(samples // positions, [start, start + images])

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from ..datasets import FileSplit, Split, read_image
+from ..data.datasets import FileSplit, Split, read_image
 from .preprocessing import Preprocessing
 
 Batch = tuple[torch.Tensor, torch.Tensor]

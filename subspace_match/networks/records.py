@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from .. import __version__
-from ..artefacts import sha256, write_record
+from ..storage.files import sha256, write_record
 
 
 def write_network_record(path: str | Path, network: str | Path, **about: Any) -> None:

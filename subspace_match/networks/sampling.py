@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .layer import Layer
+from .layer_info import LayerInfo
 
 GROUP = 50  # images: more, and a map is seen at few places; fewer, and a permutation keeps many
 
@@ -27,13 +27,13 @@ def image_groups(images: int, positions: int, seed: int) -> list[np.ndarray]:
     return np.array_split(order, -(-images // min(GROUP, positions)))
 
 
-def is_recorded_whole(layer: Layer, images: int, positions: int) -> bool:
+def is_recorded_whole(layer: LayerInfo, images: int, positions: int) -> bool:
     """Whether a layer is recorded at all of its samples, in one draw: at every image, say."""
     return layer.kind == "fc" or images * layer.height * layer.width <= positions
 
 
 def draw_samples(
-    layer: Layer, images: int, positions: int, draws: int, seed: int
+    layer: LayerInfo, images: int, positions: int, draws: int, seed: int
 ) -> list[np.ndarray]:
     """A layer's samples, draw by draw, sorted.
 
@@ -50,7 +50,7 @@ def draw_samples(
         For each draw (samples,) int64, at most ``positions`` of them.
 
     Example:
-        >>> layer = Layer("conv1", "conv1.2", "conv", 8, 2, 2)
+        >>> layer = LayerInfo("conv1", "conv1.2", "conv", 8, 2, 2)
         >>> [draw.shape for draw in draw_samples(layer, 3, 6, 2, seed=0)]
         [(6,), (6,)]
     """
@@ -63,7 +63,7 @@ def draw_samples(
 
 
 def _one_draw(
-    layer: Layer, groups: list[np.ndarray], each: int, positions: int, seed: list[int]
+    layer: LayerInfo, groups: list[np.ndarray], each: int, positions: int, seed: list[int]
 ) -> np.ndarray:
     rng = np.random.default_rng([*seed, layer.height, layer.width])
     places = layer.height * layer.width
@@ -84,7 +84,7 @@ def image_permutation(groups: list[np.ndarray], rng: np.random.Generator) -> np.
     return order
 
 
-def permuted_samples(samples: np.ndarray, layer: Layer, image_order: np.ndarray) -> np.ndarray:
+def permuted_samples(samples: np.ndarray, layer: LayerInfo, image_order: np.ndarray) -> np.ndarray:
     """Where each sample's counterpart lies when images are permuted, positions staying in place.
 
     Args:
@@ -110,7 +110,9 @@ def permuted_samples(samples: np.ndarray, layer: Layer, image_order: np.ndarray)
     return np.asarray(rows)
 
 
-def draw_places(layers: list[Layer], images: int, places: int, seed: int) -> dict[str, np.ndarray]:
+def draw_places(
+    layers: list[LayerInfo], images: int, places: int, seed: int
+) -> dict[str, np.ndarray]:
     """The samples of all layers at the same places of the same images, ours.
 
     A place is a point of the image; a map is seen at the position in which it lies, and a fully
@@ -127,7 +129,8 @@ def draw_places(layers: list[Layer], images: int, places: int, seed: int) -> dic
         one place.
 
     Example:
-        >>> conv, fc = Layer("conv1", "c", "conv", 8, 2, 2), Layer("fc1", "f", "fc", 8, 1, 1)
+        >>> conv = LayerInfo("conv1", "c", "conv", 8, 2, 2)
+        >>> fc = LayerInfo("fc1", "f", "fc", 8, 1, 1)
         >>> places = draw_places([conv, fc], 3, 4, seed=0)
         >>> places["conv1"] // 4, places["fc1"]
         (array([0, 1, 1, 2]), array([0, 1, 1, 2]))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
-from ..artefacts import check_content, damaged, sha256, written
+from ..storage.files import atomic_write, check_content, damaged, sha256
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Stages:
             self._check(file)
         except ValueError as error:
             raise damaged(self.folder, error) from error
-        with written(path) as temporary:
+        with atomic_write(path) as temporary:
             shutil.copyfile(file, temporary)
 
     def _check(self, file: Path) -> None:

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from .checkpoint import Checkpoint
 from .images import Images, strict_float32
 from .repeatability import check_repeatable
+from .resume import Checkpoint
 from .stages import Epoch, Stages
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from ..pointers import is_lfs_pointer, of_lfs_pointer
+from ..storage.lfs_pointers import is_lfs_pointer, of_lfs_pointer
 
 ENDINGS = (".safetensors", ".pt", ".pth", ".pth.tar", ".th", ".ckpt")
 # DenseNet's weights were published before a module's name could not hold a dot.

@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from ..artefacts import written
+from ..storage.files import atomic_write
 from .payload import images, payload
 from .runs import Run, read_run
 
@@ -51,7 +51,7 @@ def write_page(folders: Sequence[str | Path], path: str | Path) -> None:
         ValueError: if a folder is not one of a finished run.
     """
     text = page([read_run(folder) for folder in folders])
-    with written(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..comparisons import models_of
-from .origin import origin
-from .pictures import atlas, tiles_of_neurons
+from ..experiment.comparisons import models_of
+from .atlas import atlas, tiles_of_neurons
+from .run_info import origin
 from .runs import Run
 
 MEMBERS = 3_000_000  # bytes of the members of one layer's minimal matches, at one epsilon

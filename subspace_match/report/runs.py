@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..artefacts import Record, damaged, read_record
-from ..config import Config
-from ..provenance import Records, check
+from ..experiment.config import Config
+from ..storage.files import Record, damaged, read_record
+from ..storage.job_records import Records, check
 
 NEEDED = ("similarity", "neurons")
 # Each goes with the other: sizes of minimal matches, and their members.
@@ -133,7 +133,7 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def _images(path: Path, root: str | None) -> Images:
-    from ..datasets import Split, load
+    from ..data.datasets import Split, load
 
     data = load(path, root)
     split = data.test

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from subspace_match.matching.on_device import Device, resolve_device
-from subspace_match.matching.on_torch import TorchDevice
+from subspace_match.matching.backends import resolve_device
+from subspace_match.matching.backends.base import Device
+from subspace_match.matching.backends.torch_ import TorchDevice
 
 DEVICES = {"cpu": resolve_device("cpu"), "torch": TorchDevice("cpu")}
 if torch.cuda.is_available():

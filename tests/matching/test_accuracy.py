@@ -8,8 +8,8 @@ import pytest
 from test_certainty import cluster, copies, exact_squares, relu_copies
 
 import subspace_match as sm
-from subspace_match.matching import moments
-from subspace_match.matching.factor import ACCURACY
+from subspace_match.matching.reduction import moments
+from subspace_match.matching.reduction.factor import ACCURACY
 
 SCALES = (1e-8, 1e-7, 1e-6, 2e-6, 5e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 2e-3, 4e-3, 6e-3, 1e-2)
 

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 import subspace_match as sm
-from subspace_match.matching import block_sums, heat_map, on_cpu
-from subspace_match.matching.block_sums import Blocks
+from subspace_match.matching import layer_pairs as heat_map
+from subspace_match.matching.backends import numpy_ as on_cpu
+from subspace_match.matching.backends import resolve_device
 from subspace_match.matching.null import null_paths
-from subspace_match.matching.on_device import resolve_device
+from subspace_match.matching.reduction import block_sums
+from subspace_match.matching.reduction.block_sums import Blocks
 
 CHUNKS = (None, 1, 1000)
 

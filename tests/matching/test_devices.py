@@ -12,8 +12,8 @@ import pytest
 import scipy.linalg
 import torch
 
-from subspace_match.matching import devices
-from subspace_match.matching.on_cpu import Cpu
+from subspace_match.matching.backends import names as devices
+from subspace_match.matching.backends.numpy_ import Cpu
 
 RNG = np.random.default_rng(0)
 
@@ -170,8 +170,8 @@ def test_on_a_cpu_no_torch_is_loaded(device):
 
 ASKED = """
 import sys
-from subspace_match.matching import devices
-from subspace_match.matching.on_cpu import Cpu
+from subspace_match.matching.backends import names as devices
+from subspace_match.matching.backends.numpy_ import Cpu
 devices._DRIVERS = (sys.executable,)  # something that is there
 print(devices.device_name("auto") in ("cpu", "cuda"), "torch" in sys.modules)
 """

@@ -16,7 +16,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import subspace_match as sm
-from subspace_match.matching.exact import TOLERANCE
+from subspace_match.matching.minimal.exact import TOLERANCE
 
 Sets = set[frozenset[int]]
 

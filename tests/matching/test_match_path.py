@@ -11,7 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import subspace_match as sm
-from subspace_match.matching import removals_on_cpu, removals_on_torch
+from subspace_match.matching.peeling import updates_numpy as removals_on_cpu
+from subspace_match.matching.peeling import updates_torch as removals_on_torch
 
 SEEDS = range(4)
 

@@ -99,7 +99,7 @@ def test_measures_hold_where_neurons_nearly_sum_to_a_constant(noise, device):
 def test_the_second_read_gives_what_the_first_one_does(case, monkeypatch, device):
     x, y = case(np.random.default_rng(0))
     expected = sm.reduce(x, y, device=device)
-    monkeypatch.setattr("subspace_match.matching.centring.CENTRED_ACCURACY", 0.0)
+    monkeypatch.setattr("subspace_match.matching.reduction.second_read.CENTRED_ACCURACY", 0.0)
     found = sm.reduce(x, y, device=device)
     one, other = (pair.centred_factor.T @ pair.centred_factor for pair in (found, expected))
     np.testing.assert_allclose(one, other, atol=1e-13)

@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import subspace_match as sm
-from subspace_match.matching import minimal_walk
+from subspace_match.matching.minimal import walk as minimal_walk
 
 SEVERAL = (
     cases.related,

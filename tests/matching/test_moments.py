@@ -110,7 +110,7 @@ def test_samples_are_factored_in_parts(monkeypatch):
     rng = np.random.default_rng(0)
     x, y = cases.everything_at_once(rng)
     whole = sm.reduce(x, y, device="cpu")
-    monkeypatch.setattr("subspace_match.matching.moments.QR_ROWS", 1)
+    monkeypatch.setattr("subspace_match.matching.reduction.moments.QR_ROWS", 1)
     parts = sm.reduce(x, y, device="cpu")
     products = [pair.factor.T @ pair.factor for pair in (parts, whole)]
     np.testing.assert_allclose(*products, atol=1e-13)

@@ -41,7 +41,7 @@ def test_each_path_keeps_its_own_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     x, y = cases.related(rng)
     pair, orders = sm.reduce(x, y), [rng.permutation(len(x)) for _ in range(5)]
-    monkeypatch.setattr("subspace_match.matching.checks.CHUNK_BYTES", 8 * 44 * 37)
+    monkeypatch.setattr("subspace_match.matching.validation.CHUNK_BYTES", 8 * 44 * 37)
     for batch_bytes in (null.BATCH_BYTES, 8 * (2 * 24 * 20 + 150) * 2):
         monkeypatch.setattr(null, "BATCH_BYTES", batch_bytes)
         for path, order in zip(list(null.null_paths(pair, x, y, orders)), orders, strict=True):

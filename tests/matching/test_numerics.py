@@ -8,8 +8,12 @@ import oracles
 import pytest
 
 import subspace_match as sm
-from subspace_match.matching import certificate, peeling, removals, removals_on_cpu
-from subspace_match.matching.on_device import DeviceLike, resolve_device
+from subspace_match.matching import certificate
+from subspace_match.matching.backends import resolve_device
+from subspace_match.matching.backends.base import DeviceLike
+from subspace_match.matching.peeling import peel as peeling
+from subspace_match.matching.peeling import updates as removals
+from subspace_match.matching.peeling import updates_numpy as removals_on_cpu
 
 EPSILONS = (0.001, 0.003, 0.01, 0.03, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 0.9)
 DRIFT = 1e-7  # what peeling's distances may be from fresh ones on the worst of layers

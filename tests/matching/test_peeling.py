@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 
 import subspace_match as sm
-from subspace_match.matching import moments, peeling, removals_on_cpu, removals_on_torch, spans
-from subspace_match.matching.removals_by_rotation import RemovalsByRotation
-from subspace_match.matching.removals_on_cpu import RemovalsOnCpu
-from subspace_match.matching.removals_on_torch import RemovalsOnTorch
-from subspace_match.matching.spans import factor_spans
+from subspace_match.matching.peeling import peel as peeling
+from subspace_match.matching.peeling import spans
+from subspace_match.matching.peeling import updates_numpy as removals_on_cpu
+from subspace_match.matching.peeling import updates_torch as removals_on_torch
+from subspace_match.matching.peeling.spans import factor_spans
+from subspace_match.matching.peeling.updates_numpy import RemovalsOnCpu
+from subspace_match.matching.peeling.updates_rotation import RemovalsByRotation
+from subspace_match.matching.peeling.updates_torch import RemovalsOnTorch
+from subspace_match.matching.reduction import moments
 
 
 @pytest.fixture
@@ -85,7 +89,9 @@ def test_state_after_a_block_equals_a_fresh_factorisation(case, device, monkeypa
     for module in (removals_on_cpu, removals_on_torch):
         monkeypatch.setattr(module, "BLOCK", 12)
     independent = pair.well_conditioned, pair.well_conditioned
-    state = device.removals(factor_spans(factor, x, y, device, independent=independent), len(x))
+    state = peeling._removals(
+        factor_spans(factor, x, y, device, independent=independent), len(x), device
+    )
     removed, _, intact = state.remove_block()
     assert intact
     assert len(removed) == 12

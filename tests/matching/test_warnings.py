@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import subspace_match as sm
-from subspace_match.matching.checks import FEW_SAMPLES, FewSamplesWarning
 from subspace_match.matching.null import null_paths
+from subspace_match.matching.validation import FEW_SAMPLES, FewSamplesWarning
 
 RNG = np.random.default_rng(0)
 

@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn import functional
 from torchvision import models
 
-from subspace_match.imports import module_files
+from subspace_match.experiment.code_inputs import module_files
 from subspace_match.networks.architectures import ARCHITECTURES, build, initialise, outline
-from subspace_match.networks.layers import LayeredNetwork
+from subspace_match.networks.layer_graph import LayeredNetwork
 
 PLAIN_LAYERS: dict[str, Any] = {"width": 1.0, "hidden": [], "channels": 3, "classes": 10}
 CIFAR_RESNETS = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110")

@@ -2,10 +2,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from subspace_match.datasets import Split
+from subspace_match.data.datasets import Split
 from subspace_match.networks.extraction import extract
 from subspace_match.networks.images import Images
-from subspace_match.networks.layers import LayeredNetwork
+from subspace_match.networks.layer_graph import LayeredNetwork
 from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.networks.sampling import draw_samples
 

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from subspace_match.datasets import Split
+from subspace_match.data.datasets import Split
 from subspace_match.networks.architectures import build, initialise
 from subspace_match.networks.extraction import extract
 from subspace_match.networks.images import Images
-from subspace_match.networks.layers import LayeredNetwork
+from subspace_match.networks.layer_graph import LayeredNetwork
 from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.networks.repeatability import check_repeatable
 from subspace_match.networks.sampling import draw_samples

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from subspace_match.networks.layer import Layer
+from subspace_match.networks.layer_info import LayerInfo
 from subspace_match.networks.sampling import (
     draw_places,
     draw_samples,
@@ -13,19 +13,19 @@ from subspace_match.networks.sampling import (
 
 
 def test_samples_are_drawn_without_replacement_and_the_same_in_every_network() -> None:
-    layer = Layer("conv2", "a", "conv", 8, 4, 6)
+    layer = LayerInfo("conv2", "a", "conv", 8, 4, 6)
     drawn = draw_samples(layer, 100, 500, 1, seed=0)[0]
     assert len(set(drawn.tolist())) == 500
     assert drawn.min() >= 0
     assert drawn.max() < 100 * 24
     assert (np.diff(drawn) > 0).all()
-    same = Layer("conv9", "b", "conv", 3, 4, 6)
+    same = LayerInfo("conv9", "b", "conv", 3, 4, 6)
     assert np.array_equal(draw_samples(same, 100, 500, 1, seed=0)[0], drawn)
     assert not np.array_equal(draw_samples(layer, 100, 500, 1, seed=1)[0], drawn)
 
 
 def test_positions_are_spread_evenly_over_images_and_places() -> None:
-    drawn = draw_samples(Layer("conv1", "a", "conv", 8, 2, 2), 5000, 10_000, 1, seed=0)[0]
+    drawn = draw_samples(LayerInfo("conv1", "a", "conv", 8, 2, 2), 5000, 10_000, 1, seed=0)[0]
     assert np.bincount(drawn // 4).tolist() == [2] * 5000
     # 100 groups of 50 images: 50 * sqrt(100 / 4) = 250 is a standard deviation.
     assert abs(np.bincount(drawn % 4) - 2500).max() < 750
@@ -33,7 +33,7 @@ def test_positions_are_spread_evenly_over_images_and_places() -> None:
 
 @pytest.mark.parametrize(("kind", "positions"), [("fc", 1), ("conv", 400), ("conv", 399)])
 def test_what_is_recorded_whole_has_one_draw_of_all_samples(kind: str, positions: int) -> None:
-    layer = Layer("a", "a", kind, 8, 2, 2)
+    layer = LayerInfo("a", "a", kind, 8, 2, 2)
     drawn = draw_samples(layer, 100, positions, 3, seed=0)
     assert is_recorded_whole(layer, 100, positions) == (positions != 399)
     assert [len(own) for own in drawn] == ([400] if positions != 399 else [300] * 3)
@@ -43,7 +43,7 @@ def test_what_is_recorded_whole_has_one_draw_of_all_samples(kind: str, positions
     ("images", "positions"), [(1000, 10_000), (4000, 500), (4000, 30), (37, 100), (1000, 10**7)]
 )
 def test_images_can_be_permuted_within_groups(images: int, positions: int) -> None:
-    layer, vectors = Layer("conv1", "a", "conv", 8, 4, 6), Layer("fc1", "a", "fc", 8, 1, 1)
+    layer, vectors = LayerInfo("conv1", "a", "conv", 8, 4, 6), LayerInfo("fc1", "a", "fc", 8, 1, 1)
     samples = draw_samples(layer, images, positions, 1, seed=0)[0]
     assert 0.6 * min(positions, images * 24) <= len(samples) <= positions
     groups = image_groups(images, positions, seed=0)
@@ -58,22 +58,22 @@ def test_images_can_be_permuted_within_groups(images: int, positions: int) -> No
 
 
 def test_a_permutation_that_leads_to_other_samples_is_refused() -> None:
-    layer = Layer("conv1", "a", "conv", 8, 4, 6)
+    layer = LayerInfo("conv1", "a", "conv", 8, 4, 6)
     samples = draw_samples(layer, 200, 400, 1, seed=0)[0]
     with pytest.raises(ValueError, match="conv1: expected a permutation within groups"):
         permuted_samples(samples, layer, np.roll(np.arange(200), 1))
 
 
 def test_all_samples_are_taken_where_there_are_no_more() -> None:
-    assert draw_samples(Layer("conv1", "a", "conv", 8, 2, 2), 10, 40, 1, seed=0)[0].tolist() == [
-        *range(40)
-    ]
-    vectors = Layer("fc1", "a", "fc", 8, 1, 1)
+    assert draw_samples(LayerInfo("conv1", "a", "conv", 8, 2, 2), 10, 40, 1, seed=0)[
+        0
+    ].tolist() == [*range(40)]
+    vectors = LayerInfo("fc1", "a", "fc", 8, 1, 1)
     assert draw_samples(vectors, 60, 40, 1, seed=0)[0].tolist() == [*range(60)]
 
 
 def test_draws_are_independent_and_can_all_be_permuted() -> None:
-    layer = Layer("conv1", "a", "conv", 8, 4, 6)
+    layer = LayerInfo("conv1", "a", "conv", 8, 4, 6)
     for positions in (500, 70):  # of all images; of some groups of them
         one, *others = draw_samples(layer, 100, positions, 3, seed=2)
         assert all(0.6 * positions <= len(draw) == len(one) for draw in others)
@@ -86,8 +86,8 @@ def test_draws_are_independent_and_can_all_be_permuted() -> None:
 
 
 def test_places_are_the_same_points_of_the_same_images_in_all_layers() -> None:
-    fine, coarse = (Layer(f"conv{n}", "a", "conv", 8, n * 4, n * 4) for n in (2, 1))
-    vectors = Layer("fc1", "a", "fc", 8, 1, 1)
+    fine, coarse = (LayerInfo(f"conv{n}", "a", "conv", 8, n * 4, n * 4) for n in (2, 1))
+    vectors = LayerInfo("fc1", "a", "fc", 8, 1, 1)
     samples = draw_places([fine, coarse, vectors], 30, 1000, seed=0)
     image, place = np.divmod(samples["conv2"], 64)
     assert (np.diff(image) >= 0).all()

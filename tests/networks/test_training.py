@@ -10,13 +10,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from subspace_match.artefacts import written
-from subspace_match.datasets import FileSplit, Split
+from subspace_match.data.datasets import FileSplit, Split
 from subspace_match.networks.architectures import build, initialise
-from subspace_match.networks.checkpoint import Checkpoint
+from subspace_match.networks.checkpoints import load_network, save_network
 from subspace_match.networks.images import Images
 from subspace_match.networks.memory_order import placed
 from subspace_match.networks.preprocessing import Preprocessing
+from subspace_match.networks.resume import Checkpoint
 from subspace_match.networks.stages import Epoch, Stages, best_epoch
 from subspace_match.networks.training import (
     Progress,
@@ -25,7 +25,7 @@ from subspace_match.networks.training import (
     steps_an_epoch,
     train,
 )
-from subspace_match.networks.weights import load_network, save_network
+from subspace_match.storage.files import atomic_write
 
 SETTINGS: dict[str, Any] = {
     "epochs": 3,
@@ -68,7 +68,7 @@ class KilledError(Exception):
 
 
 def save(path: Path, network: nn.Module) -> None:
-    with written(path) as temporary:
+    with atomic_write(path) as temporary:
         save_file({name: t.contiguous() for name, t in network.state_dict().items()}, temporary)
 
 

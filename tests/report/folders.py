@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 import subspace_match as sm
-from subspace_match import datasets, tables
-from subspace_match.artefacts import sha256, write_record, write_signed, write_table
-from subspace_match.config import validated
-from subspace_match.matches import LayerMatch
+from subspace_match.data import datasets
+from subspace_match.experiment.config import differences, validated
 from subspace_match.matching.measures import noted_measures
-from subspace_match.matching.minimal_sets import MinimalMatches
+from subspace_match.matching.minimal.result import MinimalMatches
 from subspace_match.matching.null import null_paths
-from subspace_match.provenance import SUFFIX, differences
+from subspace_match.results import tables
+from subspace_match.storage.files import sha256, write_record, write_signed, write_table
+from subspace_match.storage.job_records import SUFFIX
+from subspace_match.storage.match_files import LayerMatch
 
 PROJECT = Path(__file__).parents[2]
 LAYERS = ("conv1", "conv2", "fc1")
@@ -71,8 +71,7 @@ def experiment(
         images: whether the data set is there.
         change: changes the configuration, after it was checked.
     """
-    schema = yaml.safe_load((PROJECT / "config" / "schema.yaml").read_text())
-    config = validated({"seeds": list(seeds)}, schema)
+    config = validated({"seeds": list(seeds)})
     change(config)
     pairs = list(combinations(seeds, 2))
     made, paths, minimal = _tables(tuple(layers), tuple(pairs), draws)
@@ -100,7 +99,6 @@ def sign(config: dict[str, Any], folder: Path) -> None:
 
 def _record(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """As the job that made the tables leaves it, as far as the page reads it."""
-    schema = yaml.safe_load((PROJECT / "config" / "schema.yaml").read_text())
     call = {
         "rules": ["aggregate", "train"],
         "command": "snakemake --configfile mine.yaml",
@@ -116,7 +114,7 @@ def _record(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         "outputs": {str(file.relative_to(folder)): sha256(file) for file in outputs},
         "inputs": {IMAGES_FILE: "0"},
         "code": {},
-        "differs": differences(config, validated({}, schema)),
+        "differs": differences(config, validated({})),
         "digests": {"experiments": [folder.name]},
         "runs": [call],
     }

@@ -13,11 +13,11 @@ import pytest
 from report.folders import Made, experiment
 
 from subspace_match.cli import main
-from subspace_match.provenance import SUFFIX
 from subspace_match.report import Run, page, read_run
+from subspace_match.report.atlas import atlas
 from subspace_match.report.payload import images, payload
-from subspace_match.report.pictures import atlas
 from subspace_match.report.runs import OPTIONAL, TOGETHER, Images
+from subspace_match.storage.job_records import SUFFIX
 
 
 @pytest.fixture

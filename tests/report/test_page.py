@@ -13,8 +13,8 @@ from playwright.sync_api import Page
 from report.conftest import Opened
 from report.folders import LAYERS, Made, experiment, sign
 
-from subspace_match.artefacts import read_record
-from subspace_match.tables import left_out_table
+from subspace_match.results.tables import left_out_table
+from subspace_match.storage.files import read_record
 
 EPSILONS = [0.0, 0.0371, 0.15, 0.2999, 0.3, 0.41, 0.505, 0.875, 0.999]
 

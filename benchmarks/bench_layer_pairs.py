@@ -1,0 +1,86 @@
+"""Moments of all pairs of layers of two networks against the products that they cannot do without.
+
+    python benchmarks/bench_heat_map.py [layers] [samples]
+
+Layers of 64 to 512 channels as in a ResNet, float32. The floor is the float64 products X_i'Y_j of
+all pairs, one after the other on matrices that are float64 already, and nothing else. Beside it:
+layer_pairs (reading, own and cross moments, factors), reduce pair by pair, and the match paths;
+the last column is the ratio to the floor.
+Ratios are what to quote; seconds depend on the machine.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from itertools import product
+
+import numpy as np
+import torch
+
+import subspace_match as sm
+from subspace_match.matching.layer_pairs import layer_pairs
+
+WIDTHS = (64, 128, 256, 512)
+REPEATS = 3
+
+
+def network(layers: int, samples: int, seed: int) -> list[np.ndarray]:
+    """Layers that widen with depth, ReLU of features that both networks share, and noise."""
+    shared, rng = np.random.default_rng(0), np.random.default_rng([1, seed])
+    hidden = np.maximum(shared.normal(size=(samples, 24)), 0)
+
+    def layer(width: int) -> np.ndarray:
+        noise = rng.uniform(0.02, 0.3, width) * rng.normal(size=(samples, width))
+        mixed = hidden @ rng.normal(size=(24, width)) / 3
+        return np.maximum(mixed + noise, 0).astype(np.float32)
+
+    return [layer(WIDTHS[index * len(WIDTHS) // layers]) for index in range(layers)]
+
+
+def drain(xs: list[np.ndarray], ys: list[np.ndarray]) -> None:
+    """Put all pairs together, and keep none."""
+    for _ in layer_pairs(xs, ys, device="cpu"):
+        pass
+
+
+def seconds(works: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Fastest of a few times of each, taken in turn: other processes only ever add to them."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(REPEATS):
+        for name, work in works.items():
+            start = time.perf_counter()
+            work()
+            times[name].append(time.perf_counter() - start)
+    return {name: min(each) for name, each in times.items()}
+
+
+def main() -> None:
+    arguments = [int(argument) for argument in sys.argv[1:]]
+    layers, samples = (*arguments, *(17, 10_000)[len(arguments) :])
+    xs, ys = network(layers, samples, 1), network(layers, samples, 2)
+    wide_xs, wide_ys = ([torch.from_numpy(x).double() for x in side] for side in (xs, ys))
+    pairs = [pair for _, _, pair in layer_pairs(xs, ys, device="cpu")]
+    paths: list[sm.MatchPath] = []
+
+    times = seconds(
+        {
+            "products of all pairs": lambda: [x.T @ y for x, y in product(wide_xs, wide_ys)],
+            "moments of all pairs": lambda: drain(xs, ys),
+            "reduce, pair by pair": lambda: [sm.reduce(x, y, device="cpu") for x in xs for y in ys],
+            "paths of all pairs": lambda: paths.extend(
+                sm.match_path(pair, device="cpu") for pair in pairs
+            ),
+        }
+    )
+    well = sum(pair.well_conditioned for pair in pairs)
+    print(f"{layers} x {layers} layers, {samples} samples, {torch.get_num_threads()} threads;")
+    print(f"moments hold the factor of {well} of {len(pairs)} pairs;", end=" ")
+    print(f"mean similarity at 0.3: {np.mean([path.similarity(0.3) for path in paths]):.2f}")
+    for name, time_taken in times.items():
+        print(f"{name:24}{time_taken:8.2f} s{time_taken / times['products of all pairs']:8.2f}")
+
+
+if __name__ == "__main__":
+    main()

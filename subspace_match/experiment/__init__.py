@@ -1,0 +1,1 @@
+"""What an experiment computes: configuration, networks and pairs, and where each result lies."""

@@ -1,0 +1,328 @@
+"""The configuration: checked against its schema, defaults filled in, wrong keys named.
+
+``schema.yaml`` states every key's type, range and default. ``validated`` returns the complete
+configuration, or lists what is wrong with it, one line per fault; ``read_config`` reads the files.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from .plain_yaml import as_number, read_yaml
+
+Config = dict[str, Any]
+
+# What a model of the section ``models`` may have otherwise than the configuration at large.
+SECTIONS_OF_A_MODEL = ("data", "network", "training")
+
+
+@functools.cache
+def schema() -> dict[str, Any]:
+    """The schema of the configuration: type, range and default of every key."""
+    return read_yaml(Path(__file__).with_name("schema.yaml"))
+
+
+def read_config(files: Sequence[str | Path], given: Mapping[str, Any] | None = None) -> Config:
+    """The complete configuration that files and other values make together.
+
+    Args:
+        files: each overrides what stands in those before it. The first is the default one, which
+            need not be there if there are others.
+        given: keys and values that override them all.
+
+    Raises:
+        ValueError: if a file cannot be read, or the configuration does not fit the schema; or
+            ``results`` is no folder.
+    """
+    default, *others = map(Path, files)
+    if not others and not default.exists():
+        raise ValueError(
+            f"{default}: expected the configuration in the working folder, found none in"
+            f" {Path.cwd()}; run in the project's folder, or name a file with --configfile"
+        )
+    config: Config = {}
+    for file in ([default] if default.exists() else []) + others:
+        config = merged(config, read_yaml(file))
+    complete = validated(merged(config, given or {}))
+    _expand_homes(complete)
+    results = Path(complete["results"])
+    place = next(path for path in (results, *results.parents) if path.exists())
+    if not place.is_dir():
+        raise ValueError(f"config: results: expected a folder, found the file {place}")
+    return complete
+
+
+def merged(config: Mapping[str, Any], more: Mapping[str, Any]) -> Config:
+    """A configuration in which others' keys override its own, section by section.
+
+    Example:
+        >>> merged({"seeds": [0], "data": {"name": "mnist"}}, {"data": {"root": "d"}})
+        {'seeds': [0], 'data': {'name': 'mnist', 'root': 'd'}}
+    """
+    result = dict(config)
+    for key, value in more.items():
+        own = result.get(key)
+        nested = isinstance(own, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(own, value) if nested else value  # type: ignore[arg-type]
+    return result
+
+
+def differences(config: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that differs from the default.
+
+    Example:
+        >>> differences({"seeds": [0, 2], "data": {"name": "mnist", "workers": 2}},
+        ...             {"seeds": [0, 1], "data": {"name": "mnist_5k", "workers": 2}})
+        {'seeds': [0, 2], 'data': {'name': 'mnist'}}
+    """
+    differing: dict[str, Any] = {}
+    for key, value in config.items():
+        other = default.get(key)
+        if isinstance(value, Mapping) and isinstance(other, Mapping) and other:
+            if own := differences(value, other):
+                differing[key] = own
+        elif value != other:
+            differing[key] = value
+    return differing
+
+
+def _expand_homes(config: Config) -> None:
+    """Put the home folder in place of ~, as a shell would."""
+    models = config["models"].values()
+    places = [(config, "results")]
+    places += [(part["data"], "root") for part in (config, *models) if "data" in part]
+    places += [(part["network"], "weights") for part in (config, *models) if "network" in part]
+    for section, key in places:
+        if (text := section.get(key)) is not None:
+            try:
+                # Other texts stay as they are: a path's spelling is a part of digests.
+                section[key] = str(Path(text).expanduser()) if text.startswith("~") else text
+            except RuntimeError as error:
+                raise ValueError(
+                    f"config: {key}: expected a folder of a user's, found {text!r} ({error})"
+                ) from error
+
+
+def validated(config: Mapping[str, Any], against: Mapping[str, Any] | None = None) -> Config:
+    """The configuration with defaults filled in, if it fits the schema.
+
+    Args:
+        config: what the user wrote, nested mappings.
+        against: JSON schema whose properties carry ``default`` values; None for ``schema()``.
+
+    Returns:
+        A new, complete configuration; whole numbers are floats where the schema says "number", so
+        that 1 and 1.0 are one configuration.
+
+    Raises:
+        ValueError: naming every unknown key with the nearest known one, and every value that is out
+            of its range, with what was expected.
+
+    Example:
+        >>> schema = {"properties": {"seeds": {"type": "array", "default": [0, 1]}},
+        ...           "additionalProperties": False}
+        >>> validated({}, schema)
+        {'seeds': [0, 1]}
+        >>> validated({"seed": 3}, schema)
+        Traceback (most recent call last):
+        ValueError: config: unknown key 'seed'; the nearest known key is 'seeds'
+    """
+    against = schema() if against is None else against
+    faults = list(_keys_that_are_no_texts(config))
+    complete: Config = {} if faults else _with_defaults(config, against)
+    if not faults:
+        faults = [fault for error in _errors(complete, against) for fault in _describe(error)]
+    if not faults:
+        for name, model in complete.get("models", {}).items():
+            faults += _complete_model(f"models.{name}", model, complete, against)
+    if not faults:
+        faults = list(_contradictions(complete))
+    if faults:
+        raise ValueError("\n".join(f"config: {fault}" for fault in faults))
+    return complete
+
+
+def _keys_that_are_no_texts(value: Any, place: str = "") -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            if not isinstance(key, str):
+                where = f"{place.removesuffix('.')}: " if place else ""
+                yield f"{where}expected texts as keys, found {key!r}; write it in quotes"
+            yield from _keys_that_are_no_texts(part, f"{place}{key}.")
+    elif isinstance(value, list):
+        for number, part in enumerate(value):
+            yield from _keys_that_are_no_texts(part, f"{place}{number}.")
+
+
+def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
+    if "properties" in schema and isinstance(value, Mapping):
+        known = schema["properties"]
+        filled = {
+            key: _with_defaults(value.get(key, _default(part)), part) for key, part in known.items()
+        }
+        return filled | {key: other for key, other in value.items() if key not in known}
+    if schema.get("type") == "array" and isinstance(value, list):
+        return [_with_defaults(item, schema.get("items", {})) for item in value]
+    return _as_number(value, schema.get("type"))
+
+
+def _complete_model(
+    place: str, model: Config, config: Config, schema: Mapping[str, Any]
+) -> list[str]:
+    """Bring a model's own values into the schema's types; what is wrong with them, if anything."""
+    faults = []
+    for section in set(SECTIONS_OF_A_MODEL) & set(model):
+        part = schema["properties"][section]
+        known = part["properties"]
+        model[section] = {
+            key: _with_defaults(value, known.get(key, {})) for key, value in model[section].items()
+        }
+        found = _errors(config[section] | model[section], part)
+        faults += [f for error in found for f in _describe(error, f"{place}.{section}.")]
+    return faults
+
+
+def _as_number(value: Any, kinds: Any) -> Any:
+    """The value as a number where the schema wants one and the value spells one.
+
+    Snakemake's --config hands the items of a list over as texts, and YAML 1.1 takes 5e-4 for one.
+    """
+    wanted = {kinds} if isinstance(kinds, str) else set(kinds or ())
+    convert = int if "integer" in wanted else float if "number" in wanted else None
+    if convert is None or "string" in wanted or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        found = as_number(value, convert)
+        return value if found is None else found
+    if isinstance(value, int) and convert is float:
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf  # which is refused
+    return value
+
+
+def _default(schema: Mapping[str, Any]) -> Any:
+    return {} if "properties" in schema else schema["default"]
+
+
+def _is_integer(_checker: Any, value: Any) -> bool:
+    # 2.0 would give other digests than 2.
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(_checker: Any, value: Any) -> bool:
+    return _is_integer(_checker, value) or (isinstance(value, float) and math.isfinite(value))
+
+
+_TYPES = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+    {"integer": _is_integer, "number": _is_number}
+)
+_Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    jsonschema.Draft202012Validator, type_checker=_TYPES
+)
+
+
+def _errors(config: Config, schema: Mapping[str, Any]) -> list[Any]:
+    validator = _Validator(schema)
+    return sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.path)))
+
+
+def _describe(error: Any, above: str = "") -> Iterator[str]:
+    place = above + ".".join(map(str, error.absolute_path))
+    if error.validator == "additionalProperties":
+        known = list(error.schema["properties"])
+        prefix = f"{place.removesuffix('.')}." if place else ""
+        for key in sorted(set(error.instance) - set(known), key=str):
+            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)[0]
+            yield f"unknown key '{prefix}{key}'; the nearest known key is '{prefix}{near}'"
+    else:
+        # What is absurd lies beyond a maximum, which is said to those only who go there.
+        said = {k: v for k, v in error.schema.items() if k != "maximum" or k == error.validator}
+        yield f"{place}: expected {_expected(said)}, found {error.instance!r}"
+
+
+def _expected(schema: Mapping[str, Any]) -> str:
+    if "description" in schema:
+        return str(schema["description"])
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    kind = schema.get("type", "a value")
+    kinds = kind if isinstance(kind, list) else [kind]
+    nouns = {"integer": "a whole number", "number": "a number", "array": "a list"}
+    nouns |= {"object": "keys and values", "boolean": "true or false", "string": "a text"}
+    words = [" or ".join(nouns.get(str(name), str(name)) for name in kinds)]
+    bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    words += [f"{sign} {schema[key]}" for key, sign in bounds.items() if key in schema]
+    if "minItems" in schema:
+        words.append(f"of at least {schema['minItems']}")
+    if schema.get("uniqueItems"):
+        words.append("without repetition")
+    return " ".join(words)
+
+
+def _contradictions(config: Config) -> Iterator[str]:
+    """Faults between keys, which a schema cannot express."""
+    models = config.get("models", {})
+    yield from _of_sections("", config)
+    for name, model in models.items():
+        yield from _of_sections(f"models.{name}.", config | sections_of(model, config))
+        seen = [name]
+        while (start := models.get(seen[-1], {}).get("start")) is not None:
+            if start not in models:
+                yield f"models.{seen[-1]}.start: expected one of {list(models)}, found {start!r}"
+            elif start in seen:
+                yield f"models.{name}.start: expected a model that does not start from it itself"
+            if start not in models or start in seen:
+                break
+            seen.append(start)
+    stages = list(map(str, config.get("stages", [])))
+    if len(set(stages)) < len(stages):
+        yield f"stages: expected a list without repetition, found {config['stages']}"
+    for number, entry in enumerate(config.get("compare", [])):
+        place = f"compare.{number}"
+        for name in set(entry["models"]) - set(models or {"base"}):
+            known = list(models or {"base": {}})
+            yield f"{place}.models: expected two of {known}, found {name!r}"
+        if isinstance(entry["stages"], list):
+            for stage in set(map(str, entry["stages"])) - set(stages):
+                yield f"{place}.stages: expected stages that are kept ({stages}), found {stage!r}"
+
+
+def sections_of(model: Config, config: Config) -> Config:
+    """A model's data, network and training: the configuration's, but for what it says itself."""
+    return {section: config[section] | model.get(section, {}) for section in SECTIONS_OF_A_MODEL}
+
+
+def _of_sections(above: str, config: Config) -> Iterator[str]:
+    """Faults of one model's sections."""
+    training = config.get("training", {})
+    epochs = training.get("epochs", 0)
+    if training.get("warmup_epochs", 0) > epochs:
+        yield (
+            f"{above}training.warmup_epochs: expected at most training.epochs ({epochs}),"
+            f" found {training['warmup_epochs']}"
+        )
+    size = config.get("data", {}).get("image_size", 0)
+    if training.get("crop_padding", 0) > size:
+        yield (
+            f"{above}training.crop_padding: expected at most data.image_size ({size}),"
+            f" found {training['crop_padding']}"
+        )
+    given = config.get("network", {}).get("weights") is not None
+    for stage in map(str, config.get("stages", [])):
+        if stage.isdigit() and int(stage) > epochs and not given:
+            yield (
+                f"stages: expected epochs of the training, at most {epochs}"
+                f" ({above}training.epochs), found {stage}"
+            )
+    data = config.get("data", {})
+    if data.get("name", "mnist_5k") != "mnist_5k" and data.get("root") is None:
+        yield f"{above}data.root: expected the folder that holds {data['name']}'s files, found null"

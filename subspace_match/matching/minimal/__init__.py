@@ -1,0 +1,1 @@
+"""Minimal matches: the smallest match that contains a neuron."""

@@ -1,0 +1,115 @@
+"""Minimal matches of many neurons, each kept once: what ``minimal`` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..path import Match
+
+Neuron = tuple[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class MinimalMatches(Mapping[Neuron, Match]):
+    """Every matched neuron's minimal match: a mapping from ("x", i) or ("y", j) to its ``Match``.
+
+    Neurons often share a minimal match, so each is kept once. The arrays are all there is to save.
+
+    Attributes:
+        neurons_x: n_x; neurons are counted X's first, then Y's, n in all.
+        distinct: the different matches, (k, n) bool: which neurons are in it.
+        match_of: row of ``distinct`` of each neuron's match, (n,) int64; -1 for a neuron outside
+            the maximum match.
+    """
+
+    neurons_x: int
+    distinct: np.ndarray
+    match_of: np.ndarray
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Number of neurons of each neuron's match, both sides; (n,) int64, 0 where it has none."""
+        sizes: np.ndarray = np.append(self.distinct.sum(1), 0)[self.match_of]
+        return sizes
+
+    @property
+    def sizes_x(self) -> np.ndarray:
+        """``sizes`` of X's neurons, (n_x,)."""
+        return self.sizes[: self.neurons_x]
+
+    @property
+    def sizes_y(self) -> np.ndarray:
+        """``sizes`` of Y's neurons, (n_y,)."""
+        return self.sizes[self.neurons_x :]
+
+    def distinct_matches(self) -> list[Match]:
+        """The different matches, as in ``distinct``, smallest first."""
+        rows = self.distinct[np.argsort(self.distinct.sum(1), kind="stable")]
+        return [_match(np.flatnonzero(row), self.neurons_x) for row in rows]
+
+    def __getitem__(self, neuron: Neuron) -> Match:
+        """The minimal match of a neuron.
+
+        Raises:
+            ValueError: if there is no such neuron.
+            KeyError: if it is not in the maximum match, so that it has none.
+        """
+        column = column_of(neuron, self.neurons_x, len(self.match_of) - self.neurons_x)
+        row = self.match_of[column]
+        if row < 0:
+            raise KeyError(f"neuron {neuron} is not in the maximum match; .get gives None for it")
+        return _match(np.flatnonzero(self.distinct[row]), self.neurons_x)
+
+    def __iter__(self) -> Iterator[Neuron]:
+        for column in np.flatnonzero(self.match_of >= 0).tolist():
+            of_x = column < self.neurons_x
+            yield ("x", column) if of_x else ("y", column - self.neurons_x)
+
+    def __len__(self) -> int:
+        return int((self.match_of >= 0).sum())
+
+
+def kept_once(neurons_x: int, rows: np.ndarray, row_of: np.ndarray) -> MinimalMatches:
+    """Keep equal rows once, and those that no neuron points to not at all."""
+    found = np.flatnonzero(row_of >= 0)
+    keys = [rows[row].tobytes() for row in row_of[found]]
+    order = {key: place for place, key in enumerate(sorted(set(keys)))}
+    distinct = np.zeros((len(order), len(row_of)), dtype=bool)
+    match_of = np.full(len(row_of), -1)
+    match_of[found] = [order[key] for key in keys]
+    distinct[match_of[found]] = rows[row_of[found]]
+    return MinimalMatches(neurons_x, distinct, match_of)
+
+
+def _match(columns: np.ndarray, neurons_x: int) -> Match:
+    """Sorted columns of [X Y] as a match."""
+    of_x = columns < neurons_x
+    return Match(columns[of_x], columns[~of_x] - neurons_x)
+
+
+def column_of(neuron: Any, neurons_x: int, neurons_y: int) -> int:
+    """Column of [X Y] of ("x", i) or ("y", j).
+
+    Raises:
+        ValueError: if there is no such neuron.
+    """
+    try:
+        side, index = neuron
+    except (TypeError, ValueError):
+        side, index = None, None
+    if side not in ("x", "y") or not isinstance(index, (int, np.integer)):
+        raise ValueError(
+            f"neuron: expected ('x', index) or ('y', index), found {neuron!r}; name a side and a"
+            " whole number"
+        )
+    width = neurons_x if side == "x" else neurons_y
+    if not 0 <= index < width:
+        raise ValueError(
+            f"neuron: expected an index from 0 to {width - 1}, as {side} has {width} neurons, found"
+            f" {neuron!r}; count neurons from 0, in the order of the columns"
+        )
+    return int(index) if side == "x" else neurons_x + int(index)

@@ -1,0 +1,159 @@
+"""Removals on the CPU, where it costs nothing to look at each neuron that leaves."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import blas
+
+from ..backends.base import Device
+from .spans import RANK_TOLERANCE, Spans
+from .updates import BLOCK, COMPACT, DEPENDS, Removals, least_kept
+
+
+class RemovalsOnCpu(Removals):
+    """Removals in NumPy's arrays."""
+
+    def __init__(self, spans: Spans, width_x: int, device: Device) -> None:
+        self._device = device
+        self._terms = 0
+        self._neurons = spans.neurons
+        self._matrix, self._residual = spans.coefficients, spans.residual
+        self._basis, self._reserve = spans.basis.copy(), ~spans.basis
+        self._alive = np.ones(len(spans.neurons), dtype=bool)
+        self._diagonal = np.diagonal(self._matrix).copy()
+        self._highest = self._diagonal.copy()
+        self._allocate(int((spans.neurons < width_x).sum()))
+
+    def remove_block(self) -> tuple[np.ndarray, np.ndarray, bool]:
+        positions: list[int] = []
+        squares: list[float] = []
+        intact = True
+        steps = min(BLOCK, int(self._alive.sum()))
+        while intact and len(positions) < steps:
+            neuron = int(self._residual.argmax())
+            positions.append(neuron)
+            squares.append(float(self._residual[neuron]))
+            intact = self._remove(neuron)
+        removed = self._neurons[positions]
+        if intact:
+            self._apply()
+            if self._alive.sum() <= COMPACT * len(self._alive):
+                self._compact()
+        return removed, np.array(squares), intact
+
+    def _remove(self, neuron: int) -> bool:
+        """Take a neuron out; whether its side still has its digits."""
+        of_y = neuron >= self._width_x
+        own, other = self._sides[of_y], self._sides[not of_y]
+        self._residual[neuron] = self._least[neuron] = -np.inf
+        self._alive[neuron] = False
+        if self._reserve[neuron]:  # no other neuron has a coefficient on it
+            self._reserve[neuron] = False
+            return True
+        self._basis[neuron] = False
+        row = self._row(neuron)
+        pivot = row[neuron]
+        if self._has_reserve:
+            strengths = np.abs(row[own]) * self._reserve[own]
+            strength = strengths.max()
+            # How far that neuron is from what is left of the basis is strength / sqrt(P[j, j]).
+            if strength > RANK_TOLERANCE * len(row) * np.sqrt(abs(pivot)):
+                if strength <= DEPENDS:
+                    return False
+                self._exchange(neuron, own.start + int(strengths.argmax()), row, of_y)
+                return self._has_digits(own)
+        left = self._lefts[self._terms]
+        np.divide(row[own], pivot, out=left[own])
+        if self._has_reserve:
+            left[own] *= self._basis[own]
+        left[other] = 0.0
+        self._residual[other] += row[other] * (row[other] / pivot)
+        self._add_term(of_y)
+        return self._has_digits(own)
+
+    def _exchange(self, neuron: int, successor: int, row: np.ndarray, of_y: bool) -> None:
+        """Let a reserve neuron take the neuron's place in the basis: two terms.
+
+        Args:
+            neuron: the one that leaves.
+            successor: the one that takes its place.
+            row: the neuron's, put in place as the first term's right.
+            of_y: their side.
+        """
+        own = self._sides[of_y]
+        change = np.zeros_like(row)
+        change[own] = self._column(successor)[own] / row[successor]
+        self._lefts[self._terms] = change
+        self._add_term(of_y)
+        moved = self._lefts[self._terms]
+        moved[:] = 0.0
+        moved[own] = self._column(neuron)[own]
+        self._basis[successor], self._reserve[successor] = True, False
+        np.multiply(change, self._basis, out=self._rights[self._terms])
+        self._add_term(of_y)
+        # An exchange can raise entries of P, a removal only lets them fall.
+        np.maximum(self._highest, self._diagonal, out=self._highest)
+        self._least[own] = self._least_kept()[own]
+
+    def _row(self, neuron: int) -> np.ndarray:
+        """The neuron's row as it is now, put in place as the next term's right."""
+        terms = self._terms
+        row: np.ndarray = self._rights[terms]
+        row[:] = self._matrix[neuron]
+        if terms:
+            weights = self._lefts[:terms, neuron]
+            blas.dgemv(-1.0, self._rights[:terms].T, weights, 1.0, row, overwrite_y=True)
+        return row
+
+    def _column(self, neuron: int) -> np.ndarray:
+        """The neuron's column as it is now."""
+        terms = self._terms
+        column: np.ndarray = self._matrix[:, neuron].copy()
+        if terms:
+            weights = self._rights[:terms, neuron]
+            blas.dgemv(-1.0, self._lefts[:terms].T, weights, 1.0, column, overwrite_y=True)
+        return column
+
+    def _add_term(self, of_y: bool) -> None:
+        """Count the next term, whose left and right are in place."""
+        own, terms = self._sides[of_y], self._terms
+        self._diagonal[own] -= self._lefts[terms, own] * self._rights[terms, own]
+        self._term_of_y[terms] = of_y
+        self._terms += 1
+
+    def _has_digits(self, own: slice) -> bool:
+        return bool((self._diagonal[own] >= self._least[own]).all())
+
+    def _least_kept(self) -> np.ndarray:
+        """``least_kept``, or -inf for what has left and for the reserve, whose -1 loses none."""
+        counts = self._alive & (self._highest > 0)
+        return np.where(counts, least_kept(self._highest), -np.inf)
+
+    def _apply(self) -> None:
+        """Take the terms from the matrix: only those of its own side from each row."""
+        of_y = self._term_of_y[: self._terms]
+        for rows, of_side in zip(self._sides, (~of_y, of_y), strict=True):
+            chosen = np.flatnonzero(of_side)
+            lefts, rights = self._lefts[chosen, rows], self._rights[chosen]
+            self._device.add_product(self._matrix[rows], lefts.T, rights, scale=-1.0)
+        self._terms = 0
+
+    def _compact(self) -> None:
+        """Let go of what has left."""
+        kept = np.flatnonzero(self._alive)
+        self._matrix = self._matrix.take(kept, 0).take(kept, 1)
+        for name in ("_neurons", "_residual", "_basis", "_reserve", "_diagonal", "_highest"):
+            setattr(self, name, getattr(self, name)[kept])
+        width_x = int(self._alive[: self._width_x].sum())
+        self._alive = np.ones(len(kept), dtype=bool)
+        self._allocate(width_x)
+
+    def _allocate(self, width_x: int) -> None:
+        """Room for a block's terms, and what depends on which neurons there are."""
+        self._width_x, width = width_x, len(self._neurons)
+        self._sides = slice(0, width_x), slice(width_x, width)
+        self._has_reserve = bool(self._reserve.any())
+        self._least = self._least_kept()
+        most = 2 * BLOCK if self._has_reserve else BLOCK
+        self._lefts, self._rights = np.empty((most, width)), np.empty((most, width))
+        self._term_of_y = np.empty(most, dtype=bool)

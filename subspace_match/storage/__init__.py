@@ -1,0 +1,1 @@
+"""Files on disk: whole or absent, with checksums; activations, matches and users' arrays."""

@@ -1,0 +1,204 @@
+"""Activation stores: one Zarr v3 group a network, an array (samples, neurons) for every layer.
+
+A layer that is sampled in several draws has an array for each. Arrays are chunked along samples and
+sharded, so that a layer is a handful of files. The group's attributes say what was recorded, a
+manifest how large each file is and its SHA-256: a file that is missing or cut short, and damage to
+what describes a layer, is noticed when the layer is opened; damage to its chunks when they are
+read, by a checksum (CRC-32C) of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from .files import MANIFEST, atomic_write, check_content, damaged, read_manifest, write_manifest
+
+CHUNK_BYTES = 4 * 2**20
+SHARD_CHUNKS = 16
+_METADATA = "zarr.json"
+
+
+class StoreWriter:
+    """A store that is being written; ``new_store`` makes it."""
+
+    def __init__(self, path: Path, about: Mapping[str, Any], layers: list[dict[str, Any]]) -> None:
+        self._group = zarr.create_group(path, zarr_format=3, attributes={**about, "layers": layers})
+        self._arrays = {
+            (layer["name"], draw): self._array(_name(layer["name"], draw), layer)
+            for layer in layers
+            for draw in range(layer["draws"])
+        }
+        self._pending: dict[tuple[str, int], list[np.ndarray]] = {key: [] for key in self._arrays}
+        self._written = dict.fromkeys(self._arrays, 0)
+
+    def _array(self, name: str, layer: Mapping[str, Any]) -> zarr.Array[Any]:
+        samples, neurons = layer["samples"], layer["neurons"]
+        chunk = max(1, min(samples, CHUNK_BYTES // (4 * neurons)))
+        # A shard is a whole number of chunks; one that holds the whole layer holds no more.
+        chunks = min(SHARD_CHUNKS, -(-samples // chunk))
+        return self._group.create_array(
+            f"activations/{name}",
+            shape=(samples, neurons),
+            chunks=(chunk, neurons),
+            shards=(chunk * chunks, neurons),
+            dtype="float32",
+            compressors=[ZstdCodec(level=1), Crc32cCodec()],
+            # By default a chunk of zeros is no file, and a missing file reads as zeros.
+            config={"write_empty_chunks": True},
+        )
+
+    def samples(self, name: str, draw: int, index: np.ndarray) -> None:
+        """Record which samples a layer's rows are."""
+        array = self._group.create_array(
+            f"samples/{_name(name, draw)}",
+            shape=index.shape,
+            chunks=index.shape,
+            dtype="int64",
+            compressors=[ZstdCodec(level=1), Crc32cCodec()],
+            config={"write_empty_chunks": True},
+        )
+        array[:] = index
+
+    def append(self, name: str, draw: int, rows: np.ndarray) -> None:
+        """Add rows to a layer; whole shards go to disk, one writer a shard."""
+        key = name, draw
+        self._pending[key].append(rows)
+        shard = (self._arrays[key].shards or (1,))[0]
+        if sum(map(len, self._pending[key])) >= shard:
+            self._flush(key, shard)
+
+    def add_attributes(self, **attributes: Any) -> None:
+        """Say what is known only after the recording."""
+        self._group.update_attributes(attributes)
+
+    def close(self) -> None:
+        """Write what is left.
+
+        Raises:
+            RuntimeError: if a layer got another number of rows than it was to have.
+        """
+        for (name, draw), array in self._arrays.items():
+            self._flush((name, draw), 1)
+            found = self._written[name, draw]
+            if found != array.shape[0]:
+                raise RuntimeError(
+                    f"{name}, draw {draw}: expected {array.shape[0]} samples, found {found}"
+                )
+
+    def _flush(self, key: tuple[str, int], multiple: int) -> None:
+        if not self._pending[key]:
+            return
+        rows = np.concatenate(self._pending[key])
+        whole = len(rows) // multiple * multiple
+        start = self._written[key]
+        self._arrays[key][start : start + whole] = rows[:whole]
+        self._written[key] += whole
+        self._pending[key] = [rows[whole:]]
+
+
+def _name(layer: str, draw: int) -> str:
+    return f"{layer}/draw_{draw}"
+
+
+@contextmanager
+def new_store(
+    path: str | Path, about: Mapping[str, Any], layers: list[dict[str, Any]]
+) -> Iterator[StoreWriter]:
+    """Write a store, which appears under its path once it is complete.
+
+    Args:
+        path: folder of the store.
+        about: attributes, plain JSON.
+        layers: name, draws, samples (of a draw) and neurons of each layer, and whatever else is
+            known of it.
+    """
+    with atomic_write(path) as temporary:
+        writer = StoreWriter(temporary, about, layers)
+        yield writer
+        writer.close()
+        write_manifest(temporary)
+
+
+class ActivationStore:
+    """A complete store, open for reading.
+
+    Attributes:
+        path: its folder.
+        about: attributes of the group.
+        layers: what is known of each layer, by name, in order of computation.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open a store.
+
+        Raises:
+            ValueError: if it is not a store, or its manifest or what describes it is damaged.
+        """
+        self.path = Path(path)
+        try:
+            self._files = read_manifest(self.path)
+            self._check(_METADATA)
+        except FileNotFoundError as error:
+            raise damaged(self.path, f"no {MANIFEST}") from error
+        self._group = zarr.open_group(self.path, mode="r", zarr_format=3)
+        self.about: dict[str, Any] = dict(self._group.attrs)
+        self.layers: dict[str, dict[str, Any]] = {
+            entry["name"]: entry for entry in self.about.pop("layers")
+        }
+
+    def activations(self, name: str, draw: int = 0) -> CheckedArray:
+        """A layer's activations (samples, neurons) float32, read as they are sliced.
+
+        Raises:
+            ValueError: if there is no such layer, or one of its files is missing or cut short.
+        """
+        if name not in self.layers:
+            raise ValueError(f"{self.path}: expected one of {list(self.layers)}, found {name!r}")
+        return self._open(f"activations/{_name(name, draw)}")
+
+    def samples(self, name: str, draw: int = 0) -> np.ndarray:
+        """Flat indices of a layer's samples, (samples,) int64."""
+        return self._open(f"samples/{_name(name, draw)}")[:]
+
+    def _open(self, name: str) -> CheckedArray:
+        for file in self._files:
+            if file.startswith(f"{name}/"):
+                self._check(file)
+        return CheckedArray(self._group[name], self.path)
+
+    def _check(self, file: str) -> None:
+        """Raise a ValueError unless a file has its size and, if it describes others, is whole."""
+        path, listed = self.path / file, self._files[file]
+        try:
+            if path.name == _METADATA:
+                check_content(path, listed["sha256"])
+            elif not path.exists():
+                raise ValueError(f"{path} is missing")
+            elif (size := path.stat().st_size) != listed["bytes"]:
+                raise ValueError(f"{path} has {size} bytes instead of {listed['bytes']}")
+        except ValueError as error:
+            raise damaged(self.path, error) from error
+
+
+class CheckedArray:
+    """A Zarr array whose reading errors name the store and what heals it."""
+
+    def __init__(self, array: Any, store: Path) -> None:
+        self._array = array
+        self._store = store
+        self.shape: tuple[int, ...] = array.shape
+        self.dtype: np.dtype[Any] = array.dtype
+        self.chunks: tuple[int, ...] = array.chunks
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        try:
+            return np.asarray(self._array[rows])
+        except (ValueError, RuntimeError, OSError) as error:
+            raise damaged(self._store, f"{self._array.path}: {error}") from error

@@ -1,0 +1,1 @@
+"""What surrounds a job of the workflow: locks, records of provenance, publishing, pruning."""

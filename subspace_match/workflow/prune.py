@@ -1,0 +1,258 @@
+"""Results that the present configurations and code no longer name: listed and, if asked, removed.
+
+What is named is what Snakemake plans, so that no list of paths is kept here. What is removed is
+only what a job's record says that the job left, with the job's log and what an unfinished job would
+have gone on from. Anything else stays, and is named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..experiment.origins import config_of, paths_of
+from ..experiment.user_files import AREA
+from ..storage.files import read_signed, verified
+from ..storage.job_records import SUFFIX, Job
+from .file_lock import if_free, lock_of
+
+LOCK = ".*.lock"
+# Of jobs that did not end: temporary files, and what a training resumes from.
+_UNFINISHED = (".*.partial", ".*.replaced", "resume.safetensors*", "stages.partial")
+
+
+@dataclass
+class Found:
+    """What lies in a folder of results.
+
+    Attributes:
+        unnamed: by the job that made them, the files and folders that can go.
+        kept: what stays though nothing names it, and why.
+    """
+
+    unnamed: dict[Path, list[Path]] = field(default_factory=dict)
+    kept: dict[Path, str] = field(default_factory=dict)
+
+
+def named_files(project: Path, configfile: str | None) -> set[Path]:
+    """Every file that Snakemake would make of a configuration.
+
+    Raises:
+        ValueError: if it plans nothing, with what it said.
+    """
+    config = [] if configfile is None else ["--configfile", configfile]
+    command = [sys.executable, "-m", "snakemake", "--summary", "--nolock", *config]
+    answer = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        lines = (answer.stderr.strip() or answer.stdout.strip() or "nothing").splitlines()
+        # Where it was said follows, in lines that are indented.
+        said = [line for line in lines if line.strip() and not line.startswith(" ")]
+        raise ValueError(
+            f"expected a plan of {configfile or 'config/config.yaml'}: {(said or lines)[-1]}"
+        )
+    lines = answer.stdout.splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("output_file\t"))
+    return {Path(project, line.partition("\t")[0]).absolute() for line in lines[start + 1 :]}
+
+
+def find(results: Path, named: set[Path]) -> Found:
+    """Sort what lies in a folder of results.
+
+    Args:
+        results: the folder.
+        named: every file that is to stay, with absolute paths.
+    """
+    results, found = results.absolute(), Found()
+    seen: set[Path] = set()
+    for base in sorted(set(_jobs(results))):
+        record = base.with_name(f"{base.name}{SUFFIX}")
+        own = [*_left_by(record, found), *_beside(base, results)]
+        seen.update(own)
+        if record not in named:
+            if not any(other in named for other in base.parent.glob(f"*{SUFFIX}")):
+                own += _unfinished(base.parent)
+            found.unnamed[base] = [path for path in own if path not in found.kept]
+    # What planning keeps, a file for each.
+    for file in (file for area in ("layers", AREA) for file in (results / area).glob("*.json")):
+        if file not in named:
+            found.unnamed[file] = [file]
+    seen |= named | {path for paths in found.unnamed.values() for path in paths}
+    for path in _others(results, seen):
+        found.kept.setdefault(path, "made by no job that left a record")
+    return found
+
+
+def _jobs(results: Path) -> Iterator[Path]:
+    """Of every job that ended or began here, its record's path without the ending."""
+    for record in results.rglob(f"*{SUFFIX}"):
+        yield record.with_name(record.name.removesuffix(SUFFIX))
+    for lock in results.rglob(LOCK):
+        yield lock.with_name(lock.name.removeprefix(".").removesuffix(".lock"))
+
+
+def _left_by(record: Path, found: Found) -> list[Path]:
+    """A job's record and the outputs that it names, as far as they are there."""
+    if not record.exists():
+        return []
+    try:
+        outputs = Job(record, read_signed(record)).outputs
+    except (ValueError, KeyError) as error:
+        found.kept[record] = str(error)
+        return [record]
+    for output in outputs:
+        if not Path(os.path.normpath(output)).is_relative_to(record.parent):
+            found.kept[record] = f"it names {output}, which is no result of its job"
+            return [record]
+    return [path for path in (*outputs, record) if path.exists()]
+
+
+def _beside(base: Path, results: Path) -> list[Path]:
+    """A job's log, and what it took."""
+    relative = base.relative_to(results)
+    files = (("logs", ".log"), ("benchmarks", ".tsv"))
+    beside = [results / area / f"{relative}{suffix}" for area, suffix in files]
+    return [path for path in beside if path.exists()]
+
+
+def _unfinished(folder: Path) -> list[Path]:
+    return [path for pattern in _UNFINISHED for path in sorted(folder.glob(pattern))]
+
+
+def _others(results: Path, seen: set[Path]) -> Iterator[Path]:
+    """Folders and files that hold nothing of what was seen; locks are of no interest."""
+    above = {parent for path in seen for parent in path.parents}
+    waiting = [results] if results.is_dir() else []
+    while waiting:
+        for path in sorted(waiting.pop().iterdir()):
+            if path in seen or path.match(LOCK):
+                continue
+            if path in above:
+                waiting.append(path)
+            else:
+                yield path
+
+
+def remove(found: Found, results: Path) -> None:
+    """Remove what nothing names; what a job is writing stays, and is added to what is kept."""
+    for folder in sorted({base.parent for base in found.unnamed}):
+        bases = [base for base in found.unnamed if base.parent == folder]
+        with ExitStack() as locks:
+            # What is unfinished there may be any of these jobs'.
+            free = [locks.enter_context(if_free(base)) for base in {*bases, *_jobs(folder)}]
+            if not all(free):
+                found.kept |= dict.fromkeys(bases, "a job is writing there")
+                for base in bases:
+                    del found.unnamed[base]
+                continue
+            for path in {path for base in bases for path in found.unnamed[base]}:
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+            for base in bases:
+                lock_of(base).unlink(missing_ok=True)
+        for base in bases:
+            for path in (base, *found.unnamed[base]):
+                _remove_empty(path.parent, results.absolute())
+
+
+def _remove_empty(folder: Path, results: Path) -> None:
+    while folder.is_dir() and folder != results and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent
+
+
+def _small_files(project: Path, configfile: str | None) -> set[Path]:
+    """What planning keeps: the listings of layers, and the checksums of the user's own files."""
+    paths = paths_of(project, [configfile] if configfile else [])
+    listings = {Path(project, paths.layers(model)).absolute() for model in paths.models}
+    roots = [Path(source.split(" ", 2)[-1]).absolute() for source in paths.origins.contents]
+    roots += [Path(source.split(" ", 1)[-1]).absolute() for source in paths.origins.contents]
+    checksums = set()
+    for file in Path(project, paths.config["results"], AREA).glob("*.json"):
+        try:
+            with file.open(encoding="ascii") as lines:
+                folder = Path(verified(json.loads(lines.readline()))["folder"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue  # damaged, so that planning reads the files again
+        if any(folder.is_relative_to(root) for root in roots):
+            checksums.add(file.absolute())
+    return listings | checksums
+
+
+def size_of(paths: Iterable[Path]) -> int:
+    """Bytes of some files and folders."""
+    files = (file for path in paths for file in ([path] if path.is_file() else path.rglob("*")))
+    return sum(file.lstat().st_size for file in files if not file.is_dir())
+
+
+def command(arguments: Sequence[str]) -> None:
+    """``subspace-match prune``: list or remove what nothing names any more.
+
+    Raises:
+        ValueError: if a configuration is wrong, or it is not called in a project's folder.
+    """
+    parser = argparse.ArgumentParser(
+        prog="subspace-match prune",
+        description="List results that the present configurations and code no longer name.",
+    )
+    parser.add_argument(
+        "--configfile",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="experiments whose results stay too, beside those of config/config.yaml",
+    )
+    parser.add_argument("--delete", action="store_true", help="remove what is listed")
+    options = parser.parse_args(arguments)
+    project = Path()
+    if not (project / "Snakefile").exists():
+        raise ValueError(
+            f"prune: expected the project's folder, found no Snakefile in {Path.cwd()}"
+        )
+    folders: list[Path] = []
+    named: set[Path] = set()
+    for configfile in (None, *options.configfile):
+        results = Path(config_of(project, [configfile] if configfile else [])["results"])
+        files = named_files(project, configfile) | _small_files(project, configfile)
+        # One folder may have several names, and may lie in another.
+        folder = results.resolve()
+        named |= {folder / os.path.relpath(file, results.absolute()) for file in files}
+        folders.append(folder)
+    for folder in dict.fromkeys(folders):
+        _report(find(folder, named), folder, options.delete)
+
+
+def _report(found: Found, results: Path, delete: bool) -> None:
+    sizes = {base: size_of(paths) for base, paths in found.unnamed.items()}
+    if delete:
+        remove(found, results)
+    for base in found.unnamed:
+        sys.stdout.write(f"{_bytes(sizes[base]):>9}  {os.path.relpath(base)}\n")
+    total = _bytes(sum(sizes[base] for base in found.unnamed))
+    done = "removed" if delete else "not named, so that --delete would remove it"
+    sys.stdout.write(f"{total:>9}  in all, of {len(found.unnamed)} jobs: {done}\n")
+    for path, reason in found.kept.items():
+        sys.stdout.write(f"stays: {os.path.relpath(path)} ({reason})\n")
+
+
+def _bytes(number: float) -> str:
+    """A size for a reader.
+
+    Example:
+        >>> _bytes(999), _bytes(1_500_000)
+        ('999 B', '1.5 MB')
+    """
+    units = ["B", "kB", "MB", "GB", "TB"]
+    while number >= 1000 and len(units) > 1:
+        number /= 1000
+        units.pop(0)
+    return f"{number:.0f} B" if units[0] == "B" else f"{number:.1f} {units[0]}"

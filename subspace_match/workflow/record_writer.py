@@ -1,0 +1,155 @@
+"""The record of a job: what it is made from is checked before its work, what it left is told after.
+
+What decides a job's outputs is the content of its inputs and of its code, and its parameters. So a
+whole result of the very same need not be made again, whoever made it and whenever.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..storage.files import Record, checksum_of, read_signed, sha256, write_signed
+from ..storage.job_records import SUFFIX, Job, Records, check
+from .invocation import INVOCATION
+
+# Packages whose version can decide a result.
+PACKAGES = ("numpy", "scipy", "torch", "zarr")
+
+
+class JobRecord:
+    """The record of a job that runs.
+
+    Attributes:
+        file: beside the job's outputs, of the name of its log.
+    """
+
+    def __init__(self, snakemake: Any, code: Iterable[str | Path]) -> None:
+        """Read what Snakemake says of the job.
+
+        Args:
+            snakemake: the object that Snakemake gives to a script.
+            code: all files of it that decide the result.
+        """
+        self._job = snakemake
+        self._invocation: Record = json.loads(os.environ[INVOCATION])
+        self._results = Path(snakemake.config["results"])
+        log = Path(snakemake.log[0])
+        self.file = self._results / log.relative_to(self._results / "logs").with_suffix(SUFFIX)
+        self._code = list(map(Path, code))
+        self._inputs = [Path(f) for f in snakemake.input if Path(f).is_relative_to(self._results)]
+        # The record is one of the job's outputs for Snakemake.
+        self._outputs = [file for file in map(Path, snakemake.output) if file != self.file]
+
+    @property
+    def forced(self) -> bool:
+        """Whether the job is to run though what it makes is there."""
+        return bool(self._invocation.get("forced", False))
+
+    @cached_property
+    def made_from(self) -> dict[str, tuple[Job, str]]:
+        """Of each result that the job reads, the job that made it and the SHA-256.
+
+        Raises:
+            ValueError: if one has no record, or is not what its record says.
+        """
+        records = Records()
+        found = {}
+        for file in self._inputs:
+            job = records.required(file)
+            checksum = check(file.absolute(), job, whole=False)
+            found[str(file.relative_to(self._results))] = job, checksum
+        return found
+
+    def stands(self) -> bool:
+        """Whether all outputs are there and whole, and were made from what the job is given."""
+        try:
+            job = Job(self.file.absolute(), read_signed(self.file))
+            if job.record.get("decided_by") != self._decided_by:
+                return False
+            for output in job.outputs:
+                check(output, job)
+        except (OSError, ValueError):
+            return False
+        return True
+
+    @cached_property
+    def _decided_by(self) -> str:
+        job = self._job
+        # Others than results are known by their content alone, wherever they lie.
+        others = {Path(file) for file in [*job.input, *self._code]} - set(self._inputs)
+        params = [list(job.params.keys()), list(job.params)]
+        decisive = {
+            "rule": job.rule,
+            "params": json.loads(json.dumps(params, default=str)),
+            "inputs": {name: checksum for name, (_, checksum) in self.made_from.items()},
+            "others": sorted(map(sha256, others)),
+            "outputs": [os.path.relpath(output, self.file.parent) for output in self._outputs],
+        }
+        return checksum_of(decisive)
+
+    def write(self) -> None:
+        """Write the record, now that the job has done its work."""
+        outputs = {
+            str(output.relative_to(self.file.parent)): sha256(output) for output in self._outputs
+        }
+        folder = self.file.relative_to(self._results).parent
+        run = {key: self._invocation[key] for key in ("command", "commit", "changed")}
+        record: Record = {
+            "rule": self._job.rule,
+            "wildcards": dict(self._job.wildcards),
+            "folder": str(folder),
+            "decided_by": self._decided_by,
+            "outputs": outputs,
+            "inputs": {name: checksum for name, (_, checksum) in self.made_from.items()},
+            "differs": self._invocation["differs"],
+            "config": self._job.config,
+            # From here on also of all that the inputs were made from.
+            "weights_and_images": {
+                str(folder / name): checksum
+                for name, checksum in outputs.items()
+                if name.endswith(".safetensors")
+            },
+            "digests": {folder.parts[0]: [folder.parts[1]]},
+            "runs": [{"rules": [self._job.rule], **run, **_versions()}],
+            "code": {os.path.relpath(file): sha256(file) for file in self._code},
+        }
+        for name, (job, _) in self.made_from.items():
+            _gather(record, job.record, name)
+        write_signed(self.file, record)
+
+
+def _versions() -> dict[str, Any]:
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {
+        "python": platform.python_version(),
+        "packages": {"subspace-match": __version__, **packages},
+    }
+
+
+def _gather(record: Record, source: Record, file: str) -> None:
+    """Add to a record what one of its inputs, a file of the source's job, was made from."""
+    siblings = {str(Path(source["folder"], name)) for name in source["outputs"]} - {file}
+    for name, checksum in source["weights_and_images"].items():
+        if name not in siblings:
+            record["weights_and_images"][name] = checksum
+    for area, digests in source["digests"].items():
+        _add(record["digests"].setdefault(area, []), digests)
+    for run in source["runs"]:
+        same = (r for r in record["runs"] if r | {"rules": None} == run | {"rules": None})
+        if (known := next(same, None)) is None:
+            record["runs"].append(run | {"rules": list(run["rules"])})
+        else:
+            _add(known["rules"], run["rules"])
+    record["code"] = source["code"] | record["code"]
+
+
+def _add(known: list[str], more: Sequence[str]) -> None:
+    known += [one for one in more if one not in known]

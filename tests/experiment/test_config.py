@@ -1,0 +1,410 @@
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from subspace_match.experiment.config import Config, read_config, schema, validated
+from subspace_match.experiment.paths import Origins, Paths
+from subspace_match.experiment.plain_yaml import read_yaml
+
+CONFIG = Path(__file__).parents[2] / "config"
+DEFAULT = "config/config.yaml"
+
+
+def test_the_default_file_lists_every_key_with_its_default() -> None:
+    default = yaml.safe_load((CONFIG / "config.yaml").read_text())
+    assert default == validated({})
+
+
+def test_every_key_of_the_default_file_has_a_comment() -> None:
+    lines = (CONFIG / "config.yaml").read_text().splitlines()
+    keys = [line for line in lines if ":" in line and not line.lstrip().startswith("#")]
+    assert keys
+    assert [line for line in keys if "#" not in line] == []
+
+
+def test_defaults_are_filled_in_beside_what_is_given() -> None:
+    complete = validated({"training": {"epochs": 3}})
+    assert complete["training"]["epochs"] == 3
+    assert complete["training"]["momentum"] == 0.9
+    assert complete["seeds"] == [0, 1]
+
+
+def test_one_and_one_point_zero_are_one_configuration() -> None:
+    whole = validated({"network": {"width": 1}})
+    assert repr(whole["network"]["width"]) == "1.0"
+
+
+def test_numbers_that_arrive_as_texts_are_numbers() -> None:
+    complete = validated({"seeds": ["0", "7"], "training": {"weight_decay": "5e-4"}})
+    assert complete["seeds"] == [0, 7]
+    assert complete["training"]["weight_decay"] == 5e-4
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"seed": [0, 1]}, "unknown key 'seed'; the nearest known key is 'seeds'"),
+        (
+            {"matching": {"epsilon": [0.1]}},
+            "unknown key 'matching.epsilon'; the nearest known key is 'matching.epsilons'",
+        ),
+        (
+            {"matching": {"epsilons": [0.1, 1.0]}},
+            "matching.epsilons.1: expected a number >= 0 < 1, found 1.0",
+        ),
+        ({"seeds": []}, "seeds: expected a list of at least 1 without repetition, found []"),
+        ({"seeds": [1, 1]}, "seeds: expected a list of at least 1 without repetition"),
+        ({"stages": ["final"]}, "stages.0: expected initial, best, last or an epoch's number"),
+        ({"stages": [0]}, "stages.0: expected initial, best, last or an epoch's number, found 0"),
+        ({"stages": [11]}, "stages: expected epochs of the training, at most 10 (training.epochs)"),
+        (
+            {"compare": [{"seeds": "equal"}]},
+            "compare.0.seeds: expected one of different, same, all, found 'equal'",
+        ),
+        ({"compare": [{"stages": "first"}]}, "compare.0.stages: expected same, last or two stages"),
+        ({"compare": [{"stages": ["last", "best"]}]}, "compare.0.stages: expected stages that are"),
+        ({"compare": [{"models": ["base"]}]}, "compare.0.models: expected two models or none"),
+        ({"compare": [{"models": ["base", "x"]}]}, "compare.0.models: expected two of ['base']"),
+        (
+            {"models": {"m": {"training": {"epoch": 3}}}},
+            "unknown key 'models.m.training.epoch'; the nearest known key is"
+            " 'models.m.training.epochs'",
+        ),
+        (
+            {"models": {"m": {"network": {"width": 0}}}},
+            "models.m.network.width: expected a number > 0, found 0",
+        ),
+        ({"models": {"m": {"start": "n"}}}, "models.m.start: expected one of ['m'], found 'n'"),
+        (
+            {"models": {"m": {"start": "n"}, "n": {"start": "m"}}},
+            "models.m.start: expected a model that does not start from it itself",
+        ),
+        (
+            {"models": {"m": {"data": {"name": "cifar10"}}}},
+            "models.m.data.root: expected the folder that holds cifar10's files",
+        ),
+        ({"extraction": {"nodes": "all"}}, "extraction.nodes: expected relu, convolution, block"),
+        ({"training": {"epochs": 0}}, "training.epochs: expected a whole number >= 1, found 0"),
+        ({"training": {"epochs": 2.5}}, "training.epochs: expected a whole number >= 1, found 2.5"),
+        ({"training": {"nesterov": "yes"}}, "training.nesterov: expected true or false"),
+        ({"training": 3}, "training: expected keys and values, found 3"),
+        (
+            {"training": {"epochs": 1}},
+            "training.warmup_epochs: expected at most training.epochs (1)",
+        ),
+        (
+            {"data": {"name": "cifar10"}},
+            "data.root: expected the folder that holds cifar10's files",
+        ),
+        (
+            {"matching": {"chunk_samples": 0}},
+            "matching.chunk_samples: expected a whole number or null >= 1, found 0",
+        ),
+    ],
+)
+def test_a_fault_is_named_with_what_was_expected(wrong: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=r"^config: ") as error:
+        validated(wrong)
+    assert message in str(error.value)
+
+
+def test_all_faults_are_named_at_once() -> None:
+    with pytest.raises(ValueError, match="seedz") as error:
+        validated({"seedz": 1, "device": "tpu"})
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_a_models_numbers_are_the_schemas_too() -> None:
+    models = {"m": {"training": {"weight_decay": "5e-4"}, "network": {"width": 1}}}
+    complete = validated({"models": models})["models"]["m"]
+    assert complete["training"] == {"weight_decay": 5e-4}
+    assert repr(complete["network"]["width"]) == "1.0"
+
+
+# Values that are not what they look like
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"seeds": [0.0, 1]}, "seeds.0: expected a whole number >= 0, found 0.0"),
+        ({"seeds": ["010"]}, "seeds.0: expected a whole number >= 0, found '010'"),
+        ({"seeds": ["1_0"]}, "seeds.0: expected a whole number >= 0, found '1_0'"),
+        ({"seeds": [True]}, "seeds.0: expected a whole number >= 0, found True"),
+        ({"seeds": [2**32]}, "seeds.0: expected a whole number >= 0 <= 4294967295, found 42949672"),
+        ({"stages": ["010"]}, "stages.0: expected initial, best, last or an epoch's number"),
+        ({"stages": [2.0]}, "stages.0: expected initial, best, last or an epoch's number"),
+        ({"stages": ["last\n"]}, "stages.0: expected initial, best, last or an epoch's number"),
+        ({"stages": [5, "5"]}, "stages: expected a list without repetition, found [5, '5']"),
+        ({"training": {"epochs": 2.0}}, "training.epochs: expected a whole number >= 1, found 2.0"),
+        ({"training": {"epochs": "2.0"}}, "training.epochs: expected a whole number >= 1"),
+        (
+            {"matching": {"chunk_samples": 9.0}},
+            "matching.chunk_samples: expected a whole number or",
+        ),
+        (
+            {"training": {"learning_rate": math.inf}},
+            "training.learning_rate: expected a number > 0, found inf",
+        ),
+        ({"training": {"learning_rate": math.nan}}, "training.learning_rate: expected a number"),
+        ({"training": {"learning_rate": ".nan"}}, "training.learning_rate: expected a number"),
+        ({"training": {"weight_decay": "inf"}}, "training.weight_decay: expected a number"),
+        ({"network": {"width": 10**400}}, "network.width: expected a number > 0, found inf"),
+        ({"network": {"width": 1e9}}, "network.width: expected a number > 0 <= 100, found"),
+        ({"network": {"hidden": [10**9]}}, "network.hidden.0: expected a whole number"),
+        ({"data": {"image_size": 10**6}}, "data.image_size: expected a whole number"),
+        (
+            {"training": {"crop_padding": 33}},
+            "training.crop_padding: expected at most data.image_s",
+        ),
+        (
+            {"models": {False: {}}},
+            "models: expected texts as keys, found False; write it in quotes",
+        ),
+        ({"models": {1: {}}}, "models: expected texts as keys, found 1; write it in quotes"),
+        ({"models": {"m": {"data": {None: 1}}}}, "models.m.data: expected texts as keys"),
+        ({None: 1}, "expected texts as keys, found None; write it in quotes"),
+        (
+            {"models": {"a b": {}}},
+            "models: expected names of small letters, digits and underscores",
+        ),
+        (
+            {"models": {"a\n": {}}},
+            "models: expected names of small letters, digits and underscores",
+        ),
+        ({"results": "out{1}"}, "results: expected the name of a folder, without braces, found"),
+        ({"results": "res{seed}"}, "results: expected the name of a folder, without braces"),
+        ({"results": "a\nb"}, "results: expected the name of a folder, without braces, found"),
+        ({"results": ""}, "results: expected the name of a folder, without braces, found ''"),
+        ({"network": {"weights": "w{1}.pt"}}, "network.weights: expected a name of published w"),
+        ({"data": {"root": "a\0b"}}, "data.root: expected the name of a folder, or null"),
+    ],
+)
+def test_a_value_that_is_not_what_it_looks_like_is_named(wrong: Config, message: str) -> None:
+    with pytest.raises(ValueError, match=r"^config: ") as error:
+        validated(wrong)
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+NASTY: list[Any] = [
+    *(None, True, False, 0, 1, -1, 2.0, 0.5, -0.0, math.nan, math.inf, -math.inf, 10**30, 10**400),
+    *("", " ", "~", "010", "1:30", "0x10", "1_0", "yes", "null", "{a}", "{", "a\nb", "a\0b", "é"),
+    *("../x", "/", "C:\\x", "9" * 400, [], [[]], [None], [{}], [1, 1], ["a", "a"], [math.nan]),
+    *({}, {"a": 1}, {1: 2}, {None: {}}, {False: [{True: 1}]}, [0, 0.0], "5e-4", "٣", [10**400]),
+]
+
+
+class Same(dict[str, str]):
+    """One digest of whatever is asked for."""
+
+    def __missing__(self, key: str) -> str:
+        return "0"
+
+
+def places(schema: Config, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Of all keys of the configuration, sections included."""
+    for key, part in schema.get("properties", {}).items():
+        yield (*above, key)
+        yield from places(part, (*above, key))
+
+
+def test_whatever_stands_at_a_key_is_refused_in_a_line_or_has_one_digest() -> None:
+    """Every value above at every key, and at those of a model: no other error, no NaN in paths."""
+    keys = list(places(schema()))
+    keys += [
+        ("models", "m", *place) for place in keys if place[0] in ("data", "network", "training")
+    ]
+    keys += [("models", "m"), ("models", "m", "start"), ("unknown",), ("data", "unknown")]
+    keys += [(*("compare", "0"), part) for part in ("models", "seeds", "stages", "unknown")]
+    taken = refused = 0
+    for place in keys:
+        for value in NASTY:
+            config: Any = value
+            for key in reversed(place):
+                config = [config] if key == "0" else {key: config}
+            try:
+                complete = validated(config)
+            except ValueError as error:
+                lines = str(error).splitlines()
+                assert lines, place
+                assert all(line.startswith("config: ") for line in lines), (place, value)
+                refused += 1
+                continue
+            json.dumps(complete, allow_nan=False)
+            paths = Paths(complete, Origins(Same(), Same()))
+            assert paths.models, place
+            assert not {"{", "}", "\0", "\n"} & set(paths.data("x")), (place, value)
+            assert validated(json.loads(json.dumps(complete))) == complete
+            taken += 1
+    assert (taken + refused, taken > 100, refused > 1000) == (len(keys) * len(NASTY), True, True)
+
+
+# Files
+
+READ_OTHERWISE = {
+    "seeds: [010]": "found 010;",
+    "stages: [010]": "found 010;",
+    "seeds: [1:30]": "found 1:30;",
+    "seeds: [08]": "found 08;",
+    "seeds: [0o17]": "found 0o17;",
+    "seeds: [0b11]": "found 0b11;",
+    "seeds: [1_000]": "found 1_000;",
+    "network: {width: 01.5}": "found 01.5;",
+    "network: {width: 1:30.5}": "found 1:30.5;",
+    "training: {flip: yes}": "found yes;",
+    "models: {no: {}}": "found no;",
+    "data: {root: on}": "found on;",
+    "results: 2020-01-01": "found 2020-01-01;",
+    "results: =": "found =;",
+    "seeds: [!!int '3']": "found 3;",
+    "seeds: !!python/tuple [1]": "found tag:yaml.org,2002:python/tuple;",
+}
+REFUSED = {
+    "seeds: [0]\nseeds: [1]": "line 2: the key 'seeds' stands twice; keep one",
+    "data: {name: mnist, name: cifar10}": "line 1: the key 'name' stands twice; keep one",
+    '{"seeds": [0], "seeds": [1]}': "the key 'seeds' stands twice; keep one",
+    "data: &d {root: *d}": "line 1: expected a value, found an alias of what it stands in",
+    "? [1]\n: 2": "line 1: expected a text as key, found a list or a mapping",
+    "seeds: [0": "line 1: while parsing a flow sequence, expected ',' or ']'",
+    "\tseeds: [0]": "line 1: while scanning for the next token, found character '\\t'",
+    "- 1": "expected keys and values, found [1]",
+    "seeds: [0]\n---\nseeds: [1]": "line 2: expected a single document",
+    "seeds: [" + "9" * 5000 + "]": "Exceeds the limit",
+    "seeds: " + "[" * 3000: "maximum recursion depth",
+    "results: a\x07b": "unacceptable character #x0007",
+}
+
+
+@pytest.mark.parametrize("text", READ_OTHERWISE)
+def test_what_yaml_1_1_reads_otherwise_than_1_2_is_refused(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"# mine\n{text}\n")
+    with pytest.raises(
+        ValueError, match=r"mine\.yaml: line 2: .* 1\.1 and 1\.2 read alike"
+    ) as error:
+        read_yaml(file)
+    assert READ_OTHERWISE[text] in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_a_file_that_is_no_configuration_is_refused_with_its_line(
+    text: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=r"mine\.yaml: ") as error:
+        read_yaml(file)
+    assert REFUSED[text] in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_bytes("seeds: [0, 1]  # café".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"mine\.yaml: expected a configuration file in UTF-8"):
+        read_yaml(file)
+    file.write_text("\ufeffseeds: [0, 1]")
+    assert read_yaml(file) == {"seeds": [0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: 10", 10),
+        ("a: -0.5", -0.5),
+        ("a: 0x1F", 31),
+        ("a: '010'", "010"),
+        ("a: 5e-4", "5e-4"),
+        ("a: true", True),
+        ("a: ~", None),
+        ("a: y", "y"),
+        ("b: &t {x: 1}\na: {<<: *t, x: 2}", {"x": 2}),
+        ('{"a":\t1.5}', 1.5),
+    ],
+)
+def test_what_is_read_alike_is_read(text: str, value: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    assert read_yaml(tmp_path / "mine.yaml")["a"] == value
+
+
+def test_every_file_of_the_project_is_read_alike() -> None:
+    files = sorted(CONFIG.glob("*.yaml"))
+    assert len(files) > 10
+    for file in files:
+        assert read_yaml(file) == yaml.safe_load(file.read_text())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder whose default file says epochs: 3."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.yaml").write_text("training: {epochs: 3, momentum: 0.5}\n")
+    return tmp_path
+
+
+def test_later_files_override_earlier_ones_and_what_is_given_all(folder: Path) -> None:
+    (folder / "a.yaml").write_text("seeds: [4, 5]\ntraining: {momentum: 0.6, flip: true}\n")
+    (folder / "b.yaml").write_text("training: {momentum: 0.7}\n")
+    given = {"training": {"warmup_epochs": "1"}}
+    config = read_config([DEFAULT, "a.yaml", "b.yaml"], given)
+    training = {key: config["training"][key] for key in ("epochs", "momentum", "warmup_epochs")}
+    assert training == {"epochs": 3, "momentum": 0.7, "warmup_epochs": 1}
+    assert config["training"]["flip"] is True
+    assert config["seeds"] == [4, 5]
+
+
+def test_every_file_is_checked_even_where_another_overrides_it(folder: Path) -> None:
+    (folder / "a.yaml").write_text("seeds: [010]\n")
+    (folder / "b.yaml").write_text("seeds: [0, 1]\n")
+    with pytest.raises(ValueError, match=r"a\.yaml: line 1: .* found 010"):
+        read_config([DEFAULT, "a.yaml", "b.yaml"])
+
+
+def test_a_working_folder_without_a_configuration_is_named(folder: Path) -> None:
+    (folder / "config" / "config.yaml").unlink()
+    with pytest.raises(ValueError, match=r"config/config\.yaml: .* with --configfile"):
+        read_config([DEFAULT])
+    (folder / "a.yaml").write_text("seeds: [4, 5]\n")
+    assert read_config([DEFAULT, "a.yaml"])["training"]["epochs"] == 10
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "notes.txt/deeper/still", "link"])
+def test_results_that_cannot_be_a_folder_are_refused(name: str, folder: Path) -> None:
+    (folder / "notes.txt").touch()
+    (folder / "link").symlink_to("notes.txt")
+    with pytest.raises(ValueError, match=r"config: results: expected a folder, found the file"):
+        read_config([DEFAULT], given={"results": name})
+
+
+def test_a_tilde_is_the_home_folder_wherever_a_path_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    own = {"data": {"name": "mnist", "root": "~/d"}, "network": {"weights": "~/w.pt"}}
+    config = read_config(
+        [DEFAULT], given={"results": "~/res", **own, "models": {"m": own, "n": {}}}
+    )
+    assert config["results"] == "/home/me/res"
+    for part in (config, config["models"]["m"]):
+        assert (part["data"]["root"], part["network"]["weights"]) == (
+            "/home/me/d",
+            "/home/me/w.pt",
+        )
+    assert not (folder / "~").exists()
+    with pytest.raises(
+        ValueError, match=r"config: results: expected a folder of a user's, found '~n"
+    ):
+        read_config([DEFAULT], given={"results": "~nobody-of-that-name/res"})
+
+
+def test_a_configuration_that_is_not_there_is_called_missing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"none.yaml: expected a configuration file, found none"):
+        read_yaml(tmp_path / "none.yaml")

@@ -1,0 +1,113 @@
+"""What a plan rests on, and whether a job finds it as planned."""
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from subspace_match.experiment.code_inputs import LISTING, PROJECT, Code
+from subspace_match.experiment.config import Config, validated
+from subspace_match.experiment.origins import config_of, origins_of
+from subspace_match.workflow.invocation import (
+    INVOCATION,
+    check_as_planned,
+    code_files,
+    for_jobs,
+    handed_over,
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for name in ("subspace_match", "workflow_scripts", "rules", "config"):
+        shutil.copytree(PROJECT / name, tmp_path / "project" / name)
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    image = tmp_path / "images" / "train" / "cat" / "1.png"
+    image.parent.mkdir(parents=True)
+    image.write_text("image")
+    data = {"name": "image_folder", "root": str(tmp_path / "images")}
+    return validated({"data": data, "results": str(tmp_path / "results")})
+
+
+@pytest.fixture
+def job(project: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A job of ``extract`` in a run that is planned."""
+    code = Code(project)
+    origins = origins_of(config, code, config["results"])
+    monkeypatch.setenv(INVOCATION, json.dumps(for_jobs(origins, code)))
+    assert handed_over() == origins
+    return SimpleNamespace(
+        rule="extract",
+        scriptdir=str(project / "workflow_scripts"),
+        config=config,
+        params={"reads": [f"data image_folder {config['data']['root']}"]},
+    )
+
+
+def test_a_job_that_finds_all_as_planned_goes_on(job: SimpleNamespace) -> None:
+    check_as_planned("extract", job)
+    assert {file.name for file in code_files("extract", job)} >= {"extract.py", "extract.smk"}
+
+
+@pytest.mark.parametrize(
+    "file", ["workflow_scripts/extract.py", "subspace_match/storage/activations.py"]
+)
+def test_code_that_changed_since_the_plan_is_said(
+    job: SimpleNamespace, project: Path, file: str
+) -> None:
+    with (project / file).open("a") as stream:
+        stream.write("# edited\n")
+    with pytest.raises(ValueError, match=r"extract: expected the code of extract as when the run"):
+        check_as_planned("extract", job)
+    check_as_planned("plot", SimpleNamespace(**vars(job) | {"params": {}}))
+    (project / file).unlink()
+    with pytest.raises(ValueError, match="run snakemake again, what is finished is kept"):
+        check_as_planned("extract", job)
+
+
+def test_images_that_changed_since_the_plan_are_said(job: SimpleNamespace, config: Config) -> None:
+    image = Path(config["data"]["root"], "train", "cat", "1.png")
+    image.write_text("other")
+    with pytest.raises(ValueError, match=r"expected what is named by 'data image_folder .*images'"):
+        check_as_planned("extract", job)
+    image.write_text("image")
+    check_as_planned("extract", job)
+    image.unlink()
+    with pytest.raises(ValueError, match="found other content"):
+        check_as_planned("extract", job)
+
+
+def test_outside_of_a_run_nothing_was_planned(
+    job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(INVOCATION)
+    with pytest.raises(ValueError, match="expected a job of the workflow, found none"):
+        check_as_planned("extract", job)
+
+
+def test_every_script_has_a_digest_of_its_own(project: Path, config: Config) -> None:
+    code = origins_of(config, Code(project), config["results"]).code
+    assert set(code) == set(Code(project).names)
+    assert LISTING in code
+    assert len(set(code.values())) == len(code)
+
+
+def test_files_that_are_not_there_are_an_error_with_advice(project: Path, tmp_path: Path) -> None:
+    for data in ({"name": "cifar10"}, {"name": "image_folder"}, {"name": "mnist"}):
+        config = validated({"data": data | {"root": str(tmp_path / "none")}})
+        with pytest.raises(ValueError, match=r"data\.root: expected .*none.*found none"):
+            origins_of(config, Code(project), tmp_path / "results")
+
+
+def test_later_configurations_win_section_by_section(project: Path) -> None:
+    for name, text in (("a", "seeds: [5]\ndata: {split_seed: 1}"), ("b", "data: {workers: 0}")):
+        (project / f"{name}.yaml").write_text(text)
+    config = config_of(project, [project / "a.yaml", project / "b.yaml"])
+    assert (config["seeds"], config["data"]["split_seed"], config["data"]["workers"]) == ([5], 1, 0)
+    assert config["data"]["name"] == "mnist_5k"

@@ -1,0 +1,272 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from torchvision import models
+
+from subspace_match.data import datasets
+from subspace_match.experiment.comparisons import models_of
+from subspace_match.experiment.config import validated
+from subspace_match.experiment.planned_layers import layers_of, shared_layers
+from subspace_match.networks.architectures import build
+from subspace_match.networks.images import Images, trained_preprocessing
+from subspace_match.networks.layer_graph import LayeredNetwork
+from subspace_match.networks.layer_info import check_planned
+from subspace_match.networks.preprocessing import stated
+from subspace_match.networks.pretrained import given
+from subspace_match.storage.files import read_signed, write_signed
+
+
+def listed(path: Path, **changes: Any) -> list[dict[str, Any]]:
+    config = validated({"network": {"width": 0.05, "hidden": [6]}} | changes)
+    return layers_of(models_of(config)["base"], config, path)
+
+
+def test_the_listing_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "layers.json"
+    layers = listed(path)
+    assert [layer["name"] for layer in layers] == [*(f"conv{n}" for n in range(1, 9)), "fc1"]
+    assert layers[0] == {
+        "name": "conv1",
+        "node": "conv1.2",
+        "kind": "conv",
+        "neurons": 3,
+        "height": 32,
+        "width": 32,
+    }
+    record = read_signed(path)
+    assert record["shapes"]["conv1.2"] == "images x 3 neurons x 32 x 32"
+    assert record["shapes"]["fc1.2"] == "images x 6 neurons"
+    record["layers"][0]["node"] = "kept"
+    write_signed(path, record)
+    assert listed(path)[0]["node"] == "kept"
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/tmp/outside", "conv1/..", "conv{n}", ""])
+def test_a_listing_whose_names_are_no_layers_is_refused(name: str, tmp_path: Path) -> None:
+    """They become parts of paths, and results may be shared."""
+    path = tmp_path / "layers.json"
+    listed(path)
+    record = read_signed(path)
+    record["layers"][0]["name"] = name
+    write_signed(path, record)
+    with pytest.raises(ValueError, match=r"layers\.json: expected a whole file, found .* no layer"):
+        listed(path)
+
+
+def test_what_a_layer_is_says_the_configuration(tmp_path: Path) -> None:
+    network = {"name": "resnet20", "width": 0.2}
+    blocks = listed(tmp_path / "b", network=network, extraction={"nodes": "block"})
+    assert [layer["name"] for layer in blocks] == [f"block{n}" for n in range(1, 10)]
+    outputs = listed(tmp_path / "o", extraction={"nodes": ["output"]})
+    assert [(layer["name"], layer["neurons"]) for layer in outputs] == [("fc1", 10)]
+
+
+def test_a_model_that_learns_from_images_of_other_channels_is_refused(tmp_path: Path) -> None:
+    config = validated({"models": {"m": {"data": {"name": "cifar10", "root": "c"}}}})
+    with pytest.raises(ValueError, match=r"models\.m\.data: expected images of 1 channels"):
+        layers_of(models_of(config)["m"], config, tmp_path / "layers.json")
+
+
+OWN = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.maps = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
+        self.scores = nn.Linear(4, 9)
+
+    def forward(self, images):
+        return {"scores": self.scores(self.maps(images).mean((2, 3)))}
+"""
+
+
+def test_before_anything_is_trained_a_network_that_does_not_fit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "listed_own.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    path, own = tmp_path / "layers.json", {"name": "listed_own:Net"}
+    with pytest.raises(ValueError, match=r"at least 10 classes\), found in evaluation .* dict$"):
+        listed(path, network=own)
+    assert not path.exists()
+    # One whose weights are given is not trained here.
+    (layer,) = listed(path, network=own | {"weights": "w.pt", "mean": [0.1], "std": [0.3]})
+    assert layer["neurons"] == 4
+
+
+COLOURS = {"name": "cifar10", "root": "nowhere"}
+
+
+def test_before_anything_is_trained_an_uncertain_axis_is_refused(tmp_path: Path) -> None:
+    network = {"name": "torchvision:convnext_tiny"}
+    nodes = {"nodes": ["features.1.*.block.3"]}
+    found = r"\(2, 8, 8, 384\) for 2 images at features\.1\.0\.block\.3, whose axis of neurons is 3"
+    with pytest.raises(ValueError, match=found):
+        listed(tmp_path / "layers.json", network=network, extraction=nodes, data=COLOURS)
+
+
+def test_before_anything_is_trained_the_option_for_small_images_is_said(tmp_path: Path) -> None:
+    network = {"name": "torchvision:vit_b_32"}
+    with pytest.raises(ValueError, match=r"; add \?image_size=32 to the name of torchvision's"):
+        listed(
+            tmp_path / "layers.json",
+            network=network,
+            extraction={"nodes": "convolution"},
+            data=COLOURS,
+        )
+
+
+def layer(name: str, height: int = 4) -> dict[str, Any]:
+    return {"name": name, "kind": "conv", "neurons": 3, "height": height, "width": 4}
+
+
+def test_layers_of_one_name_and_map_are_shared() -> None:
+    a = [layer("conv1"), layer("conv2"), layer("conv3")]
+    b = [layer("conv1"), layer("conv2", height=8), layer("conv4")]
+    assert shared_layers(a, b) == ([a[0]], ["conv2", "conv3", "conv4"])
+    assert shared_layers(a, a) == (a, [])
+    message = (
+        r"layers of the same name and map size, found \(conv2 4 x 4, conv3 4 x 4\) and \(conv4"
+    )
+    with pytest.raises(ValueError, match=message):
+        shared_layers(a[1:], b[2:])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Image files of many sizes in three colours, and weights of two architectures."""
+    root = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for number, (part, label) in enumerate((p, c) for p in ("train", "test") for c in "ab"):
+        (root / part / label).mkdir(parents=True)
+        pixels = rng.integers(0, 256, (70 + number, 90, 3), dtype=np.uint8)
+        PIL.Image.fromarray(pixels).save(root / part / label / "0.png")
+    torch.save(models.squeezenet1_1().state_dict(), root / "squeezenet.pt")
+    torch.save(build(**PLAIN, channels=3, classes=2).state_dict(), root / "plain.pt")
+    return root
+
+
+PLAIN: dict[str, Any] = {"name": "plain20", "width": 0.1, "hidden": []}
+STATED = {"mean": [0.5] * 3, "std": [0.2] * 3}
+SQUEEZENET = {"name": "torchvision:squeezenet1_1", "weights": "squeezenet.pt"}
+
+
+def recorded(name: str, config: Any, folder: Path) -> tuple[LayeredNetwork, Images]:
+    """A model's network and its images, as the workflow's jobs make them."""
+    model = models_of(config)[name]
+    data, compared = (
+        datasets.prepare(*(d[k] for k in ("name", "root", "image_size", "test_fraction")), 0)
+        for d in (model.data, config["data"])
+    )
+    architecture = {key: model.network[key] for key in PLAIN} | {"channels": 3, "classes": 2}
+    if model.pretrained:
+        preprocessing = stated(model.network, model.data["image_size"])
+        made = given(architecture, model.network["weights"], preprocessing)
+        network, preprocessing = made.network, made.preprocessing
+    else:
+        network, preprocessing = build(**architecture), trained_preprocessing(data.about)
+        if model.start is not None:
+            preprocessing = recorded(model.start, config, folder)[1].preprocessing
+    images = Images.on_device(compared.test, preprocessing, torch.device("cpu"))
+    return LayeredNetwork(network), images
+
+
+@pytest.mark.parametrize(
+    ("model", "size"),
+    [
+        ({"network": SQUEEZENET}, 224),
+        ({"network": SQUEEZENET | STATED}, 48),
+        ({"network": PLAIN | STATED | {"weights": "plain.pt"}}, 48),
+        ({"network": PLAIN | STATED | {"weights": "plain.pt"}, "data": {"image_size": 80}}, 80),
+        ({"network": PLAIN}, 48),
+        ({"network": PLAIN, "data": {"image_size": 64}}, 64),
+        ({"network": PLAIN, "start": "published"}, 224),
+    ],
+)
+def test_what_is_planned_is_what_is_recorded(
+    model: dict[str, Any],
+    size: int,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Layers and their maps, at the size that the network's preprocessing cuts images to."""
+    monkeypatch.chdir(folder)
+    data = {"name": "image_folder", "root": str(folder), "image_size": 48}
+    both = {"published": {"network": SQUEEZENET}, "own": model}
+    config = validated({"data": data, "models": both})
+    planned = layers_of(models_of(config)["own"], config, tmp_path / "layers.json")
+    layered, images = recorded("own", config, folder)
+    assert images.shape == (3, size, size)
+    check_planned(layered.layers(*images.shape), planned, "own")
+    with pytest.raises(ValueError, match="own: expected the layers that were planned, conv1 ") as e:
+        check_planned(layered.layers(3, size + 32, size + 32), planned, "own")
+    first = planned[0]
+    assert f"of {first['height']} x {first['width']}" in str(e.value)
+
+
+def test_small_images_are_seen_at_the_size_on_which_networks_are_compared(tmp_path: Path) -> None:
+    """Whatever the size that they were padded to for the training."""
+    other = {"m": {"data": {"image_size": 64}}}
+    config = validated({"data": {"image_size": 40}, "models": other})
+    layers = layers_of(models_of(config)["m"], config, tmp_path / "layers.json")
+    assert (layers[0]["height"], layers[0]["width"]) == (40, 40)
+
+
+def test_published_weights_and_a_network_of_small_images_share_no_map(tmp_path: Path) -> None:
+    """Unless the configuration states what the weights' images are to be like."""
+    data = {"name": "cifar10", "root": "somewhere", "image_size": 64}
+    network = {"name": "torchvision:resnet18"}
+    published = network | {"weights": "IMAGENET1K_V1"}
+    changes = {"trained": network, "published": published, "stated": published | STATED}
+    own = {name: {"network": network} for name, network in changes.items()}
+    config = validated({"data": data, "models": own})
+    listed = {
+        name: layers_of(model, config, tmp_path / name) for name, model in models_of(config).items()
+    }
+    message = (
+        r"found \(conv1 32 x 32, .*\) and \(conv1 112 x 112, .*data\.image_size, or network\.mean"
+    )
+    with pytest.raises(ValueError, match=message):
+        shared_layers(listed["trained"], listed["published"])
+    assert shared_layers(listed["trained"], listed["stated"]) == (listed["trained"], [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"models": {"m": {"network": {"name": "torchvision:resnet18", "weights": "DEFAULT"}}}},
+            "models.m.network.weights: expected weights for images of 1 channels, as mnist_5k has;"
+            " found weights for 3",
+        ),
+        (
+            {
+                "data": {"name": "imagenet", "root": "r"},
+                "models": {"m": {"data": {"name": "cifar10"}}},
+            },
+            "models.m: expected networks that cut images to one size, for the images of imagenet"
+            " are files of many",
+        ),
+        (
+            {
+                "data": {"name": "cifar10", "root": "r"},
+                "models": {"s": {}, "m": {"start": "s", "data": {"name": "imagenet"}}},
+            },
+            "models.m: expected networks that cut images to one size, for the images of imagenet"
+            " are files of many",
+        ),
+    ],
+)
+def test_images_that_a_network_cannot_see_are_refused_before_it_is_made(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    config = validated(changes)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        layers_of(models_of(config)["m"], config, tmp_path / "layers.json")

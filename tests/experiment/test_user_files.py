@@ -1,0 +1,202 @@
+"""What the user's own files hold: content counts, neither place nor time."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from subspace_match.experiment import user_files as contents
+from subspace_match.experiment.user_files import (
+    IMAGES,
+    content_digest,
+    data_source,
+    network_sources,
+)
+
+SMALL = {
+    "mnist": "MNIST/raw/train-images-idx3-ubyte",
+    "fashion_mnist": "FashionMNIST/raw/t10k-labels-idx1-ubyte",
+    "cifar10": "cifar-10-batches-py/data_batch_3",
+    "cifar100": "cifar-100-python/train",
+}
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def write(file: Path, text: str) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+def replace_unseen(file: Path, text: str) -> None:
+    """Another file of one name, size and time, as ``mv``, ``cp -p`` and ``rsync -a`` leave it."""
+    status = file.stat()
+    assert len(text) == status.st_size
+    other = write(file.with_name("other"), text)
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other.replace(file)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    root = tmp_path / "images"
+    for name in ("train/cat/1.png", "train/dog/deep/2.JPEG", "test/cat/3.jpg", "val/cat/4.jpg"):
+        write(root / name, name)
+    return root
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_file_that_took_anothers_name_size_and_time_is_another(
+    name: str, tmp_path: Path, cache: Path
+) -> None:
+    file = write(tmp_path / "root" / SMALL[name], "abc")
+    source = f"data {name} {tmp_path / 'root'}"
+    before = content_digest(source, cache)
+    replace_unseen(file, "abd")
+    changed = content_digest(source, cache)
+    assert changed != before
+    replace_unseen(file, "abc")
+    assert content_digest(source, cache) == before
+
+
+def test_idx_files_that_need_no_folder_of_their_own(tmp_path: Path, cache: Path) -> None:
+    write(tmp_path / "t10k-images-idx3-ubyte.gz", "a")
+    source = f"data mnist {tmp_path}"
+    flat = content_digest(source, cache)
+    # The folder of the data set's own goes first; what it was unpacked from is not read.
+    write(tmp_path / "MNIST/raw/t10k-images-idx3-ubyte", "b")
+    own = content_digest(source, cache)
+    write(tmp_path / "MNIST/raw/t10k-images-idx3-ubyte.gz", "c")
+    write(tmp_path / "t10k-images-idx3-ubyte.gz", "d")
+    assert content_digest(source, cache) == own != flat
+
+
+def test_images_that_are_added_replaced_renamed_or_removed(images: Path, cache: Path) -> None:
+    source = f"data image_folder {images}"
+    seen = [content_digest(source, cache)]
+    added = write(images / "train/cat/9.webp", "9")
+    seen.append(content_digest(source, cache))
+    replace_unseen(added, "8")
+    seen.append(content_digest(source, cache))
+    added.rename(added.with_name("8.webp"))
+    seen.append(content_digest(source, cache))
+    assert len(set(seen)) == 4
+    added.with_name("8.webp").unlink()
+    assert content_digest(source, cache) == seen[0]
+    write(images / "train/mouse/5.png", "5")
+    assert content_digest(source, cache) not in seen
+
+
+def test_what_is_not_read_decides_nothing(images: Path, cache: Path) -> None:
+    source = f"data image_folder {images}"
+    before = content_digest(source, cache)
+    for name in ("README", "train/cat/._1.png", "train/.hidden/1.png", "val/cat/5.png", "x/1.png"):
+        write(images / name, "other")
+    assert content_digest(source, cache) == before
+    assert content_digest(f"data imagenet {images}", cache) != before
+
+
+def test_a_folder_that_moved_and_files_that_were_touched_are_the_same(
+    images: Path, tmp_path: Path, cache: Path
+) -> None:
+    before = content_digest(f"data image_folder {images}", cache)
+    for file in images.rglob("*.png"):
+        os.utime(file)
+    assert content_digest(f"data image_folder {images}", cache) == before
+    images.rename(tmp_path / "moved")
+    assert content_digest(f"data image_folder {tmp_path / 'moved'}", cache) == before
+    shutil.copytree(tmp_path / "moved", tmp_path / "copied")
+    assert content_digest(f"data image_folder {tmp_path / 'copied'}", cache) == before
+
+
+def test_weights_count_by_their_bytes(tmp_path: Path, cache: Path) -> None:
+    file = write(tmp_path / "a.pt", "abc")
+    before = content_digest(f"weights {file}", cache)
+    file = file.rename(tmp_path / "b.pt")
+    assert content_digest(f"weights {file}", cache) == before
+    replace_unseen(file, "abd")
+    assert content_digest(f"weights {file}", cache) != before
+
+
+def test_a_file_is_read_once(images: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for file in images.rglob("*.*"):
+        os.utime(file, (0, 0))
+    read: list[str] = []
+    original = contents.sha256
+
+    def counted(file: Path) -> str:
+        read.append(file.name)
+        return original(file)
+
+    monkeypatch.setattr(contents, "sha256", counted)
+    # Files that were written just now could be written again unseen.
+    monkeypatch.setattr(contents, "_YOUNG", -1)
+    source = f"data image_folder {images}"
+    before = content_digest(source, cache)
+    assert sorted(read) == ["1.png", "2.JPEG", "3.jpg"]
+    assert content_digest(source, cache) == before
+    write(images / "train/cat/9.png", "9")
+    content_digest(source, cache)
+    assert read[3:] == ["9.png"]
+    # A cache that is not whole is none.
+    for kept in cache.iterdir():
+        kept.write_text(kept.read_text()[:-30])
+        kept.write_text(kept.read_text().replace('"signature": "', '"signature": "0'))
+    (images / "train/cat/9.png").unlink()
+    assert content_digest(source, cache) == before
+
+
+def test_a_file_written_just_now_is_read_again(tmp_path: Path, cache: Path) -> None:
+    file = write(tmp_path / "a.pt", "abc")
+    before = content_digest(f"weights {file}", cache)
+    status = file.stat()
+    while content_digest(f"weights {file}", cache) == before:
+        file.write_text("abd")
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert file.stat().st_size == status.st_size
+
+
+def test_many_images_plan_in_seconds(tmp_path: Path, cache: Path) -> None:
+    """ImageNet's 1.28 million in at most 20 s: so these in a 50th of that, of processor time."""
+    for number in range(20):
+        folder = tmp_path / "images" / "train" / f"n{number:08d}"
+        folder.mkdir(parents=True)
+        for image in range(1280):
+            (folder / f"{folder.name}_{image}.JPEG").touch()
+    source = f"data image_folder {tmp_path / 'images'}"
+    contents_of_all = content_digest(source, cache)
+    time.sleep(2.1)
+    assert content_digest(source, cache) == contents_of_all
+    started = time.process_time()
+    assert content_digest(source, cache) == contents_of_all
+    assert time.process_time() - started < 20 / 50
+
+
+def test_no_files_are_an_error_and_not_an_empty_set(tmp_path: Path, cache: Path) -> None:
+    for name in [*SMALL, "image_folder", "imagenet"]:
+        with pytest.raises(FileNotFoundError, match=name):
+            content_digest(f"data {name} {tmp_path}", cache)
+    with pytest.raises(FileNotFoundError):
+        content_digest(f"weights {tmp_path / 'a.pt'}", cache)
+
+
+def test_which_files_a_configuration_names() -> None:
+    assert data_source({"name": "mnist_5k", "root": None}) == []
+    assert data_source({"name": "cifar10", "root": "/a b"}) == ["data cifar10 /a b"]
+    assert network_sources({"name": "torchvision:vgg11", "weights": "IMAGENET1K_V1"}) == []
+    assert network_sources({"name": "my.net:Net", "weights": "w.pt"}) == [
+        "module my.net:Net",
+        "weights w.pt",
+    ]
+
+
+def test_images_are_what_torchvision_takes_for_such() -> None:
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    assert set(IMAGES) == set(IMG_EXTENSIONS)

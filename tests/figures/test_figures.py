@@ -1,0 +1,456 @@
+"""Figures show the tables' numbers, can be read, and are the same bytes twice."""
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from subspace_match import figures
+from subspace_match.results.tables import summary_table
+
+EPSILONS = [0.15, 0.3, 0.5]
+STAGES = ["initial", "epoch 1", "last", "initial to last, same seed", "epoch 1 to last, same seed"]
+ONE = ["last"]
+NEURONS = 12
+
+
+def records(layers: int, comparisons: Sequence[str], pairs: int = 1) -> list[dict[str, Any]]:
+    """What names a row of every layer's table; the last layer is fully connected."""
+    rows = []
+    for comparison in comparisons:
+        words = comparison.removesuffix(", same seed").replace("epoch ", "").split(" to ")
+        for pair in range(pairs):
+            seed_a = pair + 1 if comparison.endswith("same seed") else 0
+            networks = {"model_a": "base", "seed_a": seed_a, "stage_a": words[0]}
+            networks |= {"model_b": "base", "seed_b": pair + 1, "stage_b": words[-1]}
+            for depth in range(1, layers + 1):
+                kind = "fc" if depth == layers else "conv"
+                layer = {"layer": f"{kind}{depth}", "node": "n", "depth": depth, "kind": kind}
+                rows.append({"comparison": comparison} | networks | layer)
+    return rows
+
+
+def tables(
+    layers: int = 4,
+    comparisons: Sequence[str] = ONE,
+    pairs: int = 1,
+    draws: int = 1,
+    few_samples: bool = False,
+) -> dict[str, pd.DataFrame]:
+    """Small tables of an experiment, with numbers drawn at random."""
+    made = _tables(layers, tuple(comparisons), pairs, draws, few_samples)
+    return {name: table.copy() for name, table in made.items()}
+
+
+@cache
+def _tables(
+    layers: int, comparisons: tuple[str, ...], pairs: int, draws: int, few_samples: bool
+) -> dict[str, pd.DataFrame]:
+    rng = np.random.default_rng(0)
+    named = records(layers, comparisons, pairs)
+    similarity, neurons, measured, minimal, members, heat = [], [], [], [], [], []
+    for about in named:
+        for draw in range(draws):
+            critical = np.where(rng.random(2 * NEURONS) < 0.1, np.nan, rng.random(2 * NEURONS))
+            own = {"network": np.repeat(["a", "b"], NEURONS), "critical_epsilon": critical}
+            own |= {"draw": draw, "dead": np.isnan(critical)}
+            neurons.append(pd.DataFrame(about | own))
+            of_draw = {"draw": draw, "samples": 100, "few_samples": few_samples, "certain": True}
+            for epsilon in EPSILONS:
+                numbers = {"epsilon": epsilon, "similarity": (critical <= epsilon).mean()}
+                # Chance begins above 0.3, and is known of the first draw.
+                numbers["null_95"] = max(0, epsilon - 0.3) if draw == 0 else np.nan
+                similarity.append(about | of_draw | {"verified": True} | numbers)
+        measured += [about | {"measure": m, "value": rng.random()} for m in ("linear_cka", "pwcca")]
+        numbers = np.arange(NEURONS)
+        of_match = {"epsilon": 0.3, "match": numbers}
+        sizes = {"network": "a", "neuron": numbers, "size_a": 1, "size_b": 1 + numbers % 5}
+        minimal.append(pd.DataFrame(about | of_match | sizes))
+        lists = {"neurons_a": [[n] for n in numbers]}
+        lists["neurons_b"] = [list(range(1 + n % 5)) for n in numbers]
+        members.append(pd.DataFrame(about | of_match | lists))
+    for about in {tuple(list(row.items())[:7]) for row in named}:
+        a, b, e = np.indices((layers, layers, len(EPSILONS))).reshape(3, -1)
+        own = {"layer_a": a, "depth_a": a, "layer_b": b, "depth_b": b}
+        own |= {
+            "epsilon": np.array(EPSILONS)[e],
+            "similarity": a / layers,
+            "linear_cka": b / layers,
+        }
+        heat.append(pd.DataFrame(dict(about) | own).astype({"layer_a": str, "layer_b": str}))
+    sides = [(row[f"seed_{s}"], row[f"stage_{s}"]) for row in named for s in "ab"]
+    networks = pd.DataFrame(
+        {"model": "base", "seed": seed, "stage": stage, "key": f"net.{seed}.{stage}"}
+        for seed, stage in sorted(set(sides))
+    )
+    shown = {"layer": named[-1]["layer"], "neuron": np.repeat(numbers, 9)}
+    shown |= {"rank": np.tile(np.arange(9), NEURONS), "image": np.arange(9 * NEURONS) % 20}
+    return {
+        "summary": summary_table(pd.DataFrame(similarity)),
+        "neurons": pd.concat(neurons, ignore_index=True),
+        "measures": pd.DataFrame(measured),
+        "minimal_matches": pd.concat(minimal, ignore_index=True),
+        "minimal_match_members": pd.concat(members, ignore_index=True),
+        "heat_map": pd.concat(heat, ignore_index=True).sort_values(["comparison", "seed_b"]),
+        "networks": networks,
+        "top_images": pd.concat(pd.DataFrame({"key": key} | shown) for key in networks["key"]),
+    }
+
+
+def images(channels: int = 1, side: int = 8) -> np.ndarray:
+    """Each of one value, its place in the split."""
+    value = np.arange(20, dtype=np.uint8)[:, None, None, None]
+    return np.broadcast_to(value, (20, channels, side, side))
+
+
+def draw(name: str, made: dict[str, pd.DataFrame]) -> Figure:
+    arguments = [made[table] for table in figures.TABLES[name]]
+    more = [images()] if name == "top_images" else []
+    return getattr(figures, name)(*arguments, *more)
+
+
+def lines(axes: Any) -> dict[str, Any]:
+    return {line.get_label(): line for line in axes.get_lines()}
+
+
+def legend_words(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_a_curve_an_epsilon_goes_through_the_table_s_similarities() -> None:
+    summary = tables()["summary"]
+    figure = figures.similarity_by_depth(summary)
+    curves = {name: list(line.get_ydata()) for name, line in lines(figure.axes[0]).items()}
+    assert curves == {
+        f"{epsilon:g}": summary.loc[summary["epsilon"] == epsilon, "similarity"].tolist()
+        for epsilon in EPSILONS
+    }
+    named = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert named == ["conv1", "conv2", "conv3", "fc4"]
+
+
+def test_the_order_of_the_rows_changes_nothing() -> None:
+    summary = tables()["summary"]
+    shuffled = summary.sample(frac=1, random_state=0)
+    for name, line in lines(figures.similarity_by_depth(shuffled).axes[0]).items():
+        own = summary.loc[summary["epsilon"] == float(name), "similarity"]
+        np.testing.assert_array_equal(line.get_ydata(), own)
+
+
+def test_the_band_holds_what_the_summary_says() -> None:
+    summary = tables(3, pairs=3, draws=2)["summary"]
+    axes = figures.similarity_by_depth(summary).axes[0]
+    bands = [band for band in axes.collections if band.get_hatch() is None]
+    assert len(bands) == len(EPSILONS)
+    heights = bands[0].get_paths()[0].vertices[:, 1]
+    own = summary[summary["epsilon"] == 0.5]
+    assert heights.min() == own["low"].min()
+    assert heights.max() == own["high"].max()
+
+
+def test_one_pair_and_draw_have_no_band() -> None:
+    axes = figures.similarity_by_depth(tables()["summary"]).axes[0]
+    assert not [band for band in axes.collections if band.get_hatch() is None]
+
+
+def test_what_chance_gives_is_drawn_and_named_where_it_is_not_zero() -> None:
+    summary = tables()["summary"]
+    figure = figures.similarity_by_depth(summary)
+    hatched = [band for band in figure.axes[0].collections if band.get_hatch()]
+    assert len(hatched) == 1  # at 0.5 only
+    top = hatched[0].get_paths()[0].vertices[:, 1].max()
+    assert top == pytest.approx(0.2)
+    assert "chance, 95%" in legend_words(figure)
+    summary["null_95"] = np.nan
+    figure = figures.similarity_by_depth(summary)
+    assert not [band for band in figure.axes[0].collections if band.get_hatch()]
+    assert "chance, 95%" not in legend_words(figure)
+
+
+@pytest.mark.parametrize(
+    "name", ["similarity_by_depth", "similarity_by_epsilon", "critical_epsilons", "measures"]
+)
+def test_several_comparisons_have_a_panel_each(name: str) -> None:
+    made = tables(comparisons=STAGES)
+    figure = draw(name, made)
+    assert [axes.get_title() for axes in figure.axes] == STAGES
+    assert len({axes.get_ylim() for axes in figure.axes}) == 1
+    assert [axes.get_title() for axes in draw(name, tables()).axes] == [""]
+
+
+def test_a_panel_shows_its_own_comparison() -> None:
+    summary = tables(comparisons=STAGES)["summary"]
+    for axes in figures.similarity_by_depth(summary).axes:
+        own = summary[(summary["comparison"] == axes.get_title()) & (summary["epsilon"] == 0.3)]
+        np.testing.assert_array_equal(lines(axes)["0.3"].get_ydata(), own["similarity"])
+
+
+def test_comparisons_of_other_layers_name_their_own() -> None:
+    made = tables(3)["summary"], tables(5, ["other"])["summary"]
+    figure = figures.similarity_by_depth(pd.concat(made))
+    named = [[text.get_text() for text in axes.get_xticklabels()] for axes in figure.axes]
+    assert named == [["conv1", "conv2", "fc3"], [f"conv{n}" for n in range(1, 5)] + ["fc5"]]
+
+
+def test_stages_are_curves_of_two_networks_and_of_one_against_itself() -> None:
+    summary = tables(comparisons=STAGES)["summary"]
+    two, one = figures.stages(summary).axes
+    assert two.get_title() == "Two networks at equal stages"
+    assert one.get_title() == "A network against itself"
+    for axes, names in ((two, STAGES[:3]), (one, STAGES[3:])):
+        shown = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert shown == [name.removesuffix(", same seed") for name in names]
+        for name, label in zip(names, shown, strict=True):
+            own = summary[(summary["comparison"] == name) & (summary["epsilon"] == 0.3)]
+            np.testing.assert_array_equal(lines(axes)[label].get_ydata(), own["similarity"])
+
+
+def test_different_stages_of_two_networks_are_not_called_equal() -> None:
+    summary = tables(comparisons=["last", "initial to last"])["summary"]
+    figure = figures.stages(summary.assign(null_95=0.1))
+    assert len(figure.axes) == 1
+    shown = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert shown == ["last", "initial to last", "chance, 95%"]
+
+
+def test_measures_stand_beside_the_match_at_the_middle_epsilon() -> None:
+    made = tables(pairs=2)
+    curves = lines(draw("measures", made).axes[0])
+    assert list(curves) == [r"match, $\epsilon$ = 0.3", "linear CKA", "PWCCA"]
+    match = made["summary"].loc[made["summary"]["epsilon"] == 0.3, "similarity"]
+    np.testing.assert_allclose(curves[r"match, $\epsilon$ = 0.3"].get_ydata(), match)
+    own = made["measures"][made["measures"]["measure"] == "linear_cka"]
+    cka = own.groupby("depth")["value"].mean()
+    np.testing.assert_allclose(curves["linear CKA"].get_ydata(), cka)
+
+
+def test_each_neuron_s_minimal_match_is_a_point_and_a_step() -> None:
+    points, shares = draw("minimal_matches", tables(6)).axes
+    offsets = points.collections[0].get_offsets()
+    assert len(offsets) == 6 * NEURONS
+    assert sorted(set(offsets[:, 1])) == [2, 3, 4, 5, 6]
+    assert "0.3" in points.get_ylabel()
+    assert list(lines(shares)) == ["conv1", "conv2", "conv5", "fc6"]
+    x, y = lines(shares)["conv1"].get_data()
+    assert y[np.searchsorted(x, 3, side="right") - 1] == 6 / NEURONS  # sizes 2 and 3
+
+
+def test_minimal_matches_are_of_the_largest_epsilon() -> None:
+    made = tables()
+    smaller = made["minimal_matches"].assign(epsilon=0.1)
+    both = pd.concat([smaller, made["minimal_matches"]])
+    points = figures.minimal_matches(both, made["summary"]).axes[0].collections[0]
+    assert len(points.get_offsets()) == 4 * NEURONS
+
+
+def test_the_exact_curve_is_the_share_of_critical_epsilons_below() -> None:
+    neurons = tables(2, pairs=2, draws=3)["neurons"]
+    axes = figures.similarity_by_epsilon(neurons).axes[0]
+    for layer, line in lines(axes).items():
+        critical = neurons.loc[neurons["layer"] == layer, "critical_epsilon"]
+        x, y = line.get_data()
+        for epsilon in (0.1, 0.33, 0.9):
+            shown = y[np.searchsorted(x, epsilon, side="right") - 1]
+            assert shown == pytest.approx((critical <= x[x <= epsilon][-1]).mean())
+
+
+def test_critical_epsilons_are_of_the_first_draw_and_of_the_living() -> None:
+    neurons = tables(3, pairs=2, draws=2)["neurons"]
+    of_a, of_b = figures.critical_epsilons(neurons).axes[0].collections[::2]
+    first = neurons[(neurons["draw"] == 0) & ~neurons["dead"]]
+    for points, network in ((of_a, "a"), (of_b, "b")):
+        own = first.loc[first["network"] == network, "critical_epsilon"]
+        np.testing.assert_array_equal(points.get_offsets()[:, 1], own)
+
+
+def test_no_critical_epsilon_is_cut_in_any_panel() -> None:
+    neurons = tables(3, comparisons=STAGES)["neurons"]
+    neurons.loc[neurons["comparison"] == "last", "critical_epsilon"] *= 0.1
+    largest = neurons["critical_epsilon"].max()
+    for axes in figures.critical_epsilons(neurons).axes:
+        assert axes.get_ylim()[1] > largest
+
+
+def test_the_heat_map_has_a_on_the_vertical_axis_and_the_mean_over_pairs() -> None:
+    made = tables(4, comparisons=["initial", "last"], pairs=2)
+    table = made["heat_map"]
+    last = (table["comparison"] == "last") & (table["epsilon"] == 0.3)
+    table.loc[last & (table["seed_b"] == 1), "similarity"] = 1.0
+    figure = figures.heat_map(table)
+    match, cka = figure.axes[2:4]
+    assert match.get_title() == r"last: Match, $\epsilon$ = 0.3"
+    expected = (np.arange(4)[:, None] / 4 + 1) / 2 + np.zeros(4)
+    np.testing.assert_allclose(match.images[0].get_array(), expected)
+    np.testing.assert_allclose(cka.images[0].get_array(), np.arange(4) / 4 + np.zeros((4, 1)))
+    assert match.get_ylabel() == "Layer of network A"
+    assert {axes.images[0].get_clim() for axes in figure.axes[:4]} == {(0, 1)}
+
+
+def test_a_row_of_images_is_what_activates_a_neuron_most() -> None:
+    made = tables()
+    top = made["top_images"].sample(frac=1, random_state=0)  # any order of rows
+    figure = figures.top_images(made["minimal_match_members"], made["networks"], top, images())
+    by_name = {axes.get_ylabel(): axes for axes in figure.axes}
+    strip = by_name["A 1"].images[0].get_array()
+    values = [int(part[0, 0, 0]) for part in np.split(strip, 9, axis=1)]
+    assert values == [n % 20 for n in range(9, 18)]
+    left, right = (by_name[name].get_position().x0 for name in ("A 1", "B 1"))
+    assert left < 0.5 < right
+    words = [text.get_text() for text in figure.texts]
+    assert words[0] == r"Layer fc4, $\epsilon$ = 0.3"
+    assert words[1:3] == ["Network A: seed 0, last", "Network B: seed 1, last"]
+    assert words[3] == "Minimal match 0: 1 + 1 neurons"
+
+
+def test_shown_matches_are_small_and_of_different_sizes() -> None:
+    members = tables()["minimal_match_members"]
+    shown = figures.chosen_matches(members)
+    assert shown["match"].tolist() == [0, 1, 2, 3]  # sizes 2 to 5; 6 has no room
+    assert set(shown["kind"]) == {"fc"}
+    alike = members[members["match"] % 5 == 0]
+    assert figures.chosen_matches(alike)["match"].tolist() == [0, 5, 10]
+
+
+def test_shown_matches_are_of_trained_networks_and_of_the_last_layer_if_none_is_connected() -> None:
+    members = tables(comparisons=STAGES)["minimal_match_members"]
+    assert set(figures.chosen_matches(members)["comparison"]) == {"last"}
+    convolutions = members[members["kind"] == "conv"]
+    assert set(figures.chosen_matches(convolutions)["layer"]) == {"conv3"}
+    untrained = members[members["comparison"] == "initial"]
+    assert set(figures.chosen_matches(untrained)["comparison"]) == {"initial"}
+
+
+def test_a_large_match_is_shown_in_part_and_says_so() -> None:
+    made = tables()
+    members = made["minimal_match_members"].query("match == 0")
+    every = [list(range(NEURONS))] * len(members)
+    members = members.assign(neurons_a=every, neurons_b=every)
+    figure = figures.top_images(members, made["networks"], made["top_images"], images())
+    assert len(figure.axes) == 12
+    words = "Minimal match 0: 12 + 12 neurons, 6 of each are shown"
+    assert words in [text.get_text() for text in figure.texts]
+
+
+@pytest.mark.parametrize(("channels", "side"), [(1, 8), (3, 8), (3, 224)])
+def test_images_may_be_grey_or_coloured_large_and_given_one_by_one(
+    channels: int, side: int
+) -> None:
+    made, asked = tables(), []
+    pictures = images(channels, side)
+
+    def one(place: int) -> np.ndarray:
+        asked.append(place)
+        return pictures[place]
+
+    arguments = made["minimal_match_members"], made["networks"], made["top_images"]
+    strips = [
+        figures.top_images(*arguments, given).axes[0].images[0].get_array()
+        for given in (pictures, one)
+    ]
+    np.testing.assert_array_equal(*strips)
+    assert strips[0].shape[2] == 3
+    assert strips[0].shape[0] <= 96
+    assert asked
+
+
+@pytest.mark.parametrize(
+    ("name", "emptied", "words"),
+    [
+        ("minimal_matches", "minimal_matches", "no minimal matches"),
+        ("heat_map", "heat_map", "no heat map"),
+        ("top_images", "minimal_match_members", "no minimal matches"),
+        ("top_images", "top_images", "no images"),
+    ],
+)
+def test_a_figure_of_an_empty_table_says_so(
+    name: str, emptied: str, words: str, tmp_path: Path
+) -> None:
+    made = tables()
+    made[emptied] = made[emptied].iloc[:0].astype(object)
+    figure = draw(name, made)
+    figures.save(figure, tmp_path / "f.svg")
+    assert words in figure.texts[0].get_text()
+    own = {table: made[table] for table in figures.TABLES[name]}
+    assert "made none" in figures.caption(name, own, "e", CONFIG)
+
+
+def test_layers_of_few_samples_are_marked_and_the_mark_is_explained() -> None:
+    axes = draw("similarity_by_depth", tables(few_samples=True)).axes[0]
+    assert axes.get_xticklabels()[0].get_text() == "conv1*"
+    assert "* more than 0.2 neurons a sample" in axes.get_xlabel()
+
+
+@pytest.mark.parametrize(
+    ("layers", "comparisons"), [(1, ONE), (10, STAGES), (17, ONE), (110, STAGES[2:4])]
+)
+@pytest.mark.parametrize("name", sorted(set(figures.TABLES) - {"top_images"}))
+def test_any_number_of_layers_can_be_read(layers: int, name: str, comparisons: list[str]) -> None:
+    figure = draw(name, tables(layers, comparisons))
+    figure.draw_without_rendering()
+    assert max(figure.get_size_inches()) < 50
+    for axes in figure.axes:
+        boxes = [text.get_window_extent() for text in axes.get_xticklabels() if text.get_text()]
+        assert not any(a.overlaps(b) for a, b in pairwise(boxes))
+    assert figure.axes[0].get_xlabel() or figure.get_supxlabel() or len(comparisons) > 1
+    legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
+    bars = [axes for axes in figure.axes if axes.get_label() == "<colorbar>"]
+    assert any(legends) != any(bars)
+
+
+@pytest.mark.parametrize("kind", ["svg", "png", "pdf"])
+def test_the_same_tables_give_the_same_bytes(kind: str, tmp_path: Path) -> None:
+    for attempt in ("a", "b"):
+        made = tables(3, comparisons=STAGES[2:4])
+        for name in figures.TABLES:
+            figures.save(draw(name, made), tmp_path / attempt / f"{name}.{kind}")
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+
+
+def test_names_in_a_vector_figure_are_text(tmp_path: Path) -> None:
+    figures.save(draw("similarity_by_depth", tables()), tmp_path / "f.svg")
+    texts = [e.text for e in ElementTree.parse(tmp_path / "f.svg").iter() if e.tag.endswith("text")]
+    assert "conv1" in texts
+    assert "Maximum matching similarity" in texts
+
+
+CONFIG = {"network": {"name": "vgg11_bn"}, "data": {"name": "mnist_5k"}, "models": {}}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("similarity_by_depth", ["0.15, 0.3 and 0.5", "2 pairs", "3 draws", "Hatched"]),
+        ("stages", ["0.3", "2 pairs", "3 draws", "Two networks"]),
+        ("similarity_by_epsilon", ["2 pairs", "3 draws"]),
+        ("critical_epsilons", ["2 pairs", "first draw"]),
+        ("minimal_matches", ["0.3", "2 pairs", "first draw"]),
+        ("measures", ["0.3", "2 pairs", "first draw"]),
+        ("heat_map", ["0.3", "2 pairs", "CKA"]),
+        ("top_images", ["fc4", "0.3", "seed 0, last", "seed 1, last"]),
+    ],
+)
+def test_a_caption_says_what_is_seen_and_where_it_is_from(name: str, words: list[str]) -> None:
+    made = tables(comparisons=["initial", "last"], pairs=2, draws=3)
+    own = {table: made[table] for table in figures.TABLES[name]}
+    text = figures.caption(name, own, "vgg11_bn-mnist_5k-0123456789", CONFIG)
+    for part in [*words, "vgg11_bn-mnist_5k-0123456789", "vgg11_bn on mnist_5k"]:
+        assert part in text
+    for table in figures.TABLES[name]:
+        assert f"tables/{table}" in text
+
+
+def test_a_caption_without_permutations_says_so() -> None:
+    summary = tables()["summary"].assign(null_95=np.nan)
+    config = CONFIG | {"models": {"source": {}, "tuned": {}}}
+    text = figures.caption("similarity_by_depth", {"summary": summary}, "e", config)
+    assert "No images were permuted" in text
+    assert "models source, tuned" in text
+    assert "Compared: last." in text

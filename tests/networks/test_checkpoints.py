@@ -1,0 +1,73 @@
+"""A network's file holds all that makes it again."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from subspace_match.networks.architectures import build, initialise
+from subspace_match.networks.checkpoints import load_network, save_network
+from subspace_match.networks.preprocessing import Preprocessing
+
+CPU = torch.device("cpu")
+PREPROCESSING = Preprocessing((0.1, 0.2), (0.3, 0.4), resize=40, crop=32, interpolation="bicubic")
+
+
+@pytest.mark.parametrize("name", ["vgg11", "resnet50", "plain34"])
+def test_a_network_comes_back_with_its_preprocessing(tmp_path: Path, name: str) -> None:
+    architecture = {"name": name, "width": 0.1, "hidden": [8], "channels": 2, "classes": 3}
+    network = build(**architecture).eval()
+    initialise(network, 0)
+    save_network(tmp_path / "network.safetensors", network, architecture, PREPROCESSING)
+    loaded, preprocessing = load_network(tmp_path / "network.safetensors", CPU)
+    images = torch.randn(2, 2, 32, 32)
+    assert preprocessing == PREPROCESSING
+    assert not loaded.training
+    torch.testing.assert_close(loaded(images), network(images))
+
+
+def test_the_same_network_is_the_same_bytes(tmp_path: Path) -> None:
+    architecture = {"name": "plain20", "width": 0.1, "hidden": [], "channels": 2, "classes": 3}
+    network = build(**architecture)
+    files = [tmp_path / f"{number}.safetensors" for number in range(8)]
+    for file in files:
+        save_network(file, network, architecture, PREPROCESSING)
+    assert len({file.read_bytes() for file in files}) == 1
+
+
+TIED = """
+from torch import nn
+
+def make():
+    first, second = nn.Linear(2, 2), nn.Linear(2, 2)
+    second.weight = first.weight
+    return nn.Sequential(first, nn.ReLU(), second)
+"""
+
+
+def test_weights_that_two_layers_share_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tied_networks.py").write_text(TIED)
+    monkeypatch.syspath_prepend(tmp_path)
+    architecture: dict[str, Any] = {"name": "tied_networks:make", "width": 1.0, "hidden": []}
+    architecture |= {"channels": 1, "classes": 2}
+    network = build(**architecture)
+    save_network(tmp_path / "network.safetensors", network, architecture, PREPROCESSING)
+    loaded, _ = load_network(tmp_path / "network.safetensors", CPU)
+    assert loaded[0].weight is loaded[2].weight
+    assert torch.equal(loaded[0].weight, network[0].weight)
+
+
+def test_a_file_without_a_preprocessing_is_named(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(1)}, tmp_path / "network.safetensors", {"architecture": "{}"})
+    with pytest.raises(ValueError, match=r"network\.safetensors: expected a whole file"):
+        load_network(tmp_path / "network.safetensors", CPU)
+
+
+def test_a_file_that_says_nothing_of_itself_is_named(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(1)}, tmp_path / "network.safetensors")
+    with pytest.raises(ValueError, match=r"network\.safetensors: expected a whole file"):
+        load_network(tmp_path / "network.safetensors", CPU)

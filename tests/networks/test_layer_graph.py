@@ -1,0 +1,342 @@
+"""Layers are nodes of the graph, each use of one, taken when it is computed."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from subspace_match.networks.architectures import build, outline
+from subspace_match.networks.layer_graph import LayeredNetwork
+
+
+def captured(
+    network: nn.Module, images: torch.Tensor, nodes: str | list[str] = "relu"
+) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = {}
+    LayeredNetwork(network, nodes).capture(
+        images, lambda node, activations: found.update({node: activations.clone()})
+    )
+    return found
+
+
+class Hostile(nn.Module):
+    """One ReLU module used twice, in place; a function; a method; and a later change in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 3, 3, padding=1)
+        self.second = nn.Conv2d(3, 3, 3, padding=1)
+        self.relu = nn.ReLU(inplace=True)
+        self.last = nn.Linear(3, 4)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.relu(self.first(images))
+        maps += 100.0
+        maps = self.relu(self.second(maps))
+        vectors = functional.relu(maps.mean((2, 3)) - 1)
+        return self.last(vectors).relu()
+
+
+def test_every_use_of_a_relu_is_a_layer_and_later_changes_do_not_reach_it() -> None:
+    torch.manual_seed(0)
+    network, images = Hostile().eval(), torch.randn(5, 1, 8, 8)
+    found = list(captured(network, images).values())
+    with torch.no_grad():
+        one = functional.relu(network.first(images))
+        two = functional.relu(network.second(one + 100))
+        three = functional.relu(two.mean((2, 3)) - 1)
+        four = functional.relu(network.last(three))
+    assert len(found) == 4
+    for activations, expected in zip(found, (one, two, three, four), strict=True):
+        torch.testing.assert_close(activations, expected)
+        assert (activations >= 0).all()
+
+
+def test_names_count_maps_and_vectors() -> None:
+    layers = LayeredNetwork(Hostile()).layers(1, 8, 8)
+    assert [layer.name for layer in layers] == ["conv1", "conv2", "fc1", "fc2"]
+    assert [layer.kind for layer in layers] == ["conv", "conv", "fc", "fc"]
+    assert [(layer.neurons, layer.height) for layer in layers] == [(3, 8), (3, 8), (3, 1), (4, 1)]
+
+
+def test_a_resnets_block_gives_one_layer_for_each_use_of_its_relu() -> None:
+    network = build("resnet20", width=0.25, hidden=[], channels=1, classes=10)
+    layers = LayeredNetwork(network).layers(1, 32, 32)
+    assert len(layers) == 19
+    assert [layer.node for layer in layers[1:3]] == ["stage1.0.relu", "stage1.0.relu_1"]
+
+
+@pytest.mark.parametrize("name", ["vgg11_bn", "resnet20"])
+def test_capturing_does_not_change_what_the_network_computes(name: str) -> None:
+    network = build(name, width=0.125, hidden=[8], channels=1, classes=10)
+    images, outputs = torch.randn(3, 1, 32, 32), []
+    layered = LayeredNetwork(network)
+    with torch.inference_mode():
+        outputs = [network(images), layered.run(images)]
+    assert torch.equal(*outputs)
+
+
+def test_a_network_without_relus_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one ReLU in its graph, found none"):
+        LayeredNetwork(nn.Sequential(nn.Linear(4, 2), nn.Sigmoid())).layers(1, 4, 4)
+
+
+def test_a_layer_that_is_neither_map_nor_vector_is_refused() -> None:
+    network = nn.Sequential(nn.Flatten(2), nn.Linear(16, 3), nn.ReLU())
+    with pytest.raises(ValueError, match=r"found \(2, 2, 3\) for 2 images at 2"):
+        LayeredNetwork(network).layers(2, 4, 4)
+
+
+def test_convolutions_are_taken_before_a_relu_in_place_reaches_them() -> None:
+    torch.manual_seed(0)
+    network, images = Hostile().eval(), torch.randn(5, 1, 8, 8)
+    found = captured(network, images, "convolution")
+    with torch.no_grad():
+        one = network.first(images)
+        two = network.second(functional.relu(one) + 100)
+    assert list(found) == ["first", "second"]
+    torch.testing.assert_close(found["first"], one)
+    torch.testing.assert_close(found["second"], two)
+    assert (found["first"] < 0).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "convolutions"), [("vgg11_bn", 8), ("resnet20", 21), ("plain20", 19)]
+)
+def test_every_convolution_is_a_layer_and_nothing_else(name: str, convolutions: int) -> None:
+    network = outline(name=name, width=0.25, hidden=[8], channels=1, classes=10)
+    layers = LayeredNetwork(network, "convolution").layers(1, 32, 32)
+    assert [layer.name for layer in layers] == [f"conv{n + 1}" for n in range(convolutions)]
+    modules = [network.get_submodule(layer.node) for layer in layers]
+    assert all(isinstance(module, nn.Conv2d) for module in modules)
+
+
+class Block(nn.Module):
+    """Changes in place what it returns, after the node that it returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1))
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        maps = self.inside(maps)
+        functional.relu(maps, inplace=True)
+        return maps
+
+
+class Blocks(nn.Module):
+    """A block used twice, in a Sequential; another change in place after the second use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU())
+        self.body = nn.Sequential(Block())
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(2 * 8 * 8, 3))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.body(self.body(self.stem(images)))
+        maps += 100.0
+        return self.head(maps)
+
+
+def test_a_block_is_taken_as_it_returns() -> None:
+    torch.manual_seed(0)
+    network, images = Blocks().eval(), torch.randn(5, 1, 8, 8)
+    found = captured(network, images, "block")
+    with torch.no_grad():
+        one = network.body(network.stem(images))
+        two = network.body(one.clone())
+    assert list(found) == ["body.0", "body.0_1"]
+    torch.testing.assert_close(found["body.0"], one)
+    torch.testing.assert_close(found["body.0_1"], two)
+    layers = LayeredNetwork(network, "block").layers(1, 8, 8)
+    assert [(layer.name, layer.kind) for layer in layers] == [
+        ("block1", "conv"),
+        ("block2", "conv"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks", "last"),
+    [
+        ("resnet20", 9, "stage3.2"),
+        ("resnet50", 16, "stage4.2"),
+        ("torchvision:resnet18", 8, "layer4.1"),
+        ("torchvision:densenet121", 4, "features.denseblock4"),
+        ("torchvision:mobilenet_v2", 17, "features.17"),
+    ],
+)
+def test_blocks_are_the_outermost_modules_around_convolutions(
+    name: str, blocks: int, last: str
+) -> None:
+    network = outline(name=name, width=0.25, hidden=[], channels=3, classes=10)
+    layers = LayeredNetwork(network, "block").layers(3, 64, 64)
+    assert [layer.name for layer in layers] == [f"block{n + 1}" for n in range(blocks)]
+    assert layers[-1].node == last
+
+
+def test_a_residual_block_returns_what_its_last_relu_does() -> None:
+    network = build("resnet20", width=0.25, hidden=[], channels=1, classes=10)
+    images = torch.randn(2, 1, 32, 32)
+    blocks, relus = captured(network, images, "block"), captured(network, images)
+    assert torch.equal(blocks["stage2.1"], relus["stage2.1.relu_1"])
+
+
+def test_patterns_choose_nodes_in_order_of_computation() -> None:
+    network = outline(name="resnet20", width=0.25, hidden=[], channels=1, classes=10)
+    layers = LayeredNetwork(network, ["output", "flatten", "stage?.0.relu_1"]).layers(1, 32, 32)
+    assert [(layer.name, layer.node) for layer in layers] == [
+        ("conv1", "stage1.0.relu_1"),
+        ("conv2", "stage2.0.relu_1"),
+        ("conv3", "stage3.0.relu_1"),
+        ("fc1", "flatten"),
+        ("fc2", "output"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ("relus", "expected one of relu, convolution, block or a list of patterns.*found 'relus'"),
+        ("block", "at least one block .* found none"),
+        (["conv1.*", "conv1.relu"], "found 'conv1.relu', which fits none of .* nearest are conv1"),
+    ],
+)
+def test_nodes_that_are_not_there_are_refused(nodes: str | list[str], message: str) -> None:
+    network = outline(name="vgg11_bn", width=0.25, hidden=[8], channels=1, classes=10)
+    with pytest.raises(ValueError, match=message):
+        LayeredNetwork(network, nodes)
+
+
+def test_a_node_that_computes_no_activations_is_refused() -> None:
+    with pytest.raises(ValueError, match="found None for 2 images at getattr"):
+        LayeredNetwork(Shaped(), ["getattr*"]).layers(1, 4, 4)
+    with pytest.raises(ValueError, match=r"found \(8, 4\) for 2 images at rows"):
+        LayeredNetwork(Shaped(), ["rows"]).layers(1, 4, 4)
+
+
+class Shaped(nn.Module):
+    """Looks at a shape, and has rows of images as samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.Linear(4, 4)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.rows(images.reshape(-1, images.shape[3]))
+
+
+CONVNEXT = "torchvision:convnext_tiny"
+SWIN = "torchvision:swin_t"
+
+
+@pytest.mark.parametrize("size", [32, 64, 96])
+@pytest.mark.parametrize(
+    ("name", "node", "neurons"),
+    [
+        (SWIN, "features.1.0.add", 96),
+        (SWIN, "features.3.0.add_1", 192),
+        (SWIN, "features.1.0.norm1", 96),
+        (SWIN, "features.1.0.mlp.1", 384),
+        (CONVNEXT, "features.1.0.block.2", 96),
+        (CONVNEXT, "features.1.0.block.4", 384),
+        (CONVNEXT, "features.3.0.block.3", 768),
+    ],
+)
+def test_channels_last_values_are_refused_with_node_shape_and_axis_of_neurons(
+    name: str, node: str, neurons: int, size: int
+) -> None:
+    network = outline(name=name, width=1.0, hidden=[], channels=3, classes=10)
+    shape = rf"\(2, \d+, \d+, {neurons}\) for 2 images at {node}, whose axis of neurons is 3"
+    with pytest.raises(ValueError, match=f"for certain, .* found {shape}"):
+        LayeredNetwork(network, [node]).layers(3, size, size)
+
+
+@pytest.mark.parametrize(
+    ("name", "nodes"),
+    [
+        (CONVNEXT, "convolution"),
+        (CONVNEXT, "block"),  # which put the axes back
+        (CONVNEXT, ["features.1.0.block.0", "features.2.0.permute_1"]),
+        (SWIN, "convolution"),
+        (SWIN, ["permute.permute"]),
+        ("torchvision:shufflenet_v2_x0_5", "block"),  # views with five axes
+        ("torchvision:regnet_y_400mf", "relu"),  # maps of one pixel in squeeze and excitation
+        ("torchvision:mobilenet_v3_small", "relu"),
+        ("torchvision:densenet121", "block"),
+        ("torchvision:vgg11", ["avgpool"]),  # one size of maps whichever the images'
+    ],
+)
+def test_axes_are_certain_where_an_operation_or_the_images_size_tells_them(
+    name: str, nodes: str | list[str]
+) -> None:
+    network = outline(name=name, width=1.0, hidden=[], channels=3, classes=10)
+    layers = LayeredNetwork(network, nodes).layers(3, 64, 64)
+    assert {layer.kind for layer in layers} == {"conv"}
+
+
+class Mixed(nn.Module):
+    """Takes images of 8 x 8 only, and has maps in several orders after that is known."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = nn.Parameter(torch.zeros(1, 1, 8, 8))
+        self.first = nn.Conv2d(1, 6, 3, padding=1)
+        self.mixing = nn.Linear(6, 6)
+        self.across = nn.Linear(64, 64)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = functional.relu(self.first(images + self.place)) + 1
+        maps = maps * maps
+        last = functional.relu(self.mixing(maps.permute(0, 2, 3, 1)))
+        back = functional.relu(last.permute(0, 3, 1, 2))
+        return self.across(back.flatten(2)).mean(1)
+
+
+def test_a_network_of_one_size_of_images_has_the_layers_that_operations_tell() -> None:
+    network = Mixed()
+    known = LayeredNetwork(network, ["first", "relu", "add_1", "mul"]).layers(1, 8, 8)
+    assert [(layer.neurons, layer.height) for layer in known] == [(6, 8)] * 4
+    for node in ("relu_1", "relu_2"):
+        with pytest.raises(ValueError, match=rf"found .* for 2 images at {node}; extraction"):
+            LayeredNetwork(network, [node]).layers(1, 8, 8)
+
+
+class Orders(nn.Module):
+    """Maps in each order of axes, attention of positions to positions, and what sees no image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 8, 3, padding=1)
+        self.table = nn.Parameter(torch.zeros(2, 5))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.first(images)
+        turned = maps.transpose(2, 3).relu()
+        last = maps.permute(0, 2, 3, 1).relu()
+        tokens = maps.flatten(2).transpose(1, 2).unflatten(2, (2, 4)).transpose(1, 2)
+        attention = (tokens @ tokens.transpose(2, 3)).relu()
+        bias = self.table.relu()
+        return (turned.sum(3) + last.sum(3)[:, :, :1] + attention.sum() + bias.sum()).mean(2)
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        ("relu", r"\(2, 8, 8, 8\) for 2 images at relu; "),
+        ("relu_1", r"\(2, 8, 8, 8\) for 2 images at relu_1, whose axis of neurons is 3"),
+        ("relu_2", r"\(2, 2, 64, 64\) for 2 images at relu_2; "),
+        ("relu_3", r"\(2, 5\) for 2 images at relu_3; "),
+    ],
+)
+def test_an_axis_that_is_not_certain_is_refused(node: str, said: str) -> None:
+    """Though all lengths would do."""
+    with pytest.raises(ValueError, match=f"found {said}"):
+        LayeredNetwork(Orders(), [node]).layers(1, 8, 8)
+
+
+def test_all_uncertain_layers_are_listed_up_to_five() -> None:
+    network = outline(name=SWIN, width=1.0, hidden=[], channels=3, classes=10)
+    with pytest.raises(ValueError, match=r"at features\.1\.0\.add,.*; and 19 more") as refused:
+        LayeredNetwork(network, ["features.*.add", "features.*.add_1"]).layers(3, 32, 32)
+    assert str(refused.value).count("axis of neurons is 3") == 5

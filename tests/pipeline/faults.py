@@ -1,0 +1,64 @@
+"""Faults that strike jobs of chosen rules, wherever their processes run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pipeline.workspaces import Workspace
+
+# Python runs it when it starts. A job moves each output into place when it is whole, and its record
+# last: a fault strikes at the first of these moves, a kill at the last, which would tell that all
+# was well.
+SITE = """
+import errno, json, os, signal, sys
+
+with open(os.path.join(os.path.dirname(__file__), "faults.json")) as file:
+    faults = json.load(file)
+script = os.path.basename(sys.orig_argv[-1]).split(".")
+fault = faults.get(script[1]) if len(script) == 3 and script[2] == "py" else None
+
+def strike(event, arguments):
+    if event != "os.rename":
+        return
+    last = os.fspath(arguments[1]).endswith(".provenance.json")
+    if fault == "killed" and last:
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif fault == "ended":
+        os.kill(os.getpid(), signal.SIGTERM)
+    elif fault == "disk full":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    elif fault == "code edited" and not last:
+        with open(os.path.join("workflow_scripts", script[1] + ".py"), "a") as edited:
+            edited.write("# edited while it ran\\n")
+
+if fault:
+    sys.addaudithook(strike)
+"""
+
+
+def strike(workspace: Workspace, folder: Path, **faults: str) -> None:
+    """Let jobs fail from now on.
+
+    Args:
+        workspace: whose jobs.
+        folder: for what Python reads.
+        faults: by script, "killed", "ended" (SIGTERM), "disk full" or "code edited".
+    """
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(SITE)
+    (folder / "faults.json").write_text(json.dumps(faults))
+    workspace.python_path = folder
+
+
+def contents(workspace: Workspace) -> dict[str, bytes]:
+    """All that jobs have made: what is around them, and when, left out."""
+    results = workspace.root / "results"
+    files = (file.relative_to(results) for file in results.rglob("*") if file.is_file())
+    return {
+        str(file): (results / file).read_bytes()
+        for file in files
+        if file.parts[0] not in ("logs", "benchmarks", "contents")
+        and file.name != ".snakemake_timestamp"
+        and file.suffix not in (".lock", ".partial")
+    }

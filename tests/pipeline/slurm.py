@@ -1,0 +1,287 @@
+"""A real Slurm on this machine alone: its daemons under a folder, on ports of the loopback.
+
+It has one node of two CPUs, which this machine is, with two GPUs that are no GPUs. It starts no
+job of a lost node again by itself (JobRequeue), as Slurm waits two minutes with that, and misses a
+job of a node that was restarted after seconds (BatchStartTimeout), not after minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.workspaces import Run, Workspace, environment
+
+DAEMONS = ("munged", "slurmctld", "slurmd")
+HOST = socket.gethostname().partition(".")[0]
+# Debian keeps daemons where only root's PATH looks.
+SEARCHED = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
+
+SLURM_CONF = """
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={controller_port}
+SlurmdPort={node_port}
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={root}/munge.socket
+CredType=cred/munge
+CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
+StateSaveLocation={root}/state
+SlurmdSpoolDir={root}/spool
+SlurmctldPidFile={root}/slurmctld.pid
+SlurmdPidFile={root}/slurmd.pid
+SlurmctldLogFile={root}/slurmctld.log
+SlurmdLogFile={root}/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+SwitchType=switch/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+SchedulerType=sched/backfill
+SchedulerParameters=batch_sched_delay=0,sched_interval=2
+SlurmdParameters=config_overrides
+ReturnToService=0
+JobRequeue=0
+BatchStartTimeout=1
+MinJobAge=300
+KillWait=30
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=64000 Gres=gpu:2 State=UNKNOWN
+PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE DefMemPerCPU=100 State=UP
+"""
+GRES_CONF = """
+AutoDetect=off
+Name=gpu File={root}/nvidia[0-1]
+"""
+# Snakemake's step inside a job forgets which cluster it is on.
+SRUN = """#!/bin/sh
+SLURM_CONF={conf} exec {srun} "$@"
+"""
+# There is no accounting: what the queue knows of the jobs of a name, and of all else nothing.
+SACCT = """#!/bin/sh
+while [ $# -gt 1 ] && [ "$1" != --name ]; do shift; done
+[ "$1" != --name ] || exec squeue -h -t all -o '%i|%T' --name "$2"
+"""
+# Snakemake, but that it looks each second how its jobs do; else ever more seldom, up to minutes.
+IMPATIENT = """
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+RemoteExecutor.next_seconds_between_status_checks = property(lambda self: 1, lambda self, _: None)
+from snakemake.cli import main
+main()
+"""
+
+
+def missing_programs() -> list[str]:
+    """What is needed and not installed."""
+    return [name for name in (*DAEMONS, "sbatch") if shutil.which(name, path=SEARCHED) is None]
+
+
+def wait_until(true: Callable[[], bool], what: str, seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"in {seconds} s not seen: {what}"
+        time.sleep(0.1)
+
+
+class Cluster:
+    """A running Slurm."""
+
+    def __init__(self, root: Path) -> None:
+        """Start the daemons.
+
+        Args:
+            root: an empty folder of a short path, since a socket's may have 107 characters.
+        """
+        self._root = root
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self._started: list[subprocess.Popen[str]] = []
+        conf = root / "slurm.conf"
+        ports = dict(zip(("controller_port", "node_port"), _free_ports(2), strict=True))
+        conf.write_text(SLURM_CONF.format(host=HOST, root=root, **ports))
+        (root / "gres.conf").write_text(GRES_CONF.format(root=root))
+        for number in range(2):  # device files that are as good as /dev/null
+            os.mknod(root / f"nvidia{number}", 0o20666, os.makedev(1, 3))
+        (root / "bin").mkdir()
+        for name, text in (
+            ("srun", SRUN.format(conf=conf, srun=shutil.which("srun"))),
+            ("sacct", SACCT),
+        ):
+            (root / "bin" / name).write_text(text)
+            (root / "bin" / name).chmod(0o755)
+        kept = environment()
+        self._environment = kept | {
+            "SLURM_CONF": str(conf),
+            "PATH": os.pathsep.join([str(root / "bin"), kept["PATH"], "/usr/sbin"]),
+        }
+        self._start_munge()
+        for folder in ("state", "spool"):
+            (root / folder).mkdir()
+        self._start("slurmctld", "-D", "-i")
+        self.start_node_daemon()
+        idle = ("sinfo", "-h", "-o", "%T")
+        wait_until(lambda: self.command(*idle, may_fail=True).strip() == "idle", "an idle node")
+
+    def start_node_daemon(self) -> None:
+        """Start slurmd, for the first time or again, and wait until it has told of its jobs."""
+        before = self._node_daemon_start()
+        self._start("slurmd", "-D", "-N", HOST)
+        wait_until(lambda: self._node_daemon_start() != before, "a node that has registered")
+
+    def _node_daemon_start(self) -> str:
+        """When slurmd last started, as slurmctld knows it."""
+        node = self.command("scontrol", "show", "node", HOST, may_fail=True)
+        return node.partition("SlurmdStartTime=")[2].split("\n")[0]
+
+    def kill_node_daemon(self) -> None:
+        """Kill slurmd alone: the processes of its jobs go on."""
+        self._daemons["slurmd"].kill()
+        self._daemons["slurmd"].wait()
+
+    def kill_processes(self, job: str) -> None:
+        """Kill all that runs of a job, as the end of its node would."""
+        own = self.processes(job)
+        # First what started and watches them, or it would tell of their end.
+        steps = {_parent(process) for process in own} - set(own)
+        for process in [*steps, *own]:
+            os.kill(process, signal.SIGKILL)
+
+    def processes(self, job: str) -> list[int]:
+        """Of a running job."""
+        lines = self.command("scontrol", "listpids", job).splitlines()[1:]
+        return [pid for line in lines if (pid := int(line.split()[0])) > 0]
+
+    def _start_munge(self) -> None:
+        key, socket_file = self._root / "munge.key", self._root / "munge.socket"
+        key.touch(mode=0o600)
+        key.write_bytes(os.urandom(128))
+        own = {
+            "key-file": key,
+            "socket": socket_file,
+            "pid-file": self._root / "munge.pid",
+            "log-file": self._root / "munge.log",
+            "seed-file": self._root / "munge.seed",
+        }
+        # Forced, as it warns of folders that others may write to, which /tmp is.
+        self._start("munged", "-F", "--force", *(f"--{name}={file}" for name, file in own.items()))
+        wait_until(socket_file.exists, "munge's socket")
+
+    def _start(self, name: str, *arguments: str) -> None:
+        program = shutil.which(name, path=SEARCHED)
+        assert program
+        with (self._root / f"{name}.out").open("ab") as out:
+            self._daemons[name] = subprocess.Popen(
+                [program, *arguments],
+                env=self._environment,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def clear(self) -> None:
+        """End what a failed test left: Snakemake, which ends at no request, and jobs."""
+        for process in self._started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self._started.clear()
+        self.command("scancel", "--user=root")
+        wait_until(lambda: not self.jobs("pending,running,completing"), "an empty queue")
+
+    def stop(self) -> None:
+        """End the daemons, and what a lost node's jobs left."""
+        for daemon in reversed(self._daemons.values()):
+            daemon.send_signal(signal.SIGTERM)
+            try:
+                daemon.wait(20)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdecimal() and str(self._root) in _read(folder / "environ"):
+                os.kill(int(folder.name), signal.SIGKILL)
+
+    def command(self, *arguments: str, may_fail: bool = False) -> str:
+        """What a command of Slurm's prints."""
+        result = subprocess.run(
+            arguments, env=self._environment, capture_output=True, text=True, check=False
+        )
+        assert may_fail or result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    def jobs(self, states: str = "all", of: str = "%i") -> list[str]:
+        """What squeue says of each job, in the order of their submission."""
+        lines = self.command("squeue", "-h", "-S", "i", "-t", states, "-o", of).splitlines()
+        return [line.strip() for line in lines]
+
+    def gpus(self) -> list[str]:
+        """What each job asked for, in the order of their submission."""
+        return self.command("squeue", "-h", "-S", "i", "-t", "all", "-O", "tres-per-job").split()
+
+    def set_node(self, state: str) -> None:
+        """Take the node away (down, drain) or give it back (resume)."""
+        self.command("scontrol", "update", f"nodename={HOST}", f"state={state}", "reason=test")
+
+    def start(self, workspace: Workspace, *arguments: str) -> subprocess.Popen[str]:
+        """Start Snakemake with the cluster's profile."""
+        quick = ["--latency-wait", "5", "--slurm-init-seconds-before-status-checks", "1"]
+        quick += ["--slurm-status-command", "sacct"]
+        process = subprocess.Popen(
+            [sys.executable, "-c", IMPATIENT, "--profile", "profiles/slurm", *quick, *arguments],
+            cwd=workspace.root,
+            env=self._environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._started.append(process)
+        return process
+
+    def finish(self, process: subprocess.Popen[str], *, fails: bool = False) -> Run:
+        """Wait for a Snakemake that was started."""
+        try:
+            text, _ = process.communicate(timeout=1200)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            text, _ = process.communicate()
+            raise AssertionError(f"Snakemake did not end\n{text}") from None
+        assert (process.returncode != 0) == fails, text
+        return Run(process.returncode, text)
+
+    def snakemake(self, workspace: Workspace, *arguments: str, fails: bool = False) -> Run:
+        """Run Snakemake with the cluster's profile to its end."""
+        return self.finish(self.start(workspace, *arguments), fails=fails)
+
+
+def _parent(process: int) -> int:
+    return int(_read(Path("/proc", str(process), "stat")).rpartition(")")[2].split()[1])
+
+
+def _read(file: Path) -> str:
+    """A file of /proc; nothing of a process that has ended."""
+    try:
+        return file.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [int(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports

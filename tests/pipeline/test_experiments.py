@@ -1,0 +1,236 @@
+"""The experiments of config/, end to end, on tiny files in the data sets' real formats."""
+
+import hashlib
+import json
+import pickle
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import PIL.Image
+import pytest
+import torch
+import torchvision
+import yaml
+from pipeline.workspaces import PROJECT, Workspace
+
+EXPERIMENTS = sorted(
+    file.stem
+    for file in (PROJECT / "config").glob("*.yaml")
+    if file.stem not in ("config", "schema")
+)
+# Enough to see every rule run.
+SMALL = {
+    "seeds": [0, 1],
+    "extraction": {"positions": 200, "draws": 2},
+    "matching": {"layers": ["conv1", "conv5"]},
+    "minimal_matches": {"layers": ["conv1"], "epsilons": [0.5]},
+    "chance": {"permutations": 1},
+    "heat_map": {"places": 0},
+    "figures": {"formats": ["png"]},
+}
+
+# torchvision reads CIFAR's pickles only if their MD5 is the published one. Here it is told that of
+# the tiny files instead, when it is imported, wherever Python runs.
+TINY_CIFAR = """
+import importlib.abc, importlib.machinery, json, os, sys
+
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name != "torchvision.datasets.cifar":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        run = spec.loader.exec_module
+        def run_and_tell(module):
+            run(module)
+            with open(os.path.join(os.path.dirname(__file__), "md5.json")) as file:
+                for key, value in json.load(file).items():
+                    setattr(module.CIFAR10, key, value)
+        spec.loader.exec_module = run_and_tell
+        return spec
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.fixture
+def tiny_cifar(tmp_path: Path) -> Path:
+    """A folder whose sitecustomize makes the CIFAR-10 in it pass for the real one."""
+    root = tmp_path / "cifar"
+    folder = root / torchvision.datasets.CIFAR10.base_folder
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+
+    def batch(file: str) -> list[str]:
+        content = {"data": rng.integers(0, 256, (8, 3072), dtype=np.uint8)}
+        (folder / file).write_bytes(pickle.dumps(content | {"labels": [*range(8)]}))
+        return [file, hashlib.md5((folder / file).read_bytes()).hexdigest()]
+
+    real = torchvision.datasets.CIFAR10
+    names = folder / real.meta["filename"]
+    names.write_bytes(pickle.dumps({"label_names": [*"abcdefghij"]}))
+    known = {
+        "train_list": [batch(file) for file, _ in real.train_list],
+        "test_list": [batch(file) for file, _ in real.test_list],
+        "meta": real.meta | {"md5": hashlib.md5(names.read_bytes()).hexdigest()},
+    }
+    (root / "md5.json").write_text(json.dumps(known))
+    (root / "sitecustomize.py").write_text(TINY_CIFAR)
+    return root
+
+
+def test_cifar_at_full_size(empty_workspace: Callable[..., Workspace], tiny_cifar: Path) -> None:
+    workspace = empty_workspace()
+    workspace.python_path = tiny_cifar
+    (workspace.root / "small.yaml").write_text(
+        yaml.safe_dump(
+            SMALL
+            | {
+                "data": {"root": str(tiny_cifar)},
+                # One step of the 40 images.
+                "training": {"epochs": 1, "batch_size": 40},
+            }
+        )
+    )
+    shutil.copy(PROJECT / "config" / "config.yaml", workspace.root / "config")
+    run = workspace.snakemake("--configfile", "config/resnet18_cifar10.yaml", "small.yaml")
+    assert run.jobs["train"] == 2
+    assert run.jobs["match"] == 1
+    (tables,) = (workspace.root / "results" / "experiments").glob("resnet18-cifar10-*/tables")
+    similarity = pd.read_parquet(tables / "similarity.parquet")
+    assert similarity.groupby("layer")["neurons_a"].first().to_dict() == {"conv1": 64, "conv5": 64}
+    assert similarity.groupby("layer")["samples"].first().to_dict() == {"conv1": 200, "conv5": 200}
+
+
+def test_imagenet_with_given_weights_at_full_size(
+    empty_workspace: Callable[..., Workspace],
+) -> None:
+    workspace = empty_workspace()
+    rng = np.random.default_rng(0)
+    for number in range(1000):
+        folder = workspace.root / "data" / "imagenet" / "val" / f"n{number:08}"
+        folder.mkdir(parents=True)
+        if number % 125 == 0:
+            pixels = rng.integers(0, 256, (260, 300, 3), dtype=np.uint8)
+            PIL.Image.fromarray(pixels).save(folder / f"ILSVRC2012_val_{number:08}.JPEG")
+    for name in "ab":
+        with torch.random.fork_rng():
+            torch.manual_seed(ord(name))
+            torch.save(torchvision.models.vgg16().state_dict(), workspace.root / f"{name}.pth")
+    changes = {
+        "models": {name: {"network": {"weights": f"{name}.pth"}} for name in "ab"},
+        "compare": [{"models": ["a", "b"], "seeds": "all"}],
+        "data": {"workers": 1},
+        "extraction": {"positions": 200, "draws": 1},
+    }
+    (workspace.root / "small.yaml").write_text(yaml.safe_dump(SMALL | changes))
+    shutil.copy(PROJECT / "config" / "config.yaml", workspace.root / "config")
+    try:
+        run = workspace.snakemake("--configfile", "config/vgg16_imagenet.yaml", "small.yaml")
+    finally:
+        # Gigabytes.
+        for file in (*workspace.root.glob("*.pth"), *workspace.root.rglob("*.safetensors")):
+            file.unlink()
+    assert run.jobs["load_pretrained"] == 2
+    assert "train" not in run.jobs
+    (tables,) = (workspace.root / "results" / "experiments").glob("*/tables")
+    similarity = pd.read_parquet(tables / "similarity.parquet")
+    assert similarity.groupby("layer")["neurons_a"].first().to_dict() == {"conv1": 64, "conv5": 256}
+    networks = pd.read_csv(tables / "networks.csv")
+    assert networks["model"].tolist() == ["a", "b"]
+    top = pd.read_parquet(tables / "top_images.parquet")
+    assert top.groupby("layer")["neuron"].nunique()["fc2"] == 4096
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_holds_only_what_differs_and_can_be_planned(
+    empty_workspace: Callable[..., Workspace], name: str, tmp_path: Path
+) -> None:
+    workspace = empty_workspace()
+    shutil.copy(PROJECT / "config" / "config.yaml", workspace.root / "config")
+    default = yaml.safe_load((PROJECT / "config" / "config.yaml").read_text())
+    own = yaml.safe_load((PROJECT / "config" / f"{name}.yaml").read_text())
+    if name == "stages":
+        own.pop("seeds")  # it may lie over an experiment of more
+    same = [
+        (section, key)
+        for section, values in own.items()
+        for key, value in (values.items() if isinstance(values, dict) else [(None, values)])
+        if (default[section].get(key) if key else default[section]) == value
+    ]
+    assert same == []
+    # A plan needs to know what a data set's files hold, not that they are whole.
+    for file in ("cifar-10-batches-py/data_batch_1", "t10k-labels-idx1-ubyte.gz", "val/n01/1.JPEG"):
+        (tmp_path / "data" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / file).write_text(file)
+    experiment = workspace.root / "config" / f"{name}.yaml"
+    rooted = re.sub(r"root: [^,}]+", f"root: {tmp_path / 'data'}", experiment.read_text())
+    experiment.write_text(rooted)
+    run = workspace.snakemake("-n", "--configfile", f"config/{name}.yaml")
+    assert run.planned["aggregate"] == 1
+
+
+def test_a_network_is_tuned_from_another_s_weights(workspace: Workspace) -> None:
+    """Transfer: source and target are two splits of the digits."""
+    models = {
+        "source": {"data": {"split_seed": 5}},
+        "tuned": {"start": "source", "training": {"epochs": 1, "warmup_epochs": 0}},
+        "scratch": {},
+    }
+    workspace.configure(
+        models=models,
+        compare=[
+            {"models": ["source", "tuned"], "seeds": "same"},
+            {"models": ["tuned", "scratch"], "seeds": "different"},
+        ],
+    )
+    run = workspace.snakemake()
+    # The models called scratch are there already; initial networks know their data's mean.
+    assert run.jobs["train"] == 4
+    assert run.jobs["initialise"] == 2
+    assert run.jobs["prepare_data"] == 1
+    summary = pd.read_csv(workspace.paths.experiment("tables/summary.csv"))
+    assert summary["comparison"].unique().tolist() == [
+        "source last to tuned last, same seed",
+        "tuned last to scratch last",
+    ]
+    assert (summary["pairs"] == 2).all()
+
+
+ENCODER = """
+from torch import nn
+
+class Encoder(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 3))
+"""
+
+
+def test_a_network_that_is_no_classifier_is_compared_with_one(workspace: Workspace) -> None:
+    (workspace.root / "encoder.py").write_text(ENCODER)
+    workspace.python_path = workspace.root
+    with torch.random.fork_rng():
+        weights = torch.nn.Sequential(
+            torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 2, 3)
+        ).state_dict()
+    torch.save(weights, workspace.root / "encoder.pt")
+    encoder = {"name": "encoder:Encoder", "weights": "encoder.pt", "mean": [0.1], "std": [0.3]}
+    workspace.configure(
+        models={"base": {}, "encoder": {"network": encoder}},
+        compare=[{"models": ["base", "encoder"], "seeds": "all"}],
+        matching={"layers": ["conv1"]},
+    )
+    run = workspace.snakemake()
+    assert run.jobs["load_pretrained"] == 1
+    assert "train" not in run.jobs
+    table = pd.read_csv(workspace.paths.experiment("tables/networks.csv"))
+    without = dict(zip(table["model"], table["accuracy"].isna(), strict=True))
+    assert without == {"base": False, "encoder": True}
+    metrics = json.loads(Path(workspace.paths.experiment("metrics.json")).read_text())
+    accuracies = metrics["accuracy"]
+    assert accuracies.pop("encoder.seed_0") is None
+    assert all(0 < accuracy < 1 for accuracy in accuracies.values())
+    assert Path(workspace.paths.experiment("report.html")).exists()

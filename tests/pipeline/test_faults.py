@@ -1,0 +1,325 @@
+"""Killed, damaged, failed: nothing wrong is ever reported, nothing computed is lost."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from pipeline.workspaces import MATCHES, TABLES, TINY, Workspace, copy_project, without
+
+from subspace_match.storage.files import read_signed
+
+
+def wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 240
+    while not true():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "what was waited for did not come"
+        time.sleep(0.01)
+
+
+def files_of(store: Path) -> list[Path]:
+    return [file for file in store.rglob("*") if file.is_file()]
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """Kill Snakemake and its jobs, as a machine's end would."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def test_a_killed_training_resumes_and_is_the_uninterrupted_one(
+    empty_workspace: Callable[..., Workspace],
+) -> None:
+    workspace = empty_workspace()
+    workspace.configure(training={"epochs": 6}, stages=["last", 2])
+    target = workspace.network(0)
+    relative = os.path.relpath(target, workspace.root)
+    checkpoint = target.with_name("resume.safetensors")
+    process = workspace.start(relative)
+    wait_until(checkpoint.exists, process)
+    kill(process)
+    assert not target.exists()
+
+    assert "lock" in workspace.snakemake(relative, fails=True).text.lower()
+    workspace.snakemake("--unlock")
+    run = workspace.snakemake(relative, "--rerun-incomplete")
+    assert run.jobs == {"train": 1}
+    log = Path(
+        workspace.root, "results", "logs", os.path.relpath(target, workspace.root / "results")
+    )
+    assert "resuming from" in log.with_name("train.log").read_text()
+    assert not checkpoint.exists()
+    assert not target.with_name("stages.partial").exists()
+    assert target.with_name("epoch_2.safetensors").exists()
+    record = workspace.network(0, ".json")
+    resumed = json.loads(record.read_text())["sha256"]
+    history = pd.read_csv(target.with_name("history.csv"))
+    assert list(history["epoch"]) == [1, 2, 3, 4, 5, 6]
+
+    target.unlink()
+    assert workspace.snakemake(relative).jobs == {"train": 1}
+    assert json.loads(record.read_text())["sha256"] == resumed
+
+
+def test_a_job_that_goes_on_without_its_snakemake_is_waited_for(
+    empty_workspace: Callable[..., Workspace],
+) -> None:
+    workspace = empty_workspace()
+    workspace.configure(training={"epochs": 30})
+    network = workspace.network(0)
+    target = os.path.relpath(network, workspace.root)
+    checkpoint = network.with_name("resume.safetensors")
+    alone = workspace.start(target)
+    wait_until(checkpoint.exists, alone)
+    alone.kill()
+    alone.wait()
+    workspace.snakemake("--unlock")
+    process = workspace.start(target)
+    try:
+        text, _ = process.communicate(timeout=600)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(alone.pid, signal.SIGKILL)
+    assert alone.stdout is not None
+    alone.stdout.close()
+    assert process.returncode == 0, text
+    assert re.search(r"waiting for .*, process \d+, since .*, which writes results/networks/", text)
+    folder = workspace.root / "results" / "logs" / Path(target).parent.relative_to("results")
+    log = (folder / "train.log").read_text()
+    # Snakemake has removed the first one's log when it started the second.
+    trained, taken = log.index("Epoch(epoch=30,"), log.index("there and whole: taken as it is")
+    assert trained < taken
+    assert "Epoch(" not in log[taken:]
+    (record,) = network.parent.glob("train*.provenance.json")
+    assert read_signed(record)["rule"] == "train"
+    assert workspace.snakemake(target).jobs == {}
+
+
+@pytest.mark.parametrize("seconds", [0, 12])
+def test_two_calls_from_two_clones_that_share_results_both_end_well(
+    finished: Workspace, tmp_path: Path, seconds: int
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    clones = [copy_project(tmp_path / name) for name in ("one", "two")]
+    for clone in clones:
+        (clone.root / "results").symlink_to(shared)
+    first = clones[0].start()
+    time.sleep(seconds)
+    second = clones[1].start()
+    texts = [process.communicate(timeout=900)[0] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), texts
+    for clone in clones:
+        assert clone.tables() == finished.tables()
+        assert "Nothing to be done" in clone.snakemake().text
+    # Together they have made everything once.
+    logs = [log.read_text() for log in (shared / "logs").rglob("train.log")]
+    assert [log.count("Epoch(epoch=1,") for log in logs] == [1, 1]
+    assert not [file for file in shared.rglob(".*") if file.suffix in (".partial", ".replaced")]
+
+
+def test_an_extraction_killed_halfway_leaves_nothing_that_looks_complete(
+    workspace: Workspace,
+) -> None:
+    store = Path(workspace.paths.activations(workspace.key(1)))
+    whole = {file.relative_to(store): file.read_bytes() for file in files_of(store)}
+    shutil.rmtree(store)
+    target = os.path.relpath(store, workspace.root)
+    process = workspace.start(target)
+    # Samples are recorded before the first batch of images, activations while batches come.
+    wait_until(lambda: any(store.parent.glob(".*.partial/samples/fc1/*/c/*")), process)
+    kill(process)
+    assert not store.exists()
+    (left,) = store.parent.glob(".*.partial")
+
+    workspace.snakemake("--unlock")
+    assert workspace.snakemake(target, "--rerun-incomplete").jobs == {"extract": 1}
+    assert not left.exists()
+    again = {file.relative_to(store): file.read_bytes() for file in files_of(store)}
+    # When it was made is Snakemake's, and decides nothing.
+    for files in (whole, again):
+        files.pop(Path(".snakemake_timestamp"), None)
+    assert again == whole
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 32 MB in memory."""
+    if os.geteuid() != 0:
+        without("to mount a file system needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(disk)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        without(f"no file system can be mounted: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_full_disk_is_an_error_that_names_the_file_and_what_was_done_stays_done(
+    finished: Workspace, small_disk: Path
+) -> None:
+    workspace = Workspace(small_disk / "workspace")
+    shutil.copytree(finished.root, workspace.root, symlinks=True)
+    tables = workspace.tables()
+    stores = [Path(workspace.paths.activations(workspace.key(seed))) for seed in (0, 1)]
+    room = sum(file.stat().st_size for file in files_of(stores[0]))
+    # Training and the heat map are done, all else is yet to come.
+    made_of_stores = ("matches", "nulls", "minimal_matches", "top_images", "experiments")
+    for folder in (*stores, *(workspace.root / "results" / name for name in made_of_stores)):
+        shutil.rmtree(folder)
+    ballast = small_disk / "ballast"
+    with ballast.open("wb") as stream:
+        stream.truncate(0)
+        os.posix_fallocate(stream.fileno(), 0, shutil.disk_usage(small_disk).free - room // 2)
+
+    text = workspace.snakemake(fails=True).text
+    assert re.search(r"ERROR: .*no space left on the disk; free some.*: '.*\.zarr'", text)
+    assert not any(store.exists() for store in stores)
+    assert not list(stores[0].parent.glob(".*.partial"))
+    assert not Path(workspace.paths.experiment("tables")).exists()
+
+    ballast.unlink()
+    assert workspace.snakemake().jobs == {"extract": 2, "top_images": 2} | MATCHES | TABLES
+    assert workspace.tables() == tables
+    assert "Nothing to be done" in workspace.snakemake().text
+
+
+@pytest.mark.parametrize("damage", ["deleted", "truncated", "changed"])
+def test_a_damaged_shard_is_noticed_and_healed(workspace: Workspace, damage: str) -> None:
+    store = Path(workspace.paths.activations(workspace.key(1)))
+    shard = store / "activations" / "conv3" / "draw_1" / "c" / "0" / "0"
+    content = bytearray(shard.read_bytes())
+    if damage == "deleted":
+        shard.unlink()
+        complaint = "seed_1.last.zarr/activations/conv3/draw_1/c/0/0 is missing"
+    elif damage == "truncated":
+        shard.write_bytes(content[:-7])
+        complaint = f"conv3/draw_1/c/0/0 has {len(content) - 7} bytes instead of {len(content)}"
+    else:
+        content[50] ^= 1
+        shard.write_bytes(content)
+        complaint = "seed_1.last.zarr: expected a whole file, found a damaged one (activations/"
+    workspace.configure(matching={"layers": ["conv1", "conv3"]})
+    text = workspace.snakemake(fails=True).text
+    assert complaint in text
+    assert "remove it and run again" in text
+    assert not Path(workspace.paths.experiment("tables")).exists()
+
+    shutil.rmtree(store)
+    run = workspace.snakemake()
+    assert run.jobs == {"extract": 1, "top_images": 1} | MATCHES | TABLES
+    table = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
+    assert list(table["layer"].unique()) == ["conv1", "conv3"]
+
+
+def test_a_damaged_network_is_noticed_and_healed(workspace: Workspace) -> None:
+    before = workspace.tables()
+    network = workspace.network(0)
+    content = bytearray(network.read_bytes())
+    content[-100] ^= 1
+    network.write_bytes(content)
+    # The tables are those of the whole one; who reads it anew notices.
+    assert "Nothing to be done" in workspace.snakemake("-n").text
+    workspace.configure(heat_map={"places": 200})
+    text = workspace.snakemake(fails=True).text
+    assert "seed_0/last.safetensors: expected what the rule train made" in text
+    network.unlink()
+    assert workspace.snakemake().jobs["train"] == 1
+    workspace.configure()
+    assert workspace.tables() == before
+
+
+def test_a_failed_upstream_job_never_leaves_a_mixed_table(workspace: Workspace) -> None:
+    """H1: the seed is changed and the extraction of one network fails."""
+    workspace.snakemake("--config", "seeds=[0,2]", "--until", "train")
+    workspace.configure(seeds=[0, 2])
+    network = workspace.network(2)
+    whole = network.read_bytes()
+    network.write_bytes(whole[:-1000])
+    workspace.snakemake(fails=True)
+    assert not Path(workspace.paths.experiment("tables")).exists()
+    workspace.snakemake(fails=True)  # nor by running again
+    assert not Path(workspace.paths.experiment("tables")).exists()
+
+    network.write_bytes(whole)
+    workspace.snakemake()
+    table = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
+    assert set(zip(table["seed_a"], table["seed_b"], strict=True)) == {(0, 2)}
+    first = workspace.tables()
+    workspace.configure()
+    assert "Nothing to be done" in workspace.snakemake().text
+    assert workspace.tables() != first
+
+
+def test_a_match_of_another_network_is_refused(workspace: Workspace) -> None:
+    """Even if a stale match has the right name and Snakemake takes it for current."""
+    workspace.configure(seeds=[0, 2])
+    workspace.snakemake()
+    group = workspace.paths.group(TINY["matching"]["layers"]), "path.npz"
+    stale = Path(workspace.paths.match(workspace.key(0), workspace.key(2), *group))
+    workspace.configure()
+    right = Path(workspace.paths.match(workspace.key(0), workspace.key(1), *group))
+    times = right.stat().st_atime_ns, right.stat().st_mtime_ns
+    right.write_bytes(stale.read_bytes())
+    os.utime(right, ns=times)
+    text = workspace.snakemake("--forcerun", "aggregate", fails=True).text
+    assert f"{right.name}: expected what the rule match made" in text
+    right.unlink()
+    workspace.snakemake()
+
+
+def test_a_configuration_that_snakemake_would_read_otherwise_is_refused(
+    empty_workspace: Callable[..., Workspace],
+) -> None:
+    """010 would be seed 8, of two equal keys the last counts; nothing is made."""
+    workspace = empty_workspace()
+    mine = workspace.root / "config" / "mine.yaml"
+    default = workspace.root / "config" / "config.yaml"
+    for file, content, message in (
+        (mine, b"seeds: [010]", "mine.yaml: line 1: expected a value that YAML 1.1 and 1.2 read"),
+        (mine, b"seeds: [0]\nseeds: [1]", "mine.yaml: line 2: the key 'seeds' stands twice"),
+        (mine, b"results: out{1}", "config: results: expected the name of a folder, without"),
+        (mine, b"network: {name: os:getcwd}", "network.name: expected a module of your own"),
+        (default, b"# caf\xe9", "config/config.yaml: expected a configuration file in UTF-8"),
+    ):
+        file.write_bytes(content)
+        given = ("--configfile", "config/mine.yaml") if file == mine else ()
+        run = workspace.snakemake("-n", *given, fails=True)
+        assert message in run.text
+        assert "Traceback" not in run.text
+        assert not (workspace.root / "results").exists()
+
+
+def test_the_files_that_were_read_are_said(empty_workspace: Callable[..., Workspace]) -> None:
+    """Of --configfile a --configfile b Snakemake reads b alone."""
+    workspace = empty_workspace()
+    for name in "ab":
+        (workspace.root / f"{name}.yaml").write_text("device: cpu\n")
+    both = workspace.snakemake("-n", "--configfile", "a.yaml", "b.yaml").text
+    assert "Configuration: config/config.yaml, then a.yaml, then b.yaml\n" in both
+    last = workspace.snakemake("-n", "--configfile", "a.yaml", "--configfile", "b.yaml").text
+    assert "Configuration: config/config.yaml, then b.yaml\n" in last
+
+
+def test_a_working_folder_without_a_configuration_is_said(
+    empty_workspace: Callable[..., Workspace], tmp_path: Path
+) -> None:
+    workspace = empty_workspace()
+    text = workspace.snakemake("-n", "--directory", str(tmp_path / "else"), fails=True).text
+    assert (
+        "config/config.yaml: expected the configuration in the working folder, found none" in text
+    )
+    assert "run in the project's folder, or name a file with --configfile" in text

@@ -1,0 +1,239 @@
+"""What a change re-runs: exactly what depends on it. The README has a table of it, row by row."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import PIL.Image
+from pipeline.faults import contents
+from pipeline.workspaces import MATCHES, TABLES, Workspace, idx_files
+
+BELOW_MATCHING = MATCHES | {"heat_map": 1} | TABLES
+ONE_NETWORK = {"initialise": 1, "train": 1, "extract": 1, "extract_places": 1, "top_images": 1}
+BELOW_NETWORKS = {"extract": 2, "extract_places": 2, "top_images": 2} | BELOW_MATCHING
+
+
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + text)
+
+
+def test_a_changed_epsilon_grid_matches_nothing_again(workspace: Workspace) -> None:
+    workspace.configure(matching={"epsilons": [0.1, 0.4]})
+    assert workspace.snakemake().jobs == {"certify": 1} | TABLES
+    table = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
+    assert sorted(table["epsilon"].unique()) == [0.1, 0.4]
+    workspace.configure(matching={"epsilons": [0.1, 0.2, 0.4]})
+    assert workspace.snakemake("-n").planned == {"certify": 1} | TABLES
+
+
+def test_a_changed_seed_retrains_that_seed_and_what_is_below_it(workspace: Workspace) -> None:
+    workspace.configure(seeds=[0, 2])
+    run = workspace.snakemake()
+    assert run.jobs == ONE_NETWORK | BELOW_MATCHING
+    workspace.configure(seeds=[0, 1])
+    assert "Nothing to be done" in workspace.snakemake().text
+
+
+def test_an_added_seed_trains_one_network_and_matches_it_with_the_others(
+    workspace: Workspace,
+) -> None:
+    workspace.configure(seeds=[0, 1, 2])
+    two_pairs = dict.fromkeys([*MATCHES, "heat_map"], 2)
+    assert workspace.snakemake("-n").planned == ONE_NETWORK | two_pairs | TABLES
+
+
+def test_another_architecture_or_data_set_is_an_experiment_beside_the_first(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    all_networks = {"initialise": 2, "train": 2} | BELOW_NETWORKS
+    workspace.configure(network={"name": "vgg13_bn"})
+    assert workspace.snakemake("-n").planned == all_networks
+    idx_files(tmp_path / "data", fill=1)
+    workspace.configure(data={"name": "fashion_mnist", "root": str(tmp_path / "data")})
+    assert workspace.snakemake("-n").planned == {"prepare_data": 1} | all_networks
+    workspace.configure()
+    assert "Nothing to be done" in workspace.snakemake("-n").text
+
+
+def test_three_architectures_train_each_network_once(workspace: Workspace) -> None:
+    names = "vgg11_bn", "vgg13_bn", "vgg16_bn"
+    for name in names[1:]:
+        workspace.configure(network={"name": name})
+        assert workspace.snakemake("--until", "train").jobs == {"initialise": 2, "train": 2}
+    for name in names:
+        workspace.configure(network={"name": name})
+        assert not {"initialise", "train"} & workspace.snakemake("-n").planned.keys()
+
+
+def test_another_version_of_torch_reruns_nothing(workspace: Workspace, tmp_path: Path) -> None:
+    """Which one made a result is in its provenance; --forceall makes all of it anew."""
+    record = tmp_path / "newer" / "torch-99.0.dist-info" / "METADATA"
+    record.parent.mkdir(parents=True)
+    record.write_text("Metadata-Version: 2.1\nName: torch\nVersion: 99.0\n")
+    workspace.python_path = record.parents[1]
+    assert "Nothing to be done" in workspace.snakemake().text
+
+
+def test_an_added_layer_is_matched_with_the_layers_of_its_job(workspace: Workspace) -> None:
+    workspace.configure(matching={"layers": ["conv1", "conv5", "fc1", "conv3"]})
+    assert workspace.snakemake().jobs == MATCHES | TABLES
+    table = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
+    assert list(table["layer"].unique()) == ["conv1", "conv3", "conv5", "fc1"]
+    workspace.configure()
+    assert "Nothing to be done" in workspace.snakemake("-n").text
+
+
+def test_a_changed_training_parameter_retrains(workspace: Workspace) -> None:
+    workspace.configure(training={"learning_rate": 0.01})
+    # The initial networks are those of any training.
+    assert workspace.snakemake("-n").planned == {"train": 2, **BELOW_NETWORKS}
+
+
+def test_changed_positions_are_extracted_from_the_same_networks(workspace: Workspace) -> None:
+    recorded = {"extract": 2, "top_images": 2, **MATCHES, **TABLES}
+    workspace.configure(extraction={"positions": 400})
+    assert workspace.snakemake("-n").planned == recorded
+    workspace.configure(extraction={"draws": 1})
+    assert workspace.snakemake().jobs == recorded
+    table = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
+    assert set(table["draw"]) == {0}
+
+
+def test_another_heat_map_records_its_own_samples_alone(workspace: Workspace) -> None:
+    workspace.configure(heat_map={"places": 200})
+    below = {"heat_map": 1, **TABLES}
+    assert workspace.snakemake("-n").planned == {"extract_places": 2, **below}
+    workspace.configure(heat_map={"places": 0})
+    assert workspace.snakemake().jobs == TABLES
+
+
+def test_a_stage_that_is_kept_anyway_is_recorded_and_not_trained_for(workspace: Workspace) -> None:
+    workspace.configure(stages=["initial", "last"])
+    recorded = {"extract": 2, "extract_places": 2, "top_images": 2}
+    assert workspace.snakemake().jobs == recorded | BELOW_MATCHING
+    table = pd.read_csv(workspace.paths.experiment("tables/networks.csv"))
+    assert table["stage"].tolist() == ["initial", "initial", "last", "last"]
+    summary = pd.read_csv(workspace.paths.experiment("tables/summary.csv"))
+    assert summary["comparison"].unique().tolist() == ["initial", "last"]
+
+
+def test_untrained_networks_need_no_training(workspace: Workspace) -> None:
+    workspace.configure(stages=["initial"], seeds=[0, 1], training={"epochs": 5})
+    recorded = {"extract": 2, "extract_places": 2, "top_images": 2}
+    assert workspace.snakemake("-n").planned == recorded | BELOW_MATCHING
+
+
+def test_an_edited_matching_module_matches_again(workspace: Workspace) -> None:
+    before = workspace.tables()
+    append(workspace.root / "subspace_match" / "matching" / "path.py", "\n# edited\n")
+    assert workspace.snakemake().jobs == BELOW_MATCHING
+    assert workspace.tables() == before
+
+
+def test_an_edited_module_reruns_the_rules_that_reach_it(workspace: Workspace) -> None:
+    """Which files a rule reaches is tested for every one of them in test_imports."""
+    for file, expected in (
+        ("subspace_match/figures/__init__.py", TABLES),
+        ("subspace_match/report/page/page.css", TABLES),
+        ("subspace_match/matching/measures/__init__.py", {"measure": 1, "heat_map": 1} | TABLES),
+        ("subspace_match/networks/training.py", {"train": 2} | BELOW_NETWORKS),
+        ("rules/null.smk", {"null": 1} | TABLES),
+        ("workflow_scripts/top_images.py", {"top_images": 2} | TABLES),
+        ("subspace_match/workflow/job.py", {}),
+        ("subspace_match/experiment/paths.py", {}),
+    ):
+        path = workspace.root / file
+        original = path.read_bytes()
+        append(path, "\n\n")
+        run = workspace.snakemake("-n")
+        assert run.planned == expected, file
+        assert ("Nothing to be done" in run.text) == (not expected), file
+        path.write_bytes(original)
+    # Back at the code of before.
+    assert "Nothing to be done" in workspace.snakemake("-n").text
+
+
+def test_another_number_of_permutations_matches_nothing_again(workspace: Workspace) -> None:
+    workspace.configure(chance={"permutations": 3})
+    assert workspace.snakemake("-n").planned == {"null": 1, **TABLES}
+    workspace.configure(chance={"permutations": 0})
+    assert workspace.snakemake().jobs == TABLES
+    table = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
+    assert table["p_value"].isna().all()
+
+
+def test_another_epsilon_of_minimal_matches_finds_those_alone(workspace: Workspace) -> None:
+    workspace.configure(minimal_matches={"epsilons": [0.5, 0.4]})
+    assert workspace.snakemake().jobs == {"minimal_match": 1, **TABLES}
+    table = pd.read_parquet(workspace.paths.experiment("tables/minimal_matches.parquet"))
+    assert set(table["layer"]) == {"conv1"}
+
+
+def test_a_touched_file_reruns_nothing(workspace: Workspace) -> None:
+    for folder in ("subspace_match", "workflow_scripts", "rules", "config"):
+        for file in (workspace.root / folder).rglob("*.*"):
+            os.utime(file)
+    assert "Nothing to be done" in workspace.snakemake().text
+    # Without the profile of the workflow jobs of touched scripts start, and take what stands.
+    before = contents(workspace)
+    run = workspace.snakemake("--workflow-profile", "none")
+    assert run.jobs
+    assert contents(workspace) == before
+
+
+def test_replaced_and_moved_data_count_by_content(workspace: Workspace, tmp_path: Path) -> None:
+    """Another file of a data set has the name, the size and the time of the one before."""
+    root = tmp_path / "data"
+    idx_files(root, fill=1)
+
+    def prepared() -> str:
+        workspace.configure(data={"name": "fashion_mnist", "root": str(root)})
+        return os.path.relpath(workspace.paths.data("images.safetensors"), workspace.root)
+
+    first = prepared()
+    assert workspace.snakemake("data_sets").jobs == {"prepare_data": 1}
+    times = {file: file.stat() for file in root.iterdir()}
+    idx_files(root, fill=2)
+    for file, status in times.items():
+        assert file.stat().st_size == status.st_size
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert prepared() != first
+    assert workspace.snakemake("data_sets").jobs == {"prepare_data": 1}
+    idx_files(root, fill=1)
+    assert prepared() == first
+    root = root.rename(tmp_path / "moved")
+    assert prepared() == first
+    assert "Nothing to be done" in workspace.snakemake("data_sets", "-n").text
+    # What was prepared is enough, and it is said, as long as there is but one such data set.
+    shutil.rmtree(root)
+    text = workspace.snakemake("data_sets", "-n", fails=True).text
+    assert "data.root: expected FashionMNIST's files in" in text
+    second = {file.name for file in (workspace.root / "results" / "data").iterdir()}
+    (other,) = {name for name in second if name.startswith("fashion")} - {Path(first).parent.name}
+    shutil.rmtree(workspace.root / "results" / "data" / other)
+    text = workspace.snakemake("data_sets", "-n").text
+    assert "found no files of fashion_mnist" in text
+    assert "Nothing to be done" in text
+
+
+def test_an_image_that_is_added_prepares_the_folder_anew(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    root = tmp_path / "images"
+    for name in ("train/cat/1", "train/dog/1", "test/cat/1", "test/dog/1"):
+        image_file(root / f"{name}.png")
+    data = {"name": "image_folder", "root": str(root), "image_size": 32}
+    workspace.configure(data=data)
+    assert workspace.snakemake("data_sets").jobs == {"prepare_data": 1}
+    image_file(root / "test/cat/2.png")
+    assert workspace.snakemake("data_sets", "-n").planned == {"prepare_data": 1}
+    (root / "test/cat/2.png").unlink()
+    root.rename(tmp_path / "moved")
+    workspace.configure(data=data | {"root": str(tmp_path / "moved")})
+    assert "Nothing to be done" in workspace.snakemake("data_sets", "-n").text
+
+
+def image_file(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.new("RGB", (40, 40), (len(str(path)), 2, 3)).save(path)

@@ -1,0 +1,291 @@
+"""The whole pipeline on a tiny configuration."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pipeline.workspaces import MATCHES, PROJECT, TABLES, Run, Workspace, environment
+
+import subspace_match as sm
+from subspace_match.storage.activations import ActivationStore
+
+LAYERS = ["conv1", "conv5", "fc1"]
+
+
+def test_each_job_ran_once(finished: Workspace) -> None:
+    run = Run(0, (finished.root / "complete").read_text())
+    assert run.jobs == {
+        "prepare_data": 1,
+        "initialise": 2,
+        "train": 2,
+        "extract": 2,
+        "extract_places": 2,
+        "top_images": 2,
+        "match": 1,
+        "certify": 1,
+        "measure": 1,
+        "heat_map": 1,
+        "minimal_match": 1,
+        "null": 1,
+        "aggregate": 1,
+        "plot": 1,
+        "report": 1,
+    }
+
+
+def test_no_progress_bar_is_in_the_log_of_a_batch_job(finished: Workspace) -> None:
+    text = (finished.root / "complete").read_text()
+    assert "%|" not in text
+    assert "\r" not in text
+
+
+def test_a_second_run_has_nothing_to_do(workspace: Workspace) -> None:
+    assert "Nothing to be done" in workspace.snakemake().text
+
+
+def test_the_tables_are_what_the_stores_say(finished: Workspace) -> None:
+    paths = finished.paths
+    table = pd.read_parquet(paths.experiment("tables/similarity.parquet"))
+    neurons = pd.read_parquet(paths.experiment("tables/neurons.parquet"))
+    stores = [ActivationStore(paths.activations(finished.key(seed))) for seed in (0, 1)]
+    assert list(table["layer"].unique()) == LAYERS
+    assert sorted(table["epsilon"].unique()) == [0.15, 0.2, 0.25, 0.3, 0.5]
+    for (layer, draw), rows in table.groupby(["layer", "draw"]):
+        x, y = (store.activations(layer, draw) for store in stores)
+        path = sm.match_path(sm.reduce(x, y, device="cpu"), device="cpu")
+        for row in rows.itertuples():
+            match = path.maximum_match(row.epsilon)
+            assert (row.matched_a, row.matched_b) == (len(match.x), len(match.y))
+            assert row.similarity == path.similarity(row.epsilon)
+            certificate = path.verify(row.epsilon, device="cpu")
+            assert row.verified
+            assert row.certain
+            assert row.margin == certificate.margin
+            assert (row.neurons_a, row.neurons_b) == (x.shape[1], y.shape[1])
+            assert row.samples == x.shape[0]
+            assert row.neurons_per_sample == x.shape[1] / x.shape[0]
+        own = neurons[(neurons["layer"] == layer) & (neurons["network"] == "b")]
+        own = own[own["draw"] == draw]
+        np.testing.assert_array_equal(own["critical_epsilon"], path.critical_epsilon_y)
+        np.testing.assert_allclose(own["norm"], np.linalg.norm(y[:].astype(float), axis=0))
+    draws = table.groupby("layer")["draw"].nunique()
+    # Of a fully connected layer and of a small map there is but one draw: all of it.
+    assert draws.to_dict() == {"conv1": 2, "conv5": 2, "fc1": 1}
+
+
+def test_the_heat_map_is_what_the_stores_say(finished: Workspace) -> None:
+    table = pd.read_parquet(finished.paths.experiment("tables/heat_map.parquet"))
+    stores = [ActivationStore(finished.paths.places(finished.key(seed))) for seed in (0, 1)]
+    assert len(table) == 9 * 9 * 5
+    for layer_a, layer_b in (("conv1", "conv1"), ("conv2", "fc1"), ("fc1", "conv8")):
+        x, y = (store.activations(n) for store, n in zip(stores, (layer_a, layer_b), strict=True))
+        assert x.shape[0] == 300
+        pair = sm.reduce(x, y, device="cpu")
+        path = sm.match_path(pair, device="cpu")
+        rows = table[(table["layer_a"] == layer_a) & (table["layer_b"] == layer_b)]
+        np.testing.assert_allclose(rows["similarity"], path.similarity(rows["epsilon"].to_numpy()))
+        np.testing.assert_allclose(rows["linear_cka"], sm.linear_cka(pair))
+
+
+def test_top_images_are_those_that_the_network_answers_most(finished: Workspace) -> None:
+    table = pd.read_parquet(finished.paths.experiment("tables/top_images.parquet"))
+    store = ActivationStore(finished.paths.activations(finished.key(1)))
+    own = table[(table["key"] == finished.key(1)) & (table["layer"] == "fc1")]
+    activations = store.activations("fc1")[:]
+    for neuron, rows in own.groupby("neuron"):
+        assert rows["rank"].tolist() == list(range(9))
+        strongest = np.argsort(-activations[:, neuron], kind="stable")[:9]
+        assert rows["image"].tolist() == strongest.tolist()
+        assert rows["activation"].tolist() == activations[strongest, neuron].tolist()
+
+
+def test_csv_and_parquet_hold_the_same(finished: Workspace) -> None:
+    for name in ("similarity", "neurons"):
+        path = Path(finished.paths.experiment(f"tables/{name}.parquet"))
+        csv = pd.read_csv(path.with_suffix(".csv"))
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(path), csv, check_dtype=False, check_exact=True
+        )
+
+
+def test_the_metrics_are_accuracies_and_similarities(finished: Workspace) -> None:
+    metrics = json.loads(Path(finished.paths.experiment("metrics.json")).read_text())
+    assert set(metrics["accuracy"]) == {"seed_0", "seed_1"}
+    record = json.loads(finished.network(0, ".json").read_text())
+    # Of the images on which networks are compared, which are the training's own test images.
+    assert metrics["accuracy"]["seed_0"] == record["test_accuracy"]
+    assert list(metrics["similarity"]) == LAYERS
+    assert list(metrics["similarity"]["fc1"]) == ["0.15", "0.2", "0.25", "0.3", "0.5"]
+
+
+def test_both_networks_are_recorded_at_the_same_samples(finished: Workspace) -> None:
+    stores = [ActivationStore(finished.paths.activations(finished.key(seed))) for seed in (0, 1)]
+    for layer in stores[0].layers:
+        for draw in range(stores[0].layers[layer]["draws"]):
+            one, other = (store.samples(layer, draw) for store in stores)
+            assert np.array_equal(one, other)
+    samples = {name: entry["samples"] for name, entry in stores[0].layers.items()}
+    assert samples["conv1"] == 500
+    assert samples["fc1"] == 4000
+
+
+def test_the_same_configuration_gives_the_same_tables_bit_for_bit(
+    finished: Workspace, empty_workspace: Callable[..., Workspace]
+) -> None:
+    again = empty_workspace()
+    again.snakemake("--cores", "1")
+    assert again.tables() == finished.tables()
+    figures = [Path(w.paths.experiment("figures")) for w in (again, finished)]
+    for file in figures[0].iterdir():
+        assert file.read_bytes() == (figures[1] / file.name).read_bytes()
+
+
+def test_another_architecture_runs_from_the_configuration(workspace: Workspace) -> None:
+    workspace.configure(
+        network={"name": "resnet20", "width": 0.13, "hidden": []},
+        training={"epochs": 1, "warmup_epochs": 0},
+        matching={"layers": ["stage2.*relu", "conv1"]},
+    )
+    run = workspace.snakemake()
+    assert run.jobs["match"] == 1
+    assert "prepare_data" not in run.jobs
+    table = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
+    assert set(table["node"]) == {"stem.2", *(f"stage2.{block}.relu" for block in range(3))}
+
+
+def test_few_samples_are_flagged_and_warned_of(workspace: Workspace) -> None:
+    workspace.configure(extraction={"positions": 200}, matching={"layers": ["conv1", "conv5"]})
+    run = workspace.snakemake()
+    table = pd.read_csv(workspace.paths.experiment("tables/similarity.csv"))
+    flags = dict(zip(table["layer"], table["few_samples"], strict=True))
+    assert flags == {"conv1": False, "conv5": False}
+    assert "WARNING" not in run.text
+
+    workspace.configure(extraction={"positions": 50}, matching={"layers": ["conv1", "conv5"]})
+    run = workspace.snakemake()
+    table = pd.read_csv(workspace.paths.experiment("tables/similarity.csv"))
+    flags = dict(zip(table["layer"], table["few_samples"], strict=True))
+    assert flags == {"conv1": False, "conv5": True}
+    assert "WARNING: conv5 has 0.40 neurons a sample (50 samples)" in run.text
+    assert "FewSamplesWarning" not in run.text  # of every job that reads activations
+
+
+def test_many_layers_are_matched_by_several_jobs(workspace: Workspace) -> None:
+    """With those of before, the same numbers, in the order of the layers."""
+    few = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
+    minimal_matches = {"layers": ["conv[12]"], "epsilons": [0.9]}
+    workspace.configure(matching={"layers": ["*"]}, minimal_matches=minimal_matches)
+    run = workspace.snakemake()
+    assert {rule: run.jobs[rule] for rule in MATCHES} == dict.fromkeys(MATCHES, 2)
+    table = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
+    assert list(table["layer"].unique()) == [*(f"conv{i}" for i in range(1, 9)), "fc1"]
+    shared = table[table["layer"].isin(few["layer"].unique())].reset_index(drop=True)
+    pd.testing.assert_frame_equal(shared, few)
+    minimal = pd.read_parquet(workspace.paths.experiment("tables/minimal_matches.parquet"))
+    assert list(minimal["layer"].unique()) == ["conv1", "conv2"]
+
+
+def test_several_pairs_are_all_matched(workspace: Workspace) -> None:
+    workspace.configure(seeds=[0, 1, 2])
+    run = workspace.snakemake()
+    assert run.jobs == {
+        "initialise": 1,
+        "train": 1,
+        "extract": 1,
+        "extract_places": 1,
+        "top_images": 1,
+        "match": 2,
+        "certify": 2,
+        "measure": 2,
+        "heat_map": 2,
+        "minimal_match": 2,
+        "null": 2,
+        "aggregate": 1,
+        "plot": 1,
+        "report": 1,
+    }
+    table = pd.read_csv(workspace.paths.experiment("tables/similarity.csv"))
+    pairs = set(zip(table["seed_a"], table["seed_b"], strict=True))
+    assert pairs == {(0, 1), (0, 2), (1, 2)}
+
+
+def test_a_wrong_configuration_ends_in_one_clear_error(workspace: Workspace) -> None:
+    workspace.configure(matching={"epsilon": [0.1]})
+    text = workspace.snakemake("-n", fails=True).text
+    assert "unknown key 'matching.epsilon'; the nearest known key is 'matching.epsilons'" in text
+    assert "Traceback" not in text
+    workspace.configure(matching={"layers": ["conv99"]})
+    text = workspace.snakemake("-n", fails=True).text
+    assert (
+        "expected patterns that fit a layer, found ['conv99']; the layers are conv1, conv2" in text
+    )
+
+
+def test_a_missing_gpu_is_said(workspace: Workspace) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    workspace.configure(seeds=[0, 5], device="cuda")
+    text = workspace.snakemake("--until", "train", fails=True).text
+    assert "ERROR: device: 'cuda' was asked for, found no CUDA device" in text
+
+
+def test_jobs_at_once_get_gpus_of_their_own(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The GPUs are but names, so each job fails and says which it was promised."""
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    workspace.configure(training={"epochs": 1, "warmup_epochs": 0})
+    text = workspace.snakemake("--until", "train", fails=True).text
+    promise = r"ERROR: device: expected the GPU of CUDA_VISIBLE_DEVICES=(\d), found no CUDA device"
+    assert sorted(re.findall(promise, text)) == ["4", "7"]
+
+
+def test_an_experiment_holds_only_what_differs(workspace: Workspace) -> None:
+    (workspace.root / "mine.yaml").write_text("matching: {epsilons: [0.4]}\n")
+    run = workspace.snakemake("--configfile", "mine.yaml", "-n")
+    assert run.planned == {"certify": 1} | TABLES
+    run = workspace.snakemake("--config", "seeds=[1,0]", "-n")
+    assert "Nothing to be done" in run.text
+
+
+def test_the_graph_can_be_drawn(workspace: Workspace) -> None:
+    graph = workspace.snakemake("--dag").text
+    assert "digraph snakemake_dag" in graph
+    assert "group: conv1-fc1-" in graph
+
+
+def test_snakemakes_lint_finds_nothing_else() -> None:
+    """Of its findings one is accepted: no rule names a conda environment or a container.
+
+    The environment is one for the whole project, pyproject.toml and constraints.txt, which pip
+    installs anywhere; a second description of it would be one that nobody tests.
+    """
+    result = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--lint"],
+        cwd=PROJECT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    findings = re.findall(r"^    \* (.*):$", result.stdout + result.stderr, re.MULTILINE)
+    assert set(findings) == {"Specify a conda environment or container for each rule."}
+
+
+def test_a_pattern_that_fits_no_layer_is_said(
+    empty_workspace: Callable[..., Workspace],
+) -> None:
+    workspace = empty_workspace()
+    workspace.configure(matching={"layers": ["conv1", "relu1"]})
+    text = workspace.snakemake("-n").text
+    assert "config: matching.layers: 'relu1' fits no layer; the layers are conv1, conv2" in text
+    assert "minimal_matches.layers:" not in text

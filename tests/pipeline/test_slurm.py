@@ -1,0 +1,312 @@
+"""The pipeline's jobs on a real Slurm: what they ask for, and what faults do to them."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from pipeline.conftest import shared_by_test_processes
+from pipeline.faults import contents
+from pipeline.slurm import Cluster, missing_programs, wait_until
+from pipeline.workspaces import TINY, Workspace, idx_files, without
+
+SUBMITTED = re.compile(r"Job (\d+) has been submitted with SLURM jobid")
+
+
+@pytest.fixture(scope="session")
+def running_cluster() -> Iterator[Cluster]:
+    if missing := missing_programs():
+        without(f"not installed: {', '.join(missing)} (Debian: slurm-wlm, munge)")
+    if os.geteuid() != 0:
+        without("Slurm's daemons and device files need root")
+    root = Path(tempfile.mkdtemp(prefix="slurm-"))
+    running = Cluster(root)
+    yield running
+    running.stop()
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def cluster(running_cluster: Cluster) -> Iterator[Cluster]:
+    """Without jobs, whatever became of those of the tests before."""
+    yield running_cluster
+    running_cluster.clear()
+
+
+@dataclass
+class Training:
+    """A training that takes seconds, in a workspace where it is yet to be done.
+
+    Attributes:
+        workspace: its project.
+        target: the network that it makes, relative to the workspace.
+        checkpoint: is there from the first epoch on, and from the second to be resumed from.
+        sha256: of the network as it is if nothing interrupts.
+    """
+
+    workspace: Workspace
+    target: str
+    checkpoint: Path
+    sha256: str
+
+    @property
+    def log(self) -> str:
+        return training_log(self.workspace, self.target)
+
+    @property
+    def found(self) -> str:
+        """The network's SHA-256."""
+        return str(json.loads(self.workspace.network(0, ".json").read_text())["sha256"])
+
+    def begun(self, cluster: Cluster) -> str:
+        """Wait until the running job has something to lose, and say which it is."""
+        wait_until(self.checkpoint.exists, "a checkpoint")
+        (job,) = cluster.jobs("running")
+        return job
+
+
+@pytest.fixture
+def training(
+    finished: Workspace, workspace: Workspace, tmp_path_factory: pytest.TempPathFactory
+) -> Training:
+    def configured(workspace: Workspace) -> Training:
+        workspace.configure(device="cpu", training={"epochs": 12})
+        network = workspace.network(0)
+        target = os.path.relpath(network, workspace.root)
+        return Training(workspace, target, network.with_name("resume.safetensors"), "")
+
+    folder = shared_by_test_processes(tmp_path_factory)
+    with FileLock(folder / "uninterrupted.lock"):
+        known = folder / "uninterrupted"
+        if not known.exists():
+            shutil.copytree(finished.root, folder / "training")
+            whole = configured(Workspace(folder / "training"))
+            whole.workspace.snakemake(whole.target)
+            known.write_text(whole.found)
+    return replace(configured(workspace), sha256=known.read_text())
+
+
+def training_log(workspace: Workspace, network: str) -> str:
+    log = workspace.root / "results" / "logs" / Path(network).relative_to("results")
+    return log.with_name("train.log").read_text()
+
+
+def test_the_tables_are_those_of_a_local_run_bit_for_bit(
+    cluster: Cluster, empty_workspace: Callable[..., Workspace], finished: Workspace
+) -> None:
+    workspace = empty_workspace()
+    workspace.configure(device="cpu")
+    before = len(cluster.jobs())
+    run = cluster.snakemake(workspace)
+    assert workspace.tables() == finished.tables()
+    on_cluster = {"train": 2, "extract": 2, "extract_places": 2, "match": 1, "minimal_match": 1}
+    on_cluster |= {"certify": 1, "measure": 1, "null": 1, "heat_map": 1, "top_images": 2}
+    here = {"prepare_data": 1, "initialise": 2, "aggregate": 1, "plot": 1, "report": 1}
+    assert run.jobs == on_cluster | here
+    assert len(SUBMITTED.findall(run.text)) == sum(on_cluster.values())
+    # The configuration says cpu.
+    asked = cluster.gpus()[before:]
+    assert len(asked) == sum(on_cluster.values())
+    assert set(asked) == {"N/A"}
+    assert "Nothing to be done" in cluster.snakemake(workspace).text
+    assert "Nothing to be done" in workspace.snakemake().text
+
+
+def test_jobs_get_gpus_of_their_own_and_fail_where_there_is_none(
+    cluster: Cluster, workspace: Workspace
+) -> None:
+    """The GPUs are as good as none, so each job says which it was promised."""
+    workspace.configure(training={"epochs": 1, "warmup_epochs": 0})
+    before = len(cluster.jobs())
+    targets = [os.path.relpath(workspace.network(seed), workspace.root) for seed in (0, 1)]
+    cluster.snakemake(workspace, *targets, "--retries", "0", fails=True)
+    promise = r"ERROR device: expected the GPU of CUDA_VISIBLE_DEVICES=(\d), found no CUDA device"
+    promised = [re.findall(promise, training_log(workspace, target)) for target in targets]
+    assert sorted(promised) == [["0"], ["1"]]
+    assert cluster.gpus()[before:] == ["gres:gpu:1", "gres:gpu:1"]
+
+
+def test_a_cancelled_job_ends_in_a_clear_failure_and_the_next_call_heals(
+    cluster: Cluster, training: Training
+) -> None:
+    process = cluster.start(training.workspace, training.target, "--retries", "0")
+    job = training.begun(cluster)
+    cluster.command("scancel", job)
+    run = cluster.finish(process, fails=True)
+    assert f"SLURM-job '{job}' failed, SLURM status is: 'CANCELLED'" in run.text
+    assert not (training.workspace.root / training.target).exists()
+
+    assert cluster.snakemake(training.workspace, training.target).jobs == {"train": 1}
+    assert "resuming from" in training.log
+    assert training.found == training.sha256
+
+
+def test_a_job_at_its_time_limit_is_retried_with_more_and_resumes(
+    cluster: Cluster, training: Training
+) -> None:
+    process = cluster.start(training.workspace, training.target, "--retries", "1")
+    job = training.begun(cluster)
+    # Slurm looks every half minute whose time is over. It wakes them to let them end themselves.
+    for own in cluster.processes(job):
+        os.kill(own, signal.SIGSTOP)
+    cluster.command("scontrol", "update", f"jobid={job}", "endtime=now")
+    wait_until(lambda: "ERROR ended by the signal Terminated" in training.log, "the end")
+    run = cluster.finish(process)
+    assert f"SLURM-job '{job}' failed, SLURM status is: 'TIMEOUT'" in run.text
+    assert run.jobs == {"train": 1}
+    assert "resuming from" in training.log
+    assert training.found == training.sha256
+    assert [asked.split()[0] for asked in cluster.jobs(of="%m %l")[-2:]] == ["2500M", "5000M"]
+    assert cluster.jobs(of="%l")[-1] == "8:00:00"
+
+
+def test_a_lost_node_ends_in_a_retry_that_asks_for_more(
+    cluster: Cluster, training: Training
+) -> None:
+    process = cluster.start(training.workspace, training.target, "--retries", "1")
+    job = training.begun(cluster)
+    try:
+        cluster.set_node("down")
+        wait_until(lambda: len(cluster.jobs("pending")) == 1, "a retry")
+    finally:
+        cluster.set_node("resume")
+    run = cluster.finish(process)
+    assert f"SLURM-job '{job}' failed due to a node failure" in run.text
+    assert run.jobs == {"train": 1}
+    assert "resuming from" in training.log
+    assert training.found == training.sha256
+    assert cluster.jobs(of="%m %l")[-2:] == ["2500M 4:00:00", "5000M 8:00:00"]
+
+
+def test_a_restarted_node_daemon_loses_no_job_and_a_restarted_node_ends_in_a_retry(
+    cluster: Cluster, training: Training
+) -> None:
+    process = cluster.start(training.workspace, training.target, "--retries", "1")
+    job = training.begun(cluster)
+    cluster.kill_node_daemon()
+    cluster.start_node_daemon()
+    told = time.monotonic()
+    assert cluster.jobs("running") == [job]
+    before = len(training.log)
+    wait_until(lambda: "Epoch" in training.log[before:], "an epoch after that")
+
+    cluster.kill_node_daemon()
+    cluster.kill_processes(job)
+    # A job that was there within MessageTimeout and BatchStartTimeout is not missed.
+    time.sleep(max(0, told + 13 - time.monotonic()))
+    cluster.start_node_daemon()
+    run = cluster.finish(process)
+    assert f"SLURM-job '{job}' failed due to a node failure" in run.text
+    assert run.jobs == {"train": 1}
+    assert "resuming from" in training.log
+    assert training.found == training.sha256
+
+
+def test_a_second_invocation_is_refused_and_loses_nothing(
+    cluster: Cluster, workspace: Workspace
+) -> None:
+    workspace.configure(device="cpu")
+    tables = workspace.tables()
+    group = workspace.paths.group(TINY["matching"]["layers"])
+    null = Path(workspace.paths.null(workspace.key(0), workspace.key(1), group))
+    null.unlink()
+    Path(workspace.paths.experiment("tables/null.parquet")).unlink()
+    try:
+        cluster.set_node("drain")
+        process = cluster.start(workspace)
+        wait_until(lambda: len(cluster.jobs("pending")) == 1, "a job")
+        second = cluster.snakemake(workspace, fails=True)
+    finally:
+        cluster.set_node("resume")
+    assert "Directory cannot be locked" in second.text
+    # The figures are drawn from tables that are there.
+    assert cluster.finish(process).jobs == {"null": 1, "aggregate": 1, "report": 1}
+    assert workspace.tables() == tables
+
+
+def resources_asked_for(workspace: Workspace) -> dict[str, dict[str, int]]:
+    """By rule, of its first job."""
+    text = workspace.snakemake("-n", "--profile", "profiles/slurm").text
+    jobs = re.findall(r"^rule (\w+):(?:\n .*)*?\n +resources: (.*)", text, re.MULTILINE)
+    return {
+        rule: {name: int(n) for name, n in re.findall(r"(\w+)=(\d+)", resources)}
+        for rule, resources in reversed(jobs)
+    }
+
+
+def test_every_job_cancelled_after_an_edit_leaves_nothing_stale(
+    cluster: Cluster, workspace: Workspace
+) -> None:
+    bare = {"chance": {"permutations": 0}, "heat_map": {"places": 0}}
+    workspace.configure(device="cpu", minimal_matches={"epsilons": []}, **bare)
+    before = contents(workspace)
+    with (workspace.root / "subspace_match" / "networks" / "extraction.py").open("a") as module:
+        module.write("# edited\n")
+    new = Path(workspace.paths.experiment("tables"))
+    try:
+        cluster.set_node("drain")
+        process = cluster.start(workspace, "--retries", "0")
+        wait_until(lambda: len(cluster.jobs("pending")) == 2, "both recordings")
+        cluster.command("scancel", *cluster.jobs("pending"))
+        cluster.finish(process, fails=True)
+    finally:
+        cluster.set_node("resume")
+    assert not new.exists()
+    run = workspace.snakemake()
+    assert {"extract": 2, "match": 1, "aggregate": 1}.items() <= run.jobs.items()
+    assert new.exists()
+    after = contents(workspace)
+    assert [name for name in before if after.get(name) != before[name]] == []
+
+
+def test_a_fully_connected_layer_asks_for_what_all_images_take(
+    empty_workspace: Callable[..., Workspace], tmp_path: Path
+) -> None:
+    """Without a cluster. It is recorded at every image, however few positions are."""
+    workspace = empty_workspace()
+    changes = {
+        "network": {"width": 1, "hidden": [4096]},
+        "matching": {"layers": ["fc1"]},
+        "minimal_matches": {"layers": []},
+        "chance": {"permutations": 20},
+        "extraction": {"positions": 10},
+    }
+    workspace.configure(**changes, data={"test_fraction": 0.02})
+    few = resources_asked_for(workspace)
+    idx_files(tmp_path / "data", fill=1)
+    workspace.configure(**changes, data={"name": "mnist", "root": str(tmp_path / "data")})
+    many = resources_asked_for(workspace)
+    # 100 and 10,000 images: 0.3 GB of float64 for one side's samples.
+    assert many["null"]["mem_mb"] >= few["null"]["mem_mb"] + 500
+    assert many["null"]["runtime"] > few["null"]["runtime"]
+    assert many["top_images"]["mem_mb"] >= few["top_images"]["mem_mb"] + 500
+
+
+def test_a_wide_layer_asks_for_more_memory_and_time(workspace: Workspace) -> None:
+    """Without a cluster: what each job would ask for."""
+    asked = {}
+    for layers in ("conv*", "fc1"):
+        workspace.configure(
+            network={"width": 1, "hidden": [4096]},
+            matching={"layers": [layers]},
+            minimal_matches={"layers": [layers]},
+            chance={"permutations": 20},
+            heat_map={"places": 0},
+        )
+        asked |= {(rule, layers): own for rule, own in resources_asked_for(workspace).items()}
+    for rule in ("match", "certify", "measure", "minimal_match", "null"):
+        narrow, wide = asked[rule, "conv*"], asked[rule, "fc1"]
+        # Other measures and minimal matches are computed on the CPU.
+        on_gpu = rule in ("match", "certify", "null")
+        assert narrow.get("gpu", 0) == wide.get("gpu", 0) == on_gpu
+        # Two networks' moments of 4,096 neurons each are half a gigabyte.
+        assert wide["mem_mb"] > narrow["mem_mb"] + 10 * 512
+        assert wide["runtime"] > narrow["runtime"]

@@ -1,0 +1,237 @@
+"""Nothing stale after whatever failed, and nothing whole lost."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pipeline.faults import contents, strike
+from pipeline.workspaces import TABLES, Workspace
+
+from subspace_match.storage.files import read_signed, sha256
+from subspace_match.storage.job_records import SUFFIX
+
+# One after another: what each run begins with and ends in.
+RUNS = (
+    {"prepare_data": "disk full"},
+    {"initialise": "killed"},
+    {"train": "ended"},
+    {"extract": "disk full"},
+    {"match": "killed", "heat_map": "ended", "top_images": "disk full"},
+    {"certify": "ended", "measure": "killed", "minimal_match": "disk full", "null": "killed"},
+    {"aggregate": "killed"},
+    {"plot": "ended", "report": "disk full"},
+)
+
+NAMING = {"networks.csv", "top_images.parquet"}
+
+
+def assert_all_stands(before: dict[str, bytes], workspace: Workspace) -> None:
+    after = contents(workspace)
+    assert [name for name in before if after.get(name) != before[name]] == []
+
+
+def test_every_rule_is_edited_and_fails_and_the_tables_are_those_of_the_new_code(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    before, tables = contents(workspace), workspace.tables()
+    old = Path(workspace.paths.experiment(""))
+    scripts = [Path(f"workflow_scripts/{script}.py") for faults in RUNS for script in faults]
+    for script in scripts:
+        with (workspace.root / script).open("a") as stream:
+            stream.write("# edited\n")
+    new = Path(workspace.paths.experiment(""))
+    assert new != old
+    failed: set[str] = set()
+    for faults in RUNS:
+        if "extract" in faults and not torch.cuda.is_available():
+            strike(workspace, tmp_path / "faults")
+            text = workspace.snakemake("--config", "device=cuda", fails=True).text
+            assert "device: 'cuda' was asked for, found no CUDA device" in text
+            assert_all_stands(before, workspace)
+        strike(workspace, tmp_path / "faults", **faults)
+        run = workspace.snakemake(fails=True)
+        assert_all_stands(before, workspace)
+        # What had failed before is made now, whatever it had left.
+        assert failed <= run.jobs.keys()
+        assert not faults.keys() & run.jobs.keys()
+        assert not (new / "report.html").exists()
+        failed = {*faults}
+    strike(workspace, tmp_path / "faults")
+    assert failed <= workspace.snakemake().jobs.keys()
+    assert_all_stands(before, workspace)
+    made = workspace.tables()
+    # Where networks are named, their names tell of the new code.
+    assert {name for name in tables if made[name] != tables[name]} == NAMING
+    code = read_signed(new / f"report{SUFFIX}")["code"]
+    assert {code[str(script)] for script in scripts if str(script) in code} == {
+        sha256(workspace.root / script) for script in scripts if str(script) in code
+    }
+    assert len({*map(str, scripts)} & code.keys()) > 10
+    assert "Nothing to be done" in workspace.snakemake("-n").text
+
+
+def test_a_forced_run_that_fails_or_is_killed_loses_nothing(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    before = contents(workspace)
+    strike(workspace, tmp_path / "faults", prepare_data="disk full")
+    workspace.snakemake("--forceall", fails=True)
+    assert_all_stands(before, workspace)
+    assert "Nothing to be done" in workspace.snakemake("-n").text
+
+    workspace.python_path = None
+    logs = [*(workspace.root / "results" / "logs" / "networks").rglob("train.log")]
+    assert len(logs) == 2
+    for log in logs:
+        log.unlink()
+    process = workspace.start("--forcerun", "train")
+    while not any(log.exists() and "training on" in log.read_text() for log in logs):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert_all_stands(before, workspace)
+    workspace.snakemake("--unlock")
+    # What it was at is looked at, and taken as it is.
+    run = workspace.snakemake()
+    assert run.jobs.keys() <= {"train"}
+    assert_all_stands(before, workspace)
+    assert "Nothing to be done" in workspace.snakemake("-n").text
+
+
+def test_what_is_forced_is_made_anew_with_all_below(workspace: Workspace) -> None:
+    paths = workspace.paths
+    experiment = [paths.experiment(name) for name in ("plot", "report")]
+    made = [*experiment, paths.top_images(workspace.key(0))]
+    records = [Path(paths.record(artefact)) for artefact in made]
+    before = [record.stat().st_mtime_ns for record in records]
+    run = workspace.snakemake("--forcerun", "aggregate")
+    assert run.jobs == TABLES
+    after = [record.stat().st_mtime_ns for record in records]
+    assert [old < new for old, new in zip(before, after, strict=True)] == [True, True, False]
+
+
+def test_code_that_changes_while_a_job_runs_is_said_and_leaves_nothing_stale(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    script = workspace.root / "workflow_scripts" / "plot.py"
+    script.write_text(script.read_text() + "# edited\n")
+    planned = script.read_bytes()
+    strike(workspace, tmp_path / "faults", plot="code edited")
+    text = workspace.snakemake(fails=True).text
+    assert "ERROR: plot: expected the code of plot as when the run was planned" in text
+    assert "run snakemake again" in text
+    figures = Path(workspace.paths.experiment("figures"))
+    assert not figures.exists() or not any(figures.iterdir())
+    # Back at the code of the plan: what the job had left does not pass for its result.
+    script.write_bytes(planned)
+    strike(workspace, tmp_path / "faults")
+    assert workspace.snakemake().jobs == {"plot": 1}
+
+
+def test_weights_that_are_replaced_under_their_name_are_other_weights(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    weights = tmp_path / "weights.safetensors"
+    shutil.copyfile(workspace.network(0), weights)
+    taken: dict[str, dict[str, Any]] = {"network": {"mean": [0.1], "std": [0.3]}}
+
+    def configure(file: Path) -> str:
+        taken["network"]["weights"] = str(file)
+        compare = [{"models": ["taken", "base"], "seeds": "all"}]
+        workspace.configure(models={"taken": taken, "base": {}}, compare=compare)
+        paths = workspace.paths
+        key = paths.model_key(paths.models["taken"])
+        return os.path.relpath(paths.training(key, "0", "last.json"), workspace.root)
+
+    def sha256_of(file: str) -> str:
+        record = json.loads((workspace.root / file).read_text())
+        return str(record["sha256"])
+
+    first = configure(weights)
+    strike(workspace, tmp_path / "faults", load_pretrained="killed")
+    workspace.snakemake(first, fails=True)
+    strike(workspace, tmp_path / "faults")
+    assert workspace.snakemake(first).jobs == {"load_pretrained": 1}
+    times = weights.stat()
+    shutil.copyfile(workspace.network(1), weights)
+    os.utime(weights, ns=(times.st_atime_ns, times.st_mtime_ns))
+    second = configure(weights)
+    assert second != first
+    assert workspace.snakemake(second).jobs == {"load_pretrained": 1}
+    assert sha256_of(second) != sha256_of(first)
+    moved = weights.rename(tmp_path / "moved.safetensors")
+    assert configure(moved) == second
+    assert "Nothing to be done" in workspace.snakemake(second, "-n").text
+    moved.unlink()
+    text = workspace.snakemake("-n", fails=True).text
+    assert "network.weights: expected a file of weights, found none at" in text
+    assert "Traceback" not in text
+
+
+def test_an_edit_of_what_ones_own_network_imports_initialises_anew(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(workspace.root))
+    parts = workspace.root / "parts.py"
+    parts.write_text("WIDTH = 4\n")
+    (workspace.root / "net.py").write_text(
+        "import torch\nimport parts\n\n"
+        "def Net():\n"
+        "    return torch.nn.Sequential(torch.nn.Conv2d(1, parts.WIDTH, 3), torch.nn.ReLU(),\n"
+        "        torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),\n"
+        "        torch.nn.Linear(parts.WIDTH, 10))\n"
+    )
+    everything = {"layers": ["*"]}
+    workspace.configure(
+        network={"name": "net:Net"}, matching=everything, minimal_matches=everything
+    )
+    first = initial(workspace)
+    assert workspace.snakemake(first).jobs == {"initialise": 1}
+    os.utime(parts)
+    assert "Nothing to be done" in workspace.snakemake(first, "-n").text
+    parts.write_text("WIDTH = 5\n")
+    second = initial(workspace)
+    assert second != first
+    assert workspace.snakemake(second, "-n").planned == {"initialise": 1}
+
+
+def initial(workspace: Workspace) -> str:
+    paths = workspace.paths
+    network = paths.start(paths.model_key(paths.models["base"]), 0)
+    return os.path.relpath(network, workspace.root)
+
+
+def test_a_copy_is_what_it_is_a_copy_of(
+    workspace: Workspace, tmp_path: Path, empty_workspace: Callable[..., Workspace]
+) -> None:
+    """Whatever times its files have: of a plain copy, of a fresh clone that shares results."""
+    for number, file in enumerate(sorted(workspace.root.rglob("*"), key=hash)):
+        os.utime(file, (1e9 + number % 999, 1e9 + number % 999))
+    assert "Nothing to be done" in workspace.snakemake("-n").text
+    shutil.copytree(workspace.root, tmp_path / "copy", copy_function=shutil.copyfile, symlinks=True)
+    assert "Nothing to be done" in Workspace(tmp_path / "copy").snakemake("-n").text
+    clone = empty_workspace()
+    (clone.root / "results").symlink_to(workspace.root / "results")
+    assert "Nothing to be done" in clone.snakemake("-n").text
+
+
+def test_deleted_outputs_take_their_records_with_them(workspace: Workspace) -> None:
+    assert any((workspace.root / "results").rglob(f"*{SUFFIX}"))
+    workspace.snakemake("--delete-all-output")
+    made = {"data", "networks", "activations", "matches", "experiments"}
+    left = [
+        path
+        for folder in made
+        for path in (workspace.root / "results" / folder).rglob("*")
+        if path.is_file() and path.suffix != ".lock"
+    ]
+    assert left == []
+    assert not list((workspace.root / "results").rglob(f"*{SUFFIX}"))

@@ -1,0 +1,167 @@
+"""Real Snakemake runs in copies of the project, on a tiny configuration."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import gzip
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import yaml
+
+from subspace_match.experiment.comparisons import Network
+from subspace_match.experiment.config import Config, validated
+from subspace_match.experiment.origins import paths_of
+from subspace_match.experiment.paths import Paths
+
+PROJECT = Path(__file__).parents[2]
+TARGETS = ("all", "data_sets", "figures")
+PARTS = ("Snakefile", "rules", "workflow_scripts", "subspace_match", "config", "profiles")
+TINY: Config = {
+    "seeds": [0, 1],
+    "data": {"test_fraction": 0.8},
+    "network": {"width": 0.04, "hidden": [8]},
+    "training": {"epochs": 2, "warmup_epochs": 1, "batch_size": 100},
+    "extraction": {"positions": 500, "draws": 2},
+    "matching": {"layers": ["conv1", "conv5", "fc1"]},
+    "minimal_matches": {"layers": ["conv1"], "epsilons": [0.5]},
+    "chance": {"permutations": 2},
+    "heat_map": {"places": 300},
+    "figures": {"formats": ["svg"]},
+}
+# Its jobs that match, all three layers in one: those that any experiment has, and all of them; and
+# those that everything ends with.
+MATCHED = {"match": 1, "certify": 1, "measure": 1}
+MATCHES = MATCHED | {"minimal_match": 1, "null": 1}
+TABLES = {"aggregate": 1, "plot": 1, "report": 1}
+
+
+@dataclass
+class Run:
+    """A finished Snakemake."""
+
+    returncode: int
+    text: str
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """Jobs that ran to their end, by rule, without the targets themselves."""
+        finished = re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", self.text)
+        return dict(collections.Counter(rule for rule in finished if rule not in TARGETS))
+
+    @property
+    def planned(self) -> dict[str, int]:
+        """Jobs of a dry run, by rule."""
+        table = self.text.rpartition("Job stats:")[2].partition("\n\n")[0]
+        counts = {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+        return {rule: n for rule, n in counts.items() if rule not in (*TARGETS, "total")}
+
+
+class Workspace:
+    """A copy of the project with a configuration of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.python_path: Path | None = None
+
+    def configure(self, **changes: Any) -> None:
+        """Set the configuration: the tiny one, but for these changes, section by section."""
+        config = {
+            key: value | changes.get(key, {}) if isinstance(value, dict) else value
+            for key, value in TINY.items()
+        }
+        config |= {
+            key: value
+            for key, value in changes.items()
+            if key not in TINY or not isinstance(value, dict)
+        }
+        with contextlib.suppress(ValueError):  # a wrong one is written as it is
+            config = validated(config)
+        (self.root / "config" / "config.yaml").write_text(yaml.safe_dump(config))
+
+    @property
+    def paths(self) -> Paths:
+        """Paths of the configuration as it stands, below the workspace."""
+        with contextlib.chdir(self.root):  # files that a configuration names may lie here
+            paths = paths_of(self.root)
+        return replace(paths, config=paths.config | {"results": str(self.root / "results")})
+
+    def key(self, seed: int, stage: str = "last", model: str = "base") -> str:
+        """Of a network, as paths have it."""
+        return self.paths.key(Network(model, seed, stage))
+
+    def network(self, seed: int, suffix: str = ".safetensors") -> Path:
+        """A file of a trained network."""
+        return Path(self.paths.network(Network("base", seed, "last"), suffix))
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start Snakemake in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
+            cwd=self.root,
+            env=environment() | ({"PYTHONPATH": str(self.python_path)} if self.python_path else {}),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def snakemake(self, *arguments: str, fails: bool = False) -> Run:
+        """Run Snakemake to its end."""
+        process = self.start(*arguments)
+        text, _ = process.communicate(timeout=600)
+        assert (process.returncode != 0) == fails, text
+        return Run(process.returncode, text)
+
+    def tables(self) -> dict[str, bytes]:
+        """The bytes of every table of the configuration as it stands."""
+        folder = Path(self.paths.experiment("tables"))
+        return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def without(what: str) -> NoReturn:
+    """Skip a test for want of something; where nothing may be skipped, fail."""
+    if os.environ.get("SUBSPACE_MATCH_TESTS_NEED_ALL"):
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+def environment() -> dict[str, str]:
+    """That of a user: nothing of the test's own search path in it."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PY")}
+    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def copy_project(root: Path, *more: str) -> Workspace:
+    """A workspace with the tiny configuration and no results."""
+    root.mkdir(parents=True)
+    for name in (*PARTS, *more):
+        source = PROJECT / name
+        if source.is_dir():
+            # What numba has compiled comes along: it takes longer than a whole run.
+            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("*.pyc"))
+        else:
+            shutil.copy2(source, root / name)
+    workspace = Workspace(root)
+    workspace.configure()
+    return workspace
+
+
+def idx_files(folder: Path, fill: int) -> None:
+    """Four files as Fashion-MNIST has them, of a few images that are all one grey."""
+    folder.mkdir(exist_ok=True)
+    for part in ("train", "t10k"):
+        for kind, shape in (("images-idx3", (20, 28, 28)), ("labels-idx1", (20,))):
+            head = bytes([0, 0, 8, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
+            values = bytes([fill]) * math.prod(shape) if kind.startswith("images") else bytes(20)
+            file = folder / f"{part}-{kind}-ubyte.gz"
+            file.write_bytes(gzip.compress(head + values, compresslevel=0, mtime=0))

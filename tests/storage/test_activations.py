@@ -1,0 +1,111 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+import subspace_match as sm
+from subspace_match.storage import activations as store
+from subspace_match.storage.activations import ActivationStore, new_store
+
+RNG = np.random.default_rng(0)
+LAYERS = {"conv1": RNG.random((2, 2500, 40), np.float32), "fc1": np.zeros((1, 30, 8), np.float32)}
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # Small enough that conv1 has several chunks in several shards.
+    monkeypatch.setattr(store, "CHUNK_BYTES", 40 * 4 * 100)
+    monkeypatch.setattr(store, "SHARD_CHUNKS", 4)
+    entries = [
+        {"name": name} | dict(zip(("draws", "samples", "neurons"), rows.shape, strict=True))
+        for name, rows in LAYERS.items()
+    ]
+    with new_store(tmp_path / "seed_0.zarr", {"seed": 0}, entries) as writer:
+        for name, draws in LAYERS.items():
+            for draw, rows in enumerate(draws):
+                writer.samples(name, draw, np.arange(len(rows)) + draw)
+                for start in range(0, len(rows), 333):
+                    writer.append(name, draw, rows[start : start + 333])
+    return tmp_path / "seed_0.zarr"
+
+
+def test_what_was_written_is_read(path: Path) -> None:
+    opened = ActivationStore(path)
+    assert opened.about == {"seed": 0}
+    assert list(opened.layers) == ["conv1", "fc1"]
+    for name, draws in LAYERS.items():
+        for draw, rows in enumerate(draws):
+            assert np.array_equal(opened.activations(name, draw)[:], rows)
+            assert np.array_equal(opened.activations(name, draw)[7:19], rows[7:19])
+            assert np.array_equal(opened.samples(name, draw), np.arange(len(rows)) + draw)
+
+
+def test_it_is_a_plain_zarr_v3_group_in_a_handful_of_files(path: Path) -> None:
+    group = zarr.open_group(path, mode="r", zarr_format=3)
+    assert np.array_equal(group["activations/conv1/draw_0"][:], LAYERS["conv1"][0])
+    chunks = path / "activations" / "conv1" / "draw_0" / "c"
+    shards = [file for file in chunks.rglob("*") if file.is_file()]
+    assert len(shards) == 7
+
+
+def test_a_layer_of_zeros_has_files_too(path: Path) -> None:
+    assert (path / "activations" / "fc1" / "draw_0" / "c" / "0" / "0").exists()
+
+
+def test_a_deleted_shard_is_named(path: Path) -> None:
+    (path / "activations" / "conv1" / "draw_0" / "c" / "3" / "0").unlink()
+    with pytest.raises(ValueError, match=r"seed_0\.zarr.*conv1/draw_0/c/3/0 is missing.*remove it"):
+        ActivationStore(path).activations("conv1")
+    ActivationStore(path).activations("fc1")
+
+
+def test_a_truncated_shard_is_named(path: Path) -> None:
+    shard = path / "activations" / "conv1" / "draw_0" / "c" / "3" / "0"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"conv1/draw_0/c/3/0 has \d+ bytes instead of \d+"):
+        ActivationStore(path).activations("conv1")
+
+
+def test_changed_bytes_are_noticed_when_they_are_read(path: Path) -> None:
+    shard = path / "activations" / "conv1" / "draw_0" / "c" / "3" / "0"
+    content = bytearray(shard.read_bytes())
+    content[100] ^= 1
+    shard.write_bytes(content)
+    activations = ActivationStore(path).activations("conv1")
+    with pytest.raises(ValueError, match=r"seed_0\.zarr: expected a whole file.*conv1"):
+        sm.reduce(activations, activations)
+
+
+@pytest.mark.parametrize("file", ["zarr.json", "activations/conv1/draw_0/zarr.json"])
+@pytest.mark.parametrize("damage", ["changed", "deleted"])
+def test_damage_to_what_describes_a_store_is_named(path: Path, file: str, damage: str) -> None:
+    content = (path / file).read_text()
+    (path / file).unlink()
+    if damage == "changed":
+        (path / file).write_text(content.replace("2", "3", 1))
+    complaint = (
+        rf"seed_0\.zarr: expected a whole file.*seed_0\.zarr/{file} (is missing|has the SHA)"
+    )
+    with pytest.raises(ValueError, match=complaint):
+        ActivationStore(path).activations("conv1")
+
+
+def test_a_folder_that_is_no_store_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"nothing: expected a whole file"):
+        ActivationStore(tmp_path / "nothing")
+
+
+def test_an_unknown_layer_is_named_beside_those_there_are(path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected one of \['conv1', 'fc1'\], found 'conv9'"):
+        ActivationStore(path).activations("conv9")
+
+
+def test_a_failed_writer_leaves_no_store(tmp_path: Path) -> None:
+    entries = [{"name": "fc1", "draws": 1, "samples": 10, "neurons": 2}]
+    with (
+        pytest.raises(RuntimeError, match=r"fc1, draw 0: expected 10 samples, found 4"),
+        new_store(tmp_path / "seed_1.zarr", {}, entries) as writer,
+    ):
+        writer.append("fc1", 0, np.zeros((4, 2), np.float32))
+    assert list(tmp_path.iterdir()) == []

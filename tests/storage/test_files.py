@@ -1,0 +1,162 @@
+import errno
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import SafetensorError
+
+from subspace_match.storage.files import (
+    atomic_write,
+    read_arrays,
+    read_record,
+    read_signed,
+    remove_abandoned,
+    write_arrays,
+    write_record,
+    write_signed,
+)
+
+
+def test_a_failed_writer_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "result.json"
+    write_record(target, {"good": 1})
+
+    def fail() -> None:
+        with atomic_write(target) as temporary:
+            temporary.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert read_record(target) == {"good": 1}
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_writers_of_one_host_name_and_process_number_do_not_meet(tmp_path: Path) -> None:
+    """As two containers have it that share a folder."""
+    target = tmp_path / "store"
+    with atomic_write(target) as first:
+        first.mkdir()
+        (first / "first").touch()
+        with atomic_write(target) as second:
+            second.mkdir()
+            (second / "second").touch()
+        assert list(target.iterdir()) == [target / "second"]
+        assert list(first.iterdir()) == [first / "first"]
+    assert list(target.iterdir()) == [target / "first"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_killed_writers_left_goes_and_what_is_of_another_file_stays(tmp_path: Path) -> None:
+    target, other = tmp_path / "store", tmp_path / ".story.0123.partial"
+    for left in (tmp_path / ".store.0123.partial", tmp_path / ".store.0123.replaced", other):
+        (left / "deep").mkdir(parents=True)
+    (tmp_path / ".store.4567.partial").touch()
+    target.mkdir()
+    remove_abandoned(target)
+    assert set(tmp_path.iterdir()) == {target, other}
+
+
+def test_an_old_folder_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "store"
+    target.mkdir()
+    (target / "old").touch()
+
+    def fail() -> None:
+        with atomic_write(target) as temporary:
+            temporary.mkdir()
+            raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        fail()
+    assert list(target.iterdir()) == [target / "old"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_signed_record_comes_back_and_an_unsigned_one_does_not(tmp_path: Path) -> None:
+    record = {"b": [1, 2.5, None], "a": {"é": "ü"}}
+    write_signed(tmp_path / "signed.json", record)
+    assert read_signed(tmp_path / "signed.json") == record
+    write_record(tmp_path / "plain.json", record)
+    with pytest.raises(ValueError, match=r"plain\.json: expected a whole file.*\(no checksum\)"):
+        read_signed(tmp_path / "plain.json")
+    write_record(tmp_path / "edited.json", read_record(tmp_path / "signed.json") | {"b": [1]})
+    with pytest.raises(ValueError, match=r"edited\.json: .*checksum \w+ instead of \w+\); remove"):
+        read_signed(tmp_path / "edited.json")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "null", '{"a": NaN, "checksum": "0"}', "[" * 100_000]
+)
+def test_what_is_no_record_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(ValueError, match=r"a\.json: expected a whole file"):
+        read_signed(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        SafetensorError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_said_with_the_file(cause: Exception, tmp_path: Path) -> None:
+    def fail() -> None:
+        with atomic_write(tmp_path / "store") as temporary:
+            temporary.mkdir()
+            raise cause
+
+    with pytest.raises(OSError, match=r"no space left on the disk; free some.*/store'$") as error:
+        fail()
+    assert error.value.errno == errno.ENOSPC
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_takes_the_place_of_an_old_one(tmp_path: Path) -> None:
+    for content in ("old", "new"):
+        with atomic_write(tmp_path / "store") as temporary:
+            temporary.mkdir()
+            (temporary / content).touch()
+    assert list((tmp_path / "store").iterdir()) == [tmp_path / "store" / "new"]
+
+
+def test_arrays_come_back_with_their_record(tmp_path: Path) -> None:
+    write_arrays(tmp_path / "a.npz", {"x": np.arange(3)}, {"seed": 1})
+    arrays, about = read_arrays(tmp_path / "a.npz")
+    assert arrays["x"].tolist() == [0, 1, 2]
+    assert about == {"seed": 1}
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.json"])
+@pytest.mark.parametrize("damage", ["truncated", "overwritten"])
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, damage: str) -> None:
+    path = tmp_path / name
+    if name == "a.npz":
+        write_arrays(path, {"x": np.arange(1000)}, {})
+    else:
+        write_record(path, {"long": list(range(1000))})
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        del content[len(content) // 2 :]
+    else:
+        content[900:1000] = b"\xff" * 100
+    path.write_bytes(content)
+    read = read_arrays if name == "a.npz" else read_record
+    with pytest.raises(ValueError, match=f"{name}: expected a whole file.*remove it and run again"):
+        read(path)
+
+
+def test_an_array_that_claims_terabytes_is_a_damaged_file(tmp_path: Path) -> None:
+    path = tmp_path / "arrays.npz"
+    write_arrays(path, {"x": np.zeros(3)}, {})
+    header = io.BytesIO()
+    claim = {"descr": "<f8", "fortran_order": False, "shape": (10**12,)}
+    np.lib.format.write_array_header_1_0(header, claim)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("y.npy", header.getvalue() + bytes(80))
+    with pytest.raises(ValueError, match=r"arrays\.npz: expected a whole file"):
+        read_arrays(path)

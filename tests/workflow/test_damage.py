@@ -1,0 +1,240 @@
+"""One flipped bit, 200 times in each kind of file: refused in one line that names it, or no change.
+
+Jobs check what they read before they work, by the signed records of the jobs that made it; what no
+job leaves is signed itself; a store's chunks have checksums of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from jobs import job, leave, record_of
+
+import subspace_match as sm
+from subspace_match.data import datasets
+from subspace_match.experiment import planned_layers as listing
+from subspace_match.experiment.comparisons import models_of
+from subspace_match.experiment.config import validated
+from subspace_match.experiment.user_files import content_digest
+from subspace_match.networks.architectures import build, initialise
+from subspace_match.networks.checkpoints import save_network
+from subspace_match.networks.preprocessing import Preprocessing
+from subspace_match.networks.records import write_network_record
+from subspace_match.networks.resume import Checkpoint
+from subspace_match.networks.stages import Epoch, Stages
+from subspace_match.storage.activations import ActivationStore, new_store
+from subspace_match.storage.files import write_record, write_table
+from subspace_match.storage.job_records import Records, check
+from subspace_match.storage.match_files import save_moments
+from subspace_match.workflow.invocation import INVOCATION, invocation
+
+FLIPS = 200
+CONFIG = {"results": "results"}
+ARCHITECTURE = {"name": "plain20", "width": 0.1, "hidden": [], "channels": 1, "classes": 2}
+ABOUT = {"layer": "conv1", "draw": 0, "digest": "d", "network_a": "a", "network_b": "b"}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(INVOCATION, invocation(tmp_path, CONFIG, CONFIG))
+    return tmp_path
+
+
+def flipped(path: Path) -> Iterator[str]:
+    """Flip one bit after another of a file, each put back before the next; say which it is."""
+    whole = path.read_bytes()
+    bits = np.random.default_rng(0).choice(8 * len(whole), FLIPS, replace=8 * len(whole) < FLIPS)
+    for bit in bits:
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << (bit % 8)
+        path.write_bytes(content)
+        yield f"bit {bit % 8} of byte {bit // 8} of {path.name}"
+    path.write_bytes(whole)
+
+
+def refused(read: Callable[[], Any], naming: str) -> str | None:
+    """The one line in which reading is refused, which names a file; None if it is not refused."""
+    try:
+        read()
+    except ValueError as error:
+        text = str(error)
+        assert naming in text
+        assert "remove" in text
+        assert len(text.splitlines()) == 1
+        return text
+    return None
+
+
+def network() -> torch.nn.Module:
+    network = build(**ARCHITECTURE)
+    initialise(network, 0)
+    return network
+
+
+def save_images(path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (20, 1, 8, 8), dtype=np.uint8)
+    split = datasets.Split(images, np.arange(20) % 2, np.arange(20))
+    about = {"name": "mnist_5k", "classes": 2, "mean": [0.1], "std": [0.3]}
+    datasets.save(path, datasets.DataSet(split, split, about))
+
+
+def a_pair() -> sm.PairMoments:
+    return sm.reduce(*np.maximum(np.random.default_rng(0).normal(size=(2, 40, 6)), 0))
+
+
+def a_table() -> pd.DataFrame:
+    return pd.DataFrame({"layer": ["conv1", "conv2"] * 20, "similarity": np.linspace(0, 1, 40)})
+
+
+LEFT_BY_JOBS: dict[str, Callable[[Path], None]] = {
+    "last.safetensors": lambda path: save_network(
+        path, network(), ARCHITECTURE, Preprocessing((0.1,), (0.3,))
+    ),
+    "images.safetensors": save_images,
+    "last.json": lambda path: write_network_record(
+        path, __file__, digest="d", seed=0, stage="last"
+    ),
+    "data.json": lambda path: write_record(path, {"mean": [0.1], "classes": 2, "sha256": "0"}),
+    "moments.npz": lambda path: save_moments(path, [(a_pair(), ABOUT)]),
+    "similarity.parquet": lambda path: write_table(a_table(), path),
+    "similarity.csv": lambda path: write_table(a_table(), path),
+}
+
+
+@pytest.mark.parametrize("name", LEFT_BY_JOBS)
+def test_what_a_job_left(name: str) -> None:
+    folder = "networks/net-1/seed_0"
+    path = Path("results", folder, name)
+    leave("make", folder, [name], CONFIG)
+    LEFT_BY_JOBS[name](path)
+    record_of(job("make", folder, [name], CONFIG)).write()
+    reader = job("read", "experiments/x-2", ["a.csv"], CONFIG, [f"{folder}/{name}"])
+    assert refused(lambda: record_of(reader).made_from, name) is None
+    for where in flipped(path):
+        assert refused(lambda: record_of(reader).made_from, name) is not None, where
+
+
+def test_the_record_of_a_job() -> None:
+    leave("make", "networks/net-1/seed_0", ["last.safetensors"], CONFIG, seed="0")
+    made = "results/networks/net-1/seed_0/last.safetensors"
+    whole = Records().required(made).record
+    for where in flipped(Path(made).with_name("make.provenance.json")):
+        read = Records()
+        if refused(lambda read=read: read.required(made), "make.provenance.json") is None:
+            assert read.required(made).record == whole, where
+
+
+def test_a_listing_of_layers(folder: Path) -> None:
+    config = validated({"network": {"width": 0.05, "hidden": [6]}})
+    model = models_of(config)["base"]
+    whole = listing.layers_of(model, config, folder / "layers.json")
+    for where in flipped(folder / "layers.json"):
+        found: list[Any] = []
+        read = lambda found=found: found.append(  # noqa: E731
+            listing.layers_of(model, config, folder / "layers.json")
+        )
+        if refused(read, "layers.json") is None:
+            assert found == [whole], where
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_what_is_known_of_the_user_s_own_files(settled: bool, folder: Path) -> None:
+    """All is read again where that is damaged."""
+    weights = folder / "weights.pt"
+    weights.write_text("given")
+    os.utime(weights, ns=(0, 0))
+    young = "subspace_match.experiment.user_files._YOUNG"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(young, 0 if settled else 10**18)
+        whole = content_digest(f"weights {weights}", folder / "contents")
+    (file,) = (folder / "contents").iterdir()
+    for where in flipped(file):
+        assert content_digest(f"weights {weights}", folder / "contents") == whole, where
+
+
+def test_what_a_killed_training_resumes_from(folder: Path) -> None:
+    checkpoint = Checkpoint(folder / "resume.safetensors", "this code")
+    progress = {"history": [[1, 0.1]], "stages": {"initial": "0123"}}
+    checkpoint.save(network().state_dict(), progress)
+    tensors, _ = checkpoint.load() or ({}, {})
+    assert tensors
+    for where in flipped(checkpoint.path):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            found = checkpoint.load()
+        if found is None:
+            (warning,) = said
+            assert "resume.safetensors: expected a whole file" in str(warning.message), where
+            assert (folder / "resume.safetensors.damaged").exists()
+            assert len(str(warning.message).splitlines()) == 1
+        else:
+            assert found[1] == progress, where
+            assert found[0].keys() == tensors.keys()
+            assert all(torch.equal(found[0][name], tensors[name]) for name in tensors), where
+
+
+def test_the_networks_that_it_kept(folder: Path) -> None:
+    history = [Epoch(1, 0.1, 0.2, 0.3, 0.4)]
+    stages = Stages(
+        folder, [], lambda path, network: save_network(path, network, {}, Preprocessing((0,), (1,)))
+    )
+    stages.begin(network())
+    stages.reached(network(), history)
+    assert stages.lacking(history) is None
+    for where in flipped(stages.file("best", history)):
+        assert "best_1.safetensors" in (stages.lacking(history) or ""), where
+
+
+@pytest.fixture
+def store(folder: Path) -> Path:
+    rows = np.random.default_rng(0).random((50, 8), np.float32)
+    rows[:, 0] = 0
+    leave("extract", "activations/1", ["net.zarr/"], CONFIG)
+    layers = [{"name": "conv1", "draws": 1, "samples": 50, "neurons": 8}]
+    path = folder / "results" / "activations" / "1" / "net.zarr"
+    with new_store(path, {"network": "net", "accuracy": 0.9}, layers) as writer:
+        writer.samples("conv1", 0, np.arange(50))
+        writer.append("conv1", 0, rows)
+    record_of(job("extract", "activations/1", ["net.zarr"], CONFIG)).write()
+    return path
+
+
+def content(store: Path) -> list[Any]:
+    opened = ActivationStore(store)
+    arrays = opened.activations("conv1")[:], opened.samples("conv1")
+    return [opened.about, opened.layers, *(array.tolist() for array in arrays)]
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "manifest.json",
+        "zarr.json",
+        "activations/conv1/draw_0/zarr.json",
+        "activations/conv1/draw_0/c/0/0",
+        "samples/conv1/draw_0/zarr.json",
+        "samples/conv1/draw_0/c/0",
+    ],
+)
+def test_a_file_of_a_store(store: Path, file: str) -> None:
+    whole = content(store)
+    check(store, Records().required(store))
+    found: list[Any] = []
+    for where in flipped(store / file):
+        found.clear()
+        read = lambda: found.append(content(store))  # noqa: E731
+        if refused(read, "net.zarr") is None:
+            assert found == [whole], where
+        # And by the command `subspace-match provenance`, whatever the flip would do to a reader.
+        job = Records().required(store)
+        assert refused(lambda job=job: check(store, job), "net.zarr") is not None, where

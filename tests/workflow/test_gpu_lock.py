@@ -1,0 +1,113 @@
+"""Jobs that run at once on one machine get GPUs of their own; here the GPUs are but names."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from subspace_match.workflow.gpu_lock import visible_gpus
+
+# Says what it hears, then which GPU it sees, and keeps it until its input ends.
+JOB = """
+import os, sys
+from subspace_match.workflow.gpu_lock import gpu_of_its_own
+with gpu_of_its_own(lambda text: print(text, flush=True)):
+    print("sees", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
+    sys.stdin.read()
+"""
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a job that sees some GPUs, perhaps one of Slurm's."""
+    started: list[subprocess.Popen[str]] = []
+
+    def job(visible: str, **environment: str) -> subprocess.Popen[str]:
+        own = {"CUDA_VISIBLE_DEVICES": visible, "TMPDIR": str(tmp_path)} | environment
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", JOB],
+                env=os.environ | own,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return started[-1]
+
+    yield job
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_jobs_at_once_get_different_gpus_and_the_next_waits(start: Start) -> None:
+    first, second = start("2,3"), start("2,3")
+    assert {line(first), line(second)} == {"on GPU 2 of 2,3", "on GPU 3 of 2,3"}
+    seen = line(first)
+    assert {seen, line(second)} == {"sees 2", "sees 3"}
+    third = start("2,3")
+    assert line(third) == "waiting for one of the GPUs 2,3, which other jobs have"
+    first.communicate("")
+    line(third)
+    assert line(third) == seen
+
+
+def test_a_killed_job_s_gpu_is_free_again(start: Start) -> None:
+    first = start("GPU-7c3a")
+    assert line(first) == "on GPU GPU-7c3a of GPU-7c3a"
+    second = start("GPU-7c3a")
+    assert line(second).startswith("waiting")
+    first.send_signal(signal.SIGKILL)
+    assert line(second) == "on GPU GPU-7c3a of GPU-7c3a"
+
+
+def test_gpus_of_the_same_number_in_two_jobs_of_slurm_are_two(start: Start) -> None:
+    assert line(start("0", SLURM_JOB_ID="7")) == "on GPU 0 of 0"
+    assert line(start("0", SLURM_JOB_ID="8")) == "on GPU 0 of 0"
+    assert line(start("0")) == "on GPU 0 of 0"
+
+
+def test_where_there_is_none_nothing_is_taken(start: Start) -> None:
+    assert line(start("")) == "sees"
+    assert line(start("-1")) == "sees -1"
+
+
+@pytest.mark.parametrize(
+    ("named", "seen"),
+    [("0", ["0"]), ("1, 0", ["1", "0"]), ("1,-1,0", ["1"]), ("", []), ("NoDevFiles", [])],
+)
+def test_cuda_visible_devices_names_the_gpus(
+    named: str, seen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert visible_gpus() == seen
+
+
+@pytest.mark.parametrize(
+    ("answer", "seen"),
+    [("echo GPU-a1; echo GPU-b2", ["GPU-a1", "GPU-b2"]), ("echo no driver; exit 9", [])],
+)
+def test_without_it_nvidia_smi_names_them(
+    answer: str, seen: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{answer}\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert visible_gpus() == seen
+    program.unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert visible_gpus() == []

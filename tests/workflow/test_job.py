@@ -1,0 +1,477 @@
+"""What every job does around its work."""
+
+import errno
+import faulthandler
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from jobs import job as a_job
+from jobs import leave, record_of
+
+from subspace_match.storage.files import atomic_write
+from subspace_match.storage.job_records import Records, check
+from subspace_match.workflow.invocation import INVOCATION, invocation
+from subspace_match.workflow.job import _ENDING, log, run
+
+
+@pytest.fixture(autouse=True)
+def own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A job has a process of its own, this one goes on: what it changes there is put back."""
+    monkeypatch.setattr(log, "handlers", [])
+    monkeypatch.setattr(logging.getLogger("py.warnings"), "handlers", [])
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, os.environ[name])
+    monkeypatch.setattr(faulthandler, "enable", lambda _: None)  # the runner's own stays
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    logging.captureWarnings(False)
+
+
+CONFIG = {"results": "results", "threads": 1}
+NETWORK = "networks/net/seed_0/last.safetensors"
+TABLE = Path("results/experiments/x-2/a.csv")
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """What Snakemake gives to the script of a job that makes a table from a network and a store."""
+    monkeypatch.chdir(tmp_path)
+    files = {"work": ["work.py", "module_of_work.py"]}
+    monkeypatch.setenv(INVOCATION, invocation(tmp_path, CONFIG, CONFIG, files=files))
+    # Whether code is as planned is a question of its own.
+    monkeypatch.setattr("subspace_match.workflow.job.check_as_planned", lambda *_: None)
+    leave("train", "networks/net/seed_0", ["last.safetensors", "last.json"], CONFIG)
+    leave("extract", "activations/1", ["net.zarr/"], CONFIG, [NETWORK])
+    for code in ("work.py", "module_of_work.py"):
+        Path(code).write_text("")
+    inputs = [NETWORK, "networks/net/seed_0/last.json", "activations/1/net.zarr"]
+    job = a_job("work", "experiments/x-2", ["a.csv"], CONFIG, inputs)
+    job.resources["gpu"] = 1
+    return job
+
+
+def working(times: list[int] | None = None) -> Callable[[Any], None]:
+    """A job's work, which counts how often it is done."""
+
+    def work(job: SimpleNamespace) -> None:
+        if times is not None:
+            times.append(1)
+        Path(job.output[0]).parent.mkdir(parents=True, exist_ok=True)
+        Path(job.output[0]).write_text("1,2\n")
+
+    return work
+
+
+def failing(error: Exception) -> Callable[[Any], None]:
+    def work(_: Any) -> None:
+        raise error
+
+    return work
+
+
+def test_a_job_that_asks_for_a_gpu_sees_one_of_its_own(
+    job: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    seen: list[str] = []
+
+    def work(job: SimpleNamespace) -> None:
+        seen.append(os.environ["CUDA_VISIBLE_DEVICES"])
+        working()(job)
+
+    for gpu in (1, 0):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
+        job.resources["gpu"] = gpu
+        run(work, job)
+        TABLE.unlink()
+    assert seen == ["5", "5,6"]
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("positions: expected more"), OSError(errno.ENOSPC, "full", "a.npz")]
+)
+def test_bad_input_and_a_full_disk_are_one_line(
+    error: Exception, job: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(failing(error), job)
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == f"ERROR: {error}\n"
+    assert "Traceback" in Path(job.log[0]).read_text()
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda: np.empty(10**15),
+        lambda: torch.empty(10**15),
+        lambda: failing(torch.OutOfMemoryError("CUDA out of memory. Tried 9 GiB.\nMore"))(None),
+    ],
+)
+def test_too_little_memory_is_one_line(
+    take: Callable[[], Any], job: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of NumPy, of torch on the CPU and on a GPU: a network of absurd size, for one."""
+
+    def work(_: Any) -> None:
+        take()
+
+    with pytest.raises(SystemExit):
+        run(work, job)
+    said = capsys.readouterr().err
+    assert said.startswith("ERROR: too little memory; choose smaller sizes, or a machine with more")
+    assert len(said.splitlines()) == 1
+    assert "Traceback" in Path(job.log[0]).read_text()
+
+
+def test_any_other_error_is_shown_whole(job: SimpleNamespace) -> None:
+    with pytest.raises(KeyError):
+        run(failing(KeyError("a bug")), job)
+    assert "Traceback" in Path(job.log[0]).read_text()
+
+
+@pytest.mark.parametrize("number", _ENDING)
+def test_a_job_that_is_ended_says_so_and_leaves_nothing_half_written(
+    job: SimpleNamespace, tmp_path: Path, number: int
+) -> None:
+    def work(_: Any) -> None:
+        with atomic_write(tmp_path / "store") as temporary:
+            temporary.mkdir()
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(SystemExit) as ended:
+        run(work, job)
+    assert ended.value.code == 128 + number
+    said = f"ERROR ended by the signal {signal.strsignal(number)}"
+    assert said in Path(job.log[0]).read_text()
+    assert not list(tmp_path.rglob("store")) + list(tmp_path.rglob("*.partial"))
+
+
+def log_of(job: SimpleNamespace) -> str:
+    return Path(job.log[0]).read_text()
+
+
+def test_a_whole_result_of_the_same_is_taken_as_it_is_and_its_log_goes_on(
+    job: SimpleNamespace,
+) -> None:
+    times: list[int] = []
+    run(working(times), job)
+    first, made = log_of(job), TABLE.stat().st_mtime_ns
+    run(working(times), job)
+    assert (len(times), TABLE.stat().st_mtime_ns) == (1, made)
+    assert log_of(job).startswith(first)
+    assert "what this makes is there and whole: taken as it is" in log_of(job)[len(first) :]
+
+
+def test_a_log_that_is_removed_meanwhile_is_begun_again(job: SimpleNamespace) -> None:
+    """As Snakemake does when it starts a job that will wait for this one."""
+
+    def work(job: SimpleNamespace) -> None:
+        log.info("before")
+        Path(job.log[0]).unlink()
+        log.info("after")
+        working()(job)
+
+    run(work, job)
+    assert "after" in log_of(job)
+    assert "before" not in log_of(job)
+
+
+def change_code(_: SimpleNamespace) -> None:
+    Path("module_of_work.py").write_text("# edited")
+
+
+def change_script(_: SimpleNamespace) -> None:
+    Path("work.py").write_text("# edited")
+
+
+def change_params(job: SimpleNamespace) -> None:
+    job.params[0] = {"seed": "other"}
+
+
+def change_input(_: SimpleNamespace) -> None:
+    Path("results", NETWORK).unlink()
+    Path("results", NETWORK).write_text("trained again, with other rounding")
+    job = a_job("train", "networks/net/seed_0", ["last.safetensors", "last.json"], CONFIG)
+    record_of(job).write()
+
+
+def change_output(_: SimpleNamespace) -> None:
+    TABLE.write_text("1,3\n")
+
+
+def remove_output(_: SimpleNamespace) -> None:
+    TABLE.unlink()
+
+
+def damage_record(_: SimpleNamespace) -> None:
+    TABLE.with_name("work.provenance.json").write_text("")
+
+
+def remove_record(_: SimpleNamespace) -> None:
+    TABLE.with_name("work.provenance.json").unlink()
+
+
+def force(_: SimpleNamespace) -> None:
+    os.environ[INVOCATION] = json.dumps(json.loads(os.environ[INVOCATION]) | {"forced": True})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        change_code,
+        change_script,
+        change_params,
+        change_input,
+        change_output,
+        remove_output,
+        damage_record,
+        remove_record,
+        force,
+    ],
+)
+def test_what_is_not_whole_or_not_of_the_same_is_made_anew(
+    change: Callable[[SimpleNamespace], None], job: SimpleNamespace
+) -> None:
+    times: list[int] = []
+    run(working(times), job)
+    change(job)
+    run(working(times), job)
+    assert len(times) == 2
+    assert TABLE.read_text() == "1,2\n"
+    job_of_table = Records().required(TABLE)
+    check(TABLE.absolute(), job_of_table)
+
+
+def test_times_and_places_decide_nothing(job: SimpleNamespace, tmp_path: Path) -> None:
+    """Another clone, at another time, that shares the results."""
+    times: list[int] = []
+    run(working(times), job)
+    for path in tmp_path.rglob("*"):
+        os.utime(path)
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    for code in ("work.py", "module_of_work.py"):
+        Path(code).rename(clone / code)
+    os.chdir(clone)
+    Path("results").symlink_to(tmp_path / "results")
+    run(working(times), job)
+    assert len(times) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "complaint"),
+    [
+        (NETWORK, "last.safetensors: expected what the rule train made"),
+        ("networks/net/seed_0/last.json", "last.json: expected what the rule train made"),
+        ("activations/1/net.zarr/manifest.json", "net.zarr: expected what the rule extract made"),
+        (
+            "networks/net/seed_0/train.provenance.json",
+            "last.safetensors: expected a record of what made it, found a damaged one",
+        ),
+    ],
+)
+@pytest.mark.parametrize("damage", ["changed", "emptied", "removed"])
+def test_a_damaged_input_is_one_line_before_any_work(
+    file: str, complaint: str, damage: str, job: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path("results", file)
+    content = path.read_text()
+    if damage == "removed":
+        path.unlink()
+    else:
+        path.write_text("" if damage == "emptied" else content.replace("a", "b", 1))
+    times: list[int] = []
+    with pytest.raises(SystemExit) as ended:
+        run(working(times), job)
+    assert (ended.value.code, times) == (1, [])
+    (error,) = capsys.readouterr().err.splitlines()
+    if damage == "removed":
+        assert f"{path.name}" in error or "found none that names it" in error
+    else:
+        assert complaint in error
+    assert "remove" in error or "found no such file" in error
+    assert error.removeprefix("ERROR: ") in log_of(job)
+
+
+def test_an_own_record_that_is_damaged_costs_nothing(job: SimpleNamespace) -> None:
+    """It is written at the end anyway."""
+    record = TABLE.with_name("work.provenance.json")
+    record.parent.mkdir(parents=True)
+    record.write_text("")
+    run(working(), job)
+    check(TABLE.absolute(), Records().required(TABLE))
+
+
+def test_what_a_killed_job_left_half_written_goes(job: SimpleNamespace) -> None:
+    left = TABLE.with_name(".a.csv.0123456789abcdef.partial")
+    left.parent.mkdir(parents=True)
+    left.write_text("half")
+    run(working(), job)
+    assert not left.exists()
+
+
+# Where a process finds the package and the tests' helpers.
+PATH = os.pathsep.join(map(str, [Path(__file__).parents[1], Path(__file__).parents[2]]))
+# A job that works for as long as it is told and says when it does. Two containers can share a host
+# name and a process number.
+SCRIPT = """
+import os, platform, sys, time
+from pathlib import Path
+from jobs import job
+platform.node, os.getpid = lambda: "container", lambda: 1
+from subspace_match.workflow import job as jobs
+from subspace_match.storage.files import atomic_write
+jobs.check_as_planned = lambda *_: None
+
+def work(job):
+    with atomic_write(job.output[0]) as temporary:
+        temporary.write_text(sys.argv[2])
+        with open("worked", "a") as worked:
+            worked.write(sys.argv[2])
+        time.sleep(float(sys.argv[1]))
+
+config = {"results": "results", "threads": 1}
+jobs.run(work, job("work", "experiments/x-2", ["a.csv"], config, [%r]))
+"""
+
+
+def start(seconds: float, name: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", SCRIPT % NETWORK, str(seconds), name]
+    environment = os.environ | {"PYTHONPATH": PATH}
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def wait_for(path: str, content: str) -> None:
+    deadline = time.monotonic() + 60
+    while not Path(path).exists() or Path(path).read_text() != content:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("job")
+def test_a_job_that_comes_while_another_makes_the_same_waits_and_takes_it() -> None:
+    first = start(2, "1")
+    wait_for("worked", "1")
+    others = [start(0, "2"), start(0, "3")]
+    for other in others:
+        _, said = other.communicate(timeout=120)
+        assert other.returncode == 0
+        assert re.match(r"WARNING: waiting for container, process 1, since .*, which writes", said)
+        assert len(said.splitlines()) == 1
+    assert first.wait() == 0
+    assert (Path("worked").read_text(), TABLE.read_text()) == ("1", "1")
+
+
+@pytest.mark.usefixtures("job")
+def test_a_job_that_waited_for_a_killed_one_does_the_work() -> None:
+    first = start(600, "1")
+    wait_for("worked", "1")
+    second = start(0, "2")
+    assert second.stderr is not None
+    assert "waiting for" in second.stderr.readline()
+    first.kill()
+    first.communicate()
+    assert second.wait() == 0
+    second.stderr.close()
+    assert (Path("worked").read_text(), TABLE.read_text()) == ("12", "2")
+    assert not list(TABLE.parent.glob("*.partial"))
+
+
+def test_a_job_goes_on_after_a_signal_that_it_was_told_to_ignore(job: SimpleNamespace) -> None:
+    """As nohup does."""
+
+    def work(job: SimpleNamespace) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        working()(job)
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    run(work, job)
+    assert "signal" not in log_of(job)
+
+
+CRASH = """
+import os, sys
+from jobs import job
+from subspace_match.workflow import job as jobs
+jobs.check_as_planned = lambda *_: None
+
+def work(_):
+    jobs.log.info("at work")
+    os.kill(os.getpid(), int(sys.argv[1]))
+
+config = {"results": "results", "threads": 1}
+jobs.run(work, job("work", "experiments/x-2", ["a.csv"], config))
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        (signal.SIGSEGV, "Segmentation fault"),
+        (signal.SIGABRT, "Aborted"),
+        (signal.SIGBUS, "Bus error"),
+        (signal.SIGFPE, "Floating point exception"),
+    ],
+)
+def test_a_job_that_dies_by_a_signal_says_which_in_its_log(
+    job: SimpleNamespace, number: int, name: str
+) -> None:
+    command = [sys.executable, "-c", CRASH, str(int(number))]
+    ended = subprocess.run(command, env=os.environ | {"PYTHONPATH": PATH})
+    assert ended.returncode == -number
+    assert f"at work\nFatal Python error: {name}\n" in log_of(job)
+
+
+@pytest.mark.parametrize(("reserved", "used"), [(None, "3"), (1, "1")])
+def test_a_job_uses_the_threads_that_its_rule_reserves(
+    job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, reserved: int | None, used: str
+) -> None:
+    monkeypatch.setattr("subspace_match.workflow.job.JobRecord.write", lambda _: None)
+    job.config["threads"] = 3
+    job.threads = 2  # of a machine that has no more: it is not to change the result
+    seen: list[str] = []
+
+    def work(_: Any) -> None:
+        seen.append(os.environ["OMP_NUM_THREADS"])
+
+    run(work, job, reserved)
+    assert seen == [used]
+
+
+def test_rules_reserve_what_their_scripts_use() -> None:
+    """All of the configuration's threads, or one."""
+    project = Path(__file__).parents[2]
+    text = "".join(file.read_text() for file in (project / "rules").glob("*.smk"))
+    rules = re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
+    assert len(rules) >= 15
+    for rule, body in rules:
+        script = (project / "workflow_scripts" / f"{rule}.py").read_text()
+        reserved = re.findall(r"^    threads: (.*)$", body, re.MULTILINE)
+        assert reserved in ([], ['config["threads"]'])
+        assert (f"run({rule}, snakemake)" in script) == bool(reserved), rule
+        assert (f"run({rule}, snakemake, threads=1)" in script) == (not reserved), rule
+
+
+def test_no_library_has_read_its_number_of_threads_before_the_job_sets_it() -> None:
+    libraries = "{'numpy', 'scipy', 'torch'}"
+    code = f"import sys; import subspace_match.workflow.job; print({libraries} & set(sys.modules))"
+    command = [sys.executable, "-c", code]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert answer.stdout == "set()\n"

@@ -1,0 +1,314 @@
+"""Results to a few files and back."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jobs import leave
+
+from subspace_match.storage.files import read_signed, write_signed
+from subspace_match.storage.job_records import SUFFIX, Job, Records
+from subspace_match.workflow.invocation import INVOCATION, invocation
+from subspace_match.workflow.publishing import lineage, publish, restore
+
+CONFIG = {"results": "results"}
+STORE = "activations/1/net.zarr"
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which a network, a recording of it and a table were made and published."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(INVOCATION, invocation(tmp_path, CONFIG, CONFIG))
+    network = "networks/net/seed_0/last.safetensors"
+    leave("train", "networks/net/seed_0", ["last.safetensors", "history.csv"], CONFIG)
+    leave("extract", "activations/1", ["net.zarr/"], CONFIG, [network])
+    leave("aggregate", "experiments/x-2", ["tables/a.csv"], CONFIG, [STORE, network])
+    table = Records().required("results/experiments/x-2/tables/a.csv")
+    assert publish(table, "published")
+    for job in lineage([table], "results"):
+        assert publish(job, Path("published", "stores", job.record["folder"]))
+    return tmp_path
+
+
+def contents(folder: str) -> dict[str, bytes]:
+    files = (file for file in Path(folder).rglob("*") if file.is_file())
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in files
+        if file.name != ".snakemake_timestamp" and file.suffix != ".lock"
+    }
+
+
+def test_a_store_is_published_as_one_file_and_always_the_same() -> None:
+    published = contents("published")
+    assert set(published) == {
+        "aggregate.provenance.json",
+        "tables/a.csv",
+        "stores/activations/1/extract.provenance.json",
+        "stores/activations/1/net.zarr.zip",
+        "stores/networks/net/seed_0/history.csv",
+        "stores/networks/net/seed_0/last.safetensors",
+        "stores/networks/net/seed_0/train.provenance.json",
+    }
+    os.utime("results/activations/1/net.zarr/part", (0, 0))
+    extract = Records().required(f"results/{STORE}")
+    publish(extract, "again")
+    assert contents("again")["net.zarr.zip"] == published["stores/activations/1/net.zarr.zip"]
+
+
+def test_what_is_restored_is_what_was_there() -> None:
+    before = contents("results")
+    Path("results").rename("old")
+    restored = restore("published", "results")
+    assert contents("results") == before
+    assert (len(restored.back), restored.left_out) == (3, {})
+    assert restore("published", "results").back == []
+
+
+def test_what_is_there_stays() -> None:
+    Path("results/experiments/x-2/tables/a.csv").write_text("newer")
+    assert restore("published", "results").back == []
+    assert Path("results/experiments/x-2/tables/a.csv").read_text() == "newer"
+
+
+def test_what_is_missing_of_a_job_comes_back() -> None:
+    before = contents("results")
+    Path("results/networks/net/seed_0/last.safetensors").unlink()
+    restored = restore("published", "results")
+    assert restored.back == ["results/networks/net/seed_0/train"]
+    others = ["experiments/x-2/aggregate", "activations/1/extract"]
+    assert restored.there == [f"results/{name}" for name in others]
+    assert restored.left_out == {}
+    assert contents("results") == before
+
+
+def test_what_is_missing_beside_other_results_is_left_out_with_a_reason() -> None:
+    Path("results/networks/net/seed_0/last.safetensors").unlink()
+    history = Path("results/networks/net/seed_0/history.csv")
+    history.write_text("newer")
+    restored = restore("published", "results")
+    assert restored.back == []
+    reason = f"there, but other than published: {history}; remove it"
+    assert restored.left_out == {"results/networks/net/seed_0/train": reason}
+    assert history.read_text() == "newer"
+    history.unlink()
+    assert restore("published", "results").back == ["results/networks/net/seed_0/train"]
+
+
+def test_what_other_code_made_is_left_out_and_what_was_made_from_it() -> None:
+    Path("results").rename("old")
+    Path("module_of_extract.py").write_text("edited")
+    restored = restore("published", "results")
+    assert restored.back == ["results/networks/net/seed_0/train"]
+    assert restored.left_out == dict.fromkeys(
+        ["results/experiments/x-2/aggregate", "results/activations/1/extract"],
+        "other code made it: module_of_extract.py",
+    )
+    assert not Path("results", STORE).exists()
+
+
+def test_what_was_not_pulled_is_left_out() -> None:
+    Path("results").rename("old")
+    Path("published/stores/activations/1/net.zarr.zip").unlink()
+    (reason,) = restore("published", "results").left_out.values()
+    assert reason == "not there: published/stores/activations/1/net.zarr"
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("networks/net/seed_0/history.csv", "expected what the rule train made"),
+        ("activations/1/net.zarr.zip", "expected what the rule extract made"),
+    ],
+)
+def test_a_damaged_file_is_not_restored(file: str, message: str) -> None:
+    Path("results").rename("old")
+    damaged = Path("published/stores", file)
+    damaged.write_bytes(damaged.read_bytes()[:-5])
+    with pytest.raises(ValueError, match=f"{file}: {message}"):
+        restore("published", "results")
+
+
+def test_a_changed_part_of_a_packed_store_is_not_restored() -> None:
+    Path("results").rename("old")
+    packed = Path("published/stores/activations/1/net.zarr.zip")
+    content = packed.read_bytes()
+    packed.write_bytes(content.replace(b"deep/part of", b"deep/part if"))
+    with pytest.raises(
+        ValueError, match=r"net\.zarr\.zip: expected what the rule extract made, .*"
+    ):
+        restore("published", "results")
+    assert not Path("results", STORE).exists()
+
+
+@pytest.mark.parametrize("file", ["networks/net/seed_0/history.csv", "activations/1/net.zarr.zip"])
+def test_what_dvc_would_give_again_from_its_cache_is_named(file: str) -> None:
+    """After a pull from a remote that has the file damaged."""
+    Path("results").rename("old")
+    published = Path("published/stores", file)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], check=True)
+    cached = Path(".dvc/cache/files/md5/01/23456789")
+    cached.parent.mkdir(parents=True)
+    published.write_bytes(published.read_bytes()[:-5])
+    cached.write_bytes(published.read_bytes())
+    cached.with_name("other").write_bytes(b"?" * len(published.read_bytes()))
+    with pytest.raises(ValueError, match=r"DVC would take it from its cache again") as error:
+        restore("published", "results")
+    assert f"remove {cached.absolute()} too" in str(error.value)
+    assert "other" not in str(error.value).partition("cache again")[2].partition(" too")[0]
+    assert "\n" not in str(error.value)
+    cached.unlink()
+    with pytest.raises(ValueError, match=f"{file}: expected what") as error:
+        restore("published", "results")
+    assert "cache" not in str(error.value)
+
+
+def dvc(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", *arguments, "--quiet"], check=True)
+
+
+def test_after_a_pull_of_a_damaged_remote_what_is_said_heals_it(tmp_path: Path) -> None:
+    """With DVC itself, which does not look whether what it pulls is whole."""
+    Path("results").rename("old")
+    dvc("init", "--no-scm")
+    dvc("remote", "add", "--default", "storage", str(tmp_path / "storage"))
+    dvc("add", "published")
+    dvc("push")
+    history = Path("published/stores/networks/net/seed_0/history.csv").read_bytes()
+    (stored,) = (
+        file
+        for file in Path("storage").rglob("*")
+        if file.is_file() and file.read_bytes() == history
+    )
+    stored.chmod(0o644)
+    stored.write_bytes(history[:-1] + b"?")
+    for folder in ("published", ".dvc/cache"):
+        shutil.rmtree(folder)
+    dvc("pull")
+    with pytest.raises(
+        ValueError, match=r"history\.csv: expected what .* again, so remove"
+    ) as error:
+        restore("published", "results")
+    # As it says: the file, the one in the cache, and the whole one to the remote.
+    file, cached = re.findall(r"^(\S+): expected|so remove (\S+) too", str(error.value))
+    Path(file[0]).unlink()
+    Path(cached[1]).unlink()
+    stored.write_bytes(history)
+    dvc("pull", "--force")
+    restore("published", "results")
+    assert Path("results/networks/net/seed_0/history.csv").read_bytes() == history
+
+
+def test_a_damaged_result_is_not_published() -> None:
+    job = Records().required(f"results/{STORE}")
+    Path("results", STORE, "deep/part").write_text("changed")
+    with pytest.raises(ValueError, match=r"net\.zarr: expected what the rule extract made"):
+        publish(job, "again")
+    assert not Path("again").exists()
+
+
+def test_what_is_no_longer_there_is_not_published() -> None:
+    train = Records().required("results/networks/net/seed_0/history.csv")
+    Path("results/networks/net/seed_0/last.safetensors").unlink()
+    assert not publish(train, "again")
+    assert not Path("again").exists()
+
+
+def test_a_result_without_a_record_is_named() -> None:
+    Path("results/activations/1/extract.provenance.json").unlink()
+    table = Records().required("results/experiments/x-2/tables/a.csv")
+    with pytest.raises(ValueError, match=r"net\.zarr: expected a result of the workflow, with"):
+        list(lineage([table], "results"))
+
+
+def test_the_record_goes_with_what_it_is_of() -> None:
+    job = Records().required("published/stores/activations/1/net.zarr.zip")
+    assert job == Job(job.file, read_signed(f"results/activations/1/extract{SUFFIX}"))
+
+
+HOSTILE = ["../../outside", "/tmp/outside", "a/../../../outside", "..", "x\0y", 3, None]
+
+
+def change(record: Path, key: str, value: Any) -> None:
+    write_signed(record, read_signed(record) | {key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        (key, name)
+        for key in ("folder", "outputs", "inputs")
+        for name in HOSTILE
+        if key == "folder" or isinstance(name, str)  # as keys of JSON are
+    ],
+)
+def test_a_record_that_leads_out_of_the_results_is_refused(
+    project: Path, key: str, name: Any
+) -> None:
+    """By whatever reads it: restoring, publishing, the list of what a result was made from."""
+    value = name if key == "folder" else {name: "0" * 64}
+    Path("results").rename("old")
+    record = Path("published/stores/networks/net/seed_0/train.provenance.json")
+    change(record, key, value)
+    with pytest.raises(ValueError, match=r"train\.provenance\.json: expected names of files in"):
+        restore("published", "results")
+    with pytest.raises(ValueError, match="do not use this record"):
+        Records().of(record.with_name("last.safetensors"))
+    with pytest.raises(ValueError, match="do not use this record"):
+        Job(record, read_signed(record))
+    assert not Path("results").exists()
+    assert not (project.parent / "outside").exists()
+
+
+@pytest.mark.parametrize("name", ["", "."])
+def test_an_output_that_is_the_folder_itself_is_refused(name: str) -> None:
+    """What is restored there would take the place of everything in it."""
+    change(Path("published/aggregate.provenance.json"), "outputs", {name: "0" * 64})
+    with pytest.raises(ValueError, match="expected names of files in the folder of results"):
+        restore("published", "results")
+
+
+@pytest.mark.parametrize("record", [{}, {"folder": "a"}, {"folder": 3, "outputs": 3}])
+def test_a_record_of_another_form_is_refused(record: Any) -> None:
+    write_signed("published/aggregate.provenance.json", record)
+    with pytest.raises(ValueError, match=r"aggregate\.provenance\.json: expected a whole file"):
+        restore("published", "results")
+
+
+def test_a_device_among_the_modules_is_not_read() -> None:
+    """A record may name any module; /dev/zero has no end."""
+    Path("results").rename("old")
+    record = Path("published/aggregate.provenance.json")
+    change(record, "code", {"/dev/zero": "0" * 64})
+    assert restore("published", "results").left_out == {
+        "results/experiments/x-2/aggregate": "other code made it: /dev/zero"
+    }
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/tmp/outside"])
+def test_a_store_whose_members_lead_out_of_it_is_refused(project: Path, name: str) -> None:
+    Path("results").rename("old")
+    with zipfile.ZipFile("published/stores/activations/1/net.zarr.zip", "a") as archive:
+        archive.writestr(name, "x")
+    with pytest.raises(ValueError, match=r"net\.zarr\.zip: expected members that stay in the"):
+        restore("published", "results")
+    assert not Path("results", STORE).exists()
+    assert not (project.parent / "outside").exists()
+
+
+def test_a_store_that_unpacks_to_more_than_it_is_is_refused() -> None:
+    """A zip bomb: a hundred million zeros take a hundred thousand bytes."""
+    Path("results").rename("old")
+    packed = "published/stores/activations/1/net.zarr.zip"
+    with zipfile.ZipFile(packed, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("more", bytes(10**8))
+    with pytest.raises(ValueError, match=r"zarr\.zip: expected at most .* found 0\.1 GB"):
+        restore("published", "results")
+    assert not Path("results", STORE).exists()

@@ -1,0 +1,290 @@
+"""What scripts of rules read and write, run as Snakemake runs them, on small files."""
+
+import logging
+import runpy
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from snakemake.iocontainers import InputFiles, OutputFiles, Params
+
+import subspace_match as sm
+from subspace_match import figures
+from subspace_match.data import datasets
+from subspace_match.experiment.config import validated
+from subspace_match.matching import backends
+from subspace_match.networks.architectures import build
+from subspace_match.networks.checkpoints import save_network
+from subspace_match.networks.layer_graph import LayeredNetwork
+from subspace_match.networks.preprocessing import Preprocessing
+from subspace_match.report import write_page
+from subspace_match.storage.activations import ActivationStore
+from subspace_match.storage.files import read_record, sha256, write_arrays, write_record
+from subspace_match.storage.match_files import (
+    LayerMatch,
+    load_certificates,
+    load_minimal_matches,
+    save_matches,
+    save_moments,
+)
+from subspace_match.workflow.job import log
+
+PROJECT = Path(__file__).parents[2]
+EPSILONS = [0.3, 0.5]
+NETWORKS = {
+    "n0": {"model": "base", "seed": 0, "stage": "last"},
+    "n1": {"model": "encoder", "seed": 0, "stage": "last"},
+}
+CHECKPOINTS = {"n0": "aa", "n1": "bb"}
+ABOUT = {
+    "digest": "matching",
+    **{"layer": "conv1", "node": "1", "depth": 1, "kind": "conv", "samples": 60, "draw": 0},
+    **{"network_a": "n0", "checkpoint_a": "aa", "network_b": "n1", "checkpoint_b": "bb"},
+}
+PAIR = {
+    "comparison": "base last to encoder last",
+    "left_out": [],
+    **{"network_a": "n0", "model_a": "base", "seed_a": 0, "stage_a": "last"},
+    **{"network_b": "n1", "model_b": "encoder", "seed_b": 0, "stage_b": "last"},
+}
+
+Script = Callable[..., None]
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+    """Runs a rule's script in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(log, "handlers", [])
+    monkeypatch.setattr(logging.getLogger("py.warnings"), "handlers", [])
+    # What is around the work is tested for itself.
+    record = SimpleNamespace(file="job", made_from={}, forced=True, write=lambda: None)
+    monkeypatch.setattr("subspace_match.workflow.job.JobRecord", lambda *_: record)
+    for name in ("check_as_planned", "code_files"):
+        monkeypatch.setattr(f"subspace_match.workflow.job.{name}", lambda *_: None)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+    before = signal.getsignal(signal.SIGTERM)
+    config = validated({"device": "cpu", "results": "results"})
+
+    def run(name: str, *, params: dict[str, Any], **files: dict[str, Any]) -> None:
+        job = SimpleNamespace(
+            config=config,
+            input=InputFiles(fromdict=files["input"]),
+            output=OutputFiles(fromdict=files["output"]),
+            params=Params(fromdict=params),
+            wildcards=SimpleNamespace(network="n0"),
+            log=[f"{name}.log"],
+            resources={},
+            scriptdir=str(PROJECT / "workflow_scripts"),
+        )
+        file = PROJECT / "workflow_scripts" / f"{name}.py"
+        runpy.run_path(str(file), init_globals={"snakemake": job})
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+    logging.captureWarnings(False)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> sm.MatchPath:
+    """The match path of a layer, saved with its moments as the rule match saves them."""
+    rng = np.random.default_rng(0)
+    x = np.maximum(rng.normal(size=(60, 8)), 0)
+    made = sm.match_path(sm.reduce(x, x + 0.3 * rng.normal(size=x.shape)), device="cpu")
+    save_moments(tmp_path / "moments.npz", [(made.pair, ABOUT)])
+    save_matches(tmp_path / "path.npz", [LayerMatch.of(made, ABOUT)])
+    return made
+
+
+def certify(script: Script) -> None:
+    script(
+        "certify",
+        input={"path": "path.npz", "moments": "moments.npz"},
+        output={"certificates": "certificates.npz"},
+        params={"epsilons": EPSILONS, "digest": "certificates"},
+    )
+
+
+def measure(script: Script) -> None:
+    script(
+        "measure",
+        input={"moments": "moments.npz"},
+        output={"measures": "measures.npz"},
+        params={"layers": ["conv1"]},
+    )
+
+
+def minimal_match(script: Script) -> None:
+    script(
+        "minimal_match",
+        input={"path": "path.npz", "moments": "moments.npz"},
+        output={"minimal": "minimal.npz"},
+        params={"layers": ["conv1"], "epsilon": 0.5},
+    )
+
+
+def aggregate(script: Script, accuracies: tuple[float | None, float | None]) -> Path:
+    """Its folder of results."""
+    for (key, checkpoint), accuracy in zip(CHECKPOINTS.items(), accuracies, strict=True):
+        write_record(f"{key}.json", {"sha256": checkpoint})
+        strongest = {
+            "conv1/images": np.arange(72).reshape(8, 9) % 20,
+            "conv1/activations": np.ones((8, 9)),
+        }
+        about = {"network": key, "checkpoint": checkpoint, "accuracy": accuracy}
+        write_arrays(f"{key}.npz", strongest, about | {"digest": "top_images"})
+    tables = ("similarity", "summary", "neurons", "measures", "minimal_matches", "null")
+    tables += ("minimal_match_members", "heat_map", "top_images")
+    folder = "results/experiments/x-1"
+    output = {f"{name}_parquet": f"{folder}/tables/{name}.parquet" for name in tables}
+    output |= {"networks_csv": f"{folder}/tables/networks.csv"}
+    output |= {name: f"{folder}/{name}.json" for name in ("metrics", "config")}
+    script(
+        "aggregate",
+        input={
+            "matches": ["path.npz"],
+            "certificates": ["certificates.npz"],
+            "measures": ["measures.npz"],
+            "minimal": ["minimal.npz"],
+            **{"nulls": [], "heat_maps": []},
+            "top_images": [f"{key}.npz" for key in NETWORKS],
+            "records": [f"{key}.json" for key in NETWORKS],
+        },
+        output=output,
+        params={
+            "epsilons": EPSILONS,
+            "networks": {key: dict(network) for key, network in NETWORKS.items()},
+            "pairs": [PAIR],
+            **{f"{name}_digest": name for name in ("top_images", "matching", "null", "heat_map")},
+            "certificate_digest": "certificates",
+        },
+    )
+    return Path(folder)
+
+
+@pytest.fixture
+def devices(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The devices that are asked for, by name; none may be chosen automatically."""
+    asked: list[str] = []
+    resolve = backends.resolve_device
+
+    def noted(device: Any) -> Any:
+        asked.append(device if isinstance(device, str) else device.name)
+        return resolve(device)
+
+    for module in ("backends", "path", "reduction.moments", "minimal.search"):
+        monkeypatch.setattr(
+            f"subspace_match.matching.{module}.resolve_device", noted, raising=False
+        )
+    return asked
+
+
+@pytest.mark.usefixtures("path")
+def test_certificates_are_computed_on_the_configured_device_and_tables_on_none(
+    script: Script, devices: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certify(script)
+    assert set(devices) == {"cpu"}
+    devices.clear()
+    measure(script)
+    minimal_match(script)
+    Path("moments.npz").unlink()
+    monkeypatch.setattr(sm.MatchPath, "verify", None)
+    aggregate(script, (0.9, 0.8))
+    assert devices == []
+
+
+def test_the_tables_hold_what_the_jobs_before_them_found(
+    script: Script, path: sm.MatchPath
+) -> None:
+    certify(script)
+    measure(script)
+    minimal_match(script)
+    folder = aggregate(script, (0.9, 0.8)) / "tables"
+    ((certificates, about),) = load_certificates("certificates.npz")
+    assert certificates == path.verify(EPSILONS, device="cpu")
+    assert about == ABOUT | {"digest": "certificates"}
+    similarity = pd.read_parquet(folder / "similarity.parquet")
+    assert similarity["similarity"].tolist() == list(path.similarity(EPSILONS))
+    assert similarity["margin"].tolist() == [proof.margin for proof in certificates]
+    measures = pd.read_parquet(folder / "measures.parquet")
+    assert measures["value"].tolist() == list(sm.all_measures(path.pair).values())
+
+
+def test_minimal_matches_are_those_of_the_saved_path(script: Script, path: sm.MatchPath) -> None:
+    """Even where computing it again would give another, as rounding on a GPU can."""
+    critical = path.critical_epsilon_x.copy()
+    in_match = path.maximum_match(0.5).x
+    assert len(in_match) > 2
+    critical[in_match[0]] = 0.51
+    saved = sm.MatchPath(critical, path.critical_epsilon_y, path.removal_order, path.pair)
+    save_matches("path.npz", [LayerMatch.of(saved, ABOUT)])
+    minimal_match(script)
+    ((found, about),) = load_minimal_matches("minimal.npz")
+    matched = np.flatnonzero(saved.critical_epsilon <= 0.5)
+    np.testing.assert_array_equal(np.flatnonzero(found.match_of >= 0), matched)
+    assert about == ABOUT | {"epsilon": 0.5}
+
+
+@pytest.mark.parametrize("size", [32, 40])
+def test_only_the_layers_that_were_planned_are_recorded(
+    size: int, script: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    split = datasets.Split(np.zeros((8, 1, 32, 32), np.uint8), np.arange(8), np.arange(8))
+    about = {"name": "mnist_5k", "classes": 10, "mean": [0.5], "std": [0.5], "test_images": 8}
+    datasets.save("images.safetensors", datasets.DataSet(split, split, about))
+    architecture = {"name": "plain20", "width": 0.1, "hidden": [], "channels": 1, "classes": 10}
+    network = build(**architecture)
+    save_network("n.safetensors", network, architecture, Preprocessing((0.5,), (0.5,)))
+    write_record("n.json", {"sha256": sha256("n.safetensors"), "seed": 0, "stage": "last"})
+    planned = [asdict(layer) for layer in LayeredNetwork(network).layers(1, size, size)]
+    settings = {"nodes": "relu", "positions": 20, "draws": 1, "position_seed": 0, "batch_size": 8}
+    files = {"images": "images.safetensors", "network": "n.safetensors", "record": "n.json"}
+    params = {"extraction": settings, "planned": planned, "digest": "d"}
+    output = {"store": "n.zarr"}
+    if size == 32:
+        script("extract", input=files, output=output, params=params)
+        assert list(ActivationStore("n.zarr").layers) == [layer["name"] for layer in planned]
+        return
+    with pytest.raises(SystemExit):
+        script("extract", input=files, output=output, params=params)
+    error = capsys.readouterr().err
+    assert error.startswith("ERROR: n.safetensors: expected the layers that were planned, conv1 (")
+    assert "conv) of 40 x 40" in error
+    assert "conv) of 32 x 32" in error
+    assert error.count("\n") == 1
+    assert not Path("n.zarr").exists()
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("accuracies", [(0.9, None), (None, None)])
+def test_a_network_that_is_no_classifier_is_compared_like_any_other(
+    script: Script, accuracies: tuple[float | None, float | None]
+) -> None:
+    """From its accuracy, None, to tables, metrics, figures and the page."""
+    certify(script)
+    measure(script)
+    minimal_match(script)
+    folder = aggregate(script, accuracies)
+    found = read_record(folder / "metrics.json")["accuracy"]
+    assert found == dict(zip(["base.seed_0", "encoder.seed_0"], accuracies, strict=True))
+    text = (folder / "tables" / "networks.csv").read_text()
+    assert "nan" not in text.lower()
+    made = {file.stem: pd.read_parquet(file) for file in (folder / "tables").glob("*.parquet")}
+    made["networks"] = pd.read_csv(folder / "tables" / "networks.csv")
+    images = np.zeros((20, 1, 8, 8), np.uint8)
+    for name, needed in figures.TABLES.items():
+        pictures = [images.__getitem__] if name == "top_images" else []
+        figure = getattr(figures, name)(*(made[table] for table in needed), *pictures)
+        figures.save(figure, f"{name}.png")
+    write_page([folder], "report.html")
+    page = Path("report.html").read_text()
+    for accuracy in accuracies:
+        assert f'"accuracy":{"null" if accuracy is None else accuracy}' in page
