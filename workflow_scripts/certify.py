@@ -13,12 +13,11 @@ def certify(snakemake: Any) -> None:
     params, paths = snakemake.params, snakemake.input
     device = resolve_device(snakemake.config["device"])
     log.info("certifying on %s", device.name)
-    certificates = {
-        replace(match.origin, digest=params.digest): match.path(paths.moments).verify(
-            params.epsilons, device=device
-        )
-        for match in load_matches(paths.path)
-    }
+    certificates = {}
+    for origin, match in load_matches(paths.path).items():
+        path = match.path(paths.moments)
+        origin = replace(origin, digest=params.digest)
+        certificates[origin] = path.verify(params.epsilons, device=device)
     save_certificates(snakemake.output.certificates, certificates)
 
 

@@ -13,8 +13,7 @@ def minimal_match(snakemake: Any) -> None:
 
     epsilon, layers, paths = snakemake.params.epsilon, snakemake.params.layers, snakemake.input
     minimal = {}
-    for match in load_matches(paths.path):
-        origin = match.origin
+    for origin, match in load_matches(paths.path).items():
         if origin.draw > 0 or origin.layer not in layers:
             continue
         # The saved path, as a GPU could round a new one to another match.

@@ -1,4 +1,4 @@
-"""Read the results of all jobs of an experiment, and build its tables."""
+"""Read the results of all jobs of an experiment and build its tables."""
 
 from __future__ import annotations
 
@@ -26,31 +26,15 @@ Result = TypeVar("Result")
 Key = tuple[tuple[str, ...], str, int]
 
 
-class Files(Protocol):
-    """Paths of the results of all jobs, by kind; empty where a kind was not asked for.
-
-    Attributes:
-        records: of the networks, in the order of ``Settings.networks``.
-    """
-
-    matches: Sequence[str]
-    certificates: Sequence[str]
-    measures: Sequence[str]
-    minimal: Sequence[str]
-    nulls: Sequence[str]
-    heat_maps: Sequence[str]
-    top_images: Sequence[str]
-    records: Sequence[str]
-
-
 class Settings(Protocol):
-    """What the plan says of the results.
+    """What the plan says about the results.
 
     Attributes:
         epsilons: the grid, ascending.
-        networks: by its key each network's model, seed and stage.
-        pairs: of each pair the keys ``network_a`` and ``network_b``, the names ``PAIR_COLUMNS``,
-            and ``left_out``, the layers that only one network has. Tables are in this order.
+        networks: model, seed and stage of each network, by its key.
+        pairs: ``network_a`` and ``network_b``, the keys of the networks; ``PAIR_COLUMNS``; and
+            ``left_out``, the layers that only one of them has. Tables keep the order of pairs.
+        matching_digest and others: digest that each kind of result must have.
     """
 
     epsilons: Sequence[float]
@@ -63,16 +47,21 @@ class Settings(Protocol):
     top_images_digest: str
 
 
-def gather(files: Files, settings: Settings) -> dict[str, pd.DataFrame]:
+def gather(files: Mapping[str, Sequence[str]], settings: Settings) -> dict[str, pd.DataFrame]:
     """Build all tables of ``registry.TABLES``.
 
+    Args:
+        files: paths of the results of all jobs: "matches", "certificates", "measures", "minimal",
+            "nulls", "heat_maps" and "top_images", each empty if it was not asked for, and "records"
+            of the networks, in the order of ``settings.networks``.
+        settings: what the plan says about them.
+
     Raises:
-        ValueError: if a file is damaged, or its result was computed from other networks or with
-            other settings than the present ones.
+        ValueError: if a file is damaged, or was computed from other networks or settings.
     """
     checkpoints = {
         key: read_record(path)["sha256"]
-        for key, path in zip(settings.networks, files.records, strict=True)
+        for key, path in zip(settings.networks, files["records"], strict=True)
     }
     names: dict[tuple[str, ...], PairNames] = {
         (pair["network_a"], pair["network_b"]): PairNames(
@@ -82,12 +71,12 @@ def gather(files: Files, settings: Settings) -> dict[str, pd.DataFrame]:
     }
     results = _layer_results(files, settings, checkpoints, names)
     heat_maps = []
-    for path in files.heat_maps:
+    for path in files["heat_maps"]:
         heat_map = load_heat_map(path)
         heat_map.origin.check(path, settings.heat_map_digest, checkpoints)
         heat_maps.append((names[heat_map.origin.networks], heat_map))
     top_images = []
-    for path in files.top_images:
+    for path in files["top_images"]:
         top_images.append(load_top_images(path))
         top_images[-1].origin.check(path, settings.top_images_digest, checkpoints)
     accuracy = {found.origin.networks[0]: found.accuracy for found in top_images}
@@ -112,27 +101,19 @@ def gather(files: Files, settings: Settings) -> dict[str, pd.DataFrame]:
 
 
 def _layer_results(
-    files: Files,
+    files: Mapping[str, Sequence[str]],
     settings: Settings,
     checkpoints: Mapping[str, str],
     names: Mapping[tuple[str, ...], PairNames],
 ) -> list[LayerResult]:
     """Join the results of each layer and draw, in the order of pairs, depths and draws."""
-
-    def read(
-        load: Callable[[str], Mapping[LayerOrigin, Result]], paths: Sequence[str], digest: str
-    ) -> Iterator[tuple[Key, Result]]:
-        for path in paths:
-            for origin, found in load(path).items():
-                origin.check(path, digest, checkpoints)
-                yield origin.key, found
-
-    matching = settings.matching_digest
-    certificates = dict(read(load_certificates, files.certificates, settings.certificate_digest))
-    measures = dict(read(load_measures, files.measures, matching))
-    nulls = dict(read(load_nulls, files.nulls, settings.null_digest))
+    matching = settings.matching_digest, checkpoints
+    proved = settings.certificate_digest, checkpoints
+    certificates = dict(_read(load_certificates, files["certificates"], *proved))
+    measures = dict(_read(load_measures, files["measures"], *matching))
+    nulls = dict(_read(load_nulls, files["nulls"], settings.null_digest, checkpoints))
     minimal: dict[Key, dict[float, MinimalMatches]] = {}
-    for key, (epsilon, found) in read(load_minimal_matches, files.minimal, matching):
+    for key, (epsilon, found) in _read(load_minimal_matches, files["minimal"], *matching):
         minimal.setdefault(key, {})[epsilon] = found
     results = [
         LayerResult(
@@ -143,21 +124,23 @@ def _layer_results(
             measures.get(key, {}),
             minimal.get(key, {}),
         )
-        for key, match in read(
-            lambda path: {match.origin: match for match in load_matches(path)},
-            files.matches,
-            matching,
-        )
+        for key, match in _read(load_matches, files["matches"], *matching)
     ]
     order = {networks: number for number, networks in enumerate(names)}
-    results.sort(
-        key=lambda result: (
-            order[result.match.origin.networks],
-            result.match.origin.depth,
-            result.match.origin.draw,
-        )
-    )
-    return results
+    return sorted(results, key=lambda r: (order[r.origin.networks], r.origin.depth, r.origin.draw))
+
+
+def _read(
+    load: Callable[[str], Mapping[LayerOrigin, Result]],
+    paths: Sequence[str],
+    digest: str,
+    checkpoints: Mapping[str, str],
+) -> Iterator[tuple[Key, Result]]:
+    """Load the files of one kind and check the origin of every result."""
+    for path in paths:
+        for origin, found in load(path).items():
+            origin.check(path, digest, checkpoints)
+            yield origin.key, found
 
 
 def warnings_of(made: Mapping[str, pd.DataFrame]) -> Iterator[str]:

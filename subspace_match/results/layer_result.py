@@ -10,6 +10,7 @@ import numpy as np
 from ..matching.certificate import Certificate
 from ..matching.minimal.result import MinimalMatches
 from ..storage.match_files import LayerMatch, Measures
+from ..storage.result_origin import LayerOrigin
 
 
 @dataclass(frozen=True)
@@ -52,3 +53,8 @@ class LayerResult:
     null: np.ndarray | None = None
     measures: Measures = field(default_factory=dict)
     minimal: Mapping[float, MinimalMatches] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> LayerOrigin:
+        """What the match was computed from."""
+        return self.match.origin

@@ -1,7 +1,7 @@
 """Tidy tables of an experiment.
 
-Every table of pairs begins with the columns ``PAIR_COLUMNS``, which name the comparison and the
-model, seed and stage of both networks; a table of layers goes on with the layer's name, graph node,
+A table of pairs begins with ``PAIR_COLUMNS``: the comparison, and the model, seed and stage of both
+networks. A table of layers begins with ``LAYER_COLUMNS``: these and the layer's name, graph node,
 depth (from 1) and kind ("conv" or "fc").
 """
 
@@ -32,24 +32,24 @@ _MEASURES = {
 def similarity_table(results: Sequence[LayerResult]) -> pd.DataFrame:
     """One row per (pair, layer, draw, epsilon): observed and null similarity.
 
-    Columns beside the layer's:
+    Columns after the layer's:
         neurons_a, neurons_b, dead_a, dead_b: number of all neurons, and of dead ones.
         draw, samples: number of the draw, and its number of samples.
-        neurons_per_sample: of the wider side.
-        few_samples: whether that is more than ``FEW_SAMPLES``, so that some of the match is chance.
+        neurons_per_sample: neurons of the wider layer, divided by samples.
+        few_samples: whether these are more than ``FEW_SAMPLES``: some of the match is chance.
         epsilon: of the grid.
         matched_a, matched_b: number of neurons in the maximum match.
         similarity: (matched_a + matched_b) / (neurons_a + neurons_b) (Wang et al. 2018, Definition
             3); dead neurons count in the denominator, as in the authors' code.
-        null_95: the similarity that at most 5% of the permutations exceed.
-        p_value: as of ``p_values``. Both are NaN if there is no null.
+        null_95: similarity that at most 5% of the permutations exceed; NaN without a null.
+        p_value: see ``p_values``; NaN without a null.
         verified: whether a fresh factorisation proves the match.
         margin: smallest |distance - epsilon| of all decisions.
         certain: whether the margin is larger than rounding errors, and no decision is a tie.
     """
     parts = []
     for result in results:
-        origin, certificates = result.match.origin, result.certificates
+        origin, certificates = result.origin, result.certificates
         bounds = np.array([certificate.epsilon for certificate in certificates])
         a, b = result.match.critical_epsilon
         neurons_per_sample = max(len(a), len(b)) / origin.samples
@@ -80,7 +80,7 @@ def similarity_table(results: Sequence[LayerResult]) -> pd.DataFrame:
 def _null_columns(
     null: np.ndarray | None, bounds: np.ndarray, similarity: np.ndarray
 ) -> dict[str, Any]:
-    """Return the columns ``null_95`` and ``p_value``; NaN if there is no null."""
+    """Return the columns ``null_95`` and ``p_value``; NaN without a null."""
     if null is None:
         return {"null_95": np.nan, "p_value": np.nan}
     by_chance = _null_similarity(null, bounds)
@@ -90,15 +90,16 @@ def _null_columns(
 def summary_table(similarity: pd.DataFrame) -> pd.DataFrame:
     """One row per (comparison, layer, epsilon): similarity over pairs of networks and draws.
 
-    Columns beside these and the layer's:
+    Columns after these:
         similarity: mean over draws and pairs.
         pairs, draws: number of pairs, and of draws of each.
         low, high: 2.5% and 97.5% quantiles over all draws of all pairs.
         sd_pairs: standard deviation of the pairs' means; NaN for one pair.
         sd_draws: standard deviation of draws around their pair's mean; NaN for one draw.
-        null_95: mean over pairs; NaN if there is no null.
-        samples, few_samples, certain, verified: as in the similarity table; whether any has few
-            samples, and whether all are certain and verified.
+        null_95: mean over pairs; NaN without a null.
+        samples: number of samples of a draw.
+        few_samples: whether any draw has few samples.
+        certain, verified: whether all draws are certain, and verified.
     """
     keys = ["comparison", "layer", "node", "depth", "kind", "epsilon"]
     pair = [column for column in PAIR_COLUMNS if column != "comparison"]
@@ -125,7 +126,7 @@ def summary_table(similarity: pd.DataFrame) -> pd.DataFrame:
 def measure_table(results: Iterable[LayerResult]) -> pd.DataFrame:
     """One row per (pair, layer, measure): other measures of similarity, of the first draw.
 
-    Columns beside the layer's:
+    Columns after the layer's:
         measure: its name; "linear_regression_a" predicts A from B.
         value: NaN where it is not defined.
         note: why the value is NaN or not determined; empty for all others.
@@ -148,7 +149,7 @@ def measure_table(results: Iterable[LayerResult]) -> pd.DataFrame:
 def minimal_match_table(results: Iterable[LayerResult]) -> pd.DataFrame:
     """One row per neuron of a maximum match: the smallest match that contains it.
 
-    Columns beside the layer's:
+    Columns after the layer's:
         epsilon: of the maximum match.
         network, neuron: "a" or "b", and the neuron's index.
         match: number of the minimal match in ``member_table``; neurons can share one.
@@ -176,7 +177,7 @@ def minimal_match_table(results: Iterable[LayerResult]) -> pd.DataFrame:
 def member_table(results: Iterable[LayerResult]) -> pd.DataFrame:
     """One row per distinct minimal match: its members.
 
-    Columns beside the layer's:
+    Columns after the layer's:
         epsilon: of the maximum match.
         match: number of the minimal match, as in ``minimal_match_table``.
         neurons_a, neurons_b: lists of the indices of either network's members.
@@ -200,7 +201,7 @@ def heat_map_table(
 ) -> pd.DataFrame:
     """One row per (pair, layer of A, layer of B, epsilon): their similarity.
 
-    Columns beside the pair's:
+    Columns after the pair's:
         layer_a, depth_a, layer_b, depth_b: the two layers.
         epsilon: of the grid.
         similarity: as in ``similarity_table``.
@@ -228,10 +229,10 @@ def heat_map_table(
 
 
 def left_out_table(pairs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """One row per (pair, layer) of the layers that only one network of a pair has.
+    """One row per (pair, layer that only one of its networks has).
 
     Args:
-        pairs: the names of each pair, and under "left_out" the names of such layers.
+        pairs: ``PAIR_COLUMNS`` of each pair, and under "left_out" the names of such layers.
     """
     rows = [
         {key: pair[key] for key in PAIR_COLUMNS} | {"layer": layer}
@@ -242,11 +243,11 @@ def left_out_table(pairs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def top_image_table(top_images: Iterable[TopImages]) -> pd.DataFrame:
-    """One row per (network, layer, neuron, rank): an image that activates the neuron most.
+    """One row per (network, layer, neuron, rank): one of the images that activate it most.
 
     Columns:
-        key: of the network, as in ``network_table``.
-        layer, neuron: the neuron.
+        key: the network's, as in ``network_table``.
+        layer, neuron: the layer's name and the neuron's index.
         rank: 0 for the highest activation.
         image: index of the image in the evaluation split.
         activation: the neuron's highest in the image.
@@ -268,12 +269,12 @@ def top_image_table(top_images: Iterable[TopImages]) -> pd.DataFrame:
 
 
 def network_table(networks: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """One row per network; ``registry.read_networks`` reads the CSV of it.
+    """One row per network; ``registry.read_networks`` reads its CSV.
 
     Args:
-        networks: by its key each network's model, seed, stage, accuracy on the images on which
-            networks are compared (None for one that is no classifier, NaN in the table), and
-            checkpoint, the SHA-256 of its weights.
+        networks: model, seed, stage, accuracy and checkpoint of each network, by its key. The
+            accuracy is that on the images on which networks are compared: None for a network that
+            is no classifier, NaN in the table. The checkpoint is the SHA-256 of the weights.
     """
     columns = ("model", "seed", "stage", "accuracy", "checkpoint")
     rows = [{name: own[name] for name in columns} | {"key": key} for key, own in networks.items()]
@@ -281,11 +282,12 @@ def network_table(networks: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def null_table(results: Iterable[LayerResult]) -> pd.DataFrame:
-    """One row per (pair, layer, hundredth of epsilon): null similarity; none without a null.
+    """One row per (pair, layer, hundredth of epsilon): null similarity; no rows without a null.
 
-    Columns beside the layer's:
+    Columns after the layer's:
         epsilon: 0, 0.01, ... 0.99.
-        null_mean, null_95: mean over the permutations, and what at most 5% of them exceed.
+        null_mean: mean over the permutations.
+        null_95: similarity that at most 5% of the permutations exceed.
     """
     bounds = np.arange(100) / 100
     parts = []
@@ -298,11 +300,11 @@ def null_table(results: Iterable[LayerResult]) -> pd.DataFrame:
 
 
 def neuron_table(results: Iterable[LayerResult]) -> pd.DataFrame:
-    """One row per (neuron of either network, draw).
+    """One row per (pair, layer, draw, neuron of either network): its critical epsilon.
 
-    The similarity of a layer at all epsilons is the distribution of its critical epsilons.
+    The distribution of these in a layer is its similarity at every epsilon.
 
-    Columns beside the layer's:
+    Columns after the layer's:
         draw: its number.
         network, neuron: "a" or "b", and the neuron's index.
         norm: Euclidean norm of its activation vector.
@@ -311,10 +313,10 @@ def neuron_table(results: Iterable[LayerResult]) -> pd.DataFrame:
     """
     parts = []
     for result in results:
-        match = result.match
-        for side, critical, norm in zip("ab", match.critical_epsilon, match.norm, strict=True):
+        own = zip("ab", result.match.critical_epsilon, result.match.norm, strict=True)
+        for side, critical, norm in own:
             columns = {
-                "draw": match.origin.draw,
+                "draw": result.origin.draw,
                 "network": side,
                 "neuron": np.arange(len(critical)),
                 "norm": norm,
@@ -351,7 +353,7 @@ def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
 
 def _layer_rows(result: LayerResult, columns: Mapping[str, Any]) -> pd.DataFrame:
     """Return rows of one layer: ``LAYER_COLUMNS``, then the given columns."""
-    layer = {key: getattr(result.match.origin, key) for key in ("layer", "node", "depth", "kind")}
+    layer = {key: getattr(result.origin, key) for key in ("layer", "node", "depth", "kind")}
     return pd.DataFrame(asdict(result.pair) | layer | dict(columns))
 
 
@@ -379,6 +381,5 @@ def _null_similarity(critical: np.ndarray, bounds: np.ndarray) -> np.ndarray:
 
 
 def _upper_quantile(by_chance: np.ndarray) -> np.ndarray:
-    # "higher" gives a similarity that occurred, and never too low a one: with 19 permutations it is
-    # the largest.
+    # "higher" gives a similarity that occurred and is never too low: of 19, the largest.
     return np.asarray(np.quantile(by_chance, 0.95, axis=0, method="higher"))

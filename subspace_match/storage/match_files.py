@@ -120,17 +120,17 @@ def _match_arrays(match: LayerMatch) -> dict[str, np.ndarray]:
     return arrays
 
 
-def load_matches(path: str | Path) -> list[LayerMatch]:
+def load_matches(path: str | Path) -> dict[LayerOrigin, LayerMatch]:
     """Read what ``save_matches`` wrote; see ``load_parts`` for errors."""
-    return [
-        LayerMatch(
+    return {
+        part.origin: LayerMatch(
             (part.arrays["critical_epsilon_a"], part.arrays["critical_epsilon_b"]),
             (part.arrays["norm_a"], part.arrays["norm_b"]),
             part.arrays["removal_order"],
             part.origin,
         )
         for part in load_parts(path)
-    ]
+    }
 
 
 def save_moments(path: str | Path, moments: Mapping[LayerOrigin, PairMoments]) -> None:

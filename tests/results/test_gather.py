@@ -1,7 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +27,7 @@ from subspace_match.storage.network_results import (
 )
 from subspace_match.storage.result_origin import LayerOrigin, Origin
 
+Files = dict[str, list[str]]
 EPSILONS = [0.2, 0.5]
 CHECKPOINTS = {"n0": "aa", "n1": "bb", "n2": "cc"}
 # In the order of depth and draw.
@@ -58,7 +58,7 @@ def settings() -> SimpleNamespace:
 
 
 @pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
     """Results of two pairs, 2 + 1 neurons, in no particular order."""
     monkeypatch.chdir(tmp_path)
     paths: dict[str, list[str]] = {kind: [] for kind in (*KINDS, "records")}
@@ -98,10 +98,12 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         layers = [HeatMapLayer("fc1", 1, 1)], [HeatMapLayer("fc1", 1, 2)]
         own = replace(pair, digest="heat_map")
         save_heat_map(new("heat_maps", a), HeatMap(own, *layers, grid, np.ones((1, 1))))
-    return SimpleNamespace(**paths)
+    return paths
 
 
-def test_results_are_joined_in_the_order_of_pairs_depths_and_draws(files: Any) -> None:
+def test_results_are_joined_in_the_order_of_pairs_depths_and_draws(
+    files: Files,
+) -> None:
     made = gather(files, settings())
     assert list(made) == list(TABLES)
     similarity = made["similarity"].drop_duplicates(["seed_a", "layer", "draw"])
@@ -123,9 +125,8 @@ def test_results_are_joined_in_the_order_of_pairs_depths_and_draws(files: Any) -
     assert made["left_out"]["layer"].tolist() == ["fc9"]
 
 
-def test_what_was_not_asked_for_has_no_rows_and_a_null_of_nan(files: Any) -> None:
-    files.nulls, files.minimal, files.heat_maps = [], [], []
-    made = gather(files, settings())
+def test_what_was_not_asked_for_has_no_rows_and_a_null_of_nan(files: Files) -> None:
+    made = gather(files | {"nulls": [], "minimal": [], "heat_maps": []}, settings())
     for name in ("null", "minimal_matches", "minimal_match_members", "heat_map"):
         assert made[name].empty
         assert "comparison" in made[name].columns
@@ -134,15 +135,15 @@ def test_what_was_not_asked_for_has_no_rows_and_a_null_of_nan(files: Any) -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_result_of_other_networks_is_refused(kind: str, files: Any) -> None:
-    write_record(files.records[1], {"sha256": "changed"})
+def test_a_result_of_other_networks_is_refused(kind: str, files: Files) -> None:
+    write_record(files["records"][1], {"sha256": "changed"})
     for other in set(KINDS) - {kind}:
-        setattr(files, other, [])
+        files[other] = []
     with pytest.raises(ValueError, match=rf"^{kind}\..*: expected a result of digest and checkp"):
         gather(files, settings())
 
 
-def test_warnings_name_the_layer_and_the_problem(files: Any) -> None:
+def test_warnings_name_the_layer_and_the_problem(files: Files) -> None:
     made = gather(files, settings())
     assert list(warnings_of(made)) == []
     similarity, measures = made["similarity"], made["measures"]

@@ -80,7 +80,7 @@ def test_a_neuron_exactly_at_epsilon_counts_in_every_table(tmp_path: Path) -> No
     path = sm.match_path(sm.reduce(x, y, device="cpu"), device="cpu")
     origin = match("conv1", 1, 4).origin
     save_matches(tmp_path / "path.npz", [LayerMatch.from_path(path, origin)])
-    (saved,) = load_matches(tmp_path / "path.npz")
+    (saved,) = load_matches(tmp_path / "path.npz").values()
     (proof,) = path.verify([0.5], device="cpu")
     null = path.critical_epsilon[None]
     results = [LayerResult(PAIR, saved, [proof], null)]

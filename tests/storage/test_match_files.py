@@ -41,11 +41,12 @@ def some_matches() -> list[LayerMatch]:
 
 def test_saved_matches_are_loaded_in_the_same_order(tmp_path: Path) -> None:
     save_matches(tmp_path / "group.npz", some_matches())
-    for loaded, saved in zip(load_matches(tmp_path / "group.npz"), some_matches(), strict=True):
-        assert loaded.origin == saved.origin
+    found = load_matches(tmp_path / "group.npz")
+    for (origin, loaded), saved in zip(found.items(), some_matches(), strict=True):
+        assert origin == loaded.origin == saved.origin
         for name in ("critical_epsilon", "norm"):
-            for found, expected in zip(getattr(loaded, name), getattr(saved, name), strict=True):
-                np.testing.assert_array_equal(found, expected)
+            for array, expected in zip(getattr(loaded, name), getattr(saved, name), strict=True):
+                np.testing.assert_array_equal(array, expected)
         np.testing.assert_array_equal(loaded.removal_order, saved.removal_order)
 
 
@@ -103,7 +104,7 @@ def test_a_saved_match_and_its_moments_give_the_path(tmp_path: Path) -> None:
     save_moments(tmp_path / "m.npz", dict(zip(origins, pairs, strict=True)))
     paths = [sm.match_path(pair) for pair in pairs]
     save_matches(tmp_path / "p.npz", map(LayerMatch.from_path, paths, origins))
-    for match, expected in zip(load_matches(tmp_path / "p.npz"), paths, strict=True):
+    for match, expected in zip(load_matches(tmp_path / "p.npz").values(), paths, strict=True):
         found = match.path(tmp_path / "m.npz")
         for name in ("critical_epsilon", "removal_order"):
             np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
