@@ -109,6 +109,7 @@ def _match(options: argparse.Namespace) -> None:
 
     from .matching.null import null_paths
     from .matching.validation import FewSamplesWarning, as_activations
+    from .results.layer_result import LayerResult, PairNames
     from .results.tables import (
         LAYER_COLUMNS,
         member_table,
@@ -118,6 +119,7 @@ def _match(options: argparse.Namespace) -> None:
     )
     from .storage.arrays import open_array
     from .storage.match_files import LayerMatch
+    from .storage.result_origin import LayerOrigin
 
     if options.null < 0:
         raise ValueError(f"--null: expected a number of permutations >= 0, found {options.null}")
@@ -135,9 +137,8 @@ def _match(options: argparse.Namespace) -> None:
     certificates = path.verify(epsilons, device=options.device)
 
     # Columns of an experiment's tables, which say nothing here.
-    layer = dict.fromkeys(LAYER_COLUMNS, "") | {"layer": "A and B", "depth": 1, "draw": 0}
-    about = layer | {"samples": pair.samples}
-    match = LayerMatch.of(path, about)
+    names = PairNames("", "", 0, "", "", 0, "")
+    origin = LayerOrigin("", (), (), "A and B", "", "", 1, pair.samples, 0)
     rng = np.random.default_rng(options.seed)
     # The fewest that show whether permuted samples match as well, unless more are asked for.
     count = options.null or SMALL_NULL
@@ -150,20 +151,24 @@ def _match(options: argparse.Namespace) -> None:
             bar.update()
     by_chance = np.stack(permuted)
     null = by_chance if options.null else None
-    similarity = similarity_table([match], [null], [certificates])
-    tables = {"similarity": similarity, "neurons": neuron_table([match])}
+    minimal = {epsilon: _minimal(path, epsilon) for epsilon in epsilons if options.minimal}
+    match = LayerMatch.from_path(path, origin)
+    results = [LayerResult(names, match, certificates, null, minimal=minimal)]
+    similarity = similarity_table(results)
+    tables = {"similarity": similarity, "neurons": neuron_table(results)}
     if options.minimal:
-        found = [(_minimal(path, epsilon), about | {"epsilon": epsilon}) for epsilon in epsilons]
-        tables["minimal_matches"] = minimal_match_table(found)
-        tables["minimal_match_members"] = member_table(found)
+        tables["minimal_matches"] = minimal_match_table(results)
+        tables["minimal_match_members"] = member_table(results)
     tables = {
-        name: table.drop(columns=list(layer), errors="ignore").assign(a=options.a, b=options.b)
+        name: table.drop(columns=[*LAYER_COLUMNS, "draw"], errors="ignore").assign(
+            a=options.a, b=options.b
+        )
         for name, table in tables.items()
     }
     _print(similarity, tables.get("minimal_matches"))
     _warn_of_permuted(similarity, by_chance, centred=options.centre)
     if options.out is not None:
-        _write(options.out, tables, neuron_table([match]))
+        _write(options.out, tables, neuron_table(results))
 
 
 class _Watched:
