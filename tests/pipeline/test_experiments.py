@@ -29,7 +29,7 @@ SMALL = {
     "matching": {"layers": ["conv1", "conv5"]},
     "minimal_matches": {"layers": ["conv1"], "epsilons": [0.5]},
     "chance": {"permutations": 1},
-    "heat_map": {"places": 0},
+    "heat_map": {"positions": 0},
     "figures": {"formats": ["png"]},
 }
 

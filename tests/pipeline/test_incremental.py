@@ -101,10 +101,10 @@ def test_changed_positions_are_extracted_from_the_same_networks(workspace: Works
 
 
 def test_another_heat_map_records_its_own_samples_alone(workspace: Workspace) -> None:
-    workspace.configure(heat_map={"places": 200})
+    workspace.configure(heat_map={"positions": 200})
     below = {"heat_map": 1, **TABLES}
     assert workspace.snakemake("-n").planned == {"extract_places": 2, **below}
-    workspace.configure(heat_map={"places": 0})
+    workspace.configure(heat_map={"positions": 0})
     assert workspace.snakemake().jobs == TABLES
 
 

@@ -82,7 +82,9 @@ def test_the_tables_are_what_the_stores_say(finished: Workspace) -> None:
 
 def test_the_heat_map_is_what_the_stores_say(finished: Workspace) -> None:
     table = pd.read_parquet(finished.paths.experiment("tables/heat_map.parquet"))
-    stores = [ActivationStore(finished.paths.places(finished.key(seed))) for seed in (0, 1)]
+    stores = [
+        ActivationStore(finished.paths.heat_map_activations(finished.key(seed))) for seed in (0, 1)
+    ]
     assert len(table) == 9 * 9 * 5
     for layer_a, layer_b in (("conv1", "conv1"), ("conv2", "fc1"), ("fc1", "conv8")):
         x, y = (store.activations(n) for store, n in zip(stores, (layer_a, layer_b), strict=True))
