@@ -21,7 +21,7 @@ rule initialise:
         mem_mb=4000,
         runtime=10,
     params:
-        network=PLAN.network_settings,
+        network=PLAN.section("network"),
         reads=PLAN.module_sources,
     script:
         "../workflow_scripts/initialise.py"
@@ -55,9 +55,9 @@ rule train:
         runtime=RESOURCES.minutes(240),
         gpu=RESOURCES.gpu,
     params:
-        data=PLAN.training_data,
-        network=PLAN.network_settings,
-        training=PLAN.training_settings,
+        data=PLAN.section("data"),
+        network=PLAN.section("network"),
+        training=PLAN.section("training"),
         epochs=PLAN.paths.kept_epochs,
         reads=PLAN.training_sources,
     script:
@@ -80,7 +80,7 @@ rule load_pretrained:
         mem_mb=4000,
         runtime=10,
     params:
-        network=PLAN.network_settings,
+        network=PLAN.section("network"),
         images=PLAN.image_shape,
         image_size=PLAN.image_size,
         reads=PLAN.pretrained_sources,

@@ -274,12 +274,14 @@ def _expected(schema: Mapping[str, Any]) -> str:
     nouns |= {"object": "keys and values", "boolean": "true or false", "string": "a string"}
     words = [" or ".join(nouns.get(str(name), str(name)) for name in types)]
     bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    words += [f"{sign} {schema[key]}" for key, sign in bounds.items() if key in schema]
+    words += [
+        " and ".join(f"{sign} {schema[key]}" for key, sign in bounds.items() if key in schema)
+    ]
     if "minItems" in schema:
-        words.append(f"of at least {schema['minItems']}")
+        words.append(f"with at least {schema['minItems']} value")
     if schema.get("uniqueItems"):
         words.append("without repetition")
-    return " ".join(words)
+    return " ".join(filter(None, words))
 
 
 def _conflicts(config: Config) -> Iterator[str]:
@@ -307,7 +309,7 @@ def _conflicts(config: Config) -> Iterator[str]:
             yield f"{where}.models: expected two of {known}, found {name!r}"
         if isinstance(entry["stages"], list):
             for stage in set(map(str, entry["stages"])) - set(stages):
-                yield f"{where}.stages: expected stages of the list {stages}, found {stage!r}"
+                yield f"{where}.stages: expected two of {stages}, found {stage!r}"
 
 
 def sections_of(model: Config, config: Config) -> Config:

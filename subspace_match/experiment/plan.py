@@ -7,7 +7,6 @@ the layers of each model (``planned_layers``).
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -16,6 +15,7 @@ from ..data.datasets import source_of
 from .comparisons import Model, Network, Pair
 from .config import Config
 from .keys import Origins, without_location
+from .layer_selection import divide, select, unused_patterns
 from .paths import Paths
 from .planned_layers import LayerRecord, layers_of, shared_layers
 from .user_files import data_source, network_sources
@@ -80,14 +80,14 @@ class Plan:
                     f" map size: {', '.join(left_out)}"
                 )
         self.pairs = [_pair_record(key, pair, shared[key][1]) for key, pair in pairs.items()]
-        self.layers = {key: self._selected(each, "matching") for key, (each, _) in shared.items()}
-        self.groups = {
-            key: self._groups([layer["name"] for layer in layers])
-            for key, layers in self.layers.items()
+        self.layers = {
+            key: select(layers, config, "matching") for key, (layers, _) in shared.items()
         }
+        self.groups = {key: self._groups(layers) for key, layers in self.layers.items()}
         self.minimal_groups = {key: self._minimal_groups(key) for key in self.layers}
-        self._warn_of_unused_patterns("matching", (layers for layers, _ in shared.values()))
-        self._warn_of_unused_patterns("minimal_matches", self.layers.values())
+        all_layers = (layers for layers, _ in shared.values())
+        self.warnings += unused_patterns(all_layers, config, "matching")
+        self.warnings += unused_patterns(self.layers.values(), config, "minimal_matches")
         self.tables = {
             f"{name}_{suffix}": self.paths.experiment(f"tables/{name}.{suffix}")
             for name, suffixes in tables.items()
@@ -102,39 +102,13 @@ class Plan:
             for suffix in config["figures"]["formats"]
         ]
 
-    # Layers
-
-    def _selected(self, layers: Sequence[LayerRecord], section: str) -> list[LayerRecord]:
-        """Return the layers that fit a pattern of a section of the configuration."""
-        patterns = self.config[section]["layers"]
-        fitting = [layer for layer in layers if any(_fits(layer, each) for each in patterns)]
-        if patterns and not fitting:
-            raise ValueError(
-                f"config: {section}.layers: expected patterns that fit a layer, found {patterns};"
-                f" the layers are {', '.join(layer['name'] for layer in layers)}"
-            )
-        return fitting
-
-    def _warn_of_unused_patterns(
-        self, section: str, layers: Iterable[Sequence[LayerRecord]]
-    ) -> None:
-        """Warn of patterns that fit no layer of any pair, such as a misspelt name."""
-        distinct = {(layer["name"], layer["node"]): layer for each in layers for layer in each}
-        names = ", ".join(dict.fromkeys(name for name, _ in distinct))
-        self.warnings += [
-            f"config: {section}.layers: {pattern!r} fits no layer; the layers are {names}"
-            for pattern in self.config[section]["layers"]
-            if not any(_fits(layer, pattern) for layer in distinct.values())
-        ]
-
-    def _groups(self, names: Sequence[str]) -> dict[str, list[str]]:
-        """Divide layers into groups; each takes every k-th layer, so that all take equally long."""
-        count = -(-len(names) // LAYERS_PER_JOB)
-        groups = [list(names[first::count]) for first in range(count)]
-        return {self.paths.group(group): group for group in groups}
+    def _groups(self, layers: Sequence[LayerRecord]) -> dict[str, list[str]]:
+        groups = divide([layer["name"] for layer in layers], LAYERS_PER_JOB)
+        return {self.paths.group(names): names for names in groups}
 
     def _minimal_groups(self, pair: PairKey) -> dict[str, tuple[str, list[str]]]:
-        chosen = {layer["name"] for layer in self._selected(self.layers[pair], "minimal_matches")}
+        selected = select(self.layers[pair], self.config, "minimal_matches")
+        chosen = {layer["name"] for layer in selected}
         found = {}
         for group, names in self.groups[pair].items():
             if kept := [name for name in names if name in chosen]:
@@ -236,17 +210,9 @@ class Plan:
         """Return the network that a job reads."""
         return self.paths.networks[wildcards.network]
 
-    def network_settings(self, wildcards: Wildcards) -> dict[str, Any]:
-        """Return the section ``network`` of a job's model."""
-        return self.model(wildcards).network
-
-    def training_settings(self, wildcards: Wildcards) -> dict[str, Any]:
-        """Return the section ``training`` of a job's model."""
-        return self.model(wildcards).training
-
-    def training_data(self, wildcards: Wildcards) -> dict[str, Any]:
-        """Return the section ``data`` of a job's model."""
-        return self.paths.data_sets[self.paths.data_key(self.model(wildcards).data)]
+    def section(self, name: str) -> Callable[[Wildcards], dict[str, Any]]:
+        """Return a look-up of the section data, network or training of a job's model."""
+        return lambda wildcards: getattr(self.model(wildcards), name)
 
     def training_data_file(self, name: str) -> Callable[[Wildcards], str]:
         """Return a look-up of a file of the data set that a job's model is trained on."""
@@ -319,7 +285,7 @@ class Plan:
 
     def pretrained_sources(self, wildcards: Wildcards) -> list[str]:
         """Return the module and the weights of a pretrained model."""
-        return network_sources(self.network_settings(wildcards))
+        return network_sources(self.model(wildcards).network)
 
     def extraction_sources(self, wildcards: Wildcards) -> list[str]:
         """Return what an extraction reads: the model's module and the images."""
@@ -341,11 +307,6 @@ def _pair_record(key: PairKey, pair: Pair, left_out: list[str]) -> dict[str, Any
         "left_out": left_out,
         **{f"{name}_{side}": value for side, own in sides.items() for name, value in own.items()},
     }
-
-
-def _fits(layer: LayerRecord, pattern: str) -> bool:
-    """Whether a layer's name or graph node fits a shell pattern."""
-    return any(fnmatch.fnmatchcase(layer[key], pattern) for key in ("name", "node"))
 
 
 def _pattern(keys: Iterable[str]) -> str:

@@ -304,9 +304,9 @@ def test_rules_look_up_what_a_job_needs_by_its_wildcards(several: Plan) -> None:
     }
     tuned = jobs["tuned"]
     assert several.start(tuned) == paths.start(tuned.model, 1)
-    assert several.training_settings(tuned) == paths.models["tuned"].training
-    assert several.network_settings(jobs["loaded"])["weights"] == "w.pt"
-    assert several.training_data(jobs["source"])["split_seed"] == 5
+    assert several.section("training")(tuned) == paths.models["tuned"].training
+    assert several.section("network")(jobs["loaded"])["weights"] == "w.pt"
+    assert several.section("data")(jobs["source"])["split_seed"] == 5
     key = paths.data_key(paths.models["source"].data)
     assert several.training_data_file("data.json")(jobs["source"]) == paths.data("data.json", key)
     assert several.data_settings(SimpleNamespace(data=key))["split_seed"] == 5
