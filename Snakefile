@@ -8,7 +8,6 @@
 `snakemake --configfile config/mine.yaml`.
 """
 
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -17,16 +16,15 @@ from snakemake.utils import min_version
 
 min_version("9.20")
 
-# Use the package in this folder, here and in the jobs, whatever else is installed.
+# Use the package in this folder, whatever else is installed.
 sys.path.insert(0, workflow.basedir)
-search_path = [workflow.basedir, *filter(None, [os.environ.get("PYTHONPATH")])]
-os.environ["PYTHONPATH"] = os.pathsep.join(search_path)
 
 from subspace_match.experiment.products import TABLES, figure_names
 from subspace_match.experiment.resources import JobResources
 from subspace_match.workflow import snakemake_outputs
 from subspace_match.workflow.snakemake_plan import plan_of, tell_jobs_whether_forced
 
+# Rules wrap inputs in any_age and outputs in update; the module says why.
 snakemake_outputs.keep_outputs()
 any_age = partial(snakemake_outputs.any_age, workflow)
 PLAN = plan_of(workflow, config, TABLES, figure_names)
@@ -78,6 +76,7 @@ rule figures:
         PLAN.figures,
 
 
+# One file per step.
 for rules_file in sorted(Path(workflow.basedir, "rules").glob("*.smk")):
 
     include: str(rules_file)

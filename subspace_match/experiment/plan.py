@@ -119,17 +119,17 @@ class Plan:
 
     @property
     def initial_models(self) -> str:
-        """Pattern of the keys of models that start from random weights or another model."""
+        """Pattern of the keys of initial weights, drawn from a seed."""
         return _pattern(self.paths.initial_key(model) for model in self._models(pretrained=False))
 
     @property
     def trained_models(self) -> str:
-        """Pattern of the keys of models that are trained."""
+        """Pattern of the keys of trained weights."""
         return _pattern(self.paths.model_key(model) for model in self._models(pretrained=False))
 
     @property
     def pretrained_models(self) -> str:
-        """Pattern of the keys of models with pretrained weights."""
+        """Pattern of the keys of pretrained weights."""
         return _pattern(self.paths.model_key(model) for model in self._models(pretrained=True))
 
     def _models(self, *, pretrained: bool) -> list[Model]:

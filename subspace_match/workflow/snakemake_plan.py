@@ -39,6 +39,9 @@ def plan_of(
     Raises:
         WorkflowError: if the configuration is wrong; Snakemake prints it without a traceback.
     """
+    # Jobs too use the package in this folder.
+    search_path = [workflow.basedir, *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(search_path)
     # Snakemake's own reader takes 010 for 8, and the last of two equal keys.
     files = [Path("config", "config.yaml"), *workflow.overwrite_configfiles]
     try:
