@@ -1,65 +1,91 @@
 """Do two networks of one architecture learn the same representation, layer by layer?
 
-    prepare_data -> initialise -> train (a seed) -> extract (a network) -> match (a pair, a layer)
-        -> certify, measure, minimal_match (an epsilon), null, heat_map (a pair) -> aggregate
+    prepare_data -> initialise -> train (per seed) -> extract (per network) -> match (per pair and
+        group of layers) -> certify, measure, minimal_match, null, heat_map -> aggregate
         -> plot, report
 
-`snakemake` makes the tables and figures of config/config.yaml; an experiment of one's own is
+`snakemake` makes the tables and figures of config/config.yaml. For an experiment of your own run
 `snakemake --configfile config/mine.yaml`.
 """
+
+import sys
+from functools import partial
+from pathlib import Path
 
 from snakemake.utils import min_version
 
 min_version("9.20")
 
+# Use the package in this folder, whatever else is installed.
+sys.path.insert(0, workflow.basedir)
 
-include: "rules/common.smk"
-include: "rules/outputs.smk"
-include: "rules/resources.smk"
+from subspace_match.experiment.products import TABLES, figure_names
+from subspace_match.experiment.resources import JobResources
+from subspace_match.workflow import snakemake_outputs
+from subspace_match.workflow.snakemake_plan import plan_of, tell_jobs_whether_forced
+
+# Rules wrap inputs in any_age and outputs in update; the module says why.
+snakemake_outputs.keep_outputs()
+any_age = partial(snakemake_outputs.any_age, workflow)
+PLAN = plan_of(workflow, config, TABLES, figure_names)
+RESOURCES = JobResources(PLAN)
+
+
+wildcard_constraints:
+    data=r"\w+-[0-9a-f]{10}",
+    model=r"[\w-]+-[0-9a-f]{10}",
+    seed=r"\d+",
+    network=r"[\w.-]+",
+    a=r"((?!--)[\w.-])+",
+    b=r"((?!--)[\w.-])+",
+    group=r"[a-z]+\d+-[a-z]+\d+-[0-9a-f]{10}",
+    epsilon=r"[\d.e-]+",
+
+
+# These take seconds and little memory, so they run where Snakemake runs, not on the cluster.
+localrules:
+    all,
+    prepare_data,
+    initialise,
+    load_pretrained,
+    aggregate,
+    plot,
+    report,
 
 
 rule all:
-    """The tables and figures of the configuration, and its page."""
+    """Make the tables, the figures and the page of the configuration."""
     default_target: True
     input:
-        TABLES.values(),
-        FIGURES,
-        PATHS.experiment("report.html"),
-        # Written last: what has none was not finished.
-        [PATHS.record(PATHS.experiment(job)) for job in ("aggregate", "plot", "report")],
+        PLAN.tables.values(),
+        PLAN.figures,
+        PLAN.paths.experiment("report.html"),
+        # Written last: without its record a job has not finished.
+        [PLAN.paths.record(PLAN.paths.experiment(job)) for job in ("aggregate", "plot", "report")],
 
 
 rule data_sets:
-    """The prepared data sets of the configuration."""
+    """Prepare the data sets of the configuration."""
     input:
-        [PATHS.data("images.safetensors", key) for key in PATHS.data_sets],
+        [PLAN.paths.data("images.safetensors", key) for key in PLAN.paths.data_sets],
 
 
 rule figures:
-    """The figures of the configuration."""
+    """Make the figures of the configuration."""
     input:
-        FIGURES,
+        PLAN.figures,
 
 
-include: "rules/data.smk"
-include: "rules/train.smk"
-include: "rules/extract.smk"
-include: "rules/match.smk"
-include: "rules/certify.smk"
-include: "rules/measure.smk"
-include: "rules/minimal_match.smk"
-include: "rules/null.smk"
-include: "rules/heat_map.smk"
-include: "rules/top_images.smk"
-include: "rules/aggregate.smk"
-include: "rules/plot.smk"
-include: "rules/report.smk"
+# One file per step.
+for rules_file in sorted(Path(workflow.basedir, "rules").glob("*.smk")):
+
+    include: str(rules_file)
 
 
 onstart:
-    tell_jobs_whether_they_are_forced()
+    tell_jobs_whether_forced(workflow)
 
 
 onsuccess:
-    print(f"Tables and figures: {PATHS.experiment('')}")
-    print(f"To explore in a browser: {PATHS.experiment('report.html')}")
+    print(f"Tables and figures: {PLAN.paths.experiment('')}")
+    print(f"To explore in a browser: {PLAN.paths.experiment('report.html')}")

@@ -1,10 +1,10 @@
-"""How long Snakemake plans, which every call of it pays.
+"""Time that Snakemake needs to plan, which every call of it pays.
 
     python benchmarks/bench_planning.py
 
-A dry run with nothing computed yet, in a copy of the project: of a small experiment, and of one
-with 109 layers, 10 seeds and 3 stages, all pairs of seeds compared at each. The layers are listed
-before, as in any second call. Seconds, as there is nothing else to compare with.
+Dry runs without any results, in a copy of the project: a small experiment, and one with 109 layers,
+10 seeds and 3 stages that compares all pairs of seeds at each stage. The first call also lists the
+layers of the architecture.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from workflow.workspaces import PROJECT, Workspace, copy_project
+from pipeline.workspaces import PROJECT, Workspace, copy_project
 
 EXPERIMENTS = {
     "20 layers, 2 seeds": {"network": {"name": "resnet20"}},
@@ -32,7 +32,7 @@ REPEATS = 2
 
 
 def plan(workspace: Workspace) -> tuple[float, int]:
-    """Seconds and jobs of a dry run of the experiment in a workspace."""
+    """Return the seconds and the number of jobs of a dry run."""
     start = time.perf_counter()
     run = workspace.snakemake("--dry-run", "--quiet", "rules", "--configfile", "mine.yaml")
     return time.perf_counter() - start, sum(run.planned.values())

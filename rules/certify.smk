@@ -1,26 +1,26 @@
-# Reads the match paths of a group of layers and their moments.
-# Makes the certificates of the maximum matches at every epsilon of the grid.
+# Reads the match paths and the moments of a group of layers.
+# Makes a certificate of each maximum match, at every epsilon of the grid.
 
 
 rule certify:
-    """Prove some layers' maximum matches again, from fresh factorisations."""
+    """Verify the maximum matches of some layers with new factorisations."""
     input:
-        path=standing(PATHS.match("{a}", "{b}", "{group}", "path.npz")),
-        moments=standing(PATHS.match("{a}", "{b}", "{group}", "moments.npz")),
+        path=any_age(PLAN.paths.match("{a}", "{b}", "{group}", "path.npz")),
+        moments=any_age(PLAN.paths.match("{a}", "{b}", "{group}", "moments.npz")),
     output:
-        certificates=update(PATHS.certificates("{a}", "{b}", "{group}")),
-        provenance=update(PATHS.record(PATHS.certificates("{a}", "{b}", "{group}"))),
+        certificates=update(PLAN.paths.certificates("{a}", "{b}", "{group}")),
+        provenance=update(PLAN.paths.record(PLAN.paths.certificates("{a}", "{b}", "{group}"))),
     log:
-        PATHS.log(PATHS.certificates("{a}", "{b}", "{group}")),
+        PLAN.paths.log(PLAN.paths.certificates("{a}", "{b}", "{group}")),
     benchmark:
-        PATHS.benchmark(PATHS.certificates("{a}", "{b}", "{group}"))
+        PLAN.paths.benchmark(PLAN.paths.certificates("{a}", "{b}", "{group}"))
     threads: config["threads"]
     resources:
-        mem_mb=one_layer_mb,
-        runtime=minutes(20, certify_work),
-        gpu=GPU,
+        mem_mb=RESOURCES.one_layer_mb,
+        runtime=RESOURCES.minutes(20, RESOURCES.certify_work),
+        gpu=RESOURCES.gpu,
     params:
         epsilons=sorted(config["matching"]["epsilons"]),
-        digest=PATHS.certificate_digest,
+        digest=PLAN.paths.certificate_digest,
     script:
         "../workflow_scripts/certify.py"

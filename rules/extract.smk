@@ -1,47 +1,50 @@
 # Reads a network and the images on which networks are compared.
-# Makes an activation store of it: every layer, (samples, neurons), the same samples in each network.
+# Makes an activation store: (samples, neurons) of every layer, the same samples in each network.
 
 
 rule extract:
-    """Record a network's activations in one forward pass: each layer at places of its own map."""
+    """Extract the activations of one network: each layer at positions drawn for its map size."""
     input:
-        images=standing(PATHS.data("images.safetensors")),
-        network=standing(network_file(".safetensors")),
-        record=standing(network_file(".json")),
+        images=any_age(PLAN.paths.data("images.safetensors")),
+        network=any_age(PLAN.network_file(".safetensors")),
+        record=any_age(PLAN.network_file(".json")),
     output:
-        store=update(directory(PATHS.activations("{network}"))),
-        provenance=update(PATHS.record(PATHS.activations("{network}"))),
+        store=update(directory(PLAN.paths.activations("{network}"))),
+        provenance=update(PLAN.paths.record(PLAN.paths.activations("{network}"))),
     log:
-        PATHS.log(PATHS.activations("{network}")),
+        PLAN.paths.log(PLAN.paths.activations("{network}")),
     benchmark:
-        PATHS.benchmark(PATHS.activations("{network}"))
+        PLAN.paths.benchmark(PLAN.paths.activations("{network}"))
     threads: config["threads"]
     resources:
-        mem_mb=extract_mb,
-        runtime=minutes(60),
-        gpu=GPU,
+        mem_mb=RESOURCES.extract_mb,
+        runtime=RESOURCES.minutes(60),
+        gpu=RESOURCES.gpu,
     params:
         extraction=config["extraction"],
-        planned=planned_layers,
-        digest=PATHS.recording_digest,
-        reads=read_in_extraction,
+        planned=PLAN.planned_layers,
+        digest=PLAN.paths.extraction_digest,
+        reads=PLAN.extraction_sources,
     script:
         "../workflow_scripts/extract.py"
 
 
 use rule extract as extract_places with:
-    """Record a network's activations once more: all layers at the same places of the images."""
+    """Extract the activations for the heat map: all layers at the same relative positions."""
     output:
-        store=update(directory(PATHS.places("{network}"))),
-        provenance=update(PATHS.record(PATHS.places("{network}"))),
+        store=update(directory(PLAN.paths.heat_map_activations("{network}"))),
+        provenance=update(PLAN.paths.record(PLAN.paths.heat_map_activations("{network}"))),
     log:
-        PATHS.log(PATHS.places("{network}")),
+        PLAN.paths.log(PLAN.paths.heat_map_activations("{network}")),
     benchmark:
-        PATHS.benchmark(PATHS.places("{network}"))
+        PLAN.paths.benchmark(PLAN.paths.heat_map_activations("{network}"))
     params:
-        # No positions or draws of them.
+        # Positions and draws are those of the heat map.
         extraction={key: config["extraction"][key] for key in ("nodes", "batch_size")},
-        places=config["heat_map"],
-        planned=planned_layers,
-        digest=PATHS.places_digest,
-        reads=read_in_extraction,
+        places={
+            "places": config["heat_map"]["positions"],
+            "seed": config["heat_map"]["seed"],
+        },
+        planned=PLAN.planned_layers,
+        digest=PLAN.paths.heat_map_activations_digest,
+        reads=PLAN.extraction_sources,

@@ -1,26 +1,26 @@
-# Reads two networks' activation stores whose samples are the same for all layers.
-# Makes the match path of every layer of one with every layer of the other.
+# Reads the activation stores of two networks in which all layers have the same samples.
+# Makes the match paths of every layer of one network with every layer of the other.
 
 
 rule heat_map:
     """Match every layer of one network with every layer of another."""
     input:
-        a=standing(PATHS.places("{a}")),
-        b=standing(PATHS.places("{b}")),
+        a=any_age(PLAN.paths.heat_map_activations("{a}")),
+        b=any_age(PLAN.paths.heat_map_activations("{b}")),
     output:
-        paths=update(PATHS.heat_map("{a}", "{b}")),
-        provenance=update(PATHS.record(PATHS.heat_map("{a}", "{b}"))),
+        paths=update(PLAN.paths.heat_map("{a}", "{b}")),
+        provenance=update(PLAN.paths.record(PLAN.paths.heat_map("{a}", "{b}"))),
     log:
-        PATHS.log(PATHS.heat_map("{a}", "{b}")),
+        PLAN.paths.log(PLAN.paths.heat_map("{a}", "{b}")),
     benchmark:
-        PATHS.benchmark(PATHS.heat_map("{a}", "{b}"))
+        PLAN.paths.benchmark(PLAN.paths.heat_map("{a}", "{b}"))
     threads: config["threads"]
     resources:
-        mem_mb=heat_map_mb,
-        runtime=minutes(60),
-        gpu=GPU,
+        mem_mb=RESOURCES.heat_map_mb,
+        runtime=RESOURCES.minutes(60),
+        gpu=RESOURCES.gpu,
     params:
         chunk_samples=config["matching"]["chunk_samples"],
-        digest=PATHS.heat_map_digest,
+        digest=PLAN.paths.heat_map_digest,
     script:
         "../workflow_scripts/heat_map.py"

@@ -1,29 +1,29 @@
-# Reads two networks' activation stores.
-# Makes, for each layer of a group and each draw of positions, the second moments of both sides and
-# the match path: every epsilon at once.
+# Reads the activation stores of two networks.
+# Makes the second moments and the match path, which holds every epsilon, of each layer of a group and
+# each draw of positions.
 
 
 rule match:
     """Match some layers of two networks."""
     input:
-        a=standing(PATHS.activations("{a}")),
-        b=standing(PATHS.activations("{b}")),
+        a=any_age(PLAN.paths.activations("{a}")),
+        b=any_age(PLAN.paths.activations("{b}")),
     output:
-        moments=update(PATHS.match("{a}", "{b}", "{group}", "moments.npz")),
-        path=update(PATHS.match("{a}", "{b}", "{group}", "path.npz")),
-        provenance=update(PATHS.record(PATHS.match("{a}", "{b}", "{group}", "match"))),
+        moments=update(PLAN.paths.match("{a}", "{b}", "{group}", "moments.npz")),
+        path=update(PLAN.paths.match("{a}", "{b}", "{group}", "path.npz")),
+        provenance=update(PLAN.paths.record(PLAN.paths.match("{a}", "{b}", "{group}", "match"))),
     log:
-        PATHS.log(PATHS.match("{a}", "{b}", "{group}", "match")),
+        PLAN.paths.log(PLAN.paths.match("{a}", "{b}", "{group}", "match")),
     benchmark:
-        PATHS.benchmark(PATHS.match("{a}", "{b}", "{group}", "match"))
+        PLAN.paths.benchmark(PLAN.paths.match("{a}", "{b}", "{group}", "match"))
     threads: config["threads"]
     resources:
-        mem_mb=match_mb,
-        runtime=minutes(20, match_work),
-        gpu=GPU,
+        mem_mb=RESOURCES.match_mb,
+        runtime=RESOURCES.minutes(20, RESOURCES.match_work),
+        gpu=RESOURCES.gpu,
     params:
-        layers=group_of,
+        layers=PLAN.group,
         chunk_samples=config["matching"]["chunk_samples"],
-        digest=PATHS.matching_digest,
+        digest=PLAN.paths.matching_digest,
     script:
         "../workflow_scripts/match.py"

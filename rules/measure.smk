@@ -1,23 +1,23 @@
 # Reads the moments of a group of layers.
-# Makes the other measures of similarity, of each layer's first draw.
+# Makes the other measures of similarity, on the first draw of each layer.
 
 
 rule measure:
-    """Measure some layers' similarity in other ways."""
+    """Compute other measures of similarity for some layers."""
     input:
-        moments=standing(PATHS.match("{a}", "{b}", "{group}", "moments.npz")),
+        moments=any_age(PLAN.paths.match("{a}", "{b}", "{group}", "moments.npz")),
     output:
-        measures=update(PATHS.measures("{a}", "{b}", "{group}")),
-        provenance=update(PATHS.record(PATHS.measures("{a}", "{b}", "{group}"))),
+        measures=update(PLAN.paths.measures("{a}", "{b}", "{group}")),
+        provenance=update(PLAN.paths.record(PLAN.paths.measures("{a}", "{b}", "{group}"))),
     log:
-        PATHS.log(PATHS.measures("{a}", "{b}", "{group}")),
+        PLAN.paths.log(PLAN.paths.measures("{a}", "{b}", "{group}")),
     benchmark:
-        PATHS.benchmark(PATHS.measures("{a}", "{b}", "{group}"))
+        PLAN.paths.benchmark(PLAN.paths.measures("{a}", "{b}", "{group}"))
     threads: config["threads"]
     resources:
-        mem_mb=one_layer_mb,
-        runtime=minutes(20, measure_work),
+        mem_mb=RESOURCES.one_layer_mb,
+        runtime=RESOURCES.minutes(20, RESOURCES.measure_work),
     params:
-        layers=group_of,
+        layers=PLAN.group,
     script:
         "../workflow_scripts/measure.py"

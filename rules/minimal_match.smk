@@ -1,25 +1,27 @@
-# Reads the match paths of a group of layers and their moments.
-# Makes the minimal match of every neuron in the layers' maximum matches, at one epsilon.
+# Reads the match paths and the moments of a group of layers.
+# Makes the minimal match of every neuron of the maximum matches, at one epsilon.
 
 
 rule minimal_match:
-    """Find the finest units of some layers' matches."""
+    """Find the smallest match that contains each neuron of some layers."""
     input:
-        path=standing(matched("path.npz")),
-        moments=standing(matched("moments.npz")),
+        path=any_age(PLAN.minimal_input("path.npz")),
+        moments=any_age(PLAN.minimal_input("moments.npz")),
     output:
-        minimal=update(PATHS.minimal("{a}", "{b}", "{group}", "{epsilon}")),
-        provenance=update(PATHS.record(PATHS.minimal("{a}", "{b}", "{group}", "{epsilon}"))),
+        minimal=update(PLAN.paths.minimal("{a}", "{b}", "{group}", "{epsilon}")),
+        provenance=update(
+            PLAN.paths.record(PLAN.paths.minimal("{a}", "{b}", "{group}", "{epsilon}"))
+        ),
     log:
-        PATHS.log(PATHS.minimal("{a}", "{b}", "{group}", "{epsilon}")),
+        PLAN.paths.log(PLAN.paths.minimal("{a}", "{b}", "{group}", "{epsilon}")),
     benchmark:
-        PATHS.benchmark(PATHS.minimal("{a}", "{b}", "{group}", "{epsilon}"))
+        PLAN.paths.benchmark(PLAN.paths.minimal("{a}", "{b}", "{group}", "{epsilon}"))
     threads: config["threads"]
     resources:
-        mem_mb=minimal_match_mb,
-        runtime=minutes(20, minimal_match_work),
+        mem_mb=RESOURCES.minimal_match_mb,
+        runtime=RESOURCES.minutes(20, RESOURCES.minimal_match_work),
     params:
-        layers=lambda wildcards: minimal_group_of(wildcards)[1],
+        layers=PLAN.minimal_group,
         epsilon=lambda wildcards: float(wildcards.epsilon),
     script:
         "../workflow_scripts/minimal_match.py"

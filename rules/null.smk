@@ -1,28 +1,28 @@
-# Reads two networks' activation stores and the moments of a group of layers.
-# Makes the layers' match paths with network B's images permuted: what chance would give.
+# Reads the activation stores of two networks and the moments of a group of layers.
+# Makes the null distribution: match paths with the images of network B permuted.
 
 
 rule null:
-    """Match some layers of two networks that see different images."""
+    """Match some layers with the images of one network permuted."""
     input:
-        a=standing(PATHS.activations("{a}")),
-        b=standing(PATHS.activations("{b}")),
-        moments=standing(PATHS.match("{a}", "{b}", "{group}", "moments.npz")),
+        a=any_age(PLAN.paths.activations("{a}")),
+        b=any_age(PLAN.paths.activations("{b}")),
+        moments=any_age(PLAN.paths.match("{a}", "{b}", "{group}", "moments.npz")),
     output:
-        null=update(PATHS.null("{a}", "{b}", "{group}")),
-        provenance=update(PATHS.record(PATHS.null("{a}", "{b}", "{group}"))),
+        null=update(PLAN.paths.null("{a}", "{b}", "{group}")),
+        provenance=update(PLAN.paths.record(PLAN.paths.null("{a}", "{b}", "{group}"))),
     log:
-        PATHS.log(PATHS.null("{a}", "{b}", "{group}")),
+        PLAN.paths.log(PLAN.paths.null("{a}", "{b}", "{group}")),
     benchmark:
-        PATHS.benchmark(PATHS.null("{a}", "{b}", "{group}"))
+        PLAN.paths.benchmark(PLAN.paths.null("{a}", "{b}", "{group}"))
     threads: config["threads"]
     resources:
-        mem_mb=null_mb,
-        runtime=minutes(20, null_work),
-        gpu=GPU,
+        mem_mb=RESOURCES.null_mb,
+        runtime=RESOURCES.minutes(20, RESOURCES.null_work),
+        gpu=RESOURCES.gpu,
     params:
-        layers=group_of,
+        layers=PLAN.group,
         chance=config["chance"],
-        digest=PATHS.null_digest,
+        digest=PLAN.paths.null_digest,
     script:
         "../workflow_scripts/null.py"

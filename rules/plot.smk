@@ -1,22 +1,22 @@
-# Reads the tables, and the images of the data set on which networks are compared.
+# Reads the tables, and the images that networks are compared on.
 # Makes the figures, in each format of the configuration.
 
 
 rule plot:
     """Draw the paper's figures."""
     input:
-        summary=standing(TABLES["summary_parquet"]),
-        neurons=standing(TABLES["neurons_parquet"]),
-        measures=standing(TABLES["measures_parquet"]),
-        minimal_matches=standing(TABLES["minimal_matches_parquet"]),
-        minimal_match_members=standing(TABLES["minimal_match_members_parquet"]),
-        heat_map=standing(TABLES["heat_map_parquet"]),
-        networks=standing(TABLES["networks_csv"]),
-        top_images=standing(TABLES["top_images_parquet"]),
-        images=standing(PATHS.data("images.safetensors")),
+        summary=any_age(PLAN.table("summary")),
+        neurons=any_age(PLAN.table("neurons")),
+        measures=any_age(PLAN.table("measures")),
+        minimal_matches=any_age(PLAN.table("minimal_matches")),
+        minimal_match_members=any_age(PLAN.table("minimal_match_members")),
+        heat_map=any_age(PLAN.table("heat_map")),
+        networks=any_age(PLAN.table("networks")),
+        top_images=any_age(PLAN.table("top_images")),
+        images=any_age(PLAN.paths.data("images.safetensors")),
     output:
         [
-            # One format is enough for Snakemake's own report.
+            # Snakemake's own report shows one format.
             (
                 report(
                     update(figure),
@@ -27,18 +27,18 @@ rule plot:
                 if figure.endswith(config["figures"]["formats"][0])
                 else update(figure)
             )
-            for figure in FIGURES
+            for figure in PLAN.figures
         ],
-        captions=update(PATHS.experiment("figures/captions.json")),
-        provenance=update(PATHS.record(PATHS.experiment("plot"))),
+        captions=update(PLAN.paths.experiment("figures/captions.json")),
+        provenance=update(PLAN.paths.record(PLAN.paths.experiment("plot"))),
     log:
-        PATHS.log(PATHS.experiment("plot")),
+        PLAN.paths.log(PLAN.paths.experiment("plot")),
     benchmark:
-        PATHS.benchmark(PATHS.experiment("plot"))
+        PLAN.paths.benchmark(PLAN.paths.experiment("plot"))
     resources:
         mem_mb=2000,
         runtime=10,
     params:
-        reads=image_files(config["data"]),
+        reads=PLAN.image_sources,
     script:
         "../workflow_scripts/plot.py"

@@ -1,29 +1,29 @@
-# Reads the tables, and the images of the data set on which networks are compared.
-# Makes the page of the experiment: one file, to be opened in a browser.
+# Reads the tables, and the images that networks are compared on.
+# Makes the page of the experiment: one file, opened in a browser.
 
 
 rule report:
-    """Make the page that is explored and sent to people."""
+    """Make the page to explore and to share."""
     input:
-        standing(list(TABLES.values())),
-        config=standing(TABLES["config"]),
-        images=standing(PATHS.data("images.safetensors")),
+        any_age(PLAN.tables.values()),
+        config=any_age(PLAN.tables["config"]),
+        images=any_age(PLAN.paths.data("images.safetensors")),
     output:
         page=report(
-            update(PATHS.experiment("report.html")),
+            update(PLAN.paths.experiment("report.html")),
             category="Report",
             caption="captions/report.rst",
-            labels={"shows": "all of it, to explore"},
+            labels={"shows": "all results, to explore"},
         ),
-        provenance=update(PATHS.record(PATHS.experiment("report"))),
+        provenance=update(PLAN.paths.record(PLAN.paths.experiment("report"))),
     log:
-        PATHS.log(PATHS.experiment("report")),
+        PLAN.paths.log(PLAN.paths.experiment("report")),
     benchmark:
-        PATHS.benchmark(PATHS.experiment("report"))
+        PLAN.paths.benchmark(PLAN.paths.experiment("report"))
     resources:
         mem_mb=2000,
         runtime=10,
     params:
-        reads=image_files(config["data"]),
+        reads=PLAN.image_sources,
     script:
         "../workflow_scripts/report.py"

@@ -1,22 +1,22 @@
-# Reads a network's activation store.
-# Makes, for each neuron, the images that activate it most.
+# Reads the activation store of a network.
+# Makes the images that activate each neuron most.
 
 
 rule top_images:
-    """Find what each neuron of one network likes to see."""
+    """Find the images that activate each neuron of one network most."""
     input:
-        store=standing(PATHS.activations("{network}")),
+        store=any_age(PLAN.paths.activations("{network}")),
     output:
-        update(PATHS.top_images("{network}")),
-        provenance=update(PATHS.record(PATHS.top_images("{network}"))),
+        update(PLAN.paths.top_images("{network}")),
+        provenance=update(PLAN.paths.record(PLAN.paths.top_images("{network}"))),
     log:
-        PATHS.log(PATHS.top_images("{network}")),
+        PLAN.paths.log(PLAN.paths.top_images("{network}")),
     benchmark:
-        PATHS.benchmark(PATHS.top_images("{network}"))
+        PLAN.paths.benchmark(PLAN.paths.top_images("{network}"))
     resources:
-        mem_mb=top_images_mb,
-        runtime=minutes(20),
+        mem_mb=RESOURCES.top_images_mb,
+        runtime=RESOURCES.minutes(20),
     params:
-        digest=PATHS.top_images_digest,
+        digest=PLAN.paths.top_images_digest,
     script:
         "../workflow_scripts/top_images.py"

@@ -1,87 +1,88 @@
 # Reads the prepared data sets.
-# Makes networks, each with a record: initial ones, then trained ones at several stages with the
-# history of their training; or takes over weights that are given.
+# Makes networks, each with a record: untrained ones, trained ones at several stages with the history
+# of their training, and those with pretrained weights.
 
 
 rule initialise:
-    """Draw one network's initial weights from its seed."""
+    """Draw the initial weights of one network from its seed."""
     input:
-        data=standing(lambda wildcards: PATHS.data("data.json", data_of(wildcards))),
+        data=any_age(PLAN.training_data_file("data.json")),
     output:
-        network=update(PATHS.training("{model}", "{seed}", "initial.safetensors")),
-        record=update(PATHS.training("{model}", "{seed}", "initial.json")),
-        provenance=update(PATHS.record(PATHS.training("{model}", "{seed}", "initial"))),
+        network=update(PLAN.paths.training("{model}", "{seed}", "initial.safetensors")),
+        record=update(PLAN.paths.training("{model}", "{seed}", "initial.json")),
+        provenance=update(PLAN.paths.record(PLAN.paths.training("{model}", "{seed}", "initial"))),
     log:
-        PATHS.log(PATHS.training("{model}", "{seed}", "initial")),
+        PLAN.paths.log(PLAN.paths.training("{model}", "{seed}", "initial")),
     benchmark:
-        PATHS.benchmark(PATHS.training("{model}", "{seed}", "initial"))
+        PLAN.paths.benchmark(PLAN.paths.training("{model}", "{seed}", "initial"))
     wildcard_constraints:
-        model=INITIAL,
+        model=PLAN.initial_models,
     resources:
         mem_mb=4000,
         runtime=10,
     params:
-        network=lambda wildcards: PATHS.models_by_key[wildcards.model].network,
-        reads=lambda wildcards: own_modules(wildcards.model),
+        network=PLAN.section("network"),
+        reads=PLAN.module_sources,
     script:
         "../workflow_scripts/initialise.py"
 
 
 rule train:
-    """Train one network from a seed; a killed training resumes at its last epoch."""
+    """Train one network; a killed training resumes after its last epoch."""
     input:
-        start=standing(lambda wildcards: PATHS.start(wildcards.model, int(wildcards.seed))),
-        images=standing(lambda wildcards: PATHS.data("images.safetensors", data_of(wildcards))),
+        start=any_age(PLAN.start),
+        images=any_age(PLAN.training_data_file("images.safetensors")),
     output:
         networks=[
-            update(PATHS.training("{model}", "{seed}", f"{stage}.safetensors")) for stage in STAGES
+            update(PLAN.paths.training("{model}", "{seed}", f"{stage}.safetensors"))
+            for stage in PLAN.stages
         ],
-        records=[update(PATHS.training("{model}", "{seed}", f"{stage}.json")) for stage in STAGES],
-        history=update(PATHS.training("{model}", "{seed}", "history.csv")),
-        provenance=update(PATHS.record(PATHS.training("{model}", "{seed}", "train"))),
+        records=[
+            update(PLAN.paths.training("{model}", "{seed}", f"{stage}.json"))
+            for stage in PLAN.stages
+        ],
+        history=update(PLAN.paths.training("{model}", "{seed}", "history.csv")),
+        provenance=update(PLAN.paths.record(PLAN.paths.training("{model}", "{seed}", "train"))),
     log:
-        PATHS.log(PATHS.training("{model}", "{seed}", "train")),
+        PLAN.paths.log(PLAN.paths.training("{model}", "{seed}", "train")),
     benchmark:
-        PATHS.benchmark(PATHS.training("{model}", "{seed}", "train"))
+        PLAN.paths.benchmark(PLAN.paths.training("{model}", "{seed}", "train"))
     wildcard_constraints:
-        model=TRAINED,
+        model=PLAN.trained_models,
     threads: config["threads"]
     resources:
-        mem_mb=train_mb,
-        runtime=minutes(240),
-        gpu=GPU,
+        mem_mb=RESOURCES.train_mb,
+        runtime=RESOURCES.minutes(240),
+        gpu=RESOURCES.gpu,
     params:
-        data=lambda wildcards: PATHS.data_sets[data_of(wildcards)],
-        network=lambda wildcards: PATHS.models_by_key[wildcards.model].network,
-        training=lambda wildcards: PATHS.models_by_key[wildcards.model].training,
-        epochs=PATHS.kept_epochs,
-        reads=lambda wildcards: [
-            *own_modules(wildcards.model),
-            *image_files(PATHS.models_by_key[wildcards.model].data),
-        ],
+        data=PLAN.section("data"),
+        network=PLAN.section("network"),
+        training=PLAN.section("training"),
+        epochs=PLAN.paths.kept_epochs,
+        reads=PLAN.training_sources,
     script:
         "../workflow_scripts/train.py"
 
 
 rule load_pretrained:
-    """Take over a network whose weights are given."""
+    """Load a network with pretrained weights."""
     output:
-        network=update(PATHS.training("{model}", "{seed}", "last.safetensors")),
-        record=update(PATHS.training("{model}", "{seed}", "last.json")),
-        provenance=update(PATHS.record(PATHS.training("{model}", "{seed}", "last"))),
+        network=update(PLAN.paths.training("{model}", "{seed}", "last.safetensors")),
+        record=update(PLAN.paths.training("{model}", "{seed}", "last.json")),
+        provenance=update(PLAN.paths.record(PLAN.paths.training("{model}", "{seed}", "last"))),
     log:
-        PATHS.log(PATHS.training("{model}", "{seed}", "last")),
+        PLAN.paths.log(PLAN.paths.training("{model}", "{seed}", "last")),
     benchmark:
-        PATHS.benchmark(PATHS.training("{model}", "{seed}", "last"))
+        PLAN.paths.benchmark(PLAN.paths.training("{model}", "{seed}", "last"))
     wildcard_constraints:
-        model=GIVEN,
+        model=PLAN.pretrained_models,
     resources:
         mem_mb=4000,
         runtime=10,
     params:
-        network=lambda wildcards: PATHS.models_by_key[wildcards.model].network,
-        images=images_of,
-        image_size=lambda wildcards: PATHS.models_by_key[wildcards.model].data["image_size"],
-        reads=lambda wildcards: network_sources(PATHS.models_by_key[wildcards.model].network),
+        network=PLAN.section("network"),
+        images=PLAN.image_shape,
+        image_size=PLAN.image_size,
+        reads=PLAN.pretrained_sources,
     script:
         "../workflow_scripts/load_pretrained.py"

@@ -1,1 +1,1 @@
-"""What an experiment computes: configuration, networks and pairs, and where each result lies."""
+"""Configuration, networks, pairs, and the plan of an experiment: what it computes, and where."""

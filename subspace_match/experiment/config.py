@@ -1,7 +1,7 @@
-"""The configuration: checked against its schema, defaults filled in, wrong keys named.
+"""The configuration, checked against its schema and completed with defaults.
 
-``schema.yaml`` states every key's type, range and default. ``validated`` returns the complete
-configuration, or lists what is wrong with it, one line per fault; ``read_config`` reads the files.
+``schema.yaml`` gives the type, range and default of every key. ``validated`` returns the complete
+configuration, or raises an error with one line per fault; ``read_config`` reads the files.
 """
 
 from __future__ import annotations
@@ -15,31 +15,37 @@ from typing import Any
 
 import jsonschema
 
+from ..matching.epsilons import EPSILONS
 from .plain_yaml import as_number, read_yaml
 
 Config = dict[str, Any]
 
-# What a model of the section ``models`` may have otherwise than the configuration at large.
-SECTIONS_OF_A_MODEL = ("data", "network", "training")
+# Sections of the configuration that an entry of ``models`` may override.
+MODEL_SECTIONS = ("data", "network", "training")
+
+# Old names of keys, and the names that replaced them.
+RENAMED = {"heat_map.places": "heat_map.positions"}
 
 
 @functools.cache
 def schema() -> dict[str, Any]:
-    """The schema of the configuration: type, range and default of every key."""
-    return read_yaml(Path(__file__).with_name("schema.yaml"))
+    """Return the schema of the configuration: type, range and default of every key."""
+    found = read_yaml(Path(__file__).with_name("schema.yaml"))
+    found["properties"]["matching"]["properties"]["epsilons"]["default"] = list(EPSILONS)
+    return found
 
 
 def read_config(files: Sequence[str | Path], given: Mapping[str, Any] | None = None) -> Config:
-    """The complete configuration that files and other values make together.
+    """Return the complete configuration of several files and values.
 
     Args:
-        files: each overrides what stands in those before it. The first is the default one, which
-            need not be there if there are others.
-        given: keys and values that override them all.
+        files: configuration files; later ones override earlier ones. The first is the default file,
+            which may be missing if there are others.
+        given: keys and values that override all files.
 
     Raises:
-        ValueError: if a file cannot be read, or the configuration does not fit the schema; or
-            ``results`` is no folder.
+        ValueError: if a file cannot be read, the configuration does not fit the schema, or
+            ``results`` is not a folder.
     """
     default, *others = map(Path, files)
     if not others and not default.exists():
@@ -53,14 +59,14 @@ def read_config(files: Sequence[str | Path], given: Mapping[str, Any] | None = N
     complete = validated(merged(config, given or {}))
     _expand_homes(complete)
     results = Path(complete["results"])
-    place = next(path for path in (results, *results.parents) if path.exists())
-    if not place.is_dir():
-        raise ValueError(f"config: results: expected a folder, found the file {place}")
+    existing = next(path for path in (results, *results.parents) if path.exists())
+    if not existing.is_dir():
+        raise ValueError(f"config: results: expected a folder, found the file {existing}")
     return complete
 
 
 def merged(config: Mapping[str, Any], more: Mapping[str, Any]) -> Config:
-    """A configuration in which others' keys override its own, section by section.
+    """Return a configuration with overrides, section by section.
 
     Example:
         >>> merged({"seeds": [0], "data": {"name": "mnist"}}, {"data": {"root": "d"}})
@@ -75,7 +81,7 @@ def merged(config: Mapping[str, Any], more: Mapping[str, Any]) -> Config:
 
 
 def differences(config: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that differs from the default.
+    """Return the part of a configuration that differs from the default.
 
     Example:
         >>> differences({"seeds": [0, 2], "data": {"name": "mnist", "workers": 2}},
@@ -94,36 +100,36 @@ def differences(config: Mapping[str, Any], default: Mapping[str, Any]) -> dict[s
 
 
 def _expand_homes(config: Config) -> None:
-    """Put the home folder in place of ~, as a shell would."""
+    """Replace ~ by the home folder, as a shell does."""
     models = config["models"].values()
-    places = [(config, "results")]
-    places += [(part["data"], "root") for part in (config, *models) if "data" in part]
-    places += [(part["network"], "weights") for part in (config, *models) if "network" in part]
-    for section, key in places:
-        if (text := section.get(key)) is not None:
+    settings = [(config, "results")]
+    settings += [(part["data"], "root") for part in (config, *models) if "data" in part]
+    settings += [(part["network"], "weights") for part in (config, *models) if "network" in part]
+    for section, key in settings:
+        # The spelling of a path is part of digests, so other paths stay as they are.
+        if (path := section.get(key)) is not None and path.startswith("~"):
             try:
-                # Other texts stay as they are: a path's spelling is a part of digests.
-                section[key] = str(Path(text).expanduser()) if text.startswith("~") else text
+                section[key] = str(Path(path).expanduser())
             except RuntimeError as error:
                 raise ValueError(
-                    f"config: {key}: expected a folder of a user's, found {text!r} ({error})"
+                    f"config: {key}: expected the home folder of a user, found {path!r} ({error})"
                 ) from error
 
 
 def validated(config: Mapping[str, Any], against: Mapping[str, Any] | None = None) -> Config:
-    """The configuration with defaults filled in, if it fits the schema.
+    """Return a configuration completed with defaults, if it fits the schema.
 
     Args:
-        config: what the user wrote, nested mappings.
-        against: JSON schema whose properties carry ``default`` values; None for ``schema()``.
+        config: nested mappings, as the user wrote them.
+        against: JSON schema whose properties have ``default`` values; None for ``schema()``.
 
     Returns:
-        A new, complete configuration; whole numbers are floats where the schema says "number", so
-        that 1 and 1.0 are one configuration.
+        A new, complete configuration. Integers become floats where the schema says "number", so
+        that 1 and 1.0 are the same configuration.
 
     Raises:
-        ValueError: naming every unknown key with the nearest known one, and every value that is out
-            of its range, with what was expected.
+        ValueError: one line per fault: a renamed key with its new name, an unknown key with the
+            nearest known one, a wrong value with what was expected.
 
     Example:
         >>> schema = {"properties": {"seeds": {"type": "array", "default": [0, 1]}},
@@ -135,7 +141,7 @@ def validated(config: Mapping[str, Any], against: Mapping[str, Any] | None = Non
         ValueError: config: unknown key 'seed'; the nearest known key is 'seeds'
     """
     against = schema() if against is None else against
-    faults = list(_keys_that_are_no_texts(config))
+    faults = [*_wrong_keys(config), *_renamed_keys(config)]
     complete: Config = {} if faults else _with_defaults(config, against)
     if not faults:
         faults = [fault for error in _errors(complete, against) for fault in _describe(error)]
@@ -143,22 +149,30 @@ def validated(config: Mapping[str, Any], against: Mapping[str, Any] | None = Non
         for name, model in complete.get("models", {}).items():
             faults += _complete_model(f"models.{name}", model, complete, against)
     if not faults:
-        faults = list(_contradictions(complete))
+        faults = list(_conflicts(complete))
     if faults:
         raise ValueError("\n".join(f"config: {fault}" for fault in faults))
     return complete
 
 
-def _keys_that_are_no_texts(value: Any, place: str = "") -> Iterator[str]:
+def _wrong_keys(value: Any, prefix: str = "") -> Iterator[str]:
+    """Yield a fault for each key that is not a string."""
     if isinstance(value, Mapping):
         for key, part in value.items():
             if not isinstance(key, str):
-                where = f"{place.removesuffix('.')}: " if place else ""
-                yield f"{where}expected texts as keys, found {key!r}; write it in quotes"
-            yield from _keys_that_are_no_texts(part, f"{place}{key}.")
+                where = f"{prefix.removesuffix('.')}: " if prefix else ""
+                yield f"{where}expected strings as keys, found {key!r}; write it in quotes"
+            yield from _wrong_keys(part, f"{prefix}{key}.")
     elif isinstance(value, list):
         for number, part in enumerate(value):
-            yield from _keys_that_are_no_texts(part, f"{place}{number}.")
+            yield from _wrong_keys(part, f"{prefix}{number}.")
+
+
+def _renamed_keys(config: Mapping[str, Any]) -> Iterator[str]:
+    for old, new in RENAMED.items():
+        section, _, key = old.partition(".")
+        if isinstance(part := config.get(section), Mapping) and key in part:
+            yield f"{old} was renamed to {new}"
 
 
 def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
@@ -174,27 +188,27 @@ def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
 
 
 def _complete_model(
-    place: str, model: Config, config: Config, schema: Mapping[str, Any]
+    where: str, model: Config, config: Config, schema: Mapping[str, Any]
 ) -> list[str]:
-    """Bring a model's own values into the schema's types; what is wrong with them, if anything."""
+    """Convert a model's own values to the types of the schema, and return their faults."""
     faults = []
-    for section in set(SECTIONS_OF_A_MODEL) & set(model):
+    for section in set(MODEL_SECTIONS) & set(model):
         part = schema["properties"][section]
         known = part["properties"]
         model[section] = {
             key: _with_defaults(value, known.get(key, {})) for key, value in model[section].items()
         }
         found = _errors(config[section] | model[section], part)
-        faults += [f for error in found for f in _describe(error, f"{place}.{section}.")]
+        faults += [f for error in found for f in _describe(error, f"{where}.{section}.")]
     return faults
 
 
-def _as_number(value: Any, kinds: Any) -> Any:
-    """The value as a number where the schema wants one and the value spells one.
+def _as_number(value: Any, types: Any) -> Any:
+    """Convert a string to a number where the schema wants one.
 
-    Snakemake's --config hands the items of a list over as texts, and YAML 1.1 takes 5e-4 for one.
+    Snakemake's --config passes items of a list as strings, and YAML 1.1 reads 5e-4 as a string.
     """
-    wanted = {kinds} if isinstance(kinds, str) else set(kinds or ())
+    wanted = {types} if isinstance(types, str) else set(types or ())
     convert = int if "integer" in wanted else float if "number" in wanted else None
     if convert is None or "string" in wanted or isinstance(value, bool):
         return value
@@ -205,7 +219,7 @@ def _as_number(value: Any, kinds: Any) -> Any:
         try:
             return float(value)
         except OverflowError:
-            return math.inf  # which is refused
+            return math.inf  # refused later
     return value
 
 
@@ -214,7 +228,7 @@ def _default(schema: Mapping[str, Any]) -> Any:
 
 
 def _is_integer(_checker: Any, value: Any) -> bool:
-    # 2.0 would give other digests than 2.
+    # 2.0 and 2 would have different digests.
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -236,17 +250,17 @@ def _errors(config: Config, schema: Mapping[str, Any]) -> list[Any]:
 
 
 def _describe(error: Any, above: str = "") -> Iterator[str]:
-    place = above + ".".join(map(str, error.absolute_path))
+    where = above + ".".join(map(str, error.absolute_path))
     if error.validator == "additionalProperties":
         known = list(error.schema["properties"])
-        prefix = f"{place.removesuffix('.')}." if place else ""
+        prefix = f"{where.removesuffix('.')}." if where else ""
         for key in sorted(set(error.instance) - set(known), key=str):
             near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)[0]
             yield f"unknown key '{prefix}{key}'; the nearest known key is '{prefix}{near}'"
     else:
-        # What is absurd lies beyond a maximum, which is said to those only who go there.
-        said = {k: v for k, v in error.schema.items() if k != "maximum" or k == error.validator}
-        yield f"{place}: expected {_expected(said)}, found {error.instance!r}"
+        # Maxima only exclude absurd values, so a message names one only if it is exceeded.
+        shown = {k: v for k, v in error.schema.items() if k != "maximum" or k == error.validator}
+        yield f"{where}: expected {_expected(shown)}, found {error.instance!r}"
 
 
 def _expected(schema: Mapping[str, Any]) -> str:
@@ -254,32 +268,34 @@ def _expected(schema: Mapping[str, Any]) -> str:
         return str(schema["description"])
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
-    kind = schema.get("type", "a value")
-    kinds = kind if isinstance(kind, list) else [kind]
+    types = schema.get("type", "a value")
+    types = types if isinstance(types, list) else [types]
     nouns = {"integer": "a whole number", "number": "a number", "array": "a list"}
-    nouns |= {"object": "keys and values", "boolean": "true or false", "string": "a text"}
-    words = [" or ".join(nouns.get(str(name), str(name)) for name in kinds)]
+    nouns |= {"object": "keys and values", "boolean": "true or false", "string": "a string"}
+    words = [" or ".join(nouns.get(str(name), str(name)) for name in types)]
     bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    words += [f"{sign} {schema[key]}" for key, sign in bounds.items() if key in schema]
+    words += [
+        " and ".join(f"{sign} {schema[key]}" for key, sign in bounds.items() if key in schema)
+    ]
     if "minItems" in schema:
-        words.append(f"of at least {schema['minItems']}")
+        words.append(f"with at least {schema['minItems']} value")
     if schema.get("uniqueItems"):
         words.append("without repetition")
-    return " ".join(words)
+    return " ".join(filter(None, words))
 
 
-def _contradictions(config: Config) -> Iterator[str]:
-    """Faults between keys, which a schema cannot express."""
+def _conflicts(config: Config) -> Iterator[str]:
+    """Yield faults between keys, which a schema cannot express."""
     models = config.get("models", {})
-    yield from _of_sections("", config)
+    yield from _section_conflicts("", config)
     for name, model in models.items():
-        yield from _of_sections(f"models.{name}.", config | sections_of(model, config))
+        yield from _section_conflicts(f"models.{name}.", config | sections_of(model, config))
         seen = [name]
         while (start := models.get(seen[-1], {}).get("start")) is not None:
             if start not in models:
                 yield f"models.{seen[-1]}.start: expected one of {list(models)}, found {start!r}"
             elif start in seen:
-                yield f"models.{name}.start: expected a model that does not start from it itself"
+                yield f"models.{name}.start: expected a model that does not start from this one"
             if start not in models or start in seen:
                 break
             seen.append(start)
@@ -287,22 +303,22 @@ def _contradictions(config: Config) -> Iterator[str]:
     if len(set(stages)) < len(stages):
         yield f"stages: expected a list without repetition, found {config['stages']}"
     for number, entry in enumerate(config.get("compare", [])):
-        place = f"compare.{number}"
+        where = f"compare.{number}"
         for name in set(entry["models"]) - set(models or {"base"}):
             known = list(models or {"base": {}})
-            yield f"{place}.models: expected two of {known}, found {name!r}"
+            yield f"{where}.models: expected two of {known}, found {name!r}"
         if isinstance(entry["stages"], list):
             for stage in set(map(str, entry["stages"])) - set(stages):
-                yield f"{place}.stages: expected stages that are kept ({stages}), found {stage!r}"
+                yield f"{where}.stages: expected two of {stages}, found {stage!r}"
 
 
 def sections_of(model: Config, config: Config) -> Config:
-    """A model's data, network and training: the configuration's, but for what it says itself."""
-    return {section: config[section] | model.get(section, {}) for section in SECTIONS_OF_A_MODEL}
+    """Return data, network and training of a model: the configuration with its overrides."""
+    return {section: config[section] | model.get(section, {}) for section in MODEL_SECTIONS}
 
 
-def _of_sections(above: str, config: Config) -> Iterator[str]:
-    """Faults of one model's sections."""
+def _section_conflicts(above: str, config: Config) -> Iterator[str]:
+    """Yield faults between the sections of one model."""
     training = config.get("training", {})
     epochs = training.get("epochs", 0)
     if training.get("warmup_epochs", 0) > epochs:
@@ -316,9 +332,9 @@ def _of_sections(above: str, config: Config) -> Iterator[str]:
             f"{above}training.crop_padding: expected at most data.image_size ({size}),"
             f" found {training['crop_padding']}"
         )
-    given = config.get("network", {}).get("weights") is not None
+    pretrained = config.get("network", {}).get("weights") is not None
     for stage in map(str, config.get("stages", [])):
-        if stage.isdigit() and int(stage) > epochs and not given:
+        if stage.isdigit() and int(stage) > epochs and not pretrained:
             yield (
                 f"stages: expected epochs of the training, at most {epochs}"
                 f" ({above}training.epochs), found {stage}"

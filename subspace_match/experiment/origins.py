@@ -1,9 +1,4 @@
-"""What a plan rests on beside its configuration, and whether a job finds it as planned.
-
-The paths of a run are planned from the code and from the contents of the user's own files. A job
-that starts later, perhaps on another machine, would record the results of other code or other data
-under these paths if either was changed meanwhile; so it looks before its work, and again after it.
-"""
+"""Digests of the code and of the user's own files, from which the paths of a project follow."""
 
 from __future__ import annotations
 
@@ -18,7 +13,8 @@ from ..storage.job_records import Records, check
 from .code_inputs import Code
 from .comparisons import models_of
 from .config import Config, read_config
-from .paths import Origins, Paths, deciding
+from .keys import Origins, without_location
+from .paths import Paths
 from .user_files import AREA, content_digest, data_source, network_sources
 
 Say = Callable[[str], object]
@@ -27,16 +23,16 @@ Say = Callable[[str], object]
 def origins_of(
     config: Config, code: Code, results: str | Path, say: Say = lambda _: None
 ) -> Origins:
-    """Digests of the code of a project and of the user's own files that a configuration names.
+    """Return digests of a project's code and of the user's files that a configuration names.
 
     Args:
-        config: complete.
-        code: of the project.
-        results: folder of all results, where checksums are kept.
-        say: told what a person should know: of work that takes long, of files that are gone.
+        config: complete configuration.
+        code: code of the project.
+        results: folder of all results, in which checksums are cached.
+        say: receives messages for the user: about slow work and missing files.
 
     Raises:
-        ValueError: if there are no such files, and no data set that was prepared from them.
+        ValueError: if files are missing, and no data set was prepared from them before.
     """
     models = models_of(config).values()
     sections = [config["data"], *(model.data for model in models)]
@@ -60,22 +56,23 @@ def _data_digest(source: str, section: dict[str, Any], cache: Path, say: Say) ->
     try:
         return content_digest(source, cache, say)
     except FileNotFoundError:
-        # What was prepared from the files is enough, if it can be told: they may lie elsewhere now.
-        records = _prepared(cache.parent)
-        prepared = {r.get("content") for r in records if r.get("settings") == deciding(section)}
+        # The files may have moved; the prepared data set suffices if it is certain which one it is.
+        records = _data_records(cache.parent)
+        settings = without_location(section)
+        prepared = {r.get("content") for r in records if r.get("settings") == settings}
         if len(prepared) != 1 or None in prepared:
             from ..data.datasets import files_are_missing
 
             raise files_are_missing(section["name"], section["root"]) from None
         say(
-            f"data.root: found no files of {section['name']} in {section['root']}; going on with"
-            f" the data set that was prepared from such files before, in {cache.parent / 'data'}"
+            f"data.root: found no files of {section['name']} in {section['root']}; using the data"
+            f" set that was prepared from them before, in {cache.parent / 'data'}"
         )
         return str(prepared.pop())
 
 
-def _prepared(results: Path) -> Iterator[Record]:
-    """What is known of each data set that was prepared."""
+def _data_records(results: Path) -> Iterator[Record]:
+    """Read the record of every prepared data set."""
     records = Records()
     for file in sorted(results.glob("data/*/data.json")):
         if (job := records.of(file)) is not None:
@@ -84,10 +81,10 @@ def _prepared(results: Path) -> Iterator[Record]:
 
 
 def paths_of(project: str | Path, configfiles: Iterable[str | Path] = ()) -> Paths:
-    """Where the results of a project lie; arguments as of ``config_of``.
+    """Return the paths of a project's results; arguments as for ``config_of``.
 
     Raises:
-        ValueError: if the configuration is wrong, or files that it names are not there.
+        ValueError: if the configuration is wrong, or files that it names are missing.
     """
     config = config_of(project, configfiles)
     with _importable(project):
@@ -97,7 +94,7 @@ def paths_of(project: str | Path, configfiles: Iterable[str | Path] = ()) -> Pat
 
 @contextmanager
 def _importable(project: str | Path) -> Iterator[None]:
-    """Find a user's own network beside the Snakefile, as a run of the workflow does."""
+    """Make modules beside the Snakefile importable, as in a run of the workflow."""
     folder = str(Path(project).absolute())
     sys.path.insert(0, folder)
     try:
@@ -107,11 +104,11 @@ def _importable(project: str | Path) -> Iterator[None]:
 
 
 def config_of(project: str | Path, configfiles: Iterable[str | Path] = ()) -> Config:
-    """The complete configuration of a project, with files that say what differs.
+    """Return the complete configuration of a project.
 
     Args:
         project: folder of the workflow.
-        configfiles: as of ``snakemake --configfile``; later ones win.
+        configfiles: files as for ``snakemake --configfile``; later ones override earlier ones.
 
     Raises:
         ValueError: if the configuration is wrong.

@@ -1,8 +1,8 @@
-"""Configuration files in which every reader of YAML reads the same.
+"""Configuration files that all YAML readers read alike.
 
-Snakemake reads them as YAML 1.1, in which 010 is 8, 1:30 is 90, no is false, and of a key that
-stands twice the last one counts. Whatever YAML 1.2 reads otherwise is refused here, so that what
-Snakemake hands over is what people and other programs read in the file.
+Snakemake reads YAML 1.1, in which 010 is 8, 1:30 is 90, no is false, and the last of two equal keys
+counts. This reader refuses every value that YAML 1.2 reads differently, so that Snakemake gets the
+values that people and other programs see in the file.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 
 _TAG = "tag:yaml.org,2002:"
-# What a value without quotes is in YAML 1.2 (core schema); a text if none fits. Numbers here have
-# no leading zeros, which the two versions read differently.
+# Types of unquoted values in YAML 1.2 (core schema); a value that fits no pattern is a string.
+# Numbers have no leading zeros here, which the two versions read differently.
 _KINDS = {
     "null": re.compile(r"|~|null|Null|NULL"),
     "bool": re.compile(r"true|True|TRUE|false|False|FALSE"),
@@ -26,13 +26,13 @@ _KINDS = {
         r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
         r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
     ),
-    # Both versions would read them as numbers, or one of them.
+    # Numbers in only one of the versions, or different numbers in each.
     "ambiguous": re.compile(r"[-+]?0[0-9_][0-9_.eE+-]*|0o[0-7]+"),
 }
 
 
 def as_number(text: str, kind: type[int] | type[float]) -> int | float | None:
-    """The number that a text spells in YAML 1.2, of a kind; None if it spells none.
+    """Return the number that a string is in YAML 1.2; None if it is not one of this type.
 
     Example:
         >>> as_number("12", int), as_number("5e-4", float), as_number("010", int)
@@ -48,14 +48,14 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a configuration file.
 
     Args:
-        path: of a YAML or JSON file.
+        path: a YAML or JSON file.
 
     Returns:
-        Its mapping; empty for a file without any keys.
+        Its mapping; empty for an empty file.
 
     Raises:
-        ValueError: if it is not there, not UTF-8, not one mapping, holds a key twice, or a value
-            that YAML 1.1 and 1.2 read differently; naming the line.
+        ValueError: if the file does not exist, is not UTF-8, is not one mapping, or has a repeated
+            key or a value that YAML 1.1 and 1.2 read differently; names the line.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -65,7 +65,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"{path}: expected a configuration file in UTF-8, found what cannot be read ({error});"
+            f"{path}: expected a configuration file in UTF-8, found unreadable text ({error});"
             " save it as UTF-8"
         ) from error
     try:
@@ -79,8 +79,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 def _parsed(text: str) -> Any:
     try:
-        # Snakemake tries JSON first as well; all read its values alike.
-        return json.loads(text, object_pairs_hook=_once)
+        # Snakemake also tries JSON first; all readers agree on JSON values.
+        return json.loads(text, object_pairs_hook=_without_repetition)
     except json.JSONDecodeError:
         pass
     try:
@@ -92,17 +92,16 @@ def _parsed(text: str) -> Any:
             raise ValueError(f"{_line(faulty.start_mark)}{fault}")
         return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
-        words = ", ".join(filter(None, [error.context, error.problem]))
-        raise ValueError(f"{_line(error.problem_mark)}{words}") from error
-    except yaml.YAMLError as error:  # a character that no YAML holds
+        problem = ", ".join(filter(None, [error.context, error.problem]))
+        raise ValueError(f"{_line(error.problem_mark)}{problem}") from error
+    except yaml.YAMLError as error:  # a character that YAML does not allow
         raise ValueError(" ".join(str(error).split())) from error
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A mapping of JSON, whose keys stand in it once."""
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     keys = [key for key, _ in pairs]
     if repeated := [key for key in keys if keys.count(key) > 1]:
-        raise ValueError(f"the key {repeated[0]!r} stands twice; keep one")
+        raise ValueError(f"the key {repeated[0]!r} appears twice; keep one")
     return dict(pairs)
 
 
@@ -111,18 +110,18 @@ def _line(mark: yaml.Mark | None) -> str:
 
 
 def _faults(node: yaml.Node, above: tuple[yaml.Node, ...]) -> Iterator[tuple[yaml.Node, str]]:
-    """Nodes that are not read alike, or not as they look, and why."""
+    """Yield nodes that are ambiguous or that YAML versions read differently, and why."""
     if any(node is one for one in above):
-        yield node, "expected a value, found an alias of what it stands in; write the value"
+        yield node, "expected a value, found an alias of a node around it; write the value"
         return
     above = (*above, node)
     if isinstance(node, yaml.MappingNode):
         known: set[str] = set()
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                yield key, "expected a text as key, found a list or a mapping"
+                yield key, "expected a string as key, found a list or a mapping"
             elif key.value in known:
-                yield key, f"the key {key.value!r} stands twice; keep one"
+                yield key, f"the key {key.value!r} appears twice; keep one"
             elif key.tag != f"{_TAG}merge":
                 known.add(key.value)
                 yield from _faults(key, above)
@@ -135,12 +134,12 @@ def _faults(node: yaml.Node, above: tuple[yaml.Node, ...]) -> Iterator[tuple[yam
         yield (
             node,
             f"expected a value that YAML 1.1 and 1.2 read alike, found {shown}; write true or"
-            " false, a number without leading zeros, colons and underscores, or a text in quotes",
+            " false, a number without leading zeros, colons and underscores, or a string in quotes",
         )
 
 
 def _reads_alike(node: yaml.Node) -> bool:
-    """Whether a node has no tag but that which YAML 1.1 and 1.2 give it."""
+    """Whether YAML 1.1 and 1.2 give a node the same type."""
     tag = node.tag.removeprefix(_TAG)
     if not isinstance(node, yaml.ScalarNode):
         return tag in ("map", "seq")
@@ -148,5 +147,5 @@ def _reads_alike(node: yaml.Node) -> bool:
         return tag == "str"
     kinds = (kind for kind, pattern in _KINDS.items() if pattern.fullmatch(node.value))
     kind = next(kinds, "str")
-    # YAML 1.1 takes 5e-4 for a text; where the schema wants a number it becomes one.
+    # YAML 1.1 reads 5e-4 as a string; ``config`` converts it where the schema wants a number.
     return tag == kind or (tag, kind) == ("str", "float")

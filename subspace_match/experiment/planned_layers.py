@@ -1,8 +1,8 @@
-"""Which layers an architecture has, known before anything is trained, and cheaply.
+"""The layers of each model, known before anything is trained.
 
-The workflow's graph needs the layers' names. They come from the architecture's own graph, without
-weights, and are kept in a file: building that graph costs seconds of imports, reading the file
-none. A layer's map is of the size that the network will see, which its preprocessing decides.
+The plan needs the names of the layers. They come from the graph of the architecture, without
+weights. A file keeps them, because building that graph takes seconds of imports. The size of a
+layer's map follows from the size of the images that the network sees after its preprocessing.
 """
 
 from __future__ import annotations
@@ -21,90 +21,88 @@ from .config import Config
 
 _SHAPE = ("kind", "height", "width")
 
-Listed = dict[str, Any]
+LayerRecord = dict[str, Any]
 
 
-def layers_of(model: Model, config: Config, path: str | Path) -> list[Listed]:
-    """The layers of a model's architecture, in order of computation.
+def layers_of(model: Model, config: Config, path: str | Path) -> list[LayerRecord]:
+    """Return the layers of a model in the order of the forward pass.
 
     Args:
-        model: of the configuration.
-        config: complete; it says on which images networks are compared, and what a layer is.
-        path: file of the listing, of a name that says what decides it; made if it is absent. It
-            says each layer's shape and axis of neurons too.
+        model: a model of the configuration.
+        config: complete configuration; sets the images to compare on, and which nodes are layers.
+        path: file that keeps the list (``Paths.layers``); written if it does not exist. It also
+            holds a readable shape of each layer.
 
     Returns:
-        A record a layer: name, node, kind, neurons, height, width.
+        One record per layer: name, node, kind, neurons, height, width.
 
     Raises:
-        ValueError: if there is no such architecture, or it cannot see these images.
+        ValueError: if the architecture does not exist, or cannot process these images.
     """
     if Path(path).exists():
-        layers: list[Listed] = list(read_signed(path)["layers"])
-        # Names of layers become parts of paths.
+        layers: list[LayerRecord] = list(read_signed(path)["layers"])
+        # Names of layers become parts of paths, and results may come from other people.
         names = [layer["name"] for layer in layers]
         if wrong := [name for name in names if not re.fullmatch(r"[a-z]+[0-9]+", name)]:
-            raise damaged(path, f"{wrong[0]!r} is no layer's name")
+            raise damaged(path, f"{wrong[0]!r}, which is not the name of a layer")
         return layers
-    layers = _listed(model, config)
+    layers = _find_layers(model, config)
     shapes = {layer["node"]: _shape(layer) for layer in layers}
     write_signed(path, {"layers": layers, "shapes": shapes})
     return layers
 
 
-def shared_layers(a: Sequence[Listed], b: Sequence[Listed]) -> tuple[list[Listed], list[str]]:
-    """The layers of network A that network B has too: of the same name, kind and map size.
+def shared_layers(
+    a: Sequence[LayerRecord], b: Sequence[LayerRecord]
+) -> tuple[list[LayerRecord], list[str]]:
+    """Return the layers that two networks share: same name, kind and map size.
 
     Returns:
-        Those layers, as A has them, and the names of the layers of either that are not among them.
+        The shared layers, as records of network A, and the names of all other layers, sorted.
 
     Raises:
-        ValueError: if there are none.
+        ValueError: if the networks share no layer.
     """
-    of_b = {layer["name"]: layer for layer in b}
-    shared = [
-        layer
-        for layer in a
-        if layer["name"] in of_b and all(layer[k] == of_b[layer["name"]][k] for k in _SHAPE)
-    ]
+    maps_b = {layer["name"]: [layer[key] for key in _SHAPE] for layer in b}
+    shared = [layer for layer in a if maps_b.get(layer["name"]) == [layer[key] for key in _SHAPE]]
     if not shared:
         raise ValueError(
             "compare: expected two networks with layers of the same name and map size, found"
-            f" {_maps(a)} and {_maps(b)}; let both see images of one size (data.image_size, or"
-            " network.mean and network.std, with which given weights see it too), or compare their"
-            " layers in the library by heat_map, at the same places"
+            f" {_maps(a)} and {_maps(b)}; give both images of the same size (data.image_size;"
+            " pretrained weights use it if network.mean and network.std are set), or compare their"
+            " layers with heat_map of the library, at the same positions"
         )
     names = {layer["name"] for layer in shared}
     return shared, sorted({layer["name"] for layer in [*a, *b]} - names)
 
 
-def _shape(layer: Listed) -> str:
-    """Of a layer's values, for people."""
-    place = f" x {layer['height']} x {layer['width']}" if layer["kind"] == "conv" else ""
-    return f"images x {layer['neurons']} neurons{place}"
+def _shape(layer: LayerRecord) -> str:
+    """Describe the shape of a layer's activations."""
+    size = f" x {layer['height']} x {layer['width']}" if layer["kind"] == "conv" else ""
+    return f"images x {layer['neurons']} neurons{size}"
 
 
-def _maps(layers: Sequence[Listed]) -> str:
+def _maps(layers: Sequence[LayerRecord]) -> str:
     shown = (f"{layer['name']} {layer['height']} x {layer['width']}" for layer in layers)
     return f"({', '.join(shown)})"
 
 
 def crop_of(model: Model, config: Config) -> int | None:
-    """Height and width of what a model's networks see of every image, None for the image's own.
+    """Return height and width to which a model's preprocessing crops images; None for no crop.
 
-    It is the crop of the preprocessing that their files will hold: that of given weights, or that
-    of the network they start from, or of the data that they are trained on.
+    The preprocessing is that of the pretrained weights, that of the model from which training
+    starts, or that of the training data.
     """
     if model.pretrained:
-        return _given(model, {})[1].crop
+        return _pretrained(model, {})[1].crop
     if model.start is not None:
         return crop_of(models_of(config)[model.start], config)
     files = source_of(model.data["name"], model.data["root"]).files
     return view(model.data["image_size"], files=files).get("crop")
 
 
-def _given(model: Model, images: Listed) -> tuple[dict[str, Any], Preprocessing]:
-    """Architecture and preprocessing of given weights, which are not read."""
+def _pretrained(model: Model, images: LayerRecord) -> tuple[dict[str, Any], Preprocessing]:
+    """Return architecture and preprocessing of pretrained weights without reading these."""
     from ..networks.pretrained import planned
 
     network = model.network
@@ -112,7 +110,7 @@ def _given(model: Model, images: Listed) -> tuple[dict[str, Any], Preprocessing]
     return planned(architecture, network["weights"], stated(network, model.data["image_size"]))
 
 
-def _listed(model: Model, config: Config) -> list[Listed]:
+def _find_layers(model: Model, config: Config) -> list[LayerRecord]:
     from ..networks.architectures import outline
     from ..networks.layer_graph import LayeredNetwork
     from ..networks.task_check import check_classifies
@@ -120,27 +118,27 @@ def _listed(model: Model, config: Config) -> list[Listed]:
     source, seen = (source_of(data["name"], data["root"]) for data in (model.data, config["data"]))
     if source.channels != seen.channels:
         raise ValueError(
-            f"models.{model.name}.data: expected images of {seen.channels} channels, as"
-            f" {config['data']['name']} has, on which networks are compared; found"
-            f" {source.channels} ({model.data['name']})"
+            f"models.{model.name}.data: expected images of {seen.channels} channels, as in"
+            f" {config['data']['name']}, the data set to compare on; found {source.channels}"
+            f" ({model.data['name']})"
         )
     crop = crop_of(model, config)
     if crop is None and (seen.files or source.files):
         raise ValueError(
-            f"models.{model.name}: expected networks that cut images to one size, for the images of"
-            f" {(config['data'] if seen.files else model.data)['name']} are files of many; found"
-            " networks made for images of one size; train them, and what they start from, on image"
-            " files too"
+            f"models.{model.name}: expected a network that crops images to one size, because the"
+            f" images of {(config['data'] if seen.files else model.data)['name']} have many sizes;"
+            " found a network made for images of one size; train it, and the model it starts from,"
+            " on image files too"
         )
     size = crop or config["data"]["image_size"]
     images = {"channels": source.channels, "classes": source.classes}
     architecture = {key: model.network[key] for key in ("name", "width", "hidden")} | images
     if model.pretrained:
-        architecture, preprocessing = _given(model, images)
+        architecture, preprocessing = _pretrained(model, images)
         if (channels := len(preprocessing.mean)) != source.channels:
             raise ValueError(
                 f"models.{model.name}.network.weights: expected weights for images of"
-                f" {source.channels} channels, as {model.data['name']} has; found weights for"
+                f" {source.channels} channels, as in {model.data['name']}; found weights for"
                 f" {channels}"
             )
     network = outline(**architecture)

@@ -19,7 +19,7 @@ from typing import Any
 
 from ..experiment.code_inputs import Code, code_digest
 from ..experiment.config import differences
-from ..experiment.paths import Origins
+from ..experiment.keys import Origins
 from ..experiment.user_files import AREA, content_digest
 
 # Environment variable by which a run of Snakemake tells its jobs what it is.

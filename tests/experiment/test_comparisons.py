@@ -1,4 +1,4 @@
-"""Which networks are compared with which."""
+"""The pairs of networks that a configuration compares."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ def pairs(**config: Any) -> list[Pair]:
 
 
 def names(found: list[Pair]) -> list[tuple[str, ...]]:
-    """Each network in short: model, seed and stage."""
+    """Write each network as model.seed.stage."""
     return [tuple(f"{n.model}.{n.seed}.{n.stage}" for n in (pair.a, pair.b)) for pair in found]
 
 
-def test_by_default_every_two_seeds_the_smaller_first() -> None:
+def test_by_default_all_seeds_are_paired_the_smaller_first() -> None:
     found = pairs(seeds=[5, 0, 3])
     assert names(found) == [
         ("base.0.last", "base.3.last"),
@@ -28,13 +28,13 @@ def test_by_default_every_two_seeds_the_smaller_first() -> None:
     assert found[0].a == Network("base", 0, "last")
 
 
-def test_two_networks_at_equal_stages() -> None:
+def test_networks_are_paired_at_equal_stages() -> None:
     found = pairs(stages=["initial", 3, "last"])
     assert names(found) == [(f"base.0.{s}", f"base.1.{s}") for s in ("initial", "3", "last")]
     assert [pair.comparison for pair in found] == ["initial", "epoch 3", "last"]
 
 
-def test_a_network_against_its_own_earlier_stages() -> None:
+def test_a_network_is_paired_with_its_own_earlier_stages() -> None:
     found = pairs(
         stages=["initial", 3, "last"], compare=[{"seeds": "same", "stages": "last"}], seeds=[7]
     )
@@ -45,7 +45,7 @@ def test_a_network_against_its_own_earlier_stages() -> None:
     ]
 
 
-def test_two_stages_of_different_seeds_are_both_ways_round() -> None:
+def test_two_stages_of_different_seeds_are_paired_in_both_orders() -> None:
     found = pairs(stages=["initial", "last"], compare=[{"stages": ["initial", "last"]}])
     assert names(found) == [
         ("base.0.initial", "base.1.last"),
@@ -53,7 +53,7 @@ def test_two_stages_of_different_seeds_are_both_ways_round() -> None:
     ]
 
 
-def test_models_against_each_other() -> None:
+def test_two_models_are_paired_by_seed() -> None:
     found = pairs(
         models={"one": {}, "other": {"start": "one", "training": {"epochs": 3}}},
         compare=[
@@ -73,12 +73,12 @@ def test_models_against_each_other() -> None:
     ]
 
 
-def test_each_model_with_itself_where_none_is_named() -> None:
+def test_without_names_each_model_is_paired_with_itself() -> None:
     found = pairs(models={"one": {}, "other": {"network": {"width": 0.25}}})
     assert names(found) == [("one.0.last", "one.1.last"), ("other.0.last", "other.1.last")]
 
 
-def test_given_weights_are_one_network_at_one_stage() -> None:
+def test_a_pretrained_model_has_one_network_at_one_stage() -> None:
     models = {name: {"network": {"weights": f"{name}.pt"}} for name in ("one", "other")}
     found = pairs(models=models, compare=[{"models": ["one", "other"], "seeds": "all"}])
     assert names(found) == [("one.0.last", "other.0.last")]
@@ -95,7 +95,7 @@ def test_given_weights_are_one_network_at_one_stage() -> None:
     ]
 
 
-def test_a_pair_is_compared_once() -> None:
+def test_a_pair_that_two_entries_select_appears_once() -> None:
     assert len(pairs(compare=[{}, {"seeds": "all"}])) == 1
 
 
@@ -103,7 +103,7 @@ def test_a_pair_is_compared_once() -> None:
     "config",
     [{"seeds": [0]}, {"compare": [{}, {"seeds": "same"}]}, {"compare": [{"stages": "last"}]}],
 )
-def test_an_entry_that_fits_no_pair_is_named(config: dict[str, Any]) -> None:
+def test_an_entry_that_selects_no_pair_is_an_error(config: dict[str, Any]) -> None:
     number = len(config.get("compare", [1])) - 1
     with pytest.raises(ValueError, match=f"compare.{number}: expected at least one pair"):
         pairs(**config)

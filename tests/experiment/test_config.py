@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
+from experiment.plans import origins
 
 from subspace_match.experiment.config import Config, read_config, schema, validated
-from subspace_match.experiment.paths import Origins, Paths
+from subspace_match.experiment.paths import Paths
 from subspace_match.experiment.plain_yaml import read_yaml
+from subspace_match.matching.epsilons import EPSILONS
 
 CONFIG = Path(__file__).parents[2] / "config"
 DEFAULT = "config/config.yaml"
@@ -18,6 +20,7 @@ DEFAULT = "config/config.yaml"
 def test_the_default_file_lists_every_key_with_its_default() -> None:
     default = yaml.safe_load((CONFIG / "config.yaml").read_text())
     assert default == validated({})
+    assert default["matching"]["epsilons"] == list(EPSILONS)
 
 
 def test_every_key_of_the_default_file_has_a_comment() -> None:
@@ -27,19 +30,19 @@ def test_every_key_of_the_default_file_has_a_comment() -> None:
     assert [line for line in keys if "#" not in line] == []
 
 
-def test_defaults_are_filled_in_beside_what_is_given() -> None:
+def test_missing_keys_get_their_defaults() -> None:
     complete = validated({"training": {"epochs": 3}})
     assert complete["training"]["epochs"] == 3
     assert complete["training"]["momentum"] == 0.9
     assert complete["seeds"] == [0, 1]
 
 
-def test_one_and_one_point_zero_are_one_configuration() -> None:
+def test_one_and_one_point_zero_are_the_same_configuration() -> None:
     whole = validated({"network": {"width": 1}})
     assert repr(whole["network"]["width"]) == "1.0"
 
 
-def test_numbers_that_arrive_as_texts_are_numbers() -> None:
+def test_strings_become_numbers_where_the_schema_wants_numbers() -> None:
     complete = validated({"seeds": ["0", "7"], "training": {"weight_decay": "5e-4"}})
     assert complete["seeds"] == [0, 7]
     assert complete["training"]["weight_decay"] == 5e-4
@@ -49,16 +52,20 @@ def test_numbers_that_arrive_as_texts_are_numbers() -> None:
     ("wrong", "message"),
     [
         ({"seed": [0, 1]}, "unknown key 'seed'; the nearest known key is 'seeds'"),
+        ({"heat_map": {"places": 5}}, "heat_map.places was renamed to heat_map.positions"),
         (
             {"matching": {"epsilon": [0.1]}},
             "unknown key 'matching.epsilon'; the nearest known key is 'matching.epsilons'",
         ),
         (
             {"matching": {"epsilons": [0.1, 1.0]}},
-            "matching.epsilons.1: expected a number >= 0 < 1, found 1.0",
+            "matching.epsilons.1: expected a number >= 0 and < 1, found 1.0",
         ),
-        ({"seeds": []}, "seeds: expected a list of at least 1 without repetition, found []"),
-        ({"seeds": [1, 1]}, "seeds: expected a list of at least 1 without repetition"),
+        (
+            {"seeds": []},
+            "seeds: expected a list with at least 1 value without repetition, found []",
+        ),
+        ({"seeds": [1, 1]}, "seeds: expected a list with at least 1 value without repetition"),
         ({"stages": ["final"]}, "stages.0: expected initial, best, last or an epoch's number"),
         ({"stages": [0]}, "stages.0: expected initial, best, last or an epoch's number, found 0"),
         ({"stages": [11]}, "stages: expected epochs of the training, at most 10 (training.epochs)"),
@@ -67,7 +74,10 @@ def test_numbers_that_arrive_as_texts_are_numbers() -> None:
             "compare.0.seeds: expected one of different, same, all, found 'equal'",
         ),
         ({"compare": [{"stages": "first"}]}, "compare.0.stages: expected same, last or two stages"),
-        ({"compare": [{"stages": ["last", "best"]}]}, "compare.0.stages: expected stages that are"),
+        (
+            {"compare": [{"stages": ["last", "best"]}]},
+            "compare.0.stages: expected two of ['last'],",
+        ),
         ({"compare": [{"models": ["base"]}]}, "compare.0.models: expected two models or none"),
         ({"compare": [{"models": ["base", "x"]}]}, "compare.0.models: expected two of ['base']"),
         (
@@ -82,7 +92,7 @@ def test_numbers_that_arrive_as_texts_are_numbers() -> None:
         ({"models": {"m": {"start": "n"}}}, "models.m.start: expected one of ['m'], found 'n'"),
         (
             {"models": {"m": {"start": "n"}, "n": {"start": "m"}}},
-            "models.m.start: expected a model that does not start from it itself",
+            "models.m.start: expected a model that does not start from this one",
         ),
         (
             {"models": {"m": {"data": {"name": "cifar10"}}}},
@@ -107,26 +117,26 @@ def test_numbers_that_arrive_as_texts_are_numbers() -> None:
         ),
     ],
 )
-def test_a_fault_is_named_with_what_was_expected(wrong: dict, message: str) -> None:
+def test_an_error_names_the_key_and_the_expected_value(wrong: dict, message: str) -> None:
     with pytest.raises(ValueError, match=r"^config: ") as error:
         validated(wrong)
     assert message in str(error.value)
 
 
-def test_all_faults_are_named_at_once() -> None:
+def test_one_error_names_all_faults() -> None:
     with pytest.raises(ValueError, match="seedz") as error:
         validated({"seedz": 1, "device": "tpu"})
     assert len(str(error.value).splitlines()) == 2
 
 
-def test_a_models_numbers_are_the_schemas_too() -> None:
+def test_the_overrides_of_a_model_get_the_types_of_the_schema() -> None:
     models = {"m": {"training": {"weight_decay": "5e-4"}, "network": {"width": 1}}}
     complete = validated({"models": models})["models"]["m"]
     assert complete["training"] == {"weight_decay": 5e-4}
     assert repr(complete["network"]["width"]) == "1.0"
 
 
-# Values that are not what they look like
+# Ambiguous values
 
 
 @pytest.mark.parametrize(
@@ -136,7 +146,10 @@ def test_a_models_numbers_are_the_schemas_too() -> None:
         ({"seeds": ["010"]}, "seeds.0: expected a whole number >= 0, found '010'"),
         ({"seeds": ["1_0"]}, "seeds.0: expected a whole number >= 0, found '1_0'"),
         ({"seeds": [True]}, "seeds.0: expected a whole number >= 0, found True"),
-        ({"seeds": [2**32]}, "seeds.0: expected a whole number >= 0 <= 4294967295, found 42949672"),
+        (
+            {"seeds": [2**32]},
+            "seeds.0: expected a whole number >= 0 and <= 4294967295, found 42949672",
+        ),
         ({"stages": ["010"]}, "stages.0: expected initial, best, last or an epoch's number"),
         ({"stages": [2.0]}, "stages.0: expected initial, best, last or an epoch's number"),
         ({"stages": ["last\n"]}, "stages.0: expected initial, best, last or an epoch's number"),
@@ -155,7 +168,7 @@ def test_a_models_numbers_are_the_schemas_too() -> None:
         ({"training": {"learning_rate": ".nan"}}, "training.learning_rate: expected a number"),
         ({"training": {"weight_decay": "inf"}}, "training.weight_decay: expected a number"),
         ({"network": {"width": 10**400}}, "network.width: expected a number > 0, found inf"),
-        ({"network": {"width": 1e9}}, "network.width: expected a number > 0 <= 100, found"),
+        ({"network": {"width": 1e9}}, "network.width: expected a number > 0 and <= 100, found"),
         ({"network": {"hidden": [10**9]}}, "network.hidden.0: expected a whole number"),
         ({"data": {"image_size": 10**6}}, "data.image_size: expected a whole number"),
         (
@@ -164,28 +177,28 @@ def test_a_models_numbers_are_the_schemas_too() -> None:
         ),
         (
             {"models": {False: {}}},
-            "models: expected texts as keys, found False; write it in quotes",
+            "models: expected strings as keys, found False; write it in quotes",
         ),
-        ({"models": {1: {}}}, "models: expected texts as keys, found 1; write it in quotes"),
-        ({"models": {"m": {"data": {None: 1}}}}, "models.m.data: expected texts as keys"),
-        ({None: 1}, "expected texts as keys, found None; write it in quotes"),
+        ({"models": {1: {}}}, "models: expected strings as keys, found 1; write it in quotes"),
+        ({"models": {"m": {"data": {None: 1}}}}, "models.m.data: expected strings as keys"),
+        ({None: 1}, "expected strings as keys, found None; write it in quotes"),
         (
             {"models": {"a b": {}}},
-            "models: expected names of small letters, digits and underscores",
+            "models: expected names of lower-case letters, digits and underscores",
         ),
         (
             {"models": {"a\n": {}}},
-            "models: expected names of small letters, digits and underscores",
+            "models: expected names of lower-case letters, digits and underscores",
         ),
         ({"results": "out{1}"}, "results: expected the name of a folder, without braces, found"),
         ({"results": "res{seed}"}, "results: expected the name of a folder, without braces"),
         ({"results": "a\nb"}, "results: expected the name of a folder, without braces, found"),
         ({"results": ""}, "results: expected the name of a folder, without braces, found ''"),
-        ({"network": {"weights": "w{1}.pt"}}, "network.weights: expected a name of published w"),
+        ({"network": {"weights": "w{1}.pt"}}, "network.weights: expected the name of published w"),
         ({"data": {"root": "a\0b"}}, "data.root: expected the name of a folder, or null"),
     ],
 )
-def test_a_value_that_is_not_what_it_looks_like_is_named(wrong: Config, message: str) -> None:
+def test_an_ambiguous_or_absurd_value_is_an_error_of_one_line(wrong: Config, message: str) -> None:
     with pytest.raises(ValueError, match=r"^config: ") as error:
         validated(wrong)
     assert message in str(error.value)
@@ -200,54 +213,49 @@ NASTY: list[Any] = [
 ]
 
 
-class Same(dict[str, str]):
-    """One digest of whatever is asked for."""
-
-    def __missing__(self, key: str) -> str:
-        return "0"
-
-
-def places(schema: Config, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Of all keys of the configuration, sections included."""
+def all_keys(schema: Config, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path to every key of the configuration, sections included."""
     for key, part in schema.get("properties", {}).items():
         yield (*above, key)
-        yield from places(part, (*above, key))
+        yield from all_keys(part, (*above, key))
 
 
-def test_whatever_stands_at_a_key_is_refused_in_a_line_or_has_one_digest() -> None:
-    """Every value above at every key, and at those of a model: no other error, no NaN in paths."""
-    keys = list(places(schema()))
-    keys += [
-        ("models", "m", *place) for place in keys if place[0] in ("data", "network", "training")
-    ]
+def test_any_value_at_any_key_is_a_clear_error_or_a_valid_configuration() -> None:
+    """No other exception is raised, and no path contains NaN, braces or control characters."""
+    keys = list(all_keys(schema()))
+    keys += [("models", "m", *path) for path in keys if path[0] in ("data", "network", "training")]
     keys += [("models", "m"), ("models", "m", "start"), ("unknown",), ("data", "unknown")]
     keys += [(*("compare", "0"), part) for part in ("models", "seeds", "stages", "unknown")]
-    taken = refused = 0
-    for place in keys:
+    accepted = refused = 0
+    for path in keys:
         for value in NASTY:
             config: Any = value
-            for key in reversed(place):
+            for key in reversed(path):
                 config = [config] if key == "0" else {key: config}
             try:
                 complete = validated(config)
             except ValueError as error:
                 lines = str(error).splitlines()
-                assert lines, place
-                assert all(line.startswith("config: ") for line in lines), (place, value)
+                assert lines, path
+                assert all(line.startswith("config: ") for line in lines), (path, value)
                 refused += 1
                 continue
             json.dumps(complete, allow_nan=False)
-            paths = Paths(complete, Origins(Same(), Same()))
-            assert paths.models, place
-            assert not {"{", "}", "\0", "\n"} & set(paths.data("x")), (place, value)
+            paths = Paths(complete, origins())
+            assert paths.models, path
+            assert not {"{", "}", "\0", "\n"} & set(paths.data("x")), (path, value)
             assert validated(json.loads(json.dumps(complete))) == complete
-            taken += 1
-    assert (taken + refused, taken > 100, refused > 1000) == (len(keys) * len(NASTY), True, True)
+            accepted += 1
+    assert (accepted + refused, accepted > 100, refused > 1000) == (
+        len(keys) * len(NASTY),
+        True,
+        True,
+    )
 
 
 # Files
 
-READ_OTHERWISE = {
+READ_DIFFERENTLY = {
     "seeds: [010]": "found 010;",
     "stages: [010]": "found 010;",
     "seeds: [1:30]": "found 1:30;",
@@ -266,11 +274,11 @@ READ_OTHERWISE = {
     "seeds: !!python/tuple [1]": "found tag:yaml.org,2002:python/tuple;",
 }
 REFUSED = {
-    "seeds: [0]\nseeds: [1]": "line 2: the key 'seeds' stands twice; keep one",
-    "data: {name: mnist, name: cifar10}": "line 1: the key 'name' stands twice; keep one",
-    '{"seeds": [0], "seeds": [1]}': "the key 'seeds' stands twice; keep one",
-    "data: &d {root: *d}": "line 1: expected a value, found an alias of what it stands in",
-    "? [1]\n: 2": "line 1: expected a text as key, found a list or a mapping",
+    "seeds: [0]\nseeds: [1]": "line 2: the key 'seeds' appears twice; keep one",
+    "data: {name: mnist, name: cifar10}": "line 1: the key 'name' appears twice; keep one",
+    '{"seeds": [0], "seeds": [1]}': "the key 'seeds' appears twice; keep one",
+    "data: &d {root: *d}": "line 1: expected a value, found an alias of a node around it",
+    "? [1]\n: 2": "line 1: expected a string as key, found a list or a mapping",
     "seeds: [0": "line 1: while parsing a flow sequence, expected ',' or ']'",
     "\tseeds: [0]": "line 1: while scanning for the next token, found character '\\t'",
     "- 1": "expected keys and values, found [1]",
@@ -281,20 +289,20 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("text", READ_OTHERWISE)
-def test_what_yaml_1_1_reads_otherwise_than_1_2_is_refused(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", READ_DIFFERENTLY)
+def test_a_value_that_yaml_versions_read_differently_is_an_error(text: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(f"# mine\n{text}\n")
     with pytest.raises(
         ValueError, match=r"mine\.yaml: line 2: .* 1\.1 and 1\.2 read alike"
     ) as error:
         read_yaml(file)
-    assert READ_OTHERWISE[text] in str(error.value)
+    assert READ_DIFFERENTLY[text] in str(error.value)
     assert len(str(error.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_a_file_that_is_no_configuration_is_refused_with_its_line(
+def test_a_file_that_is_not_a_configuration_is_an_error_with_its_line(
     text: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "mine.yaml"
@@ -305,7 +313,7 @@ def test_a_file_that_is_no_configuration_is_refused_with_its_line(
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_bytes("seeds: [0, 1]  # café".encode("latin-1"))
     with pytest.raises(ValueError, match=r"mine\.yaml: expected a configuration file in UTF-8"):
@@ -329,12 +337,14 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
         ('{"a":\t1.5}', 1.5),
     ],
 )
-def test_what_is_read_alike_is_read(text: str, value: Any, tmp_path: Path) -> None:
+def test_a_value_that_all_yaml_versions_read_alike_is_read(
+    text: str, value: Any, tmp_path: Path
+) -> None:
     (tmp_path / "mine.yaml").write_text(text)
     assert read_yaml(tmp_path / "mine.yaml")["a"] == value
 
 
-def test_every_file_of_the_project_is_read_alike() -> None:
+def test_all_yaml_versions_read_the_files_of_the_project_alike() -> None:
     files = sorted(CONFIG.glob("*.yaml"))
     assert len(files) > 10
     for file in files:
@@ -343,14 +353,14 @@ def test_every_file_of_the_project_is_read_alike() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder whose default file says epochs: 3."""
+    """Change to a folder with a default file."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "config.yaml").write_text("training: {epochs: 3, momentum: 0.5}\n")
     return tmp_path
 
 
-def test_later_files_override_earlier_ones_and_what_is_given_all(folder: Path) -> None:
+def test_later_files_override_earlier_ones_and_the_command_line_overrides_all(folder: Path) -> None:
     (folder / "a.yaml").write_text("seeds: [4, 5]\ntraining: {momentum: 0.6, flip: true}\n")
     (folder / "b.yaml").write_text("training: {momentum: 0.7}\n")
     given = {"training": {"warmup_epochs": "1"}}
@@ -361,14 +371,14 @@ def test_later_files_override_earlier_ones_and_what_is_given_all(folder: Path) -
     assert config["seeds"] == [4, 5]
 
 
-def test_every_file_is_checked_even_where_another_overrides_it(folder: Path) -> None:
+def test_every_file_is_checked_even_if_another_overrides_it(folder: Path) -> None:
     (folder / "a.yaml").write_text("seeds: [010]\n")
     (folder / "b.yaml").write_text("seeds: [0, 1]\n")
     with pytest.raises(ValueError, match=r"a\.yaml: line 1: .* found 010"):
         read_config([DEFAULT, "a.yaml", "b.yaml"])
 
 
-def test_a_working_folder_without_a_configuration_is_named(folder: Path) -> None:
+def test_a_missing_default_file_is_an_error_unless_another_is_given(folder: Path) -> None:
     (folder / "config" / "config.yaml").unlink()
     with pytest.raises(ValueError, match=r"config/config\.yaml: .* with --configfile"):
         read_config([DEFAULT])
@@ -377,14 +387,14 @@ def test_a_working_folder_without_a_configuration_is_named(folder: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "notes.txt/deeper/still", "link"])
-def test_results_that_cannot_be_a_folder_are_refused(name: str, folder: Path) -> None:
+def test_results_that_cannot_be_a_folder_are_an_error(name: str, folder: Path) -> None:
     (folder / "notes.txt").touch()
     (folder / "link").symlink_to("notes.txt")
     with pytest.raises(ValueError, match=r"config: results: expected a folder, found the file"):
         read_config([DEFAULT], given={"results": name})
 
 
-def test_a_tilde_is_the_home_folder_wherever_a_path_is_named(
+def test_a_tilde_in_any_path_is_the_home_folder(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/me")
@@ -400,11 +410,11 @@ def test_a_tilde_is_the_home_folder_wherever_a_path_is_named(
         )
     assert not (folder / "~").exists()
     with pytest.raises(
-        ValueError, match=r"config: results: expected a folder of a user's, found '~n"
+        ValueError, match=r"config: results: expected the home folder of a user, found '~n"
     ):
         read_config([DEFAULT], given={"results": "~nobody-of-that-name/res"})
 
 
-def test_a_configuration_that_is_not_there_is_called_missing(tmp_path: Path) -> None:
+def test_a_missing_configuration_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"none.yaml: expected a configuration file, found none"):
         read_yaml(tmp_path / "none.yaml")

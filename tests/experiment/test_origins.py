@@ -1,4 +1,4 @@
-"""What a plan rests on, and whether a job finds it as planned."""
+"""Digests of code and files: in the plan, and checked again by each job."""
 
 import json
 import shutil
@@ -37,7 +37,7 @@ def config(tmp_path: Path) -> Config:
 
 @pytest.fixture
 def job(project: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """A job of ``extract`` in a run that is planned."""
+    """A job of ``extract`` in a planned run."""
     code = Code(project)
     origins = origins_of(config, code, config["results"])
     monkeypatch.setenv(INVOCATION, json.dumps(for_jobs(origins, code)))
@@ -50,7 +50,7 @@ def job(project: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> Simpl
     )
 
 
-def test_a_job_that_finds_all_as_planned_goes_on(job: SimpleNamespace) -> None:
+def test_a_job_runs_if_nothing_has_changed_since_the_plan(job: SimpleNamespace) -> None:
     check_as_planned("extract", job)
     assert {file.name for file in code_files("extract", job)} >= {"extract.py", "extract.smk"}
 
@@ -58,7 +58,7 @@ def test_a_job_that_finds_all_as_planned_goes_on(job: SimpleNamespace) -> None:
 @pytest.mark.parametrize(
     "file", ["workflow_scripts/extract.py", "subspace_match/storage/activations.py"]
 )
-def test_code_that_changed_since_the_plan_is_said(
+def test_a_job_fails_if_its_code_has_changed_since_the_plan(
     job: SimpleNamespace, project: Path, file: str
 ) -> None:
     with (project / file).open("a") as stream:
@@ -71,7 +71,9 @@ def test_code_that_changed_since_the_plan_is_said(
         check_as_planned("extract", job)
 
 
-def test_images_that_changed_since_the_plan_are_said(job: SimpleNamespace, config: Config) -> None:
+def test_a_job_fails_if_its_images_have_changed_since_the_plan(
+    job: SimpleNamespace, config: Config
+) -> None:
     image = Path(config["data"]["root"], "train", "cat", "1.png")
     image.write_text("other")
     with pytest.raises(ValueError, match=r"expected what is named by 'data image_folder .*images'"):
@@ -83,7 +85,7 @@ def test_images_that_changed_since_the_plan_are_said(job: SimpleNamespace, confi
         check_as_planned("extract", job)
 
 
-def test_outside_of_a_run_nothing_was_planned(
+def test_a_job_outside_a_run_is_an_error(
     job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(INVOCATION)
@@ -91,21 +93,21 @@ def test_outside_of_a_run_nothing_was_planned(
         check_as_planned("extract", job)
 
 
-def test_every_script_has_a_digest_of_its_own(project: Path, config: Config) -> None:
+def test_every_script_has_its_own_digest(project: Path, config: Config) -> None:
     code = origins_of(config, Code(project), config["results"]).code
     assert set(code) == set(Code(project).names)
     assert LISTING in code
     assert len(set(code.values())) == len(code)
 
 
-def test_files_that_are_not_there_are_an_error_with_advice(project: Path, tmp_path: Path) -> None:
+def test_missing_files_are_an_error_with_advice(project: Path, tmp_path: Path) -> None:
     for data in ({"name": "cifar10"}, {"name": "image_folder"}, {"name": "mnist"}):
         config = validated({"data": data | {"root": str(tmp_path / "none")}})
         with pytest.raises(ValueError, match=r"data\.root: expected .*none.*found none"):
             origins_of(config, Code(project), tmp_path / "results")
 
 
-def test_later_configurations_win_section_by_section(project: Path) -> None:
+def test_later_configurations_override_earlier_ones_section_by_section(project: Path) -> None:
     for name, text in (("a", "seeds: [5]\ndata: {split_seed: 1}"), ("b", "data: {workers: 0}")):
         (project / f"{name}.yaml").write_text(text)
     config = config_of(project, [project / "a.yaml", project / "b.yaml"])

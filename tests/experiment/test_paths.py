@@ -4,37 +4,23 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from experiment.plans import paths_of
 
 from subspace_match.experiment.code_inputs import LISTING, Code
 from subspace_match.experiment.comparisons import Network
-from subspace_match.experiment.config import validated
-from subspace_match.experiment.paths import Origins, Paths
 
 BELOW_MATCH = {"measures", "certificates", "minimal", "null", "experiment"}
-BELOW_RECORDING = {"activations", "top_images", "match", *BELOW_MATCH}
-BELOW_PLACES = {"places", "heat_map", "experiment"}
-BELOW_NETWORK = {"network", *BELOW_RECORDING, *BELOW_PLACES}
+BELOW_EXTRACTION = {"activations", "top_images", "match", *BELOW_MATCH}
+BELOW_HEAT_MAP_ACTIVATIONS = {"heat_map_activations", "heat_map", "experiment"}
+BELOW_NETWORK = {"network", *BELOW_EXTRACTION, *BELOW_HEAT_MAP_ACTIVATIONS}
 BELOW_DATA = {"initial", "layers", *BELOW_NETWORK}
 
 
-def given(weights: str) -> Any:
-    """A configuration of a network whose weights are given and one that is trained."""
+def pretrained(weights: str) -> Any:
+    """Configure a pretrained and a trained model."""
     network = {"name": "torchvision:vgg11", "weights": weights}
-    compare = [{"models": ["taken", "made"], "seeds": "all"}]
-    return {"models": {"taken": {"network": network}, "made": {}}, "compare": compare}
-
-
-class Same(dict[str, str]):
-    """A digest for whatever is asked for, but for what has one of its own."""
-
-    def __missing__(self, key: str) -> str:
-        return "0"
-
-
-def paths_of(
-    config: Any, code: Mapping[str, str] | None = None, contents: Mapping[str, str] | None = None
-) -> Paths:
-    return Paths(validated(config), Origins(Same(code or {}), Same(contents or {})))
+    compare = [{"models": ["pretrained", "trained"], "seeds": "all"}]
+    return {"models": {"pretrained": {"network": network}, "trained": {}}, "compare": compare}
 
 
 def paths(code: Mapping[str, str] | None = None, **changes: object) -> dict[str, str]:
@@ -48,7 +34,7 @@ def paths(code: Mapping[str, str] | None = None, **changes: object) -> dict[str,
         "initial": paths.start(paths.model_key(paths.models[model]), 0),
         "network": paths.network(a, ".safetensors"),
         "activations": paths.activations(keys[0]),
-        "places": paths.places(keys[0]),
+        "heat_map_activations": paths.heat_map_activations(keys[0]),
         "top_images": paths.top_images(keys[0]),
         "match": paths.match(*keys, group, "path"),
         "measures": paths.measures(*keys, group),
@@ -74,12 +60,15 @@ def changed(code: Mapping[str, str] | None = None, **changes: object) -> set[str
         ({"training": {"epochs": 3}}, BELOW_NETWORK),
         ({"stages": ["last", 3]}, BELOW_NETWORK),
         ({"threads": 2}, BELOW_NETWORK),
-        ({"extraction": {"positions": 5}}, BELOW_RECORDING),
-        ({"extraction": {"draws": 2}}, BELOW_RECORDING),
-        ({"extraction": {"nodes": "convolution"}}, {*BELOW_RECORDING, *BELOW_PLACES, "layers"}),
+        ({"extraction": {"positions": 5}}, BELOW_EXTRACTION),
+        ({"extraction": {"draws": 2}}, BELOW_EXTRACTION),
+        (
+            {"extraction": {"nodes": "convolution"}},
+            {*BELOW_EXTRACTION, *BELOW_HEAT_MAP_ACTIVATIONS, "layers"},
+        ),
         ({"matching": {"chunk_samples": 100}}, {"match", *BELOW_MATCH, "heat_map"}),
         ({"chance": {"permutations": 5}}, {"null", "experiment"}),
-        ({"heat_map": {"places": 5}}, BELOW_PLACES),
+        ({"heat_map": {"positions": 5}}, BELOW_HEAT_MAP_ACTIVATIONS),
         ({"minimal_matches": {"epsilons": [0.5]}}, {"experiment"}),
         ({"matching": {"epsilons": [0.1]}}, {"certificates", "experiment"}),
         ({"matching": {"layers": ["fc*"]}}, {"experiment"}),
@@ -87,12 +76,12 @@ def changed(code: Mapping[str, str] | None = None, **changes: object) -> set[str
         ({"stages": ["initial", "best", "last"]}, {"experiment"}),
         ({"compare": [{"seeds": "all"}]}, set()),
         ({"models": {"base": {}}}, set()),
-        # Tables call networks by their model's name.
+        # Tables contain the name of the model.
         ({"models": {"renamed": {}}}, {"experiment"}),
         ({"models": {"base": {}, "other": {"network": {"width": 1}}}}, {"experiment"}),
         ({"seeds": [1, 0]}, set()),
         ({"matching": {"epsilons": [0.5, 0.3, 0.25, 0.2, 0.15]}}, set()),
-        # The record of the job that draws names the formats that it drew.
+        # The record of the plot job names all formats.
         ({"figures": {"formats": ["svg"]}}, {"experiment"}),
         ({"figures": {"formats": ["png", "svg"]}}, set()),
         ({"device": "cpu"}, set()),
@@ -101,7 +90,7 @@ def changed(code: Mapping[str, str] | None = None, **changes: object) -> set[str
         ({"models": {"base": {"data": {"root": "elsewhere"}}}}, set()),
     ],
 )
-def test_what_a_change_affects(changes: dict, affected: set[str]) -> None:
+def test_a_changed_key_changes_the_paths_that_it_decides(changes: dict, affected: set[str]) -> None:
     assert changed(**changes) == affected
 
 
@@ -112,7 +101,7 @@ def test_what_a_change_affects(changes: dict, affected: set[str]) -> None:
         ("initialise", BELOW_DATA - {"layers"}),
         ("train", BELOW_NETWORK),
         ("load_pretrained", set()),
-        ("extract", {*BELOW_RECORDING, *BELOW_PLACES}),
+        ("extract", {*BELOW_EXTRACTION, *BELOW_HEAT_MAP_ACTIVATIONS}),
         ("top_images", {"top_images", "experiment"}),
         ("match", {"match", *BELOW_MATCH}),
         ("certify", {"certificates", "experiment"}),
@@ -126,18 +115,18 @@ def test_what_a_change_affects(changes: dict, affected: set[str]) -> None:
         (LISTING, {"layers"}),
     ],
 )
-def test_the_code_of_a_script_is_in_the_path_of_what_it_makes_and_of_all_below(
+def test_the_code_of_a_script_is_part_of_the_paths_of_its_results_and_all_below(
     script: str, affected: set[str]
 ) -> None:
     assert changed({script: "1"}) == affected
 
 
-def test_every_script_of_a_rule_decides_a_path() -> None:
-    taken = given("IMAGENET1K_V1")
+def test_the_code_of_every_script_is_part_of_a_path() -> None:
+    config = pretrained("IMAGENET1K_V1")
     for script in Code().names:
         edited = {script: "1"}
-        of_given = paths_of(taken, edited).experiment("") != paths_of(taken).experiment("")
-        assert changed(edited) or of_given, script
+        moved = paths_of(config, edited).experiment("") != paths_of(config).experiment("")
+        assert changed(edited) or moved, script
 
 
 @pytest.mark.parametrize(
@@ -147,15 +136,15 @@ def test_every_script_of_a_rule_decides_a_path() -> None:
         ({"data": {"name": "image_folder", "root": "d"}}, "data image_folder d"),
         ({"models": {"m": {"data": {"name": "mnist", "root": "e"}}}}, "data mnist e"),
         ({"network": {"name": "my.net:Net"}}, "module my.net:Net"),
-        (given("w.pt"), "weights w.pt"),
-        # Another network of one's own that goes on from given weights.
+        (pretrained("w.pt"), "weights w.pt"),
+        # A network of the user's own that is trained further from another model.
         (
             {"models": {"a": {}, "b": {"network": {"name": "my.net:Net"}, "start": "a"}}},
             "module my.net:Net",
         ),
     ],
 )
-def test_what_the_user_s_own_files_hold_is_in_the_path(config: Any, source: str) -> None:
+def test_the_content_of_the_users_own_files_is_part_of_the_paths(config: Any, source: str) -> None:
     before, after = paths_of(config), paths_of(config, contents={source: "1"})
     assert after.experiment("") != before.experiment("")
     assert set(after.networks) != set(before.networks)
@@ -165,16 +154,16 @@ def test_what_the_user_s_own_files_hold_is_in_the_path(config: Any, source: str)
     "configs",
     [
         [{"data": {"name": "image_folder", "root": root}} for root in ("a", "b")],
-        [given(weights) for weights in ("a.pt", "b.pt")],
+        [pretrained(weights) for weights in ("a.pt", "b.pt")],
     ],
 )
-def test_the_place_of_the_same_content_decides_nothing(configs: list[Any]) -> None:
+def test_the_location_of_the_users_own_files_is_not_part_of_the_paths(configs: list[Any]) -> None:
     one, other = map(paths_of, configs)
     assert one.experiment("") == other.experiment("")
     assert list(one.networks) == list(other.networks)
 
 
-def test_the_order_of_comparisons_is_that_of_the_tables_rows() -> None:
+def test_the_order_of_comparisons_decides_only_the_tables() -> None:
     entries = [{"stages": ["initial", "last"], "seeds": "same"}, {"stages": ["last", "last"]}]
     both = {"stages": ["initial", "last"]}
     one, other = (paths(**both, compare=order) for order in (entries, entries[::-1]))
@@ -185,20 +174,20 @@ MODELS = {
     "source": {"data": {"name": "mnist", "root": "d"}},
     "tuned": {"start": "source", "training": {"epochs": 3}},
     "scratch": {},
-    "given": {"network": {"weights": "a.pt"}},
-    "own": {"network": {"name": "my.package:Net"}, "start": "given"},
+    "pretrained": {"network": {"weights": "a.pt"}},
+    "own": {"network": {"name": "my.package:Net"}, "start": "pretrained"},
 }
 
 
-def test_a_training_begins_where_its_model_says() -> None:
+def test_a_training_starts_from_the_network_of_its_configuration() -> None:
     paths = paths_of({"models": MODELS})
     keys = {name: paths.model_key(model) for name, model in paths.models.items()}
     assert len(set(keys.values())) == 5
-    assert {name: paths.start(key, 1) for name, key in keys.items() if name != "given"} == {
+    assert {name: paths.start(key, 1) for name, key in keys.items() if name != "pretrained"} == {
         "source": paths.network(Network("source", 1, "initial"), ".safetensors"),
         "tuned": paths.network(Network("source", 1, "last"), ".safetensors"),
         "scratch": paths.network(Network("scratch", 1, "initial"), ".safetensors"),
-        "own": paths.network(Network("given", 0, "last"), ".safetensors"),
+        "own": paths.network(Network("pretrained", 0, "last"), ".safetensors"),
     }
     assert sorted(paths.data_sets) == sorted(
         {paths.data_key(), paths.data_key(paths.models["source"].data)}
@@ -211,7 +200,7 @@ def test_a_training_begins_where_its_model_says() -> None:
         assert same == (name not in ("source", "tuned")), name
 
 
-def test_a_key_leads_back_to_its_network_and_model() -> None:
+def test_a_key_identifies_its_network_and_model() -> None:
     paths = paths_of({"stages": ["initial", 3, "best"], "models": MODELS})
     for key, network in paths.networks.items():
         assert paths.key(network) == key
@@ -221,7 +210,7 @@ def test_a_key_leads_back_to_its_network_and_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "listed_anew"),
+    ("changes", "moved"),
     [
         ({"data": {"image_size": 64}}, {"source", "tuned", "scratch"}),
         ({"data": {"name": "cifar10", "root": "d"}}, {"source", "tuned", "scratch"}),
@@ -233,33 +222,34 @@ def test_a_key_leads_back_to_its_network_and_model() -> None:
         ({"device": "cpu", "seeds": [5, 6]}, set()),
     ],
 )
-def test_layers_are_listed_anew_if_what_decides_them_has_changed(
-    changes: dict, listed_anew: set[str]
+def test_the_list_of_layers_has_another_path_if_what_decides_it_changes(
+    changes: dict, moved: set[str]
 ) -> None:
-    """What a tuned network sees is what its start sees."""
+    """A fine-tuned network sees images of the same size as the one it starts from."""
     models: dict = {"source": {}, "tuned": {"start": "source"}, "scratch": {}}
     models = {name: own | changes.get("models", {}).get(name, {}) for name, own in models.items()}
     before = paths_of({"models": {"source": {}, "tuned": {"start": "source"}, "scratch": {}}})
     after = paths_of(changes | {"models": models})
-    assert {name for name in models if before.layers(name) != after.layers(name)} == listed_anew
+    assert {name for name in models if before.layers(name) != after.layers(name)} == moved
 
 
-def test_layers_are_listed_anew_with_another_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which can bring other published weights, of other images."""
+def test_the_list_of_layers_has_another_path_with_another_torchvision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     before = paths()
     monkeypatch.setattr("importlib.metadata.version", lambda _: "99.0")
     after = paths()
     assert {name for name in before if before[name] != after[name]} == {"layers"}
 
 
-def test_an_untrained_network_is_shared_by_all_trainings() -> None:
+def test_all_trainings_share_the_initial_networks() -> None:
     models = {"long": {}, "short": {"training": {"epochs": 3}}}
     paths = paths_of({"stages": ["initial"], "models": models})
     initial = {paths.network(Network(name, 0, "initial"), ".json") for name in models}
     assert len(initial) == 1
 
 
-def test_a_group_of_other_layers_has_another_key() -> None:
+def test_groups_of_different_layers_have_different_keys() -> None:
     paths = paths_of({})
     groups = (["conv1", "conv3"], ["conv1", "conv2", "conv3"], ["conv1"])
     keys = {paths.group(names) for names in groups}

@@ -26,7 +26,7 @@ def listed(path: Path, **changes: Any) -> list[dict[str, Any]]:
     return layers_of(models_of(config)["base"], config, path)
 
 
-def test_the_listing_is_kept(tmp_path: Path) -> None:
+def test_the_list_of_layers_is_kept_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "layers.json"
     layers = listed(path)
     assert [layer["name"] for layer in layers] == [*(f"conv{n}" for n in range(1, 9)), "fc1"]
@@ -47,18 +47,22 @@ def test_the_listing_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../outside", "/tmp/outside", "conv1/..", "conv{n}", ""])
-def test_a_listing_whose_names_are_no_layers_is_refused(name: str, tmp_path: Path) -> None:
-    """They become parts of paths, and results may be shared."""
+def test_a_file_with_other_names_than_those_of_layers_is_an_error(
+    name: str, tmp_path: Path
+) -> None:
+    """Names become parts of paths, and the file may come from another person."""
     path = tmp_path / "layers.json"
     listed(path)
     record = read_signed(path)
     record["layers"][0]["name"] = name
     write_signed(path, record)
-    with pytest.raises(ValueError, match=r"layers\.json: expected a whole file, found .* no layer"):
+    with pytest.raises(
+        ValueError, match=r"layers\.json: expected a whole file, found .* not the name of a"
+    ):
         listed(path)
 
 
-def test_what_a_layer_is_says_the_configuration(tmp_path: Path) -> None:
+def test_the_configuration_selects_which_nodes_are_layers(tmp_path: Path) -> None:
     network = {"name": "resnet20", "width": 0.2}
     blocks = listed(tmp_path / "b", network=network, extraction={"nodes": "block"})
     assert [layer["name"] for layer in blocks] == [f"block{n}" for n in range(1, 10)]
@@ -66,7 +70,7 @@ def test_what_a_layer_is_says_the_configuration(tmp_path: Path) -> None:
     assert [(layer["name"], layer["neurons"]) for layer in outputs] == [("fc1", 10)]
 
 
-def test_a_model_that_learns_from_images_of_other_channels_is_refused(tmp_path: Path) -> None:
+def test_a_model_trained_on_images_of_other_channels_is_an_error(tmp_path: Path) -> None:
     config = validated({"models": {"m": {"data": {"name": "cifar10", "root": "c"}}}})
     with pytest.raises(ValueError, match=r"models\.m\.data: expected images of 1 channels"):
         layers_of(models_of(config)["m"], config, tmp_path / "layers.json")
@@ -86,7 +90,7 @@ class Net(nn.Module):
 """
 
 
-def test_before_anything_is_trained_a_network_that_does_not_fit_is_refused(
+def test_a_network_with_wrong_outputs_is_an_error_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "listed_own.py").write_text(OWN)
@@ -95,7 +99,7 @@ def test_before_anything_is_trained_a_network_that_does_not_fit_is_refused(
     with pytest.raises(ValueError, match=r"at least 10 classes\), found in evaluation .* dict$"):
         listed(path, network=own)
     assert not path.exists()
-    # One whose weights are given is not trained here.
+    # A pretrained network is not trained here, so it need not classify.
     (layer,) = listed(path, network=own | {"weights": "w.pt", "mean": [0.1], "std": [0.3]})
     assert layer["neurons"] == 4
 
@@ -103,7 +107,7 @@ def test_before_anything_is_trained_a_network_that_does_not_fit_is_refused(
 COLOURS = {"name": "cifar10", "root": "nowhere"}
 
 
-def test_before_anything_is_trained_an_uncertain_axis_is_refused(tmp_path: Path) -> None:
+def test_an_uncertain_axis_of_neurons_is_an_error_before_training(tmp_path: Path) -> None:
     network = {"name": "torchvision:convnext_tiny"}
     nodes = {"nodes": ["features.1.*.block.3"]}
     found = r"\(2, 8, 8, 384\) for 2 images at features\.1\.0\.block\.3, whose axis of neurons is 3"
@@ -111,7 +115,7 @@ def test_before_anything_is_trained_an_uncertain_axis_is_refused(tmp_path: Path)
         listed(tmp_path / "layers.json", network=network, extraction=nodes, data=COLOURS)
 
 
-def test_before_anything_is_trained_the_option_for_small_images_is_said(tmp_path: Path) -> None:
+def test_an_error_names_the_option_for_small_images_before_training(tmp_path: Path) -> None:
     network = {"name": "torchvision:vit_b_32"}
     with pytest.raises(ValueError, match=r"; add \?image_size=32 to the name of torchvision's"):
         listed(
@@ -126,7 +130,7 @@ def layer(name: str, height: int = 4) -> dict[str, Any]:
     return {"name": name, "kind": "conv", "neurons": 3, "height": height, "width": 4}
 
 
-def test_layers_of_one_name_and_map_are_shared() -> None:
+def test_layers_of_the_same_name_and_map_size_are_shared() -> None:
     a = [layer("conv1"), layer("conv2"), layer("conv3")]
     b = [layer("conv1"), layer("conv2", height=8), layer("conv4")]
     assert shared_layers(a, b) == ([a[0]], ["conv2", "conv3", "conv4"])
@@ -157,8 +161,8 @@ STATED = {"mean": [0.5] * 3, "std": [0.2] * 3}
 SQUEEZENET = {"name": "torchvision:squeezenet1_1", "weights": "squeezenet.pt"}
 
 
-def recorded(name: str, config: Any, folder: Path) -> tuple[LayeredNetwork, Images]:
-    """A model's network and its images, as the workflow's jobs make them."""
+def extracted(name: str, config: Any, folder: Path) -> tuple[LayeredNetwork, Images]:
+    """Make a network and its images as the jobs of the workflow do."""
     model = models_of(config)[name]
     data, compared = (
         datasets.prepare(*(d[k] for k in ("name", "root", "image_size", "test_fraction")), 0)
@@ -172,7 +176,7 @@ def recorded(name: str, config: Any, folder: Path) -> tuple[LayeredNetwork, Imag
     else:
         network, preprocessing = build(**architecture), trained_preprocessing(data.about)
         if model.start is not None:
-            preprocessing = recorded(model.start, config, folder)[1].preprocessing
+            preprocessing = extracted(model.start, config, folder)[1].preprocessing
     images = Images.on_device(compared.test, preprocessing, torch.device("cpu"))
     return LayeredNetwork(network), images
 
@@ -189,20 +193,20 @@ def recorded(name: str, config: Any, folder: Path) -> tuple[LayeredNetwork, Imag
         ({"network": PLAIN, "start": "published"}, 224),
     ],
 )
-def test_what_is_planned_is_what_is_recorded(
+def test_the_planned_layers_are_the_extracted_layers(
     model: dict[str, Any],
     size: int,
     folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Layers and their maps, at the size that the network's preprocessing cuts images to."""
+    """The size of maps follows from the size to which preprocessing crops images."""
     monkeypatch.chdir(folder)
     data = {"name": "image_folder", "root": str(folder), "image_size": 48}
     both = {"published": {"network": SQUEEZENET}, "own": model}
     config = validated({"data": data, "models": both})
     planned = layers_of(models_of(config)["own"], config, tmp_path / "layers.json")
-    layered, images = recorded("own", config, folder)
+    layered, images = extracted("own", config, folder)
     assert images.shape == (3, size, size)
     check_planned(layered.layers(*images.shape), planned, "own")
     with pytest.raises(ValueError, match="own: expected the layers that were planned, conv1 ") as e:
@@ -211,16 +215,16 @@ def test_what_is_planned_is_what_is_recorded(
     assert f"of {first['height']} x {first['width']}" in str(e.value)
 
 
-def test_small_images_are_seen_at_the_size_on_which_networks_are_compared(tmp_path: Path) -> None:
-    """Whatever the size that they were padded to for the training."""
+def test_small_images_have_the_size_of_the_comparison_not_of_the_training(tmp_path: Path) -> None:
     other = {"m": {"data": {"image_size": 64}}}
     config = validated({"data": {"image_size": 40}, "models": other})
     layers = layers_of(models_of(config)["m"], config, tmp_path / "layers.json")
     assert (layers[0]["height"], layers[0]["width"]) == (40, 40)
 
 
-def test_published_weights_and_a_network_of_small_images_share_no_map(tmp_path: Path) -> None:
-    """Unless the configuration states what the weights' images are to be like."""
+def test_published_weights_share_maps_with_trained_networks_only_if_mean_and_std_are_set(
+    tmp_path: Path,
+) -> None:
     data = {"name": "cifar10", "root": "somewhere", "image_size": 64}
     network = {"name": "torchvision:resnet18"}
     published = network | {"weights": "IMAGENET1K_V1"}
@@ -230,9 +234,7 @@ def test_published_weights_and_a_network_of_small_images_share_no_map(tmp_path: 
     listed = {
         name: layers_of(model, config, tmp_path / name) for name, model in models_of(config).items()
     }
-    message = (
-        r"found \(conv1 32 x 32, .*\) and \(conv1 112 x 112, .*data\.image_size, or network\.mean"
-    )
+    message = r"found \(conv1 32 x 32, .*\) and \(conv1 112 x 112, .*data\.image_size; pretrained "
     with pytest.raises(ValueError, match=message):
         shared_layers(listed["trained"], listed["published"])
     assert shared_layers(listed["trained"], listed["stated"]) == (listed["trained"], [])
@@ -243,7 +245,7 @@ def test_published_weights_and_a_network_of_small_images_share_no_map(tmp_path: 
     [
         (
             {"models": {"m": {"network": {"name": "torchvision:resnet18", "weights": "DEFAULT"}}}},
-            "models.m.network.weights: expected weights for images of 1 channels, as mnist_5k has;"
+            "models.m.network.weights: expected weights for images of 1 channels, as in mnist_5k;"
             " found weights for 3",
         ),
         (
@@ -251,20 +253,20 @@ def test_published_weights_and_a_network_of_small_images_share_no_map(tmp_path: 
                 "data": {"name": "imagenet", "root": "r"},
                 "models": {"m": {"data": {"name": "cifar10"}}},
             },
-            "models.m: expected networks that cut images to one size, for the images of imagenet"
-            " are files of many",
+            "models.m: expected a network that crops images to one size, because the images of"
+            " imagenet have many sizes",
         ),
         (
             {
                 "data": {"name": "cifar10", "root": "r"},
                 "models": {"s": {}, "m": {"start": "s", "data": {"name": "imagenet"}}},
             },
-            "models.m: expected networks that cut images to one size, for the images of imagenet"
-            " are files of many",
+            "models.m: expected a network that crops images to one size, because the images of"
+            " imagenet have many sizes",
         ),
     ],
 )
-def test_images_that_a_network_cannot_see_are_refused_before_it_is_made(
+def test_images_that_a_network_cannot_process_are_an_error_before_it_is_built(
     changes: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     config = validated(changes)

@@ -1,14 +1,16 @@
-"""What every rule's inputs and outputs have to be flagged with."""
+"""The rule files declare rules, with the flags that every input and output needs."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-RULES = Path(__file__).parents[2] / "rules"
+from subspace_match.experiment.code_inputs import PROJECT
+
+FILES = sorted((PROJECT / "rules").glob("*.smk"))
 TEXTS = {
     name: body
-    for file in sorted(RULES.glob("*.smk"))
+    for file in FILES
     for name, body in re.findall(
         r"^(?:use rule \w+ as|rule) (\w+)(?: with)?:\n(.*?)(?=^\S|\Z)",
         file.read_text(),
@@ -22,10 +24,10 @@ def section(rule: str, name: str) -> str:
     return "" if found is None else found[1]
 
 
-def outside(flag: str, text: str) -> str:
-    """What is left of a text without the calls of a flag."""
-    while (start := text.find(f"{flag}(")) >= 0:
-        end, depth = start + len(flag) + 1, 1
+def without_calls(function: str, text: str) -> str:
+    """Remove all calls of a function from a text."""
+    while (start := text.find(f"{function}(")) >= 0:
+        end, depth = start + len(function) + 1, 1
         while depth:
             depth += {"(": 1, ")": -1}.get(text[end], 0)
             end += 1
@@ -37,17 +39,24 @@ def test_there_are_rules() -> None:
     assert len(TEXTS) >= 16
 
 
-@pytest.mark.parametrize("rule", TEXTS)
-def test_times_of_inputs_decide_nothing(rule: str) -> None:
-    assert not re.search(r"PATHS|TABLES|rules\.", outside("standing", section(rule, "input")))
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_rule_file_declares_rules_and_nothing_else(file: Path) -> None:
+    statements = re.findall(r"^[^\s#].*", file.read_text(), re.MULTILINE)
+    assert [text for text in statements if not re.match(r"(use )?rule \w+", text)] == []
 
 
 @pytest.mark.parametrize("rule", TEXTS)
-def test_no_output_is_removed_before_its_successor_is_whole(rule: str) -> None:
+def test_every_input_ignores_modification_times(rule: str) -> None:
+    assert not re.search(r"PLAN|rules\.", without_calls("any_age", section(rule, "input")))
+
+
+@pytest.mark.parametrize("rule", TEXTS)
+def test_every_output_stays_until_its_successor_is_complete(rule: str) -> None:
     outputs = section(rule, "output")
-    assert not re.search(r"PATHS\.", outside("update", outputs))
-    # Without the record of its job nothing counts, and with Snakemake's outputs it goes.
-    assert re.search(r"^        provenance=update\(PATHS\.record\(", outputs, re.MULTILINE)
-    log = re.search(r"^        PATHS\.log\((.*)\),?$", TEXTS[rule], re.MULTILINE)
+    flagged = without_calls("update", outputs)
+    assert not re.search(r"PLAN\.paths", flagged)
+    # Snakemake deletes the record with its outputs, and without it they do not count.
+    assert re.search(r"^ {8}provenance=update\(\s*PLAN\.paths\.record\(", outputs, re.MULTILINE)
+    log = re.search(r"^        PLAN\.paths\.log\((.*)\),?$", TEXTS[rule], re.MULTILINE)
     assert log is not None
-    assert f"PATHS.record({log[1]})" in outputs
+    assert f"PLAN.paths.record({log[1]})" in outputs

@@ -33,7 +33,7 @@ from subspace_match.storage.activations import ActivationStore
 from subspace_match.storage.files import sha256
 
 # What makes a run short: no more than tables of matches needs.
-BARE = {"minimal_matches.epsilons": [], "chance.permutations": 0, "heat_map.places": 0}
+BARE = {"minimal_matches.epsilons": [], "chance.permutations": 0, "heat_map.positions": 0}
 SHORT = BARE | {"matching.layers": ["conv1"]}
 ONE_NETWORK = {"initialise": 1, "train": 1, "extract": 1, "top_images": 1}
 

@@ -233,7 +233,7 @@ def test_a_damaged_network_is_noticed_and_healed(workspace: Workspace) -> None:
     network.write_bytes(content)
     # The tables are those of the whole one; who reads it anew notices.
     assert "Nothing to be done" in workspace.snakemake("-n").text
-    workspace.configure(heat_map={"places": 200})
+    workspace.configure(heat_map={"positions": 200})
     text = workspace.snakemake(fails=True).text
     assert "seed_0/last.safetensors: expected what the rule train made" in text
     network.unlink()
@@ -290,7 +290,7 @@ def test_a_configuration_that_snakemake_would_read_otherwise_is_refused(
     default = workspace.root / "config" / "config.yaml"
     for file, content, message in (
         (mine, b"seeds: [010]", "mine.yaml: line 1: expected a value that YAML 1.1 and 1.2 read"),
-        (mine, b"seeds: [0]\nseeds: [1]", "mine.yaml: line 2: the key 'seeds' stands twice"),
+        (mine, b"seeds: [0]\nseeds: [1]", "mine.yaml: line 2: the key 'seeds' appears twice"),
         (mine, b"results: out{1}", "config: results: expected the name of a folder, without"),
         (mine, b"network: {name: os:getcwd}", "network.name: expected a module of your own"),
         (default, b"# caf\xe9", "config/config.yaml: expected a configuration file in UTF-8"),

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pipeline.planned_jobs import missing_jobs
 from pipeline.workspaces import MATCHES, PROJECT, TABLES, Run, Workspace, environment
 
 import subspace_match as sm
@@ -82,7 +83,9 @@ def test_the_tables_are_what_the_stores_say(finished: Workspace) -> None:
 
 def test_the_heat_map_is_what_the_stores_say(finished: Workspace) -> None:
     table = pd.read_parquet(finished.paths.experiment("tables/heat_map.parquet"))
-    stores = [ActivationStore(finished.paths.places(finished.key(seed))) for seed in (0, 1)]
+    stores = [
+        ActivationStore(finished.paths.heat_map_activations(finished.key(seed))) for seed in (0, 1)
+    ]
     assert len(table) == 9 * 9 * 5
     for layer_a, layer_b in (("conv1", "conv1"), ("conv2", "fc1"), ("fc1", "conv8")):
         x, y = (store.activations(n) for store, n in zip(stores, (layer_a, layer_b), strict=True))
@@ -216,18 +219,6 @@ def test_several_pairs_are_all_matched(workspace: Workspace) -> None:
     assert pairs == {(0, 1), (0, 2), (1, 2)}
 
 
-def test_a_wrong_configuration_ends_in_one_clear_error(workspace: Workspace) -> None:
-    workspace.configure(matching={"epsilon": [0.1]})
-    text = workspace.snakemake("-n", fails=True).text
-    assert "unknown key 'matching.epsilon'; the nearest known key is 'matching.epsilons'" in text
-    assert "Traceback" not in text
-    workspace.configure(matching={"layers": ["conv99"]})
-    text = workspace.snakemake("-n", fails=True).text
-    assert (
-        "expected patterns that fit a layer, found ['conv99']; the layers are conv1, conv2" in text
-    )
-
-
 def test_a_missing_gpu_is_said(workspace: Workspace) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is one")
@@ -251,10 +242,8 @@ def test_jobs_at_once_get_gpus_of_their_own(
 
 def test_an_experiment_holds_only_what_differs(workspace: Workspace) -> None:
     (workspace.root / "mine.yaml").write_text("matching: {epsilons: [0.4]}\n")
-    run = workspace.snakemake("--configfile", "mine.yaml", "-n")
-    assert run.planned == {"certify": 1} | TABLES
-    run = workspace.snakemake("--config", "seeds=[1,0]", "-n")
-    assert "Nothing to be done" in run.text
+    assert missing_jobs(workspace, "mine.yaml") == {"certify": 1} | TABLES
+    assert "Nothing to be done" in workspace.snakemake("--config", "seeds=[1,0]").text
 
 
 def test_the_graph_can_be_drawn(workspace: Workspace) -> None:
@@ -279,13 +268,3 @@ def test_snakemakes_lint_finds_nothing_else() -> None:
     )
     findings = re.findall(r"^    \* (.*):$", result.stdout + result.stderr, re.MULTILINE)
     assert set(findings) == {"Specify a conda environment or container for each rule."}
-
-
-def test_a_pattern_that_fits_no_layer_is_said(
-    empty_workspace: Callable[..., Workspace],
-) -> None:
-    workspace = empty_workspace()
-    workspace.configure(matching={"layers": ["conv1", "relu1"]})
-    text = workspace.snakemake("-n").text
-    assert "config: matching.layers: 'relu1' fits no layer; the layers are conv1, conv2" in text
-    assert "minimal_matches.layers:" not in text

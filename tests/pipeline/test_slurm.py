@@ -245,7 +245,7 @@ def resources_asked_for(workspace: Workspace) -> dict[str, dict[str, int]]:
 def test_every_job_cancelled_after_an_edit_leaves_nothing_stale(
     cluster: Cluster, workspace: Workspace
 ) -> None:
-    bare = {"chance": {"permutations": 0}, "heat_map": {"places": 0}}
+    bare = {"chance": {"permutations": 0}, "heat_map": {"positions": 0}}
     workspace.configure(device="cpu", minimal_matches={"epsilons": []}, **bare)
     before = contents(workspace)
     with (workspace.root / "subspace_match" / "networks" / "extraction.py").open("a") as module:
@@ -299,7 +299,7 @@ def test_a_wide_layer_asks_for_more_memory_and_time(workspace: Workspace) -> Non
             matching={"layers": [layers]},
             minimal_matches={"layers": [layers]},
             chance={"permutations": 20},
-            heat_map={"places": 0},
+            heat_map={"positions": 0},
         )
         asked |= {(rule, layers): own for rule, own in resources_asked_for(workspace).items()}
     for rule in ("match", "certify", "measure", "minimal_match", "null"):

@@ -35,7 +35,7 @@ TINY: Config = {
     "matching": {"layers": ["conv1", "conv5", "fc1"]},
     "minimal_matches": {"layers": ["conv1"], "epsilons": [0.5]},
     "chance": {"permutations": 2},
-    "heat_map": {"places": 300},
+    "heat_map": {"positions": 300},
     "figures": {"formats": ["svg"]},
 }
 # Its jobs that match, all three layers in one: those that any experiment has, and all of them; and

@@ -1,0 +1,254 @@
+"""Keys of results: short digests of everything that decides a result.
+
+A digest covers the configuration, the code of the rule, the contents of the user's own files, and
+the digests of the inputs. So a result of other code or data has another name, experiments share
+the results that they have in common, and returning to an earlier configuration, commit or data set
+costs nothing.
+
+The key of a data set or a model is its name and a digest; the key of a network is the key of its
+model, its seed and its stage. The key of a group of layers holds the first layer, the last, and a
+digest of all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from .comparisons import Model, Network, Pair, models_of, pairs_of
+from .config import Config
+from .user_files import data_source, network_sources
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Digests of what decides results besides the configuration; see ``origins.origins_of``.
+
+    Attributes:
+        code: digest of the code of each script (``code_inputs``).
+        contents: digest of each of the user's own data sets, modules and weights (``user_files``).
+    """
+
+    code: Mapping[str, str]
+    contents: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Keys of all results of one configuration.
+
+    Attributes:
+        config: complete configuration.
+        origins: digests of code and of the user's own files.
+    """
+
+    config: Config
+    origins: Origins
+
+    @cached_property
+    def models(self) -> dict[str, Model]:
+        """Models by name."""
+        return models_of(self.config)
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """Pairs of networks to compare."""
+        return pairs_of(self.config)
+
+    @cached_property
+    def networks(self) -> dict[str, Network]:
+        """Networks to compare, by key."""
+        compared = dict.fromkeys(n for pair in self.pairs for n in (pair.a, pair.b))
+        return {self.key(network): network for network in compared}
+
+    @cached_property
+    def data_sets(self) -> dict[str, dict[str, Any]]:
+        """Settings of every data set by key: for the comparison, then for each training."""
+        all_settings = [self.config["data"], *(model.data for model in self.models.values())]
+        return {self.data_key(settings): dict(settings) for settings in all_settings}
+
+    @cached_property
+    def models_by_key(self) -> dict[str, Model]:
+        """Models by the key of their final networks, and by that of their initial networks."""
+        trained = {self.model_key(model): model for model in self.models.values()}
+        return trained | {self.initial_key(model): model for model in self.models.values()}
+
+    @property
+    def kept_epochs(self) -> list[int]:
+        """Epochs whose checkpoint is kept, besides the initial, the best and the last."""
+        return sorted(int(s) for s in map(str, self.config["stages"]) if s.isdigit())
+
+    # Data sets and networks
+
+    def data_key(self, settings: Mapping[str, Any] | None = None) -> str:
+        """Return the key of a data set; None for the one that networks are compared on."""
+        settings = settings or self.config["data"]
+        contents = self._contents(data_source(settings))
+        code = self.origins.code["prepare_data"]
+        return named_digest(settings["name"], without_location(settings), contents, code)
+
+    def initial_key(self, model: Model) -> str:
+        """Return the key of a model's initial weights.
+
+        It excludes training settings, so all trainings share them.
+        """
+        code = self.origins.code["initialise"]
+        return self._network_key(model, "initial", self.data_key(model.data), code)
+
+    def model_key(self, model: Model) -> str:
+        """Return the key of a model's trained or pretrained weights, for all seeds."""
+        data = self.data_key(model.data)
+        if model.pretrained:
+            code = self.origins.code["load_pretrained"]
+            return self._network_key(model, "pretrained", data, code)
+        start = self.initial_key(model)
+        if model.start is not None:
+            start = self.model_key(self.models[model.start])
+        threads, code = self.config["threads"], self.origins.code["train"]
+        return self._network_key(
+            model, start, data, model.training, self.kept_epochs, threads, code
+        )
+
+    def _network_key(self, model: Model, *parts: Any) -> str:
+        """Return a key in which files of weights and modules count by content, not by name."""
+        settings = {key: value for key, value in model.network.items() if key != "weights"}
+        sources = network_sources(model.network)
+        if f"weights {model.network['weights']}" not in sources:
+            settings["weights"] = model.network["weights"]
+        return named_digest(model.network["name"], settings, self._contents(sources), *parts)
+
+    def _contents(self, sources: Sequence[str]) -> list[str]:
+        return [self.origins.contents[source] for source in sources]
+
+    def key(self, network: Network) -> str:
+        """Return the key of a network: its model's key, seed and stage, separated by dots."""
+        model = self.models[network.model]
+        model_key = self.initial_key if network.stage == "initial" else self.model_key
+        stage = f"epoch_{network.stage}" if network.stage.isdigit() else network.stage
+        return f"{model_key(model)}.seed_{network.seed}.{stage}"
+
+    def group(self, layers: Sequence[str], of: Sequence[str] = ()) -> str:
+        """Return the key of the layers of one job.
+
+        Args:
+            layers: their names.
+            of: the layers that were matched together, if ``layers`` are a part of them.
+        """
+        return f"{layers[0]}-{layers[-1]}-{digest(list(layers), list(of))}"
+
+    # What is computed from networks
+
+    def _made_by(self, script: str, *parts: Any) -> str:
+        return digest(*parts, self.origins.code[script])
+
+    @cached_property
+    def extraction_digest(self) -> str:
+        """Digest of the activation stores, the same for all networks."""
+        extraction, threads = self.config["extraction"], self.config["threads"]
+        return self._made_by("extract", self.data_key(), extraction, threads)
+
+    @cached_property
+    def heat_map_activations_digest(self) -> str:
+        """Digest of the activation stores for heat maps: all layers have the same samples."""
+        extraction = {key: self.config["extraction"][key] for key in ("nodes", "batch_size")}
+        heat_map, threads = self.config["heat_map"], self.config["threads"]
+        return self._made_by("extract", self.data_key(), extraction, heat_map, threads)
+
+    @cached_property
+    def top_images_digest(self) -> str:
+        """Digest of the images that activate neurons most."""
+        return self._made_by("top_images", self.extraction_digest)
+
+    @cached_property
+    def heat_map_digest(self) -> str:
+        """Digest of the match paths of every layer with every layer."""
+        chunk = self.config["matching"]["chunk_samples"]
+        return self._made_by("heat_map", self.heat_map_activations_digest, chunk)
+
+    @cached_property
+    def matching_digest(self) -> str:
+        """Digest of moments and match paths; a path holds all epsilons, so it has none."""
+        chunk = self.config["matching"]["chunk_samples"]
+        return self._made_by("match", self.extraction_digest, chunk)
+
+    @cached_property
+    def minimal_digest(self) -> str:
+        """Digest of the minimal matches, the same for all epsilons."""
+        return self._made_by("minimal_match", self.matching_digest)
+
+    @cached_property
+    def certificate_digest(self) -> str:
+        """Digest of the certificates at all epsilons of the grid."""
+        epsilons = sorted(self.config["matching"]["epsilons"])
+        return self._made_by("certify", self.matching_digest, epsilons)
+
+    @cached_property
+    def measure_digest(self) -> str:
+        """Digest of the other measures of similarity."""
+        return self._made_by("measure", self.matching_digest)
+
+    @cached_property
+    def null_digest(self) -> str:
+        """Digest of the match paths with permuted images."""
+        return self._made_by("null", self.matching_digest, self.config["chance"])
+
+    @cached_property
+    def experiment_digest(self) -> str:
+        """Digest of the tables, the figures and the page."""
+        matching = self.config["matching"]
+        return digest(
+            [self.null_digest, self.minimal_digest, self.heat_map_digest, self.top_images_digest],
+            [self.certificate_digest, self.measure_digest],
+            [self.origins.code[script] for script in ("aggregate", "plot", "report")],
+            # Tables have rows in the order of pairs, and name models as the configuration does.
+            [
+                (self.key(p.a), self.key(p.b), p.comparison, p.a.model, p.b.model)
+                for p in self.pairs
+            ],
+            matching["layers"],
+            sorted(matching["epsilons"]),
+            self.config["minimal_matches"],
+            # One job draws all formats, and its record names them all.
+            sorted(self.config["figures"]["formats"]),
+        )
+
+
+def digest(*parts: Any) -> str:
+    """Return ten hexadecimal digits of a SHA-256 of plain JSON values.
+
+    Example:
+        >>> digest({"b": 1, "a": 2.5}) == digest({"a": 2.5, "b": 1})
+        True
+    """
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def named_digest(name: str, *parts: Any) -> str:
+    """Return a name that is safe in a path, and the digest of the parts."""
+    return f"{slug(name)}-{digest(*parts)}"
+
+
+def slug(name: str) -> str:
+    """Return a name that is safe in a path: an import path has colons and dots.
+
+    Example:
+        >>> slug("torchvision:vgg16")
+        'torchvision_vgg16'
+    """
+    return re.sub(r"[^\w-]+", "_", name)
+
+
+def without_location(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a section ``data`` without keys that decide no result: folder and reader processes.
+
+    Example:
+        >>> without_location({"name": "cifar10", "root": "somewhere", "workers": 2})
+        {'name': 'cifar10'}
+    """
+    return {key: value for key, value in data.items() if key not in ("root", "workers")}

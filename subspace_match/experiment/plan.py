@@ -1,0 +1,322 @@
+"""The plan of an experiment: networks, pairs, groups of layers, and the files that jobs make.
+
+The workflow's rules read a ``Plan`` and decide nothing themselves. Making a plan computes no
+result: it needs the configuration, digests of the code and of the user's files (``Origins``), and
+the layers of each model (``planned_layers``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ..data.datasets import source_of
+from .comparisons import Model, Network, Pair
+from .config import Config
+from .keys import Origins, without_location
+from .layer_selection import divide, select, unused_patterns
+from .paths import Paths
+from .planned_layers import LayerRecord, layers_of, shared_layers
+from .user_files import data_source, network_sources
+
+# Matching a layer of 64 neurons takes 0.1 s, starting a job 1 s.
+LAYERS_PER_JOB = 8
+
+PairKey = tuple[str, str]  # the keys of networks A and B
+Wildcards = Any  # Snakemake's object: one attribute per wildcard of the rule
+
+
+class Plan:
+    """What an experiment computes.
+
+    Args:
+        config: complete configuration.
+        origins: digests that are part of the paths.
+        tables: file suffixes of every table, by the table's name.
+        figure_names: returns the names of the figures, given the number of comparisons.
+
+    Attributes:
+        paths: path of every result.
+        pairs: one record per pair of networks, as the tables name it.
+        layers: layers to match, by pair.
+        groups: names of the layers that one job matches, by pair and group key.
+        minimal_groups: for minimal matches, (group matched together, layers), by pair and key.
+        tables: path of every table, by ``<name>_<suffix>``.
+        figures: path of every figure, in every format.
+        warnings: what a user should know before the run.
+
+    Raises:
+        ValueError: if ``compare`` selects no pair, a network cannot be built or see its images, two
+            networks share no layer, or no pattern fits a layer.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        origins: Origins,
+        tables: Mapping[str, Sequence[str]],
+        figure_names: Callable[[int], Sequence[str]],
+    ) -> None:
+        self.config = config
+        self.paths = Paths(config, origins)
+        self.warnings: list[str] = []
+        pairs = {
+            (self.paths.key(pair.a), self.paths.key(pair.b)): pair for pair in self.paths.pairs
+        }
+        self.layers_of_model = {
+            name: layers_of(model, config, self.paths.layers(name))
+            for name, model in self.paths.models.items()
+        }
+        shared_by_models = {
+            (a, b): shared_layers(self.layers_of_model[a], self.layers_of_model[b])
+            for a, b in dict.fromkeys((pair.a.model, pair.b.model) for pair in pairs.values())
+        }
+        shared = {key: shared_by_models[p.a.model, p.b.model] for key, p in pairs.items()}
+        for (a, b), (_, left_out) in shared.items():
+            if left_out:
+                self.warnings.append(
+                    f"{a} and {b}: not matched, as the other network has no layer of that name and"
+                    f" map size: {', '.join(left_out)}"
+                )
+        self.pairs = [_pair_record(key, pair, shared[key][1]) for key, pair in pairs.items()]
+        self.layers = {
+            key: select(layers, config, "matching") for key, (layers, _) in shared.items()
+        }
+        self.groups = {key: self._groups(layers) for key, layers in self.layers.items()}
+        self.minimal_groups = {key: self._minimal_groups(key) for key in self.layers}
+        all_layers = (layers for layers, _ in shared.values())
+        self.warnings += unused_patterns(all_layers, config, "matching")
+        self.warnings += unused_patterns(self.layers.values(), config, "minimal_matches")
+        self.tables = {
+            f"{name}_{suffix}": self.paths.experiment(f"tables/{name}.{suffix}")
+            for name, suffixes in tables.items()
+            for suffix in suffixes
+        }
+        self.tables |= {
+            name: self.paths.experiment(f"{name}.json") for name in ("metrics", "config")
+        }
+        self.figures = [
+            self.paths.experiment(f"figures/{name}.{suffix}")
+            for name in figure_names(len({pair.comparison for pair in pairs.values()}))
+            for suffix in config["figures"]["formats"]
+        ]
+
+    def _groups(self, layers: Sequence[LayerRecord]) -> dict[str, list[str]]:
+        groups = divide([layer["name"] for layer in layers], LAYERS_PER_JOB)
+        return {self.paths.group(names): names for names in groups}
+
+    def _minimal_groups(self, pair: PairKey) -> dict[str, tuple[str, list[str]]]:
+        selected = select(self.layers[pair], self.config, "minimal_matches")
+        chosen = {layer["name"] for layer in selected}
+        found = {}
+        for group, names in self.groups[pair].items():
+            if kept := [name for name in names if name in chosen]:
+                found[self.paths.group(kept, of=names)] = group, kept
+        return found
+
+    # Patterns of wildcards
+
+    @property
+    def initial_models(self) -> str:
+        """Pattern of the keys of initial weights, drawn from a seed."""
+        return _pattern(self.paths.initial_key(model) for model in self._models(pretrained=False))
+
+    @property
+    def trained_models(self) -> str:
+        """Pattern of the keys of trained weights."""
+        return _pattern(self.paths.model_key(model) for model in self._models(pretrained=False))
+
+    @property
+    def pretrained_models(self) -> str:
+        """Pattern of the keys of pretrained weights."""
+        return _pattern(self.paths.model_key(model) for model in self._models(pretrained=True))
+
+    def _models(self, *, pretrained: bool) -> list[Model]:
+        return [each for each in self.paths.models.values() if each.pretrained == pretrained]
+
+    # Targets
+
+    @property
+    def stages(self) -> list[str]:
+        """Names of the checkpoints that a training keeps."""
+        return [*(f"epoch_{epoch}" for epoch in self.paths.kept_epochs), "best", "last"]
+
+    def table(self, name: str) -> str:
+        """Return the path of a table, as Parquet if it is written so."""
+        return self.tables.get(f"{name}_parquet") or self.tables[f"{name}_csv"]
+
+    @property
+    def matches(self) -> list[str]:
+        """Match paths of all pairs."""
+        return self._of_groups(lambda a, b, group: self.paths.match(a, b, group, "path.npz"))
+
+    @property
+    def certificates(self) -> list[str]:
+        """Certificates of all pairs."""
+        return self._of_groups(self.paths.certificates)
+
+    @property
+    def measures(self) -> list[str]:
+        """Other measures of all pairs."""
+        return self._of_groups(self.paths.measures)
+
+    @property
+    def nulls(self) -> list[str]:
+        """Null distributions of all pairs; empty without permutations."""
+        return self._of_groups(self.paths.null) if self.config["chance"]["permutations"] else []
+
+    @property
+    def minimal_matches(self) -> list[str]:
+        """Minimal matches of all pairs at every requested epsilon."""
+        return [
+            self.paths.minimal(*pair, group, epsilon)
+            for pair, groups in self.minimal_groups.items()
+            for group in groups
+            for epsilon in self.config["minimal_matches"]["epsilons"]
+        ]
+
+    @property
+    def heat_maps(self) -> list[str]:
+        """Heat maps of all pairs; empty without positions."""
+        wanted = self.config["heat_map"]["positions"]
+        return [self.paths.heat_map(*pair) for pair in self.layers] if wanted else []
+
+    @property
+    def top_images(self) -> list[str]:
+        """Top images of all networks."""
+        return [self.paths.top_images(network) for network in self.paths.networks]
+
+    @property
+    def network_records(self) -> list[str]:
+        """Records of all networks."""
+        return [self.paths.network(network, ".json") for network in self.paths.networks.values()]
+
+    @property
+    def networks(self) -> dict[str, dict[str, Any]]:
+        """Model, seed and stage of all networks, by key."""
+        return {key: asdict(network) for key, network in self.paths.networks.items()}
+
+    def _of_groups(self, path: Callable[[str, str, str], str]) -> list[str]:
+        return [path(*pair, group) for pair, groups in self.groups.items() for group in groups]
+
+    # Look-ups by the wildcards of a job
+
+    def model(self, wildcards: Wildcards) -> Model:
+        """Return the model that a job trains or loads."""
+        return self.paths.models_by_key[wildcards.model]
+
+    def network(self, wildcards: Wildcards) -> Network:
+        """Return the network that a job reads."""
+        return self.paths.networks[wildcards.network]
+
+    def section(self, name: str) -> Callable[[Wildcards], dict[str, Any]]:
+        """Return a look-up of the section data, network or training of a job's model."""
+        return lambda wildcards: getattr(self.model(wildcards), name)
+
+    def training_data_file(self, name: str) -> Callable[[Wildcards], str]:
+        """Return a look-up of a file of the data set that a job's model is trained on."""
+        return lambda wildcards: self.paths.data(
+            name, self.paths.data_key(self.model(wildcards).data)
+        )
+
+    def data_settings(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Return what decides the content of a data set that a job prepares."""
+        return without_location(self.paths.data_sets[wildcards.data])
+
+    def data_root(self, wildcards: Wildcards) -> str | None:
+        """Return the folder of the original files of a data set that a job prepares."""
+        root: str | None = self.paths.data_sets[wildcards.data]["root"]
+        return root
+
+    def start(self, wildcards: Wildcards) -> str:
+        """Return the network from which a training starts."""
+        return self.paths.start(wildcards.model, int(wildcards.seed))
+
+    def image_shape(self, wildcards: Wildcards) -> dict[str, int]:
+        """Return the number of channels and classes of the images of a job's model."""
+        data = self.model(wildcards).data
+        source = source_of(data["name"], data["root"])
+        return {"channels": source.channels, "classes": source.classes}
+
+    def image_size(self, wildcards: Wildcards) -> int:
+        """Return height and width of the images of a job's model, in pixels."""
+        size: int = self.model(wildcards).data["image_size"]
+        return size
+
+    def network_file(self, suffix: str) -> Callable[[Wildcards], str]:
+        """Return a look-up of the weights (.safetensors) or record (.json) of a job's network."""
+        return lambda wildcards: self.paths.network(self.network(wildcards), suffix)
+
+    def planned_layers(self, wildcards: Wildcards) -> list[LayerRecord]:
+        """Return the layers that a job's network should have."""
+        return self.layers_of_model[self.network(wildcards).model]
+
+    def group(self, wildcards: Wildcards) -> list[str]:
+        """Return the names of the layers of a job's group."""
+        return self.groups[wildcards.a, wildcards.b][wildcards.group]
+
+    def minimal_group(self, wildcards: Wildcards) -> list[str]:
+        """Return the names of the layers whose minimal matches a job finds."""
+        return self.minimal_groups[wildcards.a, wildcards.b][wildcards.group][1]
+
+    def minimal_input(self, name: str) -> Callable[[Wildcards], str]:
+        """Return a look-up of a file of the group with which a job's layers were matched."""
+
+        def found(wildcards: Wildcards) -> str:
+            pair = wildcards.a, wildcards.b
+            return self.paths.match(*pair, self.minimal_groups[pair][wildcards.group][0], name)
+
+        return found
+
+    # The user's own files that a job reads, as sources of ``user_files``
+
+    def data_sources(self, wildcards: Wildcards) -> list[str]:
+        """Return the source of a data set that a job prepares."""
+        return data_source(self.paths.data_sets[wildcards.data])
+
+    def module_sources(self, wildcards: Wildcards) -> list[str]:
+        """Return the user's own module that defines a job's model, if one does."""
+        return _modules(self.model(wildcards))
+
+    def training_sources(self, wildcards: Wildcards) -> list[str]:
+        """Return what a training reads: the model's module and images that stay in their files."""
+        return self.module_sources(wildcards) + _image_files(self.model(wildcards).data)
+
+    def pretrained_sources(self, wildcards: Wildcards) -> list[str]:
+        """Return the module and the weights of a pretrained model."""
+        return network_sources(self.model(wildcards).network)
+
+    def extraction_sources(self, wildcards: Wildcards) -> list[str]:
+        """Return what an extraction reads: the model's module and the images."""
+        model = self.paths.models[self.network(wildcards).model]
+        return _modules(model) + self.image_sources
+
+    @property
+    def image_sources(self) -> list[str]:
+        """Images that networks are compared on, if they stay in their files."""
+        return _image_files(self.config["data"])
+
+
+def _pair_record(key: PairKey, pair: Pair, left_out: list[str]) -> dict[str, Any]:
+    sides = {"a": asdict(pair.a), "b": asdict(pair.b)}
+    return {
+        "network_a": key[0],
+        "network_b": key[1],
+        "comparison": pair.comparison,
+        "left_out": left_out,
+        **{f"{name}_{side}": value for side, own in sides.items() for name, value in own.items()},
+    }
+
+
+def _pattern(keys: Iterable[str]) -> str:
+    """Return a regular expression of these keys; without keys, one that matches nothing."""
+    return "|".join(sorted(keys)) or "(?!)"
+
+
+def _modules(model: Model) -> list[str]:
+    return [each for each in network_sources(model.network) if each.startswith("module ")]
+
+
+def _image_files(data: Mapping[str, Any]) -> list[str]:
+    return data_source(data) if source_of(data["name"], data["root"]).files else []

@@ -1,0 +1,197 @@
+"""What a job asks a cluster for: memory, minutes and a GPU. Nothing here changes a result.
+
+Memory follows the size of the work: layer widths, positions, images. Every retry of a failed job
+asks for one more multiple of memory and time. Sizes are those of a process on the CPU; on a GPU
+most of this memory is needed there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from ..data.datasets import count_test_images, source_of
+from ..networks.layer_info import LayerInfo
+from ..networks.sampling import is_recorded_whole
+from .plan import Plan, Wildcards
+
+PROCESS_MB = 2000  # Python, torch and the CUDA libraries
+SHARD_MB = 64  # an extraction writes a layer's activations in shards of this size
+# Upper bounds of the number of n x n float64 matrices alive at once, n neurons of both sides.
+MATRICES = 12
+MINIMAL_MATRICES = 30
+GIGAFLOPS = 10  # one thread of a slow CPU
+
+Work = Callable[[Wildcards], float]  # floating-point operations
+
+
+class JobResources:
+    """Memory (MB), time (minutes) and GPUs of the jobs of a plan.
+
+    Methods named ``*_mb`` return memory, methods named ``*_work`` floating-point operations.
+
+    Attributes:
+        gpu: GPUs of each job that can use one; Slurm's plugin passes it on as ``--gpus``.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.config = plan, plan.config
+        self.gpu = int(self.config["device"] != "cpu")
+        self._layers = {
+            model: {layer["name"]: LayerInfo(**layer) for layer in layers}
+            for model, layers in plan.layers_of_model.items()
+        }
+
+    def minutes(self, least: int, work: Work = lambda _: 0) -> Callable[[Wildcards, int], int]:
+        """Return the time of a job: a least one, and the time of its operations in steps of 10."""
+
+        def runtime(wildcards: Wildcards, attempt: int) -> int:
+            computing = work(wildcards) / (self.config["threads"] * GIGAFLOPS * 1e9) / 60
+            return attempt * (least + 10 * -(-int(computing) // 10))
+
+        return runtime
+
+    def train_mb(self, wildcards: Wildcards, input: Any, attempt: int) -> int:
+        """Images; weights, gradients and momentum; activations of a batch and their gradients."""
+        model = self.plan.model(wildcards)
+        batch = self._activations(model.name) * model.training["batch_size"]
+        images = 6 * input.size_mb + _readers_mb(model.data)
+        return _rounded(images + _megabytes(6 * batch, 4), attempt)
+
+    def extract_mb(self, wildcards: Wildcards, input: Any, attempt: int) -> int:
+        """Images, the activations of a batch, and unfinished shards of every layer and draw."""
+        model = self.plan.network(wildcards).model
+        batch = _megabytes(
+            2 * self._activations(model) * self.config["extraction"]["batch_size"], 4
+        )
+        # The positions of a heat map have one draw.
+        heat_map_positions = self.config["heat_map"]["positions"]
+        unfinished = sum(
+            max(
+                draws * min(SHARD_MB, _megabytes(samples * layer.neurons, 4)),
+                min(SHARD_MB, _megabytes(heat_map_positions * layer.neurons, 4)),
+            )
+            for layer in self._layers[model].values()
+            for samples, draws in [self._samples_and_draws(layer)]
+        )
+        images = 2 * input.size_mb + _readers_mb(self.config["data"])
+        return _rounded(images + batch + 2 * unfinished, attempt)
+
+    def top_images_mb(self, wildcards: Wildcards, attempt: int) -> int:
+        """Activations of one draw of the largest layer, and their order."""
+        layers = self._layers[self.plan.network(wildcards).model].values()
+        largest = max(6 * self._samples_and_draws(each)[0] * each.neurons for each in layers)
+        return _rounded(_megabytes(largest, 4), attempt)
+
+    def match_mb(self, wildcards: Wildcards, attempt: int) -> int:
+        """Matrices to peel the widest layer; moments and factors of all layers, to be saved."""
+        group = self._group(wildcards)
+        saved = sum(3 * draws * (a + b) ** 2 for a, b, _, draws in group)
+        return _rounded(_megabytes(MATRICES * _widest(group) ** 2 + saved), attempt)
+
+    def match_work(self, wildcards: Wildcards) -> float:
+        """A reduction and a peeling of each layer and draw."""
+        return sum(
+            draws * (2 * samples * (a + b) ** 2 + 10 * (a + b) ** 3)
+            for a, b, samples, draws in self._group(wildcards)
+        )
+
+    def one_layer_mb(self, wildcards: Wildcards, attempt: int) -> int:
+        """Matrices of the widest layer, where a job factors one layer after another."""
+        return _rounded(_megabytes(MATRICES * _widest(self._group(wildcards)) ** 2), attempt)
+
+    def certify_work(self, wildcards: Wildcards) -> float:
+        """Two factorisations of each layer and draw, and one solve per epsilon."""
+        operations = 10 + len(self.config["matching"]["epsilons"])
+        return sum(draws * operations * (a + b) ** 3 for a, b, _, draws in self._group(wildcards))
+
+    def measure_work(self, wildcards: Wildcards) -> float:
+        """Several decompositions of each layer's moments."""
+        return sum(50 * (a + b) ** 3 for a, b, _, _ in self._group(wildcards))
+
+    def minimal_match_mb(self, wildcards: Wildcards, attempt: int) -> int:
+        """One factor for each neuron that is searched together with others, layer by layer."""
+        widest = _widest(self._minimal_group(wildcards))
+        return _rounded(_megabytes(MINIMAL_MATRICES * widest**2), attempt)
+
+    def minimal_match_work(self, wildcards: Wildcards) -> float:
+        """One search per neuron, whose first steps are shared with other neurons."""
+        return sum(100 * (a + b) ** 3 for a, b, _, _ in self._minimal_group(wildcards))
+
+    def null_mb(self, wildcards: Wildcards, attempt: int) -> int:
+        """As matching one layer and draw, plus one side's samples and products of permutations."""
+        largest = max(
+            _megabytes(2 * samples * b + MATRICES * (a + b) ** 2)
+            for a, b, samples, _ in self._group(wildcards)
+        )
+        return _rounded(512 + largest, attempt)
+
+    def null_work(self, wildcards: Wildcards) -> float:
+        """A product of both sides and a peeling of each layer and permutation."""
+        permutations: int = self.config["chance"]["permutations"]
+        return permutations * sum(
+            2 * samples * a * b + 10 * (a + b) ** 3 for a, b, samples, _ in self._group(wildcards)
+        )
+
+    def heat_map_mb(self, wildcards: Wildcards, attempt: int) -> int:
+        """Moments of all layers, and the matrices of a match of the two widest."""
+        a, b = (
+            [layer.neurons for layer in self._layers[self._model(key)].values()]
+            for key in (wildcards.a, wildcards.b)
+        )
+        moments = sum(n**2 for n in (*a, *b)) + sum(a) * sum(b)
+        widest = max(a) + max(b)
+        paths = len(a) * len(b) * widest
+        return _rounded(512 + _megabytes(2 * moments + 2 * paths + MATRICES * widest**2), attempt)
+
+    def _group(self, wildcards: Wildcards) -> list[tuple[int, int, int, int]]:
+        return self._sizes(wildcards, self.plan.group(wildcards))
+
+    def _minimal_group(self, wildcards: Wildcards) -> list[tuple[int, int, int, int]]:
+        return self._sizes(wildcards, self.plan.minimal_group(wildcards))
+
+    def _sizes(self, wildcards: Wildcards, names: Sequence[str]) -> list[tuple[int, int, int, int]]:
+        """Return (neurons of A, neurons of B, samples, draws) of each layer of a job's pair."""
+        a, b = (self._layers[self._model(key)] for key in (wildcards.a, wildcards.b))
+        return [
+            (a[name].neurons, b[name].neurons, *self._samples_and_draws(a[name])) for name in names
+        ]
+
+    def _model(self, network: str) -> str:
+        return self.plan.paths.networks[network].model
+
+    def _activations(self, model: str) -> int:
+        """Return how many numbers one image makes in all layers of a network."""
+        return sum(each.neurons * each.height * each.width for each in self._layers[model].values())
+
+    @cached_property
+    def _test_images(self) -> int:
+        data = self.config["data"]
+        return count_test_images(data["name"], data["root"], data["test_fraction"])
+
+    def _samples_and_draws(self, layer: LayerInfo) -> tuple[int, int]:
+        """Return the samples of one draw, at most, and the number of draws."""
+        positions, draws = (self.config["extraction"][key] for key in ("positions", "draws"))
+        if is_recorded_whole(layer, self._test_images, positions):
+            return self._test_images * layer.height * layer.width, 1
+        return positions, draws
+
+
+def _widest(group: Sequence[tuple[int, int, int, int]]) -> int:
+    return max(a + b for a, b, _, _ in group)
+
+
+def _rounded(megabytes: float, attempt: int) -> int:
+    """Add the process itself, and round up to a multiple of 500 MB."""
+    return attempt * (PROCESS_MB + 500 * -(-int(megabytes) // 500))
+
+
+def _megabytes(numbers: float, bytes_each: int = 8) -> float:
+    return numbers * bytes_each / 1e6
+
+
+def _readers_mb(data: Mapping[str, Any]) -> float:
+    """Return the memory of the processes that read image files, if images are files."""
+    workers: int = data["workers"] if source_of(data["name"], data["root"]).files else 0
+    return PROCESS_MB / 2 * workers

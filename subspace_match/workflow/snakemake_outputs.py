@@ -1,0 +1,74 @@
+"""How the workflow's rules treat files: ages decide nothing, and old outputs stay until replaced.
+
+A path names what made its content, so modification times carry no information: rules wrap inputs in
+``any_age``. A new output replaces the old one in one step (``storage.files``), so the old one must
+stay until then, however the job ends: rules wrap outputs in Snakemake's ``update``, and
+``keep_outputs`` stops Snakemake from copying or deleting them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import snakemake.persistence  # type: ignore[import-untyped]
+from snakemake.io import ancient  # type: ignore[import-untyped]
+
+from ..storage.job_records import SUFFIX, Records, check
+
+Found = str | list[str]
+
+
+def any_age(workflow: Any, path: Found | Callable[[Any], Found]) -> Callable[[Any], Any]:
+    """Return an input function that ignores modification times.
+
+    In a forced run times count, so that Snakemake also forces the jobs that read forced outputs.
+
+    Args:
+        workflow: Snakemake's object.
+        path: a path with wildcards, paths without, or a function of the wildcards.
+    """
+
+    def found(wildcards: Any) -> Any:
+        if callable(path):
+            named = path(wildcards)
+        elif isinstance(path, str):
+            named = path.format(**dict(wildcards.items()))
+        else:
+            named = list(path)
+        return named if is_forced(workflow) else ancient(named)
+
+    return found
+
+
+def is_forced(workflow: Any) -> bool:
+    """Whether finished results are made anew (--force, --forceall, --forcerun)."""
+    settings = workflow.dag_settings
+    return bool(settings.forceall or settings.forcetargets or settings.forcerun)
+
+
+def keep_outputs() -> None:
+    """Stop Snakemake from copying outputs before a job, and from deleting whole ones after it."""
+    for storage in vars(snakemake.persistence).values():
+        if "backup_output" in getattr(storage, "__dict__", {}):
+            storage.backup_output = storage.cleanup_backup = _copy_nothing
+            storage.restore_output = _is_whole
+
+
+def _copy_nothing(_persistence: object, _path: object) -> None:
+    """Stand in for Snakemake's backup: a job never leaves half an output."""
+
+
+def _is_whole(_persistence: object, path: Path) -> bool:
+    """Whether an output of a failed job is that of an earlier job; if not, Snakemake deletes it."""
+    if path.name.endswith(SUFFIX):
+        return path.exists()
+    try:
+        job = Records().of(path)
+        if job is not None and path.exists():
+            check(path.absolute(), job)
+            return True
+    except ValueError:  # the record or the output is damaged
+        pass
+    return False

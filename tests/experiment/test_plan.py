@@ -1,0 +1,338 @@
+"""The plan of every configuration of the project and of small ones, without Snakemake."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from experiment.plans import plan_of
+
+from subspace_match.experiment import products
+from subspace_match.experiment.code_inputs import PROJECT
+from subspace_match.experiment.plan import LAYERS_PER_JOB, Plan
+from subspace_match.experiment.resources import JobResources
+
+EXPERIMENTS = sorted(file.stem for file in (PROJECT / "config").glob("*.yaml"))
+SMALL: dict[str, Any] = {"network": {"width": 0.05, "hidden": [6]}}
+CIFAR = {"name": "cifar10", "root": "cifar"}
+# Snakemake's object for a job's inputs.
+ONE_GB = SimpleNamespace(size_mb=1000)
+PAIRS = {
+    "config": 1,
+    "stages": 4 + 2 * 3,
+    "transfer": 2 + 1 + 4 - 2 + 1,
+    "untrained": 1 + 1,
+    "vgg16_imagenet": 1,
+}
+
+
+def read(name: str) -> dict[str, Any]:
+    own: dict[str, Any] = yaml.safe_load((PROJECT / "config" / f"{name}.yaml").read_text())
+    return own
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that keeps the lists of layers."""
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name != "config"])
+def test_a_file_of_an_experiment_holds_only_what_differs(name: str) -> None:
+    default, own = read("config"), read(name)
+    if name == "stages":
+        own.pop("seeds")  # it can be combined with an experiment of more seeds
+    same = [
+        (section, key)
+        for section, values in own.items()
+        for key, value in (values.items() if isinstance(values, dict) else [(None, values)])
+        if (default[section].get(key) if key else default[section]) == value
+    ]
+    assert same == []
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_of_the_project_can_be_planned(name: str, results: Path) -> None:
+    plan = plan_of(read(name), results)
+    assert plan.warnings == []
+    assert len(plan.pairs) == PAIRS.get(name, 3)
+    keys = [(pair["network_a"], pair["network_b"]) for pair in plan.pairs]
+    assert keys == list(plan.layers) == list(plan.groups)
+    for pair, groups in plan.groups.items():
+        in_groups = sorted(layer for group in groups.values() for layer in group)
+        assert in_groups == sorted(layer["name"] for layer in plan.layers[pair])
+        assert max(map(len, groups.values())) <= LAYERS_PER_JOB
+    jobs = sum(map(len, plan.groups.values()))
+    assert len(set(plan.matches)) == len(plan.certificates) == len(plan.measures) == jobs
+    permutations, positions = plan.config["chance"]["permutations"], plan.config["heat_map"]
+    assert len(plan.nulls) == (jobs if permutations else 0)
+    assert len(plan.heat_maps) == (len(plan.pairs) if positions["positions"] else 0)
+    assert len(plan.minimal_matches) == jobs * len(plan.config["minimal_matches"]["epsilons"])
+    assert len(plan.top_images) == len(plan.network_records) == len(plan.networks)
+
+
+def wildcards_of_jobs(plan: Plan) -> dict[str, list[SimpleNamespace]]:
+    """Return the wildcards of all jobs that ask for resources, by method name."""
+    groups = [
+        SimpleNamespace(a=a, b=b, group=group)
+        for (a, b), own in plan.groups.items()
+        for group in own
+    ]
+    minimal = [
+        SimpleNamespace(a=a, b=b, group=group)
+        for (a, b), own in plan.minimal_groups.items()
+        for group in own
+    ]
+    models = [m for m in plan.paths.models.values() if not m.pretrained]
+    return {
+        "train_mb": [SimpleNamespace(model=plan.paths.model_key(model)) for model in models],
+        **{
+            name: [SimpleNamespace(network=key) for key in plan.networks]
+            for name in ("extract_mb", "top_images_mb")
+        },
+        **dict.fromkeys(("match_mb", "one_layer_mb", "null_mb"), groups),
+        **dict.fromkeys(("match_work", "certify_work", "measure_work", "null_work"), groups),
+        **dict.fromkeys(("minimal_match_mb", "minimal_match_work"), minimal),
+        "heat_map_mb": [SimpleNamespace(a=a, b=b) for a, b in plan.layers],
+    }
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_job_asks_for_memory_and_time_and_for_more_at_a_retry(
+    name: str, results: Path
+) -> None:
+    plan = plan_of(read(name), results)
+    resources = JobResources(plan)
+    for method, jobs in wildcards_of_jobs(plan).items():
+        ask = getattr(resources, method)
+        for wildcards in jobs:
+            if method.endswith("_work"):
+                minutes = resources.minutes(20, ask)
+                assert 20 <= minutes(wildcards, 1) < 24 * 60, method
+                assert minutes(wildcards, 3) == 3 * minutes(wildcards, 1)
+                continue
+            inputs = [ONE_GB] if method in ("train_mb", "extract_mb") else []
+            asked = ask(wildcards, *inputs, 1)
+            assert asked % 500 == 0
+            assert 2000 <= asked < 128_000, method
+            assert ask(wildcards, *inputs, 2) == 2 * asked
+
+
+def test_memory_of_the_default_experiment(results: Path) -> None:
+    """Up to 256 neurons a side; 76,032 activations an image, in batches of 128 and of 250."""
+    plan = plan_of({}, results)
+    resources, jobs = JobResources(plan), wildcards_of_jobs(plan)
+    assert resources.gpu == 1
+    five_mb = SimpleNamespace(size_mb=5.0)
+    inputs = {"train_mb": [five_mb], "extract_mb": [five_mb]}
+    asked = {
+        name: getattr(resources, name)(own[0], *inputs.get(name, []), 1)
+        for name, own in jobs.items()
+        if name.endswith("_mb")
+    }
+    assert asked == dict.fromkeys(asked, 2500) | {"null_mb": 3000, "heat_map_mb": 3000}
+    assert JobResources(plan_of({"device": "cpu"}, results)).gpu == 0
+
+
+def test_wide_layers_ask_for_the_memory_of_their_matrices(results: Path) -> None:
+    """12 matrices of (4096 + 4096)^2 float64 numbers are 6.4 GB; kept moments add 3."""
+    plan = plan_of(read("vgg16_imagenet"), results)
+    resources = JobResources(plan)
+    (pair,) = plan.groups
+    (group,) = (key for key, names in plan.groups[pair].items() if "fc2" in names)
+    wildcards = SimpleNamespace(a=pair[0], b=pair[1], group=group)
+    assert resources.one_layer_mb(wildcards, 1) == 2000 + 6500
+    assert resources.minimal_match_mb(
+        SimpleNamespace(a=pair[0], b=pair[1], group=next(iter(plan.minimal_groups[pair]))), 1
+    ) in (2000 + 16_500, 2500 + 16_000)
+
+
+def test_workers_that_read_image_files_ask_for_memory(results: Path) -> None:
+    images = {"name": "imagenet", "root": "r", "image_size": 64}
+    asked = [
+        JobResources(plan).extract_mb(SimpleNamespace(network=next(iter(plan.networks))), ONE_GB, 1)
+        for workers in (0, 4)
+        for plan in [plan_of(SMALL | {"data": images | {"workers": workers}}, results)]
+    ]
+    assert asked[1] - asked[0] == 4000
+
+
+def test_layers_are_divided_into_groups_of_equal_work(results: Path) -> None:
+    plan = plan_of(SMALL, results)
+    (groups,) = plan.groups.values()
+    assert list(groups.values()) == [
+        ["conv1", "conv3", "conv5", "conv7", "fc1"],
+        ["conv2", "conv4", "conv6", "conv8"],
+    ]
+    pattern = re.compile(r"[a-z]+\d+-[a-z]+\d+-[0-9a-f]{10}")
+    assert all(pattern.fullmatch(key) for key in groups)
+
+
+def test_minimal_matches_are_found_in_the_layers_that_fit_their_patterns(results: Path) -> None:
+    chosen = {"layers": ["conv[12]", "conv3"], "epsilons": [0.2, 0.4]}
+    plan = plan_of(SMALL | {"minimal_matches": chosen}, results)
+    (pair,) = plan.groups
+    found = plan.minimal_groups[pair]
+    assert [names for _, names in found.values()] == [["conv1", "conv3"], ["conv2"]]
+    assert [group for group, _ in found.values()] == list(plan.groups[pair])
+    assert len(plan.minimal_matches) == 4
+    key, (group, names) = next(iter(found.items()))
+    wildcards = SimpleNamespace(a=pair[0], b=pair[1], group=key)
+    assert plan.minimal_group(wildcards) == names
+    assert plan.minimal_input("path.npz")(wildcards) == plan.paths.match(*pair, group, "path.npz")
+    none = plan_of(SMALL | {"minimal_matches": {"layers": []}}, results)
+    assert none.minimal_matches == []
+
+
+def test_a_layer_is_selected_by_its_name_or_its_node(results: Path) -> None:
+    plan = plan_of(SMALL | {"matching": {"layers": ["conv1", "fc1.*"]}}, results)
+    (layers,) = plan.layers.values()
+    assert [layer["name"] for layer in layers] == ["conv1", "fc1"]
+
+
+def test_patterns_that_fit_no_layer_are_an_error_and_a_single_one_a_warning(results: Path) -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"^config: matching\.layers: expected patterns that fit a layer, found \['conv99'\];"
+        r" the layers are conv1, conv2, .*fc1$",
+    ):
+        plan_of(SMALL | {"matching": {"layers": ["conv99"]}}, results)
+    plan = plan_of(SMALL | {"matching": {"layers": ["conv1", "relu1"]}}, results)
+    (warning,) = plan.warnings
+    assert warning.startswith(
+        "config: matching.layers: 'relu1' fits no layer; the layers are conv1, conv2, "
+    )
+    with pytest.raises(ValueError, match=r"minimal_matches\.layers: .* the layers are conv1$"):
+        plan_of(
+            SMALL | {"matching": {"layers": ["conv1"]}, "minimal_matches": {"layers": ["fc1"]}},
+            results,
+        )
+
+
+def test_layers_of_only_one_network_are_a_warning_and_in_the_record_of_the_pair(
+    results: Path,
+) -> None:
+    models = {"short": {}, "long": {"network": {"name": "vgg13_bn"}}}
+    compare = [{"models": ["short", "long"], "seeds": "same"}]
+    plan = plan_of(SMALL | {"seeds": [0], "models": models, "compare": compare}, results)
+    (pair,), (warning,) = plan.pairs, plan.warnings
+    assert "conv9" in pair["left_out"]
+    assert warning.startswith(f"{pair['network_a']} and {pair['network_b']}: not matched, as the")
+    assert warning.endswith(": " + ", ".join(pair["left_out"]))
+
+
+def test_a_comparison_without_pairs_is_an_error(results: Path) -> None:
+    with pytest.raises(ValueError, match=r"^compare\.0: expected at least one pair of networks"):
+        plan_of(SMALL | {"seeds": [0]}, results)
+
+
+def test_the_record_of_a_pair_names_model_seed_and_stage_of_both_networks(results: Path) -> None:
+    plan = plan_of(SMALL | {"stages": ["initial", 2], "compare": [{"stages": "last"}]}, results)
+    first = plan.pairs[0]
+    assert first == {
+        "network_a": first["network_a"],
+        "network_b": first["network_b"],
+        "comparison": "initial to epoch 2",
+        "left_out": [],
+        **{"model_a": "base", "seed_a": 0, "stage_a": "initial"},
+        **{"model_b": "base", "seed_b": 1, "stage_b": "2"},
+    }
+    assert plan.networks[first["network_b"]] == {"model": "base", "seed": 1, "stage": "2"}
+    assert plan.stages == ["epoch_2", "best", "last"]
+
+
+def test_tables_and_figures_have_one_file_per_format(results: Path) -> None:
+    plan = plan_of(SMALL, results)
+    names = {f"{name}_{suffix}" for name, own in products.TABLES.items() for suffix in own}
+    assert set(plan.tables) == {*names, "metrics", "config"}
+    assert Path(plan.table("summary")).name == "summary.parquet"
+    assert Path(plan.table("networks")).name == "networks.csv"
+    figures = [Path(figure).name for figure in plan.figures]
+    assert {"heat_map.svg", "heat_map.png"} <= set(figures)
+    assert len(set(figures)) == 2 * len(products.figure_names(1))
+    several = plan_of(SMALL | {"stages": ["initial", "last"]}, results)
+    assert {Path(figure).stem for figure in several.figures} == {*products.figure_names(2)}
+    assert "stages" in products.figure_names(2)
+    assert "stages" not in products.figure_names(1)
+
+
+MODELS = {
+    "source": {"data": {"split_seed": 5}},
+    "tuned": {"start": "source"},
+    "loaded": {"network": {"name": "my.net:Net", "weights": "w.pt", "mean": [0.1], "std": [0.3]}},
+}
+
+
+@pytest.fixture
+def several(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """A plan with trained, fine-tuned and pretrained models, one in a module of the user's own."""
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my" / "net.py").write_text(
+        "from torch import nn\n\n\n"
+        "def Net():\n    return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU())\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    compare = [
+        {"models": ["source", "tuned"], "seeds": "same"},
+        {"models": ["tuned", "loaded"], "seeds": "all"},
+    ]
+    return plan_of(SMALL | {"models": MODELS, "compare": compare}, results)
+
+
+def test_wildcard_patterns_fit_the_keys_of_their_models(several: Plan) -> None:
+    paths = several.paths
+    keys = {name: paths.model_key(model) for name, model in paths.models.items()}
+    assert set(several.trained_models.split("|")) == {keys["source"], keys["tuned"]}
+    assert several.pretrained_models == keys["loaded"]
+    initial = {paths.initial_key(paths.models[name]) for name in ("source", "tuned")}
+    assert set(several.initial_models.split("|")) == initial
+
+
+def test_the_pattern_of_no_model_fits_nothing(results: Path) -> None:
+    plan = plan_of(SMALL, results)
+    assert not re.match(plan.pretrained_models, "")
+    assert not re.match(plan.pretrained_models, "vgg11_bn-0123456789")
+
+
+def test_rules_look_up_what_a_job_needs_by_its_wildcards(several: Plan) -> None:
+    paths = several.paths
+    jobs = {
+        name: SimpleNamespace(model=paths.model_key(model), seed="1")
+        for name, model in paths.models.items()
+    }
+    tuned = jobs["tuned"]
+    assert several.start(tuned) == paths.start(tuned.model, 1)
+    assert several.section("training")(tuned) == paths.models["tuned"].training
+    assert several.section("network")(jobs["loaded"])["weights"] == "w.pt"
+    assert several.section("data")(jobs["source"])["split_seed"] == 5
+    key = paths.data_key(paths.models["source"].data)
+    assert several.training_data_file("data.json")(jobs["source"]) == paths.data("data.json", key)
+    assert several.data_settings(SimpleNamespace(data=key))["split_seed"] == 5
+    assert "root" not in several.data_settings(SimpleNamespace(data=key))
+    assert several.data_root(SimpleNamespace(data=key)) is None
+    assert several.image_shape(tuned) == {"channels": 1, "classes": 10}
+    assert several.image_size(tuned) == 32
+    (loaded,) = (key for key, each in several.networks.items() if each["model"] == "loaded")
+    assert several.network_file(".json")(SimpleNamespace(network=loaded)).endswith("last.json")
+    (layer,) = several.planned_layers(SimpleNamespace(network=loaded))
+    assert layer["neurons"] == 4
+
+
+def test_a_job_names_the_users_own_files_that_it_reads(several: Plan, results: Path) -> None:
+    paths = several.paths
+    loaded = SimpleNamespace(model=paths.model_key(paths.models["loaded"]))
+    (network,) = (key for key, each in several.networks.items() if each["model"] == "loaded")
+    assert several.pretrained_sources(loaded) == ["module my.net:Net", "weights w.pt"]
+    assert several.module_sources(loaded) == ["module my.net:Net"]
+    assert several.extraction_sources(SimpleNamespace(network=network)) == ["module my.net:Net"]
+    assert several.image_sources == []
+    images = {"name": "imagenet", "root": "r", "image_size": 64}
+    for data, read_by_jobs in ((images, ["data imagenet r"]), (CIFAR, [])):
+        plan = plan_of(SMALL | {"data": data}, results)
+        model = SimpleNamespace(model=plan.paths.model_key(plan.paths.models["base"]))
+        assert plan.training_sources(model) == plan.image_sources == read_by_jobs
+        # A small data set is read once, when it is prepared.
+        key = SimpleNamespace(data=plan.paths.data_key())
+        assert plan.data_sources(key) == [f"data {data['name']} {data['root']}"]

@@ -1,0 +1,75 @@
+"""The jobs that a plan needs, without Snakemake, for tests that used to call dry runs."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.workspaces import Workspace
+
+from subspace_match.experiment.comparisons import PRETRAINED_SEED, Network
+from subspace_match.experiment.origins import paths_of
+from subspace_match.experiment.plan import Plan
+from subspace_match.experiment.products import TABLES, figure_names
+
+
+def plan_of(workspace: Workspace, *configfiles: str) -> Plan:
+    """Plan the configuration of a workspace, with absolute paths."""
+    with contextlib.chdir(workspace.root):  # files that a configuration names may lie here
+        paths = paths_of(workspace.root, configfiles)
+        absolute = paths.config | {"results": str(workspace.root / "results")}
+        return Plan(absolute, paths.origins, TABLES, figure_names)
+
+
+def jobs_of(plan: Plan) -> dict[str, set[str]]:
+    """Return one output of every job of a plan, by rule."""
+    paths = plan.paths
+    jobs: dict[str, set[str]] = collections.defaultdict(set)
+
+    def add_network(network: Network) -> None:
+        model, file = paths.models[network.model], paths.network(network, ".safetensors")
+        if model.pretrained:
+            jobs["load_pretrained"].add(file)
+            return
+        key = paths.data_key(model.data)
+        jobs["prepare_data"].add(paths.data("images.safetensors", key))
+        if network.stage == "initial":
+            jobs["initialise"].add(file)
+            return
+        jobs["train"].add(str(Path(file).with_name("last.safetensors")))
+        if model.start is None:
+            add_network(replace(network, stage="initial"))
+        else:
+            seed = PRETRAINED_SEED if paths.models[model.start].pretrained else network.seed
+            add_network(Network(model.start, seed, "last"))
+
+    for key, network in paths.networks.items():
+        add_network(network)
+        jobs["extract"].add(paths.activations(key))
+        jobs["top_images"].add(paths.top_images(key))
+        if plan.heat_maps:
+            jobs["extract_places"].add(paths.heat_map_activations(key))
+    jobs["prepare_data"].add(paths.data("images.safetensors"))
+    jobs |= {
+        "match": set(plan.matches),
+        "certify": set(plan.certificates),
+        "measure": set(plan.measures),
+        "minimal_match": set(plan.minimal_matches),
+        "null": set(plan.nulls),
+        "heat_map": set(plan.heat_maps),
+        "aggregate": {paths.experiment("metrics.json")},
+        "plot": {paths.experiment("figures/captions.json")},
+        "report": {paths.experiment("report.html")},
+    }
+    return {rule: outputs for rule, outputs in jobs.items() if outputs}
+
+
+def missing_jobs(workspace: Workspace, *configfiles: str) -> dict[str, int]:
+    """Count, by rule, the jobs whose outputs a workspace does not have yet."""
+    jobs = jobs_of(plan_of(workspace, *configfiles))
+    missing = {
+        rule: sum(not Path(output).exists() for output in outputs) for rule, outputs in jobs.items()
+    }
+    return {rule: count for rule, count in missing.items() if count}
