@@ -22,6 +22,8 @@ from .reduction.moments import PairMoments, reduce
 from .ties import lowered
 from .validation import as_epsilon, as_epsilons
 
+EPSILONS = (0.15, 0.2, 0.25, 0.3, 0.5)  # the authors' grid, the default everywhere
+
 
 @dataclass(frozen=True)
 class Match:
