@@ -189,7 +189,10 @@ def test_a_match_due_to_shared_means_gives_a_warning(
 ) -> None:
     assert main([*offset(tmp_path), "--epsilon", "0.2", "0.5", *null]) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "with B's samples permuted, the similarity is still 100.0% of 100.0% at 0.5;" in printed
+    assert (
+        "with B's samples permuted, the similarity is still 100.0% (observed: 100.0%) at 0.5;"
+        in printed
+    )
     assert "or --centre" in printed
     assert ("null 95%" in printed) == bool(null)
 

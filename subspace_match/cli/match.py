@@ -104,8 +104,8 @@ def run(options: argparse.Namespace) -> None:
     if explained := _explained_by_permutations(matched):
         advice = "use more samples" if options.centre else "use more samples, or --centre"
         sys.stdout.write(
-            f"warning: with B's samples permuted, the similarity is still {explained}; means that"
-            f" neurons share, or too few samples, explain the match: {advice}\n"
+            f"warning: with B's samples permuted, the similarity is still {explained}; shared means"
+            f" of neurons, or too few samples, explain the match: {advice}\n"
         )
     if write is not None:
         write(matched, options.a, options.b)
@@ -167,11 +167,11 @@ def _minimal(path: MatchPath, epsilon: float) -> MinimalMatches:
 
 
 def _explained_by_permutations(matched: Matched) -> str:
-    """Where permuted samples keep at least half of the similarity, in words; empty if nowhere."""
+    """Return where permutations reach half of the observed similarity, in words, or ""."""
     found = []
     for epsilon in matched.epsilons:
         observed = matched.path.similarity(epsilon)
         permuted = (matched.permuted <= epsilon).mean()
         if 0 < observed <= 2 * permuted:
-            found.append(f"{permuted:.1%} of {observed:.1%} at {epsilon:g}")
+            found.append(f"{permuted:.1%} (observed: {observed:.1%}) at {epsilon:g}")
     return ", ".join(found)
