@@ -1,21 +1,22 @@
-# A person's commands and CI's: the same.
+# Commands for people and CI. Each sets up the environment first, if needed.
 #
-#   make run     set up, then the pipeline of config/config.yaml
-#   make slurm   the same, its jobs on a Slurm cluster (profiles/slurm says how)
-#   make test    set up, then all tests
-#   make lint    set up, then style, format, types and docstrings
-#   make bench   set up, then every benchmark, each against a readable reference
+#   make run     run the pipeline of config/config.yaml
+#   make slurm   run it with its jobs on a Slurm cluster (profiles/slurm configures it)
+#   make test    run all tests
+#   make lint    check style, format, types, docstrings and which module imports which
+#   make bench   run every benchmark, each against a readable reference
 #
-# VENV is the environment's folder; clones may share one: make run VENV=~/venvs/subspace-match
+# VENV is the environment's folder. Clones can share one: make run VENV=~/venvs/subspace-match
 
 VENV ?= .venv
 PYTHON ?= python3
 PYTEST_FLAGS ?= -n 2 --dist worksteal
 export PATH := $(abspath $(VENV))/bin:$(PATH)
-# The package of this folder, whichever clone the environment was made for.
+# Import the package from this folder even if another clone made the environment.
 export PYTHONPATH := $(CURDIR)
 
-# The environment is renewed when what it is made from changes, not when a clone is younger.
+# Named by content, so that the environment is updated when its requirements change, but not
+# because a new clone has newer files.
 READY := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
 .PHONY: run slurm test lint bench setup clean
@@ -34,6 +35,7 @@ lint: setup
 	ruff format --check .
 	snakefmt --check --line-length 100 Snakefile rules
 	mypy
+	lint-imports
 	oxlint --deny-warnings subspace_match/report/page
 
 bench: setup
@@ -45,7 +47,7 @@ setup: $(READY)
 $(READY):
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed')"
 	$(PYTHON) -m venv $(VENV)
-	pip install --quiet --constraint constraints.txt --editable ".[test,lint]"
+	pip install --quiet --constraint constraints.txt --editable ".[workflow,test,lint]"
 	touch $@
 
 clean:

@@ -1,9 +1,9 @@
-"""Settings of all tests: every device that is present, and one thread a process."""
+"""Settings of all tests: each available device, and one thread per process."""
 
 import os
 
-# Tests run side by side, and small work only waits for a second thread. NumPy and torch read this
-# when they are loaded.
+# Tests run in parallel, and small work gains nothing from a second thread. NumPy and torch read
+# these variables at import.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
@@ -15,5 +15,5 @@ DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 @pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> str:
-    """Every device that is present."""
+    """Each available device in turn."""
     return str(request.param)

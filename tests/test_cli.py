@@ -1,4 +1,4 @@
-"""The command as a person calls it."""
+"""The command line as a user calls it."""
 
 import io
 import json
@@ -18,7 +18,6 @@ import torch
 import zarr
 
 import subspace_match as sm
-from subspace_match import cli
 from subspace_match.cli import main
 from subspace_match.storage import archives
 
@@ -29,7 +28,7 @@ PATH = sm.match_path(sm.reduce(X, Y))
 
 
 def write(folder: Path, kind: str) -> tuple[str, str]:
-    """Both layers in one file each, or two in one."""
+    """Write both layers, each to its own file."""
     a, b = folder / f"a{kind}", folder / f"b{kind}"
     if kind == ".npy":
         np.save(a, X)
@@ -61,7 +60,9 @@ def test_every_format_gives_the_same_table(
         assert re.search(row, printed)
 
 
-def test_everything_is_written_where_it_is_wanted(tmp_path: Path) -> None:
+def test_out_writes_all_tables_and_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     a, b = write(tmp_path, ".npy")
     out = tmp_path / "out"
     options = ["--epsilon", "0.1", "0.6", "--minimal", "--null", "19", "--out", str(out)]
@@ -69,6 +70,11 @@ def test_everything_is_written_where_it_is_wanted(tmp_path: Path) -> None:
     table = pd.read_parquet(out / "similarity.parquet")
     assert table["similarity"].tolist() == PATH.similarity([0.1, 0.6]).tolist()
     assert table["p_value"].iloc[0] == 1 / 20
+    # The printed table, which needs no pandas, shows what is written.
+    for line, row in zip(capsys.readouterr().out.splitlines()[2:], table.itertuples(), strict=True):
+        cells = [f"{row.epsilon:g}", row.matched_a, row.matched_b, f"{row.similarity:.1%}"]
+        cells += [f"{row.null_95:.1%}", f"{row.p_value:.3g}", f"{row.margin:.1e}"]
+        assert line.split()[:7] == [str(cell) for cell in cells]
     summary = json.loads((out / "similarity.json").read_text())
     assert summary["similarity"] == table["similarity"].tolist()
     neurons = pd.read_parquet(out / "neurons.parquet")
@@ -78,26 +84,26 @@ def test_everything_is_written_where_it_is_wanted(tmp_path: Path) -> None:
     expected = sm.minimal_matches(PATH, 0.1)
     sizes = minimal.loc[minimal["epsilon"] == 0.1, ["size_a", "size_b"]].sum(axis=1)
     assert sorted(sizes) == sorted(expected.sizes[expected.sizes > 0])
-    # Its numbers of matches are those of the table of members.
+    # Column "match" refers to the rows of the table of members.
     members = pd.read_parquet(out / "minimal_match_members.parquet")
     assert len(minimal)
     for row in minimal.itertuples():
-        of_match = members[(members["epsilon"] == row.epsilon) & (members["match"] == row.match)]
-        (match,) = of_match.to_dict("records")
+        same = members[(members["epsilon"] == row.epsilon) & (members["match"] == row.match)]
+        (match,) = same.to_dict("records")
         assert (len(match["neurons_a"]), len(match["neurons_b"])) == (row.size_a, row.size_b)
         assert row.neuron in match[f"neurons_{row.network}"]
     assert {file.suffix for file in out.iterdir()} == {".parquet", ".json", ".svg", ".png"}
 
 
-def test_without_permutations_nothing_is_said_of_chance(
+def test_without_null_no_null_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*write(tmp_path, ".npy"), "--out", str(tmp_path / "out")]) == 0
-    assert "chance" not in capsys.readouterr().out
+    assert "null 95%" not in capsys.readouterr().out
     assert json.loads((tmp_path / "out" / "similarity.json").read_text())["p_value"] == [None] * 5
 
 
-def test_dead_neurons_and_few_samples_are_said(
+def test_dead_neurons_and_few_samples_are_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     x = X[:40].copy()
@@ -105,15 +111,15 @@ def test_dead_neurons_and_few_samples_are_said(
     np.save(tmp_path / "a.npy", x)
     np.save(tmp_path / "b.npy", Y[:40])
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # it is said once, below the table
+        warnings.simplefilter("error")  # the printed table reports it, so no warning is raised
         assert main([str(tmp_path / "a.npy"), str(tmp_path / "b.npy")]) == 0
     printed = capsys.readouterr().out
     assert "1 in A, 0 in B" in printed
-    assert "0.30 neurons a sample" in printed
+    assert "0.30 neurons per sample" in printed
 
 
-def test_layers_that_are_dead_altogether_are_written(tmp_path: Path) -> None:
-    """No decision is made: its margin is infinite, which JSON does not have."""
+def test_layers_of_dead_neurons_only_are_written(tmp_path: Path) -> None:
+    """Without decisions the margin is infinite, which JSON cannot hold."""
     a, b = write(tmp_path, ".npy")
     np.save(a, np.zeros_like(X))
     np.save(b, np.zeros_like(Y))
@@ -144,7 +150,7 @@ def test_layers_that_are_dead_altogether_are_written(tmp_path: Path) -> None:
         (["{a}", "{b}", "--device", "quantum"], "device: expected 'cpu', 'cuda' or 'auto'"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(
+def test_bad_input_gives_one_line_and_exit_code_2(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     a, b = write(tmp_path, ".npy")
@@ -171,26 +177,27 @@ OFFSET = np.random.default_rng(1).normal(size=(2, 1500, 10)) + 3
 
 
 def offset(folder: Path) -> list[str]:
-    """Two independent layers whose neurons all have a mean of 3."""
+    """Write two independent layers whose neurons all have a mean of 3."""
     for name, side in zip("ab", OFFSET, strict=True):
         np.save(folder / f"{name}.npy", side)
     return [str(folder / "a.npy"), str(folder / "b.npy")]
 
 
 @pytest.mark.parametrize("null", [[], ["--null", "5"]])
-def test_a_match_that_a_common_offset_explains_is_warned_of(
+def test_a_match_due_to_shared_means_gives_a_warning(
     null: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*offset(tmp_path), "--epsilon", "0.2", "0.5", *null]) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "with one side's samples permuted there is still 100.0% of 100.0% at 0.5:" in printed
+    assert (
+        "with B's samples permuted, the similarity is still 100.0% (observed: 100.0%) at 0.5;"
+        in printed
+    )
     assert "or --centre" in printed
-    assert ("chance" in printed) == bool(null)
+    assert ("null 95%" in printed) == bool(null)
 
 
-def test_centring_takes_the_common_offset_away(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_centre_removes_shared_means(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     options = ["--epsilon", "0.2", "0.5", "--centre", "--out", str(out)]
     assert main([*offset(tmp_path), *options]) == 0
@@ -198,7 +205,7 @@ def test_centring_takes_the_common_offset_away(
     assert json.loads((out / "similarity.json").read_text())["similarity"] == [0, 0]
 
 
-def test_a_match_that_the_samples_make_is_not_warned_of(
+def test_a_genuine_match_gives_no_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     x = np.random.default_rng(2).normal(size=(1500, 10))
@@ -211,13 +218,13 @@ def test_a_match_that_the_samples_make_is_not_warned_of(
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_long_work_shows_its_progress_on_a_terminal_only(
+def test_progress_is_shown_on_a_terminal_only(
     terminal: bool,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cli, "show_progress", lambda: terminal)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
     options = ["--null", "3", "--minimal", "--epsilon", "0.6"]
     assert main([*write(tmp_path, ".npy"), *options]) == 0
     shown = capsys.readouterr()
@@ -228,7 +235,7 @@ def test_long_work_shows_its_progress_on_a_terminal_only(
 
 
 def member(name: str, **header: object) -> tuple[str, bytes]:
-    """An array of an .npz file with a header of its own and 80 bytes."""
+    """Return an .npz member with a custom header and 80 bytes of data."""
     stream = io.BytesIO()
     about = {"descr": "<f8", "fortran_order": False, "shape": (10,)} | header
     np.lib.format.write_array_header_1_0(stream, about)
@@ -236,7 +243,7 @@ def member(name: str, **header: object) -> tuple[str, bytes]:
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line with which the command refuses its input."""
+    """Return the one line with which the command rejects its input."""
     capsys.readouterr()
     assert main(arguments) == 2
     error = capsys.readouterr().err
@@ -245,7 +252,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return error
 
 
-def test_one_array_of_objects_does_not_block_the_others(
+def test_an_object_array_does_not_block_the_other_arrays(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "a.npz"
@@ -268,7 +275,7 @@ def test_one_array_of_objects_does_not_block_the_others(
         ("huge", member("huge", shape=(10**30,)), "found what cannot be read"),
     ],
 )
-def test_a_hostile_npz_is_one_line(
+def test_a_malformed_npz_gives_one_line(
     name: str,
     content: tuple[str, bytes],
     message: str,
@@ -280,7 +287,7 @@ def test_a_hostile_npz_is_one_line(
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr(*content)
     assert message in refused([f"{file}:{name}", f"{file}:good"], capsys)
-    # The same in a file of its own.
+    # The same content in an .npy file.
     alone = tmp_path / "a.npy"
     alone.write_bytes(content[1])
     assert "a.npy: expected" in refused([str(alone), f"{file}:good"], capsys)
@@ -291,7 +298,7 @@ def test_a_hostile_npz_is_one_line(
 def test_a_zip_bomb_is_not_unpacked(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hundred million zeros take a hundred thousand bytes; of a memory of fifty million."""
+    """100 MB of zeros take 100 kB in the archive; the memory has 50 MB."""
     a, b = write(tmp_path, ".npy")
     bomb = tmp_path / f"bomb{kind}"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -304,7 +311,7 @@ def test_a_zip_bomb_is_not_unpacked(
 
 
 @pytest.mark.parametrize("kind", [".npy", ".safetensors", ".pt", ".npz"])
-def test_a_pointer_of_git_lfs_is_named_as_one(
+def test_a_git_lfs_pointer_is_named_as_such(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, b = write(tmp_path, ".npy")
@@ -314,7 +321,7 @@ def test_a_pointer_of_git_lfs_is_named_as_one(
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "notes.txt/deeper"])
-def test_out_that_is_no_folder_is_said_before_the_work(
+def test_an_unusable_out_folder_is_reported_before_the_work(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     a, b = write(tmp_path, ".npy")
@@ -324,7 +331,7 @@ def test_out_that_is_no_folder_is_said_before_the_work(
     assert main([a, b, "--out", str(tmp_path / "new" / "deeper")]) == 0
 
 
-# A user's Zarr array
+# Zarr arrays that the user made
 
 SPLIT: dict[str, dict[str, Any]] = {
     "chunks": {"chunks": (100, 12)},
@@ -342,17 +349,17 @@ def zarr_array(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def parts(array: Path) -> list[Path]:
-    """Files of an array's chunks."""
+    """List the files of an array's chunks."""
     found = (file for file in array.rglob("*") if file.is_file())
     return sorted(file for file in found if file.name not in ("zarr.json", ".zarray", ".zattrs"))
 
 
 @pytest.mark.parametrize("emptied", [False, True])
 @pytest.mark.parametrize("lost", [1, 2])
-def test_missing_chunks_of_a_zarr_array_are_an_error_with_their_number(
+def test_missing_zarr_chunks_are_an_error_that_counts_them(
     lost: int, emptied: bool, zarr_array: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """They would be read as zeros: every neuron dead on a third of the samples."""
+    """Zarr would read zeros: every neuron would be dead on a third of the samples."""
     arguments = [str(zarr_array), str(zarr_array.with_name("b.npy"))]
     assert main(arguments) == 0
     files = parts(zarr_array)
@@ -368,7 +375,7 @@ def test_missing_chunks_of_a_zarr_array_are_an_error_with_their_number(
     assert "write_empty_chunks" in error
 
 
-def test_missing_chunks_in_a_group_are_an_error(
+def test_missing_chunks_in_a_zarr_group_are_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     group = zarr.create_group(tmp_path / "g.zarr")
@@ -380,7 +387,7 @@ def test_missing_chunks_in_a_group_are_an_error(
     assert main([first, first]) == 0
 
 
-def test_zeros_that_were_written_are_no_missing_chunks(tmp_path: Path) -> None:
+def test_written_zeros_do_not_count_as_missing_chunks(tmp_path: Path) -> None:
     x = X.copy()
     x[100:200] = 0
     options = {"chunks": (100, 12), "config": {"write_empty_chunks": True}}
@@ -389,7 +396,7 @@ def test_zeros_that_were_written_are_no_missing_chunks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed"])
-def test_a_damaged_chunk_of_a_zarr_array_is_named(
+def test_a_damaged_zarr_chunk_is_named(
     damage: str, zarr_array: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     second = parts(zarr_array)[1]
@@ -401,10 +408,10 @@ def test_a_damaged_chunk_of_a_zarr_array_is_named(
     assert f"{second}: expected a whole chunk of a Zarr array, found a damaged one" in error
 
 
-def test_one_flipped_byte_never_ends_in_a_traceback(
+def test_a_flipped_byte_never_causes_a_traceback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With checksums each is noticed; only the metadata may hold one that changes nothing."""
+    """Checksums detect every flip in a chunk; some flips in the metadata change nothing."""
     array = tmp_path / "a.zarr"
     codecs = [zarr.codecs.ZstdCodec(level=1), zarr.codecs.Crc32cCodec()]
     zarr.create_array(array, data=X, chunks=(100, 12), compressors=codecs)
@@ -423,7 +430,27 @@ def test_one_flipped_byte_never_ends_in_a_traceback(
         file.write_bytes(whole)
 
 
-def test_help_has_an_example() -> None:
-    command = [sys.executable, "-m", "subspace_match.cli", "--help"]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "subspace-match a.npy b.npy --epsilon" in result.stdout
+def shown_help(*arguments: str) -> str:
+    command = [sys.executable, "-m", "subspace_match.cli", *arguments, "--help"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_help_lists_the_commands_and_each_shows_an_example() -> None:
+    commands = ("match", "report", "provenance", "prune")
+    overview = shown_help()
+    assert all(f"\n    {name}" in overview for name in commands)
+    assert "subspace-match a.npy b.npy --epsilon" in shown_help("match")
+    for name in commands[1:]:
+        assert f"example:\n  subspace-match {name} " in shown_help(name)
+
+
+def test_the_short_form_on_two_files_is_the_command_match(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = write(tmp_path, ".npy")
+    printed = []
+    for arguments in (files, ("match", *files), ("--epsilon", "0.15", "--", *files)):
+        assert main(arguments) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    assert printed[2].splitlines() == printed[0].splitlines()[:3]

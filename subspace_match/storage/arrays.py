@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..extras import MissingExtraError, needs
 from .archives import check_fits
 from .lfs_pointers import is_lfs_pointer, of_lfs_pointer
 
@@ -67,6 +68,8 @@ def _readable(what: str | Path) -> Iterator[None]:
     """Name what cannot be read: readers of formats raise errors of every kind."""
     try:
         yield
+    except MissingExtraError:
+        raise
     except Exception as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(
@@ -111,19 +114,22 @@ def _npz(path: Path) -> Any:
 
 
 def _torch(path: Path) -> Any:
-    import torch
+    with needs("torch", str(path)):
+        import torch
 
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _safetensors(path: Path) -> Any:
-    from safetensors.torch import load_file
+    with needs("torch", str(path)):
+        from safetensors.torch import load_file
 
     return load_file(path)
 
 
 def _zarr(path: Path) -> Any:
-    import zarr
+    with needs("zarr", str(path)):
+        import zarr
 
     opened = zarr.open(path, mode="r")
     return dict(opened.arrays()) if isinstance(opened, zarr.Group) else opened

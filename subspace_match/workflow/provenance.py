@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +10,18 @@ from ..storage.files import Record
 from ..storage.job_records import Records, check
 
 
-def command(arguments: Sequence[str]) -> None:
-    """``subspace-match provenance FILE``: print what made a result, as YAML.
+def described(file: Path) -> str:
+    """Return what made a result, as YAML.
 
     Raises:
         ValueError: if there is no such file, no record of it, or it was changed since.
     """
     import yaml
 
-    parser = argparse.ArgumentParser(
-        prog="subspace-match provenance",
-        description="Say what made a result: configuration, networks, versions, commit, command.",
-    )
-    parser.add_argument("file", type=Path, help="a table, figure, network, store or other result")
-    file = parser.parse_args(arguments).file.absolute()
+    file = file.absolute()
     job = Records().required(file)
     check(file, job)
-    sys.stdout.write(yaml.safe_dump(_described(file, job.record), sort_keys=False, width=100))
+    return str(yaml.safe_dump(_described(file, job.record), sort_keys=False, width=100))
 
 
 def _described(file: Path, record: Record) -> dict[str, Any]:

@@ -7,7 +7,6 @@ have gone on from. Anything else stays, and is named.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -194,33 +193,24 @@ def size_of(paths: Iterable[Path]) -> int:
     return sum(file.lstat().st_size for file in files if not file.is_dir())
 
 
-def command(arguments: Sequence[str]) -> None:
-    """``subspace-match prune``: list or remove what nothing names any more.
+def prune(project: Path, configfiles: Sequence[str], *, delete: bool) -> None:
+    """List or remove what nothing names any more.
+
+    Args:
+        project: folder of the Snakefile.
+        configfiles: experiments whose results stay too, beside those of config/config.yaml.
+        delete: remove what is listed.
 
     Raises:
-        ValueError: if a configuration is wrong, or it is not called in a project's folder.
+        ValueError: if a configuration is wrong, or the folder is not a project's.
     """
-    parser = argparse.ArgumentParser(
-        prog="subspace-match prune",
-        description="List results that the present configurations and code no longer name.",
-    )
-    parser.add_argument(
-        "--configfile",
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="experiments whose results stay too, beside those of config/config.yaml",
-    )
-    parser.add_argument("--delete", action="store_true", help="remove what is listed")
-    options = parser.parse_args(arguments)
-    project = Path()
     if not (project / "Snakefile").exists():
         raise ValueError(
             f"prune: expected the project's folder, found no Snakefile in {Path.cwd()}"
         )
     folders: list[Path] = []
     named: set[Path] = set()
-    for configfile in (None, *options.configfile):
+    for configfile in (None, *configfiles):
         results = Path(config_of(project, [configfile] if configfile else [])["results"])
         files = named_files(project, configfile) | _small_files(project, configfile)
         # One folder may have several names, and may lie in another.
@@ -228,7 +218,7 @@ def command(arguments: Sequence[str]) -> None:
         named |= {folder / os.path.relpath(file, results.absolute()) for file in files}
         folders.append(folder)
     for folder in dict.fromkeys(folders):
-        _report(find(folder, named), folder, options.delete)
+        _report(find(folder, named), folder, delete)
 
 
 def _report(found: Found, results: Path, delete: bool) -> None:

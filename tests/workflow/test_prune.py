@@ -11,7 +11,7 @@ from subspace_match.storage.job_records import SUFFIX
 from subspace_match.workflow import prune
 from subspace_match.workflow.file_lock import only_writer
 from subspace_match.workflow.invocation import INVOCATION, invocation
-from subspace_match.workflow.prune import command, find, remove
+from subspace_match.workflow.prune import find, remove
 
 CONFIG = {"results": "results"}
 RESULTS = Path("results")
@@ -156,7 +156,7 @@ def test_a_folder_of_results_may_have_two_names_or_lie_in_another(
     monkeypatch.setattr(
         prune, "config_of", lambda _, configfiles: {"results": folders[tuple(configfiles)]}
     )
-    command(["--configfile", "mine.yaml", "--delete"])
+    prune.prune(Path(), ["mine.yaml"], delete=True)
     assert all(file.exists() for kept in files.values() for file in kept)
     assert not (RESULTS / OLD[1]).exists()
 
@@ -187,4 +187,4 @@ def test_a_configuration_that_snakemake_refuses_is_told_of_in_its_words(
 
 def test_it_is_called_in_a_projects_folder() -> None:
     with pytest.raises(ValueError, match="expected the project's folder, found no Snakefile"):
-        command([])
+        prune.prune(Path(), [], delete=False)

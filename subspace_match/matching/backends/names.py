@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import sys
@@ -23,6 +24,8 @@ def device_name(device: str) -> str:
             return "cuda"
         assigned = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         if assigned not in ("", "-1", "NoDevFiles"):
+            if importlib.util.find_spec("torch") is None:
+                raise _without_torch(f"CUDA_VISIBLE_DEVICES={assigned}")
             raise ValueError(
                 f"device: expected the GPU of CUDA_VISIBLE_DEVICES={assigned}, found no CUDA device"
                 f" on {platform.node()}; run nvidia-smi there, or use device='cpu'"
@@ -30,6 +33,8 @@ def device_name(device: str) -> str:
         return "cpu"
     if device == "cpu":
         return device
+    if importlib.util.find_spec("torch") is None:
+        raise _without_torch(repr(device))
     import torch
 
     try:
@@ -55,6 +60,14 @@ def _cuda_is_available() -> bool:
     ask_torch = "torch" in sys.modules or sys.platform != "linux"
     if not ask_torch and not any(Path(driver).exists() for driver in _DRIVERS):
         return False
+    if importlib.util.find_spec("torch") is None:
+        return False
     import torch
 
     return torch.cuda.is_available()
+
+
+def _without_torch(device: str) -> ValueError:
+    return ValueError(
+        f"device: {device} needs torch: pip install 'subspace-match[torch]', or use device='cpu'"
+    )

@@ -1,0 +1,51 @@
+from .matching.certificate import Certificate
+from .matching.layer_pairs import heat_map, layer_pairs
+from .matching.measures import (
+    MeasureWarning,
+    all_measures,
+    debiased_linear_cka,
+    linear_cka,
+    linear_regression,
+    mean_cca,
+    one_to_one,
+    procrustes,
+    pwcca,
+    svcca,
+)
+from .matching.minimal.exact import simple_matches
+from .matching.minimal.result import MinimalMatches
+from .matching.minimal.search import minimal_match, minimal_matches
+from .matching.path import Match, MatchPath, match_path, maximum_match
+from .matching.reduction.moments import PairMoments, reduce
+from .matching.ties import TieWarning
+from .matching.validation import FewSamplesWarning
+from .version import __version__
+
+__all__ = [
+    "Certificate",
+    "FewSamplesWarning",
+    "Match",
+    "MatchPath",
+    "MeasureWarning",
+    "MinimalMatches",
+    "PairMoments",
+    "TieWarning",
+    "__version__",
+    "all_measures",
+    "debiased_linear_cka",
+    "heat_map",
+    "layer_pairs",
+    "linear_cka",
+    "linear_regression",
+    "match_path",
+    "maximum_match",
+    "mean_cca",
+    "minimal_match",
+    "minimal_matches",
+    "one_to_one",
+    "procrustes",
+    "pwcca",
+    "reduce",
+    "simple_matches",
+    "svcca",
+]

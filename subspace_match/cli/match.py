@@ -1,0 +1,177 @@
+"""``subspace-match match``: match the neurons of two layers whose activations are in files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .progress import Progress
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..matching.certificate import Certificate
+    from ..matching.minimal.result import MinimalMatches
+    from ..matching.path import MatchPath
+
+LEAST_PERMUTATIONS = 2  # always made, to warn of matches that do not depend on the samples' order
+
+SUMMARY = "find the neurons of two layers that span each other"
+EPILOG = """example:
+  subspace-match a.npy b.npy --epsilon 0.2 0.3 --minimal --null 200 --out results
+
+Arrays have the shape (samples, neurons), with the same samples in both. Formats: .npy, .npz, .pt,
+.safetensors or a Zarr array; write PATH:NAME to choose one of several arrays in a file.
+
+--null permutes samples, so the samples must be exchangeable: use one sample per image. (Positions
+of a feature map are correlated within an image; the pipeline permutes whole images.)
+
+As in the paper, activations keep their means, so neurons can match only because they share a large
+mean. Two permutations are always made to detect this, and a warning reports it. --centre subtracts
+the means.
+"""
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What the command computed.
+
+    Attributes:
+        path: the match path.
+        certificates: one for each epsilon, in increasing order.
+        permuted: critical epsilons under each permutation of B's samples, (permutations, neurons).
+        with_null: whether the user asked for permutations.
+        minimal: minimal matches at each epsilon; empty unless asked for.
+    """
+
+    path: MatchPath
+    certificates: list[Certificate]
+    permuted: np.ndarray
+    with_null: bool
+    minimal: list[MinimalMatches]
+
+    @property
+    def epsilons(self) -> list[float]:
+        """The grid, in increasing order."""
+        return [certificate.epsilon for certificate in self.certificates]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the two arrays and the options."""
+    parser.add_argument("a", help="activations of a layer of network A")
+    parser.add_argument("b", help="activations of a layer of network B on the same samples")
+    parser.add_argument(
+        "--epsilon",
+        nargs="+",
+        type=float,
+        metavar="E",
+        help="relative distances in [0, 1) (default: the paper's grid, from 0.15 to 0.5)",
+    )
+    parser.add_argument(
+        "--minimal", action="store_true", help="find each neuron's minimal match at each epsilon"
+    )
+    parser.add_argument(
+        "--null", type=int, default=0, metavar="K", help="permute B's samples K times for p-values"
+    )
+    parser.add_argument(
+        "--centre", action="store_true", help="subtract each neuron's mean before matching"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of permutations (default: 0)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write tables and a figure to DIR")
+    parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Match the layers, print a table and, with ``--out``, write files.
+
+    Raises:
+        ValueError: if an option or an array is not valid.
+    """
+    from .match_output import print_table, write_files
+
+    if options.null < 0:
+        raise ValueError(f"--null: expected a number of permutations >= 0, found {options.null}")
+    if options.seed < 0:
+        raise ValueError(f"--seed: expected a whole number >= 0, found {options.seed}")
+    write = None if options.out is None else write_files(options.out)
+    matched = _matched(options)
+    print_table(matched)
+    if explained := _explained_by_permutations(matched):
+        advice = "use more samples" if options.centre else "use more samples, or --centre"
+        sys.stdout.write(
+            f"warning: with B's samples permuted, the similarity is still {explained}; shared means"
+            f" of neurons, or too few samples, explain the match: {advice}\n"
+        )
+    if write is not None:
+        write(matched, options.a, options.b)
+
+
+def _matched(options: argparse.Namespace) -> Matched:
+    import numpy as np
+
+    from ..matching.null import null_paths
+    from ..matching.path import EPSILONS, match_path
+    from ..matching.reduction.moments import reduce
+    from ..matching.validation import FewSamplesWarning, as_activations
+    from ..storage.arrays import open_array
+
+    x, y = as_activations("a", open_array(options.a)), as_activations("b", open_array(options.b))
+    device = options.device
+    reads = 1 + options.centre
+    with warnings.catch_warnings(), Progress("samples", reads * x.shape[0]) as progress:
+        warnings.simplefilter("ignore", FewSamplesWarning)  # the table reports it
+        watched = _WatchedArray(x, progress.update)
+        pair = reduce(watched, y, device=device, centred=options.centre)
+    path = match_path(pair, device=device)
+    epsilons = sorted(set(options.epsilon or EPSILONS))
+    certificates = path.verify(epsilons, device=device)
+
+    count = options.null or LEAST_PERMUTATIONS
+    rng = np.random.default_rng(options.seed)
+    orders = (rng.permutation(pair.samples) for _ in range(count))
+    permuted = []
+    with Progress("permutations", count) as progress:
+        for permuted_path in null_paths(pair, x, y, orders, device=device):
+            permuted.append(permuted_path.critical_epsilon)
+            progress.update()
+    minimal = [_minimal(path, epsilon) for epsilon in epsilons] if options.minimal else []
+    return Matched(path, certificates, np.stack(permuted), options.null > 0, minimal)
+
+
+class _WatchedArray:
+    """An array that reports how many samples were read."""
+
+    def __init__(self, array: Any, report: Callable[[int], Any]) -> None:
+        self._array, self._report = array, report
+        self.shape, self.dtype = array.shape, array.dtype
+        self.chunks = getattr(array, "chunks", None)
+
+    def __getitem__(self, rows: slice) -> Any:
+        read = self._array[rows]
+        self._report(len(read))
+        return read
+
+
+def _minimal(path: MatchPath, epsilon: float) -> MinimalMatches:
+    from ..matching.minimal.search import minimal_matches
+
+    match = path.maximum_match(epsilon)
+    neurons = len(match.x) + len(match.y)
+    with Progress(f"minimal matches at {epsilon:g}", neurons) as progress:
+        return minimal_matches(path, epsilon, progress=progress.update)
+
+
+def _explained_by_permutations(matched: Matched) -> str:
+    """Return where permutations reach half of the observed similarity, in words, or ""."""
+    found = []
+    for epsilon in matched.epsilons:
+        observed = matched.path.similarity(epsilon)
+        permuted = (matched.permuted <= epsilon).mean()
+        if 0 < observed <= 2 * permuted:
+            found.append(f"{permuted:.1%} (observed: {observed:.1%}) at {epsilon:g}")
+    return ", ".join(found)

@@ -1,0 +1,127 @@
+"""What ``subspace-match match`` prints and writes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..extras import needs
+from ..matching.null import p_values
+from ..matching.validation import FEW_SAMPLES
+
+if TYPE_CHECKING:
+    from .match import Matched
+
+
+def print_table(matched: Matched) -> None:
+    """Print one row per epsilon, and what limits the result."""
+    path = matched.path
+    sides = path.critical_epsilon_x, path.critical_epsilon_y
+    neurons, samples = [len(side) for side in sides], path.pair.samples
+    header = ["epsilon", "in A", "in B", "similarity"]
+    header += ["null 95%", "p"] if matched.with_null else []
+    header += ["margin", *(["median minimal"] if matched.minimal else [])]
+    lines = [f"{neurons[0]} + {neurons[1]} neurons, {samples} samples"]
+    lines += _aligned([header, *(_row(matched, place) for place in range(len(matched.epsilons)))])
+    dead = [int(np.isnan(side).sum()) for side in sides]
+    if any(dead):
+        lines.append(f"dead neurons, which are in no match: {dead[0]} in A, {dead[1]} in B")
+    if max(neurons) > FEW_SAMPLES * samples:
+        lines.append(
+            f"warning: {max(neurons) / samples:.2f} neurons per sample; above {FEW_SAMPLES:g} part"
+            " of the match is chance"
+        )
+    sys.stdout.write("\n".join([*lines, ""]))
+
+
+def _row(matched: Matched, place: int) -> list[str]:
+    certificate = matched.certificates[place]
+    epsilon = certificate.epsilon
+    match, similarity = matched.path.maximum_match(epsilon), matched.path.similarity(epsilon)
+    cells = [f"{epsilon:g}", str(len(match.x)), str(len(match.y)), f"{similarity:.1%}"]
+    if matched.with_null:
+        null = (matched.permuted <= epsilon).mean(1)
+        (p,) = p_values(np.array([similarity]), null[:, None])
+        # The similarity that at most 5% of the permutations exceed.
+        cells += [f"{np.quantile(null, 0.95, method='higher'):.1%}", f"{p:.3g}"]
+    proved = certificate.sound and certificate.complete and certificate.certain
+    cells.append(f"{certificate.margin:.1e}{'' if proved else ' (uncertain)'}")
+    if matched.minimal:
+        sizes = matched.minimal[place].sizes
+        cells.append(f"{np.median(sizes[sizes > 0]):g}" if (sizes > 0).any() else "-")
+    return cells
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """Align columns to the right.
+
+    Example:
+        >>> _aligned([["epsilon", "p"], ["0.5", "0.01"]])
+        ['  epsilon     p', '      0.5  0.01']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "".join(f"  {cell:>{width}}" for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
+
+
+def write_files(folder: Path) -> Callable[[Matched, str, str], None]:
+    """Return the function that writes tables and a figure of the arrays A and B to a folder.
+
+    The folder and the packages that writing needs are checked now, before the work.
+
+    Raises:
+        ValueError: if the folder cannot be written to.
+        MissingExtraError: if a package is not installed.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        found = "a folder without write permission" if existing.is_dir() else "a file"
+        raise ValueError(f"--out: expected a folder to write to, found {found}: {existing}")
+    with needs("plots", "--out"):
+        import pyarrow  # noqa: F401  # pandas imports it only to write
+
+        from .. import figures
+        from ..results import tables
+        from ..results.layer_result import LayerResult, PairNames
+        from ..storage.files import write_record, write_table
+        from ..storage.match_files import LayerMatch
+        from ..storage.result_origin import LayerOrigin
+
+    def write(matched: Matched, a: str, b: str) -> None:
+        # The names of networks and the layer in an experiment's tables are left out here.
+        names = PairNames("", "", 0, "", "", 0, "")
+        origin = LayerOrigin("", (), (), "A and B", "", "", 1, matched.path.pair.samples, 0)
+        result = LayerResult(
+            names,
+            LayerMatch.from_path(matched.path, origin),
+            matched.certificates,
+            matched.permuted if matched.with_null else None,
+            minimal=dict(zip(matched.epsilons, matched.minimal, strict=False)),
+        )
+        neurons = tables.neuron_table([result])
+        written = {"similarity": tables.similarity_table([result]), "neurons": neurons}
+        if matched.minimal:
+            written["minimal_matches"] = tables.minimal_match_table([result])
+            written["minimal_match_members"] = tables.member_table([result])
+        for name, table in written.items():
+            own = table.drop(columns=[*tables.LAYER_COLUMNS, "draw"], errors="ignore").assign(
+                a=a, b=b
+            )
+            write_table(own, folder / f"{name}.parquet")
+        columns = ("epsilon", "matched_a", "matched_b", "similarity", "p_value", "margin")
+        # JSON has neither NaN (a p-value without a null) nor infinity (a margin without decisions).
+        similarity = written["similarity"].replace(np.inf, np.nan)
+        rows = similarity.astype(object).where(similarity.notna(), None)
+        write_record(folder / "similarity.json", {name: list(rows[name]) for name in columns})
+        figure = figures.similarity_by_epsilon(neurons)
+        for kind in ("svg", "png"):
+            figures.save(figure, folder / f"similarity_by_epsilon.{kind}")
+
+    return write
