@@ -9,8 +9,10 @@ from subspace_match.workflow.job import log, run
 def heat_map(snakemake: Any) -> None:
     import numpy as np
 
-    import subspace_match as sm
     from subspace_match.matching.backends import resolve_device
+    from subspace_match.matching.layer_pairs import layer_pairs
+    from subspace_match.matching.measures.cka import linear_cka
+    from subspace_match.matching.path import match_path
     from subspace_match.matching.validation import FewSamplesWarning
     from subspace_match.storage.activations import ActivationStore
     from subspace_match.storage.files import write_arrays
@@ -30,10 +32,10 @@ def heat_map(snakemake: Any) -> None:
     critical = np.full((*shape, max(neurons_a) + max(neurons_b)), np.nan)
     cka = np.empty(shape)
     chunk_samples = snakemake.params.chunk_samples
-    for i, j, pair in sm.layer_pairs(xs, ys, chunk_samples=chunk_samples, device=device):
-        found = sm.match_path(pair, device=device).critical_epsilon
+    for i, j, pair in layer_pairs(xs, ys, chunk_samples=chunk_samples, device=device):
+        found = match_path(pair, device=device).critical_epsilon
         critical[i, j, : len(found)] = found
-        cka[i, j] = sm.linear_cka(pair)
+        cka[i, j] = linear_cka(pair)
     kept = ("name", "node", "depth", "neurons")
     about = origin(stores[0].about, stores[1].about) | {
         "digest": snakemake.params.digest,

@@ -9,8 +9,10 @@ from subspace_match.workflow.job import log, run
 def match(snakemake: Any) -> None:
     import numpy as np
 
-    import subspace_match as sm
+    from subspace_match import __version__
     from subspace_match.matching.backends import resolve_device
+    from subspace_match.matching.path import match_path
+    from subspace_match.matching.reduction.moments import reduce
     from subspace_match.matching.validation import FewSamplesWarning
     from subspace_match.storage.activations import ActivationStore
     from subspace_match.storage.match_files import LayerMatch, origin, save_matches, save_moments
@@ -22,7 +24,7 @@ def match(snakemake: Any) -> None:
     made_from = {
         "digest": snakemake.params.digest,
         **origin(stores[0].about, stores[1].about),
-        "version": sm.__version__,
+        "version": __version__,
     }
     moments, matches = [], []
     for layer in snakemake.params.layers:
@@ -35,10 +37,10 @@ def match(snakemake: Any) -> None:
                     f" {stores[1].path} than in {stores[0].path}; remove both and run again"
                 )
             x, y = (store.activations(layer, draw) for store in stores)
-            pair = sm.reduce(x, y, device=device, chunk_samples=snakemake.params.chunk_samples)
+            pair = reduce(x, y, device=device, chunk_samples=snakemake.params.chunk_samples)
             about = {**made_from, "layer": layer, **of_layer, "draw": draw}
             moments.append((pair, about))
-            matches.append(LayerMatch.of(sm.match_path(pair, device=device), about))
+            matches.append(LayerMatch.of(match_path(pair, device=device), about))
     save_moments(snakemake.output.moments, moments)
     save_matches(snakemake.output.path, matches)
 

@@ -8,7 +8,7 @@ from subspace_match.workflow.job import log, run, show_progress
 def minimal_match(snakemake: Any) -> None:
     from tqdm import tqdm
 
-    import subspace_match as sm
+    from subspace_match.matching.minimal.search import minimal_matches
     from subspace_match.storage.match_files import load_matches, save_minimal_matches
 
     epsilon, paths = snakemake.params.epsilon, snakemake.input
@@ -24,7 +24,7 @@ def minimal_match(snakemake: Any) -> None:
             unit="neuron",
             disable=not show_progress(),
         ) as bar:
-            minimal = sm.minimal_matches(path, epsilon, progress=bar.update)
+            minimal = minimal_matches(path, epsilon, progress=bar.update)
         log.info("%s: %d neurons, %d minimal matches", layer, len(minimal), len(minimal.distinct))
         layers.append((minimal, first[layer].about | {"epsilon": epsilon}))
     save_minimal_matches(snakemake.output.minimal, layers)
