@@ -17,8 +17,8 @@ from typing import Any
 
 from ..storage.files import remove_abandoned
 from ..storage.job_records import SUFFIX
-from .file_lock import only_writer
-from .gpu_lock import gpu_of_its_own
+from .file_lock import exclusive_writer
+from .gpu_lock import exclusive_gpu
 from .invocation import check_as_planned, code_files
 from .record_writer import JobRecord
 
@@ -51,13 +51,13 @@ def run(work: Callable[[Any], None], snakemake: Any, threads: int | None = None)
             signal.signal(number, _end)
     try:
         record = JobRecord(snakemake, code_files(work.__name__, snakemake))
-        with only_writer(str(record.file).removesuffix(SUFFIX), log.warning):
+        with exclusive_writer(str(record.file).removesuffix(SUFFIX), log.warning):
             if _taken(record, snakemake.log[0]):
                 return
             for output in snakemake.output:
                 remove_abandoned(output)
             check_as_planned(work.__name__, snakemake)
-            with gpu_of_its_own(log.info) if snakemake.resources.get("gpu") else nullcontext():
+            with exclusive_gpu(log.info) if snakemake.resources.get("gpu") else nullcontext():
                 work(snakemake)
             check_as_planned(work.__name__, snakemake)
             record.write()

@@ -22,7 +22,7 @@ from ..experiment.origins import config_of, paths_of
 from ..experiment.user_files import AREA
 from ..storage.files import read_signed, verified
 from ..storage.job_records import SUFFIX, Job
-from .file_lock import if_free, lock_of
+from .file_lock import lock_file, lock_if_free
 
 LOCK = ".*.lock"
 # Of jobs that did not end: temporary files, and what a training resumes from.
@@ -146,7 +146,10 @@ def remove(found: Found, results: Path) -> None:
         bases = [base for base in found.unnamed if base.parent == folder]
         with ExitStack() as locks:
             # What is unfinished there may be any of these jobs'.
-            free = [locks.enter_context(if_free(base)) for base in {*bases, *_jobs(folder)}]
+            free = [
+                locks.enter_context(lock_if_free(lock_file(base)))
+                for base in {*bases, *_jobs(folder)}
+            ]
             if not all(free):
                 found.kept |= dict.fromkeys(bases, "a job is writing there")
                 for base in bases:
@@ -158,7 +161,7 @@ def remove(found: Found, results: Path) -> None:
                 else:
                     path.unlink(missing_ok=True)
             for base in bases:
-                lock_of(base).unlink(missing_ok=True)
+                lock_file(base).unlink(missing_ok=True)
         for base in bases:
             for path in (base, *found.unnamed[base]):
                 _remove_empty(path.parent, results.absolute())

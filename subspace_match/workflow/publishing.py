@@ -19,7 +19,7 @@ from pathlib import Path
 from ..storage.archives import check_members
 from ..storage.files import atomic_write, read_signed, remove_abandoned, sha256
 from ..storage.job_records import PACKED, SUFFIX, Job, Records, check
-from .file_lock import only_writer
+from .file_lock import exclusive_writer
 
 PUBLISHED = Path("published")
 _TIMESTAMP = ".snakemake_timestamp"  # in a folder that Snakemake made
@@ -133,7 +133,7 @@ def _restore(job: Job, target: Path) -> None:
     """Bring back those of a job's outputs that are not there."""
     for output in job.outputs:
         _check_published(_published(output), job)
-    with only_writer(target / job.file.name.removesuffix(SUFFIX), warnings.warn):
+    with exclusive_writer(target / job.file.name.removesuffix(SUFFIX), warnings.warn):
         for output, name in zip(job.outputs, job.record["outputs"], strict=True):
             source, place = _published(output), target / name
             if place.exists():

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from subspace_match.workflow.file_lock import only_writer
+from subspace_match.workflow.file_lock import exclusive_writer
 
 # Two containers can share a host name and a process number.
 HOLDER = """
 import os, platform, sys, time
 platform.node, os.getpid = lambda: "container", lambda: 1
-from subspace_match.workflow.file_lock import only_writer
-with only_writer(sys.argv[1], lambda text: print(text, flush=True)):
+from subspace_match.workflow.file_lock import exclusive_writer
+with exclusive_writer(sys.argv[1], lambda text: print(text, flush=True)):
     print("has it", flush=True)
     time.sleep(float(sys.argv[2]))
 """
@@ -41,7 +41,7 @@ def test_who_comes_second_waits_and_says_in_one_line_for_whom(tmp_path: Path) ->
     second = start(artefact, 0)
     waiting = line(second)
     assert waiting.startswith("waiting for container, process 1, since 20")
-    assert waiting.endswith(f"which writes {artefact}: it has {tmp_path / '.network.lock'}")
+    assert waiting.endswith(f"which writes {artefact}: it holds {tmp_path / '.network.lock'}")
     assert line(second) == "has it"
     assert (first.wait(), second.wait()) == (0, 0)
     assert (tmp_path / ".network.lock").read_text() == ""
@@ -53,24 +53,27 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     first.kill()
     first.wait()
     said: list[str] = []
-    with only_writer(tmp_path / "network", said.append):
+    with exclusive_writer(tmp_path / "network", said.append):
         assert said == []
 
 
 def test_other_artefacts_do_not_wait(tmp_path: Path) -> None:
     said: list[str] = []
-    with only_writer(tmp_path / "a", said.append), only_writer(tmp_path / "b", said.append):
+    with (
+        exclusive_writer(tmp_path / "a", said.append),
+        exclusive_writer(tmp_path / "b", said.append),
+    ):
         assert said == []
 
 
 def test_a_process_that_was_forked_off_does_not_keep_it(tmp_path: Path) -> None:
-    with only_writer(tmp_path / "network", print):
+    with exclusive_writer(tmp_path / "network", print):
         child = os.fork()
         if child == 0:
             time.sleep(600)
     try:
         said: list[str] = []
-        with only_writer(tmp_path / "network", said.append):
+        with exclusive_writer(tmp_path / "network", said.append):
             assert said == []
     finally:
         os.kill(child, signal.SIGKILL)
@@ -79,18 +82,18 @@ def test_a_process_that_was_forked_off_does_not_keep_it(tmp_path: Path) -> None:
 
 def test_it_is_free_after_an_error_and_who_gives_up_waiting_leaves_it_alone(tmp_path: Path) -> None:
     def fail() -> None:
-        with only_writer(tmp_path / "network", print):
+        with exclusive_writer(tmp_path / "network", print):
             raise KeyError("a bug")
 
     with pytest.raises(KeyError):
         fail()
-    with only_writer(tmp_path / "network", print):
+    with exclusive_writer(tmp_path / "network", print):
         text = (tmp_path / ".network.lock").read_text()
 
         def ended(_: str) -> None:
             raise SystemExit
 
-        with pytest.raises(SystemExit), only_writer(tmp_path / "network", ended):
+        with pytest.raises(SystemExit), exclusive_writer(tmp_path / "network", ended):
             pytest.fail("two have it")
         assert (tmp_path / ".network.lock").read_text() == text != ""
 
@@ -104,7 +107,7 @@ def test_a_file_system_without_locks_is_said(
 
     monkeypatch.setattr(fcntl, "flock", none)
     said: list[str] = []
-    with only_writer(tmp_path / "network", said.append):
+    with exclusive_writer(tmp_path / "network", said.append):
         pass
     (text,) = said
     assert ".network.lock: the file system has no locks" in text

@@ -15,8 +15,8 @@ from subspace_match.workflow.gpu_lock import visible_gpus
 # Says what it hears, then which GPU it sees, and keeps it until its input ends.
 JOB = """
 import os, sys
-from subspace_match.workflow.gpu_lock import gpu_of_its_own
-with gpu_of_its_own(lambda text: print(text, flush=True)):
+from subspace_match.workflow.gpu_lock import exclusive_gpu
+with exclusive_gpu(lambda text: print(text, flush=True)):
     print("sees", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
     sys.stdin.read()
 """
@@ -58,7 +58,7 @@ def test_jobs_at_once_get_different_gpus_and_the_next_waits(start: Start) -> Non
     seen = line(first)
     assert {seen, line(second)} == {"sees 2", "sees 3"}
     third = start("2,3")
-    assert line(third) == "waiting for one of the GPUs 2,3, which other jobs have"
+    assert line(third) == "waiting for one of the GPUs 2,3, which other jobs use"
     first.communicate("")
     line(third)
     assert line(third) == seen

@@ -9,7 +9,7 @@ from jobs import leave
 
 from subspace_match.storage.job_records import SUFFIX
 from subspace_match.workflow import prune
-from subspace_match.workflow.file_lock import only_writer
+from subspace_match.workflow.file_lock import exclusive_writer
 from subspace_match.workflow.invocation import INVOCATION, invocation
 from subspace_match.workflow.prune import command, find, remove
 
@@ -35,7 +35,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             beside = RESULTS / area / f"{base}{suffix}"
             beside.parent.mkdir(parents=True, exist_ok=True)
             beside.write_text(base)
-        with only_writer(RESULTS / base, print):
+        with exclusive_writer(RESULTS / base, print):
             pass
     return tmp_path
 
@@ -77,7 +77,7 @@ def test_what_an_unfinished_job_left_goes_and_that_of_a_named_one_stays() -> Non
         (folder.parent / "stages.partial" / "best.safetensors").write_text("part")
     # One that left no record.
     began = RESULTS / "nulls" / "1" / "group"
-    with only_writer(began, print):
+    with exclusive_writer(began, print):
         (began.parent / ".group.npz.0123.partial").write_text("part")
     found = find(RESULTS, named())
     assert set(found.unnamed) == bases(*OLD, "nulls/1/group")
@@ -107,7 +107,7 @@ def test_what_is_not_the_projects_own_stays_and_is_named() -> None:
 
 def test_what_a_job_is_writing_stays() -> None:
     before = files()
-    with only_writer(RESULTS / OLD[0], print):
+    with exclusive_writer(RESULTS / OLD[0], print):
         found = find(RESULTS, named())
         remove(found, RESULTS)
     assert set(found.kept) == bases(OLD[0])
