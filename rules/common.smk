@@ -28,7 +28,7 @@ from subspace_match.networks.layer_info import LayerInfo
 from subspace_match.experiment.planned_layers import layers_of, shared_layers
 from subspace_match.networks.sampling import is_recorded_whole
 from subspace_match.experiment.origins import origins_of
-from subspace_match.workflow.invocation import for_jobs, handed_over
+from subspace_match.workflow.invocation import plan_for_jobs, planned_origins
 from subspace_match.workflow.invocation import INVOCATION, invocation
 from subspace_match.storage.job_records import SUFFIX, Records, check
 
@@ -182,10 +182,10 @@ if workflow.is_main_process:
 # those of the plan, even if code or files have changed since.
 if workflow.is_main_process or INVOCATION not in os.environ:
     code = Code(ROOT)
-    planned = for_jobs(checked(origins_of, config, code, config["results"], logger.warning), code)
+    planned = plan_for_jobs(checked(origins_of, config, code, config["results"], logger.warning), code)
     default = validated({})
     os.environ[INVOCATION] = invocation(ROOT, config, default, forced=True, **planned)
-PATHS = Paths(config, handed_over())
+PATHS = Paths(config, planned_origins())
 checked(lambda: PATHS.pairs)
 LAYERS_OF_MODEL = {
     name: checked(layers_of, model, config, PATHS.layers(name))

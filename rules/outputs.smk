@@ -48,7 +48,7 @@ def _stays(persistence, path):
     if path.name.endswith(SUFFIX):
         return path.exists()
     try:
-        job = Records().of(path)
+        job = Records().find(path)
         if job is not None and path.exists():
             check(path.absolute(), job)
             return True

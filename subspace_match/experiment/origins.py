@@ -78,7 +78,7 @@ def _prepared(results: Path) -> Iterator[Record]:
     """What is known of each data set that was prepared."""
     records = Records()
     for file in sorted(results.glob("data/*/data.json")):
-        if (job := records.of(file)) is not None:
+        if (job := records.find(file)) is not None:
             check(file.absolute(), job)
             yield read_record(file)
 

@@ -129,13 +129,13 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_content_decides_and_neither_place_nor_time(project: Path) -> None:
+def test_only_content_matters_and_neither_folders_nor_times(project: Path) -> None:
     before = {name: CODE.digest(name) for name in CODE.names}
     for file in project.rglob("*.py"):
         os.utime(file, (0, 0))
     copied = Code(project)
     assert {name: copied.digest(name) for name in copied.names} == before
-    # What a base name would hide.
+    # One of many files named __init__.py.
     registry = project / "subspace_match" / "matching" / "measures" / "__init__.py"
     registry.write_text(registry.read_text() + "\n")
     edited = Code(project)
@@ -156,7 +156,7 @@ def test_imports_count_unless_only_a_type_checker_reads_them(project: Path) -> N
         assert ("tables.py" in files) == reached, line
 
 
-OWN = {
+USER_MODULES = {
     "bundle/__init__.py": "",
     "bundle/deep/__init__.py": "from ..constants import SIZE\n",
     "bundle/deep/net.py": "import beside\nfrom . import parts\n\ndef Net():\n    import late\n",
@@ -172,7 +172,7 @@ OWN = {
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name, text in OWN.items():
+    for name, text in USER_MODULES.items():
         file = tmp_path / "own" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
@@ -182,30 +182,34 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "own"
 
 
-def test_a_network_of_ones_own_counts_with_what_it_imports_in_its_package_and_beside_it(
+def test_a_users_network_counts_with_the_users_modules_that_it_imports(
     own: Path,
 ) -> None:
     name = "bundle.deep.net:Net"
     folder, files = module_files(name)
     assert folder == own
-    assert {str(file.relative_to(own)) for file in files} == {n for n in OWN if "unused" not in n}
+    assert {str(file.relative_to(own)) for file in files} == {
+        n for n in USER_MODULES if "unused" not in n
+    }
     before = module_digest(name)
-    for file in OWN:
-        (own / file).write_text(OWN[file] + "# edited\n")
+    for file in USER_MODULES:
+        (own / file).write_text(USER_MODULES[file] + "# edited\n")
         assert (module_digest(name) != before) == ("unused" not in file), file
-        (own / file).write_text(OWN[file])
+        (own / file).write_text(USER_MODULES[file])
     assert module_digest(name) == before
     assert [file.name for file in module_files("beside:Net")[1]] == ["beside.py"]
 
 
-def test_what_is_installed_is_a_library(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_an_installed_library_only_the_module_counts(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     installed = own.with_name("site-packages")
     own.rename(installed)
     monkeypatch.syspath_prepend(str(installed))
     assert [file.name for file in module_files("bundle.deep.net:Net")[1]] == ["net.py"]
 
 
-def test_a_module_that_is_not_there_is_named() -> None:
+def test_a_missing_module_is_named() -> None:
     with pytest.raises(ValueError, match=r"network.name: expected a module.*'no_such.module:Net'"):
         module_files("no_such.module:Net")
 
@@ -218,7 +222,7 @@ def test_a_module_that_is_not_there_is_named() -> None:
         ("bundle/__init__.py", "SIZE = 1 / 0", "ZeroDivisionError: division by zero"),
     ],
 )
-def test_code_of_ones_own_that_fails_is_named_with_its_line(
+def test_the_error_of_failing_user_code_names_the_line(
     own: Path, file: str, text: str, line: str
 ) -> None:
     (own / file).write_text(f"{text}\n", encoding="latin-1")
@@ -229,6 +233,6 @@ def test_code_of_ones_own_that_fails_is_named_with_its_line(
 
 
 @pytest.mark.parametrize("name", ["./bundle/net.py:Net", "bundle/net:Net", "net.py:Net"])
-def test_a_files_name_is_no_modules(name: str) -> None:
+def test_a_file_name_is_rejected(name: str) -> None:
     with pytest.raises(ValueError, match="expected a module with dots before the colon"):
         module_files(name)

@@ -1,4 +1,4 @@
-"""What scripts of rules read and write, run as Snakemake runs them, on small files."""
+"""The scripts of rules on small files, run as Snakemake runs them."""
 
 import logging
 import runpy
@@ -59,11 +59,11 @@ Script = Callable[..., None]
 
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
-    """Runs a rule's script in a folder of its own."""
+    """Run a rule's script in a temporary folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(log, "handlers", [])
     monkeypatch.setattr(logging.getLogger("py.warnings"), "handlers", [])
-    # What is around the work is tested for itself.
+    # Other tests cover what surrounds the work.
     record = SimpleNamespace(file="job", made_from={}, forced=True, write=lambda: None)
     monkeypatch.setattr("subspace_match.workflow.job.JobRecord", lambda *_: record)
     for name in ("check_as_planned", "code_files"):
@@ -94,7 +94,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> sm.MatchPath:
-    """The match path of a layer, saved with its moments as the rule match saves them."""
+    """The match path of a layer; it and its moments are saved as by the rule match."""
     rng = np.random.default_rng(0)
     x = np.maximum(rng.normal(size=(60, 8)), 0)
     made = sm.match_path(sm.reduce(x, x + 0.3 * rng.normal(size=x.shape)), device="cpu")
@@ -131,7 +131,7 @@ def minimal_match(script: Script) -> None:
 
 
 def aggregate(script: Script, accuracies: tuple[float | None, float | None]) -> Path:
-    """Its folder of results."""
+    """Run the script and return its folder of results."""
     for (key, checkpoint), accuracy in zip(CHECKPOINTS.items(), accuracies, strict=True):
         write_record(f"{key}.json", {"sha256": checkpoint})
         strongest = {
@@ -171,23 +171,23 @@ def aggregate(script: Script, accuracies: tuple[float | None, float | None]) -> 
 
 @pytest.fixture
 def devices(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The devices that are asked for, by name; none may be chosen automatically."""
+    """The names of the devices that are requested."""
     asked: list[str] = []
     resolve = backends.resolve_device
 
-    def noted(device: Any) -> Any:
+    def resolve_and_note(device: Any) -> Any:
         asked.append(device if isinstance(device, str) else device.name)
         return resolve(device)
 
     for module in ("backends", "path", "reduction.moments", "minimal.search"):
         monkeypatch.setattr(
-            f"subspace_match.matching.{module}.resolve_device", noted, raising=False
+            f"subspace_match.matching.{module}.resolve_device", resolve_and_note, raising=False
         )
     return asked
 
 
 @pytest.mark.usefixtures("path")
-def test_certificates_are_computed_on_the_configured_device_and_tables_on_none(
+def test_certificates_use_the_configured_device_and_tables_use_none(
     script: Script, devices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certify(script)
@@ -201,7 +201,7 @@ def test_certificates_are_computed_on_the_configured_device_and_tables_on_none(
     assert devices == []
 
 
-def test_the_tables_hold_what_the_jobs_before_them_found(
+def test_the_tables_contain_the_results_of_the_jobs_before(
     script: Script, path: sm.MatchPath
 ) -> None:
     certify(script)
@@ -218,8 +218,8 @@ def test_the_tables_hold_what_the_jobs_before_them_found(
     assert measures["value"].tolist() == list(sm.all_measures(path.pair).values())
 
 
-def test_minimal_matches_are_those_of_the_saved_path(script: Script, path: sm.MatchPath) -> None:
-    """Even where computing it again would give another, as rounding on a GPU can."""
+def test_minimal_matches_use_the_saved_path(script: Script, path: sm.MatchPath) -> None:
+    """Computing the path again could give another one, for example by rounding on a GPU."""
     critical = path.critical_epsilon_x.copy()
     in_match = path.maximum_match(0.5).x
     assert len(in_match) > 2
@@ -234,7 +234,7 @@ def test_minimal_matches_are_those_of_the_saved_path(script: Script, path: sm.Ma
 
 
 @pytest.mark.parametrize("size", [32, 40])
-def test_only_the_layers_that_were_planned_are_recorded(
+def test_only_planned_layers_are_extracted(
     size: int, script: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
     split = datasets.Split(np.zeros((8, 1, 32, 32), np.uint8), np.arange(8), np.arange(8))
@@ -265,10 +265,10 @@ def test_only_the_layers_that_were_planned_are_recorded(
 
 @pytest.mark.usefixtures("path")
 @pytest.mark.parametrize("accuracies", [(0.9, None), (None, None)])
-def test_a_network_that_is_no_classifier_is_compared_like_any_other(
+def test_a_network_that_is_no_classifier_can_be_compared(
     script: Script, accuracies: tuple[float | None, float | None]
 ) -> None:
-    """From its accuracy, None, to tables, metrics, figures and the page."""
+    """Its accuracy is None in tables, metrics, figures and the page."""
     certify(script)
     measure(script)
     minimal_match(script)
