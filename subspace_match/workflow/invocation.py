@@ -38,11 +38,10 @@ def invocation(
         more: plain JSON values: ``forced``, whether to make existing results again; ``origins`` and
             ``files`` from ``plan_for_jobs``.
     """
-    commit = _git(project, "rev-parse", "HEAD")
     changes = _git(project, "diff", "--name-only", "HEAD")
     known = {
         "command": shlex.join(["snakemake", *sys.argv[1:]]),
-        "commit": commit,
+        "commit": _git(project, "rev-parse", "HEAD"),
         "changed": None if changes is None else changes.splitlines(),
         "differs": differences(config, default),
     }

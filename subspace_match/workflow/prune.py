@@ -1,7 +1,7 @@
 """List, and optionally remove, results that the current configurations and code do not need.
 
-Needed are the files that Snakemake plans. Removed are only outputs in the record of a job, the
-job's log and its unfinished files. Anything else stays and is listed.
+A result is needed if Snakemake plans it. Only outputs in a job's record, the job's log and its
+unfinished files are removed. Everything else stays and is listed.
 """
 
 from __future__ import annotations
@@ -176,6 +176,7 @@ def _small_files(project: Path, configfile: str | None) -> set[Path]:
     """Return the files that planning writes: listings of layers, checksums of the user's files."""
     paths = paths_of(project, [configfile] if configfile else [])
     listings = {Path(project, paths.layers(model)).absolute() for model in paths.models}
+    # A source is "data NAME FOLDER", "weights FILE" or "module NAME"; folders can contain spaces.
     roots = [Path(source.split(" ", 2)[-1]).absolute() for source in paths.origins.contents]
     roots += [Path(source.split(" ", 1)[-1]).absolute() for source in paths.origins.contents]
     checksums = set()

@@ -1,6 +1,6 @@
 """Publish results as a few large files, to be versioned and transferred, and restore them.
 
-Published are the outputs of jobs with their records (``job_records``). A store, a folder of many
+The outputs of jobs are published with their records (``job_records``). A store, a folder of many
 files, becomes one uncompressed zip file, which Zarr can read directly.
 """
 
@@ -197,6 +197,6 @@ def _pack(folder: Path, path: Path) -> None:
 
 def _unpack(path: Path, folder: Path) -> None:
     with zipfile.ZipFile(path) as archive, atomic_write(folder) as temporary:
-        # Nothing in it is compressed.
+        # Members are not compressed, so together they are not larger than the file.
         check_members(archive, most=path.stat().st_size)
         archive.extractall(temporary)
