@@ -1,4 +1,4 @@
-"""Jobs as Snakemake hands them to a script, that leave small files."""
+"""Jobs as Snakemake passes them to a script, with small output files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from subspace_match.workflow.record_writer import JobRecord
 
 
 class Params(list[Any]):
-    """A job's parameters, by name."""
+    """A job's parameters by name."""
 
     def __init__(self, **named: Any) -> None:
         super().__init__(named.values())
@@ -22,7 +22,7 @@ class Params(list[Any]):
         return list(self._named)
 
 
-def leave(
+def make_result(
     rule: str,
     folder: str,
     outputs: Sequence[str],
@@ -33,12 +33,12 @@ def leave(
     """Make a job's outputs and its record, as ``subspace_match.workflow.job.run`` does.
 
     Args:
-        rule: its name, and that of its script and of its one module, which are made if need be.
-        folder: of the outputs, relative to the results.
-        outputs: relative to the folder; a folder's name ends with "/".
-        config: complete.
-        inputs: relative to the results.
-        wildcards: of the job.
+        rule: its name; its script and its only module are named after it, and made if missing.
+        folder: folder of the outputs, relative to the results.
+        outputs: paths relative to the folder; a folder's name ends with "/".
+        config: complete configuration.
+        inputs: paths relative to the results.
+        wildcards: the job's wildcards.
     """
     results = Path(config["results"])
     for code in (f"{rule}.py", f"module_of_{rule}.py"):
@@ -55,11 +55,11 @@ def leave(
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"{name} of {folder}")
-    record_of(job(rule, folder, outputs, config, inputs, **wildcards)).write()
+    record_for(job(rule, folder, outputs, config, inputs, **wildcards)).write()
 
 
-def record_of(job: SimpleNamespace) -> JobRecord:
-    """The record of a job, of such code."""
+def record_for(job: SimpleNamespace) -> JobRecord:
+    """Return the record of a job from ``job``."""
     return JobRecord(job, [f"{job.rule}.py", f"module_of_{job.rule}.py"])
 
 
@@ -71,7 +71,7 @@ def job(
     inputs: Sequence[str] = (),
     **wildcards: str,
 ) -> SimpleNamespace:
-    """What Snakemake gives to the script of such a job."""
+    """Return the object that Snakemake gives to the script of such a job."""
     results = Path(config["results"])
     return SimpleNamespace(
         config=config,

@@ -1,7 +1,7 @@
-"""Write what the user's own files hold to published/contents.json, for DVC.
+"""Write digests of the user's own files to published/contents.json, for DVC.
 
-DVC knows of no data set, weights or module that the configuration names: this tells it whether they
-are what they were, wherever they lie. Run from the project's root:
+DVC does not track the data sets, weights and modules that the configuration names. This file tells
+DVC whether their content changed, wherever they lie. Run from the project's root:
 
     python -m workflow_scripts.contents
 """
@@ -17,7 +17,7 @@ FILE = PUBLISHED / "contents.json"
 
 def write_contents() -> None:
     contents = paths_of(".").origins.contents
-    # No names: a file that was moved is what it was.
+    # Without names: moving a file does not change its content.
     write_record(FILE, {"contents": list(contents.values())})
 
 
@@ -27,4 +27,4 @@ if __name__ == "__main__":
     except ValueError as error:
         if not FILE.exists():
             sys.exit(str(error))
-        sys.stdout.write(f"{error}\nGoing on with what was published of them.\n")
+        sys.stdout.write(f"{error}\nUsing their published digests.\n")

@@ -8,13 +8,13 @@ from subspace_match.workflow.job import log, run
 def prepare_data(snakemake: Any) -> None:
     from subspace_match.data import datasets
     from subspace_match.storage.files import sha256, write_record
-    from subspace_match.workflow.invocation import handed_over
+    from subspace_match.workflow.invocation import planned_origins
 
     settings = snakemake.params.data
     data = datasets.prepare(**settings, root=snakemake.params.root)
     data.about["digest"] = snakemake.wildcards.data
     datasets.save(snakemake.output.images, data)
-    held = [handed_over().contents[source] for source in snakemake.params.reads]
+    held = [planned_origins().contents[source] for source in snakemake.params.reads]
     record = data.about | {
         "settings": settings,
         "content": held[0] if held else None,

@@ -1,11 +1,11 @@
 """Copy results of config/config.yaml to published/, for DVC.
 
-It is not a rule, so that it cannot be skipped: whatever `dvc checkout` left in published/ is
-replaced by the results of the configuration as it stands. Run from the project's root:
+This is no rule, so it is never skipped: the results of the current configuration replace whatever
+`dvc checkout` left in published/. Run from the project's root:
 
     python -m workflow_scripts.publish data     # the data sets
     python -m workflow_scripts.publish tables   # tables, metrics, figures and the page
-    python -m workflow_scripts.publish stores   # what these were made from: networks, stores ...
+    python -m workflow_scripts.publish stores   # their inputs: networks, activations, matches ...
 """
 
 import shutil
@@ -17,11 +17,11 @@ from subspace_match.storage.job_records import Job, Records
 from subspace_match.workflow.publishing import PUBLISHED, lineage, publish
 
 PARTS = ("data", "tables", "stores")
-KEPT = ("data", "stores", "contents.json")  # of other parts
+KEPT = ("data", "stores", "contents.json")  # they belong to other parts
 
 
 def publish_part(part: str) -> None:
-    """Replace one part of what is published."""
+    """Replace one part of the published results."""
     paths, records = paths_of("."), Records()
     ends = ("metrics.json", "figures/captions.json", "report.html")
     tables = [paths.experiment(name) for name in ends]
@@ -37,7 +37,7 @@ def publish_part(part: str) -> None:
         old = [PUBLISHED / "stores"]
         made_from = lineage(map(records.required, tables), paths.config["results"])
         folders = [(job, job.record["folder"]) for job in made_from]
-        # Data sets are a part of their own.
+        # Data sets are a separate part.
         jobs = [(job, old[0] / folder) for job, folder in folders if not folder.startswith("data/")]
     for path in old:
         if path.is_dir():
@@ -46,7 +46,7 @@ def publish_part(part: str) -> None:
             path.unlink()
     for job, folder in jobs:
         if not publish(job, folder):
-            sys.stdout.write(f"no longer there, so not published: what {job.file} tells of\n")
+            sys.stdout.write(f"not published, since outputs are missing: {job.file}\n")
 
 
 if __name__ == "__main__":

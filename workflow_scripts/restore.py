@@ -1,7 +1,7 @@
-"""Bring what is in published/ to where the workflow made it: after `dvc pull` on another machine.
+"""Copy published/ back to the folder of results, after `dvc pull` on another machine.
 
-What is there already stays, and what other code than the present has made is left out. Run from the
-project's root:
+Existing files stay. Results of other code than the current one are skipped. Run from the project's
+root:
 
     python -m workflow_scripts.restore
 """
@@ -13,11 +13,11 @@ from subspace_match.workflow.publishing import PUBLISHED, restore
 
 
 def restore_all() -> None:
-    restored = restore(PUBLISHED, config_of(".")["results"])
-    for name, reason in restored.left_out.items():
-        sys.stdout.write(f"left out {name}: {reason}\n")
-    sys.stdout.write(f"restored what {len(restored.back)} jobs had made")
-    sys.stdout.write(f"; what {len(restored.there)} had made was there already\n")
+    outcome = restore(PUBLISHED, config_of(".")["results"])
+    for name, reason in outcome.skipped.items():
+        sys.stdout.write(f"skipped {name}: {reason}\n")
+    sys.stdout.write(f"restored the outputs of {len(outcome.restored)} jobs")
+    sys.stdout.write(f"; those of {len(outcome.present)} jobs existed\n")
 
 
 if __name__ == "__main__":

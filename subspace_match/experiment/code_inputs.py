@@ -1,7 +1,7 @@
-"""Which code makes a result: its script, the modules that the script reaches, its rule.
+"""The code that decides a result: its script, the modules that the script reaches, its rule.
 
-A result's path carries a digest of that code (``paths``), so that a result of other code never has
-the name that is asked for. What counts is what the files hold, never their times.
+A result's path contains a digest of that code (``paths``), so a result of other code never has the
+requested name. Only the content of files counts, never their modification times.
 """
 
 from __future__ import annotations
@@ -10,96 +10,116 @@ import ast
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..networks.own_code import LIBRARIES, broken
 
+if TYPE_CHECKING:
+    from grimp import ImportGraph
+
 PROJECT = Path(__file__).parents[2]
-_NAME = "subspace_match"
-# They stand around a job's work, and no array and no table passes through them: which GPU a job
-# takes, its lock, its log, the record of what made a result, whether the code is as planned. None
-# imports a library of arrays; a test holds that.
-NEUTRAL = {
-    f"{_NAME}.experiment.code_inputs",
-    f"{_NAME}.experiment.origins",
-    f"{_NAME}.experiment.user_files",
-    f"{_NAME}.storage.job_records",
-    f"{_NAME}.workflow.file_lock",
-    f"{_NAME}.workflow.gpu_lock",
-    f"{_NAME}.workflow.invocation",
-    f"{_NAME}.workflow.job",
-    f"{_NAME}.workflow.provenance",
-    f"{_NAME}.workflow.record_writer",
-}
-# What the plan reads instead of a script's result: the layers of each architecture.
+PACKAGE = "subspace_match"
+# What surrounds a job's work: locks, logs, records. No array passes through it (.importlinter), so
+# it decides no result.
+NEUTRAL = f"{PACKAGE}.workflow"
+# The code that lists the layers of each architecture. Planning runs it, no script does.
 LISTING = "listing"
+_LISTING_MODULE = f"{PACKAGE}.experiment.planned_layers"
 
 
 class Code:
     """The code of a project, by script.
 
     Args:
-        project: folder that holds the package, ``workflow_scripts`` and ``rules``.
+        project: folder with the package, ``workflow_scripts`` and ``rules``.
     """
 
     def __init__(self, project: str | Path = PROJECT) -> None:
-        """Read nothing yet."""
         self.project = Path(project).absolute()
-        self._tree = _Tree(self.project, [_NAME])
         self._files: dict[str, list[Path]] = {}
 
+    @property
+    def names(self) -> list[str]:
+        """The scripts that rules run, and ``LISTING``."""
+        scripts = sorted((self.project / "workflow_scripts").glob("*.py"))
+        return [script.stem for script in scripts if self._rule_files(script.stem)] + [LISTING]
+
     def files(self, script: str) -> list[Path]:
-        """All files that decide what a script makes, sorted.
+        """Return all files that decide what a script makes, sorted.
 
         Args:
             script: its name without ".py", or ``LISTING``.
         """
         if script not in self._files:
-            named = f"workflow_scripts/{script}.py"
-            rules = [path for path, text in self._rules.items() if named in text]
             if script == LISTING:
-                named = f"{_NAME}/experiment/planned_layers.py"
-            self._files[script] = sorted([*self._reached(self.project / named), *rules])
+                modules, own = {_LISTING_MODULE}, []
+            else:
+                file = self.project / "workflow_scripts" / f"{script}.py"
+                modules, own = set(_imported_names(file)), [file, *self._rule_files(script)]
+            modules &= self._graph.modules
+            reached = modules.union(*map(self._graph.find_upstream_modules, modules))
+            sources = {_files_of(self.project, module)[-1] for module in reached}
+            data = (file for folder in {s.parent for s in sources} for file in _data_files(folder))
+            self._files[script] = sorted({*own, *sources, *data})
         return self._files[script]
+
+    def digest(self, script: str) -> str:
+        """Return ten hexadecimal digits: a digest of the names and contents of ``files``."""
+        return code_digest(self.project, self.files(script))
 
     @cached_property
     def _rules(self) -> dict[Path, str]:
         files = (self.project / "rules").glob("*.smk")
         return {file: file.read_text(encoding="utf-8") for file in files}
 
-    def _reached(self, script: Path) -> list[Path]:
-        neutral = {file for name in NEUTRAL for file in self._tree.files_of(name)}
-        # The package's own __init__ stands for itself.
-        neutral -= set(self._tree.files_of(_NAME))
-        return self._tree.reached(script, neutral)
+    def _rule_files(self, script: str) -> list[Path]:
+        return [file for file, text in self._rules.items() if f"/{script}.py" in text]
 
-    def digest(self, script: str) -> str:
-        """Ten hexadecimal digits that stand for the names and contents of a script's files."""
-        return code_digest(self.project, self.files(script))
+    @cached_property
+    def _graph(self) -> ImportGraph:
+        """Imports between the package's modules, also inside functions, without neutral ones."""
+        import grimp
 
-    @property
-    def names(self) -> list[str]:
-        """Every rule's script, and the listing of layers."""
-        scripts = sorted((self.project / "workflow_scripts").glob("*.py"))
-        named = (f"workflow_scripts/{script.name}" for script in scripts)
-        rules = "".join(self._rules.values())
-        return [Path(name).stem for name in named if name in rules] + [LISTING]
+        # Read this project's package, even if another copy of it is imported.
+        loaded = sys.modules.pop(PACKAGE, None)
+        sys.path.insert(0, str(self.project))
+        try:
+            graph = grimp.build_graph(PACKAGE, exclude_type_checking_imports=True, cache_dir=None)
+        finally:
+            sys.path.remove(str(self.project))
+            if loaded is not None:
+                sys.modules[PACKAGE] = loaded
+        for module in {NEUTRAL, *graph.find_descendants(NEUTRAL)}:
+            graph.remove_module(module)
+        for module in graph.modules - {PACKAGE}:  # importing a module runs its package's __init__
+            graph.add_import(importer=module, imported=module.rpartition(".")[0])
+        return graph
+
+
+def _data_files(package: Path) -> Iterator[Path]:
+    """Yield the files that a package's modules may read: all below it that are no code."""
+    for path in package.iterdir():
+        if path.is_dir() and path.name != "__pycache__" and not (path / "__init__.py").exists():
+            yield from _data_files(path)
+        elif path.is_file() and path.suffix not in (".py", ".pyi", ".typed"):
+            yield path
 
 
 def module_files(name: str) -> tuple[Path, list[Path]]:
-    """The code of a user's own network: its module, and what that imports of its own.
+    """Return the code of a user's own network: its module and the user's modules that it imports.
 
-    Its own is what lies in its package or beside it; what is installed is a library, of which only
-    the module itself counts.
+    These are modules in the same package or beside it. Of an installed library only the module
+    itself counts.
 
     Args:
-        name: of the configuration, such as "package.module:Network".
+        name: from the configuration, such as "package.module:Network".
 
     Returns:
-        The folder that holds the package or module, and the files, sorted. No files for a network
-        that is not a user's own.
+        The folder that contains the package or module, and the files, sorted. No files if the
+        network is not a user's own.
 
     Raises:
         ValueError: if there is no such module.
@@ -125,7 +145,7 @@ def module_files(name: str) -> tuple[Path, list[Path]]:
         found = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         found = None
-    except Exception as error:  # of a package above the module, which is loaded to look into it
+    except Exception as error:  # from a parent package, which find_spec imports
         raise broken(name, error) from error
     if found is None or found.origin is None or not Path(found.origin).is_file():
         raise ValueError(
@@ -138,18 +158,18 @@ def module_files(name: str) -> tuple[Path, list[Path]]:
     if LIBRARIES & set(file.parts) or file.suffix != ".py":
         return folder, [file]
     try:
-        return folder, _Tree(folder).reached(file)
+        return folder, _reached_below(folder, file)
     except SyntaxError as error:
         raise broken(name, error) from error
 
 
 def module_digest(name: str) -> str:
-    """Ten hexadecimal digits that stand for the code of a user's own network."""
+    """Return ten hexadecimal digits: a digest of the code of a user's own network."""
     return code_digest(*module_files(name))
 
 
 def code_digest(folder: Path, files: Iterable[Path]) -> str:
-    """Ten hexadecimal digits that stand for the names and contents of files below a folder."""
+    """Return ten hexadecimal digits: a digest of the files' names below a folder and contents."""
     content = hashlib.sha256()
     for file in files:
         content.update(f"{file.relative_to(folder).as_posix()}\0".encode())
@@ -157,103 +177,33 @@ def code_digest(folder: Path, files: Iterable[Path]) -> str:
     return content.hexdigest()[:10]
 
 
-class _Tree:
-    """Modules below a folder, and what they import of one another.
-
-    Args:
-        folder: that holds the top-level modules and packages.
-        names: of those of them that count; None for all.
-    """
-
-    def __init__(self, folder: Path, names: Iterable[str] | None = None) -> None:
-        self._folder = folder
-        self._names = None if names is None else set(names)
-        self._imported: dict[Path, set[Path]] = {}
-
-    def reached(self, start: Path, without: Iterable[Path] = ()) -> list[Path]:
-        """The files that a file reaches, at its top or inside functions, itself included.
-
-        Args:
-            start: a Python file.
-            without: files that are left out, and what only they reach.
-        """
-        neutral, reached, waiting = set(without), set(), {start}
-        while waiting:
-            file = waiting.pop()
-            reached.add(file)
-            waiting |= self._imports(file) - reached - neutral
-        return sorted(reached | {data for file in reached for data in _data_of(file)})
-
-    def files_of(self, dotted: str) -> Iterator[Path]:
-        """The file of a module, and those of the packages in which it is, which are loaded too."""
-        first, *rest = dotted.split(".")
-        if self._names is not None and first not in self._names:
-            return
-        path = self._folder / first
-        for name in [None, *rest]:
-            path = path / name if name else path
-            for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-                if candidate.is_file():
-                    yield candidate
-
-    def _imports(self, file: Path) -> set[Path]:
-        if file not in self._imported:
-            names = set(self._names_in(file)) if file.suffix == ".py" else set()
-            self._imported[file] = {found for name in names for found in self.files_of(name)}
-        return self._imported[file]
-
-    def _names_in(self, file: Path) -> Iterator[str]:
-        inside = file.is_relative_to(self._folder)
-        home = list(file.relative_to(self._folder).parts[:-1]) if inside else []
-        nodes = list(_executed(ast.parse(file.read_bytes(), str(file))))
-        imported = [alias for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-        package_names = {alias.asname or _NAME for alias in imported if alias.name == _NAME}
-        for node in nodes:
-            if isinstance(node, ast.Import):
-                yield from (alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                package = home[: len(home) - node.level + 1] if node.level else []
-                base = ".".join([*package, *filter(None, [node.module])])
-                yield base
-                yield from (f"{base}.{alias.name}" for alias in node.names)
-                if base == _NAME:
-                    yield from (self._home_of(alias.name) for alias in node.names)
-            elif (
-                isinstance(node, ast.Attribute)
-                and isinstance(node.value, ast.Name)
-                and node.value.id in package_names
-            ):
-                yield self._home_of(node.attr)
-
-    def _home_of(self, name: str) -> str:
-        """The module that a lazy name of the package (``subspace_match.reduce``) leads to."""
-        return _NAME + self._homes.get(name, "")
-
-    @cached_property
-    def _homes(self) -> dict[str, str]:
-        tree = ast.parse((self._folder / _NAME / "__init__.py").read_bytes())
-        for node in tree.body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_HOME":
-                homes: dict[str, str] = ast.literal_eval(node.value)
-                return homes
-        return {}
+def _reached_below(folder: Path, start: Path) -> list[Path]:
+    """Return a module's file and all files below a folder that it imports, directly or not."""
+    reached: set[Path] = set()
+    waiting = {start}
+    while waiting:
+        file = waiting.pop()
+        reached.add(file)
+        if file.suffix == ".py":
+            names = _imported_names(file, file.relative_to(folder).parts[:-1])
+            waiting |= {found for name in names for found in _files_of(folder, name)} - reached
+    return sorted(reached)
 
 
-def _executed(node: ast.AST) -> Iterator[ast.AST]:
-    """A syntax tree's nodes, but for those that only a type checker reads."""
-    yield node
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            for other in child.orelse:
-                yield from _executed(other)
-        else:
-            yield from _executed(child)
+def _imported_names(file: Path, package: Sequence[str] = ()) -> Iterator[str]:
+    """Yield the dotted names that a file imports; relative ones start from its package."""
+    for node in ast.walk(ast.parse(file.read_bytes(), str(file))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join([*parents, *filter(None, [node.module])])
+            yield from (base, *(f"{base}.{alias.name}" for alias in node.names))
 
 
-def _data_of(module: Path) -> list[Path]:
-    """The files that a module reads as its own: those in a folder of its name beside it."""
-    folder = module.with_suffix("")
-    if module.name == "__init__.py" or not folder.is_dir():
-        return []
-    files = (file for file in folder.rglob("*") if file.is_file() and file.suffix != ".pyc")
-    return [file for file in files if file.suffix != ".py"]
+def _files_of(folder: Path, module: str) -> list[Path]:
+    """Return the files that Python runs to import a module: its own and its packages'."""
+    parts = module.split(".")
+    paths = [folder.joinpath(*parts[:n]) for n in range(1, len(parts) + 1)]
+    files = (file for path in paths for file in (path.with_suffix(".py"), path / "__init__.py"))
+    return [file for file in files if file.is_file()]

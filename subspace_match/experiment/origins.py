@@ -75,7 +75,7 @@ def _data_records(results: Path) -> Iterator[Record]:
     """Read the record of every prepared data set."""
     records = Records()
     for file in sorted(results.glob("data/*/data.json")):
-        if (job := records.of(file)) is not None:
+        if (job := records.find(file)) is not None:
             check(file.absolute(), job)
             yield read_record(file)
 

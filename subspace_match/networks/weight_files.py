@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from ..storage.lfs_pointers import is_lfs_pointer, of_lfs_pointer
+from ..storage.lfs_pointers import is_lfs_pointer, lfs_pointer_error
 
 ENDINGS = (".safetensors", ".pt", ".pth", ".pth.tar", ".th", ".ckpt")
 # DenseNet's weights were published before a module's name could not hold a dot.
@@ -34,7 +34,7 @@ def read_checkpoint(file: Path) -> Any:
         ValueError: if it cannot be read, naming it.
     """
     if is_lfs_pointer(file):
-        raise of_lfs_pointer(file)
+        raise lfs_pointer_error(file)
     try:
         if file.suffix == ".safetensors":
             return load_file(file)

@@ -91,7 +91,7 @@ def read_run(folder: str | Path) -> Run:
             f" {lost}.parquet; remove {there[0]}.parquet too, or let snakemake make both again"
         )
     records = Records()
-    job = records.of(folder / "config.json")
+    job = records.find(folder / "config.json")
     if job is not None:
         for file in filter(Path.exists, job.outputs):
             check(file, job)
@@ -100,7 +100,7 @@ def read_run(folder: str | Path) -> Run:
     config = read_record(folder / "config.json")
     made_from = [] if job is None or tables["top_images"].empty else job.record["inputs"]
     images = _images_file(made_from, folder.parents[1])
-    if images is not None and (made := records.of(images)) is not None:
+    if images is not None and (made := records.find(images)) is not None:
         check(images, made)
     return Run(
         folder.name,

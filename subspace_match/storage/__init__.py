@@ -1,1 +1,1 @@
-"""Files on disk: whole or absent, with checksums; activations, matches and users' arrays."""
+"""Files that are complete or absent, with checksums: activations, matches, users' arrays."""

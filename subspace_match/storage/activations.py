@@ -1,10 +1,9 @@
-"""Activation stores: one Zarr v3 group a network, an array (samples, neurons) for every layer.
+"""Activation stores: a Zarr v3 group per network, an array (samples, neurons) per layer and draw.
 
-A layer that is sampled in several draws has an array for each. Arrays are chunked along samples and
-sharded, so that a layer is a handful of files. The group's attributes say what was recorded, a
-manifest how large each file is and its SHA-256: a file that is missing or cut short, and damage to
-what describes a layer, is noticed when the layer is opened; damage to its chunks when they are
-read, by a checksum (CRC-32C) of each.
+Arrays are chunked along samples and sharded, so a layer is a few files. The group's attributes
+describe the extraction; a manifest lists each file's size and SHA-256. Opening a layer detects
+missing or truncated files and damaged metadata. Reading it detects damaged chunks, by a checksum
+(CRC-32C) of each chunk.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _METADATA = "zarr.json"
 
 
 class StoreWriter:
-    """A store that is being written; ``new_store`` makes it."""
+    """A store that is being written; use ``new_store``."""
 
     def __init__(self, path: Path, about: Mapping[str, Any], layers: list[dict[str, Any]]) -> None:
         self._group = zarr.create_group(path, zarr_format=3, attributes={**about, "layers": layers})
@@ -41,7 +40,7 @@ class StoreWriter:
     def _array(self, name: str, layer: Mapping[str, Any]) -> zarr.Array[Any]:
         samples, neurons = layer["samples"], layer["neurons"]
         chunk = max(1, min(samples, CHUNK_BYTES // (4 * neurons)))
-        # A shard is a whole number of chunks; one that holds the whole layer holds no more.
+        # A shard is a whole number of chunks, and not more of them than the layer has.
         chunks = min(SHARD_CHUNKS, -(-samples // chunk))
         return self._group.create_array(
             f"activations/{name}",
@@ -50,12 +49,12 @@ class StoreWriter:
             shards=(chunk * chunks, neurons),
             dtype="float32",
             compressors=[ZstdCodec(level=1), Crc32cCodec()],
-            # By default a chunk of zeros is no file, and a missing file reads as zeros.
+            # By default a chunk of zeros gets no file, so a lost file would read as zeros.
             config={"write_empty_chunks": True},
         )
 
     def samples(self, name: str, draw: int, index: np.ndarray) -> None:
-        """Record which samples a layer's rows are."""
+        """Write the sample indices of a layer's rows."""
         array = self._group.create_array(
             f"samples/{_name(name, draw)}",
             shape=index.shape,
@@ -67,7 +66,7 @@ class StoreWriter:
         array[:] = index
 
     def append(self, name: str, draw: int, rows: np.ndarray) -> None:
-        """Add rows to a layer; whole shards go to disk, one writer a shard."""
+        """Add rows to a layer; write each shard once, when it is complete."""
         key = name, draw
         self._pending[key].append(rows)
         shard = (self._arrays[key].shards or (1,))[0]
@@ -75,14 +74,14 @@ class StoreWriter:
             self._flush(key, shard)
 
     def add_attributes(self, **attributes: Any) -> None:
-        """Say what is known only after the recording."""
+        """Add attributes that are known only after the extraction."""
         self._group.update_attributes(attributes)
 
     def close(self) -> None:
-        """Write what is left.
+        """Write the remaining rows.
 
         Raises:
-            RuntimeError: if a layer got another number of rows than it was to have.
+            RuntimeError: if a layer did not get the declared number of rows.
         """
         for (name, draw), array in self._arrays.items():
             self._flush((name, draw), 1)
@@ -111,13 +110,12 @@ def _name(layer: str, draw: int) -> str:
 def new_store(
     path: str | Path, about: Mapping[str, Any], layers: list[dict[str, Any]]
 ) -> Iterator[StoreWriter]:
-    """Write a store, which appears under its path once it is complete.
+    """Write a store; it appears under its path when it is complete.
 
     Args:
         path: folder of the store.
         about: attributes, plain JSON.
-        layers: name, draws, samples (of a draw) and neurons of each layer, and whatever else is
-            known of it.
+        layers: for each layer its name, draws, samples per draw and neurons, and any other keys.
     """
     with atomic_write(path) as temporary:
         writer = StoreWriter(temporary, about, layers)
@@ -132,14 +130,14 @@ class ActivationStore:
     Attributes:
         path: its folder.
         about: attributes of the group.
-        layers: what is known of each layer, by name, in order of computation.
+        layers: each layer's entry by its name, in order of computation.
     """
 
     def __init__(self, path: str | Path) -> None:
         """Open a store.
 
         Raises:
-            ValueError: if it is not a store, or its manifest or what describes it is damaged.
+            ValueError: if it is not a store, or its manifest or metadata is damaged.
         """
         self.path = Path(path)
         try:
@@ -154,17 +152,17 @@ class ActivationStore:
         }
 
     def activations(self, name: str, draw: int = 0) -> CheckedArray:
-        """A layer's activations (samples, neurons) float32, read as they are sliced.
+        """Return a layer's activations (samples, neurons) float32; slices are read on demand.
 
         Raises:
-            ValueError: if there is no such layer, or one of its files is missing or cut short.
+            ValueError: if there is no such layer, or one of its files is missing or truncated.
         """
         if name not in self.layers:
             raise ValueError(f"{self.path}: expected one of {list(self.layers)}, found {name!r}")
         return self._open(f"activations/{_name(name, draw)}")
 
     def samples(self, name: str, draw: int = 0) -> np.ndarray:
-        """Flat indices of a layer's samples, (samples,) int64."""
+        """Return the flat indices of a layer's samples, (samples,) int64."""
         return self._open(f"samples/{_name(name, draw)}")[:]
 
     def _open(self, name: str) -> CheckedArray:
@@ -174,7 +172,7 @@ class ActivationStore:
         return CheckedArray(self._group[name], self.path)
 
     def _check(self, file: str) -> None:
-        """Raise a ValueError unless a file has its size and, if it describes others, is whole."""
+        """Raise a ValueError unless a file has its size and, for metadata, its SHA-256."""
         path, listed = self.path / file, self._files[file]
         try:
             if path.name == _METADATA:
@@ -188,7 +186,7 @@ class ActivationStore:
 
 
 class CheckedArray:
-    """A Zarr array whose reading errors name the store and what heals it."""
+    """A Zarr array; its reading errors name the store and say what to do."""
 
     def __init__(self, array: Any, store: Path) -> None:
         self._array = array

@@ -1,7 +1,7 @@
-"""Names and zip files that others wrote, checked before anything is read or written by them.
+"""Checks of names and zip files from others, before anything is read or written by them.
 
-A record or an archive may come from anywhere, by ``dvc pull`` for instance. A name in it leads to a
-place below a folder of ours, or it is refused; a zip file holds no more than it says.
+A record or an archive can come from anywhere, for example by ``dvc pull``. A name in it must stay
+below the project's own folder, and a zip file must not unpack to more than expected.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def stays_inside(name: Any) -> bool:
-    """Whether a name, joined to a folder, leads to a place in that folder.
+    """Return whether a name, joined to a folder, stays in that folder.
 
     Example:
         >>> [stays_inside(name) for name in ("a/b.csv", ".", "../b.csv", "a/../../b", "/etc/b", 3)]
@@ -26,16 +26,16 @@ def stays_inside(name: Any) -> bool:
 
 
 def check_members(archive: zipfile.ZipFile, most: int) -> None:
-    """Raise a ValueError if an archive's members lead out of a folder, or hold too much.
+    """Raise a ValueError if an archive's members leave the folder or unpack to too many bytes.
 
     Args:
         archive: open for reading.
-        most: bytes that all members may hold together.
+        most: limit of the sum of their unpacked sizes, in bytes.
     """
     members = archive.infolist()
     if outside := [member.filename for member in members if not stays_inside(member.filename)]:
         raise ValueError(
-            f"{archive.filename}: expected members that stay in the folder they are unpacked to,"
+            f"{archive.filename}: expected members that stay in the folder of the archive,"
             f" found {outside[0]!r}; do not use this file"
         )
     if (size := sum(member.file_size for member in members)) > most:
@@ -46,7 +46,7 @@ def check_members(archive: zipfile.ZipFile, most: int) -> None:
 
 
 def check_fits(path: str | Path, size: int) -> None:
-    """Raise a ValueError if so many bytes of a file are more than the machine's memory."""
+    """Raise a ValueError if ``size`` bytes of a file exceed the machine's memory."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if size > memory:
         raise ValueError(

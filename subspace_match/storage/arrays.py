@@ -1,4 +1,4 @@
-"""A layer's activations from a file, by its ending: what the command line reads."""
+"""Open activations from a user's file; its suffix selects the format."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 
 from ..extras import MissingExtraError, needs
 from .archives import check_fits
-from .lfs_pointers import is_lfs_pointer, of_lfs_pointer
+from .lfs_pointers import is_lfs_pointer, lfs_pointer_error
 
 FORMATS = ".npy, .npz, .pt, .safetensors or a Zarr array"
 
 
 def open_array(source: str) -> Any:
-    """The array of a file, read as it is sliced where its format allows.
+    """Open the array in a file; where the format allows, slices are read on demand.
 
     Args:
         source: ``PATH``, or ``PATH:NAME`` for one of several arrays in a file.
@@ -27,8 +27,8 @@ def open_array(source: str) -> Any:
         A NumPy array (memory-mapped for .npy), torch tensor or Zarr array.
 
     Raises:
-        ValueError: if there is no such file, format or name, naming what there is; or if the array
-            cannot be read, is larger than memory, or a chunk of it is missing.
+        ValueError: if the file, its format or the name is unknown, or the array cannot be read, is
+            larger than memory, or lacks a chunk.
 
     Example:
         >>> import tempfile
@@ -41,7 +41,7 @@ def open_array(source: str) -> Any:
     if path.suffix not in _READERS and not path.is_dir():
         raise ValueError(f"{path}: expected {FORMATS}, found a file ending in {path.suffix!r}")
     if path.is_file() and is_lfs_pointer(path):
-        raise of_lfs_pointer(path)
+        raise lfs_pointer_error(path)
     with _readable(path):
         size = _unpacked(path, name)
     check_fits(path, size)
@@ -58,14 +58,14 @@ def open_array(source: str) -> Any:
         )
     with _readable(f"{path}:{name}"):
         array = arrays[name]
-        if isinstance(array, bytes):  # as NumPy gives what has no header of an array
-            raise TypeError("no array")
+        if isinstance(array, bytes):  # NumPy returns a member without an array header as bytes
+            raise TypeError("not an array")
     return _checked(array, path / name)
 
 
 @contextmanager
 def _readable(what: str | Path) -> Iterator[None]:
-    """Name what cannot be read: readers of formats raise errors of every kind."""
+    """Convert every error to a ValueError that names the file: readers raise errors of any kind."""
     try:
         yield
     except MissingExtraError:
@@ -78,7 +78,7 @@ def _readable(what: str | Path) -> Iterator[None]:
 
 
 def _unpacked(path: Path, name: str | None) -> int:
-    """Bytes that reading a zip file brings to memory: one of its arrays, or all."""
+    """Return the bytes that a zip file takes in memory: those of the named array, or of all."""
     if path.is_dir() or not zipfile.is_zipfile(path):
         return 0
     with zipfile.ZipFile(path) as archive:
@@ -87,7 +87,7 @@ def _unpacked(path: Path, name: str | None) -> int:
 
 
 def _checked(array: Any, path: Path) -> Any:
-    """The array, one of Zarr's with all of its files."""
+    """Return the array; check that a Zarr array has all its files."""
     if not path.is_dir():
         return array
     from .zarr_arrays import WholeArray
@@ -101,7 +101,7 @@ def _split(source: str) -> tuple[Path, str | None]:
     path, _, name = source.rpartition(":")
     if path and Path(path).exists():
         return Path(path), name
-    raise ValueError(f"{source}: expected a file ({FORMATS}), found none of that name")
+    raise ValueError(f"{source}: expected a file ({FORMATS}), found no such file")
 
 
 def _npy(path: Path) -> Any:
@@ -109,7 +109,7 @@ def _npy(path: Path) -> Any:
 
 
 def _npz(path: Path) -> Any:
-    # Each array is read when it is asked for: one of objects does not block the others.
+    # Arrays are read on access, so an array of objects does not block the others.
     return np.load(path, allow_pickle=False)
 
 

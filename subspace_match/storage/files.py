@@ -1,12 +1,12 @@
-"""Files that are whole or absent, and say what made them.
+"""Files that are complete or absent, and whose damage is noticed.
 
-Every output is written under a temporary name beside its own and moved into place, so that a killed
-job leaves nothing that looks complete. Records are JSON; arrays are ``.npz`` with a JSON record
-beside the arrays, never a pickle; tables are Parquet or CSV.
+Every output is written to a temporary name beside its own and then renamed, so a killed job leaves
+nothing that looks complete. Records are JSON. Arrays are ``.npz`` with a JSON record inside, never
+a pickle. Tables are Parquet or CSV.
 
-Every file has a checksum that was written with it. What a job leaves has it in the job's record
-(``provenance``), and the files of a folder in the folder's manifest. The records themselves, the
-manifests and what no job leaves are signed: they hold a checksum of all else that is in them.
+Every file has a checksum. That of a job's output is in the job's record (``job_records``), those of
+the files in a folder are in the folder's manifest. Records, manifests and files that belong to no
+job are signed: they contain a checksum of their own content.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _RECORD = "about.json"
 _CHECKSUM = "checksum"
 _PARTIAL = ".partial"
 Record = dict[str, Any]
-Readable = str | Path | zipfile.Path  # a file, or one in a zip
+Readable = str | Path | zipfile.Path  # a file, or a member of a zip archive
 
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """A temporary path to write a file or folder to, moved to ``path`` if all went well.
+    """Yield a temporary path for a file or folder; rename it to ``path`` if no error occurs.
 
     Raises:
-        OSError: of errno ENOSPC if the disk, or one's share of it, is full, naming the file.
+        OSError: with errno ENOSPC and the file's name, if the disk or the user's quota is full.
 
     Example:
         >>> import tempfile
@@ -53,18 +53,18 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Random, since two containers can share a host name and a process number.
+    # Random, because two containers can share a host name and a process number.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{_PARTIAL}")
     replaced = temporary.with_suffix(".replaced")
     try:
         yield temporary
-        if path.is_dir():  # which no rename replaces: out of the way at once, removed at leisure
+        if path.is_dir():  # a rename cannot replace it; deleting it takes longer than renaming
             path.rename(replaced)
         temporary.replace(path)
     except Exception as error:
-        if _is_of_a_full_disk(error):
-            what = "no space left on the disk; free some and run again, what is finished is kept"
-            raise OSError(errno.ENOSPC, what, str(path)) from error
+        if _is_full_disk(error):
+            message = "no space left on the disk; free some and run again, what is finished is kept"
+            raise OSError(errno.ENOSPC, message, str(path)) from error
         raise
     finally:
         _remove(temporary)
@@ -72,20 +72,20 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def remove_abandoned(path: str | Path) -> None:
-    """Remove what writers of a file or folder left that were killed while they wrote.
+    """Remove the temporary files of killed writers of a file or folder.
 
-    A living writer's would go too, so only who holds the lock of all writers of ``path`` may call.
+    Call it only while holding the lock of ``path``'s writers: it removes a running writer's too.
     """
     path = Path(path)
     for suffix in (_PARTIAL, ".replaced"):
-        for left in path.parent.glob(f".{glob.escape(path.name)}.*{suffix}"):
-            _remove(left)
+        for abandoned in path.parent.glob(f".{glob.escape(path.name)}.*{suffix}"):
+            _remove(abandoned)
 
 
-def _is_of_a_full_disk(error: Exception) -> bool:
+def _is_full_disk(error: Exception) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
-    # safetensors wraps it in an error of its own.
+    # safetensors raises an error of its own.
     return os.strerror(errno.ENOSPC) in str(error)
 
 
@@ -97,7 +97,7 @@ def _remove(path: Path) -> None:
 
 
 def write_record(path: str | Path, record: Mapping[str, Any]) -> None:
-    """Write a JSON file, keys in the order given."""
+    """Write a JSON file; keys keep their order."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -106,27 +106,27 @@ def read_record(path: Readable) -> Record:
     """Read a JSON file.
 
     Raises:
-        ValueError: if it is damaged, naming the file and what heals it.
+        ValueError: if it is damaged, with the file's name and what to do.
     """
     try:
         record = json.loads(_opened(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise damaged(path, error) from error
     if not isinstance(record, dict):
-        raise damaged(path, f"no JSON object but a {type(record).__name__}")
+        raise damaged(path, f"a {type(record).__name__} instead of a JSON object")
     return record
 
 
 def write_signed(path: str | Path, record: Mapping[str, Any]) -> None:
-    """Write a JSON file that holds a checksum of itself, under a key that the record has not."""
+    """Write a JSON file that contains a checksum of its content, under an additional key."""
     write_record(path, signed(record))
 
 
 def read_signed(path: Readable) -> Record:
-    """Read what ``write_signed`` wrote.
+    """Read a file from ``write_signed``, without the checksum.
 
     Raises:
-        ValueError: if it is damaged, naming the file and what heals it.
+        ValueError: if it is damaged, with the file's name and what to do.
     """
     try:
         return verified(read_record(path))
@@ -135,19 +135,19 @@ def read_signed(path: Readable) -> Record:
 
 
 class BrokenSignatureError(ValueError):
-    """A record is not the one that was signed."""
+    """A record does not match its checksum."""
 
 
 def signed(record: Mapping[str, Any]) -> Record:
-    """A record with its checksum in it."""
+    """Return a record with its checksum added."""
     return {**record, _CHECKSUM: checksum_of(record)}
 
 
 def verified(record: Mapping[str, Any]) -> Record:
-    """The record that ``signed`` was given.
+    """Return a signed record without its checksum.
 
     Raises:
-        BrokenSignatureError: if it is another.
+        BrokenSignatureError: if the checksum is missing or does not match.
 
     Example:
         >>> verified(signed({"a": 1}))
@@ -162,7 +162,7 @@ def verified(record: Mapping[str, Any]) -> Record:
 
 
 def checksum_of(record: Mapping[str, Any]) -> str:
-    """SHA-256 of plain JSON values, the same for any order of keys.
+    """Return the SHA-256 of plain JSON values, independent of the order of keys.
 
     Example:
         >>> checksum_of({"a": 1, "b": [2.5]}) == checksum_of({"b": [2.5], "a": 1})
@@ -173,7 +173,7 @@ def checksum_of(record: Mapping[str, Any]) -> str:
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-    """Write arrays and the record of what made them to one ``.npz`` file."""
+    """Write arrays and a record that describes them to one ``.npz`` file."""
     import numpy as np
 
     text = np.frombuffer(json.dumps(about, allow_nan=False).encode(), dtype=np.uint8)
@@ -182,14 +182,14 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Any], about: Mapping[str
 
 
 def read_arrays(path: str | Path, prefix: str = "") -> tuple[dict[str, np.ndarray], Record]:
-    """Read what ``write_arrays`` wrote: the arrays, and the record of what made them.
+    """Return the arrays and the record from a file of ``write_arrays``.
 
     Args:
-        path: of the file.
-        prefix: of the names of the arrays that are wanted; the others are not read.
+        path: the file.
+        prefix: read only arrays whose names begin with it.
 
     Raises:
-        ValueError: if the file is damaged (the format checks every array that is read), naming it.
+        ValueError: if the file is damaged; the format has a checksum for each array.
     """
     import numpy as np
 
@@ -198,7 +198,7 @@ def read_arrays(path: str | Path, prefix: str = "") -> tuple[dict[str, np.ndarra
             wanted = [name for name in archive if name == _RECORD or name.startswith(prefix)]
             arrays = {name: archive[name] for name in wanted}
         about: Record = json.loads(arrays.pop(_RECORD).tobytes())
-    # A damaged header may claim any size.
+    # MemoryError: a damaged header can claim any size.
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, MemoryError) as error:
         if isinstance(error, FileNotFoundError):
             raise
@@ -207,7 +207,7 @@ def read_arrays(path: str | Path, prefix: str = "") -> tuple[dict[str, np.ndarra
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as Parquet or CSV, as the path's ending says."""
+    """Write a table as Parquet or CSV, depending on the path's suffix."""
     with atomic_write(path) as temporary:
         if Path(path).suffix == ".parquet":
             table.to_parquet(temporary, index=False)
@@ -216,22 +216,22 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
 
 
 def damaged(path: Readable, cause: object) -> ValueError:
-    """The error for a file that is there but cannot be read."""
+    """Return the error for a file that exists but cannot be read."""
     return ValueError(
-        f"{path}: expected a whole file, found a damaged one ({cause}); remove it and run again, so"
-        " that it is made anew"
+        f"{path}: expected a whole file, found a damaged one ({cause}); remove it and run again"
+        " to make a new one"
     )
 
 
 def sha256(path: Readable) -> str:
-    """SHA-256 of a file's bytes; of a folder, those of its manifest, which holds its files'."""
+    """Return the SHA-256 of a file, or of a folder's manifest, which lists its files' SHA-256."""
     file = _opened(path)
     with (file / MANIFEST if file.is_dir() else file).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def write_manifest(folder: Path) -> None:
-    """List a folder's files, with their sizes and checksums, in a signed file of its own."""
+    """Write a signed file that lists a folder's files with their sizes and checksums."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     listed = {
         file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256(file)}
@@ -241,17 +241,17 @@ def write_manifest(folder: Path) -> None:
 
 
 def read_manifest(folder: Path | zipfile.Path) -> dict[str, dict[str, Any]]:
-    """What a folder's manifest says of its files, by their paths in it.
+    """Return the size and checksum of a folder's files, by their paths relative to the folder.
 
     Raises:
-        ValueError: if the manifest is damaged, naming it.
+        ValueError: if the manifest is damaged.
     """
     listed: dict[str, dict[str, Any]] = read_signed(folder / MANIFEST)["files"]
     return listed
 
 
 def check_content(file: Path | zipfile.Path, expected: str) -> None:
-    """Raise a ValueError, in words to be put into brackets, unless a file has a SHA-256."""
+    """Raise a ValueError unless a file has this SHA-256; its text is a cause for ``damaged``."""
     if not file.exists():
         raise ValueError(f"{file} is missing")
     if (found := sha256(file)) != expected:

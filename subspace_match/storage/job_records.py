@@ -1,8 +1,8 @@
-"""The record that each job of the workflow leaves beside its outputs, read and checked.
+"""The provenance record that each job of the workflow writes beside its outputs.
 
-It holds what the job ran with (configuration, versions, commit, command), the checksums of what it
-left, and, gathered from the records of its inputs, all that these were made from in turn. It is a
-file of its own, so that the same configuration gives the same tables and figures, byte for byte.
+It contains the job's settings (configuration, versions, commit, command), the checksums of its
+outputs, and the provenance of its inputs, collected from their records. It is a separate file, so
+that the same configuration gives the same tables and figures, byte for byte.
 """
 
 from __future__ import annotations
@@ -15,46 +15,46 @@ from .archives import stays_inside
 from .files import MANIFEST, Record, check_content, damaged, read_manifest, read_signed
 
 SUFFIX = ".provenance.json"
-PACKED = ".zip"  # added to the name of a store that is published as one file
+PACKED = ".zip"  # suffix of a store that is published as one file
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job that ran.
+    """A finished job.
 
     Attributes:
-        file: of its record.
-        record: what it holds.
+        file: its record's file.
+        record: the record's content.
     """
 
     file: Path
     record: Record
 
     def __post_init__(self) -> None:
-        """Refuse a record that names places outside its folder: published ones may be anybody's."""
+        """Reject a record with names outside its folder: published records can be anyone's."""
         try:
             named = [self.record["folder"], *self.record["outputs"], *self.record["inputs"]]
             code = dict(self.record["code"])
         except (KeyError, TypeError, ValueError) as error:
-            raise damaged(self.file, f"no {error} that can be read in it") from error
+            raise damaged(self.file, f"no readable {error}") from error
         outside = [name for name in named if not stays_inside(name)]
-        # An output is not the folder itself. Modules may lie anywhere: they are only compared.
+        # An output cannot be the folder itself. Modules can lie anywhere: they are only compared.
         outside += [name for name in self.record["outputs"] if name in ("", ".")]
         outside += [name for name in code if not isinstance(name, str)]
         if outside:
             raise ValueError(
                 f"{self.file}: expected names of files in the folder of results, found"
-                f" {outside[0]!r}; do not use this record, and what came with it"
+                f" {outside[0]!r}; do not use this record or the files that came with it"
             )
 
     @property
     def outputs(self) -> list[Path]:
-        """What it left, beside its record or below."""
+        """The job's outputs, beside its record or below."""
         return [self.file.parent / name for name in self.record["outputs"]]
 
     @property
     def checksums(self) -> dict[Path, str]:
-        """SHA-256 of each output, also by the name that a published store has."""
+        """SHA-256 of each output, also by the name of its published store."""
         return {
             output.with_name(f"{output.name}{packed}"): checksum
             for output, checksum in zip(self.outputs, self.record["outputs"].values(), strict=True)
@@ -63,24 +63,23 @@ class Job:
 
 
 class Records:
-    """The records of jobs, each file of them read once."""
+    """The records of jobs; each file is read once."""
 
     def __init__(self) -> None:
-        """Read nothing yet."""
         self._read: dict[Path, tuple[dict[Path, Job], list[ValueError]]] = {}
 
-    def of(self, path: str | Path) -> Job | None:
-        """The job that made a file, or the folder in which it is, if there is a record of it.
+    def find(self, path: str | Path) -> Job | None:
+        """Return the job that made a file or the store that contains it, None without a record.
 
         Raises:
-            ValueError: if no whole record names it, and a damaged one may have done so.
+            ValueError: if only a damaged record could name it.
         """
         path = Path(path).absolute()
         all_damaged = []
         for folder in path.parents:
-            jobs, damaged = self._of_folder(folder)
-            for place in (path, *path.parents):
-                if (job := jobs.get(place)) is not None:
+            jobs, damaged = self._read_folder(folder)
+            for output in (path, *path.parents):
+                if (job := jobs.get(output)) is not None:
                     return job
             all_damaged += damaged
         if all_damaged:
@@ -91,21 +90,21 @@ class Records:
         return None
 
     def required(self, path: str | Path) -> Job:
-        """As ``of``.
+        """Return the job that made a file or the store that contains it.
 
         Raises:
-            ValueError: if there is no such file or no record of it, or one is damaged.
+            ValueError: if the file or its record does not exist, or the record is damaged.
         """
         if not Path(path).exists():
             raise ValueError(f"{path}: expected a result of the workflow, found no such file")
-        if (job := self.of(path)) is None:
+        if (job := self.find(path)) is None:
             raise ValueError(
-                f"{path}: expected a result of the workflow, with a file *{SUFFIX} beside it that"
-                " says what made it; found none that names it: remove it and run again"
+                f"{path}: expected a result of the workflow, with its record in a file *{SUFFIX},"
+                " found no record that names it; remove it and run again"
             )
         return job
 
-    def _of_folder(self, folder: Path) -> tuple[dict[Path, Job], list[ValueError]]:
+    def _read_folder(self, folder: Path) -> tuple[dict[Path, Job], list[ValueError]]:
         if folder not in self._read:
             jobs: dict[Path, Job] = {}
             damaged = []
@@ -121,16 +120,19 @@ class Records:
 
 
 def check(path: Path, job: Job, *, whole: bool = True) -> str:
-    """Raise a ValueError unless a file or store is what a job left.
+    """Check that a file or store is unchanged since its job made it.
 
     Args:
-        path: of one of its outputs, or of a file in a store.
-        job: of its record.
-        whole: whether to read every file of a store. Its manifest is read in any case; and who
-            opens a store compares with that what is read.
+        path: one of the job's outputs, or a file in a store.
+        job: the job.
+        whole: read every file of a store. Otherwise read only its manifest; ``ActivationStore``
+            compares files with the manifest when it reads them.
 
     Returns:
         The output's SHA-256.
+
+    Raises:
+        ValueError: if it was changed.
     """
     ((output, checksum),) = (
         (output, c) for output, c in job.checksums.items() if path.is_relative_to(output)
@@ -145,14 +147,14 @@ def check(path: Path, job: Job, *, whole: bool = True) -> str:
             check_content(output, checksum)
     except (ValueError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"{output}: expected what the rule {job.record['rule']} made, found that it was changed"
-            f" since ({error}); remove it, and run or pull again"
+            f"{output}: expected what the rule {job.record['rule']} made, found a later change"
+            f" ({error}); remove it, and run or pull again"
         ) from error
     return checksum
 
 
 def _check_store(store: Path | zipfile.Path, checksum: str, part: str | None) -> None:
-    """Check a store's manifest and, of the files that it lists, one, all ("."), or none."""
+    """Check a store's manifest and one, all (".") or none (None) of the files that it lists."""
     check_content(store / MANIFEST, checksum)
     listed = read_manifest(store)
     for name in listed if part == "." else filter(None, [part]):

@@ -1,4 +1,4 @@
-"""Git LFS keeps large files elsewhere; what a clone without it holds is a pointer to each."""
+"""Git LFS pointers: small text files that a clone without Git LFS has instead of large files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _BEGINNING = b"version https://git-lfs.github.com/spec/"
 
 
 def is_lfs_pointer(path: str | Path) -> bool:
-    r"""Whether a file is the pointer that Git LFS leaves in place of a file it has not fetched.
+    r"""Return whether a file is a Git LFS pointer instead of the file itself.
 
     Example:
         >>> import tempfile
@@ -21,8 +21,8 @@ def is_lfs_pointer(path: str | Path) -> bool:
         return stream.read(len(_BEGINNING)) == _BEGINNING
 
 
-def of_lfs_pointer(path: str | Path) -> ValueError:
-    """The error for a file that is a pointer only."""
+def lfs_pointer_error(path: str | Path) -> ValueError:
+    """Return the error for a file that is only a pointer."""
     return ValueError(
         f"{path}: expected the file itself, found a Git LFS pointer to it; run 'git lfs pull' in"
         " its repository"

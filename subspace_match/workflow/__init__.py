@@ -1,1 +1,1 @@
-"""What surrounds a job of the workflow: locks, records of provenance, publishing, pruning."""
+"""What surrounds a job's work: locks, log, provenance records, publishing, pruning."""

@@ -1,15 +1,14 @@
-"""One writer for each artefact: who comes second waits.
+"""Lock files: one writer for each artefact, one job for each GPU.
 
-The lock is the kernel's or, on a shared file system, the server's: it ends with the process however
-that ends, and asks neither for a host's name nor for a process number, of which two containers can
-have the same. The file that is locked stays; whoever removes it has to hold it, and who waited for
-it takes the new one, so that no two writers have locks of their own.
+The lock belongs to the kernel or, on a shared file system, to the server. It ends with its process,
+however that ends, and depends neither on host names nor on process numbers, which two containers
+can share. A lock file stays when its lock is released. Only a process that holds the lock may
+delete the file; those that wait for it then lock the new file, so there are never two writers.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import platform
 from collections.abc import Callable, Iterator
@@ -17,108 +16,84 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-# What file systems say that have no locks, as some clusters' are set up.
+from filelock import FileLock, Timeout
+
+POLL_SECONDS = 0.2
+# Errors of file systems without locks, as on some clusters.
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
 
 
 @contextmanager
-def only_writer(artefact: str | Path, say: Callable[[str], object]) -> Iterator[None]:
-    """Be the only one who writes an artefact; wait while another is.
+def exclusive_writer(artefact: str | Path, notify: Callable[[str], object]) -> Iterator[None]:
+    """Be the only process that writes an artefact; wait while another one writes it.
 
     Args:
-        artefact: whose lock lies beside it, as a hidden file.
-        say: told whom it waits for, and if the file system has no locks.
+        artefact: its lock file lies beside it and is hidden.
+        notify: called with a message before waiting, and if the file system has no locks.
 
     Example:
         >>> import tempfile
         >>> artefact = Path(tempfile.mkdtemp(), "network")
-        >>> with only_writer(artefact, print):
+        >>> with exclusive_writer(artefact, print):
         ...     print(sorted(path.name for path in artefact.parent.iterdir()))
         ['.network.lock']
     """
-    artefact, path = Path(artefact), lock_of(artefact)
-    lock = _opened(path)
+    path = lock_file(artefact)
+    lock = FileLock(path, poll_interval=POLL_SECONDS, fallback_to_soft=False)
     try:
         try:
-            _acquire(lock, lambda: say(_waiting(path, artefact)))
-            while not _is_still(lock, path):  # who held it has removed it
-                os.close(lock)
-                lock = _opened(path)
-                _acquire(lock, lambda: say(_waiting(path, artefact)))
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-            say(
-                f"{path}: the file system has no locks ({error.strerror}); start nothing else that"
-                " writes the same results"
-            )
-        _tell(
-            lock, f"{platform.node()}, process {os.getpid()}, since {datetime.now(UTC):%F %T} UTC"
+            lock.acquire(timeout=0)
+        except Timeout:
+            notify(f"waiting for {_holder(path)}, which writes {artefact}: it holds {path}")
+            lock.acquire()
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        notify(
+            f"{path}: the file system has no locks ({error.strerror}); start nothing else that"
+            " writes the same results"
         )
-        try:
-            yield
-        finally:
-            _tell(lock, "")
-            # Processes that were forked off have the file open too, and would keep the lock.
-            with suppress(OSError):
-                fcntl.flock(lock, fcntl.LOCK_UN)
+    started = f"{datetime.now(UTC):%F %T} UTC"
+    _write(path, f"{platform.node()}, process {os.getpid()}, since {started}")
+    try:
+        yield
     finally:
-        os.close(lock)
+        _write(path, "")
+        lock.release()
 
 
 @contextmanager
-def if_free(artefact: str | Path) -> Iterator[bool]:
-    """Whether nobody writes an artefact; if so, nobody begins to before the end.
-
-    Meanwhile its lock (``lock_of``) may be removed.
-    """
-    path = lock_of(artefact)
-    lock = _opened(path)
+def lock_if_free(path: Path) -> Iterator[bool]:
+    """Hold a lock file's lock if no other process holds it; yield whether that succeeded."""
+    lock = FileLock(path, fallback_to_soft=False)
+    free = True
     try:
-        free = True
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            free = error.errno in _NO_LOCKS
-        yield free and _is_still(lock, path)
+        lock.acquire(timeout=0)
+    except Timeout:
+        free = False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    try:
+        yield free
     finally:
-        os.close(lock)
+        lock.release()
 
 
-def lock_of(artefact: str | Path) -> Path:
-    """The file whose lock an artefact's writer has."""
+def lock_file(artefact: str | Path) -> Path:
+    """Return the file whose lock an artefact's writer holds."""
     artefact = Path(artefact)
     return artefact.with_name(f".{artefact.name}.lock")
 
 
-def _opened(path: Path) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+def _holder(path: Path) -> str:
+    with suppress(FileNotFoundError):
+        if holder := path.read_text(encoding="utf-8"):
+            return holder
+    return "a process that has just started or ended"
 
 
-def _is_still(lock: int, path: Path) -> bool:
-    """Whether an open file is that of a path, and not one that was removed."""
-    try:
-        return os.path.samestat(os.fstat(lock), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _acquire(lock: int, will_wait: Callable[[], object]) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        will_wait()
-        fcntl.flock(lock, fcntl.LOCK_EX)
-
-
-def _tell(lock: int, text: str) -> None:
-    """Tell those who will wait who writes; nothing is decided by it, and a full disk is no harm."""
+def _write(path: Path, text: str) -> None:
+    # Only for messages, so a full disk is no error.
     with suppress(OSError):
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, text.encode(), 0)
-
-
-def _waiting(path: Path, artefact: Path) -> str:
-    holder = path.read_text(encoding="utf-8") or "a process that has just begun or ended"
-    return f"waiting for {holder}, which writes {artefact}: it has {path}"
+        path.write_text(text, encoding="utf-8")

@@ -1,8 +1,8 @@
-"""A GPU of a job's own, where several jobs share a machine.
+"""One GPU for each job where several jobs share a machine.
 
-Slurm hands each job its GPUs; on a machine without it all jobs see all GPUs, and would all take
-the first. So a job that asks for a GPU takes one of those that it sees for as long as it runs, by a
-lock that ends with the process however that ends, and waits while all are taken.
+Slurm gives each job its own GPUs. On a machine without Slurm every job sees all GPUs and would use
+the first. So a job that asks for a GPU locks one of those that it sees, and waits while all are
+locked. The lock ends with the process.
 """
 
 from __future__ import annotations
@@ -16,65 +16,58 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from .file_lock import POLL_SECONDS, lock_if_free
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-_SECONDS_BETWEEN_LOOKS = 0.2
 
 
 @contextmanager
-def gpu_of_its_own(say: Callable[[str], object]) -> Iterator[None]:
-    """Let this process see, from now on, one GPU that no other such process has, if it sees any.
+def exclusive_gpu(notify: Callable[[str], object]) -> Iterator[None]:
+    """Restrict this process to one GPU that no other such process uses, if it sees any GPU.
 
-    It has to be entered before CUDA is loaded.
+    Enter it before CUDA is loaded; the restriction stays.
 
     Args:
-        say: told which GPU it is, and if there is none to be had yet.
+        notify: called with a message that names the GPU, and with one before waiting.
     """
     devices = visible_gpus()
     if not devices:
         yield
         return
-    with _first_free(devices, say) as device:
+    with _first_free(devices, notify) as device:
         os.environ[VISIBLE] = device
-        say(f"on GPU {device} of {','.join(devices)}")
+        notify(f"on GPU {device} of {','.join(devices)}")
         yield
 
 
 def visible_gpus() -> list[str]:
-    """Names of the GPUs that this process sees: those of CUDA_VISIBLE_DEVICES, or nvidia-smi's."""
+    """Return the GPUs this process sees: those in CUDA_VISIBLE_DEVICES, else nvidia-smi's."""
     if VISIBLE in os.environ:
         names = [name.strip() for name in os.environ[VISIBLE].split(",")]
-        # CUDA sees what is before the first name of no device.
-        hidden = (at for at, name in enumerate(names) if name in ("", "-1", "NoDevFiles"))
-        return names[: next(hidden, None)]
+        # CUDA ignores everything from the first invalid name on.
+        invalid = (at for at, name in enumerate(names) if name in ("", "-1", "NoDevFiles"))
+        return names[: next(invalid, None)]
     if shutil.which("nvidia-smi") is None:
         return []
-    asked = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
-    answer = subprocess.run(asked, capture_output=True, text=True, check=False)
+    query = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
+    answer = subprocess.run(query, capture_output=True, text=True, check=False)
     return answer.stdout.split() if answer.returncode == 0 else []
 
 
 @contextmanager
-def _first_free(devices: list[str], say: Callable[[str], object]) -> Iterator[str]:
+def _first_free(devices: list[str], notify: Callable[[str], object]) -> Iterator[str]:
     # Slurm numbers the GPUs of each job from 0, so another job's 0 is another GPU.
     job = os.environ.get("SLURM_JOB_ID", "")
     folder = Path(tempfile.gettempdir(), f"subspace-match-gpus-{os.getuid()}-{job}")
     folder.mkdir(exist_ok=True)
-    locks = {device: FileLock(folder / f"{device.replace('/', '_')}.lock") for device in devices}
     waiting = False
     while True:
-        for device, lock in locks.items():
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                continue
-            try:
-                yield device
-            finally:
-                lock.release()
-            return
+        for device in devices:
+            with lock_if_free(folder / f"{device.replace('/', '_')}.lock") as free:
+                if free:
+                    yield device
+                    return
         if not waiting:
-            say(f"waiting for one of the GPUs {','.join(devices)}, which other jobs have")
+            notify(f"waiting for one of the GPUs {','.join(devices)}, which other jobs use")
             waiting = True
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        time.sleep(POLL_SECONDS)

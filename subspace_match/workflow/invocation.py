@@ -1,8 +1,8 @@
-"""What a run of Snakemake hands over to its jobs, and whether a job finds all as planned.
+"""What a run of Snakemake tells its jobs, and the check that code and data are still as planned.
 
-The paths of a run are planned from the code and from the contents of the user's own files. A job
-that starts later, perhaps on another machine, would record the results of other code or other data
-under these paths if either was changed meanwhile; so it looks before its work, and again after it.
+The paths of a run contain digests of the code and of the user's own files. If these changed after
+planning, a job would write results of other code or data under the planned paths. So each job
+checks them before and after its work.
 """
 
 from __future__ import annotations
@@ -22,29 +22,26 @@ from ..experiment.config import differences
 from ..experiment.keys import Origins
 from ..experiment.user_files import AREA, content_digest
 
-# Environment variable by which a run of Snakemake tells its jobs what it is.
+# Environment variable with the JSON text of ``invocation``; jobs inherit it.
 INVOCATION = "SUBSPACE_MATCH_INVOCATION"
 
 
 def invocation(
     project: str | Path, config: Mapping[str, Any], default: Mapping[str, Any], **more: Any
 ) -> str:
-    """What the jobs of a run of Snakemake are to know of it, as JSON.
+    """Return what a run of Snakemake tells its jobs, as JSON.
 
     Args:
         project: folder of the workflow.
-        config: complete.
-        default: the complete default configuration.
-        more: plain JSON values: ``forced``, whether results are made anew that are there already;
-            ``origins`` and ``files``, what the plan rests on (``plan``).
+        config: complete configuration.
+        default: complete default configuration.
+        more: plain JSON values: ``forced``, whether to make existing results again; ``origins`` and
+            ``files`` from ``plan_for_jobs``.
     """
-    commit, changes = (
-        _git(project, "rev-parse", "HEAD"),
-        _git(project, "diff", "--name-only", "HEAD"),
-    )
+    changes = _git(project, "diff", "--name-only", "HEAD")
     known = {
         "command": shlex.join(["snakemake", *sys.argv[1:]]),
-        "commit": commit,
+        "commit": _git(project, "rev-parse", "HEAD"),
         "changed": None if changes is None else changes.splitlines(),
         "differs": differences(config, default),
     }
@@ -52,7 +49,7 @@ def invocation(
 
 
 def _git(folder: str | Path, *arguments: str) -> str | None:
-    """What Git answers; nothing without Git or outside a repository."""
+    """Return Git's output, None without Git or outside a repository."""
     try:
         answer = subprocess.run(
             ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
@@ -62,8 +59,8 @@ def _git(folder: str | Path, *arguments: str) -> str | None:
     return answer.stdout.strip()
 
 
-def for_jobs(origins: Origins, code: Code) -> dict[str, Any]:
-    """What jobs are handed over of a plan, as plain JSON values (``provenance.invocation``)."""
+def plan_for_jobs(origins: Origins, code: Code) -> dict[str, Any]:
+    """Return the digests and code files of a plan as plain JSON values, for ``invocation``."""
     files = {
         name: [str(file.relative_to(code.project)) for file in code.files(name)]
         for name in code.names
@@ -71,33 +68,33 @@ def for_jobs(origins: Origins, code: Code) -> dict[str, Any]:
     return {"origins": asdict(origins), "files": files}
 
 
-def handed_over() -> Origins:
-    """What the plan of this run rests on, where it was handed over.
+def planned_origins() -> Origins:
+    """Return the digests of code and data that this run was planned with.
 
     Raises:
-        ValueError: outside of a run of the workflow.
+        ValueError: outside a run of the workflow.
     """
     return Origins(**_known()["origins"])
 
 
 def code_files(script: str, snakemake: Any) -> list[Path]:
-    """The files that decide what a job's script makes, as they were planned."""
+    """Return the planned code files of a job's script."""
     project = Path(snakemake.scriptdir).parent
     return [project / file for file in _known()["files"][script]]
 
 
 def check_as_planned(script: str, snakemake: Any) -> None:
-    """See that a job's code and the files that it reads are still those of the plan.
+    """Check that a job's code and the user's files that it reads are unchanged since planning.
 
     Args:
-        script: its name, without ".py".
-        snakemake: the object that Snakemake gives to a script; its parameter ``reads``, if there is
-            one, names the sources.
+        script: its name without ".py".
+        snakemake: the object that Snakemake gives to a script; its optional parameter ``reads``
+            lists the sources (``user_files``) that the job reads.
 
     Raises:
-        ValueError: if one has changed.
+        ValueError: if any of them changed.
     """
-    if changed := list(_changed(handed_over(), script, snakemake)):
+    if changed := list(_changed(planned_origins(), script, snakemake)):
         raise ValueError(
             f"{snakemake.rule}: expected {' and '.join(changed)} as when the run was planned, found"
             " other content; run snakemake again, what is finished is kept"
@@ -114,10 +111,10 @@ def _changed(planned: Origins, script: str, snakemake: Any) -> Iterator[str]:
     cache = Path(snakemake.config["results"], AREA)
     for source in snakemake.params.get("reads", []):
         try:
-            held = content_digest(source, cache)
+            found = content_digest(source, cache)
         except FileNotFoundError:
-            held = "no such files"
-        if held != planned.contents[source]:
+            found = "no such files"
+        if found != planned.contents[source]:
             yield f"what is named by {source!r}"
 
 

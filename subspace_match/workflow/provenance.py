@@ -1,4 +1,4 @@
-"""What made a result, printed for people."""
+"""The provenance of a result, printed for people."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def described(file: Path) -> str:
 
 
 def _described(file: Path, record: Record) -> dict[str, Any]:
-    """A record for people: what differs first."""
+    """Return a record's main entries; the settings that differ from the defaults come first."""
     networks = {n: c for n, c in record["weights_and_images"].items() if n.startswith("networks/")}
     data = {n: c for n, c in record["weights_and_images"].items() if n.startswith("data/")}
     return {

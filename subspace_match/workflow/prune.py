@@ -1,8 +1,7 @@
-"""Results that the present configurations and code no longer name: listed and, if asked, removed.
+"""List, and optionally remove, results that the current configurations and code do not need.
 
-What is named is what Snakemake plans, so that no list of paths is kept here. What is removed is
-only what a job's record says that the job left, with the job's log and what an unfinished job would
-have gone on from. Anything else stays, and is named.
+A result is needed if Snakemake plans it. Only outputs in a job's record, the job's log and its
+unfinished files are removed. Everything else stays and is listed.
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ from ..experiment.origins import config_of, paths_of
 from ..experiment.user_files import AREA
 from ..storage.files import read_signed, verified
 from ..storage.job_records import SUFFIX, Job
-from .file_lock import if_free, lock_of
+from .file_lock import lock_file, lock_if_free
 
 LOCK = ".*.lock"
-# Of jobs that did not end: temporary files, and what a training resumes from.
+# Unfinished files of jobs: temporary ones, and those from which a training resumes.
 _UNFINISHED = (".*.partial", ".*.replaced", "resume.safetensors*", "stages.partial")
 
 
 @dataclass
 class Found:
-    """What lies in a folder of results.
+    """The files in a folder of results that no plan names.
 
     Attributes:
-        unnamed: by the job that made them, the files and folders that can go.
-        kept: what stays though nothing names it, and why.
+        unnamed: the files and folders to remove, by the job that made them.
+        kept: files that stay although no plan names them, with the reason.
     """
 
     unnamed: dict[Path, list[Path]] = field(default_factory=dict)
@@ -42,20 +41,20 @@ class Found:
 
 
 def named_files(project: Path, configfile: str | None) -> set[Path]:
-    """Every file that Snakemake would make of a configuration.
+    """Return every file that Snakemake plans for a configuration.
 
     Raises:
-        ValueError: if it plans nothing, with what it said.
+        ValueError: if planning fails, with Snakemake's message.
     """
     config = [] if configfile is None else ["--configfile", configfile]
     command = [sys.executable, "-m", "snakemake", "--summary", "--nolock", *config]
     answer = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     if answer.returncode:
         lines = (answer.stderr.strip() or answer.stdout.strip() or "nothing").splitlines()
-        # Where it was said follows, in lines that are indented.
-        said = [line for line in lines if line.strip() and not line.startswith(" ")]
+        # Indented lines after the message say where the error was raised.
+        messages = [line for line in lines if line.strip() and not line.startswith(" ")]
         raise ValueError(
-            f"expected a plan of {configfile or 'config/config.yaml'}: {(said or lines)[-1]}"
+            f"expected a plan of {configfile or 'config/config.yaml'}: {(messages or lines)[-1]}"
         )
     lines = answer.stdout.splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith("output_file\t"))
@@ -63,42 +62,42 @@ def named_files(project: Path, configfile: str | None) -> set[Path]:
 
 
 def find(results: Path, named: set[Path]) -> Found:
-    """Sort what lies in a folder of results.
+    """Find the files in a folder of results that no plan names.
 
     Args:
         results: the folder.
-        named: every file that is to stay, with absolute paths.
+        named: every file that a plan names, with absolute paths.
     """
     results, found = results.absolute(), Found()
     seen: set[Path] = set()
     for base in sorted(set(_jobs(results))):
         record = base.with_name(f"{base.name}{SUFFIX}")
-        own = [*_left_by(record, found), *_beside(base, results)]
+        own = [*_outputs_of(record, found), *_logs_of(base, results)]
         seen.update(own)
         if record not in named:
             if not any(other in named for other in base.parent.glob(f"*{SUFFIX}")):
                 own += _unfinished(base.parent)
             found.unnamed[base] = [path for path in own if path not in found.kept]
-    # What planning keeps, a file for each.
+    # Planning writes one file for each listing of layers and each folder of the user's files.
     for file in (file for area in ("layers", AREA) for file in (results / area).glob("*.json")):
         if file not in named:
             found.unnamed[file] = [file]
     seen |= named | {path for paths in found.unnamed.values() for path in paths}
     for path in _others(results, seen):
-        found.kept.setdefault(path, "made by no job that left a record")
+        found.kept.setdefault(path, "no record of a job names it")
     return found
 
 
 def _jobs(results: Path) -> Iterator[Path]:
-    """Of every job that ended or began here, its record's path without the ending."""
+    """Yield the path of each job's record without its suffix, also for jobs that only started."""
     for record in results.rglob(f"*{SUFFIX}"):
         yield record.with_name(record.name.removesuffix(SUFFIX))
     for lock in results.rglob(LOCK):
         yield lock.with_name(lock.name.removeprefix(".").removesuffix(".lock"))
 
 
-def _left_by(record: Path, found: Found) -> list[Path]:
-    """A job's record and the outputs that it names, as far as they are there."""
+def _outputs_of(record: Path, found: Found) -> list[Path]:
+    """Return a job's record and the outputs that it names, if they exist."""
     if not record.exists():
         return []
     try:
@@ -108,17 +107,17 @@ def _left_by(record: Path, found: Found) -> list[Path]:
         return [record]
     for output in outputs:
         if not Path(os.path.normpath(output)).is_relative_to(record.parent):
-            found.kept[record] = f"it names {output}, which is no result of its job"
+            found.kept[record] = f"it names {output}, which is outside its folder"
             return [record]
     return [path for path in (*outputs, record) if path.exists()]
 
 
-def _beside(base: Path, results: Path) -> list[Path]:
-    """A job's log, and what it took."""
+def _logs_of(base: Path, results: Path) -> list[Path]:
+    """Return a job's log and benchmark, if they exist."""
     relative = base.relative_to(results)
-    files = (("logs", ".log"), ("benchmarks", ".tsv"))
-    beside = [results / area / f"{relative}{suffix}" for area, suffix in files]
-    return [path for path in beside if path.exists()]
+    areas = (("logs", ".log"), ("benchmarks", ".tsv"))
+    logs = [results / area / f"{relative}{suffix}" for area, suffix in areas]
+    return [path for path in logs if path.exists()]
 
 
 def _unfinished(folder: Path) -> list[Path]:
@@ -126,7 +125,7 @@ def _unfinished(folder: Path) -> list[Path]:
 
 
 def _others(results: Path, seen: set[Path]) -> Iterator[Path]:
-    """Folders and files that hold nothing of what was seen; locks are of no interest."""
+    """Yield the topmost folders and files that contain nothing of ``seen``, except lock files."""
     above = {parent for path in seen for parent in path.parents}
     waiting = [results] if results.is_dir() else []
     while waiting:
@@ -140,12 +139,15 @@ def _others(results: Path, seen: set[Path]) -> Iterator[Path]:
 
 
 def remove(found: Found, results: Path) -> None:
-    """Remove what nothing names; what a job is writing stays, and is added to what is kept."""
+    """Remove ``found.unnamed``; what a running job writes moves to ``found.kept`` instead."""
     for folder in sorted({base.parent for base in found.unnamed}):
         bases = [base for base in found.unnamed if base.parent == folder]
         with ExitStack() as locks:
-            # What is unfinished there may be any of these jobs'.
-            free = [locks.enter_context(if_free(base)) for base in {*bases, *_jobs(folder)}]
+            # An unfinished file in the folder can belong to any of its jobs.
+            free = [
+                locks.enter_context(lock_if_free(lock_file(base)))
+                for base in {*bases, *_jobs(folder)}
+            ]
             if not all(free):
                 found.kept |= dict.fromkeys(bases, "a job is writing there")
                 for base in bases:
@@ -157,7 +159,7 @@ def remove(found: Found, results: Path) -> None:
                 else:
                     path.unlink(missing_ok=True)
             for base in bases:
-                lock_of(base).unlink(missing_ok=True)
+                lock_file(base).unlink(missing_ok=True)
         for base in bases:
             for path in (base, *found.unnamed[base]):
                 _remove_empty(path.parent, results.absolute())
@@ -170,9 +172,10 @@ def _remove_empty(folder: Path, results: Path) -> None:
 
 
 def _small_files(project: Path, configfile: str | None) -> set[Path]:
-    """What planning keeps: the listings of layers, and the checksums of the user's own files."""
+    """Return the files that planning writes: listings of layers, checksums of the user's files."""
     paths = paths_of(project, [configfile] if configfile else [])
     listings = {Path(project, paths.layers(model)).absolute() for model in paths.models}
+    # A source is "data NAME FOLDER", "weights FILE" or "module NAME"; folders can contain spaces.
     roots = [Path(source.split(" ", 2)[-1]).absolute() for source in paths.origins.contents]
     roots += [Path(source.split(" ", 1)[-1]).absolute() for source in paths.origins.contents]
     checksums = set()
@@ -181,14 +184,14 @@ def _small_files(project: Path, configfile: str | None) -> set[Path]:
             with file.open(encoding="ascii") as lines:
                 folder = Path(verified(json.loads(lines.readline()))["folder"])
         except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # damaged, so that planning reads the files again
+            continue  # damaged: not needed, since planning then reads the user's files again
         if any(folder.is_relative_to(root) for root in roots):
             checksums.add(file.absolute())
     return listings | checksums
 
 
 def size_of(paths: Iterable[Path]) -> int:
-    """Bytes of some files and folders."""
+    """Return the size of files and folders in bytes."""
     files = (file for path in paths for file in ([path] if path.is_file() else path.rglob("*")))
     return sum(file.lstat().st_size for file in files if not file.is_dir())
 
@@ -228,14 +231,14 @@ def _report(found: Found, results: Path, delete: bool) -> None:
     for base in found.unnamed:
         sys.stdout.write(f"{_bytes(sizes[base]):>9}  {os.path.relpath(base)}\n")
     total = _bytes(sum(sizes[base] for base in found.unnamed))
-    done = "removed" if delete else "not named, so that --delete would remove it"
-    sys.stdout.write(f"{total:>9}  in all, of {len(found.unnamed)} jobs: {done}\n")
+    done = "removed" if delete else "not needed; --delete would remove it"
+    sys.stdout.write(f"{total:>9}  in total, from {len(found.unnamed)} jobs: {done}\n")
     for path, reason in found.kept.items():
-        sys.stdout.write(f"stays: {os.path.relpath(path)} ({reason})\n")
+        sys.stdout.write(f"kept: {os.path.relpath(path)} ({reason})\n")
 
 
 def _bytes(number: float) -> str:
-    """A size for a reader.
+    """Format a size for people.
 
     Example:
         >>> _bytes(999), _bytes(1_500_000)

@@ -1,7 +1,7 @@
-"""Results as few large files, to be versioned and sent, and back again.
+"""Publish results as a few large files, to be versioned and transferred, and restore them.
 
-Published is what jobs left, each job's record beside it (``provenance``); a store, which is a
-folder of many files, as one uncompressed zip, which Zarr reads as it is.
+The outputs of jobs are published with their records (``job_records``). A store, a folder of many
+files, becomes one uncompressed zip file, which Zarr can read directly.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from pathlib import Path
 from ..storage.archives import check_members
 from ..storage.files import atomic_write, read_signed, remove_abandoned, sha256
 from ..storage.job_records import PACKED, SUFFIX, Job, Records, check
-from .file_lock import only_writer
+from .file_lock import exclusive_writer
 
 PUBLISHED = Path("published")
-_TIMESTAMP = ".snakemake_timestamp"  # in a folder that Snakemake made
+_TIMESTAMP = ".snakemake_timestamp"  # Snakemake adds it to folders
 
 
 def lineage(jobs: Iterable[Job], results: str | Path) -> Iterator[Job]:
-    """All jobs whose outputs these jobs were made from, at any remove.
+    """Yield all jobs whose outputs these jobs used, directly or through other jobs.
 
     Args:
-        jobs: to begin with; they are not among what is given.
+        jobs: where to start; they are not yielded themselves.
         results: folder of all results.
 
     Raises:
-        ValueError: if there is no record of one, or a file is no longer there.
+        ValueError: if a file or its record does not exist.
     """
     records = Records()
     waiting = list(jobs)
@@ -51,10 +51,10 @@ def publish(job: Job, folder: str | Path) -> bool:
     """Copy a job's outputs and its record to a folder.
 
     Returns:
-        Whether that could be done: nothing is copied if an output is no longer there.
+        False, with nothing copied, if an output no longer exists.
 
     Raises:
-        ValueError: if an output is not what the job left, naming it.
+        ValueError: if an output was changed since the job made it.
     """
     if not all(output.exists() for output in job.outputs):
         return False
@@ -71,27 +71,27 @@ def publish(job: Job, folder: str | Path) -> bool:
 
 @dataclass
 class Restored:
-    """What came of restoring: jobs whose outputs are back, were all there, or are not, and why."""
+    """The outcome by job: restored, already present, or skipped with a reason."""
 
-    back: list[str] = field(default_factory=list)
-    there: list[str] = field(default_factory=list)
-    left_out: dict[str, str] = field(default_factory=dict)
+    restored: list[str] = field(default_factory=list)
+    present: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
 
 
 def restore(published: str | Path, results: str | Path) -> Restored:
-    """Bring published results to where the workflow made them, if the code is as it was.
+    """Copy published results back to the folder of results, if their code is unchanged.
 
-    What is there already stays as it is; where that is a part of what a job made, and unchanged,
-    the rest comes back beside it.
+    Existing files are never replaced. If some of a job's outputs exist and are unchanged, only the
+    missing ones are restored.
 
     Args:
         published: folder of jobs' outputs and records.
         results: folder of all results.
 
     Raises:
-        ValueError: if a published file is damaged, naming it.
+        ValueError: if a published file is damaged.
     """
-    found = Restored()
+    outcome = Restored()
     files = sorted(Path(published).rglob(f"*{SUFFIX}"))
     jobs = [Job(file, read_signed(file)) for file in files]
     modules = {Path(module) for job in jobs for module in job.record["code"]}
@@ -99,27 +99,28 @@ def restore(published: str | Path, results: str | Path) -> Restored:
     for job in jobs:
         target = Path(results, job.record["folder"])
         name = f"{target / job.file.name.removesuffix(SUFFIX)}"
-        there = [target / output for output in job.record["outputs"] if (target / output).exists()]
-        if len(there) == len(job.record["outputs"]) and (target / job.file.name).exists():
-            found.there.append(name)
+        outputs = [target / output for output in job.record["outputs"]]
+        present = [output for output in outputs if output.exists()]
+        if present == outputs and (target / job.file.name).exists():
+            outcome.present.append(name)
             continue
         code = job.record["code"].items()
         if changed := [module for module, checksum in code if checksums.get(module) != checksum]:
-            found.left_out[name] = f"other code made it: {', '.join(changed)}"
+            outcome.skipped[name] = f"made by other code: {', '.join(changed)}"
         elif missing := [file for file in map(_published, job.outputs) if not file.exists()]:
-            found.left_out[name] = f"not there: {', '.join(map(str, missing))}"
-        elif others := _changed(there, Job(target / job.file.name, job.record)):
-            found.left_out[name] = (
-                f"there, but other than published: {', '.join(others)}; remove it"
+            outcome.skipped[name] = f"not published: {', '.join(map(str, missing))}"
+        elif others := _changed(present, Job(target / job.file.name, job.record)):
+            outcome.skipped[name] = (
+                f"differs from what is published: {', '.join(others)}; remove it"
             )
         else:
             _restore(job, target)
-            found.back.append(name)
-    return found
+            outcome.restored.append(name)
+    return outcome
 
 
 def _changed(files: Iterable[Path], job: Job) -> list[str]:
-    """Those of a job's files that are no longer what it left."""
+    """Return those of a job's files that were changed since it made them."""
     changed = []
     for file in files:
         try:
@@ -130,10 +131,10 @@ def _changed(files: Iterable[Path], job: Job) -> list[str]:
 
 
 def _restore(job: Job, target: Path) -> None:
-    """Bring back those of a job's outputs that are not there."""
+    """Copy the missing outputs of a job to its folder of results."""
     for output in job.outputs:
         _check_published(_published(output), job)
-    with only_writer(target / job.file.name.removesuffix(SUFFIX), warnings.warn):
+    with exclusive_writer(target / job.file.name.removesuffix(SUFFIX), warnings.warn):
         for output, name in zip(job.outputs, job.record["outputs"], strict=True):
             source, place = _published(output), target / name
             if place.exists():
@@ -154,42 +155,41 @@ def _check_published(file: Path, job: Job) -> None:
         if not cached:
             raise
         raise ValueError(
-            f"{error}; DVC would take it from its cache again, so remove {cached} too, and if the"
-            " remote has it damaged, its copy there, which `dvc push` replaces from where it is"
-            " whole"
+            f"{error}; DVC would take it from its cache again, so remove {cached} too; if the"
+            " remote's copy is damaged too, remove it and run `dvc push` where the file is whole"
         ) from error
 
 
 def _in_dvc_cache(file: Path) -> list[Path]:
-    """The copies of a file in DVC's cache, whatever names they have there."""
+    """Return the copies of a file in DVC's cache, whatever their names."""
     command = [sys.executable, "-m", "dvc", "cache", "dir"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    if answer.returncode != 0:  # no folder of DVC's
+    if answer.returncode != 0:  # not a DVC repository
         return []
     size = file.stat().st_size
     files = (path for path in Path(answer.stdout.strip()).rglob("*") if path.is_file())
-    alike = (path for path in files if path.stat().st_size == size)
-    return [path for path in alike if filecmp.cmp(path, file, shallow=False)]
+    same_size = (path for path in files if path.stat().st_size == size)
+    return [path for path in same_size if filecmp.cmp(path, file, shallow=False)]
 
 
 def _published(output: Path) -> Path:
-    """The file that an output was published as."""
+    """Return the published file of an output."""
     packed = output.with_name(f"{output.name}{PACKED}")
     return packed if packed.exists() else output
 
 
 def _copy(source: Path, target: Path) -> None:
-    # No link: what DVC has in its cache is not to change with what lies in a working tree.
+    # A copy, not a link: changes in the working tree must not change DVC's cache.
     with atomic_write(target) as temporary:
         shutil.copyfile(source, temporary)
 
 
 def _pack(folder: Path, path: Path) -> None:
-    """Write a folder's files to a zip: the same files give the same bytes."""
+    """Write a folder's files to a zip file; the same files give the same bytes."""
     with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for file in sorted(file for file in folder.rglob("*") if file.is_file()):
             if file.name != _TIMESTAMP:
-                # Of a fixed date.
+                # ZipInfo sets a fixed date.
                 entry = zipfile.ZipInfo(file.relative_to(folder).as_posix())
                 with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as to:
                     shutil.copyfileobj(source, to)
@@ -197,6 +197,6 @@ def _pack(folder: Path, path: Path) -> None:
 
 def _unpack(path: Path, folder: Path) -> None:
     with zipfile.ZipFile(path) as archive, atomic_write(folder) as temporary:
-        # Nothing in it is compressed.
+        # Members are not compressed, so together they are not larger than the file.
         check_members(archive, most=path.stat().st_size)
         archive.extractall(temporary)

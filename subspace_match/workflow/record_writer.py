@@ -1,7 +1,7 @@
-"""The record of a job: what it is made from is checked before its work, what it left is told after.
+"""Write a job's provenance record; check its inputs, and whether its result is up to date.
 
-What decides a job's outputs is the content of its inputs and of its code, and its parameters. So a
-whole result of the very same need not be made again, whoever made it and whenever.
+A job's outputs depend on its parameters and on the content of its inputs and code. A result with
+the same ones is reused, no matter who made it and when.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from ..storage.files import Record, checksum_of, read_signed, sha256, write_sign
 from ..storage.job_records import SUFFIX, Job, Records, check
 from .invocation import INVOCATION
 
-# Packages whose version can decide a result.
+# Packages whose version can change a result.
 PACKAGES = ("numpy", "scipy", "torch", "zarr")
 
 
 class JobRecord:
-    """The record of a job that runs.
+    """The record of a running job.
 
     Attributes:
-        file: beside the job's outputs, of the name of its log.
+        file: the record's path: beside the job's outputs, with the name of its log.
     """
 
     def __init__(self, snakemake: Any, code: Iterable[str | Path]) -> None:
-        """Read what Snakemake says of the job.
+        """Collect the job's inputs, code and outputs.
 
         Args:
             snakemake: the object that Snakemake gives to a script.
-            code: all files of it that decide the result.
+            code: all code files that decide the result.
         """
         self._job = snakemake
         self._invocation: Record = json.loads(os.environ[INVOCATION])
@@ -45,20 +45,20 @@ class JobRecord:
         self.file = self._results / log.relative_to(self._results / "logs").with_suffix(SUFFIX)
         self._code = list(map(Path, code))
         self._inputs = [Path(f) for f in snakemake.input if Path(f).is_relative_to(self._results)]
-        # The record is one of the job's outputs for Snakemake.
+        # For Snakemake the record is one of the job's outputs.
         self._outputs = [file for file in map(Path, snakemake.output) if file != self.file]
 
     @property
     def forced(self) -> bool:
-        """Whether the job is to run though what it makes is there."""
+        """Whether to run the job even if its result is up to date."""
         return bool(self._invocation.get("forced", False))
 
     @cached_property
     def made_from(self) -> dict[str, tuple[Job, str]]:
-        """Of each result that the job reads, the job that made it and the SHA-256.
+        """For each result that the job reads, the job that made it and the SHA-256.
 
         Raises:
-            ValueError: if one has no record, or is not what its record says.
+            ValueError: if one has no record or does not match it.
         """
         records = Records()
         found = {}
@@ -68,8 +68,8 @@ class JobRecord:
             found[str(file.relative_to(self._results))] = job, checksum
         return found
 
-    def stands(self) -> bool:
-        """Whether all outputs are there and whole, and were made from what the job is given."""
+    def is_up_to_date(self) -> bool:
+        """Return whether all outputs exist, are undamaged, and were made from the same inputs."""
         try:
             job = Job(self.file.absolute(), read_signed(self.file))
             if job.record.get("decided_by") != self._decided_by:
@@ -83,7 +83,7 @@ class JobRecord:
     @cached_property
     def _decided_by(self) -> str:
         job = self._job
-        # Others than results are known by their content alone, wherever they lie.
+        # Files that are not results count by their content alone, not by their paths.
         others = {Path(file) for file in [*job.input, *self._code]} - set(self._inputs)
         params = [list(job.params.keys()), list(job.params)]
         decisive = {
@@ -96,7 +96,7 @@ class JobRecord:
         return checksum_of(decisive)
 
     def write(self) -> None:
-        """Write the record, now that the job has done its work."""
+        """Write the record of the finished job."""
         outputs = {
             str(output.relative_to(self.file.parent)): sha256(output) for output in self._outputs
         }
@@ -111,7 +111,7 @@ class JobRecord:
             "inputs": {name: checksum for name, (_, checksum) in self.made_from.items()},
             "differs": self._invocation["differs"],
             "config": self._job.config,
-            # From here on also of all that the inputs were made from.
+            # The following entries also cover everything that the inputs were made from.
             "weights_and_images": {
                 str(folder / name): checksum
                 for name, checksum in outputs.items()
@@ -122,7 +122,7 @@ class JobRecord:
             "code": {os.path.relpath(file): sha256(file) for file in self._code},
         }
         for name, (job, _) in self.made_from.items():
-            _gather(record, job.record, name)
+            _add_provenance(record, job.record, name)
         write_signed(self.file, record)
 
 
@@ -134,8 +134,8 @@ def _versions() -> dict[str, Any]:
     }
 
 
-def _gather(record: Record, source: Record, file: str) -> None:
-    """Add to a record what one of its inputs, a file of the source's job, was made from."""
+def _add_provenance(record: Record, source: Record, file: str) -> None:
+    """Add to a record the provenance of one of its inputs; source is the record of its job."""
     siblings = {str(Path(source["folder"], name)) for name in source["outputs"]} - {file}
     for name, checksum in source["weights_and_images"].items():
         if name not in siblings:

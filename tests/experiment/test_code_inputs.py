@@ -1,9 +1,9 @@
-"""What a rule depends on: its script, every module that this reaches, its rule file."""
+"""The files that decide a rule's result: its script, the modules it reaches, its rule file."""
 
 import ast
-import fnmatch
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import pytest
 
 from subspace_match.experiment.code_inputs import (
     LISTING,
-    NEUTRAL,
     PROJECT,
     Code,
     module_digest,
@@ -20,63 +19,44 @@ from subspace_match.experiment.code_inputs import (
 
 PACKAGE = PROJECT / "subspace_match"
 CODE = Code()
-# Those of rules.
-SCRIPTS = {
-    script.stem
-    for script in (PROJECT / "workflow_scripts").glob("*.py")
-    if script.stem not in ("publish", "restore", "contents")
-}
+PARTS = ("publish", "restore", "contents")  # scripts that no rule runs
+SCRIPTS = {file.stem for file in (PROJECT / "workflow_scripts").glob("*.py")} - {*PARTS}
 ALL = SCRIPTS | {LISTING}
 MATCHES = {"match", "certify", "measure", "minimal_match", "null", "heat_map", "aggregate"}
 NETWORKS = {"initialise", "load_pretrained", "train", "extract"}
-IMAGES = {"initialise", "train", "extract", "plot", "report"}
-# Of every module of the package, by patterns, the rules whose results it decides.
+# The rules that each room decides, and those of modules that fewer rules reach than their room.
 RULES_OF = {
-    ("__init__.py", "artefacts.py"): ALL,
-    ("matching/__init__.py",): MATCHES | {"train", "extract"},
-    ("networks/__init__.py",): NETWORKS | IMAGES | {"null", LISTING},
-    ("figures/__init__.py",): {"plot"},
-    ("report/__init__.py",): {"report"},
-    ("jobs.py", "plan.py", "contents.py", "gpus.py", "imports.py", "provenance.py"): set(),
-    ("job_record.py", "locks.py"): set(),
-    # Names that come from a file are checked wherever one is read.
-    ("archives.py",): IMAGES | {"prepare_data", LISTING},
-    ("plain_yaml.py",): {LISTING, "report"},
-    ("arrays.py", "cli.py", "zarr_arrays.py", "matching/exact.py"): set(),
-    ("pointers.py", "networks/weight_files.py"): {"load_pretrained", LISTING},
-    ("report/command.py",): set(),
-    # They decide which file is asked for, and so its name.
-    ("paths.py", "publication.py", "prune.py"): set(),
-    ("networks/listing.py",): {LISTING},
-    ("comparisons.py", "config.py"): {LISTING, "report"},
-    ("report/*.py",): {"report"},
-    ("matching/devices.py",): MATCHES | {"train", "extract"},
-    ("datasets.py",): IMAGES | {"prepare_data", LISTING},
-    ("networks/training.py", "networks/transfer.py"): {"train"},
-    ("networks/checkpoint.py", "networks/stages.py"): {"train"},
-    ("networks/architectures.py",): NETWORKS | {LISTING},
-    ("networks/weights.py",): NETWORKS,
-    ("networks/preprocessing.py",): NETWORKS | {"plot", "report", LISTING},
-    ("networks/images.py",): IMAGES,
-    ("networks/records.py",): {"initialise", "load_pretrained", "train"},
-    ("networks/given.py",): {"load_pretrained", LISTING},
-    ("networks/extraction.py",): {"extract"},
-    ("networks/layer.py",): {"extract", "null", LISTING},
-    ("networks/sampling.py",): {"extract", "null"},
-    ("networks/layers.py", "networks/axes.py"): {"extract", LISTING},
-    ("networks/task.py",): {"extract", LISTING},
-    ("networks/memory_order.py",): NETWORKS,
-    ("networks/repeatability.py",): {"train", "extract"},
-    ("store.py",): {"extract", "match", "null", "heat_map", "top_images"},
-    ("top_images.py",): {"top_images"},
-    ("matches.py", "matching/[!dehmn]*.py", "matching/minimal_sets.py"): MATCHES,
-    ("matching/deviations.py", "matching/moments.py"): MATCHES,
-    ("matching/minimal*.py",): {"minimal_match"},
-    ("matching/null.py",): {"null", "aggregate"},
-    ("matching/heat_map.py",): {"heat_map"},
-    ("matching/measures/*.py",): {"heat_map", "measure"},
-    ("tables.py",): {"aggregate"},
-    ("figures/*.py",): {"plot"},
+    "": ALL,
+    "matching": MATCHES | {"train", "extract"},
+    "matching/layer_pairs.py": {"heat_map"},
+    "matching/measures": {"heat_map", "measure"},
+    "matching/minimal/search.py": {"minimal_match"},
+    "matching/null.py": {"null", "aggregate"},
+    "matching/path.py": MATCHES,
+    "networks": NETWORKS | {"null", "plot", "report", LISTING},
+    "networks/architectures.py": NETWORKS | {LISTING},
+    "networks/extraction.py": {"extract"},
+    "networks/layer_graph.py": {"extract", LISTING},
+    "networks/sampling.py": {"extract", "null"},
+    "networks/training.py": {"train"},
+    "data": {"initialise", "train", "extract", "plot", "report", "prepare_data", LISTING},
+    "storage": ALL,
+    "storage/activations.py": {"extract", "match", "null", "heat_map", "top_images"},
+    "storage/job_records.py": {"report"},
+    "storage/match_files.py": MATCHES,
+    "experiment": {"report", LISTING},
+    "experiment/planned_layers.py": {LISTING},
+    "results": {"aggregate", "top_images"},
+    "results/tables.py": {"aggregate"},
+    "figures": {"plot"},
+    "report": {"report"},
+    "workflow": set(),
+}
+# Modules that decide no rule's result: commands, what they read, how results are named.
+UNREACHED = {
+    *("cli.py", "report/command.py", "storage/arrays.py", "storage/zarr_arrays.py"),
+    *("experiment/code_inputs.py", "experiment/origins.py", "experiment/paths.py"),
+    *("experiment/user_files.py", "matching/minimal/exact.py"),
 }
 
 
@@ -84,39 +64,59 @@ def names(script: str) -> set[str]:
     return {str(file.relative_to(PROJECT)) for file in CODE.files(script)}
 
 
-def expected(module: str) -> set[str]:
-    """Of the first pattern that fits."""
-    for patterns, rules in RULES_OF.items():
-        if any(fnmatch.fnmatchcase(module, pattern) for pattern in patterns):
-            return rules
-    raise AssertionError(f"{module}: say in RULES_OF which rules it decides")
+def test_every_rule_has_code() -> None:
+    assert set(CODE.names) == ALL
 
 
-def test_a_rule_depends_on_every_module_that_decides_its_result() -> None:
-    reached = {script: names(script) for script in CODE.names}
-    assert set(reached) == ALL
-    for path in PACKAGE.rglob("*.py"):
-        module = str(path.relative_to(PACKAGE))
-        found = {rule for rule in reached if f"subspace_match/{module}" in reached[rule]}
-        assert found == expected(module), module
+@pytest.mark.parametrize("place", RULES_OF)
+def test_a_room_decides_the_results_of_these_rules(place: str) -> None:
+    path = PACKAGE / place
+    files = {path} if path.suffix else {*path.glob("*.py" if not place else "**/*.py")}
+    assert files
+    assert {name for name in ALL if files & set(CODE.files(name))} == RULES_OF[place]
 
 
-def test_modules_that_carry_no_numbers_are_named_in_full_and_load_no_arrays() -> None:
-    arrays = {"numpy", "pandas", "scipy", "sklearn", "torch", "torchvision", "zarr", "safetensors"}
-    for name in NEUTRAL:
-        file = PROJECT.joinpath(*name.split(".")).with_suffix(".py")
-        imported = set()
+def test_every_other_module_decides_some_rule() -> None:
+    """A module that is imported by a text instead of an import statement would not be seen."""
+    modules = {str(file.relative_to(PACKAGE)) for file in PACKAGE.rglob("*.py")}
+    modules = {name for name in modules if not name.startswith(("workflow/", "cli/"))}
+    reached = {file for script in ALL for file in CODE.files(script)}
+    assert {name for name in modules if PACKAGE / name not in reached} == UNREACHED
+
+
+@pytest.mark.parametrize("script", ["measure", "report"])
+def test_python_loads_no_other_module(script: str) -> None:
+    code = {name for name in names(script) if name.endswith(".py")}
+    paths = [Path(name).with_suffix("") for name in code if name.startswith("subspace_match")]
+    modules = [".".join(path.parts).removesuffix(".__init__") for path in paths]
+    loading = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\n"
+    loading += "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('subspace_m')))"
+    command = [sys.executable, "-c", loading, *modules]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = {str(Path(file).relative_to(PROJECT)) for file in answer.stdout.split()}
+    assert len(loaded) > 10
+    assert loaded <= code
+
+
+def test_code_imports_from_modules_and_not_by_the_lazy_names() -> None:
+    """The import graph does not know where ``subspace_match.reduce`` is defined."""
+    known = {path.stem for path in PACKAGE.iterdir()} | {"__version__"}
+    files = {file for name in ALL for file in CODE.files(name) if file.suffix == ".py"}
+    for file in files - {PACKAGE / "__init__.py"}:
+        depth = len(file.parts) - len(PACKAGE.parts)
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
-                imported |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and not node.level:
-                imported.add(str(node.module).partition(".")[0])
-        assert not imported & arrays, name
+                assert "subspace_match" not in [alias.name for alias in node.names], file
+            elif isinstance(node, ast.ImportFrom) and (
+                node.module == "subspace_match" or (node.level == depth and not node.module)
+            ):
+                assert {alias.name for alias in node.names} <= known, file
 
 
-def test_the_script_its_rule_file_and_the_files_of_a_module_belong_to_its_code() -> None:
+def test_the_script_its_rule_file_and_the_data_files_of_its_modules_belong_to_its_code() -> None:
     assert {"workflow_scripts/extract.py", "rules/extract.smk"} <= names("extract")
     assert "workflow_scripts/match.py" not in names("minimal_match")
+    assert "subspace_match/experiment/schema.yaml" in names(LISTING)
     parts = [file.name for file in (PACKAGE / "report" / "page").iterdir()]
     assert {f"subspace_match/report/page/{part}" for part in parts} <= names("report")
     assert len(parts) > 5
@@ -129,13 +129,13 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_content_decides_and_neither_place_nor_time(project: Path) -> None:
+def test_only_content_matters_and_neither_folders_nor_times(project: Path) -> None:
     before = {name: CODE.digest(name) for name in CODE.names}
     for file in project.rglob("*.py"):
         os.utime(file, (0, 0))
     copied = Code(project)
     assert {name: copied.digest(name) for name in copied.names} == before
-    # What a base name would hide.
+    # One of many files named __init__.py.
     registry = project / "subspace_match" / "matching" / "measures" / "__init__.py"
     registry.write_text(registry.read_text() + "\n")
     edited = Code(project)
@@ -143,24 +143,20 @@ def test_content_decides_and_neither_place_nor_time(project: Path) -> None:
     assert changed == {"heat_map", "measure"}
 
 
-def test_lazy_names_lead_to_their_homes(project: Path) -> None:
-    script = project / "workflow_scripts" / "match.py"
-    reduction = "subspace_match/matching/reduction/moments.py", "subspace_match/matching/path.py"
-    for text in ("import subspace_match as sm\nsm.reduce\n", "from subspace_match import reduce\n"):
-        script.write_text(f"def work():\n    {text.strip().replace(chr(10), '; ')}\n")
-        files = {str(file.relative_to(project)) for file in Code(project).files("match")}
-        assert [module in files for module in reduction] == [True, False], text
+def test_imports_count_unless_only_a_type_checker_reads_them(project: Path) -> None:
+    module = project / "subspace_match" / "storage" / "files.py"
+    text = module.read_text()
+    for line, reached in (
+        ("import subspace_match.results.tables", True),
+        ("def late():\n    from ..results import tables", True),
+        ("if TYPE_CHECKING:\n    from ..results import tables", False),
+    ):
+        module.write_text(f"{text}\n{line}\n")
+        files = {file.name for file in Code(project).files("prepare_data")}
+        assert ("tables.py" in files) == reached, line
 
 
-def test_what_only_a_type_checker_reads_decides_nothing(project: Path) -> None:
-    script = project / "workflow_scripts" / "match.py"
-    for guard, reached in (("TYPE_CHECKING", False), ("True", True)):
-        script.write_text(f"if {guard}:\n    import subspace_match.results.tables\n")
-        files = {file.name for file in Code(project).files("match")}
-        assert ("tables.py" in files) == reached
-
-
-OWN = {
+USER_MODULES = {
     "bundle/__init__.py": "",
     "bundle/deep/__init__.py": "from ..constants import SIZE\n",
     "bundle/deep/net.py": "import beside\nfrom . import parts\n\ndef Net():\n    import late\n",
@@ -176,7 +172,7 @@ OWN = {
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name, text in OWN.items():
+    for name, text in USER_MODULES.items():
         file = tmp_path / "own" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
@@ -186,30 +182,34 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "own"
 
 
-def test_a_network_of_ones_own_counts_with_what_it_imports_in_its_package_and_beside_it(
+def test_a_users_network_counts_with_the_users_modules_that_it_imports(
     own: Path,
 ) -> None:
     name = "bundle.deep.net:Net"
     folder, files = module_files(name)
     assert folder == own
-    assert {str(file.relative_to(own)) for file in files} == {n for n in OWN if "unused" not in n}
+    assert {str(file.relative_to(own)) for file in files} == {
+        n for n in USER_MODULES if "unused" not in n
+    }
     before = module_digest(name)
-    for file in OWN:
-        (own / file).write_text(OWN[file] + "# edited\n")
+    for file in USER_MODULES:
+        (own / file).write_text(USER_MODULES[file] + "# edited\n")
         assert (module_digest(name) != before) == ("unused" not in file), file
-        (own / file).write_text(OWN[file])
+        (own / file).write_text(USER_MODULES[file])
     assert module_digest(name) == before
     assert [file.name for file in module_files("beside:Net")[1]] == ["beside.py"]
 
 
-def test_what_is_installed_is_a_library(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_an_installed_library_only_the_module_counts(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     installed = own.with_name("site-packages")
     own.rename(installed)
     monkeypatch.syspath_prepend(str(installed))
     assert [file.name for file in module_files("bundle.deep.net:Net")[1]] == ["net.py"]
 
 
-def test_a_module_that_is_not_there_is_named() -> None:
+def test_a_missing_module_is_named() -> None:
     with pytest.raises(ValueError, match=r"network.name: expected a module.*'no_such.module:Net'"):
         module_files("no_such.module:Net")
 
@@ -222,7 +222,7 @@ def test_a_module_that_is_not_there_is_named() -> None:
         ("bundle/__init__.py", "SIZE = 1 / 0", "ZeroDivisionError: division by zero"),
     ],
 )
-def test_code_of_ones_own_that_fails_is_named_with_its_line(
+def test_the_error_of_failing_user_code_names_the_line(
     own: Path, file: str, text: str, line: str
 ) -> None:
     (own / file).write_text(f"{text}\n", encoding="latin-1")
@@ -233,6 +233,6 @@ def test_code_of_ones_own_that_fails_is_named_with_its_line(
 
 
 @pytest.mark.parametrize("name", ["./bundle/net.py:Net", "bundle/net:Net", "net.py:Net"])
-def test_a_files_name_is_no_modules(name: str) -> None:
+def test_a_file_name_is_rejected(name: str) -> None:
     with pytest.raises(ValueError, match="expected a module with dots before the colon"):
         module_files(name)

@@ -14,8 +14,8 @@ from subspace_match.workflow.invocation import (
     INVOCATION,
     check_as_planned,
     code_files,
-    for_jobs,
-    handed_over,
+    plan_for_jobs,
+    planned_origins,
 )
 
 
@@ -40,8 +40,8 @@ def job(project: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> Simpl
     """A job of ``extract`` in a planned run."""
     code = Code(project)
     origins = origins_of(config, code, config["results"])
-    monkeypatch.setenv(INVOCATION, json.dumps(for_jobs(origins, code)))
-    assert handed_over() == origins
+    monkeypatch.setenv(INVOCATION, json.dumps(plan_for_jobs(origins, code)))
+    assert planned_origins() == origins
     return SimpleNamespace(
         rule="extract",
         scriptdir=str(project / "workflow_scripts"),

@@ -350,12 +350,12 @@ def test_a_clone_goes_on_where_published_results_end(versioned: Versioned, tmp_p
     original = module.read_bytes()
     module.write_bytes(original + b"\n# edited\n")
     text = restore(fresh)
-    left_out = re.findall(r"left out (\S+): other code made it: (\S+)", text)
+    left_out = re.findall(r"skipped (\S+): made by other code: (\S+)", text)
     assert {Path(name).parts[1] for name, _ in left_out} == {"nulls", "experiments"}
     assert {changed for _, changed in left_out} == {"subspace_match/matching/null.py"}
     assert fresh.snakemake("-n").planned == {"null": 1} | TABLES
     module.write_bytes(original)
-    assert "restored what 4 jobs had made" in restore(fresh)
+    assert "restored the outputs of 4 jobs" in restore(fresh)
 
     assert "Nothing to be done" in fresh.snakemake("-n").text
     assert up_to_date(fresh)
@@ -378,7 +378,7 @@ def test_a_clone_goes_on_where_published_results_end(versioned: Versioned, tmp_p
     for module in (fresh.root / "subspace_match").rglob("*.py"):
         module.touch()
     assert "Nothing to be done" in fresh.snakemake("-n").text
-    assert "restored what 0 jobs had made" in restore(fresh)
+    assert "restored the outputs of 0 jobs" in restore(fresh)
 
 
 def restore(workspace: Versioned) -> str:
@@ -429,5 +429,5 @@ def test_results_go_to_s3_and_come_back(versioned: Versioned, tmp_path: Path) ->
         versioned.dvc("push", **KEYS)
         assert any((tmp_path / "s3" / "bucket" / "experiments").rglob("*"))
         fresh = clone(versioned, tmp_path / "clone", **KEYS)
-    assert "restored what 20 jobs had made" in restore(fresh)
+    assert "restored the outputs of 20 jobs" in restore(fresh)
     assert "Nothing to be done" in fresh.snakemake("-n").text

@@ -98,7 +98,7 @@ def test_a_job_that_goes_on_without_its_snakemake_is_waited_for(
     folder = workspace.root / "results" / "logs" / Path(target).parent.relative_to("results")
     log = (folder / "train.log").read_text()
     # Snakemake has removed the first one's log when it started the second.
-    trained, taken = log.index("Epoch(epoch=30,"), log.index("there and whole: taken as it is")
+    trained, taken = log.index("Epoch(epoch=30,"), log.index("exists and is up to date: reused")
     assert trained < taken
     assert "Epoch(" not in log[taken:]
     (record,) = network.parent.glob("train*.provenance.json")

@@ -14,7 +14,7 @@ LAYERS = {"conv1": RNG.random((2, 2500, 40), np.float32), "fc1": np.zeros((1, 30
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    # Small enough that conv1 has several chunks in several shards.
+    # Small values: conv1 has several chunks in several shards.
     monkeypatch.setattr(store, "CHUNK_BYTES", 40 * 4 * 100)
     monkeypatch.setattr(store, "SHARD_CHUNKS", 4)
     entries = [
@@ -30,7 +30,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "seed_0.zarr"
 
 
-def test_what_was_written_is_read(path: Path) -> None:
+def test_a_store_returns_what_was_written(path: Path) -> None:
     opened = ActivationStore(path)
     assert opened.about == {"seed": 0}
     assert list(opened.layers) == ["conv1", "fc1"]
@@ -41,7 +41,7 @@ def test_what_was_written_is_read(path: Path) -> None:
             assert np.array_equal(opened.samples(name, draw), np.arange(len(rows)) + draw)
 
 
-def test_it_is_a_plain_zarr_v3_group_in_a_handful_of_files(path: Path) -> None:
+def test_a_store_is_a_plain_zarr_v3_group_with_few_files(path: Path) -> None:
     group = zarr.open_group(path, mode="r", zarr_format=3)
     assert np.array_equal(group["activations/conv1/draw_0"][:], LAYERS["conv1"][0])
     chunks = path / "activations" / "conv1" / "draw_0" / "c"
@@ -49,7 +49,7 @@ def test_it_is_a_plain_zarr_v3_group_in_a_handful_of_files(path: Path) -> None:
     assert len(shards) == 7
 
 
-def test_a_layer_of_zeros_has_files_too(path: Path) -> None:
+def test_a_layer_of_zeros_has_files(path: Path) -> None:
     assert (path / "activations" / "fc1" / "draw_0" / "c" / "0" / "0").exists()
 
 
@@ -67,7 +67,7 @@ def test_a_truncated_shard_is_named(path: Path) -> None:
         ActivationStore(path).activations("conv1")
 
 
-def test_changed_bytes_are_noticed_when_they_are_read(path: Path) -> None:
+def test_reading_detects_changed_bytes(path: Path) -> None:
     shard = path / "activations" / "conv1" / "draw_0" / "c" / "3" / "0"
     content = bytearray(shard.read_bytes())
     content[100] ^= 1
@@ -79,24 +79,22 @@ def test_changed_bytes_are_noticed_when_they_are_read(path: Path) -> None:
 
 @pytest.mark.parametrize("file", ["zarr.json", "activations/conv1/draw_0/zarr.json"])
 @pytest.mark.parametrize("damage", ["changed", "deleted"])
-def test_damage_to_what_describes_a_store_is_named(path: Path, file: str, damage: str) -> None:
+def test_damaged_metadata_is_named(path: Path, file: str, damage: str) -> None:
     content = (path / file).read_text()
     (path / file).unlink()
     if damage == "changed":
         (path / file).write_text(content.replace("2", "3", 1))
-    complaint = (
-        rf"seed_0\.zarr: expected a whole file.*seed_0\.zarr/{file} (is missing|has the SHA)"
-    )
-    with pytest.raises(ValueError, match=complaint):
+    message = rf"seed_0\.zarr: expected a whole file.*seed_0\.zarr/{file} (is missing|has the SHA)"
+    with pytest.raises(ValueError, match=message):
         ActivationStore(path).activations("conv1")
 
 
-def test_a_folder_that_is_no_store_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_a_store_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"nothing: expected a whole file"):
         ActivationStore(tmp_path / "nothing")
 
 
-def test_an_unknown_layer_is_named_beside_those_there_are(path: Path) -> None:
+def test_the_error_for_an_unknown_layer_lists_the_layers(path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected one of \['conv1', 'fc1'\], found 'conv9'"):
         ActivationStore(path).activations("conv9")
 

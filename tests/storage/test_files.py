@@ -19,7 +19,7 @@ from subspace_match.storage.files import (
 )
 
 
-def test_a_failed_writer_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_a_failed_writer_keeps_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "result.json"
     write_record(target, {"good": 1})
 
@@ -34,8 +34,8 @@ def test_a_failed_writer_leaves_the_old_file_and_nothing_else(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_writers_of_one_host_name_and_process_number_do_not_meet(tmp_path: Path) -> None:
-    """As two containers have it that share a folder."""
+def test_writers_with_equal_host_name_and_process_number_do_not_collide(tmp_path: Path) -> None:
+    """Two containers can share a folder."""
     target = tmp_path / "store"
     with atomic_write(target) as first:
         first.mkdir()
@@ -49,7 +49,7 @@ def test_writers_of_one_host_name_and_process_number_do_not_meet(tmp_path: Path)
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_what_killed_writers_left_goes_and_what_is_of_another_file_stays(tmp_path: Path) -> None:
+def test_temporary_files_of_killed_writers_are_removed_and_others_stay(tmp_path: Path) -> None:
     target, other = tmp_path / "store", tmp_path / ".story.0123.partial"
     for left in (tmp_path / ".store.0123.partial", tmp_path / ".store.0123.replaced", other):
         (left / "deep").mkdir(parents=True)
@@ -59,7 +59,7 @@ def test_what_killed_writers_left_goes_and_what_is_of_another_file_stays(tmp_pat
     assert set(tmp_path.iterdir()) == {target, other}
 
 
-def test_an_old_folder_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+def test_a_failed_writer_keeps_the_old_folder(tmp_path: Path) -> None:
     target = tmp_path / "store"
     target.mkdir()
     (target / "old").touch()
@@ -75,7 +75,7 @@ def test_an_old_folder_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_signed_record_comes_back_and_an_unsigned_one_does_not(tmp_path: Path) -> None:
+def test_only_a_signed_record_is_read_as_signed(tmp_path: Path) -> None:
     record = {"b": [1, 2.5, None], "a": {"é": "ü"}}
     write_signed(tmp_path / "signed.json", record)
     assert read_signed(tmp_path / "signed.json") == record
@@ -90,7 +90,7 @@ def test_a_signed_record_comes_back_and_an_unsigned_one_does_not(tmp_path: Path)
 @pytest.mark.parametrize(
     "content", ["", "[]", "null", '{"a": NaN, "checksum": "0"}', "[" * 100_000]
 )
-def test_what_is_no_record_is_named(tmp_path: Path, content: str) -> None:
+def test_a_file_without_a_record_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(ValueError, match=r"a\.json: expected a whole file"):
         read_signed(tmp_path / "a.json")
@@ -104,7 +104,7 @@ def test_what_is_no_record_is_named(tmp_path: Path, content: str) -> None:
         SafetensorError("I/O error: No space left on device (os error 28)"),
     ],
 )
-def test_a_full_disk_is_said_with_the_file(cause: Exception, tmp_path: Path) -> None:
+def test_the_error_of_a_full_disk_names_the_file(cause: Exception, tmp_path: Path) -> None:
     def fail() -> None:
         with atomic_write(tmp_path / "store") as temporary:
             temporary.mkdir()
@@ -116,7 +116,7 @@ def test_a_full_disk_is_said_with_the_file(cause: Exception, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_takes_the_place_of_an_old_one(tmp_path: Path) -> None:
+def test_a_new_folder_replaces_the_old_one(tmp_path: Path) -> None:
     for content in ("old", "new"):
         with atomic_write(tmp_path / "store") as temporary:
             temporary.mkdir()
@@ -124,7 +124,7 @@ def test_a_folder_takes_the_place_of_an_old_one(tmp_path: Path) -> None:
     assert list((tmp_path / "store").iterdir()) == [tmp_path / "store" / "new"]
 
 
-def test_arrays_come_back_with_their_record(tmp_path: Path) -> None:
+def test_arrays_are_read_with_their_record(tmp_path: Path) -> None:
     write_arrays(tmp_path / "a.npz", {"x": np.arange(3)}, {"seed": 1})
     arrays, about = read_arrays(tmp_path / "a.npz")
     assert arrays["x"].tolist() == [0, 1, 2]
@@ -150,7 +150,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, damage: str) -> None
         read(path)
 
 
-def test_an_array_that_claims_terabytes_is_a_damaged_file(tmp_path: Path) -> None:
+def test_a_file_with_an_array_of_terabytes_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "arrays.npz"
     write_arrays(path, {"x": np.zeros(3)}, {})
     header = io.BytesIO()

@@ -1,4 +1,4 @@
-"""A Git LFS pointer is told from the file that it stands for."""
+"""Git LFS pointers are recognised."""
 
 from pathlib import Path
 
@@ -19,8 +19,6 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsiz
         (b"version 2 of my weights", False),
     ],
 )
-def test_a_git_lfs_pointer_is_known_by_its_beginning(
-    tmp_path: Path, content: bytes, pointer: bool
-) -> None:
+def test_the_first_line_identifies_a_pointer(tmp_path: Path, content: bytes, pointer: bool) -> None:
     (tmp_path / "file").write_bytes(content)
     assert is_lfs_pointer(tmp_path / "file") is pointer

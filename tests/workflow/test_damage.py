@@ -1,7 +1,7 @@
-"""One flipped bit, 200 times in each kind of file: refused in one line that names it, or no change.
+"""Flip one bit, 200 times per kind of file: a one-line error names the file, or nothing changes.
 
-Jobs check what they read before they work, by the signed records of the jobs that made it; what no
-job leaves is signed itself; a store's chunks have checksums of their own.
+Before its work a job checks its inputs against the signed records of the jobs that made them. Files
+that belong to no job are signed themselves. A store's chunks have their own checksums.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from jobs import job, leave, record_of
+from jobs import job, make_result, record_for
 
 import subspace_match as sm
 from subspace_match.data import datasets
-from subspace_match.experiment import planned_layers as listing
+from subspace_match.experiment import planned_layers
 from subspace_match.experiment.comparisons import models_of
 from subspace_match.experiment.config import validated
 from subspace_match.experiment.user_files import content_digest
@@ -51,7 +51,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def flipped(path: Path) -> Iterator[str]:
-    """Flip one bit after another of a file, each put back before the next; say which it is."""
+    """Flip one bit of a file at a time and describe it; restore the file after the last one."""
     whole = path.read_bytes()
     bits = np.random.default_rng(0).choice(8 * len(whole), FLIPS, replace=8 * len(whole) < FLIPS)
     for bit in bits:
@@ -62,8 +62,8 @@ def flipped(path: Path) -> Iterator[str]:
     path.write_bytes(whole)
 
 
-def refused(read: Callable[[], Any], naming: str) -> str | None:
-    """The one line in which reading is refused, which names a file; None if it is not refused."""
+def error_of(read: Callable[[], Any], naming: str) -> str | None:
+    """Return the one-line error of reading, which names a file; None without an error."""
     try:
         read()
     except ValueError as error:
@@ -97,7 +97,7 @@ def a_table() -> pd.DataFrame:
     return pd.DataFrame({"layer": ["conv1", "conv2"] * 20, "similarity": np.linspace(0, 1, 40)})
 
 
-LEFT_BY_JOBS: dict[str, Callable[[Path], None]] = {
+OUTPUTS: dict[str, Callable[[Path], None]] = {
     "last.safetensors": lambda path: save_network(
         path, network(), ARCHITECTURE, Preprocessing((0.1,), (0.3,))
     ),
@@ -112,47 +112,47 @@ LEFT_BY_JOBS: dict[str, Callable[[Path], None]] = {
 }
 
 
-@pytest.mark.parametrize("name", LEFT_BY_JOBS)
-def test_what_a_job_left(name: str) -> None:
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_an_output_of_a_job(name: str) -> None:
     folder = "networks/net-1/seed_0"
     path = Path("results", folder, name)
-    leave("make", folder, [name], CONFIG)
-    LEFT_BY_JOBS[name](path)
-    record_of(job("make", folder, [name], CONFIG)).write()
+    make_result("make", folder, [name], CONFIG)
+    OUTPUTS[name](path)
+    record_for(job("make", folder, [name], CONFIG)).write()
     reader = job("read", "experiments/x-2", ["a.csv"], CONFIG, [f"{folder}/{name}"])
-    assert refused(lambda: record_of(reader).made_from, name) is None
+    assert error_of(lambda: record_for(reader).made_from, name) is None
     for where in flipped(path):
-        assert refused(lambda: record_of(reader).made_from, name) is not None, where
+        assert error_of(lambda: record_for(reader).made_from, name) is not None, where
 
 
 def test_the_record_of_a_job() -> None:
-    leave("make", "networks/net-1/seed_0", ["last.safetensors"], CONFIG, seed="0")
+    make_result("make", "networks/net-1/seed_0", ["last.safetensors"], CONFIG, seed="0")
     made = "results/networks/net-1/seed_0/last.safetensors"
     whole = Records().required(made).record
     for where in flipped(Path(made).with_name("make.provenance.json")):
         read = Records()
-        if refused(lambda read=read: read.required(made), "make.provenance.json") is None:
+        if error_of(lambda read=read: read.required(made), "make.provenance.json") is None:
             assert read.required(made).record == whole, where
 
 
 def test_a_listing_of_layers(folder: Path) -> None:
     config = validated({"network": {"width": 0.05, "hidden": [6]}})
     model = models_of(config)["base"]
-    whole = listing.layers_of(model, config, folder / "layers.json")
+    whole = planned_layers.layers_of(model, config, folder / "layers.json")
     for where in flipped(folder / "layers.json"):
         found: list[Any] = []
         read = lambda found=found: found.append(  # noqa: E731
-            listing.layers_of(model, config, folder / "layers.json")
+            planned_layers.layers_of(model, config, folder / "layers.json")
         )
-        if refused(read, "layers.json") is None:
+        if error_of(read, "layers.json") is None:
             assert found == [whole], where
 
 
 @pytest.mark.parametrize("settled", [True, False])
-def test_what_is_known_of_the_user_s_own_files(settled: bool, folder: Path) -> None:
-    """All is read again where that is damaged."""
+def test_stored_checksums_of_the_users_files(settled: bool, folder: Path) -> None:
+    """Damaged ones are computed again."""
     weights = folder / "weights.pt"
-    weights.write_text("given")
+    weights.write_text("pretrained")
     os.utime(weights, ns=(0, 0))
     young = "subspace_match.experiment.user_files._YOUNG"
     with pytest.MonkeyPatch.context() as patch:
@@ -163,7 +163,7 @@ def test_what_is_known_of_the_user_s_own_files(settled: bool, folder: Path) -> N
         assert content_digest(f"weights {weights}", folder / "contents") == whole, where
 
 
-def test_what_a_killed_training_resumes_from(folder: Path) -> None:
+def test_a_checkpoint_for_resuming(folder: Path) -> None:
     checkpoint = Checkpoint(folder / "resume.safetensors", "this code")
     progress = {"history": [[1, 0.1]], "stages": {"initial": "0123"}}
     checkpoint.save(network().state_dict(), progress)
@@ -184,7 +184,7 @@ def test_what_a_killed_training_resumes_from(folder: Path) -> None:
             assert all(torch.equal(found[0][name], tensors[name]) for name in tensors), where
 
 
-def test_the_networks_that_it_kept(folder: Path) -> None:
+def test_the_kept_stages_of_a_training(folder: Path) -> None:
     history = [Epoch(1, 0.1, 0.2, 0.3, 0.4)]
     stages = Stages(
         folder, [], lambda path, network: save_network(path, network, {}, Preprocessing((0,), (1,)))
@@ -200,13 +200,13 @@ def test_the_networks_that_it_kept(folder: Path) -> None:
 def store(folder: Path) -> Path:
     rows = np.random.default_rng(0).random((50, 8), np.float32)
     rows[:, 0] = 0
-    leave("extract", "activations/1", ["net.zarr/"], CONFIG)
+    make_result("extract", "activations/1", ["net.zarr/"], CONFIG)
     layers = [{"name": "conv1", "draws": 1, "samples": 50, "neurons": 8}]
     path = folder / "results" / "activations" / "1" / "net.zarr"
     with new_store(path, {"network": "net", "accuracy": 0.9}, layers) as writer:
         writer.samples("conv1", 0, np.arange(50))
         writer.append("conv1", 0, rows)
-    record_of(job("extract", "activations/1", ["net.zarr"], CONFIG)).write()
+    record_for(job("extract", "activations/1", ["net.zarr"], CONFIG)).write()
     return path
 
 
@@ -234,8 +234,8 @@ def test_a_file_of_a_store(store: Path, file: str) -> None:
     for where in flipped(store / file):
         found.clear()
         read = lambda: found.append(content(store))  # noqa: E731
-        if refused(read, "net.zarr") is None:
+        if error_of(read, "net.zarr") is None:
             assert found == [whole], where
-        # And by the command `subspace-match provenance`, whatever the flip would do to a reader.
+        # `subspace-match provenance` finds every flip, also one that a reader would not notice.
         job = Records().required(store)
-        assert refused(lambda job=job: check(store, job), "net.zarr") is not None, where
+        assert error_of(lambda job=job: check(store, job), "net.zarr") is not None, where

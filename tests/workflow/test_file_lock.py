@@ -1,4 +1,4 @@
-"""One writer at a time, whatever processes and machines are called."""
+"""One writer at a time, even where processes and machines have equal names."""
 
 import errno
 import fcntl
@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from subspace_match.workflow.file_lock import only_writer
+from subspace_match.workflow.file_lock import exclusive_writer
 
 # Two containers can share a host name and a process number.
 HOLDER = """
 import os, platform, sys, time
 platform.node, os.getpid = lambda: "container", lambda: 1
-from subspace_match.workflow.file_lock import only_writer
-with only_writer(sys.argv[1], lambda text: print(text, flush=True)):
-    print("has it", flush=True)
+from subspace_match.workflow.file_lock import exclusive_writer
+with exclusive_writer(sys.argv[1], lambda text: print(text, flush=True)):
+    print("locked", flush=True)
     time.sleep(float(sys.argv[2]))
 """
 
@@ -29,83 +29,86 @@ def start(artefact: Path, seconds: float) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def line(process: subprocess.Popen[str]) -> str:
+def line_of(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
 
-def test_who_comes_second_waits_and_says_in_one_line_for_whom(tmp_path: Path) -> None:
+def test_a_second_writer_waits_and_names_the_first_in_one_line(tmp_path: Path) -> None:
     artefact = tmp_path / "network"
     first = start(artefact, 1)
-    assert line(first) == "has it"
+    assert line_of(first) == "locked"
     second = start(artefact, 0)
-    waiting = line(second)
+    waiting = line_of(second)
     assert waiting.startswith("waiting for container, process 1, since 20")
-    assert waiting.endswith(f"which writes {artefact}: it has {tmp_path / '.network.lock'}")
-    assert line(second) == "has it"
+    assert waiting.endswith(f"which writes {artefact}: it holds {tmp_path / '.network.lock'}")
+    assert line_of(second) == "locked"
     assert (first.wait(), second.wait()) == (0, 0)
     assert (tmp_path / ".network.lock").read_text() == ""
 
 
-def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+def test_a_killed_process_releases_its_lock(tmp_path: Path) -> None:
     first = start(tmp_path / "network", 600)
-    line(first)
+    line_of(first)
     first.kill()
     first.wait()
-    said: list[str] = []
-    with only_writer(tmp_path / "network", said.append):
-        assert said == []
+    messages: list[str] = []
+    with exclusive_writer(tmp_path / "network", messages.append):
+        assert messages == []
 
 
-def test_other_artefacts_do_not_wait(tmp_path: Path) -> None:
-    said: list[str] = []
-    with only_writer(tmp_path / "a", said.append), only_writer(tmp_path / "b", said.append):
-        assert said == []
+def test_different_artefacts_have_different_locks(tmp_path: Path) -> None:
+    messages: list[str] = []
+    with (
+        exclusive_writer(tmp_path / "a", messages.append),
+        exclusive_writer(tmp_path / "b", messages.append),
+    ):
+        assert messages == []
 
 
-def test_a_process_that_was_forked_off_does_not_keep_it(tmp_path: Path) -> None:
-    with only_writer(tmp_path / "network", print):
+def test_a_forked_process_does_not_keep_the_lock(tmp_path: Path) -> None:
+    with exclusive_writer(tmp_path / "network", print):
         child = os.fork()
         if child == 0:
             time.sleep(600)
     try:
-        said: list[str] = []
-        with only_writer(tmp_path / "network", said.append):
-            assert said == []
+        messages: list[str] = []
+        with exclusive_writer(tmp_path / "network", messages.append):
+            assert messages == []
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 
 
-def test_it_is_free_after_an_error_and_who_gives_up_waiting_leaves_it_alone(tmp_path: Path) -> None:
+def test_an_error_releases_the_lock_and_an_interrupted_wait_does_not(tmp_path: Path) -> None:
     def fail() -> None:
-        with only_writer(tmp_path / "network", print):
+        with exclusive_writer(tmp_path / "network", print):
             raise KeyError("a bug")
 
     with pytest.raises(KeyError):
         fail()
-    with only_writer(tmp_path / "network", print):
+    with exclusive_writer(tmp_path / "network", print):
         text = (tmp_path / ".network.lock").read_text()
 
-        def ended(_: str) -> None:
+        def interrupt(_: str) -> None:
             raise SystemExit
 
-        with pytest.raises(SystemExit), only_writer(tmp_path / "network", ended):
-            pytest.fail("two have it")
+        with pytest.raises(SystemExit), exclusive_writer(tmp_path / "network", interrupt):
+            pytest.fail("two writers hold the lock")
         assert (tmp_path / ".network.lock").read_text() == text != ""
 
 
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
-def test_a_file_system_without_locks_is_said(
+def test_a_file_system_without_locks_gives_a_warning(
     code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def none(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(fcntl, "flock", none)
-    said: list[str] = []
-    with only_writer(tmp_path / "network", said.append):
+    monkeypatch.setattr(fcntl, "flock", fail)
+    messages: list[str] = []
+    with exclusive_writer(tmp_path / "network", messages.append):
         pass
-    (text,) = said
+    (text,) = messages
     assert ".network.lock: the file system has no locks" in text
     assert "start nothing else that writes the same results" in text

@@ -1,4 +1,4 @@
-"""Jobs that run at once on one machine get GPUs of their own; here the GPUs are but names."""
+"""Concurrent jobs on one machine use different GPUs; in these tests GPUs are only names."""
 
 import os
 import signal
@@ -12,11 +12,11 @@ import pytest
 
 from subspace_match.workflow.gpu_lock import visible_gpus
 
-# Says what it hears, then which GPU it sees, and keeps it until its input ends.
+# Prints the messages and the GPU that it sees, and keeps the GPU until its input ends.
 JOB = """
 import os, sys
-from subspace_match.workflow.gpu_lock import gpu_of_its_own
-with gpu_of_its_own(lambda text: print(text, flush=True)):
+from subspace_match.workflow.gpu_lock import exclusive_gpu
+with exclusive_gpu(lambda text: print(text, flush=True)):
     print("sees", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
     sys.stdin.read()
 """
@@ -25,7 +25,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a job that sees some GPUs, perhaps one of Slurm's."""
+    """Start a job that sees some GPUs, optionally inside a Slurm job."""
     started: list[subprocess.Popen[str]] = []
 
     def job(visible: str, **environment: str) -> subprocess.Popen[str]:
@@ -47,51 +47,51 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process.communicate()
 
 
-def line(process: subprocess.Popen[str]) -> str:
+def line_of(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
 
-def test_jobs_at_once_get_different_gpus_and_the_next_waits(start: Start) -> None:
+def test_concurrent_jobs_get_different_gpus_and_a_further_one_waits(start: Start) -> None:
     first, second = start("2,3"), start("2,3")
-    assert {line(first), line(second)} == {"on GPU 2 of 2,3", "on GPU 3 of 2,3"}
-    seen = line(first)
-    assert {seen, line(second)} == {"sees 2", "sees 3"}
+    assert {line_of(first), line_of(second)} == {"on GPU 2 of 2,3", "on GPU 3 of 2,3"}
+    seen = line_of(first)
+    assert {seen, line_of(second)} == {"sees 2", "sees 3"}
     third = start("2,3")
-    assert line(third) == "waiting for one of the GPUs 2,3, which other jobs have"
+    assert line_of(third) == "waiting for one of the GPUs 2,3, which other jobs use"
     first.communicate("")
-    line(third)
-    assert line(third) == seen
+    line_of(third)
+    assert line_of(third) == seen
 
 
-def test_a_killed_job_s_gpu_is_free_again(start: Start) -> None:
+def test_a_killed_job_releases_its_gpu(start: Start) -> None:
     first = start("GPU-7c3a")
-    assert line(first) == "on GPU GPU-7c3a of GPU-7c3a"
+    assert line_of(first) == "on GPU GPU-7c3a of GPU-7c3a"
     second = start("GPU-7c3a")
-    assert line(second).startswith("waiting")
+    assert line_of(second).startswith("waiting")
     first.send_signal(signal.SIGKILL)
-    assert line(second) == "on GPU GPU-7c3a of GPU-7c3a"
+    assert line_of(second) == "on GPU GPU-7c3a of GPU-7c3a"
 
 
-def test_gpus_of_the_same_number_in_two_jobs_of_slurm_are_two(start: Start) -> None:
-    assert line(start("0", SLURM_JOB_ID="7")) == "on GPU 0 of 0"
-    assert line(start("0", SLURM_JOB_ID="8")) == "on GPU 0 of 0"
-    assert line(start("0")) == "on GPU 0 of 0"
+def test_equal_numbers_in_two_slurm_jobs_are_different_gpus(start: Start) -> None:
+    assert line_of(start("0", SLURM_JOB_ID="7")) == "on GPU 0 of 0"
+    assert line_of(start("0", SLURM_JOB_ID="8")) == "on GPU 0 of 0"
+    assert line_of(start("0")) == "on GPU 0 of 0"
 
 
-def test_where_there_is_none_nothing_is_taken(start: Start) -> None:
-    assert line(start("")) == "sees"
-    assert line(start("-1")) == "sees -1"
+def test_without_gpus_nothing_is_locked(start: Start) -> None:
+    assert line_of(start("")) == "sees"
+    assert line_of(start("-1")) == "sees -1"
 
 
 @pytest.mark.parametrize(
-    ("named", "seen"),
+    ("variable", "seen"),
     [("0", ["0"]), ("1, 0", ["1", "0"]), ("1,-1,0", ["1"]), ("", []), ("NoDevFiles", [])],
 )
-def test_cuda_visible_devices_names_the_gpus(
-    named: str, seen: list[str], monkeypatch: pytest.MonkeyPatch
+def test_cuda_visible_devices_lists_the_gpus(
+    variable: str, seen: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
     assert visible_gpus() == seen
 
 
@@ -99,7 +99,7 @@ def test_cuda_visible_devices_names_the_gpus(
     ("answer", "seen"),
     [("echo GPU-a1; echo GPU-b2", ["GPU-a1", "GPU-b2"]), ("echo no driver; exit 9", [])],
 )
-def test_without_it_nvidia_smi_names_them(
+def test_without_cuda_visible_devices_nvidia_smi_lists_the_gpus(
     answer: str, seen: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "nvidia-smi"

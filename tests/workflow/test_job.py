@@ -1,4 +1,4 @@
-"""What every job does around its work."""
+"""What a job does around its work."""
 
 import errno
 import faulthandler
@@ -19,23 +19,23 @@ import numpy as np
 import pytest
 import torch
 from jobs import job as a_job
-from jobs import leave, record_of
+from jobs import make_result, record_for
 
 from subspace_match.storage.files import atomic_write
 from subspace_match.storage.job_records import Records, check
 from subspace_match.workflow.invocation import INVOCATION, invocation
-from subspace_match.workflow.job import _ENDING, log, run
+from subspace_match.workflow.job import _ENDING_SIGNALS, log, run
 
 
 @pytest.fixture(autouse=True)
 def own_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A job has a process of its own, this one goes on: what it changes there is put back."""
+    """Restore what a job changes in its process, since the tests share one."""
     monkeypatch.setattr(log, "handlers", [])
     monkeypatch.setattr(logging.getLogger("py.warnings"), "handlers", [])
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.setenv(name, os.environ[name])
-    monkeypatch.setattr(faulthandler, "enable", lambda _: None)  # the runner's own stays
-    before = {number: signal.getsignal(number) for number in _ENDING}
+    monkeypatch.setattr(faulthandler, "enable", lambda _: None)  # keep the test runner's
+    before = {number: signal.getsignal(number) for number in _ENDING_SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -49,14 +49,14 @@ TABLE = Path("results/experiments/x-2/a.csv")
 
 @pytest.fixture
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """What Snakemake gives to the script of a job that makes a table from a network and a store."""
+    """The ``snakemake`` object of a job that makes a table from a network and a store."""
     monkeypatch.chdir(tmp_path)
     files = {"work": ["work.py", "module_of_work.py"]}
     monkeypatch.setenv(INVOCATION, invocation(tmp_path, CONFIG, CONFIG, files=files))
-    # Whether code is as planned is a question of its own.
+    # Another test covers this check.
     monkeypatch.setattr("subspace_match.workflow.job.check_as_planned", lambda *_: None)
-    leave("train", "networks/net/seed_0", ["last.safetensors", "last.json"], CONFIG)
-    leave("extract", "activations/1", ["net.zarr/"], CONFIG, [NETWORK])
+    make_result("train", "networks/net/seed_0", ["last.safetensors", "last.json"], CONFIG)
+    make_result("extract", "activations/1", ["net.zarr/"], CONFIG, [NETWORK])
     for code in ("work.py", "module_of_work.py"):
         Path(code).write_text("")
     inputs = [NETWORK, "networks/net/seed_0/last.json", "activations/1/net.zarr"]
@@ -66,7 +66,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def working(times: list[int] | None = None) -> Callable[[Any], None]:
-    """A job's work, which counts how often it is done."""
+    """Return a job's work that counts its calls."""
 
     def work(job: SimpleNamespace) -> None:
         if times is not None:
@@ -84,7 +84,7 @@ def failing(error: Exception) -> Callable[[Any], None]:
     return work
 
 
-def test_a_job_that_asks_for_a_gpu_sees_one_of_its_own(
+def test_a_job_that_asks_for_a_gpu_sees_only_one(
     job: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -106,7 +106,7 @@ def test_a_job_that_asks_for_a_gpu_sees_one_of_its_own(
 @pytest.mark.parametrize(
     "error", [ValueError("positions: expected more"), OSError(errno.ENOSPC, "full", "a.npz")]
 )
-def test_bad_input_and_a_full_disk_are_one_line(
+def test_bad_input_and_a_full_disk_give_one_line(
     error: Exception, job: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -124,30 +124,32 @@ def test_bad_input_and_a_full_disk_are_one_line(
         lambda: failing(torch.OutOfMemoryError("CUDA out of memory. Tried 9 GiB.\nMore"))(None),
     ],
 )
-def test_too_little_memory_is_one_line(
+def test_too_little_memory_gives_one_line(
     take: Callable[[], Any], job: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of NumPy, of torch on the CPU and on a GPU: a network of absurd size, for one."""
+    """The errors of NumPy, and of torch on the CPU and on a GPU."""
 
     def work(_: Any) -> None:
         take()
 
     with pytest.raises(SystemExit):
         run(work, job)
-    said = capsys.readouterr().err
-    assert said.startswith("ERROR: too little memory; choose smaller sizes, or a machine with more")
-    assert len(said.splitlines()) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(
+        "ERROR: too little memory; choose smaller sizes, or a machine with more"
+    )
+    assert len(error.splitlines()) == 1
     assert "Traceback" in Path(job.log[0]).read_text()
 
 
-def test_any_other_error_is_shown_whole(job: SimpleNamespace) -> None:
+def test_any_other_error_has_a_traceback(job: SimpleNamespace) -> None:
     with pytest.raises(KeyError):
         run(failing(KeyError("a bug")), job)
     assert "Traceback" in Path(job.log[0]).read_text()
 
 
-@pytest.mark.parametrize("number", _ENDING)
-def test_a_job_that_is_ended_says_so_and_leaves_nothing_half_written(
+@pytest.mark.parametrize("number", _ENDING_SIGNALS)
+def test_a_job_ended_by_a_signal_logs_it_and_removes_temporary_files(
     job: SimpleNamespace, tmp_path: Path, number: int
 ) -> None:
     def work(_: Any) -> None:
@@ -158,8 +160,8 @@ def test_a_job_that_is_ended_says_so_and_leaves_nothing_half_written(
     with pytest.raises(SystemExit) as ended:
         run(work, job)
     assert ended.value.code == 128 + number
-    said = f"ERROR ended by the signal {signal.strsignal(number)}"
-    assert said in Path(job.log[0]).read_text()
+    message = f"ERROR ended by the signal {signal.strsignal(number)}"
+    assert message in Path(job.log[0]).read_text()
     assert not list(tmp_path.rglob("store")) + list(tmp_path.rglob("*.partial"))
 
 
@@ -167,7 +169,7 @@ def log_of(job: SimpleNamespace) -> str:
     return Path(job.log[0]).read_text()
 
 
-def test_a_whole_result_of_the_same_is_taken_as_it_is_and_its_log_goes_on(
+def test_an_up_to_date_result_is_reused_and_its_log_continues(
     job: SimpleNamespace,
 ) -> None:
     times: list[int] = []
@@ -176,11 +178,11 @@ def test_a_whole_result_of_the_same_is_taken_as_it_is_and_its_log_goes_on(
     run(working(times), job)
     assert (len(times), TABLE.stat().st_mtime_ns) == (1, made)
     assert log_of(job).startswith(first)
-    assert "what this makes is there and whole: taken as it is" in log_of(job)[len(first) :]
+    assert "the result exists and is up to date: reused" in log_of(job)[len(first) :]
 
 
-def test_a_log_that_is_removed_meanwhile_is_begun_again(job: SimpleNamespace) -> None:
-    """As Snakemake does when it starts a job that will wait for this one."""
+def test_a_deleted_log_is_started_again(job: SimpleNamespace) -> None:
+    """Snakemake deletes it when it starts a job that waits for this one."""
 
     def work(job: SimpleNamespace) -> None:
         log.info("before")
@@ -207,9 +209,9 @@ def change_params(job: SimpleNamespace) -> None:
 
 def change_input(_: SimpleNamespace) -> None:
     Path("results", NETWORK).unlink()
-    Path("results", NETWORK).write_text("trained again, with other rounding")
+    Path("results", NETWORK).write_text("trained again with other rounding")
     job = a_job("train", "networks/net/seed_0", ["last.safetensors", "last.json"], CONFIG)
-    record_of(job).write()
+    record_for(job).write()
 
 
 def change_output(_: SimpleNamespace) -> None:
@@ -246,7 +248,7 @@ def force(_: SimpleNamespace) -> None:
         force,
     ],
 )
-def test_what_is_not_whole_or_not_of_the_same_is_made_anew(
+def test_a_damaged_or_outdated_result_is_made_again(
     change: Callable[[SimpleNamespace], None], job: SimpleNamespace
 ) -> None:
     times: list[int] = []
@@ -259,8 +261,8 @@ def test_what_is_not_whole_or_not_of_the_same_is_made_anew(
     check(TABLE.absolute(), job_of_table)
 
 
-def test_times_and_places_decide_nothing(job: SimpleNamespace, tmp_path: Path) -> None:
-    """Another clone, at another time, that shares the results."""
+def test_times_and_folders_do_not_matter(job: SimpleNamespace, tmp_path: Path) -> None:
+    """Two clones share the results."""
     times: list[int] = []
     run(working(times), job)
     for path in tmp_path.rglob("*"):
@@ -276,7 +278,7 @@ def test_times_and_places_decide_nothing(job: SimpleNamespace, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("file", "complaint"),
+    ("file", "message"),
     [
         (NETWORK, "last.safetensors: expected what the rule train made"),
         ("networks/net/seed_0/last.json", "last.json: expected what the rule train made"),
@@ -288,8 +290,8 @@ def test_times_and_places_decide_nothing(job: SimpleNamespace, tmp_path: Path) -
     ],
 )
 @pytest.mark.parametrize("damage", ["changed", "emptied", "removed"])
-def test_a_damaged_input_is_one_line_before_any_work(
-    file: str, complaint: str, damage: str, job: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+def test_a_damaged_input_gives_one_line_before_any_work(
+    file: str, message: str, damage: str, job: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = Path("results", file)
     content = path.read_text()
@@ -303,15 +305,15 @@ def test_a_damaged_input_is_one_line_before_any_work(
     assert (ended.value.code, times) == (1, [])
     (error,) = capsys.readouterr().err.splitlines()
     if damage == "removed":
-        assert f"{path.name}" in error or "found none that names it" in error
+        assert f"{path.name}" in error or "found no record that names it" in error
     else:
-        assert complaint in error
+        assert message in error
     assert "remove" in error or "found no such file" in error
     assert error.removeprefix("ERROR: ") in log_of(job)
 
 
-def test_an_own_record_that_is_damaged_costs_nothing(job: SimpleNamespace) -> None:
-    """It is written at the end anyway."""
+def test_a_damaged_record_of_the_job_itself_does_no_harm(job: SimpleNamespace) -> None:
+    """The job writes it again."""
     record = TABLE.with_name("work.provenance.json")
     record.parent.mkdir(parents=True)
     record.write_text("")
@@ -319,7 +321,7 @@ def test_an_own_record_that_is_damaged_costs_nothing(job: SimpleNamespace) -> No
     check(TABLE.absolute(), Records().required(TABLE))
 
 
-def test_what_a_killed_job_left_half_written_goes(job: SimpleNamespace) -> None:
+def test_temporary_files_of_a_killed_job_are_removed(job: SimpleNamespace) -> None:
     left = TABLE.with_name(".a.csv.0123456789abcdef.partial")
     left.parent.mkdir(parents=True)
     left.write_text("half")
@@ -329,8 +331,8 @@ def test_what_a_killed_job_left_half_written_goes(job: SimpleNamespace) -> None:
 
 # Where a process finds the package and the tests' helpers.
 PATH = os.pathsep.join(map(str, [Path(__file__).parents[1], Path(__file__).parents[2]]))
-# A job that works for as long as it is told and says when it does. Two containers can share a host
-# name and a process number.
+# A job that appends its name to a file and works until a path exists. Two containers can share a
+# host name and a process number.
 SCRIPT = """
 import os, platform, sys, time
 from pathlib import Path
@@ -345,15 +347,16 @@ def work(job):
         temporary.write_text(sys.argv[2])
         with open("worked", "a") as worked:
             worked.write(sys.argv[2])
-        time.sleep(float(sys.argv[1]))
+        while not os.path.exists(sys.argv[1]):
+            time.sleep(0.01)
 
 config = {"results": "results", "threads": 1}
 jobs.run(work, job("work", "experiments/x-2", ["a.csv"], config, [%r]))
 """
 
 
-def start(seconds: float, name: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", SCRIPT % NETWORK, str(seconds), name]
+def start(until: str, name: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", SCRIPT % NETWORK, until, name]
     environment = os.environ | {"PYTHONPATH": PATH}
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -366,24 +369,25 @@ def wait_for(path: str, content: str) -> None:
 
 
 @pytest.mark.usefixtures("job")
-def test_a_job_that_comes_while_another_makes_the_same_waits_and_takes_it() -> None:
-    first = start(2, "1")
+def test_a_job_waits_for_another_that_makes_the_same_and_reuses_its_result() -> None:
+    first = start("end", "1")
     wait_for("worked", "1")
-    others = [start(0, "2"), start(0, "3")]
-    for other in others:
-        _, said = other.communicate(timeout=120)
+    others = [start(".", "2"), start(".", "3")]
+    waiting = [other.stderr.readline() for other in others if other.stderr is not None]
+    Path("end").touch()
+    for other, message in zip(others, waiting, strict=True):
+        assert message.startswith("WARNING: waiting for container, process 1, since ")
+        assert other.communicate(timeout=120)[1] == ""
         assert other.returncode == 0
-        assert re.match(r"WARNING: waiting for container, process 1, since .*, which writes", said)
-        assert len(said.splitlines()) == 1
     assert first.wait() == 0
     assert (Path("worked").read_text(), TABLE.read_text()) == ("1", "1")
 
 
 @pytest.mark.usefixtures("job")
-def test_a_job_that_waited_for_a_killed_one_does_the_work() -> None:
-    first = start(600, "1")
+def test_a_job_that_waited_for_a_killed_one_does_the_work_itself() -> None:
+    first = start("end", "1")
     wait_for("worked", "1")
-    second = start(0, "2")
+    second = start(".", "2")
     assert second.stderr is not None
     assert "waiting for" in second.stderr.readline()
     first.kill()
@@ -394,8 +398,8 @@ def test_a_job_that_waited_for_a_killed_one_does_the_work() -> None:
     assert not list(TABLE.parent.glob("*.partial"))
 
 
-def test_a_job_goes_on_after_a_signal_that_it_was_told_to_ignore(job: SimpleNamespace) -> None:
-    """As nohup does."""
+def test_a_job_continues_after_an_ignored_signal(job: SimpleNamespace) -> None:
+    """As with nohup."""
 
     def work(job: SimpleNamespace) -> None:
         os.kill(os.getpid(), signal.SIGHUP)
@@ -430,9 +434,7 @@ jobs.run(work, job("work", "experiments/x-2", ["a.csv"], config))
         (signal.SIGFPE, "Floating point exception"),
     ],
 )
-def test_a_job_that_dies_by_a_signal_says_which_in_its_log(
-    job: SimpleNamespace, number: int, name: str
-) -> None:
+def test_the_log_of_a_crash_names_the_signal(job: SimpleNamespace, number: int, name: str) -> None:
     command = [sys.executable, "-c", CRASH, str(int(number))]
     ended = subprocess.run(command, env=os.environ | {"PYTHONPATH": PATH})
     assert ended.returncode == -number
@@ -445,7 +447,7 @@ def test_a_job_uses_the_threads_that_its_rule_reserves(
 ) -> None:
     monkeypatch.setattr("subspace_match.workflow.job.JobRecord.write", lambda _: None)
     job.config["threads"] = 3
-    job.threads = 2  # of a machine that has no more: it is not to change the result
+    job.threads = 2  # what a smaller machine can spare must not change the result
     seen: list[str] = []
 
     def work(_: Any) -> None:
@@ -456,7 +458,7 @@ def test_a_job_uses_the_threads_that_its_rule_reserves(
 
 
 def test_rules_reserve_what_their_scripts_use() -> None:
-    """All of the configuration's threads, or one."""
+    """Either the configured number of threads or one."""
     project = Path(__file__).parents[2]
     text = "".join(file.read_text() for file in (project / "rules").glob("*.smk"))
     rules = re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
@@ -469,7 +471,7 @@ def test_rules_reserve_what_their_scripts_use() -> None:
         assert (f"run({rule}, snakemake, threads=1)" in script) == (not reserved), rule
 
 
-def test_no_library_has_read_its_number_of_threads_before_the_job_sets_it() -> None:
+def test_no_library_is_loaded_before_the_job_sets_the_threads() -> None:
     libraries = "{'numpy', 'scipy', 'torch'}"
     code = f"import sys; import subspace_match.workflow.job; print({libraries} & set(sys.modules))"
     command = [sys.executable, "-c", code]

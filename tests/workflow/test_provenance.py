@@ -1,4 +1,4 @@
-"""Every result says what made it, and what that was made from."""
+"""The provenance of a result: what made it, and what its inputs were made from."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ import scipy
 import torch
 import yaml
 import zarr
-from jobs import leave
+from jobs import make_result
 
 from subspace_match import __version__
 from subspace_match.cli import main
@@ -26,12 +26,12 @@ DEFAULT = CONFIG | {"seeds": [0, 1], "chance": {"permutations": 19, "seed": 7}}
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in which a training with its data, a recording and a table were made."""
+    """Results of a data set, a training, an extraction and a table."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["snakemake", "--cores", "2"])
     monkeypatch.setenv(INVOCATION, invocation(tmp_path, CONFIG, DEFAULT))
-    leave("prepare_data", "data/mnist-1", ["images.safetensors", "data.json"], CONFIG)
-    leave(
+    make_result("prepare_data", "data/mnist-1", ["images.safetensors", "data.json"], CONFIG)
+    make_result(
         "train",
         "networks/vgg-2/seed_0",
         ["best.safetensors", "last.safetensors", "last.json"],
@@ -40,11 +40,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         seed="0",
     )
     network = "networks/vgg-2/seed_0/last.safetensors"
-    leave("extract", "activations/3", ["vgg-2.zarr/"], CONFIG, [network])
+    make_result("extract", "activations/3", ["vgg-2.zarr/"], CONFIG, [network])
     monkeypatch.setattr("sys.argv", ["snakemake"])
     monkeypatch.setenv(INVOCATION, invocation(tmp_path, CONFIG, DEFAULT))
     made_from = ["activations/3/vgg-2.zarr", "networks/vgg-2/seed_0/last.json"]
-    leave("aggregate", "experiments/vgg-4", ["tables/a.csv", "metrics.json"], CONFIG, made_from)
+    make_result(
+        "aggregate", "experiments/vgg-4", ["tables/a.csv", "metrics.json"], CONFIG, made_from
+    )
     return tmp_path
 
 
@@ -54,14 +56,14 @@ def described(file: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return printed
 
 
-def test_a_table_tells_all_that_it_was_made_from(
+def test_a_tables_provenance_covers_all_its_inputs(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = described("results/experiments/vgg-4/tables/a.csv", capsys)
     assert found["made_by"] == {"rule": "aggregate"}
     assert found["differs_from_default"] == {"seeds": [0, 2], "chance": {"permutations": 2}}
     assert found["seeds"] == {"seeds": [0, 2], "chance.seed": 7}
-    # The network that was recorded, and none that was not.
+    # The extracted network, and no other.
     network = "networks/vgg-2/seed_0/last.safetensors"
     assert found["networks_sha256"] == {network: sha256(project / "results" / network)}
     data = "data/mnist-1/images.safetensors"
@@ -88,19 +90,19 @@ def test_a_table_tells_all_that_it_was_made_from(
 
 
 @pytest.mark.usefixtures("project")
-def test_a_network_tells_its_seed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_networks_provenance_has_its_seed(capsys: pytest.CaptureFixture[str]) -> None:
     found = described("results/networks/vgg-2/seed_0/best.safetensors", capsys)
     assert found["made_by"] == {"rule": "train", "seed": "0"}
     assert "networks/vgg-2/seed_0/best.safetensors" in found["networks_sha256"]
 
 
 @pytest.mark.usefixtures("project")
-def test_a_store_and_a_file_in_it_have_the_store_s(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_in_a_store_has_the_stores_provenance(capsys: pytest.CaptureFixture[str]) -> None:
     for file in ("vgg-2.zarr", "vgg-2.zarr/part"):
         assert described(f"results/activations/3/{file}", capsys)["made_by"]["rule"] == "extract"
 
 
-def test_the_commit_and_what_was_changed_since(tmp_path: Path) -> None:
+def test_the_commit_and_uncommitted_changes_are_recorded(tmp_path: Path) -> None:
     def git(*arguments: str) -> str:
         identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
         command = ["git", *identity, *arguments]
@@ -123,14 +125,14 @@ def test_the_commit_and_what_was_changed_since(tmp_path: Path) -> None:
     ("file", "message"),
     [
         ("missing.csv", "missing.csv: expected a result of the workflow, found no such file"),
-        ("notes.txt", "notes.txt: expected a result of the workflow, with a file *.provenance"),
-        ("results/experiments/vgg-4/metrics.json", "it was changed since"),
+        ("notes.txt", "notes.txt: expected a result of the workflow, with its record in a file"),
+        ("results/experiments/vgg-4/metrics.json", "found a later change"),
         ("results/data/mnist-1/data.json", "prepare_data.provenance.json: expected a whole file"),
         ("results/activations/3/vgg-2.zarr", "vgg-2.zarr/deep/part has the SHA-256"),
         ("results/activations/3/vgg-2.zarr/deep/part", "vgg-2.zarr/deep/part has the SHA-256"),
     ],
 )
-def test_what_has_no_provenance_is_one_line_and_exit_code_2(
+def test_missing_provenance_is_a_one_line_error_with_exit_code_2(
     file: str, message: str, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project / "notes.txt").write_text("nothing")
@@ -144,18 +146,20 @@ def test_what_has_no_provenance_is_one_line_and_exit_code_2(
     assert len(error.strip().splitlines()) == 1
 
 
-def test_an_input_of_the_user_s_own_has_no_record(project: Path) -> None:
+def test_a_users_own_input_needs_no_record(project: Path) -> None:
     weights = project / "weights.pt"
-    weights.write_text("given")
-    leave("load_pretrained", "networks/own-5/seed_0", ["last.safetensors"], CONFIG, [str(weights)])
-    job = Records().of(project / "results/networks/own-5/seed_0/last.safetensors")
+    weights.write_text("pretrained")
+    make_result(
+        "load_pretrained", "networks/own-5/seed_0", ["last.safetensors"], CONFIG, [str(weights)]
+    )
+    job = Records().find(project / "results/networks/own-5/seed_0/last.safetensors")
     assert job is not None
     assert job.record["inputs"] == {}
 
 
-def test_a_damaged_record_is_in_the_way_of_what_it_may_be_of_alone(project: Path) -> None:
-    """In one folder lie the records of many stores."""
-    leave("extract_b", "activations/3", ["vgg-9.zarr/"], CONFIG)
+def test_a_damaged_record_affects_only_files_without_another_record(project: Path) -> None:
+    """A folder can contain the records of many stores."""
+    make_result("extract_b", "activations/3", ["vgg-9.zarr/"], CONFIG)
     folder = project / "results/activations/3"
     (folder / "extract_b.provenance.json").write_text("")
     assert Records().required(folder / "vgg-2.zarr").record["rule"] == "extract"
@@ -166,7 +170,7 @@ def test_a_damaged_record_is_in_the_way_of_what_it_may_be_of_alone(project: Path
     assert "\n" not in str(e.value)
 
 
-def test_a_published_store_is_checked_as_it_is_packed(
+def test_a_published_store_is_checked_inside_its_zip_file(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = Records().required(project / "results/activations/3/vgg-2.zarr")

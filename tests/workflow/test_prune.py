@@ -1,15 +1,15 @@
-"""What nothing names any more is listed and removed, and nothing else."""
+"""Files that no plan names are listed and removed, and nothing else."""
 
 import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from jobs import leave
+from jobs import make_result
 
 from subspace_match.storage.job_records import SUFFIX
 from subspace_match.workflow import prune
-from subspace_match.workflow.file_lock import only_writer
+from subspace_match.workflow.file_lock import exclusive_writer
 from subspace_match.workflow.invocation import INVOCATION, invocation
 from subspace_match.workflow.prune import find, remove
 
@@ -22,26 +22,26 @@ PRESENT = ("networks/net-2/seed_0/train", "activations/2/net.zarr", "experiments
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in which two versions of the code made a network, a recording and figures."""
+    """Results of two versions of the code: a network, its activations and figures."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(INVOCATION, invocation(tmp_path, CONFIG, CONFIG))
     for n in (1, 2):
         network = f"networks/net-{n}/seed_0/last.safetensors"
-        leave("train", f"networks/net-{n}/seed_0", ["last.safetensors"], CONFIG)
-        leave("net.zarr", f"activations/{n}", ["net.zarr/"], CONFIG, [network])
-        leave("plot", f"experiments/x-{n}", ["figures/a.svg"], CONFIG, [network])
+        make_result("train", f"networks/net-{n}/seed_0", ["last.safetensors"], CONFIG)
+        make_result("net.zarr", f"activations/{n}", ["net.zarr/"], CONFIG, [network])
+        make_result("plot", f"experiments/x-{n}", ["figures/a.svg"], CONFIG, [network])
     for base in (*OLD, *PRESENT):
         for area, suffix in (("logs", ".log"), ("benchmarks", ".tsv")):
             beside = RESULTS / area / f"{base}{suffix}"
             beside.parent.mkdir(parents=True, exist_ok=True)
             beside.write_text(base)
-        with only_writer(RESULTS / base, print):
+        with exclusive_writer(RESULTS / base, print):
             pass
     return tmp_path
 
 
 def named() -> set[Path]:
-    """Outputs, as Snakemake plans them, the records among them."""
+    """Return the planned outputs, with the records."""
     outputs = ["networks/net-2/seed_0/last.safetensors", "activations/2/net.zarr"]
     outputs += ["experiments/x-2/figures/a.svg", *(f"{base}{SUFFIX}" for base in PRESENT)]
     return {(RESULTS / output).absolute() for output in outputs}
@@ -55,7 +55,7 @@ def bases(*names: str) -> set[Path]:
     return {(RESULTS / name).absolute() for name in names}
 
 
-def test_what_is_not_named_goes_with_its_log_and_what_is_named_stays() -> None:
+def test_unplanned_results_and_their_logs_are_removed_and_planned_ones_stay() -> None:
     before = files()
     found = find(RESULTS, named())
     assert set(found.unnamed) == bases(*OLD)
@@ -68,27 +68,27 @@ def test_what_is_not_named_goes_with_its_log_and_what_is_named_stays() -> None:
     assert find(RESULTS, named()).unnamed == {}
 
 
-def test_what_an_unfinished_job_left_goes_and_that_of_a_named_one_stays() -> None:
+def test_unfinished_files_are_removed_unless_their_job_is_planned() -> None:
     left = ("resume.safetensors", "resume.safetensors.damaged", ".last.json.0123.partial")
     for folder in (RESULTS / OLD[0], RESULTS / PRESENT[0]):
         for name in left:
             (folder.parent / name).write_text("part")
         (folder.parent / "stages.partial").mkdir()
         (folder.parent / "stages.partial" / "best.safetensors").write_text("part")
-    # One that left no record.
-    began = RESULTS / "nulls" / "1" / "group"
-    with only_writer(began, print):
-        (began.parent / ".group.npz.0123.partial").write_text("part")
+    # A job without a record.
+    started = RESULTS / "nulls" / "1" / "group"
+    with exclusive_writer(started, print):
+        (started.parent / ".group.npz.0123.partial").write_text("part")
     found = find(RESULTS, named())
     assert set(found.unnamed) == bases(*OLD, "nulls/1/group")
     remove(found, RESULTS)
     assert not (RESULTS / "networks" / "net-1").exists()
-    assert not began.parent.exists()
+    assert not started.parent.exists()
     present = {file.name for file in (RESULTS / PRESENT[0]).parent.iterdir()}
     assert {*left, "stages.partial"} <= present
 
 
-def test_what_is_not_the_projects_own_stays_and_is_named() -> None:
+def test_files_of_others_stay_and_are_listed() -> None:
     notes = (
         "notes.txt",
         "experiments/x-1/notes.txt",
@@ -105,9 +105,9 @@ def test_what_is_not_the_projects_own_stays_and_is_named() -> None:
     assert set(found.kept) == bases(*shown)
 
 
-def test_what_a_job_is_writing_stays() -> None:
+def test_the_files_of_a_running_job_stay() -> None:
     before = files()
-    with only_writer(RESULTS / OLD[0], print):
+    with exclusive_writer(RESULTS / OLD[0], print):
         found = find(RESULTS, named())
         remove(found, RESULTS)
     assert set(found.kept) == bases(OLD[0])
@@ -115,13 +115,13 @@ def test_what_a_job_is_writing_stays() -> None:
     assert not (RESULTS / OLD[1]).exists()
 
 
-def test_a_record_that_is_damaged_or_names_other_files_removes_nothing(project: Path) -> None:
+def test_a_damaged_or_hostile_record_removes_nothing(project: Path) -> None:
     (project / "precious").write_text("mine")
     record = RESULTS / f"{OLD[0]}{SUFFIX}"
     record.write_text(record.read_text()[:-9])
-    # Signed, and hostile all the same.
+    # Hostile although its checksum is right.
     hostile = RESULTS / f"{OLD[2]}{SUFFIX}"
-    leave("plot", "experiments/x-1", ["../../../precious"], CONFIG)
+    make_result("plot", "experiments/x-1", ["../../../precious"], CONFIG)
     found = find(RESULTS, named())
     remove(found, RESULTS)
     assert set(found.kept) >= {record.absolute(), hostile.absolute()}
@@ -129,7 +129,7 @@ def test_a_record_that_is_damaged_or_names_other_files_removes_nothing(project: 
     assert (project / "precious").exists()
 
 
-def test_what_planning_keeps_of_other_code_goes() -> None:
+def test_files_that_planning_wrote_for_other_code_are_removed() -> None:
     for name in ("layers/old-1.json", "layers/new-2.json", "contents/old.json"):
         (RESULTS / name).parent.mkdir(exist_ok=True)
         (RESULTS / name).write_text(json.dumps({}))
@@ -140,15 +140,15 @@ def test_what_planning_keeps_of_other_code_goes() -> None:
 
 
 @pytest.mark.parametrize("name", ["{folder}", "../{project}/results", "linked", "results/deeper"])
-def test_a_folder_of_results_may_have_two_names_or_lie_in_another(
+def test_two_configurations_can_share_a_folder_of_results(
     project: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Two configurations keep each other's results, whatever they call the folder."""
+    """They keep each other's results, also by a link, another path or a nested folder."""
     (project / "Snakefile").touch()
     (project / "linked").symlink_to("results")
     other = name.format(folder=RESULTS.absolute(), project=project.name)
     base = f"{other}/networks/net-3/seed_0"
-    leave("train", "networks/net-3/seed_0", ["last.safetensors"], {"results": other})
+    make_result("train", "networks/net-3/seed_0", ["last.safetensors"], {"results": other})
     files = {None: named(), "mine.yaml": {Path(base, f).absolute() for f in OTHERS}}
     monkeypatch.setattr(prune, "named_files", lambda _, configfile: files[configfile])
     monkeypatch.setattr(prune, "_small_files", lambda *_: set())
@@ -161,7 +161,7 @@ def test_a_folder_of_results_may_have_two_names_or_lie_in_another(
     assert not (RESULTS / OLD[1]).exists()
 
 
-def test_damaged_checksums_of_the_users_files_can_go(
+def test_damaged_checksum_files_are_not_needed(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     area = RESULTS / "contents"
@@ -175,16 +175,16 @@ def test_damaged_checksums_of_the_users_files_can_go(
     assert prune._small_files(project, None) == set()
 
 
-def test_a_configuration_that_snakemake_refuses_is_told_of_in_its_words(
+def test_an_invalid_configuration_gives_snakemakes_message(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = 'Error in file "rules/common.smk", line 40:\nnetwork: expected A, found B\n  File "c"'
-    answer = SimpleNamespace(returncode=1, stdout="", stderr=f"Building\n{said}, in checked\n")
+    message = 'Error in file "rules/common.smk", line 40:\nnetwork: expected A, found B\n  File "c"'
+    answer = SimpleNamespace(returncode=1, stdout="", stderr=f"Building\n{message}, in checked\n")
     monkeypatch.setattr(prune.subprocess, "run", lambda *_, **__: answer)
     with pytest.raises(ValueError, match=r"a plan of a.yaml: network: expected A, found B$"):
         prune.named_files(project, "a.yaml")
 
 
-def test_it_is_called_in_a_projects_folder() -> None:
+def test_it_must_run_in_a_projects_folder() -> None:
     with pytest.raises(ValueError, match="expected the project's folder, found no Snakefile"):
         prune.prune(Path(), [], delete=False)

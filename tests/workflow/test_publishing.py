@@ -1,4 +1,4 @@
-"""Results to a few files and back."""
+"""Publishing results as a few files, and restoring them."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs import leave
+from jobs import make_result
 
 from subspace_match.storage.files import read_signed, write_signed
 from subspace_match.storage.job_records import SUFFIX, Job, Records
@@ -23,13 +23,13 @@ STORE = "activations/1/net.zarr"
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in which a network, a recording of it and a table were made and published."""
+    """Published results: a network, its activations and a table."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(INVOCATION, invocation(tmp_path, CONFIG, CONFIG))
     network = "networks/net/seed_0/last.safetensors"
-    leave("train", "networks/net/seed_0", ["last.safetensors", "history.csv"], CONFIG)
-    leave("extract", "activations/1", ["net.zarr/"], CONFIG, [network])
-    leave("aggregate", "experiments/x-2", ["tables/a.csv"], CONFIG, [STORE, network])
+    make_result("train", "networks/net/seed_0", ["last.safetensors", "history.csv"], CONFIG)
+    make_result("extract", "activations/1", ["net.zarr/"], CONFIG, [network])
+    make_result("aggregate", "experiments/x-2", ["tables/a.csv"], CONFIG, [STORE, network])
     table = Records().required("results/experiments/x-2/tables/a.csv")
     assert publish(table, "published")
     for job in lineage([table], "results"):
@@ -46,7 +46,7 @@ def contents(folder: str) -> dict[str, bytes]:
     }
 
 
-def test_a_store_is_published_as_one_file_and_always_the_same() -> None:
+def test_a_store_is_published_as_one_reproducible_file() -> None:
     published = contents("published")
     assert set(published) == {
         "aggregate.provenance.json",
@@ -63,62 +63,62 @@ def test_a_store_is_published_as_one_file_and_always_the_same() -> None:
     assert contents("again")["net.zarr.zip"] == published["stores/activations/1/net.zarr.zip"]
 
 
-def test_what_is_restored_is_what_was_there() -> None:
+def test_restored_results_equal_the_published_ones() -> None:
     before = contents("results")
     Path("results").rename("old")
-    restored = restore("published", "results")
+    outcome = restore("published", "results")
     assert contents("results") == before
-    assert (len(restored.back), restored.left_out) == (3, {})
-    assert restore("published", "results").back == []
+    assert (len(outcome.restored), outcome.skipped) == (3, {})
+    assert restore("published", "results").restored == []
 
 
-def test_what_is_there_stays() -> None:
+def test_existing_results_stay() -> None:
     Path("results/experiments/x-2/tables/a.csv").write_text("newer")
-    assert restore("published", "results").back == []
+    assert restore("published", "results").restored == []
     assert Path("results/experiments/x-2/tables/a.csv").read_text() == "newer"
 
 
-def test_what_is_missing_of_a_job_comes_back() -> None:
+def test_a_jobs_missing_output_is_restored() -> None:
     before = contents("results")
     Path("results/networks/net/seed_0/last.safetensors").unlink()
-    restored = restore("published", "results")
-    assert restored.back == ["results/networks/net/seed_0/train"]
+    outcome = restore("published", "results")
+    assert outcome.restored == ["results/networks/net/seed_0/train"]
     others = ["experiments/x-2/aggregate", "activations/1/extract"]
-    assert restored.there == [f"results/{name}" for name in others]
-    assert restored.left_out == {}
+    assert outcome.present == [f"results/{name}" for name in others]
+    assert outcome.skipped == {}
     assert contents("results") == before
 
 
-def test_what_is_missing_beside_other_results_is_left_out_with_a_reason() -> None:
+def test_a_missing_output_beside_changed_ones_is_skipped_with_a_reason() -> None:
     Path("results/networks/net/seed_0/last.safetensors").unlink()
     history = Path("results/networks/net/seed_0/history.csv")
     history.write_text("newer")
-    restored = restore("published", "results")
-    assert restored.back == []
-    reason = f"there, but other than published: {history}; remove it"
-    assert restored.left_out == {"results/networks/net/seed_0/train": reason}
+    outcome = restore("published", "results")
+    assert outcome.restored == []
+    reason = f"differs from what is published: {history}; remove it"
+    assert outcome.skipped == {"results/networks/net/seed_0/train": reason}
     assert history.read_text() == "newer"
     history.unlink()
-    assert restore("published", "results").back == ["results/networks/net/seed_0/train"]
+    assert restore("published", "results").restored == ["results/networks/net/seed_0/train"]
 
 
-def test_what_other_code_made_is_left_out_and_what_was_made_from_it() -> None:
+def test_results_of_other_code_and_those_made_from_them_are_skipped() -> None:
     Path("results").rename("old")
     Path("module_of_extract.py").write_text("edited")
-    restored = restore("published", "results")
-    assert restored.back == ["results/networks/net/seed_0/train"]
-    assert restored.left_out == dict.fromkeys(
+    outcome = restore("published", "results")
+    assert outcome.restored == ["results/networks/net/seed_0/train"]
+    assert outcome.skipped == dict.fromkeys(
         ["results/experiments/x-2/aggregate", "results/activations/1/extract"],
-        "other code made it: module_of_extract.py",
+        "made by other code: module_of_extract.py",
     )
     assert not Path("results", STORE).exists()
 
 
-def test_what_was_not_pulled_is_left_out() -> None:
+def test_a_result_that_was_not_pulled_is_skipped() -> None:
     Path("results").rename("old")
     Path("published/stores/activations/1/net.zarr.zip").unlink()
-    (reason,) = restore("published", "results").left_out.values()
-    assert reason == "not there: published/stores/activations/1/net.zarr"
+    (reason,) = restore("published", "results").skipped.values()
+    assert reason == "not published: published/stores/activations/1/net.zarr"
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_changed_part_of_a_packed_store_is_not_restored() -> None:
 
 
 @pytest.mark.parametrize("file", ["networks/net/seed_0/history.csv", "activations/1/net.zarr.zip"])
-def test_what_dvc_would_give_again_from_its_cache_is_named(file: str) -> None:
+def test_the_damaged_copy_in_dvcs_cache_is_named(file: str) -> None:
     """After a pull from a remote that has the file damaged."""
     Path("results").rename("old")
     published = Path("published/stores", file)
@@ -174,8 +174,8 @@ def dvc(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "dvc", *arguments, "--quiet"], check=True)
 
 
-def test_after_a_pull_of_a_damaged_remote_what_is_said_heals_it(tmp_path: Path) -> None:
-    """With DVC itself, which does not look whether what it pulls is whole."""
+def test_the_error_after_pulling_damage_says_how_to_repair_it(tmp_path: Path) -> None:
+    """DVC itself does not check what it pulls."""
     Path("results").rename("old")
     dvc("init", "--no-scm")
     dvc("remote", "add", "--default", "storage", str(tmp_path / "storage"))
@@ -196,7 +196,7 @@ def test_after_a_pull_of_a_damaged_remote_what_is_said_heals_it(tmp_path: Path) 
         ValueError, match=r"history\.csv: expected what .* again, so remove"
     ) as error:
         restore("published", "results")
-    # As it says: the file, the one in the cache, and the whole one to the remote.
+    # Follow the message: remove the file and its cached copy, replace the remote's copy.
     file, cached = re.findall(r"^(\S+): expected|so remove (\S+) too", str(error.value))
     Path(file[0]).unlink()
     Path(cached[1]).unlink()
@@ -214,7 +214,7 @@ def test_a_damaged_result_is_not_published() -> None:
     assert not Path("again").exists()
 
 
-def test_what_is_no_longer_there_is_not_published() -> None:
+def test_a_job_without_all_its_outputs_is_not_published() -> None:
     train = Records().required("results/networks/net/seed_0/history.csv")
     Path("results/networks/net/seed_0/last.safetensors").unlink()
     assert not publish(train, "again")
@@ -228,7 +228,7 @@ def test_a_result_without_a_record_is_named() -> None:
         list(lineage([table], "results"))
 
 
-def test_the_record_goes_with_what_it_is_of() -> None:
+def test_the_record_is_published_with_its_outputs() -> None:
     job = Records().required("published/stores/activations/1/net.zarr.zip")
     assert job == Job(job.file, read_signed(f"results/activations/1/extract{SUFFIX}"))
 
@@ -249,10 +249,10 @@ def change(record: Path, key: str, value: Any) -> None:
         if key == "folder" or isinstance(name, str)  # as keys of JSON are
     ],
 )
-def test_a_record_that_leads_out_of_the_results_is_refused(
+def test_a_record_with_names_outside_the_results_is_rejected(
     project: Path, key: str, name: Any
 ) -> None:
-    """By whatever reads it: restoring, publishing, the list of what a result was made from."""
+    """By every reader: restoring, publishing and provenance."""
     value = name if key == "folder" else {name: "0" * 64}
     Path("results").rename("old")
     record = Path("published/stores/networks/net/seed_0/train.provenance.json")
@@ -260,7 +260,7 @@ def test_a_record_that_leads_out_of_the_results_is_refused(
     with pytest.raises(ValueError, match=r"train\.provenance\.json: expected names of files in"):
         restore("published", "results")
     with pytest.raises(ValueError, match="do not use this record"):
-        Records().of(record.with_name("last.safetensors"))
+        Records().find(record.with_name("last.safetensors"))
     with pytest.raises(ValueError, match="do not use this record"):
         Job(record, read_signed(record))
     assert not Path("results").exists()
@@ -268,32 +268,32 @@ def test_a_record_that_leads_out_of_the_results_is_refused(
 
 
 @pytest.mark.parametrize("name", ["", "."])
-def test_an_output_that_is_the_folder_itself_is_refused(name: str) -> None:
-    """What is restored there would take the place of everything in it."""
+def test_an_output_that_is_the_folder_itself_is_rejected(name: str) -> None:
+    """Restoring it would replace everything in the folder."""
     change(Path("published/aggregate.provenance.json"), "outputs", {name: "0" * 64})
     with pytest.raises(ValueError, match="expected names of files in the folder of results"):
         restore("published", "results")
 
 
 @pytest.mark.parametrize("record", [{}, {"folder": "a"}, {"folder": 3, "outputs": 3}])
-def test_a_record_of_another_form_is_refused(record: Any) -> None:
+def test_a_record_with_missing_entries_is_rejected(record: Any) -> None:
     write_signed("published/aggregate.provenance.json", record)
     with pytest.raises(ValueError, match=r"aggregate\.provenance\.json: expected a whole file"):
         restore("published", "results")
 
 
 def test_a_device_among_the_modules_is_not_read() -> None:
-    """A record may name any module; /dev/zero has no end."""
+    """A record can name any file as a module; /dev/zero has no end."""
     Path("results").rename("old")
     record = Path("published/aggregate.provenance.json")
     change(record, "code", {"/dev/zero": "0" * 64})
-    assert restore("published", "results").left_out == {
-        "results/experiments/x-2/aggregate": "other code made it: /dev/zero"
+    assert restore("published", "results").skipped == {
+        "results/experiments/x-2/aggregate": "made by other code: /dev/zero"
     }
 
 
 @pytest.mark.parametrize("name", ["../../outside", "/tmp/outside"])
-def test_a_store_whose_members_lead_out_of_it_is_refused(project: Path, name: str) -> None:
+def test_a_store_with_members_outside_it_is_rejected(project: Path, name: str) -> None:
     Path("results").rename("old")
     with zipfile.ZipFile("published/stores/activations/1/net.zarr.zip", "a") as archive:
         archive.writestr(name, "x")
@@ -303,8 +303,8 @@ def test_a_store_whose_members_lead_out_of_it_is_refused(project: Path, name: st
     assert not (project.parent / "outside").exists()
 
 
-def test_a_store_that_unpacks_to_more_than_it_is_is_refused() -> None:
-    """A zip bomb: a hundred million zeros take a hundred thousand bytes."""
+def test_a_zip_bomb_is_rejected() -> None:
+    """A hundred million zeros take a hundred thousand bytes."""
     Path("results").rename("old")
     packed = "published/stores/activations/1/net.zarr.zip"
     with zipfile.ZipFile(packed, "a", zipfile.ZIP_DEFLATED) as archive:
