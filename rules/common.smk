@@ -21,7 +21,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join(search_path))
 
 from subspace_match.experiment.config import read_config, validated
 from subspace_match.experiment.user_files import data_source, network_sources
-from subspace_match.data.datasets import count_test_images, source_of
+from subspace_match.data.catalogue import count_test_images, source_of
 from subspace_match.experiment.code_inputs import Code
 from subspace_match.experiment.paths import Paths, deciding
 from subspace_match.networks.layer_info import LayerInfo

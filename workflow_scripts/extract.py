@@ -11,7 +11,7 @@ def extract(snakemake: Any) -> None:
     from tqdm import tqdm
 
     from subspace_match import __version__
-    from subspace_match.data import datasets
+    from subspace_match.data import prepared
     from subspace_match.matching.backends.names import device_name
     from subspace_match.networks.checkpoints import load_network
     from subspace_match.networks.extraction import extract
@@ -26,7 +26,7 @@ def extract(snakemake: Any) -> None:
     record = read_record(paths.record)
     if (found := sha256(paths.network)) != record["sha256"]:
         raise damaged(paths.network, f"SHA-256 {found} instead of {record['sha256']}")
-    data = datasets.load(paths.images, config["data"]["root"])
+    data = prepared.load(paths.images, config["data"]["root"])
     device = torch.device(device_name(config["device"]))
     log.info("extracting on %s", device)
     network, preprocessing = load_network(paths.network, device)

@@ -39,7 +39,7 @@ def images(path: str, root: str | None) -> Any:
     """What gives an image of the evaluation split by its place: as networks see it, in colours."""
     import torch
 
-    from subspace_match.data.datasets import load
+    from subspace_match.data.prepared import load
     from subspace_match.networks.images import Images, trained_preprocessing
 
     data = load(path, root)

@@ -6,14 +6,15 @@ from subspace_match.workflow.job import log, run
 
 
 def prepare_data(snakemake: Any) -> None:
-    from subspace_match.data import datasets
+    from subspace_match.data import prepared
+    from subspace_match.data.prepare import prepare
     from subspace_match.storage.files import sha256, write_record
     from subspace_match.workflow.invocation import handed_over
 
     settings = snakemake.params.data
-    data = datasets.prepare(**settings, root=snakemake.params.root)
+    data = prepare(**settings, root=snakemake.params.root)
     data.about["digest"] = snakemake.wildcards.data
-    datasets.save(snakemake.output.images, data)
+    prepared.save(snakemake.output.images, data)
     held = [handed_over().contents[source] for source in snakemake.params.reads]
     record = data.about | {
         "settings": settings,

@@ -14,7 +14,7 @@ def train(snakemake: Any) -> None:
     from torch import nn
     from tqdm import tqdm
 
-    from subspace_match.data import datasets
+    from subspace_match.data import prepared
     from subspace_match.matching.backends.names import device_name
     from subspace_match.networks import training
     from subspace_match.networks.checkpoints import load_network, save_network
@@ -37,7 +37,7 @@ def train(snakemake: Any) -> None:
         *(device, ", bfloat16" * settings["amp"], ", compiled" * settings["compile"]),
     )
     start, preprocessing = load_network(paths.start, torch.device("cpu"))
-    data = datasets.load(paths.images, params.data["root"])
+    data = prepared.load(paths.images, params.data["root"])
     train_images, test_images = (
         Images.on_device(part, preprocessing, device, workers=params.data["workers"])
         for part in (data.train, data.test)

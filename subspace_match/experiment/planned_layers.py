@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..data.datasets import source_of, view
+from ..data.catalogue import resize_and_crop, source_of
 from ..networks.preprocessing import Preprocessing, stated
 from ..storage.files import damaged, read_signed, write_signed
 from .comparisons import Model, models_of
@@ -100,7 +100,7 @@ def crop_of(model: Model, config: Config) -> int | None:
     if model.start is not None:
         return crop_of(models_of(config)[model.start], config)
     files = source_of(model.data["name"], model.data["root"]).files
-    return view(model.data["image_size"], files=files).get("crop")
+    return resize_and_crop(model.data["image_size"], files=files).get("crop")
 
 
 def _given(model: Model, images: Listed) -> tuple[dict[str, Any], Preprocessing]:

@@ -15,7 +15,8 @@ import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from ..data.datasets import FileSplit, Split, read_image
+from ..data.image_files import read_image
+from ..data.prepared import FileSplit, Split
 from .preprocessing import Preprocessing
 
 Batch = tuple[torch.Tensor, torch.Tensor]

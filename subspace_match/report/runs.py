@@ -133,7 +133,7 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def _images(path: Path, root: str | None) -> Images:
-    from ..data.datasets import Split, load
+    from ..data.prepared import Split, load
 
     data = load(path, root)
     split = data.test

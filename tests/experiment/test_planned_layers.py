@@ -8,7 +8,7 @@ import pytest
 import torch
 from torchvision import models
 
-from subspace_match.data import datasets
+from subspace_match.data.prepare import prepare
 from subspace_match.experiment.comparisons import models_of
 from subspace_match.experiment.config import validated
 from subspace_match.experiment.planned_layers import layers_of, shared_layers
@@ -161,7 +161,7 @@ def recorded(name: str, config: Any, folder: Path) -> tuple[LayeredNetwork, Imag
     """A model's network and its images, as the workflow's jobs make them."""
     model = models_of(config)[name]
     data, compared = (
-        datasets.prepare(*(d[k] for k in ("name", "root", "image_size", "test_fraction")), 0)
+        prepare(*(d[k] for k in ("name", "root", "image_size", "test_fraction")), 0)
         for d in (model.data, config["data"])
     )
     architecture = {key: model.network[key] for key in PLAIN} | {"channels": 3, "classes": 2}

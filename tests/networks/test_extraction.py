@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from subspace_match.data.datasets import Split
+from subspace_match.data.prepared import Split
 from subspace_match.networks.extraction import extract
 from subspace_match.networks.images import Images
 from subspace_match.networks.layer_graph import LayeredNetwork

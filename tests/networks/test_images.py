@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from torchvision.models import ResNet18_Weights
 from torchvision.transforms import v2
 
-from subspace_match.data.datasets import FileSplit, Split
+from subspace_match.data.prepared import FileSplit, Split
 from subspace_match.networks.images import Images, augment, strict_float32, trained_preprocessing
 from subspace_match.networks.preprocessing import Preprocessing
 

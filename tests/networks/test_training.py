@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from subspace_match.data.datasets import FileSplit, Split
+from subspace_match.data.prepared import FileSplit, Split
 from subspace_match.networks.architectures import build, initialise
 from subspace_match.networks.checkpoints import load_network, save_network
 from subspace_match.networks.images import Images

@@ -19,7 +19,7 @@ import torch
 from jobs import job, leave, record_of
 
 import subspace_match as sm
-from subspace_match.data import datasets
+from subspace_match.data import prepared
 from subspace_match.experiment import planned_layers as listing
 from subspace_match.experiment.comparisons import models_of
 from subspace_match.experiment.config import validated
@@ -83,9 +83,9 @@ def network() -> torch.nn.Module:
 def save_images(path: Path) -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (20, 1, 8, 8), dtype=np.uint8)
-    split = datasets.Split(images, np.arange(20) % 2, np.arange(20))
+    split = prepared.Split(images, np.arange(20) % 2, np.arange(20))
     about = {"name": "mnist_5k", "classes": 2, "mean": [0.1], "std": [0.3]}
-    datasets.save(path, datasets.DataSet(split, split, about))
+    prepared.save(path, prepared.DataSet(split, split, about))
 
 
 def a_pair() -> sm.PairMoments:
