@@ -26,7 +26,7 @@ from subspace_match.experiment.code_inputs import Code
 from subspace_match.experiment.paths import Paths, deciding
 from subspace_match.networks.layer_info import LayerInfo
 from subspace_match.experiment.planned_layers import layers_of, shared_layers
-from subspace_match.networks.sampling import is_recorded_whole
+from subspace_match.networks.sampling import uses_all_samples
 from subspace_match.experiment.origins import origins_of
 from subspace_match.workflow.invocation import for_jobs, handed_over
 from subspace_match.workflow.invocation import INVOCATION, invocation

@@ -81,7 +81,7 @@ def test_images():
 def recorded(layer):
     """Samples of one draw of a layer, at most, and draws."""
     positions, draws = config["extraction"]["positions"], config["extraction"]["draws"]
-    if is_recorded_whole(layer, test_images(), positions):
+    if uses_all_samples(layer, test_images(), positions):
         return test_images() * layer.height * layer.width, 1
     return positions, draws
 

@@ -40,11 +40,12 @@ def images(path: str, root: str | None) -> Any:
     import torch
 
     from subspace_match.data.prepared import load
-    from subspace_match.networks.images import Images, trained_preprocessing
+    from subspace_match.networks.images import Images
+    from subspace_match.networks.preprocessing import trained_preprocessing
 
     data = load(path, root)
     split = Images.on_device(data.test, trained_preprocessing(data.about), torch.device("cpu"))
-    return lambda place: split.pictures([place])[0].numpy()
+    return lambda place: split.resized([place])[0].numpy()
 
 
 run(plot, snakemake, threads=1)  # type: ignore[name-defined]

@@ -127,16 +127,14 @@ def image_folders(name: str, root: Path) -> list[str]:
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Return the names of class folders, sorted as torchvision numbers classes."""
+    """Return the names of class folders, sorted as torchvision numbers classes.
+
+    Hidden folders and files, such as .ipynb_checkpoints and ._image.png, belong to other programs.
+    """
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if e.is_dir() and not is_hidden(e.name))
-
-
-def is_hidden(name: str) -> bool:
-    """Return whether programs left this beside images: .ipynb_checkpoints, ._image.png."""
-    return name.startswith(".")
+        return sorted(e.name for e in entries if e.is_dir() and e.name[0] != ".")
 
 
 def folder_of(name: str, root: str | None) -> Path:

@@ -18,7 +18,6 @@ from .catalogue import (
     files_are_missing,
     folder_of,
     image_folders,
-    is_hidden,
     subfolders,
 )
 from .prepared import FileSplit, stratified_split
@@ -79,7 +78,7 @@ def _list(
         raise files_are_missing(name, str(root), f"other classes in {part}: {shown}")
 
     def is_image(path: str) -> bool:
-        hidden = any(map(is_hidden, Path(path).relative_to(folder).parts))
+        hidden = any(name[0] == "." for name in Path(path).relative_to(folder).parts)
         return path.lower().endswith(IMAGE_SUFFIXES) and not hidden
 
     numbers = {label: number for number, label in enumerate(classes)}

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-from ..networks.own_code import LIBRARIES, broken
+from ..networks.user_code import LIBRARIES, broken
 
 PROJECT = Path(__file__).parents[2]
 _NAME = "subspace_match"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.catalogue import resize_and_crop, source_of
-from ..networks.preprocessing import Preprocessing, stated
+from ..networks.preprocessing import Preprocessing, configured_preprocessing
 from ..storage.files import damaged, read_signed, write_signed
 from .comparisons import Model, models_of
 from .config import Config
@@ -105,11 +105,15 @@ def crop_of(model: Model, config: Config) -> int | None:
 
 def _given(model: Model, images: Listed) -> tuple[dict[str, Any], Preprocessing]:
     """Architecture and preprocessing of given weights, which are not read."""
-    from ..networks.pretrained import planned
+    from ..networks.pretrained import resolve_pretrained
 
     network = model.network
     architecture = {key: network[key] for key in ("name", "width", "hidden")} | images
-    return planned(architecture, network["weights"], stated(network, model.data["image_size"]))
+    return resolve_pretrained(
+        architecture,
+        network["weights"],
+        configured_preprocessing(network, model.data["image_size"]),
+    )
 
 
 def _listed(model: Model, config: Config) -> list[Listed]:

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ..data.catalogue import IMAGE_SUFFIXES, SOURCES, image_folders, is_hidden, small_files
+from ..data.catalogue import IMAGE_SUFFIXES, SOURCES, image_folders, small_files
 from ..storage.files import atomic_write, sha256, signed, verified
 from .code_inputs import module_digest
 
@@ -109,7 +109,7 @@ def _images_below(folder: Path) -> Iterator[tuple[Path, dict[str, State]]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
-            if is_hidden(name):
+            if name[0] == ".":
                 continue
             if entry.is_dir():
                 folders.append(name)

@@ -148,7 +148,7 @@ def _pictures_of_files(split: Any, about: dict[str, Any]) -> Callable[[Sequence[
     import torch
 
     from ..networks.images import Images as NetworkImages
-    from ..networks.images import trained_preprocessing
+    from ..networks.preprocessing import trained_preprocessing
 
     images = NetworkImages.on_device(split, trained_preprocessing(about), torch.device("cpu"))
-    return lambda places: np.asarray(images.pictures(places).numpy())
+    return lambda places: np.asarray(images.resized(places).numpy())

@@ -25,10 +25,9 @@ from subspace_match.experiment.comparisons import models_of
 from subspace_match.experiment.config import validated
 from subspace_match.experiment.user_files import content_digest
 from subspace_match.networks.architectures import build, initialise
-from subspace_match.networks.checkpoints import save_network
+from subspace_match.networks.checkpoints import save_network, write_network_record
 from subspace_match.networks.preprocessing import Preprocessing
-from subspace_match.networks.records import write_network_record
-from subspace_match.networks.resume import Checkpoint
+from subspace_match.networks.resume import ResumeFile
 from subspace_match.networks.stages import Epoch, Stages
 from subspace_match.storage.activations import ActivationStore, new_store
 from subspace_match.storage.files import write_record, write_table
@@ -163,7 +162,7 @@ def test_what_is_known_of_the_user_s_own_files(settled: bool, folder: Path) -> N
 
 
 def test_what_a_killed_training_resumes_from(folder: Path) -> None:
-    checkpoint = Checkpoint(folder / "resume.safetensors", "this code")
+    checkpoint = ResumeFile(folder / "resume.safetensors", "this code")
     progress = {"history": [[1, 0.1]], "stages": {"initial": "0123"}}
     checkpoint.save(network().state_dict(), progress)
     tensors, _ = checkpoint.load() or ({}, {})
@@ -189,10 +188,10 @@ def test_the_networks_that_it_kept(folder: Path) -> None:
         folder, [], lambda path, network: save_network(path, network, {}, Preprocessing((0,), (1,)))
     )
     stages.begin(network())
-    stages.reached(network(), history)
-    assert stages.lacking(history) is None
+    stages.after_epoch(network(), history)
+    assert stages.find_fault(history) is None
     for where in flipped(stages.file("best", history)):
-        assert "best_1.safetensors" in (stages.lacking(history) or ""), where
+        assert "best_1.safetensors" in (stages.find_fault(history) or ""), where
 
 
 @pytest.fixture
