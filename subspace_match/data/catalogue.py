@@ -47,7 +47,7 @@ class Source:
         return not self.patterns and not self.folders
 
 
-# The keys are the values of ``data.name``.
+# The keys are the values of ``data.name``. "[!z]" skips .gz files in folders of unpacked files.
 SOURCES = {
     "mnist_5k": Source(1, 10),
     "mnist": Source(1, 10, 10_000, "MNIST", ("MNIST/*/*[!z]", "*-ubyte.gz")),
@@ -90,7 +90,7 @@ def count_test_images(name: str, root: str | None, test_fraction: float) -> int:
         1000
     """
     if SOURCES[name].bundled:
-        return round(5000 * test_fraction)
+        return round(5000 * test_fraction)  # mnist_5k
     if count := SOURCES[name].test_images:
         return count
     folder = folder_of(name, root)

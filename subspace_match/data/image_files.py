@@ -30,7 +30,7 @@ _BATCH = 1000  # files queued at once for the threads
 
 
 def list_imagenet(root: str | None) -> tuple[FileSplit, FileSplit]:
-    """Return ImageNet's training split, empty without the folder ``train``, and test split."""
+    """Return ImageNet's splits; the training split is empty without the folder ``train``."""
     folder, known = folder_of("imagenet", root), SOURCES["imagenet"].classes
     classes = subfolders(folder / "val")
     if len(classes) != known:
@@ -44,7 +44,7 @@ def list_imagenet(root: str | None) -> tuple[FileSplit, FileSplit]:
 def list_image_folder(
     root: str | None, test_fraction: float, split_seed: int
 ) -> tuple[FileSplit, FileSplit]:
-    """Return the training and the test split; split the former if there is no test folder."""
+    """Return both splits; without a test folder, divide the training images."""
     folder = folder_of("image_folder", root)
     classes = subfolders(folder / "train")
     train = _list("image_folder", folder, "train", classes, every_class=True)
@@ -59,11 +59,11 @@ def list_image_folder(
             f" {len(classes)} classes in {folder / 'train'} ({error}); change it, or put test"
             f" images into {folder / 'test'}"
         ) from error
-    chosen, kept = (
+    kept, test = (
         FileSplit(tuple(train.files[i] for i in index), train.labels[index], index, folder)
         for index in parts
     )
-    return chosen, kept
+    return kept, test
 
 
 def _list(

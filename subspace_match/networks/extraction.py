@@ -71,9 +71,9 @@ def extract(
 
 def _in_batch(samples: np.ndarray, layer: LayerInfo, start: int, images: int) -> np.ndarray:
     """Return the samples that lie in a batch, as flat indices into the batch."""
-    positions = layer.height * layer.width
-    first, last = np.searchsorted(samples // positions, [start, start + images])
-    return np.asarray(samples[first:last] - start * positions)
+    map_size = layer.height * layer.width
+    first, last = np.searchsorted(samples // map_size, [start, start + images])
+    return np.asarray(samples[first:last] - start * map_size)
 
 
 def _rows(activations: torch.Tensor, flat: torch.Tensor) -> torch.Tensor:

@@ -202,7 +202,7 @@ def _block_output(value: Any) -> Any:
 
 
 def _blocks(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield the outermost modules below that contain convolutions and have their own forward."""
+    """Yield the outermost submodules that contain convolutions and have their own forward."""
     for child in module.children():
         inside = list(child.modules())
         if isinstance(child, nn.Conv2d) or not any(isinstance(m, nn.Conv2d) for m in inside):

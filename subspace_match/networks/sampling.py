@@ -14,8 +14,8 @@ import numpy as np
 
 from .layer_info import LayerInfo
 
-# Larger groups sample a map at fewer places; smaller ones leave more images unpermuted.
-GROUP = 50  # images
+# Images per group. Larger groups sample fewer positions of a map; smaller ones permute less.
+GROUP = 50
 
 
 def image_groups(images: int, positions: int, seed: int) -> list[np.ndarray]:
@@ -55,10 +55,10 @@ def draw_samples(
         >>> [draw.shape for draw in draw_samples(layer, 3, 6, 2, seed=0)]
         [(6,), (6,)]
     """
-    places = layer.height * layer.width
+    map_size = layer.height * layer.width
     if uses_all_samples(layer, images, positions):
-        return [np.arange(images * places)]
-    each = min(places, max(1, positions // images))
+        return [np.arange(images * map_size)]
+    each = min(map_size, max(1, positions // images))
     groups = image_groups(images, positions, seed)
     return [_draw(layer, groups, each, positions, [seed, draw]) for draw in range(draws)]
 
@@ -67,13 +67,13 @@ def _draw(
     layer: LayerInfo, groups: list[np.ndarray], each: int, positions: int, seed: list[int]
 ) -> np.ndarray:
     rng = np.random.default_rng([*seed, layer.height, layer.width])
-    places = layer.height * layer.width
+    map_size = layer.height * layer.width
     drawn: list[np.ndarray] = []
     for group in rng.permutation(len(groups)):
         # Use whole groups only, because a part of a group could not be permuted.
         if sum(map(len, drawn)) + each * len(groups[group]) <= positions:
-            chosen = rng.choice(places, each, replace=False)
-            drawn.append((groups[group][:, None] * places + chosen).ravel())
+            chosen = rng.choice(map_size, each, replace=False)
+            drawn.append((groups[group][:, None] * map_size + chosen).ravel())
     return np.sort(np.concatenate(drawn))
 
 
@@ -100,8 +100,8 @@ def permuted_samples(samples: np.ndarray, layer: LayerInfo, image_order: np.ndar
     Raises:
         ValueError: if the permutation needs a sample that was not extracted.
     """
-    places = layer.height * layer.width
-    wanted = image_order[samples // places] * places + samples % places
+    map_size = layer.height * layer.width
+    wanted = image_order[samples // map_size] * map_size + samples % map_size
     rows = np.searchsorted(samples, wanted)
     if not np.array_equal(samples[np.minimum(rows, len(samples) - 1)], wanted):
         raise ValueError(
@@ -114,7 +114,7 @@ def permuted_samples(samples: np.ndarray, layer: LayerInfo, image_order: np.ndar
 def draw_places(
     layers: list[LayerInfo], images: int, places: int, seed: int
 ) -> dict[str, np.ndarray]:
-    """Return the samples of all layers at the same places of the same images. Our addition.
+    """Return the samples of all layers at the same places of the same images (not in the paper).
 
     A place is a point of the image. A map is sampled at the position that contains it; a fully
     connected layer, which has no positions, at the image.

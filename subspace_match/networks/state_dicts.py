@@ -41,15 +41,15 @@ def find_state_dict(
     expected = outline(**architecture).state_dict()
     fitting: dict[str, tuple[dict[str, Any], Tensors]] = {}
     faults: list[list[str]] = []
-    for place, found in tensor_dicts(content, expected.keys()).items():
-        own, wanted = dict(architecture), expected
+    for location, found in tensor_dicts(content, expected.keys()).items():
+        adapted, adapted_tensors = dict(architecture), expected
         if not is_user_code(architecture["name"]):
-            own["classes"] = _classes(own, expected, found)
-        if own != architecture:
-            wanted = outline(**own).state_dict()
-        faults.append(_faults(wanted, found))
+            adapted["classes"] = _classes(adapted, expected, found)
+        if adapted != architecture:
+            adapted_tensors = outline(**adapted).state_dict()
+        faults.append(_faults(adapted_tensors, found))
         if not faults[-1] and not any(_equal(found, other) for _, other in fitting.values()):
-            fitting[place] = own, found
+            fitting[location] = adapted, found
     if len(fitting) == 1:
         return next(iter(fitting.values()))
     if fitting:
@@ -78,22 +78,22 @@ def tensor_dicts(content: Any, names: Collection[str]) -> dict[str, Tensors]:
     Example:
         >>> weights = {"module.output.weight": torch.ones(2), "module.output.bias": torch.ones(1)}
         >>> content = {"epoch": 3, "net": weights}
-        >>> [(place, list(found)) for place, found in
+        >>> [(location, list(found)) for location, found in
         ...  tensor_dicts(content, ["output.weight", "output.bias"]).items()]
         [('net: module.', ['output.weight', 'output.bias'])]
     """
     return {
-        ": ".join(filter(None, [place, prefix])): {
+        ": ".join(filter(None, [location, prefix])): {
             name.removeprefix(prefix): tensor
             for name, tensor in tensors.items()
             if name.startswith(prefix)
         }
-        for place, tensors in _nested(content, "", _DEPTH)
+        for location, tensors in _nested(content, "", _DEPTH)
         for prefix in _prefixes(tensors, names)
     }
 
 
-def _nested(content: Any, place: str, depth: int) -> Iterator[tuple[str, Tensors]]:
+def _nested(content: Any, location: str, depth: int) -> Iterator[tuple[str, Tensors]]:
     if not isinstance(content, Mapping) or not depth:
         return
     tensors = {
@@ -102,9 +102,9 @@ def _nested(content: Any, place: str, depth: int) -> Iterator[tuple[str, Tensors
         if isinstance(key, str) and isinstance(value, torch.Tensor)
     }
     if tensors:
-        yield place, tensors
+        yield location, tensors
     for key, value in content.items():
-        yield from _nested(value, f"{place}.{key}" if place else str(key), depth - 1)
+        yield from _nested(value, f"{location}.{key}" if location else str(key), depth - 1)
 
 
 def _prefixes(tensors: Tensors, names: Collection[str]) -> list[str]:

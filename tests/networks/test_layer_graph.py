@@ -19,7 +19,7 @@ def captured(
     return found
 
 
-class Hostile(nn.Module):
+class InPlaceNetwork(nn.Module):
     """Use one in-place ReLU module twice, a function and a method; change a map later in place."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Hostile(nn.Module):
 
 def test_every_use_of_a_relu_is_a_layer_unaffected_by_later_changes() -> None:
     torch.manual_seed(0)
-    network, images = Hostile().eval(), torch.randn(5, 1, 8, 8)
+    network, images = InPlaceNetwork().eval(), torch.randn(5, 1, 8, 8)
     found = list(captured(network, images).values())
     with torch.no_grad():
         one = functional.relu(network.first(images))
@@ -53,7 +53,7 @@ def test_every_use_of_a_relu_is_a_layer_unaffected_by_later_changes() -> None:
 
 
 def test_names_number_maps_and_vectors_separately() -> None:
-    layers = LayeredNetwork(Hostile()).layers(1, 8, 8)
+    layers = LayeredNetwork(InPlaceNetwork()).layers(1, 8, 8)
     assert [layer.name for layer in layers] == ["conv1", "conv2", "fc1", "fc2"]
     assert [layer.kind for layer in layers] == ["conv", "conv", "fc", "fc"]
     assert [(layer.neurons, layer.height) for layer in layers] == [(3, 8), (3, 8), (3, 1), (4, 1)]
@@ -89,7 +89,7 @@ def test_a_layer_that_is_neither_a_map_nor_a_vector_is_refused() -> None:
 
 def test_convolutions_are_captured_before_an_in_place_relu() -> None:
     torch.manual_seed(0)
-    network, images = Hostile().eval(), torch.randn(5, 1, 8, 8)
+    network, images = InPlaceNetwork().eval(), torch.randn(5, 1, 8, 8)
     found = captured(network, images, "convolution")
     with torch.no_grad():
         one = network.first(images)
@@ -213,12 +213,12 @@ def test_missing_nodes_are_refused(nodes: str | list[str], message: str) -> None
 
 def test_a_node_without_activations_is_refused() -> None:
     with pytest.raises(ValueError, match="found None for 2 images at getattr"):
-        LayeredNetwork(Shaped(), ["getattr*"]).layers(1, 4, 4)
+        LayeredNetwork(ReadsShape(), ["getattr*"]).layers(1, 4, 4)
     with pytest.raises(ValueError, match=r"found \(8, 4\) for 2 images at rows"):
-        LayeredNetwork(Shaped(), ["rows"]).layers(1, 4, 4)
+        LayeredNetwork(ReadsShape(), ["rows"]).layers(1, 4, 4)
 
 
-class Shaped(nn.Module):
+class ReadsShape(nn.Module):
     """Read a shape, and treat rows of images as samples."""
 
     def __init__(self) -> None:
@@ -322,7 +322,7 @@ class Orders(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("node", "said"),
+    ("node", "message"),
     [
         ("relu", r"\(2, 8, 8, 8\) for 2 images at relu; "),
         ("relu_1", r"\(2, 8, 8, 8\) for 2 images at relu_1, whose axis of neurons is 3"),
@@ -330,9 +330,9 @@ class Orders(nn.Module):
         ("relu_3", r"\(2, 5\) for 2 images at relu_3; "),
     ],
 )
-def test_an_uncertain_axis_is_refused(node: str, said: str) -> None:
+def test_an_uncertain_axis_is_refused(node: str, message: str) -> None:
     """Even if every length is plausible."""
-    with pytest.raises(ValueError, match=f"found {said}"):
+    with pytest.raises(ValueError, match=f"found {message}"):
         LayeredNetwork(Orders(), [node]).layers(1, 8, 8)
 
 

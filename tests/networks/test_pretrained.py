@@ -176,7 +176,7 @@ def test_the_error_for_two_fitting_dictionaries_lists_them(tmp_path: Path) -> No
     tensors = changed(build(**OURS))
     mean = {name: value + 1 for name, value in tensors.items()}
     both = prefixed("model.", tensors) | prefixed("teacher.", mean)
-    for content, said in (
+    for content, message in (
         (
             {"state_dict": tensors, "state_dict_ema": mean},
             ": state_dict; state_dict_ema;",
@@ -184,12 +184,12 @@ def test_the_error_for_two_fitting_dictionaries_lists_them(tmp_path: Path) -> No
         ({"state_dict": both}, r"several in .*: state_dict: model\.; state_dict: teacher\.;"),
     ):
         torch.save(content, tmp_path / "weights.ckpt")
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             load_pretrained(OURS, str(tmp_path / "weights.ckpt"), PIXELS)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ({"epoch": 3, "weights": {"a": torch.ones(1)}}, r"with the keys epoch, weights \(a\)$"),
         ({"a.weight": torch.ones(1)}, r"with the keys a\.weight$"),
@@ -198,9 +198,9 @@ def test_the_error_for_two_fitting_dictionaries_lists_them(tmp_path: Path) -> No
         ([torch.ones(1)], "with an object of list$"),
     ],
 )
-def test_the_error_lists_the_keys_if_nothing_fits(tmp_path: Path, content: Any, said: str) -> None:
+def test_the_error_lists_keys_if_nothing_fits(tmp_path: Path, content: Any, message: str) -> None:
     torch.save(content, tmp_path / "weights.th")
-    with pytest.raises(ValueError, match=rf"tensors, such as conv1\.0\.weight, found .*{said}"):
+    with pytest.raises(ValueError, match=rf"tensors, such as conv1\.0\.weight, found .*{message}"):
         load_pretrained(OURS, str(tmp_path / "weights.th"), PIXELS)
 
 

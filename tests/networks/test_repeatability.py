@@ -71,7 +71,7 @@ BATCH_STATISTICS: list[tuple[Change | nn.Module, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("change", "node", "said"),
+    ("change", "node", "message"),
     [
         *((change, node, r"in a second run \(a dropout") for change, node in CHANCE),
         *((change, node, r"in a smaller batch \(statistics") for change, node in BATCH_STATISTICS),
@@ -79,7 +79,7 @@ BATCH_STATISTICS: list[tuple[Change | nn.Module, str]] = [
 )
 @pytest.mark.parametrize("after", ["maps", "scores"])
 def test_the_error_names_a_node_that_depends_on_chance_or_on_the_batch(
-    change: Change | nn.Module, node: str, said: str, after: str, device: str
+    change: Change | nn.Module, node: str, message: str, after: str, device: str
 ) -> None:
     """Within the layers, and after them, where only the accuracy changes."""
     if after == "scores":
@@ -90,7 +90,7 @@ def test_the_error_names_a_node_that_depends_on_chance_or_on_the_batch(
         network = Changed(change)
     layered = LayeredNetwork(network.to(device), ["first"])
     torch.manual_seed(0)
-    with pytest.raises(ValueError, match=rf"in every run .*{said}.*, first at {node}$"):
+    with pytest.raises(ValueError, match=rf"in every run .*{message}.*, first at {node}$"):
         check(layered, some_images(device=device))
 
 
