@@ -76,8 +76,8 @@ def content_digest(source: str, cache: str | Path, say: Say = lambda _: None) ->
         file = Path(name).expanduser()
         # The file gets an empty name, because its name is not part of its content.
         return cached.digest(file, {"": _state(file.stat())})[:10]
-    data, _, place = name.partition(" ")
-    root = Path(place).expanduser()
+    data, _, location = name.partition(" ")
+    root = Path(location).expanduser()
     content, files = hashlib.sha256(), 0
     for folder, states in _image_files(data, root) if SOURCES[data].files else _small(data, root):
         content.update(f"{folder.relative_to(root)}\0{cached.digest(folder, states)}\n".encode())
@@ -133,16 +133,16 @@ class _Cache:
 
     def digest(self, folder: Path, states: Mapping[str, State]) -> str:
         """Return the digest of the names, sizes and contents of some files in a folder."""
-        place = str(folder.absolute())
+        location = str(folder.absolute())
         listed = sorted((name, *state) for name, state in states.items())
         signature = hashlib.sha256(repr(listed).encode()).hexdigest()
-        file = self._area / f"{hashlib.sha256(os.fsencode(place)).hexdigest()[:20]}.json"
+        file = self._area / f"{hashlib.sha256(os.fsencode(location)).hexdigest()[:20]}.json"
         known: dict[str, list[Any]] = {}
         try:
             with file.open(encoding="ascii") as lines:
-                held = verified(json.loads(lines.readline()))
-                if held["signature"] == signature:
-                    return str(held["digest"])
+                cached = verified(json.loads(lines.readline()))
+                if cached["signature"] == signature:
+                    return str(cached["digest"])
                 known = verified(json.loads(lines.readline()))
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             pass  # missing or incomplete: hash all files
@@ -156,7 +156,7 @@ class _Cache:
             if all(abs(now - moment) > _YOUNG for moment in state[1:])
         }
         head = {
-            "folder": place,
+            "folder": location,
             "digest": digest,
             "signature": signature if len(settled) == len(states) else None,
         }
@@ -176,5 +176,5 @@ class _Cache:
         if self._quiet_seconds > 0:
             self._quiet_seconds -= time.monotonic() - start
             if self._quiet_seconds <= 0:
-                self._say(f"hashing the files in {folder.parent} and its siblings, once")
+                self._say(f"hashing the files in {folder.parent} and beside it, once")
         return {name: read[name] if name in read else known[name][3] for name in states}

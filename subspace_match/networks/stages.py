@@ -32,8 +32,8 @@ def best_epoch(history: Sequence[Epoch]) -> Epoch:
 class Stages:
     """The checkpoints of a training: initial, after chosen epochs, best and last.
 
-    A resumed training does not pass through earlier stages again. Their checkpoints therefore stay
-    beside the resume file until the training is complete and they are copied.
+    A resumed training does not repeat earlier stages. Their checkpoints therefore stay beside the
+    resume file until the training is complete and they are copied.
 
     Attributes:
         folder: used by this training only; other files in it are deleted.

@@ -35,7 +35,9 @@ class Progress:
 
 
 def learning_rate(settings: Mapping[str, Any], steps_per_epoch: int, step: int) -> float:
-    """Return the rate of a step (from 0): linear warm-up, then cosine to 0 or divided by 10.
+    """Return the learning rate of a step, counted from 0.
+
+    After a linear warm-up it follows a cosine to 0, or is divided by 10 at each milestone.
 
     Example:
         >>> settings = {"learning_rate": 0.1, "warmup_epochs": 0, "epochs": 2, "schedule": "cosine"}

@@ -72,14 +72,14 @@ def broken(name: str, error: Exception) -> ValueError:
         error: raised by the code, or by parsing it.
     """
     if isinstance(error, SyntaxError):
-        place, reason = f"{error.filename}, line {error.lineno}", error.msg
+        location, reason = f"{error.filename}, line {error.lineno}", error.msg
     else:
         frames = traceback.extract_tb(error.__traceback__)
         # If a library raises the error, show the line of user code that called it.
         own = [frame for frame in frames if not LIBRARIES & set(Path(frame.filename).parts)]
         last = ([frame for frame in own if not frame.filename.startswith("<")] or frames)[-1]
-        place, reason = f"{last.filename}, line {last.lineno}", " ".join(str(error).split())
+        location, reason = f"{last.filename}, line {last.lineno}", " ".join(str(error).split())
     return ValueError(
-        f"network.name: expected code that makes a network, found that {name!r} fails at {place}"
+        f"network.name: expected code that makes a network, found that {name!r} fails at {location}"
         f" ({type(error).__name__}: {reason})"
     )
