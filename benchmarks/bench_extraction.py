@@ -1,11 +1,11 @@
-"""Recording a network's layers against its forward pass alone, and what it holds in memory.
+"""Time and memory of extracting a network's layers, compared with its forward pass alone.
 
     python benchmarks/bench_extraction.py [images]
 
-ResNet-18 at full width on random images of 32 x 32, 10,000 unless told otherwise, every ReLU,
-10,000 positions of each map, to a Zarr store on disk. The reference is the same network on the same
-images, batch by batch, and nothing kept. Each is a process of its own, whose peak memory is the
-system's count: "over" is what it grows by from a tenth of the images. The ratio is what to quote.
+ResNet-18 at full width on random images of 32 x 32 (default: 10,000), every ReLU, 10,000 positions
+of each map, written to a Zarr store on disk. The reference runs the same network on the same
+batches and keeps nothing. Each runs in a new process, whose peak memory the system reports;
+"growth" is the difference to a run on a tenth of the images. Quote the ratio, not the seconds.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from subspace_match.data.datasets import Split
+from subspace_match.data.prepared import Split
 from subspace_match.networks.architectures import build, initialise
 from subspace_match.networks.extraction import extract
 from subspace_match.networks.images import Images
 from subspace_match.networks.layer_graph import LayeredNetwork
-from subspace_match.networks.memory_order import placed
+from subspace_match.networks.memory_order import move_to
 from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.networks.sampling import draw_samples
 from subspace_match.storage.activations import new_store
@@ -36,19 +36,19 @@ BATCH, POSITIONS = 250, 10_000
 ARCHITECTURE = {"name": "resnet18", "width": 1.0, "hidden": [], "channels": 3, "classes": 10}
 
 
-def measure(images: int, record: bool) -> None:
-    """One pass over the images, its seconds and this process's peak memory in MB: for ``child``."""
+def measure(images: int, with_layers: bool) -> None:
+    """Print the seconds of one pass over the images and this process's peak memory in MB."""
     device = torch.device("cpu")
     network = build(**ARCHITECTURE)
     initialise(network, 0)
-    network = placed(network.eval(), device)
-    # One image over and over: what is measured is not the images' own memory.
+    network = move_to(network.eval(), device)
+    # The same image repeated, so that the images themselves use no memory.
     image = np.random.default_rng(0).integers(0, 256, (1, 3, 32, 32), np.uint8)
     labels = np.zeros(images, np.int64)
     split = Split(np.broadcast_to(image, (images, 3, 32, 32)), labels, labels)
     data = Images.on_device(split, Preprocessing((0.5,) * 3, (0.25,) * 3), device)
     start = time.perf_counter()
-    if record:
+    if with_layers:
         layered = LayeredNetwork(network)
         layers = layered.layers(3, 32, 32)
         samples = {layer.name: draw_samples(layer, images, POSITIONS, 1, 0) for layer in layers}
@@ -76,9 +76,9 @@ def measure(images: int, record: bool) -> None:
     sys.stdout.write(json.dumps([seconds, peak]))
 
 
-def child(images: int, record: bool) -> list[float]:
-    """Seconds and peak memory of ``measure`` in a process of its own."""
-    command = [sys.executable, __file__, "measure", str(images), str(int(record))]
+def child(images: int, with_layers: bool) -> list[float]:
+    """Run ``measure`` in a new process; return seconds and peak memory."""
+    command = [sys.executable, __file__, "measure", str(images), str(int(with_layers))]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
     found: list[float] = json.loads(result.stdout)
     return found
@@ -87,14 +87,16 @@ def child(images: int, record: bool) -> list[float]:
 def main() -> None:
     """Print the table."""
     images = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    (forward, alone), (recording, peak) = (child(images, record) for record in (False, True))
-    over = peak - child(images // 10, True)[1]
+    (forward, alone), (extraction, peak) = (
+        child(images, with_layers) for with_layers in (False, True)
+    )
+    growth = peak - child(images // 10, True)[1]
     print(f"ResNet-18, {images} images, batch {BATCH}, threads {torch.get_num_threads()}")
-    print(f"{'':24}{'seconds':>10}{'images/s':>10}{'peak MB':>10}{'over MB':>10}")
+    print(f"{'':24}{'seconds':>10}{'images/s':>10}{'peak MB':>10}{'growth MB':>10}")
     print(f"{'forward pass alone':24}{forward:10.1f}{images / forward:10.0f}{alone:10.0f}")
-    rate = images / recording
-    print(f"{'recording all layers':24}{recording:10.1f}{rate:10.0f}{peak:10.0f}{over:10.0f}")
-    print(f"images a second, recording against the pass alone: {forward / recording:.2f}")
+    rate = images / extraction
+    print(f"{'extracting all layers':24}{extraction:10.1f}{rate:10.0f}{peak:10.0f}{growth:10.0f}")
+    print(f"speed of extraction relative to the forward pass: {forward / extraction:.2f}")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ import numpy as np
 import pandas as pd
 from playwright.sync_api import Browser, sync_playwright
 
-from subspace_match.data import datasets
+from subspace_match.data import prepared
 from subspace_match.experiment.config import validated
 from subspace_match.matching.certificate import Certificate
 from subspace_match.matching.minimal.result import MinimalMatches
@@ -149,9 +149,9 @@ def run_of(size: Size, results: Path) -> Path:
         record |= {"differs": {}, "digests": {}, "runs": []}
         write_record(folder / f"aggregate{SUFFIX}", record)
         images = pictures(size, rng)
-        split = datasets.Split(images, np.arange(len(images)) % 10, np.arange(len(images)))
+        split = prepared.Split(images, np.arange(len(images)) % 10, np.arange(len(images)))
         about = {"name": "mnist_5k", "classes": 10, "mean": [0.5], "std": [0.5]}
-        datasets.save(results / path, datasets.DataSet(split, split, about))
+        prepared.save(results / path, prepared.DataSet(split, split, about))
     return folder
 
 

@@ -1,12 +1,12 @@
-"""Training from images on the device against a DataLoader with a transform for each image.
+"""Training on images on the device, compared with a DataLoader that transforms each image.
 
     python benchmarks/bench_training.py [width] [steps] [threads]
 
 VGG-11 with batch norm on images of 32 x 32, batch 128, crops and flips. The reference is the loop
-of torchvision's examples: a PIL image at a time, RandomCrop, RandomHorizontalFlip, Normalize, no
-worker and two. The share is that of the images in a step from the device: cropped, flipped and
-standardised, a batch at a time. Median step of each, the fastest of a few turns: other processes
-only ever add to it. Ratios are what to quote.
+of torchvision's examples: one PIL image at a time, RandomCrop, RandomHorizontalFlip, Normalize,
+0 and 2 workers. "images" is the fraction of our step spent on cropping, flipping, standardising.
+Each time is a median step, the fastest of a few turns, because other processes can only slow it
+down. Quote ratios, not seconds.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from subspace_match.data.datasets import Split
+from subspace_match.data.prepared import Split
 from subspace_match.networks.architectures import build, initialise
 from subspace_match.networks.images import Images
-from subspace_match.networks.memory_order import placed
+from subspace_match.networks.memory_order import move_to
 from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.networks.stages import Stages
 from subspace_match.networks.training import Progress, train
@@ -59,8 +59,8 @@ def network(width: float) -> nn.Module:
     return vgg
 
 
-class Pictures(Dataset):
-    """One image at a time, as torchvision's data sets give them."""
+class TransformedImages(Dataset):
+    """Transform one image at a time, as torchvision's data sets do."""
 
     def __init__(self, split: Split) -> None:
         self.split = split
@@ -78,16 +78,18 @@ class Pictures(Dataset):
     def __len__(self) -> int:
         return len(self.split.labels)
 
-    def __getitem__(self, place: int) -> tuple[torch.Tensor, int]:
-        pixels = torch.from_numpy(self.split.images[place])
-        return self.transform(pixels), int(self.split.labels[place])
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        pixels = torch.from_numpy(self.split.images[index])
+        return self.transform(pixels), int(self.split.labels[index])
 
 
 def reference_steps(split: Split, width: float, workers: int) -> Iterator[None]:
-    """The plain loop; one item a step."""
+    """Run the plain training loop; yield once per step."""
     model = network(width).train()
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
-    loader = DataLoader(Pictures(split), BATCH, shuffle=True, drop_last=True, num_workers=workers)
+    loader = DataLoader(
+        TransformedImages(split), BATCH, shuffle=True, drop_last=True, num_workers=workers
+    )
     for inputs, labels in loader:
         optimiser.zero_grad()
         loss = nn.functional.cross_entropy(model(inputs), labels)
@@ -97,7 +99,7 @@ def reference_steps(split: Split, width: float, workers: int) -> Iterator[None]:
 
 
 def median_step(times: list[float]) -> float:
-    """Of a few time stamps, the first step and its preparations left out."""
+    """Return the median difference of time stamps; the start-up lies before the first one."""
     return statistics.median(np.diff(times))
 
 
@@ -109,7 +111,7 @@ def ours(images: Images, width: float) -> float:
     times: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         train(
-            placed(network(width), torch.device("cpu")),
+            move_to(network(width), torch.device("cpu")),
             images,
             Images.on_device(
                 Split(
@@ -121,7 +123,7 @@ def ours(images: Images, width: float) -> float:
             SETTINGS,
             seed=0,
             stages=Stages(Path(folder), [], lambda path, _: path.touch()),
-            checkpoint=Path(folder, "resume"),
+            resume_file=Path(folder, "resume"),
             identity="",
             progress=Progress(step=lambda: times.append(time.perf_counter()), epoch=lambda _: None),
         )

@@ -1,4 +1,4 @@
-"""A network + the images on which networks are compared -> a store of every layer's activations."""
+"""Network + test images -> a store with the activations of every layer."""
 
 from dataclasses import asdict
 from typing import Any
@@ -11,7 +11,7 @@ def extract(snakemake: Any) -> None:
     from tqdm import tqdm
 
     from subspace_match import __version__
-    from subspace_match.data import datasets
+    from subspace_match.data.prepared import load
     from subspace_match.matching.backends.names import device_name
     from subspace_match.networks.checkpoints import load_network
     from subspace_match.networks.extraction import extract
@@ -26,7 +26,7 @@ def extract(snakemake: Any) -> None:
     record = read_record(paths.record)
     if (found := sha256(paths.network)) != record["sha256"]:
         raise damaged(paths.network, f"SHA-256 {found} instead of {record['sha256']}")
-    data = datasets.load(paths.images, config["data"]["root"])
+    data = load(paths.images, config["data"]["root"])
     device = torch.device(device_name(config["device"]))
     log.info("extracting on %s", device)
     network, preprocessing = load_network(paths.network, device)
@@ -62,7 +62,7 @@ def extract(snakemake: Any) -> None:
     for entry in entries:
         if places is None and entry["kind"] == "conv" and entry["samples"] < settings["positions"]:
             log.info(
-                "%s has %d positions in all, fewer than the %d asked for",
+                "%s has %d positions, fewer than extraction.positions (%d)",
                 *(entry["name"], entry["samples"], settings["positions"]),
             )
     about = {
@@ -96,7 +96,7 @@ def extract(snakemake: Any) -> None:
             batch_done=bar.update,
         )
         store.add_attributes(accuracy=accuracy)
-    log.info("share of the images that are classified as labelled: %s", accuracy)
+    log.info("accuracy on the images: %s", accuracy)
 
 
 run(extract, snakemake)  # type: ignore[name-defined]

@@ -1,4 +1,4 @@
-"""Architecture + seed -> an untrained network that standardises images as its data want it."""
+"""Architecture + seed + training data -> an untrained network and its preprocessing."""
 
 from typing import Any
 
@@ -9,9 +9,8 @@ def initialise(snakemake: Any) -> None:
     import torch
 
     from subspace_match.networks.architectures import build, initialise
-    from subspace_match.networks.checkpoints import save_network
-    from subspace_match.networks.images import trained_preprocessing
-    from subspace_match.networks.records import write_network_record
+    from subspace_match.networks.checkpoints import save_network, write_network_record
+    from subspace_match.networks.preprocessing import trained_preprocessing
     from subspace_match.storage.files import read_record
 
     about, seed = read_record(snakemake.input.data), int(snakemake.wildcards.seed)
@@ -21,7 +20,7 @@ def initialise(snakemake: Any) -> None:
         "channels": len(about["mean"]),
         "classes": about["classes"],
     }
-    # For the weights of one's own kinds of layers, which draw from here.
+    # Custom layers draw their weights from the global generator.
     torch.manual_seed(seed)
     network = build(**architecture)
     initialise(network, seed)

@@ -1,4 +1,4 @@
-"""Weights that are given -> a network as if it had been trained here."""
+"""Pretrained weights -> a checkpoint like that of a network trained here."""
 
 from typing import Any
 
@@ -6,27 +6,28 @@ from subspace_match.workflow.job import log, run
 
 
 def load_pretrained(snakemake: Any) -> None:
-    from subspace_match.networks.checkpoints import save_network
-    from subspace_match.networks.preprocessing import stated
-    from subspace_match.networks.pretrained import given
-    from subspace_match.networks.records import write_network_record
+    from subspace_match.networks import pretrained
+    from subspace_match.networks.checkpoints import save_network, write_network_record
+    from subspace_match.networks.preprocessing import configured_preprocessing
 
     settings = snakemake.params.network
-    preprocessing = stated(settings, snakemake.params.image_size)
-    asked_for = {
+    architecture = {
         **{key: settings[key] for key in ("name", "width", "hidden")},
         **snakemake.params.images,
     }
-    taken = given(asked_for, settings["weights"], preprocessing)
-    log.info("%s", taken.preprocessing)
-    save_network(snakemake.output.network, taken.network, taken.architecture, taken.preprocessing)
+    preprocessing = configured_preprocessing(settings, snakemake.params.image_size)
+    loaded = pretrained.load_pretrained(architecture, settings["weights"], preprocessing)
+    log.info("%s", loaded.preprocessing)
+    save_network(
+        snakemake.output.network, loaded.network, loaded.architecture, loaded.preprocessing
+    )
     write_network_record(
         snakemake.output.record,
         snakemake.output.network,
         digest=snakemake.wildcards.model,
         seed=int(snakemake.wildcards.seed),
         stage="last",
-        architecture=taken.architecture,
+        architecture=loaded.architecture,
         weights=settings["weights"],
     )
 

@@ -37,12 +37,13 @@ def images(path: str, root: str | None) -> Any:
     """What gives an image of the evaluation split by its place: as networks see it, in colours."""
     import torch
 
-    from subspace_match.data.datasets import load
-    from subspace_match.networks.images import Images, trained_preprocessing
+    from subspace_match.data.prepared import load
+    from subspace_match.networks.images import Images
+    from subspace_match.networks.preprocessing import trained_preprocessing
 
     data = load(path, root)
     split = Images.on_device(data.test, trained_preprocessing(data.about), torch.device("cpu"))
-    return lambda place: split.pictures([place])[0].numpy()
+    return lambda place: split.resized([place])[0].numpy()
 
 
 run(plot, snakemake, threads=1)  # type: ignore[name-defined]

@@ -1,4 +1,4 @@
-"""Data set's own files -> one file of uint8 images, labels and the recorded split."""
+"""A data set's own files -> one file with images or file names, labels and the split."""
 
 from typing import Any
 
@@ -6,18 +6,19 @@ from subspace_match.workflow.job import log, run
 
 
 def prepare_data(snakemake: Any) -> None:
-    from subspace_match.data import datasets
+    from subspace_match.data.prepare import prepare
+    from subspace_match.data.prepared import save
     from subspace_match.storage.files import sha256, write_record
     from subspace_match.workflow.invocation import planned_origins
 
     settings = snakemake.params.data
-    data = datasets.prepare(**settings, root=snakemake.params.root)
+    data = prepare(**settings, root=snakemake.params.root)
     data.about["digest"] = snakemake.wildcards.data
-    datasets.save(snakemake.output.images, data)
-    held = [planned_origins().contents[source] for source in snakemake.params.reads]
+    save(snakemake.output.images, data)
+    contents = [planned_origins().contents[source] for source in snakemake.params.reads]
     record = data.about | {
         "settings": settings,
-        "content": held[0] if held else None,
+        "content": contents[0] if contents else None,
         "sha256": sha256(snakemake.output.images),
     }
     write_record(snakemake.output.record, record)

@@ -1,4 +1,4 @@
-"""Data set + network to begin with + seed -> trained networks, by stage, and the course."""
+"""Data set + initial network + seed -> checkpoints by stage, and the results of each epoch."""
 
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,14 @@ def train(snakemake: Any) -> None:
     from torch import nn
     from tqdm import tqdm
 
-    from subspace_match.data import datasets
+    from subspace_match.data.prepared import load
     from subspace_match.matching.backends.names import device_name
     from subspace_match.networks import training
-    from subspace_match.networks.checkpoints import load_network, save_network
+    from subspace_match.networks.checkpoints import load_network, save_network, write_network_record
     from subspace_match.networks.images import Images
-    from subspace_match.networks.memory_order import placed
-    from subspace_match.networks.records import write_network_record
+    from subspace_match.networks.memory_order import move_to
     from subspace_match.networks.stages import Epoch, Stages, best_epoch
-    from subspace_match.networks.transfer import transferred
+    from subspace_match.networks.transfer import transfer_weights
     from subspace_match.storage.files import sha256, write_table
 
     params, paths, output = snakemake.params, snakemake.input, snakemake.output
@@ -37,7 +36,7 @@ def train(snakemake: Any) -> None:
         *(device, ", bfloat16" * settings["amp"], ", compiled" * settings["compile"]),
     )
     start, preprocessing = load_network(paths.start, torch.device("cpu"))
-    data = datasets.load(paths.images, params.data["root"])
+    data = load(paths.images, params.data["root"])
     train_images, test_images = (
         Images.on_device(part, preprocessing, device, workers=params.data["workers"])
         for part in (data.train, data.test)
@@ -47,23 +46,22 @@ def train(snakemake: Any) -> None:
         "channels": len(preprocessing.mean),
         "classes": data.about["classes"],
     }
-    network, new = transferred(start, architecture, seed)
+    network, new = transfer_weights(start, architecture, seed)
     if new:
-        log.info("not of %s but new: %s", paths.start, ", ".join(new))
-    placed(network, device)
+        log.info("new tensors, not from %s: %s", paths.start, ", ".join(new))
+    move_to(network, device)
 
     def save(path: Path, network: nn.Module) -> None:
         save_network(path, network, architecture, preprocessing)
 
     folder = Path(output.history).parent
     stages = Stages(folder / "stages.partial", params.epochs, save)
-    steps = training.steps_an_epoch(len(train_images), settings["batch_size"])
-    # A checkpoint is of this configuration and code (the key says so), these images with their
-    # labels, and this beginning.
+    steps = training.steps_per_epoch(len(train_images), settings["batch_size"])
+    # The model's key stands for configuration and code; the rest for initial network and images.
     identity = "-".join([model, *map(sha256, [paths.start, paths.images])])
-    checkpoint = folder / "resume.safetensors"
-    if checkpoint.exists():
-        log.info("resuming from %s", checkpoint)
+    resume_file = folder / "resume.safetensors"
+    if resume_file.exists():
+        log.info("resuming from %s", resume_file)
     with tqdm(
         total=settings["epochs"] * steps,
         desc=f"seed {seed}",
@@ -87,7 +85,7 @@ def train(snakemake: Any) -> None:
             settings,
             seed=seed,
             stages=stages,
-            checkpoint=checkpoint,
+            resume_file=resume_file,
             identity=identity,
             progress=training.Progress(step=bar.update, epoch=after_epoch),
         )
@@ -96,8 +94,8 @@ def train(snakemake: Any) -> None:
         epoch = {"best": best_epoch(history), "last": history[-1]}.get(path.stem)
         if epoch is None:
             epoch = history[int(path.stem.removeprefix("epoch_")) - 1]
-        # A copy: a kill from here on leaves what a resumption needs.
-        stages.take(path.stem, history, path)
+        # A copy, so that a kill from here on leaves all files that a resumption needs.
+        stages.copy(path.stem, history, path)
         write_network_record(
             record,
             path,
@@ -111,7 +109,7 @@ def train(snakemake: Any) -> None:
             training=settings,
         )
     write_table(pd.DataFrame(history), output.history)
-    checkpoint.unlink(missing_ok=True)
+    resume_file.unlink(missing_ok=True)
     shutil.rmtree(stages.folder)
 
 

@@ -1,1 +1,1 @@
-"""Data sets: which there are, how their files are read, and the one form they are brought into."""
+"""Data sets: the catalogue, the readers of their files, and the prepared form that networks use."""

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..networks.own_code import LIBRARIES, broken
+from ..networks.user_code import LIBRARIES, broken
 
 if TYPE_CHECKING:
     from grimp import ImportGraph

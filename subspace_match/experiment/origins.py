@@ -61,7 +61,7 @@ def _data_digest(source: str, section: dict[str, Any], cache: Path, say: Say) ->
         settings = without_location(section)
         prepared = {r.get("content") for r in records if r.get("settings") == settings}
         if len(prepared) != 1 or None in prepared:
-            from ..data.datasets import files_are_missing
+            from ..data.catalogue import files_are_missing
 
             raise files_are_missing(section["name"], section["root"]) from None
         say(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..data.datasets import source_of
+from ..data.catalogue import source_of
 from .comparisons import Model, Network, Pair
 from .config import Config
 from .keys import Origins, without_location

@@ -13,8 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..data.datasets import source_of, view
-from ..networks.preprocessing import Preprocessing, stated
+from ..data.catalogue import resize_and_crop, source_of
+from ..networks.preprocessing import Preprocessing, configured_preprocessing
 from ..storage.files import damaged, read_signed, write_signed
 from .comparisons import Model, models_of
 from .config import Config
@@ -98,16 +98,20 @@ def crop_of(model: Model, config: Config) -> int | None:
     if model.start is not None:
         return crop_of(models_of(config)[model.start], config)
     files = source_of(model.data["name"], model.data["root"]).files
-    return view(model.data["image_size"], files=files).get("crop")
+    return resize_and_crop(model.data["image_size"], files=files).get("crop")
 
 
 def _pretrained(model: Model, images: LayerRecord) -> tuple[dict[str, Any], Preprocessing]:
     """Return architecture and preprocessing of pretrained weights without reading these."""
-    from ..networks.pretrained import planned
+    from ..networks.pretrained import resolve_pretrained
 
     network = model.network
     architecture = {key: network[key] for key in ("name", "width", "hidden")} | images
-    return planned(architecture, network["weights"], stated(network, model.data["image_size"]))
+    return resolve_pretrained(
+        architecture,
+        network["weights"],
+        configured_preprocessing(network, model.data["image_size"]),
+    )
 
 
 def _find_layers(model: Model, config: Config) -> list[LayerRecord]:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from ..data.datasets import count_test_images, source_of
+from ..data.catalogue import count_test_images, source_of
 from ..networks.layer_info import LayerInfo
-from ..networks.sampling import is_recorded_whole
+from ..networks.sampling import uses_all_samples
 from .plan import Plan, Wildcards
 
 PROCESS_MB = 2000  # Python, torch and the CUDA libraries
@@ -173,7 +173,7 @@ class JobResources:
     def _samples_and_draws(self, layer: LayerInfo) -> tuple[int, int]:
         """Return the samples of one draw, at most, and the number of draws."""
         positions, draws = (self.config["extraction"][key] for key in ("positions", "draws"))
-        if is_recorded_whole(layer, self._test_images, positions):
+        if uses_all_samples(layer, self._test_images, positions):
             return self._test_images * layer.height * layer.width, 1
         return positions, draws
 

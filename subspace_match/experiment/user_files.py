@@ -1,11 +1,11 @@
-"""What the user's own files hold: data sets, given weights, the modules of own networks.
+"""Digests of the user's own files: data sets, pretrained weights, modules of custom networks.
 
-A result's path carries a digest of their contents (``paths``), not of their places: a file that
-was replaced under its name makes other results, a folder that was moved makes none anew. A source
-is named by a text, such as "data cifar10 /data/cifar", which the plan hands to jobs.
+The path of a result contains a digest of these contents (``paths``), not of their location. A file
+replaced under the same name therefore leads to new results, and a moved folder does not. A source
+is named by a text such as "data cifar10 /data/cifar", which the plan passes to jobs.
 
-The SHA-256 of a file is taken once. What was found is kept beside the results, one file for each
-folder, and holds as long as the folder has the same files of the same sizes and times.
+Each file is hashed once. The hashes are kept beside the results, one file per folder, and are valid
+while the folder has the same files with the same sizes and times.
 """
 
 from __future__ import annotations
@@ -19,60 +19,54 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from ..data.catalogue import IMAGE_SUFFIXES, SOURCES, image_folders, small_files
 from ..storage.files import atomic_write, sha256, signed, verified
 from .code_inputs import module_digest
 
-AREA = "contents"  # below the results
-# Files of small data sets as their readers look for them: of the first pattern that fits any.
-_FILES = {
-    "mnist": ("MNIST/*/*[!z]", "*-ubyte.gz"),
-    "fashion_mnist": ("FashionMNIST/*/*[!z]", "*-ubyte.gz"),
-    "cifar10": ("cifar-10-batches-py/*",),
-    "cifar100": ("cifar-100-python/*",),
-}
-# The folders of image files: the first one, and of the others the first that is there.
-_FOLDERS = {"image_folder": ("train", "test", "val"), "imagenet": ("val", "train")}
-IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-# A file that was written less than so many nanoseconds ago could be written again unseen.
+AREA = "contents"  # folder below the results
+# A file may change again within this many nanoseconds without a new time stamp.
 _YOUNG = 2_000_000_000
 
 Say = Callable[[str], object]
+# Size, modification time and change time. A program cannot set the change time, so it reveals a
+# file that replaced another one of the same size and modification time.
+State = tuple[int, int, int]
 
 
 def data_source(section: Mapping[str, Any]) -> list[str]:
-    """The source that a section ``data`` names; none for a data set that a package carries.
+    """Return the source named by a ``data`` section; none for data bundled with a package.
 
     Example:
         >>> data_source({"name": "cifar10", "root": "/data"}), data_source({"name": "mnist_5k"})
         (['data cifar10 /data'], [])
     """
-    bundled = section["name"] == "mnist_5k"
-    return [] if bundled else [f"data {section['name']} {section['root']}"]
+    name = section["name"]
+    return [] if SOURCES[name].bundled else [f"data {name} {section['root']}"]
 
 
 def network_sources(section: Mapping[str, Any]) -> list[str]:
-    """The sources that a section ``network`` names: a module of the user's own, a weights' file."""
+    """Return the sources named by a ``network`` section: a custom module, a file of weights."""
     module, weights = section["name"].partition(":"), section.get("weights")
     sources = []
     if module[1] and module[0] != "torchvision":
         sources.append(f"module {section['name']}")
-    # Published weights have but a name.
+    # A file has a suffix; the names of published weights have none.
     if weights is not None and Path(weights).suffix:
         sources.append(f"weights {weights}")
     return sources
 
 
 def content_digest(source: str, cache: str | Path, say: Say = lambda _: None) -> str:
-    """Ten hexadecimal digits that stand for what a source holds.
+    """Return ten hexadecimal digits that identify the contents of a source.
 
     Args:
-        source: as ``data_source`` and ``network_sources`` name it.
-        cache: folder of what is kept from call to call.
-        say: told of work that takes long.
+        source: as named by ``data_source`` and ``network_sources``.
+        cache: folder of the hashes kept between calls.
+        say: called with a message when reading takes long.
 
     Raises:
-        FileNotFoundError: if there are no such files.
-        ValueError: if there is no such module.
+        FileNotFoundError: if the files do not exist.
+        ValueError: if the module does not exist.
     """
     kind, _, name = source.partition(" ")
     if kind == "module":
@@ -80,12 +74,12 @@ def content_digest(source: str, cache: str | Path, say: Say = lambda _: None) ->
     cached = _Cache(Path(cache), say)
     if kind == "weights":
         file = Path(name).expanduser()
-        # A folder of one file without a name: what it is called is no content.
+        # The file gets an empty name, because its name is not part of its content.
         return cached.digest(file, {"": _state(file.stat())})[:10]
-    data, _, place = name.partition(" ")
-    root = Path(place).expanduser()
+    data, _, location = name.partition(" ")
+    root = Path(location).expanduser()
     content, files = hashlib.sha256(), 0
-    for folder, states in _image_files(data, root) if data in _FOLDERS else _small(data, root):
+    for folder, states in _image_files(data, root) if SOURCES[data].files else _small(data, root):
         content.update(f"{folder.relative_to(root)}\0{cached.digest(folder, states)}\n".encode())
         files += len(states)
     if not files:
@@ -93,43 +87,33 @@ def content_digest(source: str, cache: str | Path, say: Say = lambda _: None) ->
     return content.hexdigest()[:10]
 
 
-# Size, and the times of the last change of content and of anything at all. The latter cannot be
-# set, so a file that took another's place is seen even if it has the other's size and time.
-State = tuple[int, int, int]
-
-
 def _state(status: os.stat_result) -> State:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _small(data: str, root: Path) -> Iterator[tuple[Path, dict[str, State]]]:
-    for pattern in _FILES[data]:
-        found = [file for file in root.glob(pattern) if file.is_file()]
-        for folder in sorted({file.parent for file in found}):
-            own = (file for file in found if file.parent == folder)
-            yield folder, {file.name: _state(file.stat()) for file in own}
-        if found:
-            return
+    found = small_files(data, root)
+    for folder in sorted({file.parent for file in found}):
+        yield folder, {f.name: _state(f.stat()) for f in found if f.parent == folder}
 
 
 def _image_files(data: str, root: Path) -> Iterator[tuple[Path, dict[str, State]]]:
-    needed, *others = _FOLDERS[data]
-    for part in [needed, *[part for part in others if (root / part).is_dir()][:1]]:
+    for part in image_folders(data, root):
         if (root / part).is_dir():
             yield from _images_below(root / part)
 
 
 def _images_below(folder: Path) -> Iterator[tuple[Path, dict[str, State]]]:
-    """Every folder that images are read from, with their states; what is hidden is not read."""
+    """Yield every folder below, with the states of its images; skip hidden files and folders."""
     states, folders = {}, []
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
-            if name.startswith("."):
+            if name[0] == ".":
                 continue
             if entry.is_dir():
                 folders.append(name)
-            elif name.lower().endswith(IMAGES):
+            elif name.lower().endswith(IMAGE_SUFFIXES):
                 states[name] = _state(entry.stat())
     yield folder, states
     for name in sorted(folders):
@@ -137,31 +121,31 @@ def _images_below(folder: Path) -> Iterator[tuple[Path, dict[str, State]]]:
 
 
 class _Cache:
-    """Digests of folders' files, kept from call to call: a file of two lines for each folder.
+    """Digests of folders, kept between calls in one file of two lines per folder.
 
-    The first line says when the folder's digest holds. The second has the SHA-256 of each file; it
-    is read only if the first does not hold.
+    The first line contains the folder's digest and the file states for which it is valid. The
+    second contains the SHA-256 of each file; it is read only if the first is no longer valid.
     """
 
     def __init__(self, area: Path, say: Say) -> None:
         self._area, self._say = area, say
-        self._until_said = 5.0  # seconds of reading after which it is said
+        self._quiet_seconds = 5.0  # seconds of reading before a message
 
     def digest(self, folder: Path, states: Mapping[str, State]) -> str:
-        """Of the names, sizes and contents of some files in a folder."""
-        place = str(folder.absolute())
+        """Return the digest of the names, sizes and contents of some files in a folder."""
+        location = str(folder.absolute())
         listed = sorted((name, *state) for name, state in states.items())
         signature = hashlib.sha256(repr(listed).encode()).hexdigest()
-        file = self._area / f"{hashlib.sha256(os.fsencode(place)).hexdigest()[:20]}.json"
+        file = self._area / f"{hashlib.sha256(os.fsencode(location)).hexdigest()[:20]}.json"
         known: dict[str, list[Any]] = {}
         try:
             with file.open(encoding="ascii") as lines:
-                held = verified(json.loads(lines.readline()))
-                if held["signature"] == signature:
-                    return str(held["digest"])
+                cached = verified(json.loads(lines.readline()))
+                if cached["signature"] == signature:
+                    return str(cached["digest"])
                 known = verified(json.loads(lines.readline()))
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
-            pass  # none yet, or not whole: all is read
+            pass  # missing or incomplete: hash all files
         hashes = self._hashes(folder, states, known)
         named = [[name, states[name][0], hashes[name]] for name in sorted(hashes)]
         digest = hashlib.sha256(json.dumps(named).encode()).hexdigest()
@@ -172,7 +156,7 @@ class _Cache:
             if all(abs(now - moment) > _YOUNG for moment in state[1:])
         }
         head = {
-            "folder": place,
+            "folder": location,
             "digest": digest,
             "signature": signature if len(settled) == len(states) else None,
         }
@@ -184,13 +168,13 @@ class _Cache:
     def _hashes(
         self, folder: Path, states: Mapping[str, State], known: Mapping[str, list[Any]]
     ) -> dict[str, str]:
-        """SHA-256 of each file, read unless it is known of a file of the same size and times."""
+        """Return the SHA-256 of each file; read a file only if its size or a time changed."""
         unread = [name for name, state in states.items() if known.get(name, [])[:3] != [*state]]
         start = time.monotonic()
         with ThreadPoolExecutor() as pool:
             read = dict(zip(unread, pool.map(sha256, [folder / n for n in unread]), strict=True))
-        if self._until_said > 0:
-            self._until_said -= time.monotonic() - start
-            if self._until_said <= 0:
-                self._say(f"reading {folder.parent} and what is beside it, once, for its checksums")
+        if self._quiet_seconds > 0:
+            self._quiet_seconds -= time.monotonic() - start
+            if self._quiet_seconds <= 0:
+                self._say(f"hashing the files in {folder.parent} and beside it, once")
         return {name: read[name] if name in read else known[name][3] for name in states}

@@ -1,4 +1,4 @@
-"""A network's file: its weights, and what it takes to build and to feed it.
+"""Checkpoints: a network's weights with its architecture and preprocessing, and its record.
 
 No pickle is ever loaded.
 """
@@ -15,9 +15,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from ..storage.files import atomic_write, damaged
+from .. import __version__
+from ..storage.files import atomic_write, damaged, sha256, write_record
 from .architectures import build
-from .memory_order import placed
+from .memory_order import move_to
 from .preprocessing import Preprocessing
 
 
@@ -27,11 +28,11 @@ def save_network(
     architecture: Mapping[str, Any],
     preprocessing: Preprocessing,
 ) -> None:
-    """Write a network.
+    """Write a network to a file.
 
     Args:
         path: a ``.safetensors`` file.
-        network: what ``build(**architecture)`` made.
+        network: made by ``build(**architecture)``.
         architecture: the arguments of ``build``.
         preprocessing: of the images that the network was trained on.
 
@@ -44,22 +45,23 @@ def save_network(
         >>> preprocessing.mean
         (0.1,)
     """
-    # Copies, since the format holds no two tensors that share memory, as tied weights do.
+    # Copies, because the format refuses tensors that share memory, such as tied weights.
     tensors = {
         name: tensor.clone(memory_format=torch.contiguous_format)
         for name, tensor in network.state_dict().items()
     }
     about = {"architecture": dict(architecture), "preprocessing": preprocessing.record()}
     with atomic_write(path) as temporary:
-        # One entry: the format writes several in an order of its own, another one each time.
+        # One entry only: safetensors writes several in an order that varies between runs.
         save_file(tensors, temporary, {"about": json.dumps(about)})
 
 
 def load_network(path: str | Path, device: torch.device) -> tuple[nn.Module, Preprocessing]:
-    """Read a network, in evaluation mode, on the device, and the preprocessing of its images.
+    """Read a network, in evaluation mode, on the device, and its preprocessing.
 
     Raises:
-        ValueError: if the file is damaged, naming it; or the network's code is no longer there.
+        ValueError: if the file is damaged (the message names it), or the code of a custom network
+            no longer exists.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -70,4 +72,16 @@ def load_network(path: str | Path, device: torch.device) -> tuple[nn.Module, Pre
         network.load_state_dict(tensors)
     except (SafetensorError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise damaged(path, error) from error
-    return placed(network.eval(), device), preprocessing
+    return move_to(network.eval(), device), preprocessing
+
+
+def write_network_record(path: str | Path, network: str | Path, **about: Any) -> None:
+    """Write a network's record: how it was made, and the SHA-256 of its checkpoint.
+
+    Args:
+        path: file of the record.
+        network: the checkpoint.
+        about: plain JSON values; at least the network's digest, seed and stage.
+    """
+    versions = {"version": __version__, "torch": str(torch.__version__)}
+    write_record(path, about | {"sha256": sha256(network)} | versions)

@@ -1,4 +1,4 @@
-"""The activations of a network's layers at the same samples, whichever network it is."""
+"""Extract the activations of a network's layers at given samples."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from functools import partial
 import numpy as np
 import torch
 
-from .images import Images, strict_float32
+from .images import Images
 from .layer_graph import LayeredNetwork
 from .layer_info import LayerInfo
-from .repeatability import check_repeatable
+from .repeatability import check_repeatable, strict_float32
 
 Sink = Callable[[str, int, np.ndarray], None]
 
@@ -26,25 +26,23 @@ def extract(
     sink: Sink,
     batch_done: Callable[[], object],
 ) -> float | None:
-    """One forward pass over the images; each layer's samples go to the sink as they come.
+    """Run one forward pass over the images, and pass the samples of each layer to a sink.
 
     Args:
         network: on the images' device.
-        images: those to record.
-        layers: of the network.
-        samples: of each layer, by its name, every draw's flat indices, images in order.
-        batch_size: images a forward pass.
+        images: the images.
+        layers: layers of the network.
+        samples: for each layer name, the flat indices of every draw, images in order.
+        batch_size: images per forward pass.
         sink: called with a layer's name, the draw's number and (samples, neurons) float32, in the
             samples' order.
         batch_done: called after each batch.
 
     Returns:
-        The share of the images that the network classifies as labelled; None if its output is not
-        (images, classes).
+        The accuracy of the network on the images; None if its output is not (images, classes).
 
     Raises:
-        ValueError: if what the network computes of an image is not the same each time, and in
-            whatever batch.
+        ValueError: if the network's values for an image change from run to run or with the batch.
     """
     check_repeatable(partial(network.capture, every_node=True), images)
     by_node = {layer.node: layer for layer in layers}
@@ -55,7 +53,7 @@ def extract(
         def take(node: str, activations: torch.Tensor, start: int = start) -> None:
             layer = by_node[node]
             for draw, index in enumerate(samples[layer.name]):
-                chosen = _of_batch(index, layer, start, len(activations))
+                chosen = _in_batch(index, layer, start, len(activations))
                 if len(chosen):
                     rows = _rows(activations, torch.from_numpy(chosen).to(activations.device))
                     sink(layer.name, draw, rows.float().cpu().numpy())
@@ -71,17 +69,17 @@ def extract(
     return None if correct is None else int(correct) / len(images)
 
 
-def _of_batch(samples: np.ndarray, layer: LayerInfo, start: int, images: int) -> np.ndarray:
-    """The samples that lie in a batch, as flat indices into the batch."""
-    positions = layer.height * layer.width
-    first, last = np.searchsorted(samples // positions, [start, start + images])
-    return np.asarray(samples[first:last] - start * positions)
+def _in_batch(samples: np.ndarray, layer: LayerInfo, start: int, images: int) -> np.ndarray:
+    """Return the samples that lie in a batch, as flat indices into the batch."""
+    map_size = layer.height * layer.width
+    first, last = np.searchsorted(samples // map_size, [start, start + images])
+    return np.asarray(samples[first:last] - start * map_size)
 
 
 def _rows(activations: torch.Tensor, flat: torch.Tensor) -> torch.Tensor:
-    """Rows (samples, neurons) of a map or of vectors, without a copy of the whole map."""
+    """Return rows (samples, neurons) of maps or vectors without copying the whole map."""
     if activations.ndim == 2:
         return activations[flat]
     height, width = activations.shape[2:]
-    image, place = flat // (height * width), flat % (height * width)
-    return activations[image, :, place // width, place % width]
+    image, position = flat // (height * width), flat % (height * width)
+    return activations[image, :, position // width, position % width]

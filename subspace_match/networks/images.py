@@ -1,21 +1,21 @@
-"""Images on their way into a network: in batches, standardised as the network wants them.
+"""Images as input of a network: in batches, resized, cropped and standardised.
 
-A small data set is one uint8 tensor on the device, augmented there, a batch at a time. Image files
-are decoded, cropped and augmented one by one in worker processes. Both are used in one way.
+A small data set is one uint8 tensor on the device, where batches are augmented. Image files are
+decoded, cropped and augmented one by one in worker processes. Both have the same interface.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from ..data.datasets import FileSplit, Split, read_image
+from ..data.image_files import read_image
+from ..data.prepared import FileSplit, Split
 from .preprocessing import Preprocessing
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -23,11 +23,11 @@ Transform = Callable[[Any], Any]
 
 
 class Images(ABC):
-    """Images and labels as a network gets them.
+    """Images and labels as a network receives them.
 
     Attributes:
         labels: (images,) int64, on the device.
-        preprocessing: of the network that gets them.
+        preprocessing: that of the network.
 
     Example:
         >>> import numpy as np
@@ -41,7 +41,7 @@ class Images(ABC):
 
     def __init__(self, labels: torch.Tensor, preprocessing: Preprocessing) -> None:
         self.labels, self.preprocessing = labels, preprocessing
-        # (pixel / 255 - mean) / std in one product and one difference.
+        # (pixel / 255 - mean) / std, as one product and one difference.
         mean, std = (
             torch.tensor(values, dtype=torch.float32, device=labels.device)
             for values in (preprocessing.mean, preprocessing.std)
@@ -56,15 +56,15 @@ class Images(ABC):
         *,
         workers: int = 0,
     ) -> Images:
-        """A part of a prepared data set, for one network.
+        """Make a split of a prepared data set available to one network.
 
         Args:
-            split: the part.
-            preprocessing: of the network; image files need its ``crop``, since a batch is of one
-                size.
-            device: of the network.
-            workers: processes that decode image files, 0 for none but this one. They change no
-                number.
+            split: the split.
+            preprocessing: that of the network; image files need its ``crop``, because the images
+                of a batch must have one size.
+            device: that of the network.
+            workers: number of processes that decode image files, 0 for the current process only.
+                It does not change any value.
 
         Raises:
             ValueError: if the preprocessing does not fit the images.
@@ -77,42 +77,42 @@ class Images(ABC):
             )
         labels = torch.from_numpy(split.labels).to(device)
         if isinstance(split, FileSplit):
-            return FileImages(split, labels, preprocessing, workers)
-        return ResidentImages(torch.from_numpy(split.images).to(device), labels, preprocessing)
+            return _FileImages(split, labels, preprocessing, workers)
+        return _ArrayImages(torch.from_numpy(split.images).to(device), labels, preprocessing)
 
     def __len__(self) -> int:
-        """How many."""
+        """Return the number of images."""
         return len(self.labels)
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of a network's input."""
-        channels, height, width = self.pictures([0]).shape[1:]
+        """Channels, height and width of the network's input."""
+        channels, height, width = self.resized([0]).shape[1:]
         return channels, height, width
 
     @abstractmethod
-    def pictures(self, places: Sequence[int]) -> torch.Tensor:
-        """Some images as a network sees them but for the standardisation.
+    def resized(self, index: Sequence[int]) -> torch.Tensor:
+        """Return some images after resizing and cropping, before standardisation.
 
         Args:
-            places: in the split.
+            index: positions in the split.
 
         Returns:
-            (places, channels, height, width) uint8.
+            (images, channels, height, width) uint8.
 
         Raises:
-            ValueError: if an image's file cannot be read, naming it.
+            ValueError: if an image file is unreadable; the message names it.
         """
 
     @abstractmethod
     def batches(self, size: int) -> Iterator[Batch]:
-        """All images in order, for evaluation: inputs and labels of ``size`` images at a time.
+        """Yield inputs and labels of all images in order, ``size`` images at a time.
 
         Yields:
             (images, channels, height, width) float32, and (images,) int64.
 
         Raises:
-            ValueError: if an image's file cannot be read, naming it.
+            ValueError: if an image file is unreadable; the message names it.
         """
 
     @abstractmethod
@@ -125,53 +125,47 @@ class Images(ABC):
         flip: bool,
         generator: torch.Generator,
     ) -> Iterator[Batch]:
-        """Images in some order, each changed at random, for training.
+        """Yield randomly augmented images in a given order, for training.
 
         Args:
-            order: (images,) int64 places in the split, on the CPU.
-            size: images of a batch.
-            crop_padding: pixels of zeros on each side before a crop, 0 for no crop; image files get
-                a random part of the image instead, brought to the crop's size.
-            flip: whether to flip a random half of them.
-            generator: on the CPU; decides every draw, whatever the device and the workers.
+            order: (images,) int64 positions in the split, on the CPU.
+            size: batch size.
+            crop_padding: pixels of zeros on each side before a random crop, 0 for no crop. Image
+                files use a random resized crop instead.
+            flip: whether to flip each image with probability 1/2.
+            generator: on the CPU; decides every draw, for any device and number of workers.
 
         Yields:
             As ``batches``.
 
         Raises:
-            ValueError: if an image's file cannot be read, naming it.
+            ValueError: if an image file is unreadable; the message names it.
         """
 
     def standardised(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels (images, channels, height, width) as a network's input, float32."""
+        """Convert pixels (images, channels, height, width) to the network's float32 input."""
         batch = pixels.float() * self._scale - self._shift
-        # A copy, since to torch images of one channel are in every order at once.
+        # Make the memory format explicit: with one channel, torch sees every format at once.
         return batch.clone(memory_format=torch.contiguous_format)
 
 
-class ResidentImages(Images):
-    """Images of one size, all of them on the device.
-
-    Attributes:
-        pixels: (images, channels, height, width) uint8.
-    """
+class _ArrayImages(Images):
+    """Images of one size in one uint8 tensor on the device."""
 
     def __init__(
         self, pixels: torch.Tensor, labels: torch.Tensor, preprocessing: Preprocessing
     ) -> None:
         super().__init__(labels, preprocessing)
-        self.pixels = pixels
+        self._pixels = pixels
         self._transforms = _evaluation(preprocessing)
 
-    def pictures(self, places: Sequence[int]) -> torch.Tensor:
-        """Some images, uint8."""
-        return _viewed(self.pixels[torch.as_tensor(places)], self._transforms)
+    def resized(self, index: Sequence[int]) -> torch.Tensor:
+        return _transformed(self._pixels[torch.as_tensor(index)], self._transforms)
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """All images in order."""
         for start in range(0, len(self), size):
             part = slice(start, start + size)
-            pixels = _viewed(self.pixels[part], self._transforms)
+            pixels = _transformed(self._pixels[part], self._transforms)
             yield self.standardised(pixels), self.labels[part]
 
     def augmented(
@@ -183,19 +177,18 @@ class ResidentImages(Images):
         flip: bool,
         generator: torch.Generator,
     ) -> Iterator[Batch]:
-        """Images in some order, augmented."""
-        for places in torch.split(order.to(self.labels.device), size):
+        for index in torch.split(order.to(self.labels.device), size):
             pixels = augment(
-                _viewed(self.pixels[places], self._transforms),
+                _transformed(self._pixels[index], self._transforms),
                 crop_padding=crop_padding,
                 flip=flip,
                 generator=generator,
             )
-            yield self.standardised(pixels), self.labels[places]
+            yield self.standardised(pixels), self.labels[index]
 
 
-class FileImages(Images):
-    """Images that are decoded from their files when they are needed."""
+class _FileImages(Images):
+    """Images that are decoded from their files on demand."""
 
     def __init__(
         self, split: FileSplit, labels: torch.Tensor, preprocessing: Preprocessing, workers: int
@@ -203,18 +196,16 @@ class FileImages(Images):
         super().__init__(labels, preprocessing)
         if preprocessing.crop is None:
             raise ValueError(
-                "preprocessing: expected a crop for images of many sizes, found none: the network"
-                " was made for images of one size"
+                "preprocessing: expected a crop for images of different sizes, found none: the"
+                " network was made for images of one size"
             )
         self._split, self._workers = split, workers
 
-    def pictures(self, places: Sequence[int]) -> torch.Tensor:
-        """Some images, uint8."""
+    def resized(self, index: Sequence[int]) -> torch.Tensor:
         decoded = _Decoded(self._split, _evaluation(self.preprocessing))
-        return _whole(_stacked([decoded[place, 0] for place in places]))
+        return _checked(_stack([decoded[i, 0] for i in index]))
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """All images in order."""
         order = torch.arange(len(self))
         yield from self._loaded(order, [0] * len(self), size, _evaluation(self.preprocessing))
 
@@ -223,12 +214,11 @@ class FileImages(Images):
         order: torch.Tensor,
         size: int,
         *,
-        crop_padding: int,  # noqa: ARG002 - a random part of the image takes the crop's place
+        crop_padding: int,  # noqa: ARG002 - a random resized crop replaces it
         flip: bool,
         generator: torch.Generator,
     ) -> Iterator[Batch]:
-        """Images in some order, a random part of each."""
-        # A seed for each image: its draws do not depend on the worker that it was given to.
+        # One seed per image, so that the draws do not depend on the worker that decodes it.
         seeds = torch.randint(2**32, (len(order),), generator=generator).tolist()
         yield from self._loaded(order, seeds, size, _training(self.preprocessing, flip))
 
@@ -241,18 +231,18 @@ class FileImages(Images):
             batch_size=size,
             sampler=list(zip(order.tolist(), seeds, strict=True)),
             num_workers=self._workers,
-            collate_fn=_stacked,
+            collate_fn=_stack,
             pin_memory=device.type == "cuda",
-            # Its own: it would draw from everybody's generator, which seeds dropout.
+            # Otherwise the loader draws from the global generator, which seeds dropout.
             generator=torch.Generator(),
         )
-        for places, loaded in zip(torch.split(order.to(device), size), loader, strict=True):
-            pixels = _whole(loaded).to(device, non_blocking=True)
-            yield self.standardised(pixels), self.labels[places]
+        for index, loaded in zip(torch.split(order.to(device), size), loader, strict=True):
+            pixels = _checked(loaded).to(device, non_blocking=True)
+            yield self.standardised(pixels), self.labels[index]
 
 
 class _Decoded(Dataset[Any]):
-    """Pixels of image files; an item is asked for by its place and the seed of its draws."""
+    """Decoded image files, indexed by (position in the split, seed of the random transforms)."""
 
     def __init__(self, split: FileSplit, transforms: list[Transform]) -> None:
         from torchvision.transforms import v2
@@ -260,32 +250,32 @@ class _Decoded(Dataset[Any]):
         self.split, self.transforms = split, [*transforms, v2.PILToTensor()]
 
     def __getitem__(self, item: tuple[int, int]) -> torch.Tensor | ValueError:
-        """(channels, height, width) uint8; or the error, since a worker's loses its message."""
-        place, seed = item
+        """Return (channels, height, width) uint8, or the error: a raised one loses its message."""
+        position, seed = item
         try:
-            image = read_image(self.split.root / self.split.files[place])
+            image = read_image(self.split.root / self.split.files[position])
         except ValueError as error:
             return error
-        # torchvision's transforms draw from the process's generator.
+        # torchvision's transforms draw from the global generator.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            return _viewed(image, self.transforms)
+            return _transformed(image, self.transforms)
 
 
-def _stacked(decoded: list[torch.Tensor | ValueError]) -> torch.Tensor | ValueError:
-    """A batch, or the first of its errors."""
+def _stack(decoded: list[torch.Tensor | ValueError]) -> torch.Tensor | ValueError:
+    """Return a batch, or the first error among its images."""
     pixels = [item for item in decoded if isinstance(item, torch.Tensor)]
     errors = [item for item in decoded if isinstance(item, ValueError)]
     return errors[0] if errors else torch.stack(pixels)
 
 
-def _whole(batch: torch.Tensor | ValueError) -> torch.Tensor:
+def _checked(batch: torch.Tensor | ValueError) -> torch.Tensor:
     if isinstance(batch, ValueError):
         raise batch
     return batch
 
 
-def _viewed(image: Any, transforms: list[Transform]) -> torch.Tensor:
+def _transformed(image: Any, transforms: list[Transform]) -> torch.Tensor:
     for transform in transforms:
         image = transform(image)
     pixels: torch.Tensor = image
@@ -293,8 +283,8 @@ def _viewed(image: Any, transforms: list[Transform]) -> torch.Tensor:
 
 
 def _evaluation(preprocessing: Preprocessing) -> list[Transform]:
-    """What brings an image, or a batch, to the size that a network is evaluated with."""
-    # Here, since most work is on small images and needs none of it.
+    """Return the transforms that give an image, or a batch, the network's input size."""
+    # Imported late, because small images usually need no transform.
     from torchvision.transforms import v2
 
     transforms: list[Transform] = []
@@ -307,7 +297,7 @@ def _evaluation(preprocessing: Preprocessing) -> list[Transform]:
 
 
 def _training(preprocessing: Preprocessing, flip: bool) -> list[Transform]:
-    """A random part of an image brought to the crop's size, perhaps flipped."""
+    """Return a random resized crop and, if asked for, a random flip."""
     from torchvision.transforms import v2
 
     interpolation = v2.InterpolationMode(preprocessing.interpolation)
@@ -315,42 +305,16 @@ def _training(preprocessing: Preprocessing, flip: bool) -> list[Transform]:
     return [crop, v2.RandomHorizontalFlip(0.5)] if flip else [crop]
 
 
-def trained_preprocessing(about: Mapping[str, Any]) -> Preprocessing:
-    """The preprocessing of a network that is trained on a data set.
-
-    Args:
-        about: of the prepared data set.
-
-    Example:
-        >>> trained_preprocessing({"mean": [0.5], "std": [0.25]}).mean
-        (0.5,)
-    """
-    mean, std = tuple(about["mean"]), tuple(about["std"])
-    return Preprocessing(mean, std, about.get("resize"), about.get("crop"))
-
-
-def strict_float32(device: torch.device) -> AbstractContextManager[None]:
-    """Convolutions in float32 throughout: on CUDA they round their factors to 11 bits if not told.
-
-    Training may round; what is recorded of a network may not.
-    """
-    if device.type == "cpu":
-        return nullcontext()
-    return cast(
-        AbstractContextManager[None], torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-    )
-
-
 def augment(
     images: torch.Tensor, *, crop_padding: int, flip: bool, generator: torch.Generator
 ) -> torch.Tensor:
-    """Crop each image at random after zero padding, and flip a random half of them.
+    """Crop each image at random after zero padding, and flip it with probability 1/2.
 
     Args:
         images: (images, channels, height, width).
         crop_padding: pixels of zeros on each side before the crop; 0 for no crop.
         flip: whether to flip left and right.
-        generator: on the CPU, so that a seed gives the same draws whatever the device.
+        generator: on the CPU, so that a seed gives the same draws on every device.
 
     Returns:
         A tensor of the same shape.
@@ -370,7 +334,7 @@ def augment(
         columns = left + torch.arange(width, device=device)
         padded = functional.pad(images, [crop_padding] * 4)
         each = torch.arange(count, device=device)[:, None, None]
-        # Advanced indices around a slice put the sliced axis, channels, last.
+        # Advanced indices on both sides of a slice move its axis, the channels, to the end.
         images = padded[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
     if flip:
         flipped = torch.rand(count, generator=generator).to(device) < 0.5

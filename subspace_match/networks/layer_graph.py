@@ -1,9 +1,9 @@
-"""A network's layers: which there are, and their activations.
+"""Find the layers of a network, and capture their activations.
 
-A layer is a node of the network's graph, a ReLU of it unless told otherwise, so a ReLU module that
-is used twice is two layers. The graph is executed node by node and a layer's activations are taken
-the moment they are computed: an operation in place later on cannot reach them, and no map is held
-longer than the network itself holds it.
+A layer is a node of the network's graph, by default a ReLU, so a ReLU module that is used twice is
+two layers. The graph is executed node by node, and activations are captured as soon as they are
+computed. Later in-place operations therefore cannot change them, and no map is kept longer than
+the network itself keeps it.
 """
 
 from __future__ import annotations
@@ -16,23 +16,21 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.nn import functional
 from torchvision.models.feature_extraction import NodePathTracer
 
 from .layer_info import LayerInfo
 from .neuron_axis import Shape, axis_of_neurons, channels_first
+from .operations import CONVOLUTION, NONLINEARITIES
 from .task_check import output_for
 
 Sink = Callable[[str, torch.Tensor], None]
 
-_RELU_FUNCTIONS = {functional.relu, torch.relu, torch.relu_}
-_RELU_METHODS = {"relu", "relu_"}
 _COMPUTED = {"call_module", "call_function", "call_method"}
 _FAULTS_SHOWN = 5
 
 
 class LayeredNetwork(fx.Interpreter):
-    """A network in evaluation mode that hands out its layers' activations as it runs.
+    """A network in evaluation mode that passes its layers' activations to a sink as it runs.
 
     Example:
         >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
@@ -47,44 +45,44 @@ class LayeredNetwork(fx.Interpreter):
 
         Args:
             network: any module that torch.fx can trace.
-            nodes: which nodes of the graph are layers. "relu": each use of a ReLU, what comes
-                out of it. "convolution": each use of a Conv2d, likewise. "block": what each
-                outermost module below the network returns that has a forward of its own, around
-                convolutions: a residual block, an Inception module; not a Sequential. Or a list
-                of shell patterns over the nodes' names, as torchvision's feature extraction names
-                them: ``["stage1.*.relu_1", "output"]``.
+            nodes: which nodes of the graph are layers. "relu": the output of each use of a ReLU.
+                "convolution": the output of each use of a Conv2d. "block": the output of each
+                outermost module below the network that contains convolutions and has its own
+                forward method, such as a residual block or an Inception module, but not a
+                Sequential. Or a list of shell patterns over node names, in the notation of
+                torchvision's feature extraction: ``["stage1.*.relu_1", "output"]``.
 
         Raises:
-            ValueError: if the network cannot be traced, or has no such node.
+            ValueError: if the network cannot be traced or has no such node.
         """
         network.eval()
         tracer = _Tracer(set(_blocks(network)) if nodes == "block" else set())
         try:
             graph = tracer.trace(network)
-        # A network's code may fail in any way when it is run on what is not a tensor.
+        # A network's code may raise anything when it runs on values that are not tensors.
         except Exception as error:
             raise ValueError(
                 "network: expected a module that torch.fx can trace, whose operations do not depend"
-                f" on the values that pass through it; found {type(network).__name__}, where"
-                f" tracing ends with {type(error).__name__}: {error}"
+                f" on the values they process; found {type(network).__name__}, where tracing fails"
+                f" with {type(error).__name__}: {error}"
             ) from error
         super().__init__(fx.GraphModule(network, graph))
         self._network = network
         names = {node: str(tracer.node_to_qualname[node]) for node in tracer.node_to_qualname}
         self._names = {node: names[node] for node in graph.nodes if node.op in _COMPUTED}
-        self._layers = _chosen(network, nodes, self._names)
-        first = channels_first(graph, network, {_block_returns})
+        self._layers = _select(network, nodes, self._names)
+        first = channels_first(graph, network, _block_output)
         self._channels_first = {names[node] for node in self._layers & first}
         self._prefix = "block" if nodes == "block" else None
         self._sink: Sink | None = None
-        self._handed_out: set[fx.Node] = set()
+        self._captured: set[fx.Node] = set()
 
     def layers(self, channels: int, height: int, width: int) -> list[LayerInfo]:
-        """The layers that an image of this shape passes through, in order of computation.
+        """Return the layers for images of this shape, in order of computation.
 
         Raises:
-            ValueError: if the network cannot see such images; or if a layer is neither (images,
-                channels, height, width) nor (images, neurons), or not certain to be, naming it.
+            ValueError: if the network does not accept such images; or if a layer is not certain to
+                be (images, channels, height, width) or (images, neurons), naming the layer.
         """
         counts: Counter[str] = Counter()
         layers = []
@@ -98,13 +96,13 @@ class LayeredNetwork(fx.Interpreter):
         return layers
 
     def _certain_shapes(self, channels: int, height: int, width: int) -> dict[str, Shape]:
-        """Of each layer's values for 2 images, if neurons are for certain along axis 1 of all."""
-        # Of itself, since in a graph errors are of what it was traced with.
+        """Return each layer's shape for 2 images; refuse layers whose neuron axis may not be 1."""
+        # Run the network itself first: errors inside a graph mention the tracer's objects.
         output_for(self._network, (channels, height, width))
         found, error = self._shapes(2, channels, height, width)
         if error is not None:
             raise error
-        # Other images, as far as they come; three, so that an axis of images is told by its length.
+        # Stop where the network rejects a size. Three images, to recognise the axis of images.
         taller, _ = self._shapes(3, channels, 2 * height, width)
         wider, _ = self._shapes(3, channels, height, 2 * width)
         certain, faults = {}, []
@@ -118,15 +116,15 @@ class LayeredNetwork(fx.Interpreter):
         if faults:
             more = len(faults) - _FAULTS_SHOWN
             raise ValueError(
-                "network: expected layers of shape (images, neurons) or, for certain, (images,"
-                f" channels, height, width), found {'; '.join(faults[:_FAULTS_SHOWN])}"
+                "network: expected layers that are certain to have shape (images, neurons) or"
+                f" (images, channels, height, width), found {'; '.join(faults[:_FAULTS_SHOWN])}"
                 + (f"; and {more} more" if more > 0 else "")
-                + "; extraction.nodes says which nodes are layers"
+                + "; select other nodes in extraction.nodes"
             )
         return certain
 
     def _axis_of_neurons(self, node: str, shape: Shape | None, *others: Shape | None) -> int | None:
-        """Of a layer's values for 2 images and, where known, for 3 taller and 3 wider ones."""
+        """Return the axis, from shapes for 2 images and, if known, for 3 taller and 3 wider."""
         if shape is None or len(shape) not in (2, 4) or shape[0] != 2:
             return None
         if any(other is not None and other[:1] != (3,) for other in others):
@@ -136,28 +134,32 @@ class LayeredNetwork(fx.Interpreter):
         return axis_of_neurons(shape, *others)
 
     def _shapes(self, *images: int) -> tuple[dict[str, Shape | None], Exception | None]:
-        """Of each layer's values for images of a shape, up to an error; None if no tensor."""
+        """Return each layer's shape (None if not a tensor) up to the first error, and the error."""
         found: dict[str, Shape | None] = {}
         device = next((weights.device for weights in self.module.parameters()), None)
         inputs = torch.zeros(images, device=device)
+
+        def note(node: str, value: Any) -> None:
+            found[node] = tuple(value.shape) if isinstance(value, torch.Tensor) else None
+
         try:
-            self.capture(inputs, lambda node, value: found.update({node: _shape(value)}))
-        except Exception as error:  # of any kind: a network's code may be anybody's
+            self.capture(inputs, note)
+        except Exception as error:  # a network's code may raise anything
             return found, error
         return found, None
 
     def capture(self, images: torch.Tensor, sink: Sink, *, every_node: bool = False) -> Any:
-        """Run a batch of images; ``sink(node, activations)`` is called for each layer in turn.
+        """Run a batch of images and call ``sink(node, activations)`` for each layer in turn.
 
         Args:
             images: the batch.
-            sink: told of each layer; not to change the activations.
-            every_node: tell of everything that is computed, which need not be a tensor.
+            sink: receives each layer's activations and must not change them.
+            every_node: also pass every other computed value, which need not be a tensor.
 
         Returns:
             The network's output.
         """
-        self._sink, self._handed_out = sink, set(self._names) if every_node else self._layers
+        self._sink, self._captured = sink, set(self._names) if every_node else self._layers
         try:
             with torch.inference_mode():
                 return self.run(images)
@@ -165,18 +167,18 @@ class LayeredNetwork(fx.Interpreter):
             self._sink = None
 
     def run_node(self, n: fx.Node) -> Any:
-        """Execute one node of the graph, and hand out what it computed if it is a layer."""
+        """Execute one node of the graph, and pass its result to the sink if it is a layer."""
         result = super().run_node(n)
-        if self._sink is not None and n in self._handed_out:
+        if self._sink is not None and n in self._captured:
             self._sink(self._names[n], result)
         return result
 
 
 class _Tracer(NodePathTracer):  # type: ignore[misc]
-    """Names nodes as torchvision does, and marks where a block returns with a node of its own.
+    """Names nodes as torchvision does, and adds a marker node after each block.
 
-    The node that a block returns may still be changed in place inside the block; a marker after
-    all of the block's nodes sees what the block's user sees.
+    A block may change its output in place after the node that computes it. The marker follows all
+    nodes of the block, so it has the values that the block returns.
     """
 
     def __init__(self, blocks: set[nn.Module]) -> None:
@@ -187,7 +189,7 @@ class _Tracer(NodePathTracer):  # type: ignore[misc]
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
         returned = super().call_module(m, forward, args, kwargs)
         if m in self._blocks:
-            marker = self.create_proxy("call_function", _block_returns, (returned,), {})
+            marker = self.create_proxy("call_function", _block_output, (returned,), {})
             path = self.path_of_module(m)
             use = self._uses[path]
             self._uses[path] += 1
@@ -195,79 +197,60 @@ class _Tracer(NodePathTracer):  # type: ignore[misc]
         return returned
 
 
-def _block_returns(value: Any) -> Any:
+def _block_output(value: Any) -> Any:
     return value
 
 
 def _blocks(module: nn.Module) -> Iterator[nn.Module]:
-    """The outermost modules below this one with a forward of their own, around convolutions."""
+    """Yield the outermost submodules that contain convolutions and have their own forward."""
     for child in module.children():
         inside = list(child.modules())
         if isinstance(child, nn.Conv2d) or not any(isinstance(m, nn.Conv2d) for m in inside):
             continue
-        # A Sequential computes nothing of its own; a ModuleList or a ModuleDict has no forward.
+        # A Sequential computes nothing itself; ModuleList and ModuleDict have no forward.
         if type(child).forward in (nn.Sequential.forward, nn.Module.forward):
             yield from _blocks(child)
         else:
             yield child
 
 
-def _chosen(
+def _select(
     network: nn.Module, nodes: str | Sequence[str], names: dict[fx.Node, str]
 ) -> set[fx.Node]:
-    """The nodes that are layers, of those that compute something."""
+    """Return the nodes that are layers."""
     if isinstance(nodes, str):
-        if nodes not in _KINDS:
-            raise ValueError(
-                f"extraction.nodes: expected one of {', '.join(_KINDS)} or a list of patterns over"
-                f" nodes, found {nodes!r}"
-            )
-        belongs, said = _KINDS[nodes]
-        chosen = {node for node in names if belongs(node, network)}
-        if not chosen:
-            raise ValueError(
-                f"network: expected at least one {said}, found none; extraction.nodes says what"
-                " counts as a layer"
-            )
-        return chosen
-    chosen = set()
+        return _of_kind(network, nodes, names)
+    selected = set()
     for pattern in nodes:
-        fitting = {node for node in names if fnmatchcase(names[node], pattern)}
-        if not fitting:
+        matching = {node for node in names if fnmatchcase(names[node], pattern)}
+        if not matching:
             known = list(names.values())
             near = difflib.get_close_matches(pattern, known, n=3, cutoff=0.0)
             raise ValueError(
-                f"extraction.nodes: expected patterns over the network's nodes, found {pattern!r},"
-                f" which fits none of {len(known)}; the nearest are {', '.join(near)}"
+                "extraction.nodes: expected patterns that match nodes of the network, found"
+                f" {pattern!r}, which matches none of {len(known)}; the nearest are"
+                f" {', '.join(near)}"
             )
-        chosen |= fitting
-    return chosen
+        selected |= matching
+    return selected
 
 
-def _is_relu(node: fx.Node, network: nn.Module) -> bool:
-    if node.op == "call_module":
-        return isinstance(network.get_submodule(str(node.target)), nn.ReLU)
-    if node.op == "call_method":
-        return node.target in _RELU_METHODS
-    return node.target in _RELU_FUNCTIONS
-
-
-def _is_convolution(node: fx.Node, network: nn.Module) -> bool:
-    if node.op == "call_module":
-        return isinstance(network.get_submodule(str(node.target)), nn.Conv2d)
-    return node.target is functional.conv2d
-
-
-def _is_block(node: fx.Node, _: nn.Module) -> bool:
-    return node.target is _block_returns
-
-
-def _shape(value: Any) -> Shape | None:
-    return tuple(value.shape) if isinstance(value, torch.Tensor) else None
-
-
-_KINDS: dict[str, tuple[Callable[[fx.Node, nn.Module], bool], str]] = {
-    "relu": (_is_relu, "ReLU in its graph"),
-    "convolution": (_is_convolution, "Conv2d in its graph"),
-    "block": (_is_block, "block (a module below it, not a Sequential, around convolutions)"),
-}
+def _of_kind(network: nn.Module, kind: str, names: dict[fx.Node, str]) -> set[fx.Node]:
+    operations = {**NONLINEARITIES, "convolution": CONVOLUTION}
+    if kind == "block":
+        selected = {node for node in names if node.target is _block_output}
+        wanted = "block (a module below it, not a Sequential, that contains convolutions)"
+    elif operation := operations.get(kind):
+        selected = {node for node in names if operation.is_called(node, network)}
+        wanted = f"{operation.name} in its graph"
+    else:
+        raise ValueError(
+            f"extraction.nodes: expected one of {', '.join([*operations, 'block'])} or a list of"
+            f" patterns over nodes, found {kind!r}"
+        )
+    if not selected:
+        raise ValueError(
+            f"network: expected at least one {wanted}, found none; select other layers in"
+            " extraction.nodes"
+        )
+    return selected

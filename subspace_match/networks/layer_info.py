@@ -1,4 +1,4 @@
-"""What is known of a layer, which needs no network and no torch."""
+"""The description of a layer. It needs no network and no torch."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class LayerInfo:
 
     Attributes:
         name: conv1, conv2, ... for maps and fc1, fc2, ... for vectors, in order of computation;
-            block1, block2, ... where blocks are asked for.
-        node: its name in the graph, as torchvision's feature extraction names it; of a block, its
-            module's.
+            block1, block2, ... if the layers are blocks.
+        node: name in the graph, in the notation of torchvision's feature extraction; the module's
+            name for a block.
         kind: "conv" (a neuron is a channel, a sample a position) or "fc" (a sample is an image).
-        neurons: number of them.
-        height, width: of the map, 1 and 1 for a fully connected layer.
+        neurons: number of neurons.
+        height, width: size of the map, 1 and 1 for a fully connected layer.
     """
 
     name: str
@@ -34,23 +34,23 @@ class LayerInfo:
 def check_planned(
     layers: Sequence[LayerInfo], planned: Sequence[Mapping[str, Any]], network: str
 ) -> None:
-    """Raise a ValueError unless a network has the layers that were planned.
+    """Raise a ValueError unless a network has the planned layers.
 
     Args:
-        layers: of the network, on the images that it sees.
-        planned: as listed before it was made. Its neurons are not compared: how many classes given
-            weights have is seen in their file only.
+        layers: layers of the network for the images it receives.
+        planned: records of the layers, listed before the network existed. Numbers of neurons are
+            not compared, because only a file of weights tells its number of classes.
         network: named in the error.
     """
     found = [_outline(asdict(layer)) for layer in layers]
     expected = [_outline(layer) for layer in planned]
     if found != expected:
-        sides = (expected, found), (found, expected)
-        missing, unknown = ([own for own in some if own not in others] for some, others in sides)
+        missing = [layer for layer in expected if layer not in found]
+        unknown = [layer for layer in found if layer not in expected]
         raise ValueError(
             f"{network}: expected the layers that were planned, {_shown(missing)} among them, found"
-            f" {_shown(unknown)} in their place; remove the folder layers of the results, plan with"
-            " the versions of torch and torchvision that record, and run again"
+            f" {_shown(unknown)} instead; remove the folder layers of the results, plan with the"
+            " torch and torchvision versions that extract, and run again"
         )
 
 
@@ -59,6 +59,6 @@ def _outline(layer: Mapping[str, Any]) -> str:
 
 
 def _shown(layers: Sequence[str]) -> str:
-    """Some layers for an error, which is one line."""
+    """Return the first few layers in one line."""
     more = f" and {len(layers) - _SHOWN} more" if len(layers) > _SHOWN else ""
     return ", ".join(layers[:_SHOWN]) + more if layers else "none"

@@ -1,7 +1,7 @@
-"""The order in which a network's weights, and so its maps, lie in memory.
+"""The memory format of a network's weights, which is also that of its maps.
 
-A convolution computes channels last if its weights or its maps are, so the order of the weights is
-a whole network's, as long as the images that it gets are contiguous.
+A convolution runs channels last if its weights or its maps have that format. As long as the input
+images are contiguous, the weights therefore decide the format of the whole network.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-# Floats in a vector of AVX2. oneDNN's kernel writes whole vectors, past the end of fewer channels.
+# Floats in an AVX2 vector. oneDNN's kernel writes whole vectors, past the end of fewer channels.
 _VECTOR = 8
 
 
-def placed(network: nn.Module, device: torch.device) -> nn.Module:
-    """The network, moved to a device, in the order that its convolutions are fastest in.
+def move_to(network: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network to a device, in the memory format in which its convolutions are fastest.
 
-    That is channels last, except on a CPU where a network has a convolution whose backward pass
-    corrupts memory then: of 1 x 1 pixels, with a stride, of fewer than 8 input channels (seen with
-    torch 2.14 on processors that have AVX2 and not AVX-512).
+    The format is channels last, except on a CPU for networks with a convolution whose backward pass
+    then corrupts memory: kernel 1 x 1, stride above 1, fewer than 8 input channels (seen with torch
+    2.14 on processors with AVX2 and without AVX-512).
 
     Example:
         >>> narrow = nn.Conv2d(4, 8, 1, stride=2)
-        >>> placed(narrow, torch.device("cpu")).weight.is_contiguous()
+        >>> move_to(narrow, torch.device("cpu")).weight.is_contiguous()
         True
     """
     unsafe = device.type == "cpu" and any(map(_has_unsafe_weights, network.modules()))
@@ -31,7 +31,7 @@ def placed(network: nn.Module, device: torch.device) -> nn.Module:
 
 
 def _has_unsafe_weights(module: nn.Module) -> bool:
-    """Whether a module has weights of such a convolution; its stride is known of a Conv2d only."""
+    """Return whether a module may be such a convolution; only a Conv2d has a known stride."""
     if isinstance(module, nn.Conv2d) and set(module.stride) == {1}:
         return False
     return any(

@@ -1,4 +1,4 @@
-"""What is done to an image before a network sees it: part of the network, kept in its file."""
+"""The preprocessing of a network's images. It is stored with the network's weights."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a network wants its images.
+    """Preprocessing of an image before it enters a network.
 
     Attributes:
-        mean, std: of each channel on a scale of 0 to 1; an input is (pixel / 255 - mean) / std.
-        resize: shorter side in pixels to which an image file is brought first, None for as it is.
-        crop: height and width cut from the middle then, None for all of it.
-        interpolation: of the resizing, as Pillow and torchvision name it.
+        mean, std: for each channel, on a scale of 0 to 1; the input is (pixel / 255 - mean) / std.
+        resize: length in pixels to which the shorter side of an image file is resized first; None
+            for no resizing.
+        crop: height and width of the centre crop that follows; None for no crop.
+        interpolation: method of the resizing, as named by Pillow and torchvision.
     """
 
     mean: tuple[float, ...]
@@ -25,24 +26,38 @@ class Preprocessing:
     interpolation: str = "bilinear"
 
     def record(self) -> dict[str, Any]:
-        """Plain JSON values, from which ``from_record`` makes it again."""
+        """Return plain JSON values for ``from_record``."""
         return asdict(self)
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Preprocessing:
-        """What ``record`` was taken of."""
+        """Build from the values that ``record`` returned."""
         values = dict(record)
         return cls(tuple(values.pop("mean")), tuple(values.pop("std")), **values)
 
 
-def stated(network: Mapping[str, Any], image_size: int) -> Preprocessing | None:
-    """The preprocessing that a configuration states for given weights, None if it states none.
+def configured_preprocessing(network: Mapping[str, Any], image_size: int) -> Preprocessing | None:
+    """Return the preprocessing that the configuration sets for pretrained weights, if any.
 
     Args:
-        network: the section of this name; its ``mean`` and ``std`` may be None.
-        image_size: height and width of what the network then sees, all of each image.
+        network: the section ``network``; its ``mean`` and ``std`` may be None.
+        image_size: height and width in pixels to which each whole image is resized.
     """
     if network["mean"] is None or network["std"] is None:
         return None
     mean, std = tuple(network["mean"]), tuple(network["std"])
     return Preprocessing(mean, std, resize=image_size, crop=image_size)
+
+
+def trained_preprocessing(about: Mapping[str, Any]) -> Preprocessing:
+    """Return the preprocessing of networks trained on a data set.
+
+    Args:
+        about: ``DataSet.about`` of the prepared data set.
+
+    Example:
+        >>> trained_preprocessing({"mean": [0.5], "std": [0.25]}).mean
+        (0.5,)
+    """
+    mean, std = tuple(about["mean"]), tuple(about["std"])
+    return Preprocessing(mean, std, about.get("resize"), about.get("crop"))

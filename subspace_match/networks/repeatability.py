@@ -1,43 +1,56 @@
-"""Whether a network computes the same of an image each time, in whatever batch.
+"""Check that a network computes the same values for an image in every run and every batch.
 
-Evaluation mode switches off the dropout and the batch statistics of torch's own modules, and
-nothing else: ``functional.dropout(x)`` and ``x - x.mean(0)`` go on, and what is recorded or counted
-then depends on chance, or on which images a batch holds.
+Evaluation mode switches off only the dropout and batch statistics of torch's own modules. Code such
+as ``functional.dropout(x)`` or ``x - x.mean(0)`` stays active, so activations and accuracies would
+depend on chance or on the other images of the batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
 
 import torch
 
-from .images import Images, strict_float32
+from .images import Images
 
 Sink = Callable[[str, Any], None]
 Run = Callable[[torch.Tensor, Sink], Any]
 
 _IMAGES = 4
-# Of the largest value. Kernels add in another order for another size of batch, or from run to
-# run on a GPU: hundreds of layers of float32 (6e-8) stay below 1e-4, those of bfloat16 do not but
-# are not what is recorded. Dropout and batch statistics change values by tenths.
+# Relative to the largest value. Kernels change the order of additions with the batch size and, on a
+# GPU, from run to run: hundreds of float32 layers (6e-8) stay below 1e-4. bfloat16 would not, but
+# is used for training only. Dropout and batch statistics change values by tenths.
 _TOLERANCE = 1e-3
 
 
+def strict_float32(device: torch.device) -> AbstractContextManager[None]:
+    """Disable TF32 in cuDNN convolutions, which rounds their factors to 11 bits.
+
+    Training may use TF32; extraction and evaluation may not.
+    """
+    if device.type == "cpu":
+        return nullcontext()
+    return cast(
+        AbstractContextManager[None], torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    )
+
+
 def check_repeatable(run: Run, images: Images) -> None:
-    """Run a few images twice, and half of them alone; refuse a network that computes other values.
+    """Run a few images twice, then half of them alone, and refuse a network whose values differ.
 
     Args:
-        run: runs a network, in evaluation mode and on the images' device, on a batch, and tells a
-            sink each value that is looked at, with its name.
-        images: of which a few are taken, far from each other.
+        run: runs a network, in evaluation mode and on the images' device, on a batch, and passes
+            each value to compare, with its name, to a sink.
+        images: a few of them are used, evenly spaced.
 
     Raises:
-        ValueError: naming the first value that is another one of the same images.
+        ValueError: naming the first value that differs.
     """
     count = min(_IMAGES, len(images))
-    places = [number * len(images) // count for number in range(count)]
-    batch = images.standardised(images.pictures(places).to(images.labels.device))
+    index = [number * len(images) // count for number in range(count)]
+    batch = images.standardised(images.resized(index).to(images.labels.device))
     first: dict[str, Any] = {}
     with strict_float32(batch.device):
         run(batch, lambda name, value: first.update({name: _copied(value)}))
@@ -53,8 +66,8 @@ def check_repeatable(run: Run, images: Images) -> None:
             run(part, check)
         if differing:
             raise ValueError(
-                "network: expected the same values of an image each time, in evaluation mode, found"
-                f" others {fault}, first at {differing[0]}"
+                "network: expected the same values for an image in every run in evaluation mode,"
+                f" found different ones {fault}, first at {differing[0]}"
             )
 
     compare(batch, "in a second run (a dropout that eval() does not switch off?)")
@@ -63,14 +76,14 @@ def check_repeatable(run: Run, images: Images) -> None:
 
 
 def _copied(value: Any) -> Any:
-    """Before an operation in place changes it."""
+    """Copy a tensor, because a later in-place operation may change it."""
     return value.clone() if isinstance(value, torch.Tensor) else None
 
 
 def _differ(one: Any, other: Any, images: int, part: int) -> bool:
-    """Whether values of all images, and those of the first few, are not the same.
+    """Return whether the values for all images differ from those for the first ``part`` images.
 
-    What has no axis of images, such as a mean over them, is to be the same as it is.
+    Values without an axis of images, such as a mean over them, are compared as a whole.
     """
     if not (isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor)):
         return False

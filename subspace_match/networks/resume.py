@@ -1,4 +1,4 @@
-"""The file that a killed training goes on from: signed, so that it goes on from nothing else."""
+"""The file from which a killed training resumes. Its checksum and identity must match."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from ..storage.files import atomic_write, remove_abandoned
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """Tensors and how far a training has come, written again and again to one file.
+class ResumeFile:
+    """The tensors and the progress of a training, replaced after each epoch.
 
     Attributes:
-        path: of the file.
-        identity: of what decides the training; a checkpoint of another identity is not used.
+        path: path of the file.
+        identity: stands for everything that decides the training; a file with another identity is
+            not used.
     """
 
     path: Path
@@ -36,15 +37,17 @@ class Checkpoint:
             tensors: by name.
             progress: plain JSON values.
         """
-        held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         about = {"identity": self.identity, "progress": json.dumps(progress)}
         with atomic_write(self.path) as temporary:
-            save_file(held, temporary, about | {"sha256": _checksum(held, about)})
+            save_file(on_cpu, temporary, about | {"sha256": _checksum(on_cpu, about)})
 
     def load(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-        """The tensors, on the CPU, and the progress; nothing if there is none that is of use.
+        """Return the tensors, on the CPU, and the progress; None if there is no usable file.
 
-        A damaged file is set aside under another name, and that is said.
+        Warns:
+            UserWarning: if the file is damaged, in which case it is renamed, or has another
+                identity.
         """
         remove_abandoned(self.path)
         if not self.path.exists():
@@ -55,21 +58,21 @@ class Checkpoint:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             expected = about.pop("sha256")
             if (found := _checksum(tensors, about)) != expected:
-                raise ValueError(f"SHA-256 {found} of what it holds instead of {expected}")
+                raise ValueError(f"its content has the SHA-256 {found} instead of {expected}")
             progress = json.loads(about["progress"])
         except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
-            aside = self.path.with_name(f"{self.path.name}.damaged")
-            self.path.replace(aside)
+            renamed = self.path.with_name(f"{self.path.name}.damaged")
+            self.path.replace(renamed)
             warnings.warn(
-                f"{self.path}: expected a whole file, found a damaged one ({error}); it is set"
-                f" aside as {aside}, and training starts anew",
+                f"{self.path}: expected a whole file, found a damaged one ({error}); renamed it to"
+                f" {renamed}, training starts from the beginning",
                 stacklevel=4,
             )
             return None
         if about["identity"] != self.identity:
             warnings.warn(
-                f"{self.path} is of another configuration, code, images or initial network:"
-                " training starts anew",
+                f"{self.path} belongs to another configuration, code, data set or initial network:"
+                " training starts from the beginning",
                 stacklevel=4,
             )
             return None
@@ -77,7 +80,7 @@ class Checkpoint:
 
 
 def _checksum(tensors: Mapping[str, torch.Tensor], about: Mapping[str, str]) -> str:
-    """SHA-256 of all that a file holds but itself."""
+    """Return the SHA-256 of everything in the file except the checksum."""
     found = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())

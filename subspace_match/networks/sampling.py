@@ -1,11 +1,11 @@
-"""At which samples a layer is seen: the same in every network.
+"""The samples at which layers are compared: the same in every network.
 
-A sample of a fully connected layer is an image; of a convolution, an (image, row, column) position
-of its map (Wang et al. 2018, section 4: positions drawn without replacement, the same in both
-networks; 16 draws of them). Layers of different map sizes have no common positions: they are
-compared at places, points of the image whatever the map's size.
+A sample of a fully connected layer is an image; a sample of a convolution is an (image, row,
+column) position of its map (Wang et al. 2018, section 4: positions drawn without replacement, the
+same in both networks; 16 draws). Layers of different map sizes have no common positions. They are
+compared at places: points of the image, independent of the size of the map.
 
-A sample is written as a flat index (image * height + row) * width + column.
+A sample is stored as a flat index (image * height + row) * width + column.
 """
 
 from __future__ import annotations
@@ -14,70 +14,71 @@ import numpy as np
 
 from .layer_info import LayerInfo
 
-GROUP = 50  # images: more, and a map is seen at few places; fewer, and a permutation keeps many
+# Images per group. Larger groups sample fewer positions of a map; smaller ones permute less.
+GROUP = 50
 
 
 def image_groups(images: int, positions: int, seed: int) -> list[np.ndarray]:
-    """Images in random groups of about GROUP: those of a group are sampled at the same places.
+    """Return random groups of about GROUP images; all images of a group share their positions.
 
-    So the images of a group can be permuted, as the null hypothesis wants it, without asking for a
-    sample that was not recorded.
+    The images of a group can therefore be permuted, as the null hypothesis requires, without
+    needing a sample that was not extracted.
     """
     order = np.random.default_rng([seed, images]).permutation(images)
     return np.array_split(order, -(-images // min(GROUP, positions)))
 
 
-def is_recorded_whole(layer: LayerInfo, images: int, positions: int) -> bool:
-    """Whether a layer is recorded at all of its samples, in one draw: at every image, say."""
+def uses_all_samples(layer: LayerInfo, images: int, positions: int) -> bool:
+    """Return whether a layer is extracted at all its samples, in a single draw."""
     return layer.kind == "fc" or images * layer.height * layer.width <= positions
 
 
 def draw_samples(
     layer: LayerInfo, images: int, positions: int, draws: int, seed: int
 ) -> list[np.ndarray]:
-    """A layer's samples, draw by draw, sorted.
+    """Return a layer's samples, sorted, for each draw.
 
     Args:
-        layer: a fully connected layer gives every image.
-        images: in the evaluation split.
-        positions: how many to draw of a convolution's map, spread evenly over the images (the
-            authors draw them one by one); where they are fewer than images, from some groups of
-            images only. All of them, and one draw, if the map has no more.
-        draws: independent ones.
-        seed: layers of one map size, in whatever network, are sampled at the same positions.
+        layer: a fully connected layer uses every image.
+        images: number of images in the test split.
+        positions: number of positions to draw from a convolution's map, spread evenly over the
+            images (the authors draw them independently). If there are fewer than images, they come
+            from some groups of images only. If the map has no more, all are used, in one draw.
+        draws: number of independent draws.
+        seed: layers with the same map size, in any network, have the same positions.
 
     Returns:
-        For each draw (samples,) int64, at most ``positions`` of them.
+        For each draw (samples,) int64, at most ``positions`` samples.
 
     Example:
         >>> layer = LayerInfo("conv1", "conv1.2", "conv", 8, 2, 2)
         >>> [draw.shape for draw in draw_samples(layer, 3, 6, 2, seed=0)]
         [(6,), (6,)]
     """
-    places = layer.height * layer.width
-    if is_recorded_whole(layer, images, positions):
-        return [np.arange(images * places)]
-    each = min(places, max(1, positions // images))
+    map_size = layer.height * layer.width
+    if uses_all_samples(layer, images, positions):
+        return [np.arange(images * map_size)]
+    each = min(map_size, max(1, positions // images))
     groups = image_groups(images, positions, seed)
-    return [_one_draw(layer, groups, each, positions, [seed, draw]) for draw in range(draws)]
+    return [_draw(layer, groups, each, positions, [seed, draw]) for draw in range(draws)]
 
 
-def _one_draw(
+def _draw(
     layer: LayerInfo, groups: list[np.ndarray], each: int, positions: int, seed: list[int]
 ) -> np.ndarray:
     rng = np.random.default_rng([*seed, layer.height, layer.width])
-    places = layer.height * layer.width
+    map_size = layer.height * layer.width
     drawn: list[np.ndarray] = []
     for group in rng.permutation(len(groups)):
-        # A whole group or none of it: a part could not be permuted.
+        # Use whole groups only, because a part of a group could not be permuted.
         if sum(map(len, drawn)) + each * len(groups[group]) <= positions:
-            chosen = rng.choice(places, each, replace=False)
-            drawn.append((groups[group][:, None] * places + chosen).ravel())
+            chosen = rng.choice(map_size, each, replace=False)
+            drawn.append((groups[group][:, None] * map_size + chosen).ravel())
     return np.sort(np.concatenate(drawn))
 
 
 def image_permutation(groups: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """A random permutation within groups of images: the image that takes each image's place."""
+    """Permute images at random within groups: return the image that replaces each image."""
     order = np.empty(sum(map(len, groups)), dtype=np.int64)
     for group in groups:
         order[group] = rng.permutation(group)
@@ -85,27 +86,27 @@ def image_permutation(groups: list[np.ndarray], rng: np.random.Generator) -> np.
 
 
 def permuted_samples(samples: np.ndarray, layer: LayerInfo, image_order: np.ndarray) -> np.ndarray:
-    """Where each sample's counterpart lies when images are permuted, positions staying in place.
+    """Return the row that replaces each sample when images are permuted and positions stay.
 
     Args:
-        samples: of ``draw_samples``.
-        layer: they are of.
-        image_order: (images,) the image that takes each image's place, a permutation within the
-            groups of ``image_groups``.
+        samples: from ``draw_samples``.
+        layer: the layer that they belong to.
+        image_order: (images,) the image that replaces each image, a permutation within the groups
+            of ``image_groups``.
 
     Returns:
         (samples,) int64: rows of the layer's activations in the permuted order.
 
     Raises:
-        ValueError: if the permutation leads to a sample that was not recorded.
+        ValueError: if the permutation needs a sample that was not extracted.
     """
-    places = layer.height * layer.width
-    wanted = image_order[samples // places] * places + samples % places
+    map_size = layer.height * layer.width
+    wanted = image_order[samples // map_size] * map_size + samples % map_size
     rows = np.searchsorted(samples, wanted)
     if not np.array_equal(samples[np.minimum(rows, len(samples) - 1)], wanted):
         raise ValueError(
-            f"{layer.name}: expected a permutation within groups of images that were sampled at the"
-            " same places, found one that leads outside; extract the activations again"
+            f"{layer.name}: expected a permutation within groups of images that share their"
+            " positions, found one across groups; extract the activations again"
         )
     return np.asarray(rows)
 
@@ -113,20 +114,19 @@ def permuted_samples(samples: np.ndarray, layer: LayerInfo, image_order: np.ndar
 def draw_places(
     layers: list[LayerInfo], images: int, places: int, seed: int
 ) -> dict[str, np.ndarray]:
-    """The samples of all layers at the same places of the same images, ours.
+    """Return the samples of all layers at the same places of the same images (not in the paper).
 
-    A place is a point of the image; a map is seen at the position in which it lies, and a fully
-    connected layer, which has none, at the image.
+    A place is a point of the image. A map is sampled at the position that contains it; a fully
+    connected layer, which has no positions, at the image.
 
     Args:
-        layers: of a network.
-        images: in the evaluation split.
-        places: how many, spread evenly over the images.
-        seed: of their draw.
+        layers: layers of a network.
+        images: number of images in the test split.
+        places: number of places, spread evenly over the images.
+        seed: seed of the draw.
 
     Returns:
-        By layer name (places,) int64, images in order: row i of one layer and row i of another are
-        one place.
+        (places,) int64 by layer name, images in order. Row i is the same place in every layer.
 
     Example:
         >>> conv = LayerInfo("conv1", "c", "conv", 8, 2, 2)

@@ -1,4 +1,4 @@
-"""The networks that a training keeps on its way, each with a checksum."""
+"""The checkpoints kept during a training, each with a checksum."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..storage.files import atomic_write, check_content, damaged, sha256
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is known after an epoch: the rate of its last step, and accuracies from 0 to 1."""
+    """Results of an epoch: learning rate of its last step, and accuracies from 0 to 1."""
 
     epoch: int
     learning_rate: float
@@ -24,21 +24,21 @@ class Epoch:
 
 
 def best_epoch(history: Sequence[Epoch]) -> Epoch:
-    """The epoch of the highest test accuracy, the first of equals."""
+    """Return the epoch with the highest test accuracy, the first one in case of a tie."""
     return max(history, key=lambda epoch: epoch.test_accuracy)
 
 
 @dataclass(frozen=True)
 class Stages:
-    """Where a training keeps its network: before the first step, after some epochs, best and last.
+    """The checkpoints of a training: initial, after chosen epochs, best and last.
 
-    A killed training goes on from its checkpoint and does not come by earlier stages again. So they
-    lie beside the checkpoint, until the training is done and somebody takes what they want.
+    A resumed training does not repeat earlier stages. Their checkpoints therefore stay beside the
+    resume file until the training is complete and they are copied.
 
     Attributes:
-        folder: the training's own; what else is in it goes.
-        epochs: after which a network is kept, from 1.
-        save: writes a network to a file, all of it or nothing.
+        folder: used by this training only; other files in it are deleted.
+        epochs: epochs, from 1, after which a checkpoint is kept.
+        save: writes a network to a file, atomically.
         checksums: SHA-256 of each file by its stem.
     """
 
@@ -48,23 +48,24 @@ class Stages:
     checksums: dict[str, str] = field(default_factory=dict)
 
     def file(self, stage: str, history: Sequence[Epoch]) -> Path:
-        """Of a stage: "initial", "epoch_3" and so on, "best" (the first of equals) or "last".
+        """Return the file of a stage: "initial", "epoch_3", ..., "best" or "last".
 
-        The best has its epoch in its name: if a training is killed after a better epoch and before
-        its checkpoint, the epoch is done again, and on a GPU may end as another.
+        The file of the best stage has the epoch in its name. If a training is killed after a better
+        epoch and before the resume file is written, the epoch is repeated, on a GPU perhaps with
+        another result; the previous best must still exist then.
         """
         name = f"best_{best_epoch(history).epoch}" if stage == "best" else stage
         return self.folder / f"{name}.safetensors"
 
     def begin(self, network: nn.Module) -> None:
-        """Keep the initial network and nothing else."""
+        """Empty the folder and keep the initial network."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.checksums.clear()
         self.keep("initial", network, [])
 
-    def reached(self, network: nn.Module, history: Sequence[Epoch]) -> None:
-        """Keep the network after the last epoch of a history, if it is at a stage."""
+    def after_epoch(self, network: nn.Module, history: Sequence[Epoch]) -> None:
+        """Keep the network if the last epoch of the history is a stage."""
         epoch = history[-1].epoch
         if epoch in self.epochs:
             self.keep(f"epoch_{epoch}", network, history)
@@ -72,20 +73,20 @@ class Stages:
             self.keep("best", network, history)
 
     def keep(self, stage: str, network: nn.Module, history: Sequence[Epoch]) -> None:
-        """Keep the network as that of a stage."""
+        """Write the network as the checkpoint of a stage."""
         file = self.file(stage, history)
         self.save(file, network)
         self.checksums[file.stem] = sha256(file)
 
-    def forget(self, history: Sequence[Epoch]) -> None:
-        """Remove what was best before; for when no killed training can go back to it."""
+    def remove_previous_best(self, history: Sequence[Epoch]) -> None:
+        """Remove earlier best checkpoints; call it after the resume file is written."""
         for file in self.folder.glob("best_*.safetensors"):
             if file != self.file("best", history):
                 file.unlink()
                 self.checksums.pop(file.stem, None)
 
-    def lacking(self, history: Sequence[Epoch]) -> str | None:
-        """What is missing or damaged of all that is kept up to a history's end, if anything."""
+    def find_fault(self, history: Sequence[Epoch]) -> str | None:
+        """Return what is missing or damaged among the checkpoints of a history, if anything."""
         epochs = (f"epoch_{epoch}" for epoch in self.epochs if epoch <= len(history))
         for stage in ("initial", "best", *epochs):
             try:
@@ -94,11 +95,11 @@ class Stages:
                 return str(error)
         return None
 
-    def take(self, stage: str, history: Sequence[Epoch], path: Path) -> None:
-        """Copy the network of a stage.
+    def copy(self, stage: str, history: Sequence[Epoch], path: Path) -> None:
+        """Copy the checkpoint of a stage.
 
         Raises:
-            ValueError: if it was damaged since it was kept.
+            ValueError: if it was damaged after it was written.
         """
         file = self.file(stage, history)
         try:
@@ -109,4 +110,4 @@ class Stages:
             shutil.copyfile(file, temporary)
 
     def _check(self, file: Path) -> None:
-        check_content(file, self.checksums.get(file.stem, "that a checkpoint knows"))
+        check_content(file, self.checksums.get(file.stem, "the one in the resume file"))

@@ -1,4 +1,4 @@
-"""Whether a network fits its task: images that it takes, classes that it tells apart."""
+"""Check that a network fits its task: it accepts the images and scores the classes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def check_classifies(network: nn.Module, images: ImageShape, classes: int) -> No
     """Refuse a network that cannot be trained to classify.
 
     Args:
-        network: on whichever device; its batch norms see images of zeros, so an outline.
-        images: channels, height and width of one.
-        classes: of the data.
+        network: an outline, on any device; its batch norms process images of zeros.
+        images: channels, height and width of an image.
+        classes: number of classes in the data set.
 
     Raises:
-        ValueError: if its output is anything but a score of each class, in evaluation or training.
+        ValueError: if its output, in evaluation or training mode, is not one score per class.
 
     Example:
         >>> check_classifies(nn.Sequential(nn.Flatten(), nn.Linear(12, 9)), (3, 2, 2), classes=10)
@@ -30,7 +30,7 @@ shape (2, 9) for 2 images
     """
     if not any(weights.requires_grad for weights in network.parameters()):
         raise ValueError(
-            f"network: expected weights that can be trained, found none in {type(network).__name__}"
+            f"network: expected trainable weights, found none in {type(network).__name__}"
         )
     for mode in ("evaluation", "training"):
         network.train(mode == "training")
@@ -44,23 +44,24 @@ shape (2, 9) for 2 images
 
 
 def output_for(network: nn.Module, images: ImageShape) -> Any:
-    """What a network returns for two images of zeros.
+    """Return the network's output for two images of zeros.
 
     Raises:
-        ValueError: if it does not take such images, with what it says itself.
+        ValueError: if it does not accept such images; the message includes its own error.
     """
     device = next((weights.device for weights in network.parameters()), None)
     try:
         with torch.no_grad():
             return network(torch.zeros(2, *images, device=device))
-    except Exception as error:  # of any kind: a network's code may be anybody's
-        advice = "change data.image_size, the height and width that it gets"
+    except Exception as error:  # a network's code may raise anything
+        advice = "change data.image_size, the height and width of its input"
         if hasattr(network, "image_size"):
             advice = f"add ?image_size={images[1]} to the name of torchvision's model, or {advice}"
-        said = str(error).strip().partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0]
         raise ValueError(
-            f"network: expected one that takes images of {' x '.join(map(str, images))}, found"
-            f" {type(network).__name__}, which ends with {type(error).__name__}: {said}; {advice}"
+            "network: expected one that accepts images of"
+            f" {' x '.join(map(str, images))}, found {type(network).__name__}, which fails with"
+            f" {type(error).__name__}: {reason}; {advice}"
         ) from error
 
 
@@ -69,7 +70,7 @@ def _fault(output: Any, classes: int) -> str | None:
         return f"an object of {type(output).__name__}"
     if output.ndim != 2 or output.shape[0] != 2 or output.shape[1] < classes:
         return f"shape {tuple(output.shape)} for 2 images"
-    return None if output.is_floating_point() else f"numbers of {output.dtype}"
+    return None if output.is_floating_point() else f"values of {output.dtype}"
 
 
 def _advice(network: nn.Module, output: Any) -> str:

@@ -1,8 +1,8 @@
-"""Training by SGD with momentum, kept at several stages; resumed after a kill.
+"""Training by SGD with momentum. It keeps checkpoints at several stages and resumes after a kill.
 
-Everything random is drawn from generators seeded by (seed, epoch), so the state to resume from is
-the weights, the optimiser's momenta and the number of epochs done: on the CPU a training that was
-killed and resumed is bit for bit the one that was not, and so is what it kept.
+All randomness comes from generators seeded by (seed, epoch), so the state to resume from is the
+weights, the optimiser's momenta and the number of finished epochs. On the CPU a resumed training
+and its checkpoints are bit for bit those of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -20,35 +20,37 @@ import numpy as np
 import torch
 from torch import nn
 
-from .images import Images, strict_float32
-from .repeatability import check_repeatable
-from .resume import Checkpoint
+from .images import Images
+from .repeatability import check_repeatable, strict_float32
+from .resume import ResumeFile
 from .stages import Epoch, Stages
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a training tells while it runs: every step, and every epoch."""
+    """Callbacks of a training: after every step and after every epoch."""
 
     step: Callable[[], object]
     epoch: Callable[[Epoch], None]
 
 
-def learning_rate(settings: Mapping[str, Any], steps_an_epoch: int, step: int) -> float:
-    """The rate of a step (from 0): linear warm-up, then cosine to 0 or division at milestones.
+def learning_rate(settings: Mapping[str, Any], steps_per_epoch: int, step: int) -> float:
+    """Return the learning rate of a step, counted from 0.
+
+    After a linear warm-up it follows a cosine to 0, or is divided by 10 at each milestone.
 
     Example:
         >>> settings = {"learning_rate": 0.1, "warmup_epochs": 0, "epochs": 2, "schedule": "cosine"}
         >>> [round(learning_rate(settings, 2, step), 3) for step in range(4)]
         [0.1, 0.085, 0.05, 0.015]
     """
-    peak, warmup = settings["learning_rate"], settings["warmup_epochs"] * steps_an_epoch
+    peak, warmup = settings["learning_rate"], settings["warmup_epochs"] * steps_per_epoch
     if step < warmup:
         return float(peak * (step + 1) / warmup)
     if settings["schedule"] == "step":
-        passed = sum(step // steps_an_epoch >= milestone for milestone in settings["milestones"])
+        passed = sum(step // steps_per_epoch >= milestone for milestone in settings["milestones"])
         return float(peak / 10**passed)
-    total = settings["epochs"] * steps_an_epoch
+    total = settings["epochs"] * steps_per_epoch
     return float(peak * (1 + math.cos(math.pi * (step - warmup) / (total - warmup))) / 2)
 
 
@@ -60,61 +62,61 @@ def train(
     *,
     seed: int,
     stages: Stages,
-    checkpoint: Path,
+    resume_file: Path,
     identity: str,
     progress: Progress,
 ) -> list[Epoch]:
-    """Train a network in place, from the checkpoint if there is one.
+    """Train a network in place; resume if there is a resume file.
 
     Args:
-        network: on the images' device, with the weights to begin with: drawn at random, or of a
-            network that is to be fine-tuned.
+        network: on the images' device, with its initial weights: random, or those of a network to
+            fine-tune.
         images: training images.
-        test: evaluation images, for the accuracy after each epoch.
-        settings: the configuration's section ``training``. With ``amp`` the forward pass of a step
-            is in bfloat16 where autocast takes it for safe, on whichever device; with ``compile``
-            the network of a step is compiled, all of it in one graph. Weights and evaluation are
-            float32 and not compiled in any case.
-        seed: of the order of images, of their augmentation and of dropout.
-        stages: what to keep.
-        checkpoint: file to resume from and to write after each epoch. One that is damaged is set
-            aside, and training starts anew.
-        identity: what the training depends on, its images and stages included; a checkpoint of
-            another identity is not used.
-        progress: told of each step and epoch.
+        test: test images, for the accuracy after each epoch.
+        settings: the section ``training`` of the configuration. With ``amp`` the forward pass of a
+            training step uses bfloat16 where autocast considers it safe, on any device; with
+            ``compile`` a training step runs a compiled network, in one graph. Weights and
+            evaluation always use float32 without compilation.
+        seed: seed of the order of images, their augmentation and dropout.
+        stages: which checkpoints to keep.
+        resume_file: read at the start and written after each epoch. If it is damaged, it is renamed
+            and training starts from the beginning.
+        identity: stands for everything that the training depends on, including images and stages; a
+            resume file with another identity is not used.
+        progress: called after each step and epoch.
 
     Returns:
-        The epochs, those before a resumption included.
+        All epochs, including those before a resumption.
 
     Raises:
-        ValueError: if there are no images, a stage is beyond the last epoch, the device cannot do
-            what the settings ask for, or the network evaluates an image another way each time.
+        ValueError: if there are no images, a stage lies beyond the last epoch, the device does not
+            support the settings, or the network's output for an image changes between runs.
     """
     _check(images, settings, stages)
-    # Else the accuracy that decides the best epoch is chance, and the recording refuses in the end.
+    # Otherwise chance would decide the best epoch, and extraction would refuse the network later.
     check_repeatable(partial(_output, network.eval()), test)
     optimiser = torch.optim.SGD(
         network.parameters(),
         lr=settings["learning_rate"],
         momentum=settings["momentum"],
-        # Nesterov's form needs a momentum; without one both are plain gradient descent.
+        # torch refuses Nesterov without momentum; both are plain gradient descent then.
         nesterov=settings["nesterov"] and settings["momentum"] > 0,
         weight_decay=settings["weight_decay"],
-        fused=True,  # a ninth of the time of torch's default on a CPU
+        fused=True,  # nine times as fast as torch's default on a CPU
     )
-    # Of the same weights. In one graph or not at all: parts that are left out would go unnoticed.
-    # In the memory order of the weights: the compiler's own choice is channels last, safe or not.
+    # It shares the weights. One graph, because parts that fail to compile would go unnoticed.
+    # No layout optimisation: it chooses channels last even where ``memory_order`` avoids it.
     compiled = (
         torch.compile(network, fullgraph=True, options={"layout_optimization": False})
         if settings["compile"]
         else network
     )
-    saved = Checkpoint(checkpoint, identity)
+    saved = ResumeFile(resume_file, identity)
     history = _resume(saved, network, optimiser, stages)
     if not history:
         stages.begin(network)
-    for done in history:
-        progress.epoch(done)
+    for finished in history:
+        progress.epoch(finished)
     for epoch in range(len(history), settings["epochs"]):
         loss, train_accuracy = _one_epoch(
             cast(nn.Module, compiled), optimiser, images, settings, seed, epoch, progress.step
@@ -122,18 +124,18 @@ def train(
         rate = optimiser.param_groups[0]["lr"]
         test_accuracy = accuracy(network, test, settings["batch_size"])
         history.append(Epoch(epoch + 1, rate, loss, train_accuracy, test_accuracy))
-        # Before the checkpoint: what it says is done is never done again.
-        stages.reached(network, history)
+        # Before the resume file is written, because finished epochs are not repeated.
+        stages.after_epoch(network, history)
         progress_so_far = {"history": list(map(asdict, history)), "stages": stages.checksums}
         saved.save(_state(network, optimiser), progress_so_far)
-        stages.forget(history)
+        stages.remove_previous_best(history)
         progress.epoch(history[-1])
     stages.keep("last", network, history)
     return history
 
 
 def accuracy(network: nn.Module, images: Images, batch_size: int) -> float:
-    """Share of the images that the network, in evaluation mode, classifies as labelled."""
+    """Return the accuracy of the network on the images, in evaluation mode."""
     network.eval()
     device = images.labels.device
     correct = torch.zeros((), dtype=torch.int64, device=device)
@@ -148,8 +150,8 @@ def _output(network: nn.Module, batch: torch.Tensor, sink: Callable[[str, Any], 
         sink("its output", network(batch))
 
 
-def steps_an_epoch(images: int, batch_size: int) -> int:
-    """Batches of an epoch: the last images, too few for a batch, wait for another shuffle."""
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """Return the number of whole batches in an epoch; the remaining images are skipped."""
     return max(1, images // batch_size)
 
 
@@ -164,7 +166,7 @@ def _check(images: Images, settings: Mapping[str, Any], stages: Stages) -> None:
     on_cuda = images.labels.device.type == "cuda"
     if settings["amp"] and on_cuda and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise ValueError(
-            "training.amp: expected a GPU that computes in bfloat16, found"
+            "training.amp: expected a GPU that supports bfloat16, found"
             f" {torch.cuda.get_device_name(images.labels.device)}; set it to false"
         )
 
@@ -181,9 +183,9 @@ def _one_epoch(
     network.train()
     criterion = nn.CrossEntropyLoss(label_smoothing=settings["label_smoothing"])
     device, size = images.labels.device, settings["batch_size"]
-    steps = steps_an_epoch(len(images), size)
-    number = _mixed(seed, epoch)
-    generator = torch.Generator().manual_seed(number)
+    steps = steps_per_epoch(len(images), size)
+    draw_seed = _mixed_seed(seed, epoch)
+    generator = torch.Generator().manual_seed(draw_seed)
     order = torch.randperm(len(images), generator=generator)[: steps * size]
     batches = images.augmented(
         order,
@@ -194,7 +196,7 @@ def _one_epoch(
     )
     total_loss = torch.zeros((), device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    with _seeded(number, device):
+    with _seeded(draw_seed, device):
         for step, (inputs, labels) in enumerate(batches, start=epoch * steps):
             optimiser.param_groups[0]["lr"] = learning_rate(settings, steps, step)
             optimiser.zero_grad()
@@ -210,20 +212,20 @@ def _one_epoch(
 
 
 @contextmanager
-def _seeded(number: int, device: torch.device) -> Iterator[None]:
-    """Dropout draws from the process's generators: seeded, and left as they were found."""
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed the global generators, from which dropout draws, and restore them afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(number)
+        torch.manual_seed(seed)
         yield
 
 
-def _mixed(seed: int, epoch: int) -> int:
-    """A generator's seed for (seed, epoch): 32 bits, torch's generators ignore the others."""
+def _mixed_seed(seed: int, epoch: int) -> int:
+    """Hash (seed, epoch) to 32 bits; torch's CPU generator ignores higher bits."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
 def _state(network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """What a training goes on from, by name."""
+    """Return the tensors to resume from, by name."""
     tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
     momenta = optimiser.state_dict()["state"]
     return tensors | {
@@ -234,34 +236,34 @@ def _state(network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, to
 
 
 def _resume(
-    checkpoint: Checkpoint, network: nn.Module, optimiser: torch.optim.Optimizer, stages: Stages
+    saved: ResumeFile, network: nn.Module, optimiser: torch.optim.Optimizer, stages: Stages
 ) -> list[Epoch]:
-    """Load a checkpoint into network and optimiser; the epochs done, none if it does not fit."""
-    found = checkpoint.load()
+    """Load the resume file into network and optimiser; return the epochs, none if unusable."""
+    found = saved.load()
     if found is None:
         return []
     tensors, progress = found
     history = [Epoch(**epoch) for epoch in progress["history"]]
     stages.checksums.update(progress["stages"])
-    if (lacking := stages.lacking(history)) is not None:
+    if (fault := stages.find_fault(history)) is not None:
         warnings.warn(
-            f"{checkpoint.path} cannot be resumed from ({lacking}): training starts anew",
+            f"{saved.path} cannot be used ({fault}): training starts from the beginning",
             stacklevel=3,
         )
         return []
-    network.load_state_dict(_under("network/", tensors))
+    network.load_state_dict(_with_prefix("network/", tensors))
     state = optimiser.state_dict()
     weights = list(network.parameters())
-    # In the memory order of its weight: the fused kernel walks through both alike.
+    # Each momentum needs the memory format of its weight, which the fused kernel assumes.
     state["state"] = {
         int(number): {"momentum_buffer": torch.empty_like(weights[int(number)]).copy_(momentum)}
-        for number, momentum in _under("momentum/", tensors).items()
+        for number, momentum in _with_prefix("momentum/", tensors).items()
     }
     optimiser.load_state_dict(state)
     return history
 
 
-def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _with_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {
         name.removeprefix(prefix): tensor
         for name, tensor in tensors.items()

@@ -1,4 +1,4 @@
-"""A network to be trained on: another one's weights, and perhaps other outputs."""
+"""Fine-tuning: start a network from another one's weights, perhaps with other classes."""
 
 from __future__ import annotations
 
@@ -11,39 +11,38 @@ from torch import nn
 from .architectures import build, initialise
 
 
-def transferred(
+def transfer_weights(
     start: nn.Module, architecture: Mapping[str, Any], seed: int
 ) -> tuple[nn.Module, list[str]]:
-    """A network with another one's weights wherever both have a tensor of one name and shape.
+    """Build a network and copy every tensor of equal name and shape from another network.
 
     Args:
-        start: whose weights are taken.
-        architecture: arguments of ``build``; with another number of classes than start's, the
-            output layer is new.
-        seed: of the weights that start does not have.
+        start: the network to copy from.
+        architecture: arguments of ``build``; if its number of classes differs from that of
+            ``start``, the output layer is new.
+        seed: seed of the weights that ``start`` does not have.
 
     Returns:
-        The network on the CPU, in training mode, and the names of its tensors that are new.
+        The network on the CPU, in training mode, and the names of its new tensors.
 
     Raises:
-        ValueError: if start has none of its tensors.
+        ValueError: if no tensor can be copied.
 
     Example:
         >>> about = {"name": "resnet20", "width": 0.1, "hidden": [], "channels": 1}
         >>> start = build(**about, classes=10)
-        >>> transferred(start, {**about, "classes": 3}, seed=0)[1]
+        >>> transfer_weights(start, {**about, "classes": 3}, seed=0)[1]
         ['output.weight', 'output.bias']
     """
-    torch.manual_seed(seed)  # for the weights of one's own kinds of layers
+    torch.manual_seed(seed)  # custom layers draw their weights from the global generator
     network = build(**architecture)
     initialise(network, seed)
-    given = start.state_dict()
-    own = network.state_dict()
-    new = [n for n, tensor in own.items() if n not in given or given[n].shape != tensor.shape]
+    source, own = start.state_dict(), network.state_dict()
+    new = [n for n, tensor in own.items() if n not in source or source[n].shape != tensor.shape]
     if len(new) == len(own):
         raise ValueError(
-            "models.start: expected a network of which at least one tensor fits, found none of"
-            f" {architecture['name']}'s"
+            "models.start: expected a network with at least one tensor of the same name and shape,"
+            f" found none that fits {architecture['name']}"
         )
-    network.load_state_dict({name: own[name] if name in new else given[name] for name in own})
+    network.load_state_dict({name: own[name] if name in new else source[name] for name in own})
     return network, new

@@ -127,7 +127,7 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def _images(path: Path, root: str | None) -> Images:
-    from ..data.datasets import Split, load
+    from ..data.prepared import Split, load
 
     data = load(path, root)
     split = data.test
@@ -142,7 +142,7 @@ def _pictures_of_files(split: Any, about: dict[str, Any]) -> Callable[[Sequence[
     import torch
 
     from ..networks.images import Images as NetworkImages
-    from ..networks.images import trained_preprocessing
+    from ..networks.preprocessing import trained_preprocessing
 
     images = NetworkImages.on_device(split, trained_preprocessing(about), torch.device("cpu"))
-    return lambda places: np.asarray(images.pictures(places).numpy())
+    return lambda places: np.asarray(images.resized(places).numpy())

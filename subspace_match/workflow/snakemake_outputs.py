@@ -65,7 +65,7 @@ def _is_whole(_persistence: object, path: Path) -> bool:
     if path.name.endswith(SUFFIX):
         return path.exists()
     try:
-        job = Records().of(path)
+        job = Records().find(path)
         if job is not None and path.exists():
             check(path.absolute(), job)
             return True

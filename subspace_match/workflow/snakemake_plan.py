@@ -15,7 +15,7 @@ from ..experiment.code_inputs import Code
 from ..experiment.config import Config, read_config, validated
 from ..experiment.origins import origins_of
 from ..experiment.plan import Plan
-from .invocation import INVOCATION, for_jobs, handed_over, invocation
+from .invocation import INVOCATION, plan_for_jobs, planned_origins, invocation
 from .snakemake_outputs import is_forced
 
 
@@ -53,9 +53,9 @@ def plan_of(
             code = Code(workflow.basedir)
             origins = origins_of(config, code, config["results"], logger.warning)
             os.environ[INVOCATION] = invocation(
-                workflow.basedir, config, validated({}), forced=True, **for_jobs(origins, code)
+                workflow.basedir, config, validated({}), forced=True, **plan_for_jobs(origins, code)
             )
-        plan = Plan(config, handed_over(), tables, figure_names)
+        plan = Plan(config, planned_origins(), tables, figure_names)
     except ValueError as error:
         raise WorkflowError(str(error)) from None
     if workflow.is_main_process:

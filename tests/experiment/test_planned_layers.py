@@ -8,16 +8,16 @@ import pytest
 import torch
 from torchvision import models
 
-from subspace_match.data import datasets
+from subspace_match.data.prepare import prepare
 from subspace_match.experiment.comparisons import models_of
 from subspace_match.experiment.config import validated
 from subspace_match.experiment.planned_layers import layers_of, shared_layers
 from subspace_match.networks.architectures import build
-from subspace_match.networks.images import Images, trained_preprocessing
+from subspace_match.networks.images import Images
 from subspace_match.networks.layer_graph import LayeredNetwork
 from subspace_match.networks.layer_info import check_planned
-from subspace_match.networks.preprocessing import stated
-from subspace_match.networks.pretrained import given
+from subspace_match.networks.preprocessing import configured_preprocessing, trained_preprocessing
+from subspace_match.networks.pretrained import load_pretrained
 from subspace_match.storage.files import read_signed, write_signed
 
 
@@ -165,13 +165,13 @@ def extracted(name: str, config: Any, folder: Path) -> tuple[LayeredNetwork, Ima
     """Make a network and its images as the jobs of the workflow do."""
     model = models_of(config)[name]
     data, compared = (
-        datasets.prepare(*(d[k] for k in ("name", "root", "image_size", "test_fraction")), 0)
+        prepare(*(d[k] for k in ("name", "root", "image_size", "test_fraction")), 0)
         for d in (model.data, config["data"])
     )
     architecture = {key: model.network[key] for key in PLAIN} | {"channels": 3, "classes": 2}
     if model.pretrained:
-        preprocessing = stated(model.network, model.data["image_size"])
-        made = given(architecture, model.network["weights"], preprocessing)
+        preprocessing = configured_preprocessing(model.network, model.data["image_size"])
+        made = load_pretrained(architecture, model.network["weights"], preprocessing)
         network, preprocessing = made.network, made.preprocessing
     else:
         network, preprocessing = build(**architecture), trained_preprocessing(data.about)

@@ -1,4 +1,4 @@
-"""What the user's own files hold: content counts, neither place nor time."""
+"""Digests of the user's files depend on their content, not on location or time."""
 
 import os
 import shutil
@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from subspace_match.experiment import user_files as contents
+from subspace_match.experiment import user_files
 from subspace_match.experiment.user_files import (
-    IMAGES,
     content_digest,
     data_source,
     network_sources,
@@ -35,7 +34,7 @@ def write(file: Path, text: str) -> Path:
 
 
 def replace_unseen(file: Path, text: str) -> None:
-    """Another file of one name, size and time, as ``mv``, ``cp -p`` and ``rsync -a`` leave it."""
+    """Replace a file, keeping name, size and time, as ``mv``, ``cp -p`` and ``rsync -a`` do."""
     status = file.stat()
     assert len(text) == status.st_size
     other = write(file.with_name("other"), text)
@@ -52,7 +51,7 @@ def images(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_file_that_took_anothers_name_size_and_time_is_another(
+def test_a_replaced_file_of_the_same_name_size_and_time_is_noticed(
     name: str, tmp_path: Path, cache: Path
 ) -> None:
     file = write(tmp_path / "root" / SMALL[name], "abc")
@@ -65,11 +64,10 @@ def test_a_file_that_took_anothers_name_size_and_time_is_another(
     assert content_digest(source, cache) == before
 
 
-def test_idx_files_that_need_no_folder_of_their_own(tmp_path: Path, cache: Path) -> None:
+def test_a_named_folder_takes_precedence_over_loose_idx_files(tmp_path: Path, cache: Path) -> None:
     write(tmp_path / "t10k-images-idx3-ubyte.gz", "a")
     source = f"data mnist {tmp_path}"
     flat = content_digest(source, cache)
-    # The folder of the data set's own goes first; what it was unpacked from is not read.
     write(tmp_path / "MNIST/raw/t10k-images-idx3-ubyte", "b")
     own = content_digest(source, cache)
     write(tmp_path / "MNIST/raw/t10k-images-idx3-ubyte.gz", "c")
@@ -77,7 +75,7 @@ def test_idx_files_that_need_no_folder_of_their_own(tmp_path: Path, cache: Path)
     assert content_digest(source, cache) == own != flat
 
 
-def test_images_that_are_added_replaced_renamed_or_removed(images: Path, cache: Path) -> None:
+def test_added_replaced_renamed_and_removed_images_are_noticed(images: Path, cache: Path) -> None:
     source = f"data image_folder {images}"
     seen = [content_digest(source, cache)]
     added = write(images / "train/cat/9.webp", "9")
@@ -93,7 +91,7 @@ def test_images_that_are_added_replaced_renamed_or_removed(images: Path, cache: 
     assert content_digest(source, cache) not in seen
 
 
-def test_what_is_not_read_decides_nothing(images: Path, cache: Path) -> None:
+def test_files_that_are_not_read_do_not_count(images: Path, cache: Path) -> None:
     source = f"data image_folder {images}"
     before = content_digest(source, cache)
     for name in ("README", "train/cat/._1.png", "train/.hidden/1.png", "val/cat/5.png", "x/1.png"):
@@ -102,7 +100,7 @@ def test_what_is_not_read_decides_nothing(images: Path, cache: Path) -> None:
     assert content_digest(f"data imagenet {images}", cache) != before
 
 
-def test_a_folder_that_moved_and_files_that_were_touched_are_the_same(
+def test_moved_folders_and_touched_files_keep_their_digest(
     images: Path, tmp_path: Path, cache: Path
 ) -> None:
     before = content_digest(f"data image_folder {images}", cache)
@@ -115,7 +113,7 @@ def test_a_folder_that_moved_and_files_that_were_touched_are_the_same(
     assert content_digest(f"data image_folder {tmp_path / 'copied'}", cache) == before
 
 
-def test_weights_count_by_their_bytes(tmp_path: Path, cache: Path) -> None:
+def test_only_the_bytes_of_weights_count(tmp_path: Path, cache: Path) -> None:
     file = write(tmp_path / "a.pt", "abc")
     before = content_digest(f"weights {file}", cache)
     file = file.rename(tmp_path / "b.pt")
@@ -124,19 +122,19 @@ def test_weights_count_by_their_bytes(tmp_path: Path, cache: Path) -> None:
     assert content_digest(f"weights {file}", cache) != before
 
 
-def test_a_file_is_read_once(images: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_file_is_read_once(images: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for file in images.rglob("*.*"):
         os.utime(file, (0, 0))
     read: list[str] = []
-    original = contents.sha256
+    original = user_files.sha256
 
     def counted(file: Path) -> str:
         read.append(file.name)
         return original(file)
 
-    monkeypatch.setattr(contents, "sha256", counted)
-    # Files that were written just now could be written again unseen.
-    monkeypatch.setattr(contents, "_YOUNG", -1)
+    monkeypatch.setattr(user_files, "sha256", counted)
+    # Otherwise files written a moment ago are read again.
+    monkeypatch.setattr(user_files, "_YOUNG", -1)
     source = f"data image_folder {images}"
     before = content_digest(source, cache)
     assert sorted(read) == ["1.png", "2.JPEG", "3.jpg"]
@@ -144,7 +142,7 @@ def test_a_file_is_read_once(images: Path, cache: Path, monkeypatch: pytest.Monk
     write(images / "train/cat/9.png", "9")
     content_digest(source, cache)
     assert read[3:] == ["9.png"]
-    # A cache that is not whole is none.
+    # A damaged cache is ignored.
     for kept in cache.iterdir():
         kept.write_text(kept.read_text()[:-30])
         kept.write_text(kept.read_text().replace('"signature": "', '"signature": "0'))
@@ -162,8 +160,8 @@ def test_a_file_written_just_now_is_read_again(tmp_path: Path, cache: Path) -> N
     assert file.stat().st_size == status.st_size
 
 
-def test_many_images_plan_in_seconds(tmp_path: Path, cache: Path) -> None:
-    """ImageNet's 1.28 million in at most 20 s: so these in a 50th of that, of processor time."""
+def test_planning_with_many_images_takes_seconds(tmp_path: Path, cache: Path) -> None:
+    """20 s of processor time for ImageNet's 1.28 million images; a 50th of that here."""
     for number in range(20):
         folder = tmp_path / "images" / "train" / f"n{number:08d}"
         folder.mkdir(parents=True)
@@ -178,7 +176,7 @@ def test_many_images_plan_in_seconds(tmp_path: Path, cache: Path) -> None:
     assert time.process_time() - started < 20 / 50
 
 
-def test_no_files_are_an_error_and_not_an_empty_set(tmp_path: Path, cache: Path) -> None:
+def test_missing_files_are_an_error(tmp_path: Path, cache: Path) -> None:
     for name in [*SMALL, "image_folder", "imagenet"]:
         with pytest.raises(FileNotFoundError, match=name):
             content_digest(f"data {name} {tmp_path}", cache)
@@ -186,7 +184,7 @@ def test_no_files_are_an_error_and_not_an_empty_set(tmp_path: Path, cache: Path)
         content_digest(f"weights {tmp_path / 'a.pt'}", cache)
 
 
-def test_which_files_a_configuration_names() -> None:
+def test_sources_are_taken_from_the_configuration() -> None:
     assert data_source({"name": "mnist_5k", "root": None}) == []
     assert data_source({"name": "cifar10", "root": "/a b"}) == ["data cifar10 /a b"]
     assert network_sources({"name": "torchvision:vgg11", "weights": "IMAGENET1K_V1"}) == []
@@ -194,9 +192,3 @@ def test_which_files_a_configuration_names() -> None:
         "module my.net:Net",
         "weights w.pt",
     ]
-
-
-def test_images_are_what_torchvision_takes_for_such() -> None:
-    from torchvision.datasets.folder import IMG_EXTENSIONS
-
-    assert set(IMAGES) == set(IMG_EXTENSIONS)

@@ -1,4 +1,4 @@
-"""Networks are the published ones: their size, their layers, their initial weights."""
+"""Networks have the published sizes, layers and initial weights."""
 
 import sys
 from pathlib import Path
@@ -63,12 +63,12 @@ def test_an_imagenet_resnet_differs_from_torchvisions_in_its_stem_only(name: str
 def expected_relus(name: str) -> int:
     depth = int("".join(filter(str.isdigit, name)))
     if name.startswith("vgg"):
-        return depth - 3 + 2  # of the name's three fully connected layers, one is left; two hidden
-    return depth - 1  # a ReLU after all layers of weights but the last
+        return depth - 3 + 2  # of three fully connected layers, one is left; two hidden
+    return depth - 1  # a ReLU after every layer of weights except the last
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_there_is_a_relu_after_every_layer_of_weights_but_the_last(name: str) -> None:
+def test_every_layer_of_weights_except_the_last_has_a_relu(name: str) -> None:
     network = outline(name=name, **PLAIN_LAYERS | {"width": 0.5, "hidden": [16, 16]})
     layers = LayeredNetwork(network).layers(3, 32, 32)
     assert len(layers) == expected_relus(name)
@@ -99,7 +99,7 @@ def test_stages_halve_the_map_and_double_the_channels(
     "name", ["vgg11_bn", "vgg13", "vgg19_bn", "resnet18", "resnet50", "resnet20", "plain34"]
 )
 @pytest.mark.parametrize(("channels", "size"), [(1, 32), (3, 40)])
-def test_images_of_any_size_from_32_give_one_output_a_class(
+def test_images_of_size_32_and_more_give_one_output_per_class(
     name: str, channels: int, size: int
 ) -> None:
     network = build(name, width=0.1, hidden=[12], channels=channels, classes=7).eval()
@@ -112,7 +112,7 @@ def test_the_number_in_a_vggs_name_counts_its_layers_of_weights() -> None:
     assert len(weighted) == 16
 
 
-def test_initial_weights_are_the_authors() -> None:
+def test_initial_weights_have_the_authors_deviation() -> None:
     network = build("vgg11_bn", width=0.5, hidden=[128], channels=3, classes=10)
     initialise(network, 0)
     weights = network.state_dict()
@@ -134,7 +134,7 @@ def test_the_seed_decides_every_initial_weight(name: str) -> None:
     )
 
 
-def test_a_plain_vgg_passes_the_variance_of_its_input_on_and_learns() -> None:
+def test_a_vgg_without_batch_norm_preserves_variance_and_learns() -> None:
     network = build("vgg19", width=0.25, hidden=[], channels=1, classes=2)
     initialise(network, 0)
     labels = torch.arange(16) % 2
@@ -154,7 +154,7 @@ def test_a_plain_vgg_passes_the_variance_of_its_input_on_and_learns() -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+def test_the_error_for_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(
         ValueError,
         match=r"network\.name: expected one of .*; torchvision:NAME.*; or package.module:callable;"
@@ -163,7 +163,7 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
         build("resnet19", **PLAIN_LAYERS)
 
 
-def test_any_of_torchvisions_classification_models_is_built_with_its_options() -> None:
+def test_torchvisions_classification_models_accept_their_options() -> None:
     network = outline(name="torchvision:vgg16", **PLAIN_LAYERS | {"classes": 7})
     assert isinstance(network, models.VGG)
     assert network.classifier[6].weight.shape == (7, 4096)
@@ -173,7 +173,7 @@ def test_any_of_torchvisions_classification_models_is_built_with_its_options() -
     assert without.aux1 is None
 
 
-def test_a_network_whose_constructor_reads_numbers_has_an_outline() -> None:
+def test_a_constructor_that_reads_values_has_an_outline() -> None:
     network = outline(name="torchvision:regnet_y_400mf", **PLAIN_LAYERS)
     assert {p.device.type for p in network.parameters()} == {"meta"}
     assert len(LayeredNetwork(network, "block").layers(3, 224, 224)) == 16
@@ -188,12 +188,12 @@ def test_a_network_whose_constructor_reads_numbers_has_an_outline() -> None:
         ("torchvision:vgg16?fresh=true", "expected options of torchvision's vgg16"),
     ],
 )
-def test_what_torchvision_does_not_have_is_refused(name: str, message: str) -> None:
+def test_unknown_torchvision_models_and_options_are_refused(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build(name, **PLAIN_LAYERS)
 
 
-OWN = """
+USER_CODE = """
 from torch import nn
 
 class Net(nn.Sequential):
@@ -209,7 +209,7 @@ def number():
 def wide(width):
     return Net()
 
-class Wilful(nn.Module):
+class DataDependent(nn.Module):
     def __init__(self):
         super().__init__()
         self.layer = nn.Linear(2, 2)
@@ -223,14 +223,14 @@ ready = Net()
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    (tmp_path / "own_networks.py").write_text(OWN)
+    (tmp_path / "own_networks.py").write_text(USER_CODE)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "own_networks", raising=False)
     return "own_networks"
 
 
 @pytest.mark.parametrize("made_by", ["Net", "make"])
-def test_ones_own_network_is_imported(own: str, made_by: str) -> None:
+def test_a_network_of_the_user_is_imported(own: str, made_by: str) -> None:
     network = build(f"{own}:{made_by}", **PLAIN_LAYERS)
     assert [layer.neurons for layer in LayeredNetwork(network).layers(1, 8, 8)] == [2]
 
@@ -238,18 +238,18 @@ def test_ones_own_network_is_imported(own: str, made_by: str) -> None:
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("absent", r"can be imported, found 'own_networks:absent' .*PYTHONPATH"),
+        ("absent", r"importable package.module:callable, found 'own_networks:absent' .*PYTHONPATH"),
         ("number", "returns an nn.Module, found .* returns an object of int"),
         ("ready", "a class or function that returns an nn.Module, found .*, an object of Net"),
-        ("wide", r"called without arguments, found .*'width'"),
+        ("wide", r"without required arguments, found .*'width'"),
     ],
 )
-def test_what_leads_to_no_network_is_refused(own: str, target: str, message: str) -> None:
+def test_user_code_that_returns_no_network_is_refused(own: str, target: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build(f"{own}:{target}", **PLAIN_LAYERS)
 
 
-def test_ones_own_code_that_fails_is_named_with_its_line(
+def test_the_error_names_the_failing_line_of_user_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "failing_network.py"
@@ -263,14 +263,14 @@ def test_ones_own_code_that_fails_is_named_with_its_line(
 
 
 @pytest.mark.parametrize("name", ["no.such.module:Net", ":Net", "subspace_match:"])
-def test_what_cannot_be_imported_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="that can be imported, found"):
+def test_a_module_that_cannot_be_imported_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="expected an importable package"):
         build(name, **PLAIN_LAYERS)
 
 
 @pytest.mark.parametrize("name", ["os:getcwd", "os:abort", "os.path:join", "builtins:print"])
-def test_no_function_of_pythons_own_is_called_for_a_network(name: str) -> None:
-    """A network's file says what makes it, and may be anybody's."""
+def test_functions_of_the_standard_library_are_refused(name: str) -> None:
+    """A checkpoint names the function that builds it, and may come from a stranger."""
     with pytest.raises(ValueError, match=r"class or function of your own, found .*; rename the"):
         build(name, **PLAIN_LAYERS)
     with pytest.raises(ValueError, match=r"a module of your own before the colon, found .*; ren"):
@@ -278,6 +278,6 @@ def test_no_function_of_pythons_own_is_called_for_a_network(name: str) -> None:
 
 
 def test_a_network_that_cannot_be_traced_is_refused(own: str) -> None:
-    network = build(f"{own}:Wilful", **PLAIN_LAYERS)
-    with pytest.raises(ValueError, match=r"torch\.fx can trace, .*; found Wilful, where"):
+    network = build(f"{own}:DataDependent", **PLAIN_LAYERS)
+    with pytest.raises(ValueError, match=r"torch\.fx can trace, .*; found DataDependent, where"):
         LayeredNetwork(network)

@@ -1,4 +1,4 @@
-"""A network's file holds all that makes it again."""
+"""A checkpoint contains everything needed to rebuild the network."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ PREPROCESSING = Preprocessing((0.1, 0.2), (0.3, 0.4), resize=40, crop=32, interp
 
 
 @pytest.mark.parametrize("name", ["vgg11", "resnet50", "plain34"])
-def test_a_network_comes_back_with_its_preprocessing(tmp_path: Path, name: str) -> None:
+def test_a_saved_network_loads_with_its_preprocessing(tmp_path: Path, name: str) -> None:
     architecture = {"name": name, "width": 0.1, "hidden": [8], "channels": 2, "classes": 3}
     network = build(**architecture).eval()
     initialise(network, 0)
@@ -28,7 +28,7 @@ def test_a_network_comes_back_with_its_preprocessing(tmp_path: Path, name: str) 
     torch.testing.assert_close(loaded(images), network(images))
 
 
-def test_the_same_network_is_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
     architecture = {"name": "plain20", "width": 0.1, "hidden": [], "channels": 2, "classes": 3}
     network = build(**architecture)
     files = [tmp_path / f"{number}.safetensors" for number in range(8)]
@@ -47,9 +47,7 @@ def make():
 """
 
 
-def test_weights_that_two_layers_share_are_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tied_weights_stay_tied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tied_networks.py").write_text(TIED)
     monkeypatch.syspath_prepend(tmp_path)
     architecture: dict[str, Any] = {"name": "tied_networks:make", "width": 1.0, "hidden": []}
@@ -61,13 +59,13 @@ def test_weights_that_two_layers_share_are_kept(
     assert torch.equal(loaded[0].weight, network[0].weight)
 
 
-def test_a_file_without_a_preprocessing_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_file_without_preprocessing(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(1)}, tmp_path / "network.safetensors", {"architecture": "{}"})
     with pytest.raises(ValueError, match=r"network\.safetensors: expected a whole file"):
         load_network(tmp_path / "network.safetensors", CPU)
 
 
-def test_a_file_that_says_nothing_of_itself_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_file_without_metadata(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(1)}, tmp_path / "network.safetensors")
     with pytest.raises(ValueError, match=r"network\.safetensors: expected a whole file"):
         load_network(tmp_path / "network.safetensors", CPU)

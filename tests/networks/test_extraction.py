@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from subspace_match.data.datasets import Split
+from subspace_match.data.prepared import Split
 from subspace_match.networks.extraction import extract
 from subspace_match.networks.images import Images
 from subspace_match.networks.layer_graph import LayeredNetwork
@@ -23,7 +23,7 @@ def images(count: int, device: str) -> Images:
     return Images.on_device(split, Preprocessing((0.4, 0.5), (0.2, 0.3)), torch.device(device))
 
 
-def test_rows_are_the_map_at_the_samples_whatever_the_batches(device: str) -> None:
+def test_rows_are_the_map_at_the_samples_for_every_batch_size(device: str) -> None:
     network, data = small_network().to(device), images(11, device)
     layered = LayeredNetwork(network)
     layers = layered.layers(2, 4, 6)
@@ -45,13 +45,13 @@ def test_rows_are_the_map_at_the_samples_whatever_the_batches(device: str) -> No
             sink=lambda name, draw, rows, found=found: found[name, draw].append(rows),
             batch_done=lambda: None,
         )
-        # All are labelled 0.
+        # All labels are 0.
         assert accuracy == float((vectors.argmax(1) == 0).double().mean())
         for key, rows in found.items():
             np.testing.assert_allclose(np.concatenate(rows), expected[key], rtol=1e-5, atol=1e-6)
 
 
-def test_a_network_that_classifies_nothing_has_no_accuracy() -> None:
+def test_a_network_without_scores_has_no_accuracy() -> None:
     layered = LayeredNetwork(small_network()[:2])
     layers = layered.layers(2, 4, 6)
     samples = {"conv1": draw_samples(layers[0], 3, 50, 1, seed=0)}

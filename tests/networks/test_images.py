@@ -1,4 +1,4 @@
-"""Batches of small images on the device and of image files, and what happens to them at random."""
+"""Batches and augmentation of small images on the device and of image files."""
 
 from functools import partial
 from pathlib import Path
@@ -11,9 +11,10 @@ from torch.utils.data import DataLoader
 from torchvision.models import ResNet18_Weights
 from torchvision.transforms import v2
 
-from subspace_match.data.datasets import FileSplit, Split
-from subspace_match.networks.images import Images, augment, strict_float32, trained_preprocessing
-from subspace_match.networks.preprocessing import Preprocessing
+from subspace_match.data.prepared import FileSplit, Split
+from subspace_match.networks.images import Images, augment
+from subspace_match.networks.preprocessing import Preprocessing, trained_preprocessing
+from subspace_match.networks.repeatability import strict_float32
 
 IMAGENET = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), resize=16, crop=14)
 
@@ -48,7 +49,7 @@ def test_about_half_of_the_images_are_flipped(device: str) -> None:
     assert 150 < sum(flipped) < 250
 
 
-def test_the_generator_decides_the_draws() -> None:
+def test_the_generator_decides_every_draw() -> None:
     images = torch.randint(0, 256, (20, 1, 8, 8), dtype=torch.uint8)
     first, same = (
         augment(images, crop_padding=3, flip=True, generator=torch.Generator().manual_seed(5))
@@ -57,7 +58,7 @@ def test_the_generator_decides_the_draws() -> None:
     assert torch.equal(first, same)
 
 
-def standardising(pixels: torch.Tensor, preprocessing: Preprocessing) -> Images:
+def images_of(pixels: torch.Tensor, preprocessing: Preprocessing) -> Images:
     split = Split(pixels.numpy(), np.arange(len(pixels)), np.arange(len(pixels)))
     return Images.on_device(split, preprocessing, torch.device("cpu"))
 
@@ -66,32 +67,32 @@ def test_standardised_images_have_mean_zero_and_deviation_one() -> None:
     pixels = torch.randint(0, 256, (500, 2, 8, 8), dtype=torch.uint8)
     scaled = pixels / 255
     mean, std = (tuple(m.tolist()) for m in (scaled.mean((0, 2, 3)), scaled.std((0, 2, 3))))
-    images = standardising(pixels, Preprocessing(mean, std))
+    images = images_of(pixels, Preprocessing(mean, std))
     batch = torch.cat([inputs for inputs, _ in images.batches(64)])
     torch.testing.assert_close(batch.mean((0, 2, 3)), torch.zeros(2), atol=1e-5, rtol=0)
     torch.testing.assert_close(batch.std((0, 2, 3)), torch.ones(2), atol=1e-5, rtol=0)
     assert torch.equal(torch.cat([labels for _, labels in images.batches(64)]), torch.arange(500))
 
 
-def test_a_network_of_other_channels_is_refused() -> None:
+def test_a_network_with_another_number_of_channels_is_refused() -> None:
     with pytest.raises(ValueError, match="each of the images' 1 channels, found 3"):
-        standardising(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), IMAGENET)
+        images_of(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), IMAGENET)
 
 
-def test_small_images_are_brought_to_the_size_that_a_network_wants() -> None:
+def test_small_images_are_resized_and_cropped_for_a_network() -> None:
     pixels = torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8)
-    images = standardising(pixels, IMAGENET)
+    images = images_of(pixels, IMAGENET)
     assert images.shape == (3, 14, 14)
     ((inputs, _),) = images.batches(3)
-    expected = images.standardised(images.pictures([0, 1, 2]))
+    expected = images.standardised(images.resized([0, 1, 2]))
     assert torch.equal(inputs, expected)
     resized = v2.functional.resize(pixels, [16])
-    assert torch.equal(images.pictures([1])[0], resized[1, :, 1:15, 1:15])
+    assert torch.equal(images.resized([1])[0], resized[1, :, 1:15, 1:15])
 
 
-def test_shuffled_images_keep_their_labels_whatever_the_augmentation() -> None:
+def test_shuffled_and_augmented_images_keep_their_labels() -> None:
     pixels = torch.arange(20, dtype=torch.uint8)[:, None, None, None].expand(20, 1, 2, 2)
-    images = standardising(pixels.contiguous(), Preprocessing((0.0,), (1 / 255,)))
+    images = images_of(pixels.contiguous(), Preprocessing((0.0,), (1 / 255,)))
     order = torch.randperm(20)[:15]
     found = list(images.augmented(order, 5, crop_padding=0, flip=True, generator=torch.Generator()))
     assert torch.equal(torch.cat([labels for _, labels in found]), order)
@@ -103,7 +104,7 @@ def test_shuffled_images_keep_their_labels_whatever_the_augmentation() -> None:
 
 @pytest.fixture
 def files(tmp_path: Path) -> FileSplit:
-    """Grey, RGB, with transparency and with a palette; smooth, so that JPEG keeps the colours."""
+    """Write grey, RGB, transparent and palette images; smooth, so that JPEG keeps the colours."""
     rng = np.random.default_rng(0)
     names = []
     for number, (mode, suffix) in enumerate(
@@ -121,7 +122,7 @@ def decoded(split: FileSplit, workers: int = 0) -> Images:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_files_are_resized_and_cropped_as_published_networks_want_it(
+def test_files_are_resized_and_cropped_as_for_published_networks(
     files: FileSplit, workers: int
 ) -> None:
     reference = ResNet18_Weights.IMAGENET1K_V1.transforms(crop_size=14, resize_size=16)
@@ -134,14 +135,14 @@ def test_files_are_resized_and_cropped_as_published_networks_want_it(
     torch.testing.assert_close(torch.cat([inputs for inputs, _ in found]), expected)
     assert torch.cat([labels for _, labels in found]).tolist() == [3, 1, 4, 1, 5, 9]
     assert (len(images), images.shape) == (6, (3, 14, 14))
-    assert torch.equal(images.standardised(images.pictures([1])), found[0][0][1:2])
+    assert torch.equal(images.standardised(images.resized([1])), found[0][0][1:2])
 
 
-def test_random_views_are_the_generators_whatever_the_workers(files: FileSplit) -> None:
+def test_random_crops_do_not_depend_on_the_workers(files: FileSplit) -> None:
     order = torch.tensor([5, 0, 3, 1])
 
     def views(seed: int, workers: int, flip: bool = True) -> list[torch.Tensor]:
-        torch.rand(seed)  # what the process's generator has given is of no account
+        torch.rand(seed)  # the state of the global generator must not matter
         generator = torch.Generator().manual_seed(seed)
         batches = decoded(files, workers).augmented(
             order, 2, crop_padding=0, flip=flip, generator=generator
@@ -158,7 +159,7 @@ def test_random_views_are_the_generators_whatever_the_workers(files: FileSplit) 
     assert not torch.equal(torch.cat(first), torch.cat(views(1, 0, flip=False)))
 
 
-def test_reading_files_leaves_the_processs_generator_alone(files: FileSplit) -> None:
+def test_reading_files_keeps_the_global_generator(files: FileSplit) -> None:
     before = torch.get_rng_state()
     for workers in (0, 1):
         list(decoded(files, workers).batches(3))
@@ -168,10 +169,10 @@ def test_reading_files_leaves_the_processs_generator_alone(files: FileSplit) -> 
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_workers_that_do_not_inherit_memory_read_the_same(
+def test_spawned_workers_read_the_same_images(
     files: FileSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on macOS, and on Linux from Python 3.14 on."""
+    """Spawning is the default on macOS, and on Linux from Python 3.14 on."""
     ((expected, _),) = decoded(files).batches(6)
     monkeypatch.setattr(
         "subspace_match.networks.images.DataLoader",
@@ -182,29 +183,29 @@ def test_workers_that_do_not_inherit_memory_read_the_same(
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_file_that_was_cut_short_is_named(files: FileSplit, workers: int) -> None:
+def test_the_error_names_a_truncated_file(files: FileSplit, workers: int) -> None:
     whole = (files.root / "4.jpg").read_bytes()
     (files.root / "4.jpg").write_bytes(whole[: len(whole) - 40])
-    message = r"^\S*/4\.jpg: expected an image of eight bits a channel, found .*truncated.*anew$"
+    message = r"^\S*/4\.jpg: expected a readable image .*truncated.*again$"
     with pytest.raises(ValueError, match=message):
         list(decoded(files, workers).batches(3))
     with pytest.raises(ValueError, match=message):
-        decoded(files).pictures([0, 4])
+        decoded(files).resized([0, 4])
 
 
-def test_files_need_a_network_that_says_its_size(files: FileSplit) -> None:
+def test_image_files_need_a_network_with_a_crop(files: FileSplit) -> None:
     with pytest.raises(ValueError, match="preprocessing: expected a crop"):
         Images.on_device(files, Preprocessing(IMAGENET.mean, IMAGENET.std), torch.device("cpu"))
 
 
-def test_a_network_that_is_trained_on_files_sees_them_as_the_data_set_says() -> None:
+def test_networks_trained_on_files_use_the_preprocessing_of_the_data_set() -> None:
     about = {"mean": [0.1, 0.2, 0.3], "std": [1.0, 2.0, 3.0], "resize": 37, "crop": 32}
     assert trained_preprocessing(about) == Preprocessing(
         (0.1, 0.2, 0.3), (1.0, 2.0, 3.0), resize=37, crop=32
     )
 
 
-def test_what_is_recorded_is_not_rounded_on_cuda() -> None:
+def test_strict_float32_disables_tf32_on_cuda() -> None:
     allowed = torch.backends.cudnn.allow_tf32
     with strict_float32(torch.device("cuda")):
         assert not torch.backends.cudnn.allow_tf32

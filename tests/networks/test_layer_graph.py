@@ -1,4 +1,4 @@
-"""Layers are nodes of the graph, each use of one, taken when it is computed."""
+"""Every use of an operation is a layer, captured as soon as it is computed."""
 
 import pytest
 import torch
@@ -19,8 +19,8 @@ def captured(
     return found
 
 
-class Hostile(nn.Module):
-    """One ReLU module used twice, in place; a function; a method; and a later change in place."""
+class InPlaceNetwork(nn.Module):
+    """Use one in-place ReLU module twice, a function and a method; change a map later in place."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,9 +37,9 @@ class Hostile(nn.Module):
         return self.last(vectors).relu()
 
 
-def test_every_use_of_a_relu_is_a_layer_and_later_changes_do_not_reach_it() -> None:
+def test_every_use_of_a_relu_is_a_layer_unaffected_by_later_changes() -> None:
     torch.manual_seed(0)
-    network, images = Hostile().eval(), torch.randn(5, 1, 8, 8)
+    network, images = InPlaceNetwork().eval(), torch.randn(5, 1, 8, 8)
     found = list(captured(network, images).values())
     with torch.no_grad():
         one = functional.relu(network.first(images))
@@ -52,14 +52,14 @@ def test_every_use_of_a_relu_is_a_layer_and_later_changes_do_not_reach_it() -> N
         assert (activations >= 0).all()
 
 
-def test_names_count_maps_and_vectors() -> None:
-    layers = LayeredNetwork(Hostile()).layers(1, 8, 8)
+def test_names_number_maps_and_vectors_separately() -> None:
+    layers = LayeredNetwork(InPlaceNetwork()).layers(1, 8, 8)
     assert [layer.name for layer in layers] == ["conv1", "conv2", "fc1", "fc2"]
     assert [layer.kind for layer in layers] == ["conv", "conv", "fc", "fc"]
     assert [(layer.neurons, layer.height) for layer in layers] == [(3, 8), (3, 8), (3, 1), (4, 1)]
 
 
-def test_a_resnets_block_gives_one_layer_for_each_use_of_its_relu() -> None:
+def test_each_use_of_a_resnet_blocks_relu_is_a_layer() -> None:
     network = build("resnet20", width=0.25, hidden=[], channels=1, classes=10)
     layers = LayeredNetwork(network).layers(1, 32, 32)
     assert len(layers) == 19
@@ -67,7 +67,7 @@ def test_a_resnets_block_gives_one_layer_for_each_use_of_its_relu() -> None:
 
 
 @pytest.mark.parametrize("name", ["vgg11_bn", "resnet20"])
-def test_capturing_does_not_change_what_the_network_computes(name: str) -> None:
+def test_capturing_does_not_change_the_output(name: str) -> None:
     network = build(name, width=0.125, hidden=[8], channels=1, classes=10)
     images, outputs = torch.randn(3, 1, 32, 32), []
     layered = LayeredNetwork(network)
@@ -81,15 +81,15 @@ def test_a_network_without_relus_is_refused() -> None:
         LayeredNetwork(nn.Sequential(nn.Linear(4, 2), nn.Sigmoid())).layers(1, 4, 4)
 
 
-def test_a_layer_that_is_neither_map_nor_vector_is_refused() -> None:
+def test_a_layer_that_is_neither_a_map_nor_a_vector_is_refused() -> None:
     network = nn.Sequential(nn.Flatten(2), nn.Linear(16, 3), nn.ReLU())
     with pytest.raises(ValueError, match=r"found \(2, 2, 3\) for 2 images at 2"):
         LayeredNetwork(network).layers(2, 4, 4)
 
 
-def test_convolutions_are_taken_before_a_relu_in_place_reaches_them() -> None:
+def test_convolutions_are_captured_before_an_in_place_relu() -> None:
     torch.manual_seed(0)
-    network, images = Hostile().eval(), torch.randn(5, 1, 8, 8)
+    network, images = InPlaceNetwork().eval(), torch.randn(5, 1, 8, 8)
     found = captured(network, images, "convolution")
     with torch.no_grad():
         one = network.first(images)
@@ -103,7 +103,7 @@ def test_convolutions_are_taken_before_a_relu_in_place_reaches_them() -> None:
 @pytest.mark.parametrize(
     ("name", "convolutions"), [("vgg11_bn", 8), ("resnet20", 21), ("plain20", 19)]
 )
-def test_every_convolution_is_a_layer_and_nothing_else(name: str, convolutions: int) -> None:
+def test_exactly_the_convolutions_are_layers(name: str, convolutions: int) -> None:
     network = outline(name=name, width=0.25, hidden=[8], channels=1, classes=10)
     layers = LayeredNetwork(network, "convolution").layers(1, 32, 32)
     assert [layer.name for layer in layers] == [f"conv{n + 1}" for n in range(convolutions)]
@@ -112,7 +112,7 @@ def test_every_convolution_is_a_layer_and_nothing_else(name: str, convolutions: 
 
 
 class Block(nn.Module):
-    """Changes in place what it returns, after the node that it returns."""
+    """Change the output in place after the node that computes it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class Block(nn.Module):
 
 
 class Blocks(nn.Module):
-    """A block used twice, in a Sequential; another change in place after the second use."""
+    """Use a block in a Sequential twice; change the second output in place."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ class Blocks(nn.Module):
         return self.head(maps)
 
 
-def test_a_block_is_taken_as_it_returns() -> None:
+def test_the_output_of_a_block_is_captured() -> None:
     torch.manual_seed(0)
     network, images = Blocks().eval(), torch.randn(5, 1, 8, 8)
     found = captured(network, images, "block")
@@ -175,14 +175,14 @@ def test_blocks_are_the_outermost_modules_around_convolutions(
     assert layers[-1].node == last
 
 
-def test_a_residual_block_returns_what_its_last_relu_does() -> None:
+def test_a_residual_block_returns_the_output_of_its_last_relu() -> None:
     network = build("resnet20", width=0.25, hidden=[], channels=1, classes=10)
     images = torch.randn(2, 1, 32, 32)
     blocks, relus = captured(network, images, "block"), captured(network, images)
     assert torch.equal(blocks["stage2.1"], relus["stage2.1.relu_1"])
 
 
-def test_patterns_choose_nodes_in_order_of_computation() -> None:
+def test_patterns_select_nodes_in_order_of_computation() -> None:
     network = outline(name="resnet20", width=0.25, hidden=[], channels=1, classes=10)
     layers = LayeredNetwork(network, ["output", "flatten", "stage?.0.relu_1"]).layers(1, 32, 32)
     assert [(layer.name, layer.node) for layer in layers] == [
@@ -199,24 +199,27 @@ def test_patterns_choose_nodes_in_order_of_computation() -> None:
     [
         ("relus", "expected one of relu, convolution, block or a list of patterns.*found 'relus'"),
         ("block", "at least one block .* found none"),
-        (["conv1.*", "conv1.relu"], "found 'conv1.relu', which fits none of .* nearest are conv1"),
+        (
+            ["conv1.*", "conv1.relu"],
+            "found 'conv1.relu', which matches none of .* nearest are",
+        ),
     ],
 )
-def test_nodes_that_are_not_there_are_refused(nodes: str | list[str], message: str) -> None:
+def test_missing_nodes_are_refused(nodes: str | list[str], message: str) -> None:
     network = outline(name="vgg11_bn", width=0.25, hidden=[8], channels=1, classes=10)
     with pytest.raises(ValueError, match=message):
         LayeredNetwork(network, nodes)
 
 
-def test_a_node_that_computes_no_activations_is_refused() -> None:
+def test_a_node_without_activations_is_refused() -> None:
     with pytest.raises(ValueError, match="found None for 2 images at getattr"):
-        LayeredNetwork(Shaped(), ["getattr*"]).layers(1, 4, 4)
+        LayeredNetwork(ReadsShape(), ["getattr*"]).layers(1, 4, 4)
     with pytest.raises(ValueError, match=r"found \(8, 4\) for 2 images at rows"):
-        LayeredNetwork(Shaped(), ["rows"]).layers(1, 4, 4)
+        LayeredNetwork(ReadsShape(), ["rows"]).layers(1, 4, 4)
 
 
-class Shaped(nn.Module):
-    """Looks at a shape, and has rows of images as samples."""
+class ReadsShape(nn.Module):
+    """Read a shape, and treat rows of images as samples."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -243,12 +246,12 @@ SWIN = "torchvision:swin_t"
         (CONVNEXT, "features.3.0.block.3", 768),
     ],
 )
-def test_channels_last_values_are_refused_with_node_shape_and_axis_of_neurons(
+def test_the_error_for_channels_last_maps_has_node_shape_and_axis(
     name: str, node: str, neurons: int, size: int
 ) -> None:
     network = outline(name=name, width=1.0, hidden=[], channels=3, classes=10)
     shape = rf"\(2, \d+, \d+, {neurons}\) for 2 images at {node}, whose axis of neurons is 3"
-    with pytest.raises(ValueError, match=f"for certain, .* found {shape}"):
+    with pytest.raises(ValueError, match=f"are certain .* found {shape}"):
         LayeredNetwork(network, [node]).layers(3, size, size)
 
 
@@ -256,7 +259,7 @@ def test_channels_last_values_are_refused_with_node_shape_and_axis_of_neurons(
     ("name", "nodes"),
     [
         (CONVNEXT, "convolution"),
-        (CONVNEXT, "block"),  # which put the axes back
+        (CONVNEXT, "block"),  # whose output is channels first again
         (CONVNEXT, ["features.1.0.block.0", "features.2.0.permute_1"]),
         (SWIN, "convolution"),
         (SWIN, ["permute.permute"]),
@@ -264,19 +267,17 @@ def test_channels_last_values_are_refused_with_node_shape_and_axis_of_neurons(
         ("torchvision:regnet_y_400mf", "relu"),  # maps of one pixel in squeeze and excitation
         ("torchvision:mobilenet_v3_small", "relu"),
         ("torchvision:densenet121", "block"),
-        ("torchvision:vgg11", ["avgpool"]),  # one size of maps whichever the images'
+        ("torchvision:vgg11", ["avgpool"]),  # maps of one size for every image size
     ],
 )
-def test_axes_are_certain_where_an_operation_or_the_images_size_tells_them(
-    name: str, nodes: str | list[str]
-) -> None:
+def test_operations_or_image_sizes_make_axes_certain(name: str, nodes: str | list[str]) -> None:
     network = outline(name=name, width=1.0, hidden=[], channels=3, classes=10)
     layers = LayeredNetwork(network, nodes).layers(3, 64, 64)
     assert {layer.kind for layer in layers} == {"conv"}
 
 
 class Mixed(nn.Module):
-    """Takes images of 8 x 8 only, and has maps in several orders after that is known."""
+    """Accept images of 8 x 8 only, and compute maps with several orders of axes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -293,17 +294,17 @@ class Mixed(nn.Module):
         return self.across(back.flatten(2)).mean(1)
 
 
-def test_a_network_of_one_size_of_images_has_the_layers_that_operations_tell() -> None:
+def test_operations_identify_layers_if_only_one_image_size_is_accepted() -> None:
     network = Mixed()
     known = LayeredNetwork(network, ["first", "relu", "add_1", "mul"]).layers(1, 8, 8)
     assert [(layer.neurons, layer.height) for layer in known] == [(6, 8)] * 4
     for node in ("relu_1", "relu_2"):
-        with pytest.raises(ValueError, match=rf"found .* for 2 images at {node}; extraction"):
+        with pytest.raises(ValueError, match=rf"found .* for 2 images at {node}; select"):
             LayeredNetwork(network, [node]).layers(1, 8, 8)
 
 
 class Orders(nn.Module):
-    """Maps in each order of axes, attention of positions to positions, and what sees no image."""
+    """Compute maps in every order of axes, attention, and a value without images."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -321,7 +322,7 @@ class Orders(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("node", "said"),
+    ("node", "message"),
     [
         ("relu", r"\(2, 8, 8, 8\) for 2 images at relu; "),
         ("relu_1", r"\(2, 8, 8, 8\) for 2 images at relu_1, whose axis of neurons is 3"),
@@ -329,9 +330,9 @@ class Orders(nn.Module):
         ("relu_3", r"\(2, 5\) for 2 images at relu_3; "),
     ],
 )
-def test_an_axis_that_is_not_certain_is_refused(node: str, said: str) -> None:
-    """Though all lengths would do."""
-    with pytest.raises(ValueError, match=f"found {said}"):
+def test_an_uncertain_axis_is_refused(node: str, message: str) -> None:
+    """Even if every length is plausible."""
+    with pytest.raises(ValueError, match=f"found {message}"):
         LayeredNetwork(Orders(), [node]).layers(1, 8, 8)
 
 

@@ -1,4 +1,4 @@
-"""Weights lie channels last, but where that corrupts memory."""
+"""Weights are channels last, except where this corrupts memory."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from subspace_match.networks.architectures import build
-from subspace_match.networks.memory_order import placed
+from subspace_match.networks.memory_order import move_to
 
 CPU = torch.device("cpu")
 
@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from test_training import run, two_classes
 from subspace_match.networks.architectures import build
-from subspace_match.networks.memory_order import placed
+from subspace_match.networks.memory_order import move_to
 import torch
 from torch import nn
 
@@ -29,7 +29,7 @@ if name == "compiled":
     network = nn.Sequential(*narrow, nn.Linear(8 * 15 * 15, 2))
 else:
     network = build(name, width=float(width), hidden=[], channels=1, classes=2)
-network = placed(network, torch.device("cpu"))
+network = move_to(network, torch.device("cpu"))
 data = two_classes(64, 0), two_classes(16, 1)
 changes = {"epochs": 2, "epochs_kept": [], "compile": name == "compiled"}
 _, history = run(Path(folder, "resume"), network=network, data=data, **changes)
@@ -40,8 +40,8 @@ print(len(history))
 @pytest.mark.parametrize(
     ("name", "width"), [("resnet20", 0.05), ("resnet20", 0.25), ("resnet18", 0.06), ("compiled", 1)]
 )
-def test_small_widths_train_to_their_end(tmp_path: Path, name: str, width: float) -> None:
-    """In a process of its own, with the kernels of a processor where memory was corrupted."""
+def test_small_widths_train_to_the_end(tmp_path: Path, name: str, width: float) -> None:
+    """In a new process, with the kernels that corrupted memory."""
     checked = {"ONEDNN_MAX_CPU_ISA": "AVX2", "MALLOC_PERTURB_": "165"}
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     ended = subprocess.run(
@@ -54,7 +54,7 @@ def test_small_widths_train_to_their_end(tmp_path: Path, name: str, width: float
 
 
 def is_channels_last(network: nn.Module) -> bool:
-    """By strides: where an axis is 1 long, torch takes one tensor for both orders."""
+    """Check strides, because torch reports both formats if an axis has length 1."""
     weights = [p for p in network.parameters() if p.ndim == 4]
     return all(p.stride(1) == 1 for p in weights)
 
@@ -70,20 +70,18 @@ def is_channels_last(network: nn.Module) -> bool:
         (nn.Conv2d(7, 8, 3, stride=2), True),
     ],
 )
-def test_the_narrow_strided_convolution_alone_is_kept_from_channels_last(
+def test_only_a_narrow_strided_convolution_prevents_channels_last(
     layer: nn.Module, expected: bool
 ) -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), layer)
-    assert is_channels_last(placed(network, CPU)) is expected
+    assert is_channels_last(move_to(network, CPU)) is expected
 
 
 @pytest.mark.parametrize(("width", "expected"), [(0.25, False), (0.5, True)])
-def test_a_network_is_contiguous_as_a_whole_or_channels_last_as_a_whole(
-    width: float, expected: bool
-) -> None:
+def test_the_whole_network_has_one_memory_format(width: float, expected: bool) -> None:
     network = build("resnet20", width=width, hidden=[], channels=3, classes=2)
-    placed(network, CPU)
-    taken = torch.channels_last if expected else torch.contiguous_format
+    move_to(network, CPU)
+    expected_format = torch.channels_last if expected else torch.contiguous_format
     assert is_channels_last(network) is expected
     maps = network.get_submodule("stage1")(network.get_submodule("stem")(torch.zeros(2, 3, 8, 8)))
-    assert maps.is_contiguous(memory_format=taken)
+    assert maps.is_contiguous(memory_format=expected_format)

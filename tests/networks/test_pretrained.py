@@ -1,4 +1,4 @@
-"""Given weights: published ones where torch hub keeps them, and files of one's own."""
+"""Pretrained weights: published ones in torch hub's folder, and files of the user."""
 
 import hashlib
 import re
@@ -16,7 +16,7 @@ from subspace_match.networks import pretrained as module
 from subspace_match.networks.architectures import build, outline
 from subspace_match.networks.checkpoints import load_network, save_network
 from subspace_match.networks.preprocessing import Preprocessing
-from subspace_match.networks.pretrained import given
+from subspace_match.networks.pretrained import load_pretrained
 
 OURS: dict[str, Any] = {
     "name": "plain20",
@@ -31,7 +31,7 @@ IMAGENET = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 256, 224,
 
 
 def changed(network: nn.Module) -> dict[str, torch.Tensor]:
-    """A state dict that no constructor makes."""
+    """Return a state dict that differs from every constructor's."""
     generator = torch.Generator().manual_seed(0)
     return {
         name: torch.rand(value.shape, generator=generator).to(value.dtype)
@@ -47,7 +47,7 @@ def assert_holds(network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Torch hub's folder of weights."""
+    """Return torch hub's folder of weights."""
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
     return tmp_path / "checkpoints"
@@ -55,7 +55,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def no_hash(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Published weights are not here; others in their place have another SHA-256."""
+    """Accept replacements for published weights, which have another SHA-256."""
     monkeypatch.setattr(torch.hub, "HASH_REGEX", re.compile("never"))
 
 
@@ -66,28 +66,30 @@ def test_published_weights_come_from_torch_hubs_folder(hub: Path, weights: str) 
     tensors = changed(network)
     file = Path(SqueezeNet1_1_Weights.IMAGENET1K_V1.url).name
     torch.save(tensors, hub / file)
-    found = given(SQUEEZENET, weights)
+    found = load_pretrained(SQUEEZENET, weights)
     assert_holds(found.network, tensors)
     assert not found.network.training
     assert found.preprocessing == IMAGENET
     assert found.architecture == SQUEEZENET | {"classes": 1000}
 
 
-def test_absent_published_weights_are_said_with_the_command_that_fetches_them(hub: Path) -> None:
+def test_the_error_for_missing_published_weights_has_the_command(
+    hub: Path,
+) -> None:
     file = hub / "squeezenet1_1-b8a52dc0.pth"
     command = f"curl --fail --create-dirs --output {file} https://download.pytorch.org/models/"
-    with pytest.raises(ValueError, match=re.escape(f"at {file}, where torch hub")) as caught:
-        given(SQUEEZENET, "IMAGENET1K_V1")
+    with pytest.raises(ValueError, match=re.escape(f"at {file}, in torch hub")) as caught:
+        load_pretrained(SQUEEZENET, "IMAGENET1K_V1")
     assert command + file.name in str(caught.value)
 
 
-def test_published_weights_of_another_sha256_are_refused(hub: Path) -> None:
+def test_published_weights_with_another_sha256_are_refused(hub: Path) -> None:
     (hub / "squeezenet1_1-b8a52dc0.pth").write_bytes(b"half a file")
     with pytest.raises(ValueError, match=r"damaged file .* does not begin with b8a52dc0"):
-        given(SQUEEZENET, "IMAGENET1K_V1")
+        load_pretrained(SQUEEZENET, "IMAGENET1K_V1")
 
 
-def test_published_weights_are_known_by_their_sha256(
+def test_published_weights_with_their_sha256_are_accepted(
     hub: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.save(changed(models.squeezenet1_1()), hub / "weights")
@@ -95,7 +97,7 @@ def test_published_weights_are_known_by_their_sha256(
     (hub / "weights").rename(hub / f"weights-{digits}.pth")
     kind = SqueezeNet1_1_Weights.IMAGENET1K_V1
     monkeypatch.setattr(kind.value, "url", f"https://example.org/weights-{digits}.pth")
-    assert given(SQUEEZENET, "IMAGENET1K_V1").architecture["classes"] == 1000
+    assert load_pretrained(SQUEEZENET, "IMAGENET1K_V1").architecture["classes"] == 1000
 
 
 def wrapped(tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
@@ -104,13 +106,13 @@ def wrapped(tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".pth"])
 @pytest.mark.parametrize("wrap", [False, True])
-def test_a_file_of_ones_own_is_read(tmp_path: Path, suffix: str, wrap: bool) -> None:
+def test_a_file_of_the_user_is_read(tmp_path: Path, suffix: str, wrap: bool) -> None:
     tensors, file = changed(build(**OURS)), tmp_path / f"weights{suffix}"
     if suffix == ".safetensors":
         save_file(wrapped(tensors)["state_dict"] if wrap else tensors, file)
     else:
         torch.save(wrapped(tensors) if wrap else tensors, file)
-    found = given(OURS, str(file), PIXELS)
+    found = load_pretrained(OURS, str(file), PIXELS)
     assert_holds(found.network, tensors)
     assert found.preprocessing == PIXELS
     assert found.architecture == OURS
@@ -128,9 +130,9 @@ CHECKPOINTS: dict[str, Any] = {
     "model_state_dict": lambda t: {"model_state_dict": t, "optimizer_state_dict": momenta(t)},
     "model_state": lambda t: {"model_state": t, "epoch": 3},
     "net": lambda t: {"net": t, "acc": 93.0, "epoch": 3},
-    "twice the same": lambda t: {"model": t, "state_dict": dict(t)},
-    "in another": lambda t: {"checkpoint": {"weights": t}},
-    "beside what is no tensor": lambda t: t | {"epoch": 3},
+    "two equal dictionaries": lambda t: {"model": t, "state_dict": dict(t)},
+    "nested": lambda t: {"checkpoint": {"weights": t}},
+    "beside other values": lambda t: t | {"epoch": 3},
 }
 
 
@@ -145,46 +147,49 @@ def momenta(tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("ending", [".pt", ".pth.tar"])
 @pytest.mark.parametrize("made_by", CHECKPOINTS)
-def test_the_one_dictionary_that_fits_is_taken(tmp_path: Path, made_by: str, ending: str) -> None:
+def test_the_only_fitting_dictionary_is_used(tmp_path: Path, made_by: str, ending: str) -> None:
     tensors, file = changed(build(**OURS | {"classes": 7})), tmp_path / f"weights{ending}"
     torch.save(CHECKPOINTS[made_by](tensors), file)
-    found = given(OURS, str(file), PIXELS)
+    found = load_pretrained(OURS, str(file), PIXELS)
     assert_holds(found.network, tensors)
     assert found.architecture == OURS | {"classes": 7}
 
 
 @pytest.mark.parametrize("ending", [".pt", ".pth", ".pth.tar", ".th", ".ckpt", ".safetensors"])
-def test_files_of_every_usual_ending_are_read(tmp_path: Path, ending: str) -> None:
+def test_files_with_every_usual_ending_are_read(tmp_path: Path, ending: str) -> None:
     tensors, file = changed(build(**OURS)), tmp_path / f"weights{ending}"
     if ending == ".safetensors":
         save_file(prefixed("_orig_mod.", tensors), file)
     else:
         torch.save({"net": prefixed("module.", tensors)}, file)
-    assert_holds(given(OURS, str(file), PIXELS).network, tensors)
+    assert_holds(load_pretrained(OURS, str(file), PIXELS).network, tensors)
 
 
 @pytest.mark.parametrize("ending", [".tar", ".bin", ".pt.bak", ".onnx"])
 def test_other_endings_are_refused(tmp_path: Path, ending: str) -> None:
     torch.save(changed(build(**OURS)), tmp_path / f"weights{ending}")
     with pytest.raises(ValueError, match=r"expected a file \.safetensors, .*\.th or \.ckpt, found"):
-        given(OURS, str(tmp_path / f"weights{ending}"), PIXELS)
+        load_pretrained(OURS, str(tmp_path / f"weights{ending}"), PIXELS)
 
 
-def test_two_dictionaries_that_fit_are_refused_with_their_keys(tmp_path: Path) -> None:
+def test_the_error_for_two_fitting_dictionaries_lists_them(tmp_path: Path) -> None:
     tensors = changed(build(**OURS))
     mean = {name: value + 1 for name, value in tensors.items()}
     both = prefixed("model.", tensors) | prefixed("teacher.", mean)
-    for content, said in (
-        ({"state_dict": tensors, "state_dict_ema": mean}, "several: state_dict; state_dict_ema;"),
-        ({"state_dict": both}, r"several: state_dict: model\.; state_dict: teacher\.;"),
+    for content, message in (
+        (
+            {"state_dict": tensors, "state_dict_ema": mean},
+            ": state_dict; state_dict_ema;",
+        ),
+        ({"state_dict": both}, r"several in .*: state_dict: model\.; state_dict: teacher\.;"),
     ):
         torch.save(content, tmp_path / "weights.ckpt")
-        with pytest.raises(ValueError, match=said):
-            given(OURS, str(tmp_path / "weights.ckpt"), PIXELS)
+        with pytest.raises(ValueError, match=message):
+            load_pretrained(OURS, str(tmp_path / "weights.ckpt"), PIXELS)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ({"epoch": 3, "weights": {"a": torch.ones(1)}}, r"with the keys epoch, weights \(a\)$"),
         ({"a.weight": torch.ones(1)}, r"with the keys a\.weight$"),
@@ -193,31 +198,33 @@ def test_two_dictionaries_that_fit_are_refused_with_their_keys(tmp_path: Path) -
         ([torch.ones(1)], "with an object of list$"),
     ],
 )
-def test_where_nothing_fits_the_keys_are_listed(tmp_path: Path, content: Any, said: str) -> None:
+def test_the_error_lists_keys_if_nothing_fits(tmp_path: Path, content: Any, message: str) -> None:
     torch.save(content, tmp_path / "weights.th")
-    with pytest.raises(ValueError, match=rf"tensors, such as conv1\.0\.weight, found .*{said}"):
-        given(OURS, str(tmp_path / "weights.th"), PIXELS)
+    with pytest.raises(ValueError, match=rf"tensors, such as conv1\.0\.weight, found .*{message}"):
+        load_pretrained(OURS, str(tmp_path / "weights.th"), PIXELS)
 
 
-def test_differences_are_those_of_the_dictionary_that_fits_best(tmp_path: Path) -> None:
+def test_the_error_shows_the_differences_of_the_nearest_dictionary(tmp_path: Path) -> None:
     tensors = changed(build(**OURS))
     del tensors["conv3.1.bias"]
     content = {"net": prefixed("module.", tensors), "other": {"output.bias": torch.ones(3)}}
     torch.save(content, tmp_path / "weights.pt")
     with pytest.raises(ValueError, match=r"plain20: conv3\.1\.bias is missing$"):
-        given(OURS, str(tmp_path / "weights.pt"), PIXELS)
+        load_pretrained(OURS, str(tmp_path / "weights.pt"), PIXELS)
 
 
-def test_a_dictionary_that_holds_itself_is_no_harm(tmp_path: Path) -> None:
+def test_a_dictionary_that_contains_itself_is_searched(tmp_path: Path) -> None:
     tensors: dict[str, Any] = {"net": changed(build(**OURS))}
     tensors["again"] = tensors
     torch.save(tensors, tmp_path / "weights.pt")
-    assert_holds(given(OURS, str(tmp_path / "weights.pt"), PIXELS).network, tensors["net"])
+    assert_holds(
+        load_pretrained(OURS, str(tmp_path / "weights.pt"), PIXELS).network, tensors["net"]
+    )
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e300])
 @pytest.mark.parametrize("ending", [".pt", ".safetensors"])
-def test_weights_that_are_not_finite_are_refused_by_name(
+def test_the_error_names_weights_that_are_not_finite(
     tmp_path: Path, value: float, ending: str
 ) -> None:
     """1e300 is finite in the file, but not in the network."""
@@ -232,57 +239,57 @@ def test_weights_that_are_not_finite_are_refused_by_name(
         save_file(tensors, file)
     named = r"conv2\.0\.weight \(1 values\), conv5\.1\.running_var \(1 values\) of"
     with pytest.raises(ValueError, match=f"NaN or infinity in {named}"):
-        given(OURS, str(file), PIXELS)
+        load_pretrained(OURS, str(file), PIXELS)
 
 
 @pytest.mark.parametrize("ending", [".pt", ".pth", ".ckpt", ".safetensors"])
-def test_a_git_lfs_pointer_is_named_as_one(tmp_path: Path, ending: str) -> None:
+def test_a_git_lfs_pointer_is_recognised(tmp_path: Path, ending: str) -> None:
     file = tmp_path / f"weights{ending}"
     file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
     with pytest.raises(ValueError, match=rf"weights{re.escape(ending)}: expected the file itself"):
-        given(OURS, str(file), PIXELS)
+        load_pretrained(OURS, str(file), PIXELS)
 
 
 @pytest.mark.parametrize("architecture", [OURS, SQUEEZENET])
-def test_classes_are_those_of_the_weights(tmp_path: Path, architecture: dict[str, Any]) -> None:
+def test_classes_follow_the_weights(tmp_path: Path, architecture: dict[str, Any]) -> None:
     tensors = changed(build(**architecture | {"classes": 7}))
     torch.save(tensors, tmp_path / "weights.pt")
-    found = given(architecture, str(tmp_path / "weights.pt"), PIXELS)
+    found = load_pretrained(architecture, str(tmp_path / "weights.pt"), PIXELS)
     assert found.architecture == architecture | {"classes": 7}
     assert_holds(found.network, tensors)
 
 
-def test_a_file_of_a_torchvision_model_has_the_published_preprocessing(tmp_path: Path) -> None:
+def test_a_file_for_a_torchvision_model_has_the_published_preprocessing(tmp_path: Path) -> None:
     torch.save(changed(build(**SQUEEZENET)), tmp_path / "weights.pt")
-    assert given(SQUEEZENET, str(tmp_path / "weights.pt")).preprocessing == IMAGENET
-    assert given(SQUEEZENET, str(tmp_path / "weights.pt"), PIXELS).preprocessing == PIXELS
+    assert load_pretrained(SQUEEZENET, str(tmp_path / "weights.pt")).preprocessing == IMAGENET
+    assert load_pretrained(SQUEEZENET, str(tmp_path / "weights.pt"), PIXELS).preprocessing == PIXELS
 
 
-def test_without_a_published_preprocessing_one_must_be_said(tmp_path: Path) -> None:
+def test_other_models_need_a_preprocessing(tmp_path: Path) -> None:
     torch.save(changed(build(**OURS)), tmp_path / "weights.pt")
     with pytest.raises(
-        ValueError, match=r"network\.mean, network\.std: expected .* not of plain20"
+        ValueError, match=r"network\.mean, network\.std: expected .* not for plain20"
     ):
-        given(OURS, str(tmp_path / "weights.pt"))
+        load_pretrained(OURS, str(tmp_path / "weights.pt"))
 
 
 @pytest.mark.usefixtures("no_hash")
-def test_ones_own_network_takes_a_state_dict(
+def test_a_network_of_the_user_loads_a_state_dict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = "from torch import nn\ndef make():\n    return nn.Sequential(nn.Linear(3, 2))\n"
-    (tmp_path / "given_own.py").write_text(source)
+    (tmp_path / "pretrained_own.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     torch.save({"0.weight": torch.ones(2, 3), "0.bias": torch.ones(2)}, tmp_path / "own.pt")
-    architecture = OURS | {"name": "given_own:make"}
-    found = given(architecture, str(tmp_path / "own.pt"), PIXELS)
+    architecture = OURS | {"name": "pretrained_own:make"}
+    found = load_pretrained(architecture, str(tmp_path / "own.pt"), PIXELS)
     assert found.network(torch.ones(1, 3)).tolist() == [[4.0, 4.0]]
     save_network(tmp_path / "network.safetensors", found.network, found.architecture, PIXELS)
     loaded, _ = load_network(tmp_path / "network.safetensors", torch.device("cpu"))
     assert loaded(torch.ones(1, 3)).tolist() == [[4.0, 4.0]]
 
 
-def test_densenets_old_names_are_understood(tmp_path: Path) -> None:
+def test_old_names_of_densenet_are_converted(tmp_path: Path) -> None:
     architecture = OURS | {"name": "torchvision:densenet121?bn_size=1"}
     tensors = changed(build(**architecture))
     old = {
@@ -291,42 +298,44 @@ def test_densenets_old_names_are_understood(tmp_path: Path) -> None:
     }
     assert old.keys() != tensors.keys()
     torch.save(old, tmp_path / "weights.pt")
-    assert_holds(given(architecture, str(tmp_path / "weights.pt")).network, tensors)
+    assert_holds(load_pretrained(architecture, str(tmp_path / "weights.pt")).network, tensors)
 
 
 def test_options_of_published_weights_are_part_of_the_architecture() -> None:
-    inception = module._named("inception_v3", module._options("inception_v3", None))
+    inception = module._torchvision_name(
+        "inception_v3", module._builder_options("inception_v3", None)
+    )
     assert outline(**OURS | {"name": inception}).transform_input
-    large = module._options("vit_b_16", ViT_B_16_Weights.IMAGENET1K_SWAG_E2E_V1)
-    network = outline(**OURS | {"name": module._named("vit_b_16", large)})
+    large = module._builder_options("vit_b_16", ViT_B_16_Weights.IMAGENET1K_SWAG_E2E_V1)
+    network = outline(**OURS | {"name": module._torchvision_name("vit_b_16", large)})
     assert network.image_size == 384
 
 
-def test_what_is_planned_of_published_weights_needs_no_file() -> None:
+def test_resolving_published_weights_needs_no_file() -> None:
     vit = OURS | {"name": "torchvision:vit_b_16"}
-    architecture, preprocessing = module.planned(vit, "IMAGENET1K_SWAG_E2E_V1")
+    architecture, preprocessing = module.resolve_pretrained(vit, "IMAGENET1K_SWAG_E2E_V1")
     assert preprocessing.crop == 384
     assert architecture == vit | {"name": "torchvision:vit_b_16?image_size=384"}
-    assert module.planned(vit, "weights.pt")[1].crop == 224
-    assert module.planned(vit, "IMAGENET1K_V1", PIXELS)[1] == PIXELS
+    assert module.resolve_pretrained(vit, "weights.pt")[1].crop == 224
+    assert module.resolve_pretrained(vit, "IMAGENET1K_V1", PIXELS)[1] == PIXELS
 
 
-def test_every_published_preprocessing_is_understood() -> None:
+def test_every_published_preprocessing_is_converted() -> None:
     for model in models.list_models(module=models):
         for kind in models.get_model_weights(model):
-            found = module._preprocessing(kind)
+            found = module._published_preprocessing(kind)
             assert found.crop == kind.transforms().crop_size[0]
             assert Preprocessing.from_record(found.record()) == found
 
 
-def test_weights_of_another_network_are_refused_with_what_differs(tmp_path: Path) -> None:
+def test_the_error_for_weights_of_another_network_lists_the_differences(tmp_path: Path) -> None:
     tensors = changed(build(**OURS))
     tensors["conv2.0.weight"] = torch.zeros(2, 2, 5, 5)
     del tensors["conv3.1.bias"]
     tensors["conv99.weight"] = torch.zeros(1)
     torch.save(tensors, tmp_path / "weights.pt")
     with pytest.raises(ValueError, match=r"network\.weights: expected weights of") as caught:
-        given(OURS, str(tmp_path / "weights.pt"), PIXELS)
+        load_pretrained(OURS, str(tmp_path / "weights.pt"), PIXELS)
     for fault in (
         "conv2.0.weight should have shape (2, 2, 3, 3), has (2, 2, 5, 5)",
         "conv3.1.bias is missing",
@@ -335,14 +344,14 @@ def test_weights_of_another_network_are_refused_with_what_differs(tmp_path: Path
         assert fault in str(caught.value)
 
 
-def test_many_differences_are_counted(tmp_path: Path) -> None:
+def test_the_error_counts_further_differences(tmp_path: Path) -> None:
     torch.save(changed(build(**OURS | {"name": "vgg11"})), tmp_path / "weights.pt")
     with pytest.raises(ValueError, match=r"conv1\.0\.weight should .*; and \d+ more$"):
-        given(OURS, str(tmp_path / "weights.pt"), PIXELS)
+        load_pretrained(OURS, str(tmp_path / "weights.pt"), PIXELS)
 
 
 class Payload:
-    """Runs code when it is unpickled."""
+    """Run code when unpickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Path.touch, (Path("ran"),)
@@ -352,7 +361,7 @@ def test_no_code_in_a_file_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": Payload()}, tmp_path / "weights.pt")
     with pytest.raises(ValueError, match="expected a file of tensors only"):
-        given(OURS, "weights.pt", PIXELS)
+        load_pretrained(OURS, "weights.pt", PIXELS)
     assert not Path("ran").exists()
 
 
@@ -365,15 +374,15 @@ def test_a_damaged_file_is_refused(tmp_path: Path, suffix: str) -> None:
     else:
         save_file(tensors, file)
     file.write_bytes(file.read_bytes()[:3000])
-    with pytest.raises(ValueError, match="expected a file of tensors only, found one that cannot"):
-        given(OURS, str(file), PIXELS)
+    with pytest.raises(ValueError, match="expected a file of tensors only, found an unreadable"):
+        load_pretrained(OURS, str(file), PIXELS)
 
 
 @pytest.mark.parametrize("content", [[torch.zeros(2)], {"state_dict": 3}, torch.zeros(2), {}])
-def test_what_is_no_state_dict_is_refused(tmp_path: Path, content: Any) -> None:
+def test_content_without_a_state_dict_is_refused(tmp_path: Path, content: Any) -> None:
     torch.save(content, tmp_path / "weights.pt")
     with pytest.raises(ValueError, match=r"network\.weights: expected"):
-        given(OURS, str(tmp_path / "weights.pt"), PIXELS)
+        load_pretrained(OURS, str(tmp_path / "weights.pt"), PIXELS)
 
 
 @pytest.mark.parametrize(
@@ -388,8 +397,8 @@ def test_what_is_no_state_dict_is_refused(tmp_path: Path, content: Any) -> None:
         (OURS, "elsewhere.pt", "expected a file, found none at elsewhere.pt"),
     ],
 )
-def test_weights_that_are_not_there_are_refused(
+def test_missing_weights_are_refused(
     architecture: dict[str, Any], weights: str, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        given(architecture, weights, PIXELS)
+        load_pretrained(architecture, weights, PIXELS)

@@ -1,4 +1,4 @@
-"""What a network computes of an image is the same each time, and in whatever batch."""
+"""A network must compute the same values for an image in every run and every batch."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from subspace_match.data.datasets import Split
+from subspace_match.data.prepared import Split
 from subspace_match.networks.architectures import build, initialise
 from subspace_match.networks.extraction import extract
 from subspace_match.networks.images import Images
@@ -29,7 +29,7 @@ Change = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Changed(nn.Module):
-    """A network around something done to its first maps, or to its scores."""
+    """Apply a change to the first maps or to the scores of a network."""
 
     def __init__(self, maps: Change | nn.Module, scores: Change | None = None) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ CHANCE: list[tuple[Change | nn.Module, str]] = [
     (lambda x: functional.dropout(x, 0.05), "dropout"),
     (lambda x: x + 0.01 * torch.randn_like(x), "randn_like"),
 ]
-BATCH: list[tuple[Change | nn.Module, str]] = [
+BATCH_STATISTICS: list[tuple[Change | nn.Module, str]] = [
     (nn.BatchNorm2d(4, track_running_stats=False), "maps"),
     (lambda x: x - x.mean(0), "mean"),
     (lambda x: x - x.mean(0, keepdim=True), "mean"),
@@ -71,17 +71,17 @@ BATCH: list[tuple[Change | nn.Module, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("change", "node", "said"),
+    ("change", "node", "message"),
     [
         *((change, node, r"in a second run \(a dropout") for change, node in CHANCE),
-        *((change, node, r"in a smaller batch \(statistics") for change, node in BATCH),
+        *((change, node, r"in a smaller batch \(statistics") for change, node in BATCH_STATISTICS),
     ],
 )
 @pytest.mark.parametrize("after", ["maps", "scores"])
-def test_chance_and_other_images_are_refused_with_the_nodes_name(
-    change: Change | nn.Module, node: str, said: str, after: str, device: str
+def test_the_error_names_a_node_that_depends_on_chance_or_on_the_batch(
+    change: Change | nn.Module, node: str, message: str, after: str, device: str
 ) -> None:
-    """In the layers, and after the last of them, where they change the accuracy only."""
+    """Within the layers, and after them, where only the accuracy changes."""
     if after == "scores":
         if isinstance(change, nn.Module) or node in ("dropout2d",):
             pytest.skip("for maps only")
@@ -90,20 +90,20 @@ def test_chance_and_other_images_are_refused_with_the_nodes_name(
         network = Changed(change)
     layered = LayeredNetwork(network.to(device), ["first"])
     torch.manual_seed(0)
-    with pytest.raises(ValueError, match=rf"each time, .*{said}.*, first at {node}$"):
+    with pytest.raises(ValueError, match=rf"in every run .*{message}.*, first at {node}$"):
         check(layered, some_images(device=device))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9])
-def test_what_evaluation_mode_switches_off_is_taken(count: int, device: str) -> None:
+def test_modules_that_evaluation_mode_switches_off_are_accepted(count: int, device: str) -> None:
     inside = nn.Sequential(nn.BatchNorm2d(4), nn.Dropout(0.5), nn.GroupNorm(2, 4))
     network = Changed(inside).to(device)
     check(LayeredNetwork(network), some_images(count, device))
 
 
 @pytest.mark.parametrize("name", ["resnet110", "vgg19_bn", "resnet50", "plain56", "vgg16"])
-def test_the_rounding_of_deep_networks_is_taken(name: str, device: str) -> None:
-    """Kernels add in another order for a batch of another size."""
+def test_rounding_in_deep_networks_is_accepted(name: str, device: str) -> None:
+    """The order of additions in a kernel depends on the batch size."""
     network = build(name, width=0.25, hidden=[16], channels=1, classes=10)
     initialise(network, 0)
     pixels = np.random.default_rng(0).integers(0, 256, (8, 1, 32, 32), dtype=np.uint8)
@@ -112,7 +112,7 @@ def test_the_rounding_of_deep_networks_is_taken(name: str, device: str) -> None:
     check(LayeredNetwork(network.to(device)), images)
 
 
-def test_an_operation_in_place_is_no_difference() -> None:
+def test_in_place_operations_are_accepted() -> None:
     def doubled(values: torch.Tensor) -> torch.Tensor:
         values += 1.0
         return values.mul_(2)
@@ -120,34 +120,34 @@ def test_an_operation_in_place_is_no_difference() -> None:
     check(LayeredNetwork(Changed(doubled)), some_images())
 
 
-def test_values_that_are_not_numbers_are_the_same_each_time() -> None:
+def test_nan_values_count_as_equal() -> None:
     check(LayeredNetwork(Changed(lambda x: (x - 1).log() / 0)), some_images())
 
 
 @pytest.mark.parametrize("change", [functional.dropout, lambda x: x - x.mean(0)])
-def test_nothing_is_recorded_of_a_network_that_differs(change: Change) -> None:
+def test_extraction_refuses_a_network_that_is_not_repeatable(change: Change) -> None:
     layered, images = LayeredNetwork(Changed(change), ["first"]), some_images()
     layers = layered.layers(1, 8, 8)
     samples = {"conv1": draw_samples(layers[0], len(images), 10, 1, seed=0)}
-    recorded: list[str] = []
-    with pytest.raises(ValueError, match="expected the same values of an image each time"):
+    extracted: list[str] = []
+    with pytest.raises(ValueError, match="expected the same values for an image"):
         extract(
             layered,
             images,
             layers,
             samples,
             batch_size=4,
-            sink=lambda name, *_: recorded.append(name),
+            sink=lambda name, *_: extracted.append(name),
             batch_done=lambda: None,
         )
-    assert not recorded
+    assert not extracted
 
 
 @pytest.mark.parametrize("change", [functional.dropout, lambda x: x - x.mean(0)])
-def test_nothing_is_trained_of_a_network_that_differs(tmp_path: Path, change: Change) -> None:
+def test_training_refuses_a_network_that_is_not_repeatable(tmp_path: Path, change: Change) -> None:
     steps: list[int] = []
     settings = {"epochs": 1, "amp": False, "compile": False}
-    with pytest.raises(ValueError, match=r"of an image each time, .* first at its output"):
+    with pytest.raises(ValueError, match=r"for an image in every run.* first at its output"):
         train(
             Changed(change),
             some_images(),
@@ -155,7 +155,7 @@ def test_nothing_is_trained_of_a_network_that_differs(tmp_path: Path, change: Ch
             settings,
             seed=0,
             stages=Stages(tmp_path / "stages", [], lambda *_: None),
-            checkpoint=tmp_path / "resume",
+            resume_file=tmp_path / "resume",
             identity="",
             progress=Progress(step=lambda: steps.append(1), epoch=lambda _: None),
         )

@@ -7,12 +7,12 @@ from subspace_match.networks.sampling import (
     draw_samples,
     image_groups,
     image_permutation,
-    is_recorded_whole,
     permuted_samples,
+    uses_all_samples,
 )
 
 
-def test_samples_are_drawn_without_replacement_and_the_same_in_every_network() -> None:
+def test_samples_are_distinct_and_equal_in_every_network() -> None:
     layer = LayerInfo("conv2", "a", "conv", 8, 4, 6)
     drawn = draw_samples(layer, 100, 500, 1, seed=0)[0]
     assert len(set(drawn.tolist())) == 500
@@ -27,15 +27,15 @@ def test_samples_are_drawn_without_replacement_and_the_same_in_every_network() -
 def test_positions_are_spread_evenly_over_images_and_places() -> None:
     drawn = draw_samples(LayerInfo("conv1", "a", "conv", 8, 2, 2), 5000, 10_000, 1, seed=0)[0]
     assert np.bincount(drawn // 4).tolist() == [2] * 5000
-    # 100 groups of 50 images: 50 * sqrt(100 / 4) = 250 is a standard deviation.
+    # 100 groups of 50 images: the standard deviation is 50 * sqrt(100 / 4) = 250.
     assert abs(np.bincount(drawn % 4) - 2500).max() < 750
 
 
 @pytest.mark.parametrize(("kind", "positions"), [("fc", 1), ("conv", 400), ("conv", 399)])
-def test_what_is_recorded_whole_has_one_draw_of_all_samples(kind: str, positions: int) -> None:
+def test_a_layer_that_uses_all_samples_has_one_draw(kind: str, positions: int) -> None:
     layer = LayerInfo("a", "a", kind, 8, 2, 2)
     drawn = draw_samples(layer, 100, positions, 3, seed=0)
-    assert is_recorded_whole(layer, 100, positions) == (positions != 399)
+    assert uses_all_samples(layer, 100, positions) == (positions != 399)
     assert [len(own) for own in drawn] == ([400] if positions != 399 else [300] * 3)
 
 
@@ -57,14 +57,14 @@ def test_images_can_be_permuted_within_groups(images: int, positions: int) -> No
     assert np.array_equal(permuted_samples(images_themselves, vectors, order), order)
 
 
-def test_a_permutation_that_leads_to_other_samples_is_refused() -> None:
+def test_a_permutation_across_groups_is_refused() -> None:
     layer = LayerInfo("conv1", "a", "conv", 8, 4, 6)
     samples = draw_samples(layer, 200, 400, 1, seed=0)[0]
     with pytest.raises(ValueError, match="conv1: expected a permutation within groups"):
         permuted_samples(samples, layer, np.roll(np.arange(200), 1))
 
 
-def test_all_samples_are_taken_where_there_are_no_more() -> None:
+def test_all_samples_are_used_if_there_are_no_more_than_asked_for() -> None:
     assert draw_samples(LayerInfo("conv1", "a", "conv", 8, 2, 2), 10, 40, 1, seed=0)[
         0
     ].tolist() == [*range(40)]
@@ -72,9 +72,9 @@ def test_all_samples_are_taken_where_there_are_no_more() -> None:
     assert draw_samples(vectors, 60, 40, 1, seed=0)[0].tolist() == [*range(60)]
 
 
-def test_draws_are_independent_and_can_all_be_permuted() -> None:
+def test_draws_are_independent_and_each_can_be_permuted() -> None:
     layer = LayerInfo("conv1", "a", "conv", 8, 4, 6)
-    for positions in (500, 70):  # of all images; of some groups of them
+    for positions in (500, 70):  # positions from all images; from some groups of images
         one, *others = draw_samples(layer, 100, positions, 3, seed=2)
         assert all(0.6 * positions <= len(draw) == len(one) for draw in others)
         assert not any(np.array_equal(one, other) for other in others)

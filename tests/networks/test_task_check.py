@@ -1,4 +1,4 @@
-"""A network that cannot be trained to classify is refused before anything is trained."""
+"""A network that cannot learn to classify is refused before training."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from subspace_match.networks.task_check import check_classifies
 
 
 class Returning(nn.Module):
-    """Gives its scores in some other way."""
+    """Return the scores in another form."""
 
     def __init__(self, way: Any, in_training_only: bool = False) -> None:
         super().__init__()
@@ -34,11 +34,11 @@ class Returning(nn.Module):
         (lambda s: s[:, :, None, None], r"shape \(2, 10, 1, 1\) for 2 images"),
         (lambda s: s[:1], r"shape \(1, 10\) for 2 images"),
         (lambda s: s.argmax(1), r"shape \(2,\) for 2 images"),
-        (lambda s: s.long(), r"numbers of torch\.int64"),
+        (lambda s: s.long(), r"values of torch\.int64"),
     ],
 )
 @pytest.mark.parametrize("in_training_only", [False, True])
-def test_an_output_that_does_not_fit_the_classes_is_refused(
+def test_an_output_that_is_not_one_score_per_class_is_refused(
     way: Any, found: str, in_training_only: bool
 ) -> None:
     mode = "training" if in_training_only else "evaluation"
@@ -49,17 +49,17 @@ def test_an_output_that_does_not_fit_the_classes_is_refused(
         check_classifies(Returning(way, in_training_only), (3, 2, 2), 10)
 
 
-def test_as_many_classes_as_the_data_or_more_are_taken() -> None:
+def test_as_many_outputs_as_classes_or_more_are_accepted() -> None:
     network = Returning(lambda scores: scores)
     for classes in (2, 10):
         check_classifies(network, (3, 2, 2), classes)
     assert not network.training
 
 
-def test_a_network_without_weights_to_train_is_refused() -> None:
+def test_a_network_without_trainable_weights_is_refused() -> None:
     frozen = Returning(lambda scores: scores).requires_grad_(False)
     for network in (nn.Flatten(), frozen):
-        with pytest.raises(ValueError, match="expected weights that can be trained, found none"):
+        with pytest.raises(ValueError, match="expected trainable weights, found none"):
             check_classifies(network, (3, 2, 2), 12)
 
 
@@ -68,7 +68,7 @@ def about(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
-def test_torchvisions_further_outputs_are_refused_with_the_option_that_leaves_them_out(
+def test_the_error_for_auxiliary_outputs_names_the_option_that_removes_them(
     name: str,
 ) -> None:
     with pytest.raises(ValueError, match=r"found in training .*; add \?aux_logits=false to the"):
@@ -77,12 +77,12 @@ def test_torchvisions_further_outputs_are_refused_with_the_option_that_leaves_th
 
 
 @pytest.mark.parametrize("name", ["vit_b_16", "vit_b_32", "vit_h_14"])
-def test_a_vision_transformer_of_another_size_is_refused_with_the_option_that_helps(
+def test_the_error_for_a_vision_transformer_of_another_size_names_the_option(
     name: str,
 ) -> None:
     size = 28 if name == "vit_h_14" else 32
     expected = (
-        rf"takes images of 3 x {size} x {size}, found VisionTransformer, .* Wrong image height!"
+        rf"accepts images of 3 x {size} x {size}, found VisionTransformer, .* Wrong image height!"
         rf" Expected 224 but got {size}!; add \?image_size={size} to the name .*data\.image_size"
     )
     with pytest.raises(ValueError, match=expected) as refused:
@@ -93,14 +93,14 @@ def test_a_vision_transformer_of_another_size_is_refused_with_the_option_that_he
 
 
 @pytest.mark.parametrize("name", ["inception_v3", "alexnet", "maxvit_t"])
-def test_a_network_that_takes_no_images_so_small_is_refused_in_one_line(name: str) -> None:
+def test_the_error_for_too_small_images_is_one_line(name: str) -> None:
     with pytest.raises(ValueError, match=r"images of 3 x 32 x 32, found .*data\.image_size") as no:
         LayeredNetwork(outline(**about(name)), "convolution").layers(3, 32, 32)
     assert "\n" not in str(no.value)
 
 
 @pytest.mark.parametrize("options", ["vit_b_16?image_size=33", "maxvit_t?input_size=[32,32]"])
-def test_options_that_torchvision_refuses_are_said_in_one_line(options: str) -> None:
+def test_the_error_for_options_that_torchvision_refuses_is_one_line(options: str) -> None:
     with pytest.raises(ValueError, match=r"^network\.name: expected options of .*divisible") as no:
         build(**about(options))
     assert "\n" not in str(no.value)

@@ -10,19 +10,19 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from subspace_match.data.datasets import FileSplit, Split
+from subspace_match.data.prepared import FileSplit, Split
 from subspace_match.networks.architectures import build, initialise
 from subspace_match.networks.checkpoints import load_network, save_network
 from subspace_match.networks.images import Images
-from subspace_match.networks.memory_order import placed
+from subspace_match.networks.memory_order import move_to
 from subspace_match.networks.preprocessing import Preprocessing
-from subspace_match.networks.resume import Checkpoint
+from subspace_match.networks.resume import ResumeFile
 from subspace_match.networks.stages import Epoch, Stages, best_epoch
 from subspace_match.networks.training import (
     Progress,
     accuracy,
     learning_rate,
-    steps_an_epoch,
+    steps_per_epoch,
     train,
 )
 from subspace_match.storage.files import atomic_write
@@ -47,7 +47,7 @@ ARCHITECTURE = {"name": "vgg11_bn", "width": 0.05, "hidden": [8], "channels": 1,
 
 
 def two_classes(count: int, seed: int, device: str = "cpu") -> Images:
-    """Images that are bright above or below."""
+    """Make images whose upper or lower half is bright."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, count)
     pixels = rng.integers(0, 100, (count, 1, 32, 32))
@@ -60,7 +60,7 @@ def two_classes(count: int, seed: int, device: str = "cpu") -> Images:
 def fresh(seed: int = 0) -> nn.Module:
     network = build(**ARCHITECTURE)
     initialise(network, seed)
-    return placed(network, torch.device("cpu"))
+    return move_to(network, torch.device("cpu"))
 
 
 class KilledError(Exception):
@@ -72,14 +72,14 @@ def save(path: Path, network: nn.Module) -> None:
         save_file({name: t.contiguous() for name, t in network.state_dict().items()}, temporary)
 
 
-def stage(checkpoint: Path, name: str) -> nn.Module:
+def stage(resume_file: Path, name: str) -> nn.Module:
     network = fresh()
-    network.load_state_dict(load_file(kept(checkpoint) / f"{name}.safetensors"))
+    network.load_state_dict(load_file(kept(resume_file) / f"{name}.safetensors"))
     return network
 
 
 def run(
-    checkpoint: Path,
+    resume_file: Path,
     *,
     kill_after: int | None = None,
     device: str = "cpu",
@@ -87,7 +87,7 @@ def run(
     data: tuple[Images, Images] | None = None,
     **changes: Any,
 ) -> tuple[nn.Module, list[Epoch]]:
-    """Train; what is kept lies beside the checkpoint."""
+    """Train; the stages are kept beside the resume file."""
     steps = 0
 
     def step() -> None:
@@ -98,25 +98,25 @@ def run(
 
     network = (network or fresh()).to(device)
     options: dict[str, Any] = {"seed": 0, "identity": "this code"} | changes.pop("options", {})
-    stages = Stages(kept(checkpoint), changes.pop("epochs_kept", [1, 2]), save)
+    stages = Stages(kept(resume_file), changes.pop("epochs_kept", [1, 2]), save)
     history = train(
         network,
         *(data or (two_classes(70, 0, device), two_classes(30, 1, device))),
         SETTINGS | changes,
         stages=stages,
-        checkpoint=checkpoint,
+        resume_file=resume_file,
         progress=Progress(step=step, epoch=lambda _: None),
         **options,
     )
     return network, history
 
 
-def kept(checkpoint: Path) -> Path:
-    return checkpoint.with_name(f"{checkpoint.name}-kept")
+def kept(resume_file: Path) -> Path:
+    return resume_file.with_name(f"{resume_file.name}-kept")
 
 
-def kept_files(checkpoint: Path) -> dict[str, bytes]:
-    return {path.stem: path.read_bytes() for path in kept(checkpoint).iterdir()}
+def kept_files(resume_file: Path) -> dict[str, bytes]:
+    return {path.stem: path.read_bytes() for path in kept(resume_file).iterdir()}
 
 
 def assert_equal(one: nn.Module, other: nn.Module) -> None:
@@ -131,7 +131,7 @@ def test_training_learns(tmp_path: Path, device: str) -> None:
     assert history[-1].test_accuracy == accuracy(network, two_classes(30, 1, device), 16) > 0.9
 
 
-def test_the_same_seed_gives_the_same_network_and_another_another(tmp_path: Path) -> None:
+def test_the_seed_decides_the_network(tmp_path: Path) -> None:
     first, _ = run(tmp_path / "a")
     second, _ = run(tmp_path / "b")
     other, _ = run(tmp_path / "c", options={"seed": 1})
@@ -139,8 +139,8 @@ def test_the_same_seed_gives_the_same_network_and_another_another(tmp_path: Path
     assert not torch.equal(first.output.weight, other.output.weight)
 
 
-def test_only_the_seeds_low_bits_decide_torchs_draws_and_all_bits_ours(tmp_path: Path) -> None:
-    """Seeds 0 and 4096 once had the same order of images."""
+def test_all_bits_of_the_seed_count(tmp_path: Path) -> None:
+    """Seeds 0 and 4096 used to give the same order of images."""
     first, _ = run(tmp_path / "a")
     other, _ = run(tmp_path / "b", options={"seed": 4096})
     assert not torch.equal(first.output.weight, other.output.weight)
@@ -161,7 +161,7 @@ def test_a_killed_training_resumes_bit_for_bit(
     assert kept_files(tmp_path / "resume") == kept_files(tmp_path / "whole")
 
 
-def test_a_training_killed_between_a_stage_and_its_checkpoint_resumes(
+def test_a_training_killed_between_a_stage_and_its_resume_file_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(tmp_path / "whole")
@@ -170,7 +170,7 @@ def test_a_training_killed_between_a_stage_and_its_checkpoint_resumes(
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr("subspace_match.networks.training.Checkpoint.save", killed)
+        patch.setattr("subspace_match.networks.training.ResumeFile.save", killed)
         with pytest.raises(KilledError):
             run(tmp_path / "resume")
     assert "epoch_1" in kept_files(tmp_path / "resume")
@@ -178,8 +178,8 @@ def test_a_training_killed_between_a_stage_and_its_checkpoint_resumes(
     assert kept_files(tmp_path / "resume") == kept_files(tmp_path / "whole")
 
 
-class Dropping(nn.Module):
-    """Dropout draws from the process's generator."""
+class DropoutNetwork(nn.Module):
+    """Use dropout, which draws from the global generator."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -191,24 +191,24 @@ class Dropping(nn.Module):
         return self.output(dropped.flatten(1))
 
 
-def dropping() -> nn.Module:
-    network = Dropping()
+def dropout_network() -> nn.Module:
+    network = DropoutNetwork()
     initialise(network, 0)
     return network
 
 
-def test_dropout_too_resumes_bit_for_bit_and_leaves_the_generator_alone(tmp_path: Path) -> None:
-    network, before = dropping(), torch.get_rng_state()
+def test_dropout_resumes_bit_for_bit_and_keeps_the_global_generator(tmp_path: Path) -> None:
+    network, before = dropout_network(), torch.get_rng_state()
     whole, _ = run(tmp_path / "whole", network=network)
     assert torch.equal(torch.get_rng_state(), before)
     with pytest.raises(KilledError):
-        run(tmp_path / "resume", network=dropping(), kill_after=6)
+        run(tmp_path / "resume", network=dropout_network(), kill_after=6)
     torch.rand(1)
-    resumed, _ = run(tmp_path / "resume", network=dropping())
+    resumed, _ = run(tmp_path / "resume", network=dropout_network())
     assert_equal(whole, resumed)
 
 
-def test_a_training_on_image_files_resumes_bit_for_bit_whatever_the_workers(
+def test_a_training_on_image_files_resumes_bit_for_bit_for_any_workers(
     tmp_path: Path,
 ) -> None:
     rng = np.random.default_rng(0)
@@ -220,11 +220,11 @@ def test_a_training_on_image_files_resumes_bit_for_bit_whatever_the_workers(
     split = FileSplit(files, np.arange(40) % 2, np.arange(40), tmp_path)
     preprocessing = Preprocessing((0.3,) * 3, (0.25,) * 3, resize=36, crop=32)
 
-    def trained(checkpoint: Path, workers: int, **options: Any) -> tuple[nn.Module, list[Epoch]]:
+    def trained(resume_file: Path, workers: int, **options: Any) -> tuple[nn.Module, list[Epoch]]:
         images = Images.on_device(split, preprocessing, torch.device("cpu"), workers=workers)
         network = build(**ARCHITECTURE | {"channels": 3})
         initialise(network, 0)
-        return run(checkpoint, data=(images, images), network=network, flip=True, **options)
+        return run(resume_file, data=(images, images), network=network, flip=True, **options)
 
     whole, history = trained(tmp_path / "whole", 0)
     assert history[-1].train_accuracy > 0.9
@@ -235,7 +235,7 @@ def test_a_training_on_image_files_resumes_bit_for_bit_whatever_the_workers(
     assert kept_files(tmp_path / "resume") == kept_files(tmp_path / "whole")
 
 
-def test_stages_are_the_networks_at_their_epochs(tmp_path: Path) -> None:
+def test_stages_contain_the_networks_of_their_epochs(tmp_path: Path) -> None:
     network, history = run(tmp_path / "resume", epochs_kept=[2])
     best = f"best_{best_epoch(history).epoch}"
     assert set(kept_files(tmp_path / "resume")) == {"initial", "epoch_2", best, "last"}
@@ -247,7 +247,7 @@ def test_stages_are_the_networks_at_their_epochs(tmp_path: Path) -> None:
     assert accuracy(loaded[best], test, 16) == max(epoch.test_accuracy for epoch in history)
 
 
-def test_the_best_epoch_is_the_first_of_equals(tmp_path: Path) -> None:
+def test_the_first_of_equally_good_epochs_is_the_best(tmp_path: Path) -> None:
     history = [Epoch(n, 0.1, 1.0, 0.5, test) for n, test in enumerate([0.2, 0.7, 0.6, 0.7], 1)]
     assert best_epoch(history).epoch == 2
     saved: list[str] = []
@@ -258,14 +258,14 @@ def test_the_best_epoch_is_the_first_of_equals(tmp_path: Path) -> None:
 
     stages = Stages(tmp_path, [3], keep)
     for done in range(1, 5):
-        stages.reached(fresh(), history[:done])
-        stages.forget(history[:done])
+        stages.after_epoch(fresh(), history[:done])
+        stages.remove_previous_best(history[:done])
     assert saved == ["best_1", "best_2", "epoch_3"]
     assert {path.stem for path in tmp_path.iterdir()} == {"best_2", "epoch_3"}
 
 
-def test_a_training_that_was_done_keeps_what_it_kept(tmp_path: Path) -> None:
-    """Killed after the last epoch: nothing is trained again."""
+def test_a_finished_training_keeps_its_stages(tmp_path: Path) -> None:
+    """A training killed after the last epoch does not repeat a step."""
     run(tmp_path / "resume")
     expected = kept_files(tmp_path / "resume")
     (kept(tmp_path / "resume") / "last.safetensors").unlink()
@@ -273,20 +273,18 @@ def test_a_training_that_was_done_keeps_what_it_kept(tmp_path: Path) -> None:
     assert kept_files(tmp_path / "resume") == expected
 
 
-def test_a_checkpoint_without_its_stages_is_not_used_and_that_is_said(tmp_path: Path) -> None:
+def test_a_resume_file_without_its_stages_is_not_used_with_a_warning(tmp_path: Path) -> None:
     run(tmp_path / "resume")
     expected = kept_files(tmp_path / "resume")
     (kept(tmp_path / "resume") / "epoch_1.safetensors").unlink()
     (kept(tmp_path / "resume") / "stale").touch()
-    complaint = (
-        r"cannot be resumed from \(.*epoch_1\.safetensors is missing\): training starts anew"
-    )
-    with pytest.warns(UserWarning, match=complaint):
+    warning = r"cannot be used \(.*epoch_1\.safetensors is missing\): training starts from"
+    with pytest.warns(UserWarning, match=warning):
         run(tmp_path / "resume")
     assert kept_files(tmp_path / "resume") == expected
 
 
-def test_training_goes_on_from_a_networks_weights(tmp_path: Path) -> None:
+def test_training_starts_from_the_weights_of_a_network(tmp_path: Path) -> None:
     network, _ = run(tmp_path / "first")
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     _, history = run(tmp_path / "second", network=network, learning_rate=1e-6)
@@ -296,10 +294,8 @@ def test_training_goes_on_from_a_networks_weights(tmp_path: Path) -> None:
     assert history[0].train_accuracy > 0.9
 
 
-def test_bfloat16_learns_and_keeps_weights_and_evaluation_float32(
-    tmp_path: Path, device: str
-) -> None:
-    # A seed that learns the whole task, so that rounding does not decide.
+def test_bfloat16_learns_with_float32_weights_and_evaluation(tmp_path: Path, device: str) -> None:
+    # A seed that learns the task completely, so that rounding does not matter.
     network, history = run(tmp_path / "amp", amp=True, device=device, network=fresh(1))
     exact, _ = run(tmp_path / "exact", device=device, network=fresh(1))
     assert all(p.dtype == torch.float32 for p in network.parameters())
@@ -311,8 +307,8 @@ def test_bfloat16_learns_and_keeps_weights_and_evaluation_float32(
 
 
 def test_a_compiled_training_learns_and_resumes_bit_for_bit(tmp_path: Path, device: str) -> None:
-    def trained(checkpoint: Path, **options: Any) -> tuple[nn.Module, list[Epoch]]:
-        return run(checkpoint, compile=True, device=device, network=dropping(), **options)
+    def trained(resume_file: Path, **options: Any) -> tuple[nn.Module, list[Epoch]]:
+        return run(resume_file, compile=True, device=device, network=dropout_network(), **options)
 
     compiled, history = trained(tmp_path / "whole")
     assert history[-1].test_accuracy > 0.9
@@ -321,11 +317,11 @@ def test_a_compiled_training_learns_and_resumes_bit_for_bit(tmp_path: Path, devi
     resumed, _ = trained(tmp_path / "resume")
     if device == "cpu":
         assert_equal(compiled, resumed)
-    assert set(compiled.state_dict()) == set(dropping().state_dict())
+    assert set(compiled.state_dict()) == set(dropout_network().state_dict())
 
 
 @pytest.mark.parametrize("epochs", [[0], [4], [1, 7]])
-def test_stages_beyond_the_training_are_refused(tmp_path: Path, epochs: list[int]) -> None:
+def test_stages_beyond_the_last_epoch_are_refused(tmp_path: Path, epochs: list[int]) -> None:
     with pytest.raises(
         ValueError, match=r"stages: expected epochs from 1 to training\.epochs \(3\)"
     ):
@@ -341,36 +337,36 @@ def test_a_data_set_without_training_images_is_refused(tmp_path: Path) -> None:
             SETTINGS,
             seed=0,
             stages=Stages(tmp_path, [], save),
-            checkpoint=tmp_path / "resume",
+            resume_file=tmp_path / "resume",
             identity="",
             progress=Progress(step=lambda: None, epoch=lambda _: None),
         )
 
 
-def test_a_checkpoint_of_other_code_is_not_used_and_that_is_said(tmp_path: Path) -> None:
+def test_a_resume_file_of_other_code_is_not_used_with_a_warning(tmp_path: Path) -> None:
     whole, _ = run(tmp_path / "whole")
     with pytest.raises(KilledError):
         run(tmp_path / "resume", kill_after=6, options={"identity": "older code", "seed": 4})
-    with pytest.warns(UserWarning, match="of another configuration, code.*: training starts anew"):
+    with pytest.warns(UserWarning, match="to another configuration, code.*: training starts from"):
         network, _ = run(tmp_path / "resume")
     assert_equal(whole, network)
 
 
-def test_a_damaged_checkpoint_is_set_aside_and_that_is_said(tmp_path: Path) -> None:
+def test_a_damaged_resume_file_is_renamed_with_a_warning(tmp_path: Path) -> None:
     run(tmp_path / "whole")
-    checkpoint = tmp_path / "resume.safetensors"
+    resume_file = tmp_path / "resume.safetensors"
     with pytest.raises(KilledError):
-        run(checkpoint, kill_after=6)
-    content = checkpoint.read_bytes()
-    checkpoint.write_bytes(content[:-10])
-    complaint = r"resume\.safetensors: expected a whole file.*\.damaged, and training starts anew"
-    with pytest.warns(UserWarning, match=complaint):
-        run(checkpoint)
-    assert kept_files(checkpoint) == kept_files(tmp_path / "whole")
+        run(resume_file, kill_after=6)
+    content = resume_file.read_bytes()
+    resume_file.write_bytes(content[:-10])
+    warning = r"resume\.safetensors: expected a whole file.*\.damaged, training starts from"
+    with pytest.warns(UserWarning, match=warning):
+        run(resume_file)
+    assert kept_files(resume_file) == kept_files(tmp_path / "whole")
     assert (tmp_path / "resume.safetensors.damaged").read_bytes() == content[:-10]
 
 
-def test_a_kept_network_that_was_damaged_is_not_resumed_with(tmp_path: Path) -> None:
+def test_training_does_not_resume_with_a_damaged_stage(tmp_path: Path) -> None:
     run(tmp_path / "whole")
     with pytest.raises(KilledError):
         run(tmp_path / "resume", kill_after=6)
@@ -378,40 +374,40 @@ def test_a_kept_network_that_was_damaged_is_not_resumed_with(tmp_path: Path) -> 
         content = bytearray((kept(tmp_path / "resume") / f"{stage}.safetensors").read_bytes())
         content[-1] ^= 1
         (kept(tmp_path / "resume") / f"{stage}.safetensors").write_bytes(content)
-        complaint = rf"{stage}\.safetensors has the SHA-256 .* instead of .*training starts anew"
-        with pytest.warns(UserWarning, match=complaint), pytest.raises(KilledError):
+        warning = rf"{stage}\.safetensors has the SHA-256 .* instead of .*training starts from"
+        with pytest.warns(UserWarning, match=warning), pytest.raises(KilledError):
             run(tmp_path / "resume", kill_after=6)
     run(tmp_path / "resume")
     assert kept_files(tmp_path / "resume") == kept_files(tmp_path / "whole")
 
 
-def test_a_kept_network_that_was_damaged_is_not_taken(tmp_path: Path) -> None:
+def test_a_damaged_stage_is_not_copied(tmp_path: Path) -> None:
     _, history = run(tmp_path / "resume")
     stages = Stages(kept(tmp_path / "resume"), [1, 2], save)
     stages.keep("last", fresh(), history)
-    stages.take("last", history, tmp_path / "last.safetensors")
+    stages.copy("last", history, tmp_path / "last.safetensors")
     assert_equal(stage(tmp_path / "resume", "last"), fresh())
     file = kept(tmp_path / "resume") / "last.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"?")
     with pytest.raises(ValueError, match=r"last\.safetensors has the SHA-256 .* remove it and run"):
-        stages.take("last", history, tmp_path / "again.safetensors")
+        stages.copy("last", history, tmp_path / "again.safetensors")
     assert not (tmp_path / "again.safetensors").exists()
 
 
-def test_a_training_killed_after_a_better_epoch_goes_on_from_the_one_before(
+def test_a_training_killed_after_a_better_epoch_resumes_before_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was the best before is there until a checkpoint knows the better one."""
+    """The previous best stage exists until the resume file contains the better one."""
     accuracies = iter([0.1, 0.2, 0.3])
     name = "subspace_match.networks.training.accuracy"
     monkeypatch.setattr(name, lambda *_: next(accuracies))
-    saved = Checkpoint.save
+    saved = ResumeFile.save
 
     def killed(*_: object) -> None:
         raise KilledError
 
     monkeypatch.setattr(
-        Checkpoint,
+        ResumeFile,
         "save",
         lambda self, state, progress: (saved if len(progress["history"]) == 1 else killed)(
             self, state, progress
@@ -420,8 +416,8 @@ def test_a_training_killed_after_a_better_epoch_goes_on_from_the_one_before(
     with pytest.raises(KilledError):
         run(tmp_path / "resume")
     assert {"best_1", "best_2"} < set(kept_files(tmp_path / "resume"))
-    monkeypatch.setattr(Checkpoint, "save", saved)
-    accuracies = iter([0.05, 0.04])  # rounding on a GPU, here much exaggerated
+    monkeypatch.setattr(ResumeFile, "save", saved)
+    accuracies = iter([0.05, 0.04])  # exaggerated rounding differences of a GPU
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         _, history = run(tmp_path / "resume")
@@ -435,7 +431,7 @@ def test_a_training_killed_after_a_better_epoch_goes_on_from_the_one_before(
     }
 
 
-def test_the_rate_warms_up_and_falls_by_a_cosine() -> None:
+def test_the_rate_warms_up_and_decays_by_a_cosine() -> None:
     rates = [learning_rate(SETTINGS, 10, step) for step in range(30)]
     assert rates[:10] == pytest.approx([0.005 * (step + 1) for step in range(10)])
     assert rates[10] == pytest.approx(0.05)
@@ -449,9 +445,9 @@ def test_the_rate_is_divided_at_milestones() -> None:
     assert rates == pytest.approx([0.05, 0.05, *[0.005] * 4, 0.0005, 0.0005])
 
 
-def test_an_epoch_has_whole_batches_only() -> None:
-    assert steps_an_epoch(70, 16) == 4
-    assert steps_an_epoch(10, 16) == 1
+def test_an_epoch_has_only_whole_batches() -> None:
+    assert steps_per_epoch(70, 16) == 4
+    assert steps_per_epoch(10, 16) == 1
 
 
 def test_accuracy_counts_every_image() -> None:
@@ -464,7 +460,7 @@ def test_accuracy_counts_every_image() -> None:
     assert accuracy(Guess(), images, 10) == int(images.labels.sum()) / 51
 
 
-def test_weights_come_back_as_the_same_network(tmp_path: Path) -> None:
+def test_a_saved_network_computes_the_same(tmp_path: Path) -> None:
     network = fresh().eval()
     preprocessing = Preprocessing((0.4,), (0.25,))
     save_network(tmp_path / "network.safetensors", network, ARCHITECTURE, preprocessing)
@@ -474,7 +470,7 @@ def test_weights_come_back_as_the_same_network(tmp_path: Path) -> None:
     assert torch.equal(network(images), loaded(images))
 
 
-def test_damaged_weights_are_named(tmp_path: Path) -> None:
+def test_the_error_names_damaged_weights(tmp_path: Path) -> None:
     preprocessing = Preprocessing((0.4,), (0.25,))
     save_network(tmp_path / "network.safetensors", fresh(), ARCHITECTURE, preprocessing)
     content = (tmp_path / "network.safetensors").read_bytes()

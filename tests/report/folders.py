@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 import subspace_match as sm
-from subspace_match.data import datasets
+from subspace_match.data import prepared
 from subspace_match.experiment.config import differences, validated
 from subspace_match.matching.measures import noted_measures
 from subspace_match.matching.minimal.result import MinimalMatches
@@ -89,9 +89,9 @@ def experiment(
         # Image n is of the one value n, and of class n % 10.
         values = np.arange(IMAGES, dtype=np.uint8)[:, None, None, None] * 8
         shown = np.broadcast_to(values, (IMAGES, 1, 28, 28)).copy()
-        split = datasets.Split(shown, np.arange(IMAGES) % 10, np.arange(IMAGES))
+        split = prepared.Split(shown, np.arange(IMAGES) % 10, np.arange(IMAGES))
         about = {"name": "mnist_5k", "classes": 10, "mean": [0.5], "std": [0.5]}
-        datasets.save(results / IMAGES_FILE, datasets.DataSet(split, split, about))
+        prepared.save(results / IMAGES_FILE, prepared.DataSet(split, split, about))
     return Made(folder, paths, made, minimal)
 
 

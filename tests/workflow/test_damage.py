@@ -19,16 +19,15 @@ import torch
 from jobs import job, make_result, record_for
 
 import subspace_match as sm
-from subspace_match.data import datasets
+from subspace_match.data import prepared
 from subspace_match.experiment import planned_layers
 from subspace_match.experiment.comparisons import models_of
 from subspace_match.experiment.config import validated
 from subspace_match.experiment.user_files import content_digest
 from subspace_match.networks.architectures import build, initialise
-from subspace_match.networks.checkpoints import save_network
+from subspace_match.networks.checkpoints import save_network, write_network_record
 from subspace_match.networks.preprocessing import Preprocessing
-from subspace_match.networks.records import write_network_record
-from subspace_match.networks.resume import Checkpoint
+from subspace_match.networks.resume import ResumeFile
 from subspace_match.networks.stages import Epoch, Stages
 from subspace_match.storage.activations import ActivationStore, new_store
 from subspace_match.storage.files import write_record, write_table
@@ -84,9 +83,9 @@ def network() -> torch.nn.Module:
 def save_images(path: Path) -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (20, 1, 8, 8), dtype=np.uint8)
-    split = datasets.Split(images, np.arange(20) % 2, np.arange(20))
+    split = prepared.Split(images, np.arange(20) % 2, np.arange(20))
     about = {"name": "mnist_5k", "classes": 2, "mean": [0.1], "std": [0.3]}
-    datasets.save(path, datasets.DataSet(split, split, about))
+    prepared.save(path, prepared.DataSet(split, split, about))
 
 
 def a_pair() -> sm.PairMoments:
@@ -163,8 +162,8 @@ def test_stored_checksums_of_the_users_files(settled: bool, folder: Path) -> Non
         assert content_digest(f"weights {weights}", folder / "contents") == whole, where
 
 
-def test_a_checkpoint_for_resuming(folder: Path) -> None:
-    checkpoint = Checkpoint(folder / "resume.safetensors", "this code")
+def test_the_resume_file(folder: Path) -> None:
+    checkpoint = ResumeFile(folder / "resume.safetensors", "this code")
     progress = {"history": [[1, 0.1]], "stages": {"initial": "0123"}}
     checkpoint.save(network().state_dict(), progress)
     tensors, _ = checkpoint.load() or ({}, {})
@@ -190,10 +189,10 @@ def test_the_kept_stages_of_a_training(folder: Path) -> None:
         folder, [], lambda path, network: save_network(path, network, {}, Preprocessing((0,), (1,)))
     )
     stages.begin(network())
-    stages.reached(network(), history)
-    assert stages.lacking(history) is None
+    stages.after_epoch(network(), history)
+    assert stages.find_fault(history) is None
     for where in flipped(stages.file("best", history)):
-        assert "best_1.safetensors" in (stages.lacking(history) or ""), where
+        assert "best_1.safetensors" in (stages.find_fault(history) or ""), where
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from snakemake.iocontainers import InputFiles, OutputFiles, Params
 
 import subspace_match as sm
 from subspace_match import figures
-from subspace_match.data import datasets
+from subspace_match.data import prepared
 from subspace_match.experiment.config import validated
 from subspace_match.matching import backends
 from subspace_match.networks.architectures import build
@@ -232,9 +232,9 @@ def test_minimal_matches_come_from_the_saved_path(script: Script, path: sm.Match
 def test_layers_other_than_planned_are_not_extracted(
     size: int, script: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    split = datasets.Split(np.zeros((8, 1, 32, 32), np.uint8), np.arange(8), np.arange(8))
+    split = prepared.Split(np.zeros((8, 1, 32, 32), np.uint8), np.arange(8), np.arange(8))
     about = {"name": "mnist_5k", "classes": 10, "mean": [0.5], "std": [0.5], "test_images": 8}
-    datasets.save("images.safetensors", datasets.DataSet(split, split, about))
+    prepared.save("images.safetensors", prepared.DataSet(split, split, about))
     architecture = {"name": "plain20", "width": 0.1, "hidden": [], "channels": 1, "classes": 10}
     network = build(**architecture)
     save_network("n.safetensors", network, architecture, Preprocessing((0.5,), (0.5,)))

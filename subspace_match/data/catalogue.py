@@ -1,0 +1,171 @@
+"""The catalogue of data sets: classes, channels, and where the files lie below ``data.root``.
+
+Planning and checks of the configuration use it, so it imports no array library and reads no image.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+# As torchvision recognises images.
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+DEBIAN_FASHION_MNIST = "/usr/share/datasets/fashion-mnist"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is known about a data set before its files are read.
+
+    Attributes:
+        channels: channels of an image.
+        classes: number of classes, 0 if the folders of training images decide.
+        test_images: size of the published test split, 0 if there is none.
+        torchvision: class of ``torchvision.datasets`` that reads or unpacks the files, if any.
+        patterns: glob patterns of small files; the first pattern with a match is used.
+        folders: folders of image files. The first must exist; of the others, the first that exists
+            is used.
+    """
+
+    channels: int
+    classes: int
+    test_images: int = 0
+    torchvision: str | None = None
+    patterns: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> bool:
+        """Whether the images stay in their own files instead of one array."""
+        return bool(self.folders)
+
+    @property
+    def bundled(self) -> bool:
+        """Whether a Python package contains the data, so that the user needs no files."""
+        return not self.patterns and not self.folders
+
+
+# The keys are the values of ``data.name``. "[!z]" skips .gz files in folders of unpacked files.
+SOURCES = {
+    "mnist_5k": Source(1, 10),
+    "mnist": Source(1, 10, 10_000, "MNIST", ("MNIST/*/*[!z]", "*-ubyte.gz")),
+    "fashion_mnist": Source(1, 10, 10_000, "FashionMNIST", ("FashionMNIST/*/*[!z]", "*-ubyte.gz")),
+    "cifar10": Source(3, 10, 10_000, "CIFAR10", ("cifar-10-batches-py/*",)),
+    "cifar100": Source(3, 100, 10_000, "CIFAR100", ("cifar-100-python/*",)),
+    "imagenet": Source(3, 1000, 50_000, "ImageNet", folders=("val", "train")),
+    "image_folder": Source(3, 0, folders=("train", "test", "val")),
+}
+
+
+def source_of(name: str, root: str | None) -> Source:
+    """Return what is known about a data set before it is read.
+
+    Args:
+        name: a key of ``SOURCES``.
+        root: folder of its files; only an image folder is looked at, to count its classes.
+
+    Raises:
+        ValueError: if an image folder has no class folders below ``train``.
+
+    Example:
+        >>> source_of("cifar100", None).classes
+        100
+    """
+    source = SOURCES[name]
+    if source.classes:
+        return source
+    classes = subfolders(folder_of(name, root) / source.folders[0])
+    if not classes:
+        raise files_are_missing(name, root, f"no class folders in {source.folders[0]}")
+    return replace(source, classes=len(classes))
+
+
+def count_test_images(name: str, root: str | None, test_fraction: float) -> int:
+    """Estimate the size of the test split without reading images.
+
+    Example:
+        >>> count_test_images("mnist_5k", None, 0.2)
+        1000
+    """
+    if SOURCES[name].bundled:
+        return round(5000 * test_fraction)  # mnist_5k
+    if count := SOURCES[name].test_images:
+        return count
+    folder = folder_of(name, root)
+    train, *test = (
+        sum(len(files) for *_, files in os.walk(folder / part, followlinks=True))
+        for part in image_folders(name, folder)
+    )
+    return sum(test) or round(train * test_fraction)
+
+
+def resize_and_crop(image_size: int, *, files: bool) -> dict[str, Any]:
+    """Return "resize" and "crop" in pixels for networks trained on image files, else nothing.
+
+    Example:
+        >>> resize_and_crop(224, files=True), resize_and_crop(32, files=False)
+        ({'resize': 256, 'crop': 224}, {})
+    """
+    # ImageNet networks are evaluated at 256 and 224 pixels; other sizes keep this ratio.
+    return {"resize": round(image_size * 256 / 224), "crop": image_size} if files else {}
+
+
+def small_files(name: str, root: Path) -> list[Path]:
+    """Return the files of a small data set: all that match the first pattern with a match."""
+    for pattern in SOURCES[name].patterns:
+        if found := [file for file in root.glob(pattern) if file.is_file()]:
+            return found
+    return []
+
+
+def image_folders(name: str, root: Path) -> list[str]:
+    """Return the folders to read: the required one and the first other one that exists."""
+    required, *others = SOURCES[name].folders
+    return [required, *[part for part in others if (root / part).is_dir()][:1]]
+
+
+def subfolders(folder: Path) -> list[str]:
+    """Return the names of class folders, sorted as torchvision numbers classes.
+
+    Hidden folders and files, such as .ipynb_checkpoints and ._image.png, belong to other programs.
+    """
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if e.is_dir() and e.name[0] != ".")
+
+
+def folder_of(name: str, root: str | None) -> Path:
+    """Return the folder of a data set's files; raise a ValueError if ``data.root`` is null."""
+    if root is None:
+        raise ValueError(f"data.root: expected the folder that holds {name}'s files, found null")
+    return Path(root).expanduser()
+
+
+def files_are_missing(name: str, root: str | None, found: str = "none") -> ValueError:
+    """Return the error for missing or damaged files, with the commands that fetch them."""
+    reader = SOURCES[name].torchvision
+    fetch = f'python -c "import torchvision; torchvision.datasets.{reader}'
+    if name == "image_folder":
+        where = f"images in {root}/train/CLASS/ (and {root}/test/CLASS/ or {root}/val/CLASS/)"
+        advice = "put them there, one folder per class, the same classes in both"
+    elif name == "imagenet":
+        where = f"a folder of JPEG files for each of ImageNet's 1,000 WordNet ids in {root}/val"
+        where += f" (and {root}/train to train networks)"
+        advice = (
+            "fetch ILSVRC2012_devkit_t12.tar.gz, ILSVRC2012_img_val.tar and"
+            f" ILSVRC2012_img_train.tar from https://image-net.org into {root}, unpack them with:"
+            f" {fetch}({root!r}, 'val')\" (and 'train'); use image_folder for a part of ImageNet"
+        )
+    else:
+        where = f"{reader}'s files in {root}"
+        advice = f'fetch them with: {fetch}({root!r}, download=True)"'
+        if len(SOURCES[name].patterns) > 1:
+            where += f"/{reader}/raw or *-ubyte.gz in {root}"
+        if name == "fashion_mnist":
+            advice += (
+                f" or: apt-get install dataset-fashion-mnist (data.root: {DEBIAN_FASHION_MNIST})"
+            )
+    return ValueError(f"data.root: expected {where}, found {found}; {advice}")

@@ -1,0 +1,160 @@
+"""Data sets of image files: list them by class, and decode one image."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .catalogue import (
+    IMAGE_SUFFIXES,
+    SOURCES,
+    files_are_missing,
+    folder_of,
+    image_folders,
+    subfolders,
+)
+from .prepared import FileSplit, stratified_split
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_FAULTS_SHOWN = 20  # unreadable files named in one error
+_BATCH = 1000  # files queued at once for the threads
+
+
+def list_imagenet(root: str | None) -> tuple[FileSplit, FileSplit]:
+    """Return ImageNet's splits; the training split is empty without the folder ``train``."""
+    folder, known = folder_of("imagenet", root), SOURCES["imagenet"].classes
+    classes = subfolders(folder / "val")
+    if len(classes) != known:
+        raise files_are_missing("imagenet", root, f"{len(classes)} of {known} classes in val")
+    test = _list("imagenet", folder, "val", classes)
+    if "train" in image_folders("imagenet", folder):
+        return _list("imagenet", folder, "train", classes, every_class=True), test
+    return FileSplit((), np.empty(0, np.int64), np.empty(0, np.int64), folder), test
+
+
+def list_image_folder(
+    root: str | None, test_fraction: float, split_seed: int
+) -> tuple[FileSplit, FileSplit]:
+    """Return both splits; without a test folder, divide the training images."""
+    folder = folder_of("image_folder", root)
+    classes = subfolders(folder / "train")
+    train = _list("image_folder", folder, "train", classes, every_class=True)
+    for part in image_folders("image_folder", folder)[1:]:
+        return train, _list("image_folder", folder, part, classes)
+    try:
+        parts = stratified_split(train.labels, test_fraction, split_seed)
+    except ValueError as error:
+        raise ValueError(
+            "data.test_fraction: expected a fraction that leaves images of each class in both"
+            f" splits, found {test_fraction} for {len(train.files)} images of"
+            f" {len(classes)} classes in {folder / 'train'} ({error}); change it, or put test"
+            f" images into {folder / 'test'}"
+        ) from error
+    kept, test = (
+        FileSplit(tuple(train.files[i] for i in index), train.labels[index], index, folder)
+        for index in parts
+    )
+    return kept, test
+
+
+def _list(
+    name: str, root: Path, part: str, classes: Sequence[str], *, every_class: bool = False
+) -> FileSplit:
+    """List the images of a folder by class; with ``every_class`` no class may be empty."""
+    from torchvision.datasets.folder import make_dataset
+
+    folder = root / part
+    if unknown := sorted(set(subfolders(folder)) - set(classes)):
+        shown = ", ".join(unknown[:5])
+        raise files_are_missing(name, str(root), f"other classes in {part}: {shown}")
+
+    def is_image(path: str) -> bool:
+        hidden = any(name[0] == "." for name in Path(path).relative_to(folder).parts)
+        return path.lower().endswith(IMAGE_SUFFIXES) and not hidden
+
+    numbers = {label: number for number, label in enumerate(classes)}
+    found = make_dataset(folder, numbers, is_valid_file=is_image, allow_empty=True)
+    labels = np.array([label for _, label in found], dtype=np.int64)
+    counts = np.bincount(labels, minlength=len(classes))
+    if not found or (every_class and not counts.all()):
+        empty = [label for label, count in zip(classes, counts, strict=True) if not count]
+        shown = ", ".join(empty[:5])
+        raise files_are_missing(name, str(root), f"no images in {part} of {shown}")
+    files = tuple(path.removeprefix(f"{root}{os.sep}") for path, _ in found)
+    return FileSplit(files, labels, np.arange(len(files)), root)
+
+
+def read_image(path: str | Path) -> Image:
+    """Decode an image file as upright 8-bit RGB, without alpha channel.
+
+    Cameras store their orientation (EXIF). It is applied here, as viewers do; torchvision's reader
+    ignores it.
+
+    Raises:
+        ValueError: if the file cannot be read or has more than 8 bits per channel.
+    """
+    import PIL.Image
+    import PIL.ImageOps
+
+    # Pillow raises any of these, depending on the format, for damaged or far too large files.
+    faults = OSError, ValueError, SyntaxError, EOFError, zlib.error, struct.error
+    try:
+        with PIL.Image.open(path) as image:
+            # Pillow would clip these values to 8 bits without a warning.
+            if image.mode.startswith(("I", "F")):
+                raise ValueError(f"more than 8 bits per channel (mode {image.mode})")
+            PIL.ImageOps.exif_transpose(image, in_place=True)
+            return image.convert("RGB")
+    except (*faults, PIL.Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"{path}: expected a readable image with 8 bits per channel, found an unreadable one"
+            f" ({error}); restore or remove it, then prepare the data again"
+        ) from error
+
+
+def read_histograms(parts: Sequence[FileSplit], wanted: Collection[str]) -> list[np.ndarray]:
+    """Read all images to check them; return the wanted ones' (channels, 256) value frequencies.
+
+    Raises:
+        ValueError: if any image is unreadable; the message names up to 20.
+    """
+    paths = [(file, part.root / file) for part in parts for file in part.files]
+
+    def read(item: tuple[str, Path]) -> np.ndarray | ValueError | None:
+        try:
+            image = read_image(item[1])
+        except ValueError as error:
+            return error
+        if item[0] not in wanted:
+            return None
+        counts = np.reshape(image.histogram(), (3, 256))
+        return np.asarray(counts / counts[0].sum())
+
+    found: list[np.ndarray | ValueError | None] = []
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(paths), _BATCH):
+            found += pool.map(read, paths[start : start + _BATCH])
+    faults = {
+        str(path): result
+        for (_, path), result in zip(paths, found, strict=True)
+        if isinstance(result, ValueError)
+    }
+    if len(faults) == 1:
+        raise next(iter(faults.values()))
+    if faults:
+        more = f" and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
+        raise ValueError(
+            f"{parts[0].root}: expected readable images with 8 bits per channel, found"
+            f" {len(faults)} unreadable ones: {', '.join(list(faults)[:_FAULTS_SHOWN])}{more};"
+            " restore or remove them, then prepare the data again"
+        )
+    return [result for result in found if isinstance(result, np.ndarray)]

@@ -1,0 +1,91 @@
+"""Prepare a data set once: bring it into one form, and measure its mean and deviation.
+
+The images of a small data set are copied into one uint8 array. Image files stay where they are:
+the prepared data set lists them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .catalogue import resize_and_crop, source_of
+from .image_files import list_image_folder, list_imagenet, read_histograms
+from .prepared import DataSet, FileSplit, Split
+from .readers import read_bundled_digits, read_torchvision
+
+# ImageNet's training images; the values that everybody uses.
+IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+MOMENT_FILES = 10_000  # the mean and deviation of a folder come from at most this many files
+
+
+def prepare(
+    name: str, root: str | None, image_size: int, test_fraction: float, split_seed: int
+) -> DataSet:
+    """Read a data set from its own files and bring it into one form.
+
+    Args:
+        name: a key of ``catalogue.SOURCES``.
+        root: folder of its files, unused for mnist_5k. Small data sets: as torchvision lays them
+            out, or, for the two MNISTs, the four ``.gz`` files themselves. imagenet: as
+            ``torchvision.datasets.ImageNet`` unpacks it, ``train`` and ``val`` with one folder per
+            WordNet id, classes in the order of the ids; ``train`` may be missing. image_folder:
+            ``train`` and ``test`` (or ``val``) with one folder per class, classes in the order of
+            their names; without ``test`` and ``val`` the images of ``train`` are split. Files and
+            folders whose names begin with a dot are ignored.
+        image_size: height and width in pixels to which small images are padded with zeros, and to
+            which image files are cropped.
+        test_fraction: fraction of test images, stratified, for data sets without a test split
+            (mnist_5k, some image folders).
+        split_seed: seed of that split, and of the choice of files for an image folder's mean and
+            deviation: at most 10,000 training files, each with the same weight.
+
+    Raises:
+        ValueError: if files are missing (the message has the command that fetches them), if any is
+            unreadable (it names up to 20), or if a small image is larger than image_size.
+    """
+    train: Split | FileSplit
+    test: Split | FileSplit
+    about = {"name": name, "classes": source_of(name, root).classes}
+    if name == "imagenet":
+        train, test = list_imagenet(root)
+        read_histograms([train, test], frozenset())
+        about |= {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+    elif name == "image_folder":
+        train, test = list_image_folder(root, test_fraction, split_seed)
+        chosen = np.random.default_rng(split_seed).permutation(len(train.files))[:MOMENT_FILES]
+        histograms = read_histograms([train, test], {train.files[i] for i in chosen})
+        about |= _moments(sum(histograms, np.zeros((3, 256)))) | {"moment_files": len(chosen)}
+    else:
+        parts = (
+            read_bundled_digits(test_fraction, split_seed)
+            if name == "mnist_5k"
+            else read_torchvision(name, root)
+        )
+        train, test = (_padded(part, image_size) for part in parts)
+        about |= _moments(
+            np.array([np.bincount(c.ravel(), minlength=256) for c in train.images.swapaxes(0, 1)])
+        )
+    about |= resize_and_crop(image_size, files=isinstance(train, FileSplit))
+    about |= {"train_images": len(train.labels), "test_images": len(test.labels)}
+    return DataSet(train, test, about)
+
+
+def _moments(histogram: np.ndarray) -> dict[str, list[float]]:
+    """Return mean and deviation on a scale of 0 to 1, from (channels, 256) counts of values."""
+    values = np.arange(256) / 255
+    frequencies = histogram / histogram.sum(1, keepdims=True)
+    mean = frequencies @ values
+    deviation = np.sqrt((frequencies * (values - mean[:, None]) ** 2).sum(1))
+    return {"mean": mean.tolist(), "std": deviation.tolist()}
+
+
+def _padded(split: Split, size: int) -> Split:
+    height, width = split.images.shape[2:]
+    if max(height, width) > size:
+        raise ValueError(
+            f"data.image_size: expected at least the images' own size, found {size} for images of"
+            f" {height} x {width}"
+        )
+    top, left = (size - height) // 2, (size - width) // 2
+    margins = (0, 0), (0, 0), (top, size - height - top), (left, size - width - left)
+    return Split(np.pad(split.images, margins), split.labels, split.index)

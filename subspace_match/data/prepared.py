@@ -1,0 +1,129 @@
+"""The prepared form of a data set: training and test splits, and the file that stores them."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..storage.archives import stays_inside
+from ..storage.files import atomic_write, damaged
+from .catalogue import folder_of
+
+
+@dataclass(frozen=True)
+class Split:
+    """A training or test split whose images all have one size.
+
+    Attributes:
+        images: (images, channels, height, width) uint8.
+        labels: (images,) int64.
+        index: (images,) int64, position of each image in its source.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    index: np.ndarray
+
+
+@dataclass(frozen=True)
+class FileSplit:
+    """A training or test split whose images stay in their own files.
+
+    Attributes:
+        files: paths relative to ``root``.
+        labels: (images,) int64.
+        index: (images,) int64, position of each image among the files of its folder.
+        root: folder of the data set; not saved, because users move data sets.
+    """
+
+    files: tuple[str, ...]
+    labels: np.ndarray
+    index: np.ndarray
+    root: Path
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A prepared data set.
+
+    Attributes:
+        train: the training split. ImageNet's may be empty: pretrained networks need none.
+        test: the split on which networks are evaluated and compared.
+        about: name, digest, classes, and the ``mean`` and ``std`` of each channel of the training
+            images on a scale of 0 to 1, which standardise the input of networks trained on them.
+            For image files also ``resize`` and ``crop`` in pixels.
+    """
+
+    train: Split | FileSplit
+    test: Split | FileSplit
+    about: dict[str, Any]
+
+
+def stratified_split(labels: np.ndarray, test_fraction: float, seed: int) -> list[np.ndarray]:
+    """Return the sorted positions of the training and of the test images."""
+    from sklearn.model_selection import train_test_split
+
+    parts = train_test_split(
+        np.arange(len(labels)), test_size=test_fraction, random_state=seed, stratify=labels
+    )
+    return [np.sort(part) for part in parts]
+
+
+def save(path: str | Path, data: DataSet) -> None:
+    """Write a prepared data set to one safetensors file."""
+    from safetensors.numpy import save_file
+
+    arrays = {}
+    for name, part in (("train", data.train), ("test", data.test)):
+        if isinstance(part, FileSplit):
+            # A zero byte cannot occur in a path, so it separates them.
+            names = os.fsencode("\0".join(part.files))
+            images = {"files": np.frombuffer(names, dtype=np.uint8)}
+        else:
+            images = {"images": part.images}
+        for field, array in {**images, "labels": part.labels, "index": part.index}.items():
+            arrays[f"{name}_{field}"] = np.ascontiguousarray(array)
+    with atomic_write(path) as temporary:
+        save_file(arrays, temporary, metadata={"about": json.dumps(data.about)})
+
+
+def load(path: str | Path, root: str | None = None) -> DataSet:
+    """Read a file written by ``save``.
+
+    Args:
+        path: the file.
+        root: folder of the data set's own files, required if the images stayed in them.
+
+    Raises:
+        ValueError: if the file is damaged (the message names it), or ``root`` is required and None.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads(file.metadata()["about"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        train, test = (
+            _file_split(path, arrays, part, folder_of(about["name"], root))
+            if f"{part}_files" in arrays
+            else Split(*(arrays[f"{part}_{field}"] for field in ("images", "labels", "index")))
+            for part in ("train", "test")
+        )
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise damaged(path, error) from error
+    return DataSet(train, test, about)
+
+
+def _file_split(
+    path: str | Path, arrays: dict[str, np.ndarray], part: str, root: Path
+) -> FileSplit:
+    names = os.fsdecode(arrays[f"{part}_files"].tobytes())
+    files = tuple(names.split("\0")) if names else ()
+    if outside := [file for file in files if not stays_inside(file)]:
+        raise damaged(path, f"{outside[0]!r} is outside the data set's folder")
+    return FileSplit(files, arrays[f"{part}_labels"], arrays[f"{part}_index"], root)

@@ -1,0 +1,153 @@
+"""VGG, ResNet and plain networks for images of 32 x 32 pixels, built from torchvision's blocks.
+
+- VGG (Simonyan & Zisserman 2015) with and without batch norm: torchvision's channel plans, with
+  hidden layers of any width in place of the two of 4,096. The authors (Wang et al. 2018) use
+  hidden=[512, 512] without dropout. With ``_bn`` the hidden layers have batch norm too. Networks
+  without it need a lower learning rate: vgg16 learns at the authors' 0.05, vgg19 at 0.01 but not at
+  0.05.
+- resnet18, 34 and 50 (He et al. 2016) for CIFAR: a 3 x 3 convolution of stride 1 without pooling
+  replaces the first two layers.
+- resnet20, 32, 44, 56 and 110 (He et al. 2016, section 4.2): three stages of 16, 32 and 64
+  channels. Shortcuts that change shape are projections, as in torchvision; the paper pads zeros.
+- plain20, 32, 44 and 56: the same without shortcuts. plain34 and plain42 are, as in Wang et al., of
+  this family and not ImageNet's: four stages of 16, 32, 64 and 128 channels with 8 and 10
+  convolutions each. All have batch norm, so their convolutions have no bias, which would have no
+  effect (the authors' have one).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from torch import nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+from torchvision.models.vgg import cfgs
+from torchvision.ops import Conv2dNormActivation
+
+_VGG_PLANS = {
+    f"vgg{depth}{norm}": plan
+    for depth, plan in {11: "A", 13: "B", 16: "D", 19: "E"}.items()
+    for norm in ("", "_bn")
+}
+_IMAGENET_STAGES, _CIFAR_STAGES = (64, 128, 256, 512), (16, 32, 64)
+# Type of block; blocks per stage; channels per stage.
+_RESNETS: dict[str, tuple[type[BasicBlock | Bottleneck], tuple[int, ...], tuple[int, ...]]] = {
+    "resnet18": (BasicBlock, (2, 2, 2, 2), _IMAGENET_STAGES),
+    "resnet34": (BasicBlock, (3, 4, 6, 3), _IMAGENET_STAGES),
+    "resnet50": (Bottleneck, (3, 4, 6, 3), _IMAGENET_STAGES),
+    **{f"resnet{6 * n + 2}": (BasicBlock, (n,) * 3, _CIFAR_STAGES) for n in (3, 5, 7, 9, 18)},
+}
+# Convolutions per stage; channels per stage.
+_PLAIN: dict[str, tuple[int, tuple[int, ...]]] = {
+    "plain20": (6, _CIFAR_STAGES),
+    "plain32": (10, _CIFAR_STAGES),
+    "plain34": (8, (*_CIFAR_STAGES, 128)),
+    "plain42": (10, (*_CIFAR_STAGES, 128)),
+    "plain44": (14, _CIFAR_STAGES),
+    "plain56": (18, _CIFAR_STAGES),
+}
+ARCHITECTURES = (*_VGG_PLANS, *_RESNETS, *_PLAIN)
+
+
+def build_small_image_network(
+    name: str, *, width: float, hidden: list[int], channels: int, classes: int
+) -> nn.Module:
+    """Build one of ``ARCHITECTURES``; the arguments are those of ``architectures.build``."""
+    if name in _RESNETS:
+        return _resnet(*_RESNETS[name], width, channels, classes)
+    if name in _PLAIN:
+        return _plain(*_PLAIN[name], width, channels, classes)
+    norm = nn.BatchNorm2d if name.endswith("_bn") else None
+    return _vgg(cfgs[_VGG_PLANS[name]], norm, width, hidden, channels, classes)
+
+
+def _scaled(channels: int, width: float) -> int:
+    return max(1, round(channels * width))
+
+
+def _vgg(
+    plan: list[str | int],
+    norm: type[nn.BatchNorm2d] | None,
+    width: float,
+    hidden: list[int],
+    channels: int,
+    classes: int,
+) -> nn.Module:
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    convolutions = pools = 0
+    for entry in plan:
+        if entry == "M":
+            pools += 1
+            modules[f"pool{pools}"] = nn.MaxPool2d(2)
+        else:
+            convolutions += 1
+            out = _scaled(int(entry), width)
+            modules[f"conv{convolutions}"] = Conv2dNormActivation(channels, out, norm_layer=norm)
+            channels = out
+    features = channels
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for number, neurons in enumerate(hidden, start=1):
+        linear = [nn.Linear(features, neurons, bias=norm is None)]
+        normal = [nn.BatchNorm1d(neurons)] if norm else []
+        layers[f"fc{number}"] = nn.Sequential(*linear, *normal, nn.ReLU(inplace=True))
+        features = neurons
+    return _with_head(modules, layers, features, classes)
+
+
+def _resnet(
+    block: type[BasicBlock | Bottleneck],
+    blocks: tuple[int, ...],
+    stages: tuple[int, ...],
+    width: float,
+    channels: int,
+    classes: int,
+) -> nn.Module:
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    previous = _scaled(stages[0], width)
+    modules["stem"] = Conv2dNormActivation(channels, previous)
+    for number, (count, planes) in enumerate(zip(blocks, stages, strict=True), start=1):
+        stage = OrderedDict[str, nn.Module]()
+        for index in range(count):
+            stride = 2 if number > 1 and index == 0 else 1
+            stage[str(index)] = _block(block, previous, _scaled(planes, width), stride)
+            previous = _scaled(planes, width) * block.expansion
+        modules[f"stage{number}"] = nn.Sequential(stage)
+    return _with_head(modules, OrderedDict(), previous, classes)
+
+
+def _block(
+    block: type[BasicBlock | Bottleneck], inputs: int, planes: int, stride: int
+) -> BasicBlock | Bottleneck:
+    shortcut, outputs = None, planes * block.expansion
+    if stride != 1 or inputs != outputs:
+        shortcut = Conv2dNormActivation(
+            inputs, outputs, kernel_size=1, stride=stride, activation_layer=None
+        )
+    return block(inputs, planes, stride, shortcut)
+
+
+def _plain(
+    convolutions: int, stages: tuple[int, ...], width: float, channels: int, classes: int
+) -> nn.Module:
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    # The first stage has one more convolution, as the stem of a residual network.
+    for stage, planes in enumerate(stages):
+        for index in range(convolutions + (stage == 0)):
+            stride = 2 if stage > 0 and index == 0 else 1
+            out = _scaled(planes, width)
+            name = f"conv{len(modules) + 1}"
+            modules[name] = Conv2dNormActivation(channels, out, stride=stride)
+            channels = out
+    return _with_head(modules, OrderedDict(), channels, classes)
+
+
+def _with_head(
+    maps: OrderedDict[str, nn.Module],
+    vectors: OrderedDict[str, nn.Module],
+    features: int,
+    classes: int,
+) -> nn.Module:
+    """Join layers of maps, global average pooling, layers of vectors, and the output layer."""
+    pooled = {"average": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+    output = {"output": nn.Linear(features, classes)}
+    return nn.Sequential(OrderedDict(maps | pooled | vectors | output))

@@ -1,0 +1,173 @@
+"""Find a network's state dict in the content of a checkpoint.
+
+A checkpoint may hold the weights under any key, beside other data, and wrappers put a prefix before
+the names: ``module.``, ``_orig_mod.``, Lightning's ``model.``. No key or prefix is hard-coded: the
+dictionary that fits the network is used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import torch
+
+from .architectures import is_user_code, outline
+
+Tensors = dict[str, torch.Tensor]
+
+# DenseNet's weights were published when names of modules could contain a dot.
+_OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")
+_DEPTH = 3  # of nested dictionaries; one may even contain itself
+_KEYS_SHOWN = 5
+_FAULTS_SHOWN = 5
+
+
+def find_state_dict(
+    content: Any, architecture: Mapping[str, Any], source: str
+) -> tuple[dict[str, Any], Tensors]:
+    """Return the architecture and the tensors of the one dictionary that fits the network.
+
+    Args:
+        content: content of the checkpoint.
+        architecture: arguments of ``build``; ``classes`` follows the tensors, except for user code.
+        source: named in errors.
+
+    Raises:
+        ValueError: if none fits (with the differences, or the keys found), or several do.
+    """
+    expected = outline(**architecture).state_dict()
+    fitting: dict[str, tuple[dict[str, Any], Tensors]] = {}
+    faults: list[list[str]] = []
+    for location, found in tensor_dicts(content, expected.keys()).items():
+        adapted, adapted_tensors = dict(architecture), expected
+        if not is_user_code(architecture["name"]):
+            adapted["classes"] = _classes(adapted, expected, found)
+        if adapted != architecture:
+            adapted_tensors = outline(**adapted).state_dict()
+        faults.append(_faults(adapted_tensors, found))
+        if not faults[-1] and not any(_equal(found, other) for _, other in fitting.values()):
+            fitting[location] = adapted, found
+    if len(fitting) == 1:
+        return next(iter(fitting.values()))
+    if fitting:
+        raise ValueError(
+            f"network.weights: expected one dictionary of the network's tensors, found several in"
+            f" {source}: {'; '.join(fitting)}; save the right one by itself"
+        )
+    if not faults:
+        raise ValueError(
+            "network.weights: expected a dictionary of the network's tensors, such as"
+            f" {next(iter(expected), None)}, found {source} with {_description(content)}"
+        )
+    nearest = min(faults, key=len)
+    more = len(nearest) - _FAULTS_SHOWN
+    shown = "; ".join(nearest[:_FAULTS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    raise ValueError(f"network.weights: expected weights of the network, found {source}: {shown}")
+
+
+def tensor_dicts(content: Any, names: Collection[str]) -> dict[str, Tensors]:
+    """Return each dictionary of tensors in a checkpoint by its location, prefixes removed.
+
+    Args:
+        content: content of the checkpoint.
+        names: names of the network's tensors; a prefix is whatever precedes one of them.
+
+    Example:
+        >>> weights = {"module.output.weight": torch.ones(2), "module.output.bias": torch.ones(1)}
+        >>> content = {"epoch": 3, "net": weights}
+        >>> [(location, list(found)) for location, found in
+        ...  tensor_dicts(content, ["output.weight", "output.bias"]).items()]
+        [('net: module.', ['output.weight', 'output.bias'])]
+    """
+    return {
+        ": ".join(filter(None, [location, prefix])): {
+            name.removeprefix(prefix): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(prefix)
+        }
+        for location, tensors in _nested(content, "", _DEPTH)
+        for prefix in _prefixes(tensors, names)
+    }
+
+
+def _nested(content: Any, location: str, depth: int) -> Iterator[tuple[str, Tensors]]:
+    if not isinstance(content, Mapping) or not depth:
+        return
+    tensors = {
+        _OLD_DENSENET.sub(r"\1\2", key): value
+        for key, value in content.items()
+        if isinstance(key, str) and isinstance(value, torch.Tensor)
+    }
+    if tensors:
+        yield location, tensors
+    for key, value in content.items():
+        yield from _nested(value, f"{location}.{key}" if location else str(key), depth - 1)
+
+
+def _prefixes(tensors: Tensors, names: Collection[str]) -> list[str]:
+    """Return the prefixes shared by a full set of names, or else the most frequent prefix."""
+    counts = Counter(
+        name[:start]
+        for name in tensors
+        for start in (0, *(i + 1 for i, letter in enumerate(name) if letter == "."))
+        if name[start:] in names
+    )
+    full = [prefix for prefix, count in counts.items() if count >= len(names)]
+    return full or [prefix for prefix, _ in counts.most_common(1)]
+
+
+def _faults(expected: Mapping[str, torch.Tensor], found: Tensors) -> list[str]:
+    """Return the differences between expected and found tensors."""
+    faults = [
+        f"{name} should have shape {tuple(tensor.shape)}, has {tuple(found[name].shape)}"
+        if name in found
+        else f"{name} is missing"
+        for name, tensor in expected.items()
+        if name not in found or found[name].shape != tensor.shape
+    ]
+    return faults + [f"{name} is unknown" for name in found if name not in expected]
+
+
+def _equal(one: Tensors, other: Tensors) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def _classes(
+    architecture: Mapping[str, Any], expected: Mapping[str, torch.Tensor], tensors: Tensors
+) -> int:
+    """Return the number of outputs of the tensors' network.
+
+    It is the length of the first axis of tensors that differ from the expected ones in this only.
+    """
+    classes = int(architecture["classes"])
+    found = {
+        tensors[name].shape[0]
+        for name, tensor in expected.items()
+        if name in tensors
+        and tensors[name].shape != tensor.shape
+        and tensor.shape[:1] == (classes,)
+        and tensors[name].shape[1:] == tensor.shape[1:]
+        and tensors[name].ndim == tensor.ndim
+    }
+    return found.pop() if len(found) == 1 else classes
+
+
+def _description(content: Any) -> str:
+    if not isinstance(content, Mapping):
+        return f"an object of {type(content).__name__}"
+    return f"the keys {_keys(content)}" if content else "no keys"
+
+
+def _keys(content: Mapping[Any, Any], depth: int = 2) -> str:
+    """Return the first keys, each with the keys of its value."""
+    shown = [
+        f"{key} ({_keys(value, depth - 1)})"
+        if isinstance(value, Mapping) and value and depth > 1
+        else str(key)
+        for key, value in list(content.items())[:_KEYS_SHOWN]
+    ]
+    more = len(content) - _KEYS_SHOWN
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,85 @@
+"""Networks defined by the user's own code, and errors in that code."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# Folders of installed packages.
+LIBRARIES = {"site-packages", "dist-packages"}
+
+
+def build_from_user_code(name: str) -> nn.Module:
+    """Import and call ``package.module:callable``.
+
+    Raises:
+        ValueError: if it cannot be imported or called, fails, or does not return an nn.Module.
+    """
+    from torch import nn
+
+    source, _, target = name.partition(":")
+    # Checkpoints contain such names, and a checkpoint may come from a stranger.
+    if source.partition(".")[0] in sys.stdlib_module_names:
+        raise ValueError(
+            f"network.name: expected a class or function of your own, found {name!r}, which is in"
+            " Python's standard library; rename the module if it is yours"
+        )
+    try:
+        make = getattr(importlib.import_module(source), target)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"network.name: expected an importable package.module:callable, found {name!r}"
+            f" ({error}); is it installed, or its folder in PYTHONPATH?"
+        ) from error
+    except Exception as error:
+        raise broken(name, error) from error
+    if isinstance(make, nn.Module) or not callable(make):
+        raise ValueError(
+            f"network.name: expected a class or function that returns an nn.Module, found"
+            f" {name!r}, an object of {type(make).__name__}"
+        )
+    try:
+        inspect.signature(make).bind()
+    except TypeError as error:
+        raise ValueError(
+            f"network.name: expected a class or function without required arguments, found {name!r}"
+            f" ({error}); write a function that passes them"
+        ) from error
+    try:
+        network = make()
+    except Exception as error:
+        raise broken(name, error) from error
+    if not isinstance(network, nn.Module):
+        raise ValueError(
+            f"network.name: expected a class or function that returns an nn.Module, found"
+            f" {name!r}, which returns an object of {type(network).__name__}"
+        )
+    return network
+
+
+def broken(name: str, error: Exception) -> ValueError:
+    """Return the error for user code that fails, with the file and line where it fails.
+
+    Args:
+        name: ``network.name`` of the configuration.
+        error: raised by the code, or by parsing it.
+    """
+    if isinstance(error, SyntaxError):
+        location, reason = f"{error.filename}, line {error.lineno}", error.msg
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        # If a library raises the error, show the line of user code that called it.
+        own = [frame for frame in frames if not LIBRARIES & set(Path(frame.filename).parts)]
+        last = ([frame for frame in own if not frame.filename.startswith("<")] or frames)[-1]
+        location, reason = f"{last.filename}, line {last.lineno}", " ".join(str(error).split())
+    return ValueError(
+        f"network.name: expected code that makes a network, found that {name!r} fails at {location}"
+        f" ({type(error).__name__}: {reason})"
+    )
