@@ -39,7 +39,7 @@ from subspace_match.experiment.config import validated
 from subspace_match.matching.certificate import Certificate
 from subspace_match.matching.minimal.result import MinimalMatches
 from subspace_match.results import tables
-from subspace_match.storage.files import write_record, write_table
+from subspace_match.storage.files import sha256, write_record, write_signed, write_table
 from subspace_match.storage.job_records import SUFFIX
 from subspace_match.storage.match_files import LayerMatch
 
@@ -119,7 +119,9 @@ def run_of(size: Size, results: Path) -> Path:
         for seed in range(size.seeds)
     }
     first = [match for match in matches if match.about["draw"] == 0]
-    measured = [{f"measure_{n}": float(v) for n, v in enumerate(rng.random(10))} for _ in first]
+    measured = [
+        {f"measure_{n}": (float(v), "") for n, v in enumerate(rng.random(10))} for _ in first
+    ]
     made = {
         "similarity": similarity,
         "neurons": tables.neuron_table(matches),
@@ -137,9 +139,10 @@ def run_of(size: Size, results: Path) -> Path:
     write_record(folder / "config.json", config)
     if size.images:
         path = "data/mnist_5k-0/images.safetensors"
-        record = {"outputs": {"config.json": None}, "inputs": [path]}
+        record = {"rule": "aggregate", "folder": "experiments/run", "inputs": {path: "0"}}
+        record |= {"outputs": {"config.json": sha256(folder / "config.json")}, "code": {}}
         record |= {"differs": {}, "digests": {}, "runs": []}
-        write_record(folder / f"aggregate{SUFFIX}", record)
+        write_signed(folder / f"aggregate{SUFFIX}", record)
         images = pictures(size, rng)
         split = datasets.Split(images, np.arange(len(images)) % 10, np.arange(len(images)))
         about = {"name": "mnist_5k", "classes": 10, "mean": [0.5], "std": [0.5]}

@@ -262,7 +262,8 @@ def _console() -> Any:
 def _write(folder: Path, tables: dict[str, Any], neurons: pd.DataFrame) -> None:
     import numpy as np
 
-    from . import figures
+    from .figures.critical import similarity_by_epsilon
+    from .figures.style import save
     from .storage.files import write_record, write_table
 
     for name, table in tables.items():
@@ -273,9 +274,7 @@ def _write(folder: Path, tables: dict[str, Any], neurons: pd.DataFrame) -> None:
     rows = similarity.astype(object).where(similarity.notna(), None)
     write_record(folder / "similarity.json", {name: list(rows[name]) for name in columns})
     for kind in ("svg", "png"):
-        figures.save(
-            figures.similarity_by_epsilon(neurons), folder / f"similarity_by_epsilon.{kind}"
-        )
+        save(similarity_by_epsilon(neurons), folder / f"similarity_by_epsilon.{kind}")
 
 
 if __name__ == "__main__":
