@@ -1,4 +1,4 @@
-"""The command ``subspace-match report``: one page of several finished runs, side by side."""
+"""The command ``subspace-match report``: one page of finished runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main(arguments: Sequence[str]) -> None:
     """Run the command.
 
     Raises:
-        ValueError: if a folder is not one of a finished run.
+        ValueError: if a folder does not contain a finished run.
     """
     from . import write_page
 
@@ -26,14 +26,18 @@ def main(arguments: Sequence[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="subspace-match report",
-        description="One page of finished runs, side by side, for a browser without a network.",
+        description="Show finished runs side by side on one page that needs no network.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "folders", nargs="+", type=Path, metavar="DIR", help="of a run, results/experiments/NAME"
+        "folders",
+        nargs="+",
+        type=Path,
+        metavar="DIR",
+        help="folder of a run, results/experiments/NAME",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("report.html"), help="the page (default: report.html)"
+        "--out", type=Path, default=Path("report.html"), help="page to write (default: report.html)"
     )
     return parser
