@@ -73,7 +73,7 @@ def few_samples(summary: pd.DataFrame) -> str:
     if not summary["few_samples"].any():
         return ""
     return (
-        " An asterisk marks layers with more than 0.2 neurons per sample, where a part of the"
+        " An asterisk marks layers with more than 0.2 neurons per sample, where part of the"
         " similarity is due to chance."
     )
 

@@ -21,7 +21,6 @@ from .runs import Run
 MAX_MEMBERS = 3_000_000  # neurons listed in the minimal matches of one layer at one epsilon
 _NETWORK = ("model", "seed", "stage")
 _PAIR = ("comparison", *(f"{key}_{side}" for side in "ab" for key in _NETWORK))
-_GROUP = [*_PAIR, "layer"]
 
 
 def payload(run: Run) -> dict[str, Any]:
@@ -138,7 +137,7 @@ def _left_out(run: Run) -> list[dict[str, Any]] | None:
 
 
 def _number(value: float, digits: int = 17) -> float | None:
-    """Round to significant digits; 17 keep every bit."""
+    """Round to significant digits, of which 17 keep every bit; None if not finite."""
     return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 
@@ -146,26 +145,26 @@ def _numbers(values: Iterable[float], digits: int = 17) -> list[float | None]:
     return [_number(value, digits) for value in values]
 
 
-def _groups(run: Run, table: str) -> dict[tuple[Any, ...], pd.DataFrame]:
-    """Split a table by pair and layer."""
+def _groups(run: Run, table: str, *columns: str) -> dict[tuple[Any, ...], pd.DataFrame]:
+    """Split a table by pair and further columns; nothing if the run has no such table."""
     if not run.has(table):
         return {}
-    found = {}
-    for key, rows in run.tables[table].groupby(_GROUP, sort=False):
-        assert isinstance(key, tuple)
-        found[key] = rows
-    return found
+    groups: Any = run.tables[table].groupby([*_PAIR, *columns], sort=False)
+    return dict(iter(groups))
 
 
 def _matches(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, Any]]:
     """Return critical epsilons, chance, certificates and minimal matches per pair and layer."""
-    neurons, null = _groups(run, "neurons"), _groups(run, "null")
-    minimal, members = _groups(run, "minimal_matches"), _groups(run, "minimal_match_members")
+    neurons, null, minimal, members = (
+        _groups(run, table, "layer")
+        for table in ("neurons", "null", "minimal_matches", "minimal_match_members")
+    )
     made = []
-    for key, rows in _groups(run, "similarity").items():
+    for key, rows in _groups(run, "similarity", "layer").items():
         first_row = rows.iloc[0]
         counts = int(first_row["neurons_a"]), int(first_row["neurons_b"])
         draws = neurons[key].sort_values(["network", "neuron"]).groupby("draw")
+        chance = null[key].sort_values("epsilon")["null_95"] if key in null else None
         epsilons = sorted(minimal[key]["epsilon"].unique()) if key in minimal else []
         made.append(
             {
@@ -176,9 +175,7 @@ def _matches(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, An
                 "few_samples": bool(rows["few_samples"].any()),
                 "critical": [_numbers(draw["critical_epsilon"]) for _, draw in draws],
                 "norm": next(_numbers(draw["norm"], 7) for _, draw in draws),
-                "chance": _numbers(null[key].sort_values("epsilon")["null_95"])
-                if key in null
-                else None,
+                "chance": None if chance is None else _numbers(chance),
                 "certificates": [_certificate(own) for _, own in rows.groupby("epsilon")],
                 "minimal": [
                     _minimal(float(e), _at(minimal[key], e), _at(members[key], e), counts)
@@ -237,23 +234,20 @@ def _minimal(
 
 def _measures(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, Any]]:
     """Return the values by layer for each pair and measure; None where a layer has none."""
-    if not run.has("measures"):
-        return []
-    made = []
-    for key, rows in run.tables["measures"].groupby([*_PAIR, "measure"], sort=False):
-        assert isinstance(key, tuple)
-        values = rows.set_index("layer")["value"].reindex(layers)
-        made.append({"pair": pairs.index(key[:-1]), "measure": key[-1], "values": _numbers(values)})
-    return made
+    return [
+        {
+            "pair": pairs.index(key[:-1]),
+            "measure": key[-1],
+            "values": _numbers(rows.set_index("layer")["value"].reindex(layers)),
+        }
+        for key, rows in _groups(run, "measures", "measure").items()
+    ]
 
 
 def _heat_maps(run: Run, pairs: list[Any]) -> list[dict[str, Any]]:
     """Return similarity by epsilon, and CKA, of all layers of A with all layers of B, per pair."""
-    if not run.has("heat_map"):
-        return []
     made = []
-    for key, rows in run.tables["heat_map"].groupby(list(_PAIR), sort=False):
-        assert isinstance(key, tuple)
+    for key, rows in _groups(run, "heat_map").items():
         ordered = rows.sort_values(["depth_a", "depth_b"], kind="stable")
         epsilons = sorted(ordered["epsilon"].unique())
         first = _at(ordered, epsilons[0])

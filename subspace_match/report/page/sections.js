@@ -8,7 +8,6 @@ import { change, listen, match, run, state } from "./state.js";
 
 // What was compared
 
-const sum = (values) => values.reduce((total, value) => total + value, 0);
 const layersWithFewSamples = (own) =>
   [...new Set(own.all.filter((one) => one.record.few_samples).map((one) => one.layer))];
 
@@ -40,25 +39,25 @@ const FACTS = {
     const names = layersWithFewSamples(own);
     return names.length
       ? h("strong", {}, `Warning: ${listed(names)} ${names.length > 1 ? "have" : "has"} more than 0.2`
-        + ` neurons per sample (at most ${short(most, 2)}), so a part of the similarity is due to chance`)
+        + ` neurons per sample (at most ${short(most, 2)}), so part of the similarity is due to chance`)
       : `at most ${short(most, 2)}; up to 0.2 there are enough samples`;
   },
   "Dead neurons": (own) => {
     const dead = own.all.flatMap((one) => Array.from(one.critical[0])).filter(Number.isNaN).length;
-    return `${dead} of ${sum(own.all.map((one) => one.count))}, over all pairs at the first draw; they are`
-      + " in no match but count as neurons";
+    return `${dead} of ${own.all.reduce((total, one) => total + one.count, 0)}, over all pairs at the first`
+      + " draw; they are in no match but count as neurons";
   },
   Chance: (own) => own.permutations
     ? `${own.permutations} permutations of one network's images`
     : "unknown: this run has no permutations",
 };
 
-function compared() {
+function comparison() {
   const head = runs.length > 1
     ? [h("thead", {}, h("tr", {}, h("td", {}), runs.map((own) => h("th", { scope: "col" }, own.name))))]
     : [];
-  const rows = Object.entries(FACTS).map(([name, tell]) =>
-    h("tr", {}, h("th", { scope: "row" }, name), runs.map((own) => h("td", {}, tell(own)))));
+  const rows = Object.entries(FACTS).map(([name, describe]) =>
+    h("tr", {}, h("th", { scope: "row" }, name), runs.map((own) => h("td", {}, describe(own)))));
   byId("compared").append(
     h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Table of what was compared" },
       h("table", { class: "facts" }, head, h("tbody", {}, rows))),
@@ -194,9 +193,7 @@ function layer() {
       && say("sizes-readout", `${counted(datum.neurons, "neuron")} of ${datum.network}: minimal matches of `
         + (datum.to - datum.from > 1 ? `${datum.from} to ${datum.to - 1}` : datum.from)),
   });
-  curve.element.setAttribute("role", "img");
-  critical.element.setAttribute("role", "img");
-  size.element.setAttribute("role", "img");
+  for (const { element } of [curve, critical, size]) element.setAttribute("role", "img");
   let data = {};
   listen(["run", "pair", "layer", "epsilon", "neuron"], (names) => {
     const isNew = names.some((name) => ["run", "pair", "layer"].includes(name));
@@ -260,7 +257,7 @@ function facts() {
     `${own.countA} + ${own.countB} neurons, ${counted(own.record.samples, "sample")},`,
     `${counted(own.draws, "draw")}.`,
     own.record.few_samples
-      ? "Warning: more than 0.2 neurons per sample, so a part of the similarity is due to chance." : "",
+      ? "Warning: more than 0.2 neurons per sample, so part of the similarity is due to chance." : "",
     `At epsilon ${state.epsilon} the maximum match has ${within(0, own.countA)} neurons of A and`,
     `${within(own.countA, own.count)} of B (first draw). The similarity is`,
     `${percent(own.similarity(state.epsilon))} over all draws, the chance level`,
@@ -310,7 +307,7 @@ function showSizes(chart, isNew) {
 
 // Layer pairs and other measures
 
-function between() {
+function pairsAndMeasures() {
   let built = -1;
   let updates = [];
   listen(["run", "pair", "epsilon"], () => {
@@ -390,7 +387,7 @@ function otherMeasures(own) {
   const chart = new Chart(box, measures(own.layerNames, series), { height: 360 });
   const rows = () => {
     const pairs = state.pair < 0 ? own.pairs.map((_, number) => number) : [state.pair];
-    const of = own.layerNames.flatMap((name) => {
+    const match = own.layerNames.flatMap((name) => {
       const matched = own.matchesOf(name).filter((one) => pairs.includes(one.record.pair));
       return matched.length
         ? [{ series: "match", layer: name, value: mean(matched.map((one) => one.similarity(state.epsilon))) }]
@@ -403,7 +400,7 @@ function otherMeasures(own) {
         .filter((value) => value !== null);
       return values.length ? [{ series: measureWords(measure), layer: name, value: mean(values) }] : [];
     }));
-    return [...of, ...others];
+    return [...match, ...others];
   };
   const table = new Numbers(details, "measures", () =>
     [["measure", "layer", "value"], ...rows().map((row) => [row.series, row.layer, row.value])]);
@@ -450,14 +447,14 @@ function provenance() {
 }
 
 function commitWords({ commit, changed }) {
-  if (commit === null) return "not made in a git checkout";
+  if (commit === null) return "unknown: the project was not a git checkout";
   return changed.length ? `${commit}, with changes to ${changed.join(", ")}` : commit;
 }
 
 export function sections() {
-  compared();
+  comparison();
   depth();
   layer();
-  between();
+  pairsAndMeasures();
   provenance();
 }
