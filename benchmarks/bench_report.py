@@ -1,18 +1,18 @@
-"""Pages of three sizes: how large, how long they take to make, to open and to move.
+"""Measure pages of three sizes: file size, time to make, to open and to interact.
 
     OMP_NUM_THREADS=1 python benchmarks/bench_report.py
 
-Tables are drawn at random in the sizes of three runs; nothing is trained. "default" is the default
-configuration, VGG-11 of half width on 1,000 digits; "ResNet-110" three pairs of networks of
-published width, 109 layers and 16 draws, on 10,000 small colour images; "VGG-16" the two fully
-connected layers of 4,096 on ImageNet, without images.
+The tables have the sizes of three runs and random numbers; nothing is trained. "default" is the
+default configuration, VGG-11 of half width on 1,000 digits. "ResNet-110" has three pairs of
+networks of published width, 109 layers and 16 draws, on 10,000 small colour images. "VGG-16" has
+the two fully connected layers with 4,096 neurons on ImageNet, without images.
 
-"make" is the whole command, Python's start and imports included, "CPU" its processor time on all
-cores. In Debian's Chromium, "first figure" is the time from the navigation's start until the
-similarity by depth is painted, "slider" the work from a frame's beginning until all that hangs on
-epsilon and is in sight is redrawn and laid out, median and largest of 30 places; "table" likewise
-for scrolling the neurons of a layer. "CPU" behind them is processor time of the page's main thread,
-painting included. Two minutes in all; other processes on the machine add to all times but those.
+"make" is the whole command including the start of Python, "CPU" its processor time on all cores. In
+Debian's Chromium, "first figure" is the time from the start of navigation until the similarity by
+depth is painted. "slider" is the time from the start of a frame until everything visible that
+depends on epsilon is redrawn and laid out, median and largest of 30 positions; "table" is the same
+for scrolling the table of neurons. The "CPU" after them is the main thread's processor time,
+including painting. All takes two minutes. Other processes on the machine add to all other times.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ from subspace_match.matching.certificate import Certificate
 from subspace_match.matching.minimal.result import MinimalMatches
 from subspace_match.results import tables
 from subspace_match.results.layer_result import LayerResult, PairNames
-from subspace_match.storage.files import write_record, write_table
+from subspace_match.storage.files import sha256, write_record, write_signed, write_table
 from subspace_match.storage.job_records import SUFFIX
 from subspace_match.storage.match_files import LayerMatch
 from subspace_match.storage.network_results import HeatMap, HeatMapLayer, TopImages
 from subspace_match.storage.result_origin import LayerOrigin, Origin
 
 PROJECT = Path(__file__).parents[1]
-PLACES = 30
-# In the page, before its own script: when the first figure is there, and painted.
+POSITIONS = 30
+# Runs before the script of the page: notes when the first figure is painted.
 WATCH = """
 new MutationObserver((_, observer) => {
   if (!document.querySelector("#depth svg")) return;
@@ -55,7 +55,7 @@ new MutationObserver((_, observer) => {
   requestAnimationFrame(() => setTimeout(() => { window.firstFigure = performance.now(); }));
 }).observe(document, { childList: true, subtree: true });
 """
-# Milliseconds from a frame's beginning until what hangs on a change is drawn and laid out.
+# Milliseconds from the start of a frame until a change is drawn and laid out.
 WORK = """
 (values) => values.reduce(async (before, value) => {
   const times = await before;
@@ -77,7 +77,7 @@ SCROLL = """
 
 @dataclass
 class Size:
-    """How large a run is."""
+    """The size of a run."""
 
     widths: list[int]
     seeds: int = 2
@@ -97,7 +97,7 @@ SIZES = {
 
 
 def run_of(size: Size, results: Path) -> Path:
-    """A folder like one that a run of this size leaves, with numbers drawn at random."""
+    """Write the folder of a run of this size, with random numbers."""
     rng = np.random.default_rng(0)
     config = validated({"seeds": list(range(size.seeds))})
     pairs = list(combinations(range(size.seeds), 2))
@@ -145,9 +145,10 @@ def run_of(size: Size, results: Path) -> Path:
     write_record(folder / "config.json", config)
     if size.images:
         path = "data/mnist_5k-0/images.safetensors"
-        record = {"outputs": {"config.json": None}, "inputs": [path]}
+        record = {"rule": "aggregate", "folder": "experiments/run", "inputs": {path: "0"}}
+        record |= {"outputs": {"config.json": sha256(folder / "config.json")}, "code": {}}
         record |= {"differs": {}, "digests": {}, "runs": []}
-        write_record(folder / f"aggregate{SUFFIX}", record)
+        write_signed(folder / f"aggregate{SUFFIX}", record)
         images = pictures(size, rng)
         split = prepared.Split(images, np.arange(len(images)) % 10, np.arange(len(images)))
         about = {"name": "mnist_5k", "classes": 10, "mean": [0.5], "std": [0.5]}
@@ -163,7 +164,7 @@ def pair_names(a: int, b: int) -> PairNames:
 
 
 def minimal_matches(critical: np.ndarray, rng: np.random.Generator) -> MinimalMatches:
-    """Every matched neuron has one of its own, of two to a hundred neurons."""
+    """Give every matched neuron a minimal match of its own, with two to a hundred neurons."""
     flat = critical.ravel()
     matched = np.flatnonzero(flat <= 0.3)
     distinct = np.zeros((len(matched), len(flat)), bool)
@@ -200,14 +201,14 @@ def top_images(size: Size, keys: list[str], rng: np.random.Generator) -> pd.Data
 
 
 def pictures(size: Size, rng: np.random.Generator) -> np.ndarray:
-    """Soft shapes with a little noise, which are as hard to compress as photographs."""
+    """Return soft shapes with a little noise, which compress about as well as photographs."""
     coarse = rng.integers(0, 256, (size.images, size.colours, 8, 8)).astype(float)
     fine = coarse.repeat(4, axis=2).repeat(4, axis=3) + rng.normal(0, 12, (1, 1, 32, 32))
     return fine.clip(0, 255).astype(np.uint8)
 
 
 def made(folder: Path, page: Path) -> tuple[float, float]:
-    """Seconds, and processor seconds, of making a page."""
+    """Make a page; return elapsed seconds and processor seconds."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     command = [sys.executable, "-m", "subspace_match.cli", "report", str(folder)]
     subprocess.run([*command, "--out", str(page)], check=True, cwd=PROJECT, env=os.environ)
@@ -218,24 +219,24 @@ def made(folder: Path, page: Path) -> tuple[float, float]:
 
 
 def opened(browser: Browser, file: Path) -> dict[str, float]:
-    """Milliseconds of opening a page and of moving what can be moved."""
+    """Open a page, move its slider and its table; return milliseconds."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.add_init_script(WATCH)
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable", {"timeDomain": "threadTicks"})
 
     def used() -> float:
-        """Processor time of the page's main thread so far."""
+        """Return the processor time of the page's main thread so far, in milliseconds."""
         metrics = session.send("Performance.getMetrics")["metrics"]
         return 1000 * {one["name"]: one["value"] for one in metrics}["TaskDuration"]
 
     page.goto(file.as_uri())
     page.wait_for_selector("html[data-ready]", state="attached", timeout=120_000)
     first, of_first = page.evaluate("window.firstFigure"), used()
-    places = [round(0.05 + 0.9 * n / PLACES, 3) for n in range(PLACES)]
-    slider = page.evaluate(WORK.replace("CHANGE", SLIDE), places)
-    of_slider = (used() - of_first) / PLACES
-    scroll = page.evaluate(WORK.replace("CHANGE", SCROLL), [700 * n for n in range(PLACES)])
+    positions = [round(0.05 + 0.9 * n / POSITIONS, 3) for n in range(POSITIONS)]
+    slider = page.evaluate(WORK.replace("CHANGE", SLIDE), positions)
+    of_slider = (used() - of_first) / POSITIONS
+    scroll = page.evaluate(WORK.replace("CHANGE", SCROLL), [700 * n for n in range(POSITIONS)])
     page.close()
     return {
         "first figure, ms": first,

@@ -1,4 +1,4 @@
-"""Tables -> the paper's figures, and what is seen in each."""
+"""Draw the figures from the tables, and write their captions."""
 
 from pathlib import Path
 from typing import Any
@@ -7,21 +7,23 @@ from subspace_match.workflow.job import run
 
 
 def plot(snakemake: Any) -> None:
-    from subspace_match import figures
+    from subspace_match.figures import FIGURES
+    from subspace_match.figures.style import save
     from subspace_match.storage.files import write_record
 
-    given, config = snakemake.input, snakemake.config
+    inputs, config = snakemake.input, snakemake.config
+    files = [path for path in map(Path, snakemake.output) if path.suffix != ".json"]
+    folder = files[0].parent
     captions = {}
-    drawings = [path for path in map(Path, snakemake.output) if path.suffix != ".json"]
-    folder = drawings[0].parent
-    for name in dict.fromkeys(path.stem for path in drawings):
-        tables = {table: read(given[table]) for table in figures.TABLES[name]}
-        pictures = [images(given.images, config["data"]["root"])] if name == "top_images" else []
-        figure = getattr(figures, name)(*tables.values(), *pictures)
-        for path in drawings:
+    for name in dict.fromkeys(path.stem for path in files):
+        spec = FIGURES[name]
+        tables = {table: read(inputs[table]) for table in spec.tables}
+        images = read_images(inputs.images, config["data"]["root"]) if spec.takes_images else None
+        figure = spec.draw(tables, images)
+        for path in files:
             if path.stem == name:
-                figures.save(figure, path)
-        captions[name] = figures.caption(name, tables, folder.parent.name, config)
+                save(figure, path)
+        captions[name] = spec.caption(tables, folder.parent.name, config)
     write_record(folder / "captions.json", captions)
 
 
@@ -33,8 +35,8 @@ def read(path: str) -> Any:
     return pd.read_parquet(path) if path.endswith(".parquet") else read_networks(path)
 
 
-def images(path: str, root: str | None) -> Any:
-    """What gives an image of the evaluation split by its place: as networks see it, in colours."""
+def read_images(path: str, root: str | None) -> Any:
+    """Return a function from index to image of the evaluation split, as the networks see it."""
     import torch
 
     from subspace_match.data.prepared import load
@@ -43,7 +45,7 @@ def images(path: str, root: str | None) -> Any:
 
     data = load(path, root)
     split = Images.on_device(data.test, trained_preprocessing(data.about), torch.device("cpu"))
-    return lambda place: split.resized([place])[0].numpy()
+    return lambda index: split.resized([index])[0].numpy()
 
 
 run(plot, snakemake, threads=1)  # type: ignore[name-defined]

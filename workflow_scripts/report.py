@@ -1,4 +1,4 @@
-"""An experiment's tables and images -> its page."""
+"""Write the page of an experiment from its tables and images."""
 
 from pathlib import Path
 from typing import Any

@@ -87,7 +87,8 @@ def write_files(folder: Path) -> Callable[[Matched, str, str], None]:
     with needs("plots", "--out"):
         import pyarrow  # noqa: F401  # pandas imports it only to write
 
-        from .. import figures
+        from ..figures.critical import similarity_by_epsilon
+        from ..figures.style import save
         from ..results import tables
         from ..results.layer_result import LayerResult, PairNames
         from ..storage.files import write_record, write_table
@@ -120,8 +121,8 @@ def write_files(folder: Path) -> Callable[[Matched, str, str], None]:
         similarity = written["similarity"].replace(np.inf, np.nan)
         rows = similarity.astype(object).where(similarity.notna(), None)
         write_record(folder / "similarity.json", {name: list(rows[name]) for name in columns})
-        figure = figures.similarity_by_epsilon(neurons)
+        figure = similarity_by_epsilon(neurons)
         for kind in ("svg", "png"):
-            figures.save(figure, folder / f"similarity_by_epsilon.{kind}")
+            save(figure, folder / f"similarity_by_epsilon.{kind}")
 
     return write

@@ -1,4 +1,4 @@
-"""Similarity by depth: the paper's Figures 1 and 3, and 4 for stages of training."""
+"""Similarity by depth: Figures 1 and 3 of Wang et al. (2018), and Figure 4 for training stages."""
 
 from __future__ import annotations
 
@@ -10,86 +10,115 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from .captions import BAND, chance, comparisons, epsilon_list, few_samples, pairs_and_draws
 from .style import (
-    BESIDE,
+    LEGEND_AT_RIGHT,
     Panel,
     colour,
     layer_panels,
     legend,
     marker,
     middle_epsilon,
-    share_axis,
+    similarity_axis,
     styled,
 )
 
-SAME_SEED = ", same seed"  # ends the words for a comparison of networks of one seed
+SAME_SEED = ", same seed"  # ends the name of a comparison of a network with itself
 _CHANCE: Any = {"alpha": 0.25, "hatch": "////", "linewidth": 0}
 _SIMILARITY = "Maximum matching similarity"
 
 
 @styled
 def similarity_by_depth(summary: pd.DataFrame) -> Figure:
-    """Maximum matching similarity of every layer, a curve an epsilon (Wang et al. 2018, Figure 1).
+    """Draw the maximum matching similarity of every layer (Wang et al. 2018, Figure 1).
 
-    A panel a comparison. The curve is the mean over pairs of networks and draws of positions, the
-    band holds 95% of all pairs' draws. What 95% of the permutations of images do not exceed is
-    hatched in the curve's colour, where it is not 0. Layers of more than 0.2 neurons a sample are
-    marked with an asterisk.
+    One panel per comparison, one curve per epsilon. A curve is the mean over pairs of networks and
+    draws of positions; its band covers the middle 95% of them. Where the 95% quantile of the null
+    distribution is above 0, it is hatched in the curve's colour. An asterisk marks layers with more
+    than 0.2 neurons per sample.
     """
     figure, parts = layer_panels(summary, _SIMILARITY)
     epsilons = sorted(summary["epsilon"].unique(), reverse=True)
-    chance = False
+    has_chance = False
     for panel in parts:
         rows = panel.rows(summary)
         for number, epsilon in enumerate(epsilons):
             own = rows[rows["epsilon"] == epsilon].sort_values("depth")
             _curve(panel, own, number, len(epsilons), f"{epsilon:g}")
             if (own["null_95"] > 0).any():
-                places, shade = panel.places(own["depth"]), colour(number, len(epsilons))
-                panel.axes.fill_between(places, 0, own["null_95"], color=shade, **_CHANCE)
-                chance = True
-        share_axis(panel.axes)
+                positions, shade = panel.positions(own["depth"]), colour(number, len(epsilons))
+                panel.axes.fill_between(positions, 0, own["null_95"], color=shade, **_CHANCE)
+                has_chance = True
+        similarity_axis(panel.axes)
     handles, labels = parts[0].axes.get_legend_handles_labels()
-    if chance:
+    if has_chance:
         handles.append(Patch(facecolor="grey", **_CHANCE))
         labels.append("chance, 95%")
     legend(figure, handles, labels, r"$\epsilon$")
     return figure
 
 
+def describe_similarity_by_depth(summary: pd.DataFrame) -> str:
+    """Describe ``similarity_by_depth``."""
+    return (
+        "Maximum matching similarity of every layer, from input to output: the fraction of both"
+        f" networks' neurons that are in the maximum match, at epsilon {epsilon_list(summary)}."
+        f" Mean over {pairs_and_draws(summary)}. {BAND} {chance(summary, 'Hatched')}"
+        f"{few_samples(summary)}{comparisons(summary)}"
+    )
+
+
 @styled
 def stages(summary: pd.DataFrame) -> Figure:
-    """Similarity by depth at the middle epsilon, a curve a comparison (Wang et al. 2018, Figure 4).
+    """Draw similarity by depth at the middle epsilon (Wang et al. 2018, Figure 4).
 
-    One panel for two networks, and one for a network against itself at another stage, if the
-    experiment has both. Bands as in ``similarity_by_depth``; dotted in a curve's colour is what 95%
-    of the permutations of images do not exceed.
+    One curve per comparison. Comparisons of two networks and of a network with itself at another
+    stage have a panel each. Bands as in ``similarity_by_depth``; the 95% quantile of the null
+    distribution is dotted in the curve's colour.
     """
-    own = summary[summary["epsilon"] == middle_epsilon(summary)].sort_values("depth", kind="stable")
-    groups = stage_groups(own["comparison"].unique())
-    grouped = own.assign(comparison=own["comparison"].map(groups), shown=own["comparison"])
-    figure, parts = layer_panels(grouped, _SIMILARITY, beside=1.6)
+    own = _at_middle_epsilon(summary)
+    figure, parts = layer_panels(own, _SIMILARITY, beside=1.6)
     for panel in parts:
-        rows = panel.rows(grouped)
+        rows = panel.rows(own)
         shown = list(rows["shown"].unique())
         for number, name in enumerate(shown):
             curve = rows[rows["shown"] == name]
             _curve(panel, curve, number, len(shown), name.removesuffix(SAME_SEED))
             if (curve["null_95"] > 0).any():
                 shade = colour(number, len(shown))
-                places = panel.places(curve["depth"])
-                panel.axes.plot(places, curve["null_95"], color=shade, linestyle=":", linewidth=1)
-        share_axis(panel.axes)
+                positions = panel.positions(curve["depth"])
+                panel.axes.plot(
+                    positions, curve["null_95"], color=shade, linestyle=":", linewidth=1
+                )
+        similarity_axis(panel.axes)
         handles, labels = panel.axes.get_legend_handles_labels()
         if (rows["null_95"] > 0).any():
             handles.append(Line2D([], [], color="grey", linestyle=":", linewidth=1))
             labels.append("chance, 95%")
-        panel.axes.legend(handles, labels, title="Compared", **BESIDE)
+        panel.axes.legend(handles, labels, title="Compared", **LEGEND_AT_RIGHT)
     return figure
 
 
+def describe_stages(summary: pd.DataFrame) -> str:
+    """Describe ``stages``."""
+    own = _at_middle_epsilon(summary)
+    return (
+        "Maximum matching similarity of every layer, from input to output, at epsilon"
+        f" {middle_epsilon(summary):g}, one curve per comparison. Mean over"
+        f" {pairs_and_draws(own)}. {BAND} {chance(own, 'Dotted')}{few_samples(own)}"
+        f"{comparisons(own)}"
+    )
+
+
+def _at_middle_epsilon(summary: pd.DataFrame) -> pd.DataFrame:
+    """Select the middle epsilon; ``comparison`` becomes the panel and ``shown`` the curve."""
+    own = summary[summary["epsilon"] == middle_epsilon(summary)].sort_values("depth", kind="stable")
+    groups = stage_groups(own["comparison"].unique())
+    return own.assign(comparison=own["comparison"].map(groups), shown=own["comparison"])
+
+
 def stage_groups(comparisons: Iterable[str]) -> dict[str, str]:
-    """The title of the panel of ``stages`` that each comparison is in.
+    """Return the title of each comparison's panel in ``stages``.
 
     Example:
         >>> stage_groups(["last", "initial to last, same seed"])  # doctest: +NORMALIZE_WHITESPACE
@@ -106,10 +135,10 @@ def stage_groups(comparisons: Iterable[str]) -> dict[str, str]:
 
 
 def _curve(panel: Panel, rows: pd.DataFrame, number: int, count: int, label: str) -> None:
-    """The mean of every layer, and the band around it where there is one."""
-    places, shade, many = panel.places(rows["depth"]), colour(number, count), len(rows) > 30
+    """Draw the mean of every layer, and the band around it if the draws differ."""
+    positions, shade, many = panel.positions(rows["depth"]), colour(number, count), len(rows) > 30
     panel.axes.plot(
-        places,
+        positions,
         rows["similarity"],
         color=shade,
         marker=marker(number),
@@ -119,4 +148,4 @@ def _curve(panel: Panel, rows: pd.DataFrame, number: int, count: int, label: str
     )
     if (rows["high"] > rows["low"]).any():
         low, high = rows["low"], rows["high"]
-        panel.axes.fill_between(places, low, high, color=shade, alpha=0.15, linewidth=0)
+        panel.axes.fill_between(positions, low, high, color=shade, alpha=0.15, linewidth=0)

@@ -1,19 +1,20 @@
-"""Other measures of similarity beside the match."""
+"""Other similarity measures next to the maximum matching similarity."""
 
 from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .style import colour, layer_panels, legend, marker, middle_epsilon, share_axis, styled
+from .captions import comparisons, count_range, few_samples, network_pairs
+from .style import colour, layer_panels, legend, marker, middle_epsilon, similarity_axis, styled
 
 
 @styled
 def measures(values: pd.DataFrame, summary: pd.DataFrame) -> Figure:
-    """Other measures by layer beside the maximum matching similarity at the middle epsilon.
+    """Draw other measures by layer next to the matching similarity at the middle epsilon.
 
-    All are means over pairs of networks; the match is one over draws of positions too, the others
-    are of the first draw.
+    All curves are means over pairs of networks. The matching similarity is also averaged over draws
+    of positions; the other measures use the first draw.
     """
     epsilon = middle_epsilon(summary)
     match = summary[summary["epsilon"] == epsilon].assign(
@@ -28,7 +29,7 @@ def measures(values: pd.DataFrame, summary: pd.DataFrame) -> Figure:
         for number, name in enumerate(names):
             mean = rows[rows["measure"] == name].groupby("depth")["value"].mean()
             panel.axes.plot(
-                panel.places(mean.index),
+                panel.positions(mean.index),
                 mean,
                 color="black" if number == 0 else colour(number - 1, len(names) - 1),
                 linewidth=2.2 if number == 0 else 1.2,
@@ -36,9 +37,20 @@ def measures(values: pd.DataFrame, summary: pd.DataFrame) -> Figure:
                 markersize=2.5 if many else 4,
                 label=" ".join(map(_word, name.split("_"))),
             )
-        share_axis(panel.axes)
+        similarity_axis(panel.axes)
     legend(figure, *parts[0].axes.get_legend_handles_labels(), "Measure")
     return figure
+
+
+def describe_measures(values: pd.DataFrame, summary: pd.DataFrame) -> str:
+    """Describe ``measures``."""
+    return (
+        "Other similarity measures by layer, from input to output, and the maximum matching"
+        f" similarity at epsilon {middle_epsilon(summary):g} (black). Means over"
+        f" {network_pairs(values)}. The matching similarity is also averaged over"
+        f" {count_range(summary['draws'], 'draw')} of positions; the other measures use the first"
+        f" draw.{few_samples(summary)}{comparisons(summary)}"
+    )
 
 
 def _word(word: str) -> str:

@@ -1,4 +1,4 @@
-"""What neurons of one minimal match like to see: the paper's Figure 5."""
+"""Images that activate the neurons of a minimal match most: Figure 5 of Wang et al. (2018)."""
 
 from __future__ import annotations
 
@@ -11,53 +11,53 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from .sizes import NO_MATCHES
-from .style import in_words, styled
+from .style import message_figure, styled
 
-Pictures = np.ndarray | Callable[[int], np.ndarray]
+Images = np.ndarray | Callable[[int], np.ndarray]
 
 _NO_IMAGES = "This run has no images that activate the neurons of its minimal matches."
-_MATCHES = 5  # shown
-_ROWS = 14  # of images, in all matches
-_NEURONS = 6  # of one network in a match that is shown
-_IMAGES = 9  # a neuron, as in the paper
-_PIXELS = 96  # an image's longer side has at most about so many: more cannot be seen
+_MAX_MATCHES = 5
+_MAX_ROWS = 14  # of images, over all matches
+_MAX_NEURONS = 6  # per network and match
+_IMAGES_PER_NEURON = 9  # as in the paper
+_PIXELS = 96  # approximate limit of an image's longer side: more pixels are not visible
 # Inches.
-_IMAGE, _LABEL, _BETWEEN, _HEADING, _ROW = 0.42, 0.6, 0.25, 0.34, 0.46
+_IMAGE, _LABEL, _GAP, _HEADING, _ROW = 0.42, 0.6, 0.25, 0.34, 0.46
 
 
 @styled
 def top_images(
-    members: pd.DataFrame, networks: pd.DataFrame, strongest: pd.DataFrame, pictures: Pictures
+    members: pd.DataFrame, networks: pd.DataFrame, ranking: pd.DataFrame, images: Images
 ) -> Figure:
-    """The images that activate matched neurons most (Wang et al. 2018, Figure 5).
+    """Draw the images that activate matched neurons most (Wang et al. 2018, Figure 5).
 
-    A block a minimal match, network A's neurons left and network B's right, a row of images a
-    neuron, the strongest first. ``chosen_matches`` says which matches.
+    One block per minimal match, see ``chosen_matches``: neurons of network A on the left, of
+    network B on the right. One row of images per neuron, strongest activation first.
 
     Args:
-        members: neurons of the minimal matches, the table ``minimal_match_members``.
-        networks: their keys, the table of this name.
-        strongest: the table ``top_images``.
-        pictures: (images, channels, height, width) uint8, grey or red, green and blue; or what
-            gives one image by its place in that order.
+        members: the table ``minimal_match_members``.
+        networks: the table ``networks``, with their keys.
+        ranking: the table ``top_images``.
+        images: (images, channels, height, width) uint8, grey or RGB; or a function that returns
+            the image of a given index.
     """
     if members.empty:
-        return in_words(NO_MATCHES)
+        return message_figure(NO_MATCHES)
     shown = chosen_matches(members)
     first = shown.iloc[0]
     keys = [network_key(networks, first, side) for side in "ab"]
-    of_layer = strongest[strongest["layer"] == first["layer"]]
+    of_layer = ranking[ranking["layer"] == first["layer"]]
     ranked = [of_layer[of_layer["key"] == key].sort_values("rank") for key in keys]
     if any(own.empty for own in ranked):
-        return in_words(_NO_IMAGES)
-    images_of = [dict(list(own.groupby("neuron")["image"])) for own in ranked]
+        return message_figure(_NO_IMAGES)
+    indices = [dict(list(own.groupby("neuron")["image"])) for own in ranked]
 
-    rows = [_rows(match) for _, match in shown.iterrows()]
-    strip = _IMAGES * _IMAGE
-    width = 2 * (_LABEL + strip) + _BETWEEN
+    rows = [_row_count(match) for _, match in shown.iterrows()]
+    strip = _IMAGES_PER_NEURON * _IMAGE
+    width = 2 * (_LABEL + strip) + _GAP
     height = 0.7 + sum(_HEADING + _ROW * count for count in rows)
     figure = Figure(figsize=(width, height))
-    lefts = (_LABEL, 2 * _LABEL + strip + _BETWEEN)
+    lefts = (_LABEL, 2 * _LABEL + strip + _GAP)
     title = rf"Layer {first['layer']}, $\epsilon$ = {first['epsilon']:g}"
     figure.text(0.5, 1 - 0.12 / height, title, ha="center", va="center", fontsize=11)
     for side, left in zip("ab", lefts, strict=True):
@@ -65,14 +65,15 @@ def top_images(
         figure.text(left / width, 1 - 0.42 / height, name, va="center", fontsize=10)
     top = 0.6
     for count, (_, match) in zip(rows, shown.iterrows(), strict=True):
-        figure.text(0, 1 - (top + 0.2) / height, _words(match), va="center", weight="bold")
+        figure.text(0, 1 - (top + 0.2) / height, _heading(match), va="center", weight="bold")
         top += _HEADING
-        for side, left, images in zip("ab", lefts, images_of, strict=True):
+        for side, left, by_neuron in zip("ab", lefts, indices, strict=True):
             for row, neuron in enumerate(match[f"neurons_{side}"][:count]):
                 below = height - top - row * _ROW - _IMAGE
-                place = (left / width, below / height, strip / width, _IMAGE / height)
-                axes = figure.add_axes(place)
-                axes.imshow(_strip(images[neuron].iloc[:_IMAGES], pictures), aspect="auto")
+                box = (left / width, below / height, strip / width, _IMAGE / height)
+                axes = figure.add_axes(box)
+                own = by_neuron[neuron].iloc[:_IMAGES_PER_NEURON]
+                axes.imshow(_strip(own, images), aspect="auto")
                 axes.set(xticks=[], yticks=[])
                 axes.spines[:].set_visible(False)
                 axes.set_ylabel(f"{side.upper()} {neuron}", rotation=0, ha="right", va="center")
@@ -80,13 +81,26 @@ def top_images(
     return figure
 
 
-def chosen_matches(members: pd.DataFrame) -> pd.DataFrame:
-    """The minimal matches whose neurons' images are shown, by size.
+def describe_top_images(members: pd.DataFrame, *_: pd.DataFrame) -> str:
+    """Describe ``top_images``."""
+    first = chosen_matches(members).iloc[0]
+    of_a, of_b = (network_words(first, side) for side in "ab")
+    return (
+        f"The images of the evaluation split that activate neurons of layer {first['layer']} most:"
+        " one row per neuron, strongest activation first. Each block is a minimal match at epsilon"
+        f" {first['epsilon']:g}, with its neurons in network A ({of_a}) on the left and in network"
+        f" B ({of_b}) on the right. Only small minimal matches are shown, of different sizes where"
+        " possible."
+    )
 
-    They are of one pair of networks: the first of trained ones, if there are such; of the last
-    fully connected layer that has minimal matches (the last layer, if none is fully connected); and
-    at the largest epsilon. The smallest ones of different sizes come first, then further small
-    ones, as long as there is room.
+
+def chosen_matches(members: pd.DataFrame) -> pd.DataFrame:
+    """Choose the minimal matches to show, sorted by size.
+
+    All are from one pair of networks (the first trained pair, if any is trained), from the last
+    fully connected layer with minimal matches (from the last layer, if none is fully connected)
+    and at the largest epsilon. The smallest match of each size comes first, then further small
+    matches, until the rows are used up.
     """
     trained = (members[["stage_a", "stage_b"]] == "last").all(axis=1)
     own = members[trained] if trained.any() else members
@@ -100,54 +114,54 @@ def chosen_matches(members: pd.DataFrame) -> pd.DataFrame:
     counts = [own[f"neurons_{side}"].map(len) for side in "ab"]
     own = own.assign(size=counts[0] + counts[1], longest=counts[0].clip(lower=counts[1]))
     own = own.sort_values(["size", "match"])
-    small = own[own["longest"] <= _NEURONS]
+    small = own[own["longest"] <= _MAX_NEURONS]
     if small.empty:
         return own.head(1)
-    differing = small.drop_duplicates("size")
-    candidates = pd.concat([differing, small.drop(differing.index)])
-    room = candidates["longest"].cumsum() <= _ROWS
-    return candidates[room].head(_MATCHES).sort_values(["size", "match"])
+    one_per_size = small.drop_duplicates("size")
+    candidates = pd.concat([one_per_size, small.drop(one_per_size.index)])
+    fits = candidates["longest"].cumsum() <= _MAX_ROWS
+    return candidates[fits].head(_MAX_MATCHES).sort_values(["size", "match"])
 
 
 def network_key(networks: pd.DataFrame, match: pd.Series[Any], side: str) -> str:
-    """The key of network A or B of a minimal match, which the table of images has."""
+    """Return the key of network A or B of a minimal match, as in the table ``top_images``."""
     named = [networks[key] == match[f"{key}_{side}"] for key in ("model", "seed", "stage")]
     return str(networks.loc[np.logical_and.reduce(named), "key"].iloc[0])
 
 
 def network_words(match: pd.Series[Any], side: str) -> str:
-    """A network for a reader: its model, unless there is but one, its seed and its stage."""
+    """Return a network in words: its model unless it is the base model, its seed and its stage."""
     model, seed, stage = (match[f"{key}_{side}"] for key in ("model", "seed", "stage"))
     stage = f"epoch {stage}" if stage.isdigit() else stage
     return ", ".join([*([] if model == "base" else [model]), f"seed {seed}", stage])
 
 
-def _rows(match: pd.Series[Any]) -> int:
-    return min(_NEURONS, max(len(match["neurons_a"]), len(match["neurons_b"])))
+def _row_count(match: pd.Series[Any]) -> int:
+    return min(_MAX_NEURONS, max(len(match["neurons_a"]), len(match["neurons_b"])))
 
 
-def _words(match: pd.Series[Any]) -> str:
+def _heading(match: pd.Series[Any]) -> str:
     counts = [len(match[f"neurons_{side}"]) for side in "ab"]
     words = f"Minimal match {match['match']}: {counts[0]} + {counts[1]} neurons"
-    return words if max(counts) <= _NEURONS else f"{words}, {_NEURONS} of each are shown"
+    return words if max(counts) <= _MAX_NEURONS else f"{words}, {_MAX_NEURONS} of each are shown"
 
 
-def _strip(places: Sequence[int], pictures: Pictures) -> np.ndarray:
-    """Images side by side, (height, width, 3) uint8, with a white line after each."""
+def _strip(indices: Sequence[int], images: Images) -> np.ndarray:
+    """Join images side by side, (height, width, 3) uint8, with a white line after each."""
     parts = []
-    for place in places:
-        picture = _coarse(pictures(place) if callable(pictures) else pictures[place])
-        colours = np.broadcast_to(picture.transpose(1, 2, 0), (*picture.shape[1:], 3))
-        gap = max(1, picture.shape[2] // 32)
+    for index in indices:
+        image = _downsampled(images(index) if callable(images) else images[index])
+        colours = np.broadcast_to(image.transpose(1, 2, 0), (*image.shape[1:], 3))
+        gap = max(1, image.shape[2] // 32)
         parts.append(np.pad(colours, ((0, 0), (0, gap), (0, 0)), constant_values=255))
     blank = np.full_like(parts[0], 255)
-    return np.concatenate([*parts, *[blank] * (_IMAGES - len(parts))], axis=1)
+    return np.concatenate([*parts, *[blank] * (_IMAGES_PER_NEURON - len(parts))], axis=1)
 
 
-def _coarse(picture: np.ndarray) -> np.ndarray:
-    """Means of blocks of pixels, in place of more pixels than can be seen."""
-    channels, height, width = picture.shape
+def _downsampled(image: np.ndarray) -> np.ndarray:
+    """Average blocks of pixels so that the longer side has about ``_PIXELS`` at most."""
+    channels, height, width = image.shape
     block = math.ceil(max(height, width) / _PIXELS)
-    whole = picture[:, : height // block * block, : width // block * block]
+    whole = image[:, : height // block * block, : width // block * block]
     blocks = whole.reshape(channels, height // block, block, width // block, block)
     return np.asarray(blocks.mean((2, 4)).round(), dtype=np.uint8)

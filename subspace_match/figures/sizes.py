@@ -1,4 +1,4 @@
-"""Sizes of minimal matches: the paper's Figure 2."""
+"""Sizes of minimal matches: Figure 2 of Wang et al. (2018)."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .captions import comparisons, few_samples, network_pairs
 from .style import (
-    BESIDE,
+    LEGEND_AT_RIGHT,
     Panel,
     colour,
-    in_words,
     layer_axis,
     layer_label,
     layers_of,
-    share_axis,
+    message_figure,
+    similarity_axis,
     styled,
 )
 
 NO_MATCHES = "This run has no minimal matches:\nnone were asked for, or no layer had a match."
-_NEAR = 2  # layers near the input, and near the output, whose distributions are drawn
+_AT_EACH_END = 2  # layers near the input, and near the output, with a distribution
 
 
 @styled
 def minimal_matches(minimal: pd.DataFrame, summary: pd.DataFrame) -> Figure:
-    """Sizes of minimal matches, every neuron's (Wang et al. 2018, Figure 2).
+    """Draw the size of every neuron's minimal match (Wang et al. 2018, Figure 2).
 
-    At the largest epsilon in the table. A row a comparison: on the left every neuron is a point by
-    layer; a layer without points has no match, or its minimal matches were not asked for. On the
-    right is the distribution in the layers nearest the input and nearest the output.
+    At the largest epsilon of the table, one row of panels per comparison. Left: one point per
+    neuron, by layer; a layer without points has no match, or its minimal matches were not asked
+    for. Right: the distribution in the layers nearest the input and nearest the output.
     """
     if minimal.empty:
-        return in_words(NO_MATCHES)
+        return message_figure(NO_MATCHES)
     own = minimal[minimal["epsilon"] == minimal["epsilon"].max()]
     own = own.assign(size=(own["size_a"] + own["size_b"]).astype(int), depth=own["depth"])
     names = [name for name in summary["comparison"].unique() if (own["comparison"] == name).any()]
@@ -59,14 +60,29 @@ def minimal_matches(minimal: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     return figure
 
 
+def describe_minimal_matches(minimal: pd.DataFrame, summary: pd.DataFrame) -> str:
+    """Describe ``minimal_matches``."""
+    epsilon = minimal["epsilon"].max()
+    own = minimal[minimal["epsilon"] == epsilon]
+    return (
+        "Size of the minimal match of every matched neuron, neurons of both networks counted"
+        f" together, at epsilon {epsilon:g}. Left: by layer from input to output; bars are medians;"
+        " a layer without points has no match, or its minimal matches were not asked for. Right:"
+        " the fraction of neurons whose minimal match has at most that size, in the layers nearest"
+        " the input and nearest the output that have minimal matches."
+        f" {network_pairs(own)}, first draw of positions.{few_samples(summary)}"
+        f"{comparisons(own, 'Rows')}"
+    )
+
+
 def _points(panel: Panel, rows: pd.DataFrame) -> None:
-    """Every neuron's size over its layer, and medians."""
-    axes, place = panel.axes, panel.places(rows["depth"])
-    aside = np.random.default_rng(0).uniform(-0.3, 0.3, len(rows))
+    """Draw the size of every neuron's match above its layer, and medians."""
+    axes, position = panel.axes, panel.positions(rows["depth"])
+    jitter = np.random.default_rng(0).uniform(-0.3, 0.3, len(rows))
     points: Any = {"s": 7, "color": colour(2, 5), "alpha": 0.4, "linewidths": 0}
-    # Thousands of points would make a vector file of megabytes.
-    axes.scatter(place + aside, rows["size"], rasterized=True, label="of a neuron", **points)
-    median = rows["size"].groupby(place).median()
+    # Thousands of points would make the vector file megabytes large.
+    axes.scatter(position + jitter, rows["size"], rasterized=True, label="of a neuron", **points)
+    median = rows["size"].groupby(position).median()
     axes.hlines(median, median.index - 0.35, median.index + 0.35, color="black", label="median")
     axes.set_yscale("log", base=2)
     axes.yaxis.set_major_formatter("{x:g}")
@@ -74,10 +90,10 @@ def _points(panel: Panel, rows: pd.DataFrame) -> None:
 
 
 def _distributions(axes: Axes, rows: pd.DataFrame, largest: float) -> None:
-    """Share of neurons whose minimal match has at most so many neurons, layers at both ends."""
+    """Draw the cumulative distribution of sizes for the first and the last layers."""
     found = layers_of(rows)
-    near_output = found.iloc[max(_NEAR, len(found) - _NEAR) :]
-    chosen = pd.concat([found.iloc[:_NEAR], near_output])
+    near_output = found.iloc[max(_AT_EACH_END, len(found) - _AT_EACH_END) :]
+    chosen = pd.concat([found.iloc[:_AT_EACH_END], near_output])
     for number, (depth, name) in enumerate(chosen.items()):
         sizes = np.sort(rows.loc[rows["depth"] == depth, "size"])
         axes.step(
@@ -85,13 +101,13 @@ def _distributions(axes: Axes, rows: pd.DataFrame, largest: float) -> None:
             [0, *np.arange(1, len(sizes) + 1) / len(sizes), 1],
             where="post",
             color=colour(number, len(chosen)),
-            linestyle="-" if number < _NEAR else "--",
+            linestyle="-" if number < _AT_EACH_END else "--",
             label=name,
         )
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlim(1.6, largest)
-    share_axis(axes)
+    similarity_axis(axes)
     axes.set_xlabel("Neurons in the minimal match, at most")
     axes.set_ylabel("Share of matched neurons")
-    axes.legend(title="Layer", **BESIDE)
+    axes.legend(title="Layer", **LEGEND_AT_RIGHT)

@@ -1,7 +1,7 @@
-"""What the figures share: style, panels, the axis of layers, saving.
+"""Style, panels, layer axis and saving, shared by the figures.
 
-Colours run through viridis, whose order can be told with any colour vision and in grey; where few
-curves are told apart, their markers differ too.
+Colours come from viridis, whose order is visible with any colour vision and in greyscale. Where
+there are few curves, their markers differ too.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ _STYLE: Any = {
     "legend.frameon": False,
     "savefig.dpi": 200,
     "savefig.bbox": "tight",
-    # Text stays text, and the same table gives the same bytes.
+    # Keep text as text, and give the same bytes for the same table.
     "svg.fonttype": "none",
     "svg.hashsalt": "subspace-match",
 }
-MANY_LAYERS = 12  # more than this, and a colour bar reads better than a legend
-BESIDE: Any = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
+MANY_LAYERS = 12  # above this, a colour bar is easier to read than a legend
+LEGEND_AT_RIGHT: Any = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
 _MARKERS = "osD^vPX*<>"
-_PAGE = 16.0  # inches, the widest that a figure gets
-_TICK = 0.19  # inches that a label of the axis of layers needs
+_MAX_WIDTH = 16.0  # inches
+_LABEL_WIDTH = 0.19  # inches per layer name
 
-# Every function that draws is decorated with it.
+# Decorator of every function that draws.
 styled = mpl.rc_context(_STYLE)
 
 
 class Panel(NamedTuple):
-    """The part of a figure that is one comparison's.
+    """The part of a figure that shows one comparison.
 
     Attributes:
-        comparison: in words.
-        axes: to draw on; a layer's place on the horizontal axis is its number, from 0.
+        comparison: its name.
+        axes: to draw on; the horizontal position of a layer is its number, from 0.
         layers: names by depth, from input to output.
     """
 
@@ -61,16 +61,16 @@ class Panel(NamedTuple):
     layers: pd.Series[str]
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
-        """What a table holds of this comparison."""
+        """Return the rows of a table for this comparison."""
         return table[table["comparison"] == self.comparison]
 
-    def places(self, depths: Any) -> np.ndarray:
-        """On the horizontal axis."""
+    def positions(self, depths: Any) -> np.ndarray:
+        """Return horizontal positions."""
         return np.searchsorted(self.layers.index, np.asarray(depths, dtype=int))
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure in the format of the path's ending, without the time of day."""
+    """Write a figure in the format of the path's suffix, without a time stamp."""
     path = Path(path)
     kind = path.suffix.removeprefix(".")
     no_date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
@@ -79,12 +79,14 @@ def save(figure: Figure, path: str | Path) -> None:
 
 
 def panels(titles: Sequence[str], width: float, height: float = 2.9) -> tuple[Figure, list[Axes]]:
-    """A figure with a panel a title, on a common vertical axis; a single one needs no title.
+    """Create a figure with one panel per title and a shared vertical axis.
+
+    A single panel shows no title.
 
     Args:
         titles: of the panels, row by row.
-        width: of a panel in inches.
-        height: likewise.
+        width: of a panel, in inches.
+        height: of a panel, in inches.
     """
     columns = _columns(len(titles), width)
     rows = math.ceil(len(titles) / columns)
@@ -101,41 +103,41 @@ def panels(titles: Sequence[str], width: float, height: float = 2.9) -> tuple[Fi
 
 
 def layer_panels(table: pd.DataFrame, label: str, beside: float = 0) -> tuple[Figure, list[Panel]]:
-    """A panel a comparison, layers on its horizontal axis.
+    """Create one panel per comparison, with layers on the horizontal axis.
 
     Args:
-        table: with a row of every layer of every comparison; its column ``few_samples``, if it has
-            it, puts an asterisk to a layer.
+        table: with rows for every layer of every comparison. Layers for which the optional column
+            ``few_samples`` is true get an asterisk.
         label: of the vertical axis.
-        beside: inches that a panel needs for a legend of its own.
+        beside: inches that each panel needs for its own legend.
     """
     names = list(table["comparison"].unique())
-    every = [layers_of(table[table["comparison"] == name]) for name in names]
-    most = max(map(len, every))
+    layers = [layers_of(table[table["comparison"] == name]) for name in names]
+    most = max(map(len, layers))
     width = 1.7 + 0.5 * most if len(names) == 1 else 0.9 + 0.27 * most
-    width = min(_PAGE, max(5.8 if len(names) == 1 else 3.4, width))
+    width = min(_MAX_WIDTH, max(5.8 if len(names) == 1 else 3.4, width))
     figure, grid = panels(names, width + beside)
     columns = _columns(len(names), width + beside)
-    alike = all(own.equals(every[0]) for own in every)
-    for number, (axes, own) in enumerate(zip(grid, every, strict=True)):
-        below = number + columns < len(names)
-        layer_axis(axes, own, width - 1, labelled=not (alike and below))
-    label_axes(figure, grid, layer_label(every), label)
-    return figure, [Panel(*parts) for parts in zip(names, grid, every, strict=True)]
+    same_layers = all(own.equals(layers[0]) for own in layers)
+    for number, (axes, own) in enumerate(zip(grid, layers, strict=True)):
+        has_panel_below = number + columns < len(names)
+        layer_axis(axes, own, width - 1, labelled=not (same_layers and has_panel_below))
+    label_axes(figure, grid, layer_label(layers), label)
+    return figure, [Panel(*parts) for parts in zip(names, grid, layers, strict=True)]
 
 
 def layer_axis(axes: Axes, layers: pd.Series[str], inches: float, *, labelled: bool = True) -> None:
-    """Name layers below an axis that is so many inches long, as many as fit."""
-    named = range(0, len(layers), math.ceil(len(layers) * _TICK / inches))
-    upright = inches / len(named) > 0.09 * layers.str.len().max()
-    labels = [layers.iloc[place] for place in named] if labelled else []
-    axes.set_xticks(named, labels or [""] * len(named), rotation=0 if upright else 90)
+    """Label as many layers as fit below an axis of this length."""
+    named = range(0, len(layers), math.ceil(len(layers) * _LABEL_WIDTH / inches))
+    horizontal = inches / len(named) > 0.09 * layers.str.len().max()
+    labels = [layers.iloc[number] if labelled else "" for number in named]
+    axes.set_xticks(named, labels, rotation=0 if horizontal else 90)
     axes.set_xticks(range(len(layers)), minor=True)
     axes.set_xlim(-0.5, len(layers) - 0.5)
 
 
 def label_axes(figure: Figure, grid: Sequence[Axes], horizontal: str, vertical: str) -> None:
-    """Name the axes, once for all panels."""
+    """Label the axes once for all panels."""
     if len(grid) == 1:
         grid[0].set(xlabel=horizontal, ylabel=vertical)
     else:
@@ -144,36 +146,36 @@ def label_axes(figure: Figure, grid: Sequence[Axes], horizontal: str, vertical: 
 
 
 def layer_label(layers: Iterable[pd.Series[str]]) -> str:
-    """The label of the axis of layers, which explains their asterisks."""
+    """Return the label of the layer axis, which explains the asterisk if there is one."""
     marked = any(own.str.endswith("*").any() for own in layers)
     return "Layer, from input to output" + ("; * more than 0.2 neurons a sample" if marked else "")
 
 
 def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], title: str) -> Legend:
-    """One legend for all panels, beside them."""
+    """Add one legend for all panels at the right."""
     return figure.legend(handles, labels, title=title, loc="outside right center")
 
 
-def layer_colours(figure: Figure, grid: Sequence[Axes], count: int) -> None:
-    """A colour bar in place of a legend of very many layers."""
+def layer_colour_bar(figure: Figure, grid: Sequence[Axes], count: int) -> None:
+    """Add a colour bar, in place of a legend with very many layers."""
     scale = ScalarMappable(mpl.colors.Normalize(1, max(2, count)), colours())
     figure.colorbar(scale, ax=list(grid), label="Layer, from input to output", aspect=30)
 
 
-def share_axis(axes: Axes) -> None:
-    """A vertical axis from 0 to 1 on which neither is cut."""
+def similarity_axis(axes: Axes) -> None:
+    """Set the vertical axis to 0..1, with a margin so that curves at 0 and 1 are not clipped."""
     axes.set_ylim(-0.02, 1.02)
 
 
-def in_words(words: str) -> Figure:
-    """A figure of a table without rows: it says why there is nothing to see."""
+def message_figure(message: str) -> Figure:
+    """Create a figure that only says why there is nothing to draw."""
     figure = Figure(figsize=(5.8, 1.2))
-    figure.text(0.5, 0.5, words, ha="center", va="center", wrap=True)
+    figure.text(0.5, 0.5, message, ha="center", va="center", wrap=True)
     return figure
 
 
 def layers_of(table: pd.DataFrame) -> pd.Series[str]:
-    """Layer names by depth, from input to output, marked if samples were few."""
+    """Return layer names by depth, with an asterisk where ``few_samples`` is true."""
     own = table.drop_duplicates("depth").sort_values("depth").set_index("depth")
     if "few_samples" not in table:
         return own["layer"]
@@ -182,27 +184,27 @@ def layers_of(table: pd.DataFrame) -> pd.Series[str]:
 
 
 def middle_epsilon(table: pd.DataFrame) -> float:
-    """The middle one of the grid, that of a figure which shows but one."""
+    """Return the middle epsilon of the grid, for figures that show only one."""
     epsilons = np.sort(table["epsilon"].unique())
     return float(epsilons[len(epsilons) // 2])
 
 
 def colours() -> mpl.colors.ListedColormap:
-    """Viridis for lines on white: its lightest yellows are too faint for them."""
+    """Return viridis without its light yellows, which are too faint for lines on white."""
     return mpl.colors.ListedColormap(mpl.colormaps["viridis"](np.linspace(0, 0.9, 256)))
 
 
 def colour(number: int, count: int) -> tuple[float, float, float, float]:
-    """Of one curve among several."""
+    """Return the colour of curve ``number`` of ``count``."""
     return colours()(number / max(1, count - 1))
 
 
 def marker(number: int) -> str:
-    """Likewise."""
+    """Return the marker of curve ``number``."""
     return _MARKERS[number % len(_MARKERS)]
 
 
 def _columns(count: int, width: float) -> int:
-    """Of a grid of so many panels: as few as give no more rows than the page needs."""
-    rows = math.ceil(count / max(1, int(_PAGE / width)))
+    """Return the fewest columns that need no more rows than the widest grid does."""
+    rows = math.ceil(count / max(1, int(_MAX_WIDTH / width)))
     return math.ceil(count / rows)

@@ -1,6 +1,6 @@
-"""The page of a run, or of several side by side: one file that a browser opens without a network.
+"""The page of one run, or of several side by side: one HTML file that needs no network.
 
-Tables and images in, HTML out, never activations. The same tables give the same bytes.
+Input are tables and images, never activations. The same tables give the same bytes.
 """
 
 from .page import page, write_page

@@ -1,10 +1,11 @@
-"""The images that activate neurons most, as one picture of tiles that a page can carry."""
+"""The images that activate neurons most, as one atlas: a picture made of equal tiles."""
 
 from __future__ import annotations
 
 import base64
 import io
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,71 +13,71 @@ import pandas as pd
 
 from .runs import Images
 
-_TILE = 64  # pixels, at most: more cannot be seen beside eight others
-_ABSENT = 0xFFFF  # in place of an image that had no room; so at most as many tiles
-_SIDE = 16_000  # pixels, at most, of what the format holds
+_MAX_TILE = 64  # pixels; the page shows nine tiles in a row, so more would not be visible
+_MAX_SIDE = 16_000  # pixels; WebP allows 16,383
+_LEFT_OUT = -1  # tile number of an image that did not fit
 
 
-def atlas(strongest: pd.DataFrame, images: Images, budget: int) -> dict[str, Any]:
-    """One picture of all images that the neurons share, and where each lies in it.
+def atlas(ranking: pd.DataFrame, images: Images, budget: int) -> dict[str, Any]:
+    """Make one picture of all images, and list the image in each tile.
 
-    Images that are the first of some neuron come before those that are but a second, and so on;
-    those beyond the budget are left out.
+    Images are sorted by their best rank for any neuron. Those that exceed the budget are left out.
 
     Args:
-        strongest: the table ``top_images``.
+        ranking: the table ``top_images``.
         images: of the data set.
-        budget: bytes of the picture.
+        budget: maximum size of the picture in bytes.
 
     Returns:
-        ``url`` (a data address), ``tile`` (pixels), ``columns``, ``place`` and ``label`` of each
-        tile's image, and ``wanted``, how many images there would be.
+        ``url`` (a data URL), ``columns`` and ``tile`` (pixels) of the picture; ``image`` (index)
+        and ``label`` of each tile; ``total``, the number of images including those left out.
     """
-    best = strongest.groupby("image")["rank"].agg(["min", "count"]).reset_index()
+    best = ranking.groupby("image")["rank"].agg(["min", "count"]).reset_index()
     order = best.sort_values(["min", "count", "image"], ascending=[True, False, True])
-    places = order["image"].to_numpy()
-    first = images.pictures(places[:1].tolist())
-    block = math.ceil(max(first.shape[2:]) / _TILE)
+    indices = order["image"].to_numpy()
+    first = images.pictures(indices[:1].tolist())
+    block = math.ceil(max(first.shape[2:]) / _MAX_TILE)
     tile = max(first.shape[2:]) // block
-    kept = min(len(places), _ABSENT, (_SIDE // tile) ** 2)
-    tiles = _tiles(images, places[:kept], block, tile)
+    kept = min(len(indices), (_MAX_SIDE // tile) ** 2)
+    tiles = _tiles(images, indices[:kept], block, tile)
     encoded = _encoded(tiles)
     while len(encoded) > budget and kept > 1:
-        # A little below the share that would fit if all took the same room.
+        # Keep slightly less than what would fit if all tiles had equal size.
         kept = max(1, int(kept * 0.97 * budget / len(encoded)))
         encoded = _encoded(tiles[:kept])
     return {
         "url": f"data:image/webp;base64,{base64.b64encode(encoded).decode()}",
         "tile": tile,
         "columns": _columns(kept),
-        "place": places[:kept].tolist(),
-        "label": images.labels[places[:kept]].tolist(),
-        "wanted": len(places),
+        "image": indices[:kept].tolist(),
+        "label": images.labels[indices[:kept]].tolist(),
+        "total": len(indices),
     }
 
 
-def tiles_of_neurons(strongest: pd.DataFrame, place: list[int]) -> dict[str, dict[str, np.ndarray]]:
-    """Of each network and layer the tiles of its neurons, (neurons, ranks) uint16.
+def tiles_of_neurons(
+    ranking: pd.DataFrame, indices: Sequence[int]
+) -> dict[str, dict[str, list[int]]]:
+    """Return the tile numbers by network key and layer, sorted by neuron and rank.
 
     Args:
-        strongest: the table ``top_images``.
-        place: of the image of each tile.
+        ranking: the table ``top_images``.
+        indices: the image in each tile, from ``atlas``.
     """
-    number = {image: tile for tile, image in enumerate(place)}
-    ordered = strongest.sort_values(["key", "layer", "neuron", "rank"])
-    tiles = ordered["image"].map(number).fillna(_ABSENT).astype(np.uint16)
-    found: dict[str, dict[str, np.ndarray]] = {}
-    for (key, layer), own in tiles.groupby([ordered["key"], ordered["layer"]], sort=False):
-        neurons = ordered.loc[own.index, "neuron"].nunique()
-        found.setdefault(str(key), {})[str(layer)] = own.to_numpy().reshape(neurons, -1)
+    tile_of = {image: tile for tile, image in enumerate(indices)}
+    found: dict[str, dict[str, list[int]]] = {}
+    ordered = ranking.sort_values(["neuron", "rank"])
+    tiles = ordered["image"].map(tile_of).fillna(_LEFT_OUT).astype(int)
+    for (key, layer), own in tiles.groupby([ordered["key"], ordered["layer"]]):
+        found.setdefault(str(key), {})[str(layer)] = own.tolist()
     return found
 
 
-def _tiles(images: Images, places: np.ndarray, block: int, tile: int) -> np.ndarray:
-    """(tiles, tile, tile, 3) uint8, means of blocks of pixels; smaller images on black."""
-    made = np.zeros((len(places), tile, tile, 3), np.uint8)
-    for start in range(0, len(places), 256):
-        pictures = images.pictures(places[start : start + 256].tolist())
+def _tiles(images: Images, indices: np.ndarray, block: int, tile: int) -> np.ndarray:
+    """Average blocks of pixels: (tiles, tile, tile, 3) uint8, smaller images padded with black."""
+    made = np.zeros((len(indices), tile, tile, 3), np.uint8)
+    for start in range(0, len(indices), 256):
+        pictures = images.pictures(indices[start : start + 256].tolist())
         count, channels, height, width = pictures.shape
         height, width = height // block, width // block
         whole = pictures[:, :, : height * block, : width * block]

@@ -1,7 +1,9 @@
-"""Puts a page together: template, style, script, plotting library and data in one file."""
+"""The page as one HTML file: template, style, script, plotting library and data."""
 
 from __future__ import annotations
 
+import base64
+import gzip
 import html
 import json
 import re
@@ -17,30 +19,30 @@ from .runs import Run, read_run
 
 _PARTS = Path(__file__).parent / "page"
 # ES modules, each after those that it imports.
-SCRIPTS = ("data.js", "dom.js", "state.js", "charts.js", "sections.js", "neurons.js", "main.js")
-# Bytes: images take what room the rest leaves in a page that can be sent to people.
-_PAGE, _LEAST_IMAGES, _MOST_IMAGES = 9_300_000, 300_000, 2_500_000
-_MODULE = re.compile(r"^import .*?;\n|^export ", re.MULTILINE | re.DOTALL)
+SCRIPTS = ("dom.js", "data.js", "state.js", "charts.js", "sections.js", "neurons.js", "main.js")
+# Bytes. The images get the room that is left in a page small enough to send by mail.
+_PAGE, _MIN_IMAGES, _MAX_IMAGES = 9_300_000, 300_000, 2_500_000
+_IMPORT_OR_EXPORT = re.compile(r"^import .*?;\n|^export ", re.MULTILINE | re.DOTALL)
 
 
 def page(runs: Sequence[Run]) -> str:
-    """The page of one run or of several, as the text of an HTML file.
+    """Return the page of one or several runs as HTML.
 
     Args:
-        runs: in the order in which they are shown.
+        runs: in the order in which the page shows them.
     """
-    title = " and ".join(run.name for run in runs)
-    shown = [payload(run) for run in runs]
-    rest = len(_compact(shown)) + len(_plotting_library())
-    room = min(_MOST_IMAGES, max(_LEAST_IMAGES, (_PAGE - rest) * 3 // 4))  # base64 takes 4 for 3
-    shown = [own | images(run, room // len(runs)) for own, run in zip(shown, runs, strict=True)]
+    tables = _compressed([payload(run) for run in runs])
+    rest = len(tables) + len(_plotting_library())
+    # Base64 turns 3 bytes into 4.
+    budget = min(_MAX_IMAGES, max(_MIN_IMAGES, (_PAGE - rest) * 3 // 4)) // len(runs)
     return Template(_part("page.html")).substitute(
-        title=html.escape(title),
+        title=html.escape(" and ".join(run.name for run in runs)),
         style=_part("page.css"),
-        data=_inert(_compact({"runs": shown})),
+        runs=tables,
+        images=_compressed([images(run, budget) for run in runs]),
         vega=_plotting_library(),
-        # In one file modules cannot import each other: they become one.
-        script="\n".join(_MODULE.sub("", _part(name)) for name in SCRIPTS),
+        # Modules cannot import each other within one file, so join them into one.
+        script="\n".join(_IMPORT_OR_EXPORT.sub("", _part(name)) for name in SCRIPTS),
     )
 
 
@@ -48,7 +50,7 @@ def write_page(folders: Sequence[str | Path], path: str | Path) -> None:
     """Write the page of the runs in these folders.
 
     Raises:
-        ValueError: if a folder is not one of a finished run.
+        ValueError: if a folder does not contain a finished run.
     """
     text = page([read_run(folder) for folder in folders])
     with atomic_write(path) as temporary:
@@ -57,7 +59,7 @@ def write_page(folders: Sequence[str | Path], path: str | Path) -> None:
 
 @cache
 def _plotting_library() -> str:
-    """Vega and Vega-Lite as a script, from the package that carries them."""
+    """Return Vega and Vega-Lite as a script, from the package that contains them."""
     import vl_convert
 
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
@@ -67,10 +69,7 @@ def _part(name: str) -> str:
     return (_PARTS / name).read_text(encoding="utf-8")
 
 
-def _compact(content: Any) -> str:
-    return json.dumps(content, separators=(",", ":"), allow_nan=False)
-
-
-def _inert(text: str) -> str:
-    """JSON that no parser of HTML takes for a tag: a name in it may look like one."""
-    return text.replace("<", r"\u003c")
+def _compressed(content: Any) -> str:
+    """Encode JSON as base64 of gzip without a time stamp: equal content gives equal text."""
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()

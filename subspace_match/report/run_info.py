@@ -1,4 +1,4 @@
-"""Where a run comes from, for its page: the record that lies beside its tables."""
+"""What produced a run, for its page: read from the provenance record beside its tables."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 from .runs import Run
 
 
-def origin(run: Run) -> dict[str, Any]:
-    """What a run was made from, as plain JSON values.
+def run_info(run: Run) -> dict[str, Any]:
+    """Return what produced a run, as plain JSON values.
 
     Returns:
-        The configuration in two parts, "changed" and "default", a flat mapping of dotted keys each;
-        "again", the command that makes the run again; "digests" by what they stand for; and "runs",
-        which of Snakemake's calls made which rules' results. Without a record all of the
-        configuration is "changed", and there are no digests and calls.
+        ``changed`` and ``default``: the configuration in two parts, each with dotted keys.
+        ``again``: the command that reproduces the run. ``digests``: by what they stand for.
+        ``runs``: which calls of Snakemake ran which rules. Without a record, the whole
+        configuration is in ``changed``, and there are no digests and no calls.
     """
     record = run.record or {"differs": run.config, "digests": {}, "runs": []}
     changed = flat(record["differs"])
-    # Its own: another may be in config/ by now.
+    # The run's own configuration file: the one in config/ may have changed since.
     config = Path(run.config["results"], "experiments", run.name, "config.json")
     return {
         "changed": changed,
@@ -42,7 +42,7 @@ def origin(run: Run) -> dict[str, Any]:
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested configuration as one mapping of dotted keys.
+    """Flatten a nested configuration to one mapping with dotted keys.
 
     Example:
         >>> flat({"seeds": [0, 1], "data": {"name": "mnist_5k"}, "models": {}})

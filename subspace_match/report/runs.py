@@ -1,4 +1,4 @@
-"""What a finished run left in its folder, read for the report."""
+"""Read the folder of a finished run for the page."""
 
 from __future__ import annotations
 
@@ -16,17 +16,9 @@ from ..storage.files import Record, damaged, read_record
 from ..storage.job_records import Records, check
 
 NEEDED = ("similarity", "neurons")
-# Each goes with the other: sizes of minimal matches, and their members.
+# Sizes of minimal matches and their members: one is useless without the other.
 TOGETHER = ("minimal_matches", "minimal_match_members")
-OPTIONAL = (
-    "null",
-    "minimal_matches",
-    "minimal_match_members",
-    "measures",
-    "heat_map",
-    "top_images",
-    "left_out",
-)
+OPTIONAL = (*TOGETHER, "null", "measures", "heat_map", "top_images", "left_out")
 
 
 @dataclass(frozen=True)
@@ -34,8 +26,8 @@ class Images:
     """The images on which networks were compared.
 
     Attributes:
-        labels: (images,) int64, the class of each.
-        pictures: gives (places, channels, height, width) uint8 of some of them.
+        labels: (images,) int64, their classes.
+        pictures: returns the images of some indices, (indices, channels, height, width) uint8.
     """
 
     labels: np.ndarray
@@ -47,11 +39,11 @@ class Run:
     """A finished run.
 
     Attributes:
-        name: of its folder, which carries the digest of what made it.
-        config: complete.
-        tables: by name; one that the run did not make has no rows and no columns.
-        images: None where they are not to be had.
-        record: of the job that made the tables (``provenance``); None if there is none.
+        name: of its folder, which contains its digest.
+        config: the complete configuration.
+        tables: by name; a table that the run did not write has neither rows nor columns.
+        images: None if they are not available.
+        record: provenance of the job that wrote the tables; None if there is none.
     """
 
     name: str
@@ -61,7 +53,7 @@ class Run:
     record: Record | None = None
 
     def has(self, table: str) -> bool:
-        """Whether the run made what a table would hold."""
+        """Return whether the run has data in a table."""
         return not self.tables[table].empty
 
 
@@ -69,27 +61,14 @@ def read_run(folder: str | Path) -> Run:
     """Read the folder of an experiment, ``results/experiments/NAME``.
 
     Args:
-        folder: with ``config.json`` and ``tables``. The images are looked for where the run has
-            them, in ``results/data``; without them the report has none.
+        folder: with ``config.json`` and ``tables``. The images are read from ``results/data``; if
+            they are missing there, the page shows none.
 
     Raises:
-        ValueError: if the folder is not one of a finished run, or a file is damaged.
+        ValueError: if the folder does not contain a finished run, or a file is damaged.
     """
     folder = Path(folder).resolve()
-    needed = ["config.json", "tables/networks.csv", *(f"tables/{n}.parquet" for n in NEEDED)]
-    missing = [name for name in needed if not (folder / name).exists()]
-    if missing:
-        raise ValueError(
-            f"{folder}: expected the folder of a finished run, as results/experiments/NAME is;"
-            f" found no {', '.join(missing)}; name such a folder, or let snakemake finish the run"
-        )
-    there = [name for name in TOGETHER if (folder / "tables" / f"{name}.parquet").exists()]
-    if len(there) == 1:
-        (lost,) = set(TOGETHER) - set(there)
-        raise ValueError(
-            f"{folder / 'tables'}: expected {' and '.join(TOGETHER)}, both or neither, found no"
-            f" {lost}.parquet; remove {there[0]}.parquet too, or let snakemake make both again"
-        )
+    _check_files(folder)
     records = Records()
     job = records.find(folder / "config.json")
     if job is not None:
@@ -98,8 +77,8 @@ def read_run(folder: str | Path) -> Run:
     tables = {name: _table(folder / "tables" / f"{name}.parquet") for name in NEEDED + OPTIONAL}
     tables["networks"] = read_networks(folder / "tables" / "networks.csv")
     config = read_record(folder / "config.json")
-    made_from = [] if job is None or tables["top_images"].empty else job.record["inputs"]
-    images = _images_file(made_from, folder.parents[1])
+    inputs = [] if job is None or tables["top_images"].empty else job.record["inputs"]
+    images = _images_file(inputs, folder.parents[1])
     if images is not None and (made := records.find(images)) is not None:
         check(images, made)
     return Run(
@@ -111,8 +90,25 @@ def read_run(folder: str | Path) -> Run:
     )
 
 
+def _check_files(folder: Path) -> None:
+    needed = ["config.json", "tables/networks.csv", *(f"tables/{n}.parquet" for n in NEEDED)]
+    missing = [name for name in needed if not (folder / name).exists()]
+    if missing:
+        raise ValueError(
+            f"{folder}: expected the folder of a finished run, such as results/experiments/NAME;"
+            f" found no {', '.join(missing)}; name such a folder, or let snakemake finish the run"
+        )
+    found = [name for name in TOGETHER if (folder / "tables" / f"{name}.parquet").exists()]
+    if len(found) == 1:
+        (lost,) = set(TOGETHER) - set(found)
+        raise ValueError(
+            f"{folder / 'tables'}: expected both or neither of {' and '.join(TOGETHER)}, found no"
+            f" {lost}.parquet; remove {found[0]}.parquet too, or let snakemake write both again"
+        )
+
+
 def _images_file(inputs: Sequence[str], results: Path) -> Path | None:
-    """The prepared images of which the tables tell, if they are still where the run had them."""
+    """Find the prepared images that the tables refer to, if they still exist."""
     files = (results / name for name in inputs if Path(name).name == "images.safetensors")
     return next((file for file in files if file.exists()), None)
 
@@ -133,16 +129,16 @@ def _images(path: Path, root: str | None) -> Images:
     split = data.test
     if isinstance(split, Split):
         images = split.images
-        return Images(split.labels, lambda places: np.asarray(images[list(places)]))
+        return Images(split.labels, lambda indices: np.asarray(images[list(indices)]))
     return Images(split.labels, _pictures_of_files(split, data.about))
 
 
 def _pictures_of_files(split: Any, about: dict[str, Any]) -> Callable[[Sequence[int]], np.ndarray]:
-    """Image files are resized and cut as networks see them, which takes torch: loaded here only."""
+    """Resize and crop image files as the networks see them; only this needs torch."""
     import torch
 
     from ..networks.images import Images as NetworkImages
     from ..networks.preprocessing import trained_preprocessing
 
     images = NetworkImages.on_device(split, trained_preprocessing(about), torch.device("cpu"))
-    return lambda places: np.asarray(images.resized(places).numpy())
+    return lambda indices: np.asarray(images.resized(indices).numpy())

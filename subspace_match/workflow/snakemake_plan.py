@@ -15,7 +15,7 @@ from ..experiment.code_inputs import Code
 from ..experiment.config import Config, read_config, validated
 from ..experiment.origins import origins_of
 from ..experiment.plan import Plan
-from .invocation import INVOCATION, plan_for_jobs, planned_origins, invocation
+from .invocation import INVOCATION, invocation, plan_for_jobs, planned_origins
 from .snakemake_outputs import is_forced
 
 

@@ -1,5 +1,7 @@
-"""Figures show the tables' numbers, can be read, and are the same bytes twice."""
+"""Figures show the numbers of the tables, are readable, and are reproducible byte for byte."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
@@ -12,7 +14,13 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from subspace_match import figures
+from subspace_match.figures import FIGURES, figure_names
+from subspace_match.figures.critical import critical_epsilons, similarity_by_epsilon
+from subspace_match.figures.depth import similarity_by_depth, stages
+from subspace_match.figures.layer_pairs import heat_map
+from subspace_match.figures.preferred_images import chosen_matches, top_images
+from subspace_match.figures.sizes import minimal_matches
+from subspace_match.figures.style import save
 from subspace_match.results.tables import summary_table
 
 EPSILONS = [0.15, 0.3, 0.5]
@@ -22,7 +30,7 @@ NEURONS = 12
 
 
 def records(layers: int, comparisons: Sequence[str], pairs: int = 1) -> list[dict[str, Any]]:
-    """What names a row of every layer's table; the last layer is fully connected."""
+    """Return the columns that identify each layer; the last layer is fully connected."""
     rows = []
     for comparison in comparisons:
         words = comparison.removesuffix(", same seed").replace("epoch ", "").split(" to ")
@@ -44,7 +52,7 @@ def tables(
     draws: int = 1,
     few_samples: bool = False,
 ) -> dict[str, pd.DataFrame]:
-    """Small tables of an experiment, with numbers drawn at random."""
+    """Return small tables of an experiment, with random numbers."""
     made = _tables(layers, tuple(comparisons), pairs, draws, few_samples)
     return {name: table.copy() for name, table in made.items()}
 
@@ -65,7 +73,7 @@ def _tables(
             of_draw = {"draw": draw, "samples": 100, "few_samples": few_samples, "certain": True}
             for epsilon in EPSILONS:
                 numbers = {"epsilon": epsilon, "similarity": (critical <= epsilon).mean()}
-                # Chance begins above 0.3, and is known of the first draw.
+                # The chance level is above 0 from 0.3 on, and known for the first draw only.
                 numbers["null_95"] = max(0, epsilon - 0.3) if draw == 0 else np.nan
                 similarity.append(about | of_draw | {"verified": True} | numbers)
         measured += [about | {"measure": m, "value": rng.random()} for m in ("linear_cka", "pwcca")]
@@ -105,15 +113,26 @@ def _tables(
 
 
 def images(channels: int = 1, side: int = 8) -> np.ndarray:
-    """Each of one value, its place in the split."""
+    """Return images of constant value; the value is the index of the image."""
     value = np.arange(20, dtype=np.uint8)[:, None, None, None]
     return np.broadcast_to(value, (20, channels, side, side))
 
 
 def draw(name: str, made: dict[str, pd.DataFrame]) -> Figure:
-    arguments = [made[table] for table in figures.TABLES[name]]
-    more = [images()] if name == "top_images" else []
-    return getattr(figures, name)(*arguments, *more)
+    return FIGURES[name].draw(made, images())
+
+
+def test_stages_exists_only_with_several_comparisons() -> None:
+    assert set(figure_names(2)) - set(figure_names(1)) == {"stages"}
+    assert set(figure_names(2)) == set(FIGURES)
+
+
+def test_the_registry_is_light() -> None:
+    code = "import sys, subspace_match.figures as f; assert f.FIGURES; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert not {"matplotlib", "pandas", "numpy"} & set(loaded.stdout.split())
 
 
 def lines(axes: Any) -> dict[str, Any]:
@@ -124,9 +143,9 @@ def legend_words(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
-def test_a_curve_an_epsilon_goes_through_the_table_s_similarities() -> None:
+def test_each_epsilon_has_a_curve_through_the_similarities_of_the_table() -> None:
     summary = tables()["summary"]
-    figure = figures.similarity_by_depth(summary)
+    figure = similarity_by_depth(summary)
     curves = {name: list(line.get_ydata()) for name, line in lines(figure.axes[0]).items()}
     assert curves == {
         f"{epsilon:g}": summary.loc[summary["epsilon"] == epsilon, "similarity"].tolist()
@@ -136,17 +155,17 @@ def test_a_curve_an_epsilon_goes_through_the_table_s_similarities() -> None:
     assert named == ["conv1", "conv2", "conv3", "fc4"]
 
 
-def test_the_order_of_the_rows_changes_nothing() -> None:
+def test_the_order_of_rows_does_not_matter() -> None:
     summary = tables()["summary"]
     shuffled = summary.sample(frac=1, random_state=0)
-    for name, line in lines(figures.similarity_by_depth(shuffled).axes[0]).items():
+    for name, line in lines(similarity_by_depth(shuffled).axes[0]).items():
         own = summary.loc[summary["epsilon"] == float(name), "similarity"]
         np.testing.assert_array_equal(line.get_ydata(), own)
 
 
-def test_the_band_holds_what_the_summary_says() -> None:
+def test_the_band_goes_from_low_to_high_of_the_summary() -> None:
     summary = tables(3, pairs=3, draws=2)["summary"]
-    axes = figures.similarity_by_depth(summary).axes[0]
+    axes = similarity_by_depth(summary).axes[0]
     bands = [band for band in axes.collections if band.get_hatch() is None]
     assert len(bands) == len(EPSILONS)
     heights = bands[0].get_paths()[0].vertices[:, 1]
@@ -155,21 +174,21 @@ def test_the_band_holds_what_the_summary_says() -> None:
     assert heights.max() == own["high"].max()
 
 
-def test_one_pair_and_draw_have_no_band() -> None:
-    axes = figures.similarity_by_depth(tables()["summary"]).axes[0]
+def test_a_single_pair_and_draw_has_no_band() -> None:
+    axes = similarity_by_depth(tables()["summary"]).axes[0]
     assert not [band for band in axes.collections if band.get_hatch() is None]
 
 
-def test_what_chance_gives_is_drawn_and_named_where_it_is_not_zero() -> None:
+def test_the_chance_level_is_drawn_and_labelled_where_it_is_above_zero() -> None:
     summary = tables()["summary"]
-    figure = figures.similarity_by_depth(summary)
+    figure = similarity_by_depth(summary)
     hatched = [band for band in figure.axes[0].collections if band.get_hatch()]
-    assert len(hatched) == 1  # at 0.5 only
+    assert len(hatched) == 1  # only at 0.5
     top = hatched[0].get_paths()[0].vertices[:, 1].max()
     assert top == pytest.approx(0.2)
     assert "chance, 95%" in legend_words(figure)
     summary["null_95"] = np.nan
-    figure = figures.similarity_by_depth(summary)
+    figure = similarity_by_depth(summary)
     assert not [band for band in figure.axes[0].collections if band.get_hatch()]
     assert "chance, 95%" not in legend_words(figure)
 
@@ -177,7 +196,7 @@ def test_what_chance_gives_is_drawn_and_named_where_it_is_not_zero() -> None:
 @pytest.mark.parametrize(
     "name", ["similarity_by_depth", "similarity_by_epsilon", "critical_epsilons", "measures"]
 )
-def test_several_comparisons_have_a_panel_each(name: str) -> None:
+def test_each_comparison_has_a_panel(name: str) -> None:
     made = tables(comparisons=STAGES)
     figure = draw(name, made)
     assert [axes.get_title() for axes in figure.axes] == STAGES
@@ -185,23 +204,23 @@ def test_several_comparisons_have_a_panel_each(name: str) -> None:
     assert [axes.get_title() for axes in draw(name, tables()).axes] == [""]
 
 
-def test_a_panel_shows_its_own_comparison() -> None:
+def test_a_panel_shows_the_comparison_in_its_title() -> None:
     summary = tables(comparisons=STAGES)["summary"]
-    for axes in figures.similarity_by_depth(summary).axes:
+    for axes in similarity_by_depth(summary).axes:
         own = summary[(summary["comparison"] == axes.get_title()) & (summary["epsilon"] == 0.3)]
         np.testing.assert_array_equal(lines(axes)["0.3"].get_ydata(), own["similarity"])
 
 
-def test_comparisons_of_other_layers_name_their_own() -> None:
+def test_panels_with_different_layers_label_their_own_layers() -> None:
     made = tables(3)["summary"], tables(5, ["other"])["summary"]
-    figure = figures.similarity_by_depth(pd.concat(made))
+    figure = similarity_by_depth(pd.concat(made))
     named = [[text.get_text() for text in axes.get_xticklabels()] for axes in figure.axes]
     assert named == [["conv1", "conv2", "fc3"], [f"conv{n}" for n in range(1, 5)] + ["fc5"]]
 
 
-def test_stages_are_curves_of_two_networks_and_of_one_against_itself() -> None:
+def test_stages_separates_two_networks_from_a_network_against_itself() -> None:
     summary = tables(comparisons=STAGES)["summary"]
-    two, one = figures.stages(summary).axes
+    two, one = stages(summary).axes
     assert two.get_title() == "Two networks at equal stages"
     assert one.get_title() == "A network against itself"
     for axes, names in ((two, STAGES[:3]), (one, STAGES[3:])):
@@ -214,13 +233,13 @@ def test_stages_are_curves_of_two_networks_and_of_one_against_itself() -> None:
 
 def test_different_stages_of_two_networks_are_not_called_equal() -> None:
     summary = tables(comparisons=["last", "initial to last"])["summary"]
-    figure = figures.stages(summary.assign(null_95=0.1))
+    figure = stages(summary.assign(null_95=0.1))
     assert len(figure.axes) == 1
     shown = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert shown == ["last", "initial to last", "chance, 95%"]
 
 
-def test_measures_stand_beside_the_match_at_the_middle_epsilon() -> None:
+def test_measures_are_drawn_with_the_match_at_the_middle_epsilon() -> None:
     made = tables(pairs=2)
     curves = lines(draw("measures", made).axes[0])
     assert list(curves) == [r"match, $\epsilon$ = 0.3", "linear CKA", "PWCCA"]
@@ -231,7 +250,7 @@ def test_measures_stand_beside_the_match_at_the_middle_epsilon() -> None:
     np.testing.assert_allclose(curves["linear CKA"].get_ydata(), cka)
 
 
-def test_each_neuron_s_minimal_match_is_a_point_and_a_step() -> None:
+def test_the_minimal_match_of_each_neuron_is_a_point_and_a_step() -> None:
     points, shares = draw("minimal_matches", tables(6)).axes
     offsets = points.collections[0].get_offsets()
     assert len(offsets) == 6 * NEURONS
@@ -242,17 +261,17 @@ def test_each_neuron_s_minimal_match_is_a_point_and_a_step() -> None:
     assert y[np.searchsorted(x, 3, side="right") - 1] == 6 / NEURONS  # sizes 2 and 3
 
 
-def test_minimal_matches_are_of_the_largest_epsilon() -> None:
+def test_minimal_matches_are_shown_at_the_largest_epsilon() -> None:
     made = tables()
     smaller = made["minimal_matches"].assign(epsilon=0.1)
     both = pd.concat([smaller, made["minimal_matches"]])
-    points = figures.minimal_matches(both, made["summary"]).axes[0].collections[0]
+    points = minimal_matches(both, made["summary"]).axes[0].collections[0]
     assert len(points.get_offsets()) == 4 * NEURONS
 
 
-def test_the_exact_curve_is_the_share_of_critical_epsilons_below() -> None:
+def test_the_exact_curve_is_the_fraction_of_critical_epsilons_below() -> None:
     neurons = tables(2, pairs=2, draws=3)["neurons"]
-    axes = figures.similarity_by_epsilon(neurons).axes[0]
+    axes = similarity_by_epsilon(neurons).axes[0]
     for layer, line in lines(axes).items():
         critical = neurons.loc[neurons["layer"] == layer, "critical_epsilon"]
         x, y = line.get_data()
@@ -261,29 +280,29 @@ def test_the_exact_curve_is_the_share_of_critical_epsilons_below() -> None:
             assert shown == pytest.approx((critical <= x[x <= epsilon][-1]).mean())
 
 
-def test_critical_epsilons_are_of_the_first_draw_and_of_the_living() -> None:
+def test_critical_epsilons_use_the_first_draw_and_skip_dead_neurons() -> None:
     neurons = tables(3, pairs=2, draws=2)["neurons"]
-    of_a, of_b = figures.critical_epsilons(neurons).axes[0].collections[::2]
+    of_a, of_b = critical_epsilons(neurons).axes[0].collections[::2]
     first = neurons[(neurons["draw"] == 0) & ~neurons["dead"]]
     for points, network in ((of_a, "a"), (of_b, "b")):
         own = first.loc[first["network"] == network, "critical_epsilon"]
         np.testing.assert_array_equal(points.get_offsets()[:, 1], own)
 
 
-def test_no_critical_epsilon_is_cut_in_any_panel() -> None:
+def test_no_panel_clips_a_critical_epsilon() -> None:
     neurons = tables(3, comparisons=STAGES)["neurons"]
     neurons.loc[neurons["comparison"] == "last", "critical_epsilon"] *= 0.1
     largest = neurons["critical_epsilon"].max()
-    for axes in figures.critical_epsilons(neurons).axes:
+    for axes in critical_epsilons(neurons).axes:
         assert axes.get_ylim()[1] > largest
 
 
-def test_the_heat_map_has_a_on_the_vertical_axis_and_the_mean_over_pairs() -> None:
+def test_the_heat_map_has_network_a_on_the_vertical_axis_and_averages_pairs() -> None:
     made = tables(4, comparisons=["initial", "last"], pairs=2)
     table = made["heat_map"]
     last = (table["comparison"] == "last") & (table["epsilon"] == 0.3)
     table.loc[last & (table["seed_b"] == 1), "similarity"] = 1.0
-    figure = figures.heat_map(table)
+    figure = heat_map(table)
     match, cka = figure.axes[2:4]
     assert match.get_title() == r"last: Match, $\epsilon$ = 0.3"
     expected = (np.arange(4)[:, None] / 4 + 1) / 2 + np.zeros(4)
@@ -293,10 +312,10 @@ def test_the_heat_map_has_a_on_the_vertical_axis_and_the_mean_over_pairs() -> No
     assert {axes.images[0].get_clim() for axes in figure.axes[:4]} == {(0, 1)}
 
 
-def test_a_row_of_images_is_what_activates_a_neuron_most() -> None:
+def test_a_row_shows_the_images_that_activate_the_neuron_most() -> None:
     made = tables()
-    top = made["top_images"].sample(frac=1, random_state=0)  # any order of rows
-    figure = figures.top_images(made["minimal_match_members"], made["networks"], top, images())
+    top = made["top_images"].sample(frac=1, random_state=0)  # the order of rows must not matter
+    figure = top_images(made["minimal_match_members"], made["networks"], top, images())
     by_name = {axes.get_ylabel(): axes for axes in figure.axes}
     strip = by_name["A 1"].images[0].get_array()
     values = [int(part[0, 0, 0]) for part in np.split(strip, 9, axis=1)]
@@ -309,39 +328,37 @@ def test_a_row_of_images_is_what_activates_a_neuron_most() -> None:
     assert words[3] == "Minimal match 0: 1 + 1 neurons"
 
 
-def test_shown_matches_are_small_and_of_different_sizes() -> None:
+def test_chosen_matches_are_small_and_differ_in_size() -> None:
     members = tables()["minimal_match_members"]
-    shown = figures.chosen_matches(members)
-    assert shown["match"].tolist() == [0, 1, 2, 3]  # sizes 2 to 5; 6 has no room
+    shown = chosen_matches(members)
+    assert shown["match"].tolist() == [0, 1, 2, 3]  # sizes 2 to 5; there is no room for 6
     assert set(shown["kind"]) == {"fc"}
     alike = members[members["match"] % 5 == 0]
-    assert figures.chosen_matches(alike)["match"].tolist() == [0, 5, 10]
+    assert chosen_matches(alike)["match"].tolist() == [0, 5, 10]
 
 
-def test_shown_matches_are_of_trained_networks_and_of_the_last_layer_if_none_is_connected() -> None:
+def test_chosen_matches_prefer_trained_networks_and_the_last_connected_layer() -> None:
     members = tables(comparisons=STAGES)["minimal_match_members"]
-    assert set(figures.chosen_matches(members)["comparison"]) == {"last"}
+    assert set(chosen_matches(members)["comparison"]) == {"last"}
     convolutions = members[members["kind"] == "conv"]
-    assert set(figures.chosen_matches(convolutions)["layer"]) == {"conv3"}
+    assert set(chosen_matches(convolutions)["layer"]) == {"conv3"}
     untrained = members[members["comparison"] == "initial"]
-    assert set(figures.chosen_matches(untrained)["comparison"]) == {"initial"}
+    assert set(chosen_matches(untrained)["comparison"]) == {"initial"}
 
 
-def test_a_large_match_is_shown_in_part_and_says_so() -> None:
+def test_a_large_match_is_shown_in_part_with_a_note() -> None:
     made = tables()
     members = made["minimal_match_members"].query("match == 0")
     every = [list(range(NEURONS))] * len(members)
     members = members.assign(neurons_a=every, neurons_b=every)
-    figure = figures.top_images(members, made["networks"], made["top_images"], images())
+    figure = top_images(members, made["networks"], made["top_images"], images())
     assert len(figure.axes) == 12
     words = "Minimal match 0: 12 + 12 neurons, 6 of each are shown"
     assert words in [text.get_text() for text in figure.texts]
 
 
 @pytest.mark.parametrize(("channels", "side"), [(1, 8), (3, 8), (3, 224)])
-def test_images_may_be_grey_or_coloured_large_and_given_one_by_one(
-    channels: int, side: int
-) -> None:
+def test_images_may_be_grey_coloured_large_or_read_one_by_one(channels: int, side: int) -> None:
     made, asked = tables(), []
     pictures = images(channels, side)
 
@@ -351,8 +368,7 @@ def test_images_may_be_grey_or_coloured_large_and_given_one_by_one(
 
     arguments = made["minimal_match_members"], made["networks"], made["top_images"]
     strips = [
-        figures.top_images(*arguments, given).axes[0].images[0].get_array()
-        for given in (pictures, one)
+        top_images(*arguments, given).axes[0].images[0].get_array() for given in (pictures, one)
     ]
     np.testing.assert_array_equal(*strips)
     assert strips[0].shape[2] == 3
@@ -369,19 +385,18 @@ def test_images_may_be_grey_or_coloured_large_and_given_one_by_one(
         ("top_images", "top_images", "no images"),
     ],
 )
-def test_a_figure_of_an_empty_table_says_so(
+def test_an_empty_table_gives_a_figure_that_says_so(
     name: str, emptied: str, words: str, tmp_path: Path
 ) -> None:
     made = tables()
     made[emptied] = made[emptied].iloc[:0].astype(object)
     figure = draw(name, made)
-    figures.save(figure, tmp_path / "f.svg")
+    save(figure, tmp_path / "f.svg")
     assert words in figure.texts[0].get_text()
-    own = {table: made[table] for table in figures.TABLES[name]}
-    assert "made none" in figures.caption(name, own, "e", CONFIG)
+    assert "no data for this figure" in FIGURES[name].caption(made, "e", CONFIG)
 
 
-def test_layers_of_few_samples_are_marked_and_the_mark_is_explained() -> None:
+def test_layers_with_few_samples_get_an_asterisk_that_is_explained() -> None:
     axes = draw("similarity_by_depth", tables(few_samples=True)).axes[0]
     assert axes.get_xticklabels()[0].get_text() == "conv1*"
     assert "* more than 0.2 neurons a sample" in axes.get_xlabel()
@@ -390,8 +405,10 @@ def test_layers_of_few_samples_are_marked_and_the_mark_is_explained() -> None:
 @pytest.mark.parametrize(
     ("layers", "comparisons"), [(1, ONE), (10, STAGES), (17, ONE), (110, STAGES[2:4])]
 )
-@pytest.mark.parametrize("name", sorted(set(figures.TABLES) - {"top_images"}))
-def test_any_number_of_layers_can_be_read(layers: int, name: str, comparisons: list[str]) -> None:
+@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"top_images"}))
+def test_labels_do_not_overlap_for_any_number_of_layers(
+    layers: int, name: str, comparisons: list[str]
+) -> None:
     figure = draw(name, tables(layers, comparisons))
     figure.draw_without_rendering()
     assert max(figure.get_size_inches()) < 50
@@ -408,14 +425,14 @@ def test_any_number_of_layers_can_be_read(layers: int, name: str, comparisons: l
 def test_the_same_tables_give_the_same_bytes(kind: str, tmp_path: Path) -> None:
     for attempt in ("a", "b"):
         made = tables(3, comparisons=STAGES[2:4])
-        for name in figures.TABLES:
-            figures.save(draw(name, made), tmp_path / attempt / f"{name}.{kind}")
+        for name in FIGURES:
+            save(draw(name, made), tmp_path / attempt / f"{name}.{kind}")
     for file in (tmp_path / "a").iterdir():
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
 
 
-def test_names_in_a_vector_figure_are_text(tmp_path: Path) -> None:
-    figures.save(draw("similarity_by_depth", tables()), tmp_path / "f.svg")
+def test_a_vector_figure_keeps_text_as_text(tmp_path: Path) -> None:
+    save(draw("similarity_by_depth", tables()), tmp_path / "f.svg")
     texts = [e.text for e in ElementTree.parse(tmp_path / "f.svg").iter() if e.tag.endswith("text")]
     assert "conv1" in texts
     assert "Maximum matching similarity" in texts
@@ -437,20 +454,19 @@ CONFIG = {"network": {"name": "vgg11_bn"}, "data": {"name": "mnist_5k"}, "models
         ("top_images", ["fc4", "0.3", "seed 0, last", "seed 1, last"]),
     ],
 )
-def test_a_caption_says_what_is_seen_and_where_it_is_from(name: str, words: list[str]) -> None:
+def test_a_caption_describes_the_figure_and_names_its_tables(name: str, words: list[str]) -> None:
     made = tables(comparisons=["initial", "last"], pairs=2, draws=3)
-    own = {table: made[table] for table in figures.TABLES[name]}
-    text = figures.caption(name, own, "vgg11_bn-mnist_5k-0123456789", CONFIG)
+    text = FIGURES[name].caption(made, "vgg11_bn-mnist_5k-0123456789", CONFIG)
     for part in [*words, "vgg11_bn-mnist_5k-0123456789", "vgg11_bn on mnist_5k"]:
         assert part in text
-    for table in figures.TABLES[name]:
+    for table in FIGURES[name].tables:
         assert f"tables/{table}" in text
 
 
-def test_a_caption_without_permutations_says_so() -> None:
+def test_a_caption_says_when_there_are_no_permutations() -> None:
     summary = tables()["summary"].assign(null_95=np.nan)
     config = CONFIG | {"models": {"source": {}, "tuned": {}}}
-    text = figures.caption("similarity_by_depth", {"summary": summary}, "e", config)
-    assert "No images were permuted" in text
+    text = FIGURES["similarity_by_depth"].caption({"summary": summary}, "e", config)
+    assert "no permutations, so the chance level is not shown" in text
     assert "models source, tuned" in text
     assert "Compared: last." in text

@@ -5,13 +5,15 @@ import zipfile
 from pathlib import Path
 
 from pipeline.workspaces import Workspace
+from report.folders import page_data
 
 
 def test_a_run_ends_with_its_page_and_says_where_it_is(finished: Workspace) -> None:
     page = Path(finished.paths.experiment("report.html"))
     said = re.findall(r"To explore in a browser: (.*)", (finished.root / "complete").read_text())
     assert finished.root / said[0] == page
-    assert '"layer":"conv5"' in page.read_text()
+    (run,) = page_data(page.read_text())
+    assert "conv5" in [layer["layer"] for layer in run["layers"]]
 
 
 def test_made_again_it_is_the_same_bytes(workspace: Workspace) -> None:
@@ -22,8 +24,8 @@ def test_made_again_it_is_the_same_bytes(workspace: Workspace) -> None:
 
 
 def test_the_command_that_it_names_makes_the_same_experiment(workspace: Workspace) -> None:
-    page = Path(workspace.paths.experiment("report.html")).read_text()
-    (command,) = re.findall(r'"again":"snakemake (.*?)"', page)
+    (run,) = page_data(Path(workspace.paths.experiment("report.html")).read_text())
+    command = run["provenance"]["again"].removeprefix("snakemake ")
     assert command.startswith("--configfile results/experiments/")
     (workspace.root / "config" / "config.yaml").write_text("seeds: [8, 9]\n")
     assert "Nothing to be done" in workspace.snakemake(*command.split()).text

@@ -1,4 +1,4 @@
-"""A real browser, and pages of small runs that are opened in it."""
+"""Fixtures: a real browser, and pages of small runs to open in it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from subspace_match.report import page, read_run
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium; without it a test is skipped, or fails where it has to be there."""
+    """Start Debian's Chromium; without it, skip the test or fail it where it is required."""
     chromium = shutil.which("chromium")
     if chromium is None:
-        words = "no chromium: apt-get install --no-install-recommends chromium"
+        message = "no chromium: apt-get install --no-install-recommends chromium"
         if os.environ.get("SUBSPACE_MATCH_TESTS_NEED_ALL"):
-            pytest.fail(words)
-        pytest.skip(words)
+            pytest.fail(message)
+        pytest.skip(message)
     with sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=chromium)
         yield opened
@@ -32,21 +32,21 @@ def browser() -> Iterator[Browser]:
 
 
 class Opened:
-    """A page in the browser, with what it complained of and what it asked the network for."""
+    """A page in the browser, with its errors and its network requests."""
 
     def __init__(self, browser: Browser, file: Path, **settings: Any) -> None:
         settings = {"viewport": {"width": 1280, "height": 900}} | settings
         self.file = file
         self.page: Page = browser.new_page(**settings)
-        self.complaints: list[str] = []
+        self.errors: list[str] = []
         self.requests: list[str] = []
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda message: self.errors.append(message.text))
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+        self.page.on("dialog", lambda dialog: self.errors.append(dialog.message))
 
     def go(self, **state: Any) -> Page:
-        """Open it at a state."""
+        """Open the page with a state in its address."""
         address = f"{self.file.as_uri()}#{urlencode(state)}"
         if self.page.url == address:
             self.page.reload()
@@ -55,13 +55,13 @@ class Opened:
         return self.page
 
     def see_all(self) -> None:
-        """Go down the page: figures are drawn when they come into sight."""
+        """Scroll down the page: figures are drawn when they become visible."""
         for chart in self.page.locator(".chart:visible").all():
             chart.scroll_into_view_if_needed()
             chart.locator("svg, canvas").wait_for()
 
     def table(self, details: str) -> list[dict[str, str]]:
-        """What a table of numbers holds when it is saved as CSV."""
+        """Open a table of numbers, save it as CSV and read it."""
         import csv
 
         shown = self.page.locator(details)
@@ -75,13 +75,13 @@ class Opened:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """A run of three pairs, two draws."""
+    """Write the folder of a run with three pairs and two draws."""
     return experiment(tmp_path_factory.mktemp("made"), seeds=(0, 1, 2))
 
 
 @pytest.fixture(scope="session")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Writes the page of runs to a file."""
+    """Return a function that writes the page of some runs to a file."""
 
     def write(*runs: Made) -> Path:
         file = tmp_path_factory.mktemp("page") / "report.html"
@@ -94,13 +94,13 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def file(made: Made, written: Callable[..., Path]) -> Path:
-    """The page of ``made``."""
+    """Write the page of ``made``."""
     return written(made)
 
 
 @pytest.fixture
 def opening(browser: Browser) -> Iterator[Callable[..., Opened]]:
-    """Opens files; what they complained of is asked for at the end."""
+    """Return a function that opens a page; at the end, no page may have errors or requests."""
     every: list[Opened] = []
 
     def opens(file: Path, **settings: Any) -> Opened:
@@ -110,11 +110,11 @@ def opening(browser: Browser) -> Iterator[Callable[..., Opened]]:
     yield opens
     for opened in every:
         opened.page.close()
-        assert opened.complaints == []
+        assert opened.errors == []
         assert {url.partition("#")[0] for url in opened.requests} <= {opened.file.as_uri()}
 
 
 @pytest.fixture
 def opened(opening: Callable[..., Opened], file: Path) -> Opened:
-    """The page of ``made``."""
+    """Open the page of ``made``."""
     return opening(file)

@@ -1,7 +1,11 @@
-"""Folders of finished runs, made from small activations by what makes a run's tables."""
+"""Make folders of finished runs from small activations, with the functions of the pipeline."""
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -36,13 +40,13 @@ Paths = dict[tuple[int, str, int], sm.MatchPath]
 
 @dataclass
 class Made:
-    """What a run's folder was made from.
+    """A run's folder and its contents.
 
     Attributes:
         folder: of the run.
-        paths: match paths by number of the pair, layer and draw.
+        paths: match paths by pair number, layer and draw.
         tables: as written.
-        minimal: minimal matches by number of the pair and layer.
+        minimal: minimal matches by pair number and layer.
     """
 
     folder: Path
@@ -62,17 +66,17 @@ def experiment(
     images: bool = True,
     change: Callable[[dict[str, Any]], Any] = lambda _: None,
 ) -> Made:
-    """A folder like one that a run leaves.
+    """Write a folder like that of a finished run.
 
     Args:
         results: the folder ``results``.
         name: of the folder in ``results/experiments``.
         layers: their names, from input to output.
-        seeds: of the networks, each compared with each.
-        draws: of positions.
-        without: tables that the run was not asked for: they have no rows.
-        images: whether the data set is there.
-        change: changes the configuration, after it was checked.
+        seeds: of the networks; all pairs are compared.
+        draws: number of draws of positions.
+        without: tables to leave without rows, as if the run had not been asked for them.
+        images: whether to write the data set.
+        change: changes the configuration after it is validated.
     """
     config = validated({"seeds": list(seeds)})
     change(config)
@@ -86,7 +90,7 @@ def experiment(
     write_record(folder / "config.json", config)
     sign(config, folder)
     if images:
-        # Image n is of the one value n, and of class n % 10.
+        # Image n has the value 8 n everywhere, and class n % 10.
         values = np.arange(IMAGES, dtype=np.uint8)[:, None, None, None] * 8
         shown = np.broadcast_to(values, (IMAGES, 1, 28, 28)).copy()
         split = prepared.Split(shown, np.arange(IMAGES) % 10, np.arange(IMAGES))
@@ -96,12 +100,12 @@ def experiment(
 
 
 def sign(config: dict[str, Any], folder: Path) -> None:
-    """Write the record of what is in a folder now."""
+    """Write the provenance record of a folder's current contents."""
     write_signed(folder / f"aggregate{SUFFIX}", _record(config, folder))
 
 
 def _record(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """As the job that made the tables leaves it, as far as the page reads it."""
+    """Return the part of the record of ``aggregate`` that the page reads."""
     call = {
         "rules": ["aggregate", "train"],
         "command": "snakemake --configfile mine.yaml",
@@ -123,8 +127,14 @@ def _record(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
+def page_data(page: str, block: str = "runs") -> Any:
+    """Read a data block ("runs", "images") of a page."""
+    (coded,) = re.findall(rf'id="{block}-data">([^<]*)<', page)
+    return json.loads(gzip.decompress(base64.b64decode(coded)))
+
+
 def activations(layer: int, draw: int, seed: int) -> np.ndarray:
-    """(SAMPLES, NEURONS): the deeper the layer, the more two seeds have in common."""
+    """Return (SAMPLES, NEURONS) values; two seeds have more in common in deeper layers."""
     hidden = np.random.default_rng([layer, draw]).normal(size=(SAMPLES, 4))
     own = np.random.default_rng([layer, draw, seed + 1])
     mixed = hidden @ own.normal(size=(4, NEURONS)) / 2
@@ -192,7 +202,7 @@ def _tables(
 
 
 def _heat_map(layers: Sequence[str], results: Sequence[LayerResult]) -> pd.DataFrame:
-    """Layer i of A with layer j of B: a share that says i and j."""
+    """Give each pair of layers i and j a similarity that identifies both."""
     listed = [HeatMapLayer(layer, depth + 1, 50) for depth, layer in enumerate(layers)]
     maps = []
     for result in results:
@@ -207,7 +217,7 @@ def _heat_map(layers: Sequence[str], results: Sequence[LayerResult]) -> pd.DataF
 
 
 def _top_images(layers: Sequence[str], network: int) -> Mapping[str, tuple[np.ndarray, np.ndarray]]:
-    """Neuron n of network k likes image n + k most, and then the next ones."""
+    """Rank image n + k first for neuron n of network k, then the next ones."""
     first = np.arange(NEURONS)[:, None] + network
     images = (first + np.arange(9)) % IMAGES
     strength = np.broadcast_to(np.arange(9.0, 0, -1), images.shape)

@@ -1,16 +1,15 @@
-"""What goes into a page: the same bytes twice, bounds on pictures, errors, the command."""
+"""The content of the page: reproducible bytes, size limits, errors, the command."""
 
 from __future__ import annotations
 
 import base64
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from report.folders import Made, experiment
+from report.folders import Made, experiment, page_data
 
 from subspace_match.cli import main
 from subspace_match.report import Run, page, read_run
@@ -25,11 +24,11 @@ def run(made: Made) -> Run:
     return read_run(made.folder)
 
 
-def test_the_same_tables_are_the_same_bytes(run: Run, made: Made) -> None:
+def test_the_same_tables_give_the_same_bytes(run: Run, made: Made) -> None:
     assert page([run]) == page([read_run(made.folder)])
 
 
-def test_the_order_of_the_rows_changes_no_number(run: Run) -> None:
+def test_the_order_of_rows_does_not_matter(run: Run) -> None:
     shuffled = {
         name: table.sample(frac=1, random_state=0)
         for name, table in run.tables.items()
@@ -40,47 +39,45 @@ def test_the_order_of_the_rows_changes_no_number(run: Run) -> None:
     assert images(mixed, 100_000) == images(run, 100_000)
 
 
-def test_the_page_names_no_address(run: Run) -> None:
-    """Of a network: one that is only a name of a format is no request."""
+def test_the_page_refers_to_no_other_file(run: Run) -> None:
     text = page([run])
     assert "src=" not in text.partition("<script")[0]
     assert "<link" in text
     assert text.count("<link") == text.count('<link rel="icon" href="data:,">')
 
 
-def test_members_of_minimal_matches_are_those_of_the_table(run: Run) -> None:
-    made = payload(run)
-    record = next(own for own in made["matches"] if own["layer"] == 2)
+def test_minimal_matches_are_those_of_the_table(run: Run) -> None:
+    record = next(own for own in payload(run)["matches"] if own["layer"] == 2)
     (minimal,) = record["minimal"]
-    coded = base64.b64decode(minimal["members"])
     table = run.tables["minimal_match_members"]
     own = table[(table["layer"] == "fc1") & (table["seed_b"] == 1) & (table["seed_a"] == 0)]
-    wanted: list[int] = []
-    for _, row in own.sort_values("match").iterrows():
-        numbers = [*row["neurons_a"], *(n + 12 for n in row["neurons_b"])]
-        wanted += np.diff(numbers, prepend=0).tolist()
-    assert list(coded) == wanted  # of few neurons, every difference is a byte
-    assert wanted
+    members = [np.cumsum(differences).tolist() for differences in minimal["members"]]
+    assert members == [
+        [*row["neurons_a"], *(n + 12 for n in row["neurons_b"])]
+        for _, row in own.sort_values("match").iterrows()
+    ]
+    assert members
 
 
-def test_differences_of_many_neurons_take_more_bytes() -> None:
-    from subspace_match.report.payload import _differences
-
-    first, second = _differences([np.array([3, 131, 20_000]), np.array([8191])])
-    assert list(first) == [3, 0x80, 0x01, 0x80 | (19_869 & 0x7F), 0x80 | 0x1B, 0x01]
-    assert list(second) == [0xFF, 0x3F]
-
-
-def test_matches_that_have_no_room_leave_their_sizes(
+def test_the_largest_matches_beyond_the_limit_keep_only_their_sizes(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = payload(run)["matches"][2]["minimal"][0]
-    monkeypatch.setattr("subspace_match.report.payload.MEMBERS", 10)
+    monkeypatch.setattr("subspace_match.report.payload.MAX_MEMBERS", 10)
     cut = payload(run)["matches"][2]["minimal"][0]
-    assert cut["size_a"] == whole["size_a"]
-    assert len(base64.b64decode(cut["members"])) <= 10
-    kept = np.frombuffer(base64.b64decode(cut["kept"]), np.uint8)
-    assert 0 < kept.sum() < len(kept)
+    assert (cut["size_a"], cut["size_b"]) == (whole["size_a"], whole["size_b"])
+    sizes = np.add(cut["size_a"], cut["size_b"])
+    kept = np.array([own is not None for own in cut["members"]])
+    assert sizes[kept].sum() <= 10
+    assert sizes[kept].max() <= sizes[~kept].min()
+
+
+def test_json_numbers_keep_every_bit_and_nan_is_none() -> None:
+    from subspace_match.report.payload import _numbers
+
+    values = np.random.default_rng(0).random(1000)
+    assert _numbers(values) == values.tolist()
+    assert _numbers([np.nan, np.inf, 1 / 3], 3) == [None, None, 0.333]
 
 
 def noise(count: int, side: int) -> Images:
@@ -89,23 +86,23 @@ def noise(count: int, side: int) -> Images:
     return Images(np.zeros(count, np.int64), lambda places: pictures[list(places)])
 
 
-def test_pictures_keep_to_their_budget_and_the_strongest_stay() -> None:
+def test_the_atlas_keeps_its_budget_and_the_best_ranked_images() -> None:
     strongest = pd.DataFrame({"image": np.arange(200), "rank": np.arange(200) % 9, "neuron": 0})
     whole = atlas(strongest, noise(200, 32), budget=1_000_000)
-    assert len(whole["place"]) == whole["wanted"] == 200
+    assert len(whole["image"]) == whole["total"] == 200
     cut = atlas(strongest, noise(200, 32), budget=50_000)
     assert len(base64.b64decode(cut["url"].partition(",")[2])) <= 50_000
-    assert 20 < len(cut["place"]) < 200
-    assert cut["wanted"] == 200
-    assert {image % 9 for image in cut["place"][:22]} == {0}
+    assert 20 < len(cut["image"]) < 200
+    assert cut["total"] == 200
+    assert {image % 9 for image in cut["image"][:22]} == {0}
 
 
-def test_large_images_are_made_small() -> None:
+def test_large_images_are_downsampled() -> None:
     strongest = pd.DataFrame({"image": [0, 1], "rank": [0, 1], "neuron": 0})
     assert atlas(strongest, noise(2, 224), budget=1_000_000)["tile"] == 56
 
 
-def test_the_configuration_is_in_two_parts(tmp_path: Path) -> None:
+def test_the_configuration_is_split_into_changed_and_default(tmp_path: Path) -> None:
     one = experiment(tmp_path, seeds=(0, 1, 2), images=False)
     found = payload(read_run(one.folder))["provenance"]
     assert found["changed"] == {"seeds": [0, 1, 2]}
@@ -113,7 +110,7 @@ def test_the_configuration_is_in_two_parts(tmp_path: Path) -> None:
     assert "training.epochs" in found["default"]
 
 
-def test_the_page_names_the_call_that_made_the_tables(tmp_path: Path) -> None:
+def test_the_page_shows_the_call_that_made_the_tables(tmp_path: Path) -> None:
     one = experiment(tmp_path, images=False)
     (call,) = payload(read_run(one.folder))["provenance"]["runs"]
     assert call["command"] == "snakemake --configfile mine.yaml"
@@ -124,7 +121,9 @@ def test_the_page_names_the_call_that_made_the_tables(tmp_path: Path) -> None:
     assert found["changed"]["network.name"] == "vgg11_bn"
 
 
-def test_a_folder_of_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_a_run_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "page.html"
     assert main(["report", str(tmp_path), "--out", str(out)]) == 2
     error = capsys.readouterr().err
@@ -134,19 +133,21 @@ def test_a_folder_of_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFix
     assert not out.exists()
 
 
-def test_a_damaged_table_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_table_is_an_error_that_names_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     one = experiment(tmp_path, images=False)
     (one.folder / "tables" / "null.parquet").write_bytes(b"not a table")
     assert main(["report", str(one.folder), "--out", str(tmp_path / "page.html")]) == 2
     assert "null.parquet: expected what the rule aggregate made" in capsys.readouterr().err
-    # Without a record, as sent by somebody, it has to be no table to be noticed.
+    # Without a record, only reading the table reveals the damage.
     (one.folder / f"aggregate{SUFFIX}").unlink()
     assert main(["report", str(one.folder), "--out", str(tmp_path / "page.html")]) == 2
     assert "null.parquet: expected a whole file, found a damaged one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
-def test_a_page_without_one_table_is_made_or_names_the_table(
+def test_a_missing_table_is_left_out_or_is_an_error_that_names_it(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one, out = experiment(tmp_path, images=False), tmp_path / "page.html"
@@ -155,17 +156,14 @@ def test_a_page_without_one_table_is_made_or_names_the_table(
     assert made == out.exists() == (name not in TOGETHER)
     if not made:
         error = capsys.readouterr().err
-        assert f"both or neither, found no {name}.parquet; remove minimal_match" in error
+        assert f"found no {name}.parquet; remove minimal_match" in error
         assert "Traceback" not in error
 
 
-def test_the_command_writes_one_page_of_all_runs(made: Made, tmp_path: Path) -> None:
+def test_the_command_writes_one_page_for_all_runs(made: Made, tmp_path: Path) -> None:
     other = experiment(tmp_path, name="other", draws=1, images=False)
     out = tmp_path / "page.html"
     assert main(["report", str(made.folder), str(other.folder), "--out", str(out)]) == 0
     text = out.read_text(encoding="utf-8")
-    data = text.partition('id="data">')[2].partition("</script>")[0]
-    content = json.loads(data)
-    assert [run["name"] for run in content["runs"]] == ["experiment", "other"]
-    assert content["runs"][0]["images"] is not None
-    assert content["runs"][1]["images"] is None
+    assert [run["name"] for run in page_data(text)] == ["experiment", "other"]
+    assert [run["images"] is None for run in page_data(text, "images")] == [False, True]

@@ -1,4 +1,4 @@
-"""The page as a person uses it, in a real browser."""
+"""Use the page as a reader does, in a real browser."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from report.conftest import Opened
 from report.folders import LAYERS, Made, experiment, sign
 
@@ -20,7 +20,7 @@ EPSILONS = [0.0, 0.0371, 0.15, 0.2999, 0.3, 0.41, 0.505, 0.875, 0.999]
 
 
 def slide(page: Page, epsilon: float) -> None:
-    """Move the slider if it has such a place, else write the number."""
+    """Move the slider; if it has no such position, type the number."""
     if round(epsilon, 3) == epsilon:
         page.locator("#epsilon").fill(str(epsilon))
         page.wait_for_function("e => document.querySelector('#exact').value == e", arg=epsilon)
@@ -33,7 +33,7 @@ def mark_value(page: Page) -> str | None:
     return page.get_by_role("slider", name="Layer").get_attribute("aria-valuetext")
 
 
-def test_every_epsilon_shows_what_the_match_paths_say(opened: Opened, made: Made) -> None:
+def test_the_page_agrees_with_the_match_paths_at_every_epsilon(opened: Opened, made: Made) -> None:
     page = opened.go()
     for epsilon in EPSILONS:
         slide(page, epsilon)
@@ -52,13 +52,13 @@ def test_every_epsilon_shows_what_the_match_paths_say(opened: Opened, made: Made
             assert float(row["high"]) == pytest.approx(np.quantile(own, 0.975), abs=1e-14)
 
 
-def test_one_pair_s_similarity_is_the_match_path_s_to_the_last_digit(
+def test_the_similarity_of_one_pair_equals_the_match_path_to_the_last_digit(
     opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
 ) -> None:
     one = experiment(tmp_path, draws=1)
     opened = opening(written(one))
     page = opened.go()
-    # The critical epsilons themselves, where <= and < differ.
+    # At the critical epsilons themselves, <= and < differ.
     critical = one.paths[0, "fc1", 0].critical_epsilon
     for epsilon in [*EPSILONS, *sorted(critical[~np.isnan(critical)])[2:5]]:
         slide(page, float(epsilon))
@@ -67,7 +67,7 @@ def test_one_pair_s_similarity_is_the_match_path_s_to_the_last_digit(
             assert row["low"] == row["high"] == row["similarity"]
 
 
-def test_at_the_grid_the_page_says_what_the_tables_say(opened: Opened, made: Made) -> None:
+def test_the_page_agrees_with_the_tables_on_the_grid(opened: Opened, made: Made) -> None:
     page = opened.go()
     summary = made.tables["summary"].set_index(["layer", "epsilon"])
     for epsilon in (0.15, 0.3, 0.5):
@@ -79,7 +79,7 @@ def test_at_the_grid_the_page_says_what_the_tables_say(opened: Opened, made: Mad
             assert float(row["chance"]) == pytest.approx(of_table["null_95"], abs=1e-12)
 
 
-def test_chance_between_hundredths_is_never_too_low(opened: Opened, made: Made) -> None:
+def test_the_chance_level_between_hundredths_is_never_too_low(opened: Opened, made: Made) -> None:
     page = opened.go()
     slide(page, 0.901)
     null = made.tables["null"]
@@ -88,23 +88,23 @@ def test_chance_between_hundredths_is_never_too_low(opened: Opened, made: Made) 
         assert float(row["chance"]) == pytest.approx(at["null_95"].mean())
     slide(page, 0.995)
     assert {row["chance"] for row in opened.table("#depth-numbers")} == {""}
-    assert "by chance not known" in page.locator("#depth-readout").inner_text()
+    assert "chance level unknown" in page.locator("#depth-readout").inner_text()
 
 
-def test_the_answer_is_in_words_and_moves(opened: Opened, made: Made) -> None:
+def test_the_answer_follows_epsilon(opened: Opened, made: Made) -> None:
     page = opened.go()
     summary = made.tables["summary"].set_index(["epsilon", "layer"])["similarity"]
     for epsilon in (0.3, 0.5):
         slide(page, epsilon)
         words = page.locator("#answer").inner_text()
-        assert words.startswith(f"At epsilon {epsilon} the networks of a pair share ")
+        assert words.startswith(f"At epsilon {epsilon} the networks of a pair share between ")
         for layer in (summary.loc[epsilon].idxmin(), summary.loc[epsilon].idxmax()):
             share = summary.loc[epsilon, layer]
-            assert f"{100 * share:.{0 if share in (0, 1) else 1}f}% of {layer}" in words
-        assert "chance gives" in words
+            assert f"{100 * share:.{0 if share in (0, 1) else 1}f}% (in {layer})" in words
+        assert "the chance level is at most" in words
 
 
-def test_the_number_under_the_pointer_is_read(opened: Opened, made: Made) -> None:
+def test_the_readout_follows_the_pointer(opened: Opened, made: Made) -> None:
     page = opened.go(layer="conv1", epsilon=0.5)
     page.locator("#depth .chart").scroll_into_view_if_needed()
     box = page.locator("#depth .chart").bounding_box()
@@ -117,10 +117,10 @@ def test_the_number_under_the_pointer_is_read(opened: Opened, made: Made) -> Non
     assert page.locator("#layer-heading").inner_text() == "Layer fc1"
 
 
-def test_keys_alone_go_from_the_top_to_a_neuron_s_partners(opened: Opened, made: Made) -> None:
+def test_the_keyboard_reaches_the_partners_of_a_neuron(opened: Opened, made: Made) -> None:
     page = opened.go(pair=0)
     minimal = made.minimal[0, "fc1"]
-    # A neuron of A whose minimal match has neurons of B.
+    # A neuron of A that has a minimal match.
     number = next(n for n in range(12) if minimal.match_of[n] >= 0)
     match = minimal["x", number]
 
@@ -129,7 +129,7 @@ def test_keys_alone_go_from_the_top_to_a_neuron_s_partners(opened: Opened, made:
             page.keyboard.press("Tab")
             if page.evaluate("s => document.activeElement.matches(s)", selector):
                 return
-        raise AssertionError(f"no way to {selector}")
+        raise AssertionError(f"Tab does not reach {selector}")
 
     tab_to("#skip")
     page.keyboard.press("Enter")
@@ -149,11 +149,13 @@ def test_keys_alone_go_from_the_top_to_a_neuron_s_partners(opened: Opened, made:
     assert page.locator("#neuron h3").inner_text() == f"Neuron B {match.y[0]} of fc1"
 
 
-def test_a_neuron_s_partners_and_images_are_the_tables(opened: Opened, made: Made) -> None:
+def test_the_partners_and_images_of_a_neuron_are_those_of_the_tables(
+    opened: Opened, made: Made
+) -> None:
     page = opened.go(pair=1, layer="fc1", epsilon=0.3)
     minimal = made.minimal[1, "fc1"]
     assert (minimal.match_of >= 0).any()
-    # Pair 1 is of seeds 0 and 2: network k likes image n + k most.
+    # Pair 1 has seeds 0 and 2: image n + k ranks first for neuron n of network k.
     for side, key, first in (("a", "x", 0), ("b", "y", 2)):
         for number in range(12):
             page.evaluate("([n]) => { location.hash = location.hash.replace(/&neuron=[^&]*/, '')"
@@ -172,7 +174,7 @@ def test_a_neuron_s_partners_and_images_are_the_tables(opened: Opened, made: Mad
             assert titles == [f"image {image}, class {image % 10}" for image in wanted]
 
 
-def test_a_tile_is_its_image(opened: Opened) -> None:
+def test_a_tile_shows_its_image(opened: Opened) -> None:
     page = opened.go(pair=0, layer="fc1", neuron="a3", epsilon=0.3)
     tile = page.locator("#neuron [aria-current=true] + .strip .tile").first
     assert tile.get_attribute("title") == "image 3, class 3"
@@ -185,7 +187,7 @@ def test_a_tile_is_its_image(opened: Opened) -> None:
     assert abs(int(pixel) - 3 * 8) <= 4
 
 
-def test_neurons_are_filtered_and_sorted(opened: Opened, made: Made) -> None:
+def test_neurons_can_be_filtered_and_sorted(opened: Opened, made: Made) -> None:
     page = opened.go(pair=0, layer="fc1", epsilon=0.3)
     neurons = made.tables["neurons"]
     own = neurons[(neurons["layer"] == "fc1") & (neurons["draw"] == 0) & (neurons["seed_b"] == 1)]
@@ -211,7 +213,7 @@ def test_neurons_are_filtered_and_sorted(opened: Opened, made: Made) -> None:
     assert page.locator("th[aria-sort=descending]").inner_text() == "Norm"
 
 
-def test_a_link_shows_what_its_sender_saw(opening: Callable[..., Opened], file: Path) -> None:
+def test_a_link_reproduces_the_view(opening: Callable[..., Opened], file: Path) -> None:
     sender = opening(file)
     page = sender.go()
     slide(page, 0.4321)
@@ -232,7 +234,7 @@ def test_a_link_shows_what_its_sender_saw(opening: Callable[..., Opened], file: 
 @pytest.mark.parametrize(
     "address", ["layer=no&neuron=a999&epsilon=7&pair=99&run=3", "epsilon=x&neuron=<b>", "%"]
 )
-def test_a_wrong_address_is_the_beginning(opened: Opened, address: str) -> None:
+def test_a_wrong_address_gives_the_default_view(opened: Opened, address: str) -> None:
     opened.page.goto(f"{opened.file.as_uri()}#{address}")
     opened.page.wait_for_selector("html[data-ready]", state="attached")
     assert opened.page.locator("#layer").input_value() == "conv1"
@@ -242,7 +244,7 @@ def test_a_wrong_address_is_the_beginning(opened: Opened, address: str) -> None:
 HOSTILE = ["<img src=x onerror=alert(1)>", "\"'></script><b>'{{", "層一/é &amp; $title"]
 
 
-def test_names_stay_text(
+def test_names_are_never_parsed_as_html(
     opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
 ) -> None:
     data = "</script><img src=x onerror=alert(2)>"
@@ -269,7 +271,7 @@ def test_names_stay_text(
     assert any(text.startswith("<img src=x") for text in shown)
 
 
-def test_what_the_run_did_not_make_is_said(
+def test_missing_results_are_reported(
     opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
 ) -> None:
     absent = ["null", "minimal_matches", "minimal_match_members", "measures", "heat_map"]
@@ -278,19 +280,19 @@ def test_what_the_run_did_not_make_is_said(
     page = opened.go(layer="fc1", neuron="a1")
     text = page.locator("body").inner_text()
     for sentence in (
-        "what chance gives is not known",
-        "This run has no heat map of layers by layers: none was asked for.",
-        "This run has no other measures of similarity.",
-        "This run has no minimal matches of this layer",
-        "Sizes of minimal matches: this run has none of this layer.",
-        "This run has no images that activate its neurons",
-        "not known: this run permuted no images",
+        "the chance level is unknown",
+        "This run has no heat map of layer pairs: none was requested.",
+        "This run has no other similarity measures.",
+        "This run has no minimal matches in this layer",
+        "Sizes of minimal matches: this run has none in this layer.",
+        "The images that activate its neurons most are not available",
+        "unknown: this run has no permutations",
     ):
         assert sentence in text
     opened.see_all()
 
 
-def test_tables_that_are_not_there_at_all_are_as_empty_ones(
+def test_missing_tables_are_treated_like_empty_ones(
     opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
 ) -> None:
     one = experiment(tmp_path, draws=1)
@@ -298,17 +300,16 @@ def test_tables_that_are_not_there_at_all_are_as_empty_ones(
     for name in (*absent, "left_out"):
         (one.folder / "tables" / f"{name}.parquet").unlink()
     page = opening(written(one)).go()
-    assert "This run has no other measures" in page.locator("#between").inner_text()
+    assert "This run has no other similarity measures" in page.locator("#between").inner_text()
 
 
-def test_each_model_has_a_line_and_the_layers_that_are_left_out_are_listed(
+def test_models_and_left_out_layers_are_listed(
     opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """One architecture and one width were said of all models, and the layers in a log only."""
     models = {
         "small": {"network": {"width": 0.25}},
         "large": {"network": {"name": "resnet20", "width": 1.0}, "data": {"name": "mnist"}},
-        "given": {"network": {"name": "torchvision:vgg16", "weights": "IMAGENET1K_V1"}},
+        "pretrained": {"network": {"name": "torchvision:vgg16", "weights": "IMAGENET1K_V1"}},
         "unused": {},
     }
     one = experiment(tmp_path, draws=1, change=lambda config: config.update(models=models))
@@ -321,7 +322,7 @@ def test_each_model_has_a_line_and_the_layers_that_are_left_out_are_listed(
     left_out_table(pairs).to_parquet(one.folder / "tables" / "left_out.parquet")
     networks = pd.read_csv(one.folder / "tables" / "networks.csv", dtype=str)
     networks["model"] = list(sides.values())
-    third = networks.iloc[:1].assign(model="given", key="third")
+    third = networks.iloc[:1].assign(model="pretrained", key="third")
     pd.concat([networks, third]).to_csv(one.folder / "tables" / "networks.csv", index=False)
     sign(read_record(one.folder / "config.json"), one.folder)
 
@@ -329,20 +330,20 @@ def test_each_model_has_a_line_and_the_layers_that_are_left_out_are_listed(
     for line in (
         "small: vgg11_bn, width 0.25\n",
         "large: resnet20, width 1, trained on mnist\n",
-        "given: torchvision:vgg16, weights IMAGENET1K_V1\n",
-        "between small and large, for want of a counterpart: conv3 and conv4\n",
+        "pretrained: torchvision:vgg16, weights IMAGENET1K_V1\n",
+        "between small and large, layers without a counterpart: conv3 and conv4\n",
     ):
         assert line in text
     assert "unused" not in text
 
 
-def test_one_model_needs_no_name(opened: Opened) -> None:
+def test_a_single_model_is_not_named(opened: Opened) -> None:
     text = opened.go().locator("#compared").inner_text()
     assert "vgg11_bn, width 0.5\n" in text
-    assert "no layer: each has its counterpart" in text
+    assert "nothing: every layer has a counterpart" in text
 
 
-def test_runs_are_side_by_side(
+def test_runs_are_shown_side_by_side(
     opening: Callable[..., Opened], written: Callable[..., Path], made: Made, tmp_path: Path
 ) -> None:
     other = experiment(tmp_path, name="other", layers=["fc1", "conv9"], draws=1, without=["null"])
@@ -359,15 +360,44 @@ def test_runs_are_side_by_side(
         ("other", "conv9"),
     ]
     assert "run=1" in page.url
-    # Another run's figure chooses the run as well.
+    # Selecting a layer in the figure of another run selects that run too.
     page.get_by_role("slider", name="Layer of experiment").press("End")
     assert page.locator("#run").input_value() == "0"
     assert page.locator("#layer-heading").inner_text() == "Layer fc1"
 
 
+@pytest.mark.parametrize(
+    ("before", "error"),
+    [
+        ("delete window.DecompressionStream", "no DecompressionStream. Open it in Chrome"),
+        # Runs when the data are read: they are cut off in the middle.
+        ("const whole = atob; window.atob = (t) => whole(t).slice(0, 1000)", "the file is damaged"),
+    ],
+)
+def test_data_that_cannot_be_read_give_an_error_in_place_of_the_loading_message(
+    browser: Browser, file: Path, before: str, error: str
+) -> None:
+    page = browser.new_page()
+    page.add_init_script(before)
+    page.goto(file.as_uri())
+    alert = page.get_by_role("alert")
+    alert.wait_for()
+    assert "The data of this page cannot be read: " in alert.inner_text()
+    assert error in alert.inner_text()
+    page.close()
+
+
+def test_a_message_is_shown_while_the_page_is_loading(browser: Browser, file: Path) -> None:
+    page = browser.new_page()
+    page.add_init_script("Response.prototype.json = () => new Promise(() => {})")
+    page.goto(file.as_uri())
+    page.get_by_text("Loading the data of this page").wait_for()
+    page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
-def test_an_audit_finds_nothing(
+def test_the_accessibility_audit_finds_nothing(
     opening: Callable[..., Opened], file: Path, scheme: str, width: int
 ) -> None:
     opened = opening(file, viewport={"width": width, "height": 800}, color_scheme=scheme)
@@ -378,13 +408,11 @@ def test_an_audit_finds_nothing(
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     found = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}})
     assert found.response["violations"] == [], found.generate_report()
-    # Nothing is wider than the screen.
+    # Nothing is wider than the window.
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_in_print_the_colours_are_the_light_ones(
-    opening: Callable[..., Opened], file: Path
-) -> None:
+def test_print_uses_the_light_colours(opening: Callable[..., Opened], file: Path) -> None:
     page = opening(file, color_scheme="dark").go()
     page.emulate_media(media="print", color_scheme="dark")
     page.wait_for_function(

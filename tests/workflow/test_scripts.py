@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from report.folders import page_data
 from snakemake.iocontainers import InputFiles, OutputFiles, Params
 
 import subspace_match as sm
-from subspace_match import figures
 from subspace_match.data import prepared
 from subspace_match.experiment.config import validated
+from subspace_match.figures import FIGURES
+from subspace_match.figures.style import save
 from subspace_match.matching import backends
 from subspace_match.networks.architectures import build
 from subspace_match.networks.checkpoints import save_network
@@ -275,11 +277,8 @@ def test_a_network_that_is_no_classifier_is_compared_too(
     made = {file.stem: pd.read_parquet(file) for file in (folder / "tables").glob("*.parquet")}
     made["networks"] = read_networks(folder / "tables" / "networks.csv")
     images = np.zeros((20, 1, 8, 8), np.uint8)
-    for name, needed in figures.TABLES.items():
-        pictures = [images.__getitem__] if name == "top_images" else []
-        figure = getattr(figures, name)(*(made[table] for table in needed), *pictures)
-        figures.save(figure, f"{name}.png")
+    for name, spec in FIGURES.items():
+        save(spec.draw(made, images.__getitem__), f"{name}.png")
     write_page([folder], "report.html")
-    page = Path("report.html").read_text()
-    for accuracy in accuracies:
-        assert f'"accuracy":{"null" if accuracy is None else accuracy}' in page
+    (shown,) = page_data(Path("report.html").read_text())
+    assert [network["accuracy"] for network in shown["networks"]] == list(accuracies)

@@ -1,11 +1,11 @@
-// The figures: Vega-Lite specifications, and what keeps one on the page.
+// The figures: Vega-Lite specifications, and the class that draws one on the page.
 
 const SERIES = "series";
 const { vegaEmbed } = window;
 const TOP = { orient: "top", direction: "vertical" };
 const SHARE = { format: "%", grid: true, tickCount: 5 };
 
-/** Colours as the style sheet has them, so that figures follow dark mode and print. */
+/** Colours of the style sheet, so that figures follow dark mode and print. */
 function theme() {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(`--${name}`).trim();
@@ -44,17 +44,17 @@ const config = (colours) => ({
 
 const charts = [];
 
-/** Resolves when the figures in sight are drawn. */
+/** Resolves when the visible figures are drawn. */
 export const drawn = () => Promise.all(charts.map((chart) => chart.built));
 
 /**
- * A figure on the page. It is drawn when it is in sight; anew when its width or the colours change,
- * else only its data.
+ * A figure on the page. It is drawn when it becomes visible, and again when its width or the colours
+ * change; otherwise only its data are updated.
  */
 export class Chart {
   /**
-   * specify(colours, width) gives the specification, with data by name and parameters by name;
-   * pick(datum, epsilon) and point(datum, epsilon) are told what is clicked and pointed at.
+   * specify(colours, width) returns the specification, which refers to data and parameters by name.
+   * pick(datum, epsilon) is called on a click, point(datum, epsilon) when the pointer moves.
    */
   constructor(element, specify, { height = 260, renderer = "svg", pick, point } = {}) {
     Object.assign(this, { element, specify, height, renderer, pick, point });
@@ -62,9 +62,9 @@ export class Chart {
     this.parameters = {};
     charts.push(this);
     element.classList.add("chart");
-    element.style.minHeight = `${height}px`; // so that what is below does not move
+    element.style.minHeight = `${height}px`; // keeps the layout stable until it is drawn
     new IntersectionObserver(([entry]) => {
-      this.isInSight = entry.isIntersecting;
+      this.isVisible = entry.isIntersecting;
       this.draw();
     }, { rootMargin: "100px" }).observe(element);
     new ResizeObserver(() => {
@@ -74,7 +74,7 @@ export class Chart {
       matchMedia(query).addEventListener("change", () => this.respecify());
   }
 
-  /** Show these data and parameters; respecified if the specification is another one now. */
+  /** Show other data and parameters; respecified if the specification changes too. */
   show(data, parameters = {}, respecified = false) {
     this.data = data;
     this.parameters = parameters;
@@ -82,7 +82,7 @@ export class Chart {
     else this.draw();
   }
 
-  /** Other parameters, the same data. */
+  /** Show other parameters with the same data. */
   move(parameters) {
     this.parameters = parameters;
     this.draw();
@@ -94,7 +94,7 @@ export class Chart {
   }
 
   draw() {
-    if (!this.isInSight && !matchMedia("print").matches) return;
+    if (!this.isVisible && !matchMedia("print").matches) return;
     if (this.isSpecified) this.fill();
     else this.built = this.embed();
   }
@@ -117,14 +117,14 @@ export class Chart {
     const turn = (this.turn = (this.turn ?? 0) + 1);
     const plain = { mode: "vega-lite", actions: false, tooltip: false, hover: false };
     const within = document.createElement("div");
-    within.setAttribute("aria-hidden", "true"); // the element around it says what it shows
+    within.setAttribute("aria-hidden", "true"); // the parent has the label
     this.element.append(within);
     const made = await vegaEmbed(within, specification, {
       ...plain,
       renderer: this.renderer,
       config: config(colours),
     });
-    // Meanwhile there may have been cause to specify it anew.
+    // Discard this drawing if another one was started in the meantime.
     if (turn !== this.turn) {
       made.finalize();
       within.remove();
@@ -135,9 +135,9 @@ export class Chart {
     this.view = made.view;
     this.filled = data;
     this.element.replaceChildren(within);
-    const heard = (tell) => (event, item) => tell?.(item?.datum, this.inverted(event));
-    this.view.addEventListener("click", heard(this.pick));
-    this.view.addEventListener("pointermove", heard(this.point));
+    const listener = (call) => (event, item) => call?.(item?.datum, this.valueAt(event));
+    this.view.addEventListener("click", listener(this.pick));
+    this.view.addEventListener("pointermove", listener(this.point));
     this.fill();
   }
 
@@ -150,8 +150,8 @@ export class Chart {
     this.view.run();
   }
 
-  /** The number on the horizontal axis where the pointer is, if that axis has numbers. */
-  inverted(event) {
+  /** The value on the horizontal axis at the pointer, if that axis is numeric. */
+  valueAt(event) {
     const scale = this.view.scale("x");
     if (!scale.invert) return undefined;
     const left = this.view.origin()[0] + this.element.getBoundingClientRect().left;
@@ -160,7 +160,7 @@ export class Chart {
 }
 
 const data = (name) => ({ data: { name } });
-const beside = (width) => (width < 500 ? { orient: "bottom", columns: 2 } : { orient: "right", columns: 1 });
+const legendPlace = (width) => (width < 500 ? { orient: "bottom", columns: 2 } : { orient: "right", columns: 1 });
 const quantitative = (field, more = {}) => ({ field, type: "quantitative", ...more });
 const share = (field, title) =>
   quantitative(field, { title, axis: SHARE, scale: { domain: [0, 1] } });
@@ -179,7 +179,7 @@ const coloured = (domain) => ({
   legend: domain.length > 1 ? TOP : null,
 });
 
-/** Similarity by layer, a curve a comparison; data curves, pairs, layers; parameter layer. */
+/** Similarity by layer, one curve per comparison. Data: curves, pairs, layers; parameter: layer. */
 export const byDepth = (names, series) => (colours) => {
   const colour = coloured(series);
   const x = layerAxis(names);
@@ -216,13 +216,13 @@ export const byDepth = (names, series) => (colours) => {
         transform: [{ filter: "datum.layer === layer" }],
         mark: { type: "rule", strokeDash: [5, 3], color: colours.ink },
       },
-      // What can be pointed at: the whole height of a layer.
+      // Invisible bars: a layer can be clicked at any height.
       { ...data("layers"), mark: { type: "rect", opacity: 0, tooltip: null, cursor: "pointer" } },
     ],
   };
 };
 
-/** Similarity against epsilon; data curves (epsilon, value, series), chance; parameter epsilon. */
+/** Similarity against epsilon. Data: chance, draws, curves; parameter: epsilon. */
 export const byEpsilon = (series) => (colours) => {
   const x = quantitative("epsilon", {
     title: "Epsilon",
@@ -255,7 +255,7 @@ export const byEpsilon = (series) => (colours) => {
   };
 };
 
-/** Critical epsilons of both networks' neurons; data neurons; parameters epsilon, neuron. */
+/** Critical epsilons of both networks. Data: neurons; parameters: epsilon, neuron. */
 export const criticals = (colours) => {
   const x = quantitative("critical", {
     title: "Critical epsilon of a neuron",
@@ -271,7 +271,7 @@ export const criticals = (colours) => {
         encoding: {
           x,
           y,
-          yOffset: quantitative("aside", { scale: { domain: [-0.15, 1.15] } }),
+          yOffset: quantitative("jitter", { scale: { domain: [-0.15, 1.15] } }),
           color: { field: "network", type: "nominal", legend: null },
           shape: {
             field: "network",
@@ -285,7 +285,7 @@ export const criticals = (colours) => {
         ...data("neurons"),
         transform: [{ filter: "datum.name === neuron" }],
         mark: { type: "point", size: 160, strokeWidth: 2.5, color: colours.ink, opacity: 1 },
-        encoding: { x, y, yOffset: quantitative("aside", { scale: { domain: [-0.15, 1.15] } }) },
+        encoding: { x, y, yOffset: quantitative("jitter", { scale: { domain: [-0.15, 1.15] } }) },
       },
       {
         data: { values: [{}] },
@@ -296,7 +296,7 @@ export const criticals = (colours) => {
   };
 };
 
-/** How many neurons have a minimal match of each size; data sizes. */
+/** Histogram of the sizes of minimal matches. Data: sizes. */
 export const sizes = () => ({
   ...data("sizes"),
   mark: { type: "bar", minBandSize: 1 },
@@ -313,7 +313,7 @@ export const sizes = () => ({
   },
 });
 
-/** Every layer of A by every layer of B; data cells. */
+/** Every layer of A against every layer of B. Data: cells. */
 export const heatMap = (namesA, namesB) => (colours, width) => {
   const names = (domain, field, title) => ({
     field,
@@ -339,15 +339,15 @@ export const heatMap = (namesA, namesB) => (colours, width) => {
   };
 };
 
-/** Measures by layer; data curves (layer, value, series). */
+/** Measures by layer. Data: curves. */
 export const measures = (names, series) => (colours, width) => ({
   ...data("curves"),
   mark: { type: "line", point: true, strokeWidth: 1.5 },
   encoding: {
     x: layerAxis(names),
     y: quantitative("value", { title: "Similarity", axis: SHARE, scale: { domainMax: 1 } }),
-    color: { ...coloured(series), legend: beside(width) },
-    strokeDash: { ...coloured(series), legend: beside(width) },
+    color: { ...coloured(series), legend: legendPlace(width) },
+    strokeDash: { ...coloured(series), legend: legendPlace(width) },
     detail: { field: SERIES },
   },
 });

@@ -1,25 +1,37 @@
-// The page's data, decoded when it is asked for, and what is counted from it.
+// Load the page's data and answer questions about it.
 
-const ARRAYS = {
-  f8: Float64Array,
-  f4: Float32Array,
-  i4: Int32Array,
-  u2: Uint16Array,
-  u1: Uint8Array,
-};
+import { byId } from "./dom.js";
 
-const content = JSON.parse(document.getElementById("data").textContent);
-export const ABSENT = 0xffff; // in place of an image that had no room
-
-/** An array from the base64 of its bytes. */
-export function decoded(text, kind) {
-  const raw = atob(text);
-  const bytes = new Uint8Array(raw.length);
-  for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
-  return new ARRAYS[kind](bytes.buffer);
+/** Decode a data block: JSON, gzipped, as base64. */
+async function unpack(id) {
+  const text = atob(byId(id).textContent);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).json();
 }
 
-/** How many of ascending numbers are <= bound; NaN, which comes last, is not. */
+/** Load the runs. If that fails, say why in place of the loading message. */
+async function load() {
+  const message = byId("loading");
+  try {
+    if (!window.DecompressionStream) throw new Error("this browser has no DecompressionStream");
+    const [records, images] = await Promise.all([unpack("runs-data"), unpack("images-data")]);
+    const loaded = records.map((record, number) => new Run({ ...record, ...images[number] }));
+    message.remove();
+    return loaded;
+  } catch (error) {
+    message.setAttribute("role", "alert");
+    message.textContent = `The data of this page cannot be read: ${error.message}. Open it in Chrome`
+      + " or Edge 117, Firefox 119, Safari 17.4 or newer; if it fails there too, the file is damaged.";
+    throw error;
+  }
+}
+
+/** Numbers from JSON, in which NaN is null. */
+export const numbers = (values) => Float64Array.from(values, (value) => value ?? Number.NaN);
+
+/** How many of ascending numbers are <= bound. NaN comes last and is not counted. */
 export function countWithin(ascending, bound) {
   let low = 0;
   let high = ascending.length;
@@ -31,7 +43,7 @@ export function countWithin(ascending, bound) {
   return low;
 }
 
-/** The quantile of numbers, interpolated as NumPy and pandas do. */
+/** The quantile of numbers, interpolated linearly as in NumPy and pandas. */
 export function quantile(values, share) {
   const ascending = Float64Array.from(values).sort();
   const place = share * (ascending.length - 1);
@@ -42,82 +54,64 @@ export function quantile(values, share) {
 
 export const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-/** One layer of one pair of networks. */
-export class Match {
+/** The record whose epsilon is nearest; of two equally near ones the larger. */
+export function nearest(records, epsilon) {
+  let best;
+  for (const record of records)
+    if (!best || Math.abs(record.epsilon - epsilon) <= Math.abs(best.epsilon - epsilon)) best = record;
+  return best;
+}
+
+/** One layer of one pair of networks. Neurons are numbered: first those of A, then those of B. */
+class Match {
   constructor(run, record) {
     this.record = record;
-    this.run = run;
     this.pair = run.pairs[record.pair];
     this.layer = run.layers[record.layer].layer;
     [this.countA, this.countB] = record.neurons;
     this.count = this.countA + this.countB;
+    this.draws = record.critical.length;
+    this.critical = record.critical.map(numbers); // for each draw the critical epsilons
+    this.ascending = this.critical.map((draw) => draw.toSorted());
+    this.norms = numbers(record.norm);
+    this.chanceCurve = numbers(record.chance ?? []); // at every hundredth of epsilon; empty if unknown
   }
 
-  /** Critical epsilons of A's and then B's neurons, an array a draw. */
-  get critical() {
-    const all = decoded(this.record.critical, "f8");
-    const draws = Array.from({ length: this.record.draws }, (_, draw) =>
-      all.subarray(draw * this.count, (draw + 1) * this.count),
-    );
-    return once(this, "critical", draws);
-  }
-
-  /** The same in ascending order, whatever network they are of. */
-  get ascending() {
-    return once(this, "ascending", this.critical.map((own) => own.slice().sort()));
-  }
-
-  /** Of all draws together: the mean curve is their distribution. */
+  /** Ascending critical epsilons of all draws: the mean curve is their distribution. */
   get pooled() {
-    const all = decoded(this.record.critical, "f8").sort();
-    return once(this, "pooled", all);
+    return numbers(this.record.critical.flat()).sort();
   }
 
-  get norms() {
-    return once(this, "norms", decoded(this.record.norm, "f4"));
-  }
-
-  /** Similarity that 5% of permutations exceed, at every hundredth of epsilon; null if not known. */
-  get chanceCurve() {
-    const curve = this.record.chance === null ? null : decoded(this.record.chance, "f8");
-    return once(this, "chanceCurve", curve);
-  }
-
-  /** In each draw. */
+  /** The similarity in each draw. */
   similarities(epsilon) {
-    return this.ascending.map((own) => countWithin(own, epsilon) / this.count);
+    return this.ascending.map((draw) => countWithin(draw, epsilon) / this.count);
   }
 
   similarity(epsilon) {
     return mean(this.similarities(epsilon));
   }
 
-  /** Between two hundredths it is the upper one's, so never too low; NaN where it is not known. */
+  /** The chance level at the next hundredth of epsilon, so never too low; NaN if unknown. */
   chance(epsilon) {
-    const place = Math.ceil(epsilon * 100 - 1e-9);
-    return this.chanceCurve?.[place] ?? Number.NaN;
+    return this.chanceCurve[Math.ceil(epsilon * 100 - 1e-9)] ?? Number.NaN;
   }
 
-  /** Minimal matches at the epsilon nearest to one; undefined if the run has none of this layer. */
+  /** The minimal matches at the nearest epsilon; undefined if the run has none in this layer. */
   minimal(epsilon) {
-    const record = nearest(this.record.minimal, epsilon);
-    if (!record) return undefined;
-    this.decodedMinimal ??= new Map();
-    if (!this.decodedMinimal.has(record)) this.decodedMinimal.set(record, decodedMinimal(record));
-    return this.decodedMinimal.get(record);
+    return nearest(this.record.minimal, epsilon);
   }
 
-  /** The grid epsilon nearest to one, and what is proved there. */
-  proof(epsilon) {
-    return nearest(this.record.proof, epsilon);
+  /** The certificate at the nearest epsilon of the grid. */
+  certificate(epsilon) {
+    return nearest(this.record.certificates, epsilon);
   }
 
-  /** A neuron by its number among A's and then B's, as the page writes it: "a0". */
+  /** The name of a neuron: "a0" for the first of A. */
   name(number) {
     return number < this.countA ? `a${number}` : `b${number - this.countA}`;
   }
 
-  /** The number of a neuron by its name, or -1. */
+  /** The number of a neuron, or -1 if the name is wrong. */
   number(name) {
     const found = /^([ab])(\d+)$/.exec(name ?? "");
     if (!found) return -1;
@@ -127,45 +121,13 @@ export class Match {
   }
 }
 
-function decodedMinimal(record) {
-  const kept = decoded(record.kept, "u1");
-  const [sizesA, sizesB] = [decoded(record.size_a, "u2"), decoded(record.size_b, "u2")];
-  const bytes = decoded(record.members, "u1");
-  let at = 0;
-  // As payload.py writes them: differences, seven bits a byte.
-  const members = Array.from(kept, (isKept, match) => {
-    if (!isKept) return null;
-    const own = [];
-    let last = 0;
-    for (let n = sizesA[match] + sizesB[match]; n > 0; n--) {
-      let step = 0;
-      for (let shift = 0; ; shift += 7) {
-        step |= (bytes[at] & 0x7f) << shift;
-        if (!(bytes[at++] & 0x80)) break;
-      }
-      last += step;
-      own.push(last);
-    }
-    return own;
-  });
-  return { epsilon: record.epsilon, matchOf: decoded(record.match_of, "i4"), sizesA, sizesB, members };
+/** The neurons of one minimal match, from their differences; undefined if the page omits them. */
+export function membersOf(minimal, match) {
+  let neuron = 0;
+  return minimal.members[match]?.map((difference) => (neuron += difference));
 }
 
-/** The record whose epsilon is nearest to one, of equally near ones the larger. */
-export function nearest(records, epsilon) {
-  let best;
-  for (const record of records)
-    if (!best || Math.abs(record.epsilon - epsilon) <= Math.abs(best.epsilon - epsilon)) best = record;
-  return best;
-}
-
-/** Keep what a getter made. */
-function once(object, name, value) {
-  Object.defineProperty(object, name, { value });
-  return value;
-}
-
-/** What all pairs of one comparison say of a layer at an epsilon, as the table summary does. */
+/** Combine all pairs of one comparison for a layer, as the table summary does. */
 function summarised(matches, epsilon) {
   const draws = matches.map((match) => match.similarities(epsilon));
   const means = draws.map(mean);
@@ -180,8 +142,8 @@ function summarised(matches, epsilon) {
   };
 }
 
-/** A run: its record, with its matches by pair and layer. */
-export class Run {
+/** A run: the fields of its record, and its matches by pair and layer. */
+class Run {
   constructor(record) {
     Object.assign(this, record);
     this.layerNames = record.layers.map((layer) => layer.layer);
@@ -190,46 +152,42 @@ export class Run {
     this.byLayer = Map.groupBy(this.all, (own) => own.layer);
   }
 
-  /** The match of a pair's layer, if the pair has that layer. */
+  /** The match of a pair in a layer, if the pair has that layer. */
   match(pair, layer) {
     return this.byLayer.get(layer)?.find((own) => own.record.pair === pair);
   }
 
-  /** The matches of a layer, of one comparison or of all. */
+  /** The matches of a layer, for one comparison or for all. */
   matchesOf(layer, comparison) {
     const all = this.byLayer.get(layer) ?? [];
     return comparison === undefined ? all : all.filter((own) => own.pair.comparison === comparison);
   }
 
-  /** Of each comparison and layer the similarity at an epsilon; kept for as long as it is the same. */
+  /** The similarity of every comparison and layer at an epsilon; cached for the last epsilon. */
   curves(epsilon) {
-    if (this.kept?.epsilon !== epsilon) {
+    if (this.cached?.epsilon !== epsilon) {
       const rows = this.comparisons.flatMap((series) =>
         this.layerNames.flatMap((layer) => {
           const matches = this.matchesOf(layer, series);
           return matches.length ? [{ series, layer, ...summarised(matches, epsilon) }] : [];
         }),
       );
-      this.kept = { epsilon, rows };
+      this.cached = { epsilon, rows };
     }
-    return this.kept.rows;
+    return this.cached.rows;
   }
 
-  /** The tiles of the images of all neurons of a layer, one after another; undefined without images. */
-  tilesOf(network, layer) {
-    const packed = this.tiles[network]?.[layer];
-    if (!this.images || !packed) return undefined;
-    this.decodedTiles ??= new Map();
-    const key = `${network} ${layer}`;
-    if (!this.decodedTiles.has(key)) this.decodedTiles.set(key, decoded(packed, "u2"));
-    return this.decodedTiles.get(key);
+  /** The tiles of a neuron's images, strongest activation first, or -1; undefined without images. */
+  tilesOf(network, layer, neuron) {
+    const { ranks } = this.images ?? {};
+    return this.tiles[network]?.[layer]?.slice(neuron * ranks, (neuron + 1) * ranks);
   }
 
-  /** A pair in words. */
+  /** The two networks of a pair, in words. */
   pairName(pair) {
     const [a, b] = [this.networks[pair.a].name, this.networks[pair.b].name];
     return `${a} and ${b}`;
   }
 }
 
-export const runs = content.runs.map((record) => new Run(record));
+export const runs = await load();

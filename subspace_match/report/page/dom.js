@@ -1,6 +1,6 @@
-// Elements of the page, made so that text stays text, and numbers in words.
+// Create elements without parsing HTML, and put numbers into words.
 
-/** An element: attributes, listeners by "on..." and properties by name; strings become text. */
+/** Create an element with attributes, listeners ("onclick") and children; strings become text. */
 export function h(tag, attributes, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes ?? {})) {
@@ -14,13 +14,13 @@ export function h(tag, attributes, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-/** Share as a percentage, with so many digits that one neuron of some thousands shows. */
+/** A share as a percentage, precise enough to show one neuron of a thousand. */
 export function percent(share) {
-  if (Number.isNaN(share)) return "not known";
+  if (Number.isNaN(share)) return "unknown";
   return `${(100 * share).toFixed(share === 0 || share === 1 ? 0 : 1)}%`;
 }
 
-/** A number as short as it stays itself. */
+/** A number rounded to significant digits. */
 export function short(value, digits = 4) {
   return Number.isFinite(value) ? String(Number(value.toPrecision(digits))) : "none";
 }
@@ -28,7 +28,7 @@ export function short(value, digits = 4) {
 /** "1 neuron", "2 neurons". */
 export const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
-/** A neuron's name for a reader: "A 12". */
+/** The name of a neuron as shown: "A 12". */
 export const neuronWords = (name) => `${name[0].toUpperCase()} ${name.slice(1)}`;
 
 /** "a, b and c" */
@@ -36,17 +36,17 @@ export function listed(words) {
   return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 }
 
-/** Replace an element's content, but only if it differs: a status that is the same is not read twice. */
+/** Set an element's text, only if it differs: screen readers read every change of a status. */
 export function say(id, text) {
   const element = byId(id);
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** A table of numbers that is made when it is opened, with buttons to copy it and to save it. */
+/** A table that is filled when it is opened, with buttons to copy and to save it. */
 export class Numbers {
   constructor(details, name, rows) {
     this.details = details;
-    this.rows = rows; // a function that gives rows of cells, the first of which are the headings
+    this.rows = rows; // returns rows of cells; the first row holds the headings
     const message = h("span", { role: "status" });
     this.table = h("table", { class: "numbers" });
     const copy = async () => {
@@ -55,7 +55,7 @@ export class Numbers {
         message.textContent = "Copied.";
       } catch {
         getSelection().selectAllChildren(this.table);
-        message.textContent = "The browser does not let a page copy: the table is selected instead.";
+        message.textContent = "The browser does not allow copying: the table is selected instead.";
       }
     };
     const save = () => {
@@ -80,7 +80,7 @@ export class Numbers {
     );
   }
 
-  /** All digits, in whatever a spreadsheet reads. */
+  /** The table with all digits, as text that a spreadsheet can read. */
   text(separator) {
     const quoted = (cell) => {
       const text = typeof cell === "number" && Number.isNaN(cell) ? "" : String(cell);

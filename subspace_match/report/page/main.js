@@ -1,4 +1,4 @@
-// Begins: the controls, the sections, the state that the address has.
+// Start the page: controls, sections, and the state in the address.
 
 import { drawn } from "./charts.js";
 import { runs } from "./data.js";
@@ -16,7 +16,7 @@ function options(select, entries, chosen) {
 function controls() {
   const [slider, exact] = [byId("epsilon"), byId("exact")];
   let waiting;
-  // A slider tells more often than a screen shows.
+  // A slider sends more events than the screen has frames.
   slider.addEventListener("input", () => {
     cancelAnimationFrame(waiting);
     waiting = requestAnimationFrame(() => change({ epsilon: slider.valueAsNumber }));
@@ -30,7 +30,7 @@ function controls() {
   byId("layer").addEventListener("change", (event) => change({ layer: event.target.value, neuron: "" }));
   byId("controls").addEventListener("submit", (event) => event.preventDefault());
   byId("skip").addEventListener("click", (event) => {
-    event.preventDefault(); // the address holds the state
+    event.preventDefault(); // a jump would overwrite the state in the address
     byId("depth-heading").focus();
   });
   options(byId("run"), runs.map((own, number) => [number, own.name]), 0);

@@ -1,11 +1,11 @@
-// The neurons of a layer of both networks, and the minimal match of a chosen one.
+// The table of a layer's neurons, and the minimal match of the selected neuron.
 
-import { ABSENT } from "./data.js";
+import { membersOf } from "./data.js";
 import { byId, counted, h, neuronWords, say, short } from "./dom.js";
 import { change, listen, match, run, state } from "./state.js";
 
-const ROW = 32; // pixels; the style sheet has it too
-const PARTNERS = 12; // of one network that are shown at once
+const ROW = 32; // pixels, as --row in the style sheet
+const PARTNERS = 12; // neurons of one network that are shown at first
 
 const COLUMNS = [
   { key: "name", title: "Neuron" },
@@ -15,16 +15,16 @@ const COLUMNS = [
 ];
 const BOUNDED = COLUMNS.slice(1);
 
-/** Everything of the chosen layer that the table shows, a row a neuron. */
+/** One row per neuron of the layer. */
 function rowsOf(own, minimal) {
   return Array.from(own.critical[0], (critical, number) => {
-    const found = minimal ? minimal.matchOf[number] : -1;
-    const size = found < 0 ? Number.NaN : minimal.sizesA[found] + minimal.sizesB[found];
+    const found = minimal ? minimal.match_of[number] : -1;
+    const size = found < 0 ? Number.NaN : minimal.size_a[found] + minimal.size_b[found];
     return { number, name: own.name(number), critical, size, norm: own.norms[number] };
   });
 }
 
-/** A table of which only the rows in sight are elements, so that it scrolls with thousands. */
+/** A table that creates elements only for the visible rows, so that it can have thousands. */
 class NeuronTable {
   constructor(element) {
     this.order = { key: "name", down: false };
@@ -54,7 +54,7 @@ class NeuronTable {
     this.filter();
   }
 
-  /** Apply filters and order; what has no number comes last. */
+  /** Apply the filters and the order; neurons without a number come last. */
   filter() {
     const { key, down } = this.order;
     const rank = (row) => (key === "name" ? row.number : row[key]);
@@ -76,11 +76,11 @@ class NeuronTable {
     this.follow();
   }
 
-  /** Let the chosen neuron, if it is listed, be the one that the keys move from. */
+  /** Continue keyboard navigation from the selected neuron, if it is listed. */
   follow() {
     const at = this.shown.findIndex((row) => row.name === state.neuron);
     this.active = Math.max(0, at);
-    this.draw(); // it takes its height
+    this.draw(); // gives the table its height
     if (at >= 0) this.reveal(at);
     this.draw();
   }
@@ -104,17 +104,17 @@ class NeuronTable {
   }
 
   row(row, place) {
-    const isChosen = row.name === state.neuron;
-    const choose = () => change({ neuron: row.name });
+    const isSelected = row.name === state.neuron;
+    const select = () => change({ neuron: row.name });
     const button = h("button", { type: "button", tabindex: place === this.active ? 0 : -1,
-      "aria-pressed": String(isChosen), onclick: choose }, neuronWords(row.name));
+      "aria-pressed": String(isSelected), onclick: select }, neuronWords(row.name));
     const within = Number.isNaN(row.critical) ? "dead" : row.critical <= state.epsilon ? "yes" : "no";
-    return h("tr", { "aria-rowindex": place + 2, class: isChosen ? "chosen" : undefined },
+    return h("tr", { "aria-rowindex": place + 2, class: isSelected ? "selected" : undefined },
       h("th", { scope: "row" }, button), h("td", {}, short(row.critical)), h("td", {}, short(row.size)),
       h("td", {}, short(row.norm)), h("td", {}, within));
   }
 
-  /** Arrow keys go from neuron to neuron and choose it. */
+  /** Select another neuron with the arrow keys. */
   move(event) {
     const page = Math.floor(this.box.clientHeight / ROW) - 2;
     const last = this.shown.length - 1;
@@ -129,7 +129,7 @@ class NeuronTable {
   }
 }
 
-/** The filters' fields, once; what they say is read by filtering(). */
+/** Create the filters; filtering() reads them. */
 function filters(update) {
   const option = (value, text) => h("option", { value }, text);
   const field = (key, title, bound) => h("input", { type: "number", step: "any", min: 0,
@@ -143,50 +143,51 @@ function filters(update) {
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
 }
 
+/** A function that returns whether a row passes the filters. */
 function filtering() {
   const { elements } = byId("filters");
   const network = elements.network.value;
   const bounds = BOUNDED.map(({ key }) => {
     const [least, most] = ["least", "most"].map((bound) => elements[`${key}-${bound}`].valueAsNumber);
-    return { key, least, most, isOpen: Number.isNaN(least) && Number.isNaN(most) };
+    return { key, least, most, isEmpty: Number.isNaN(least) && Number.isNaN(most) };
   });
-  // A comparison with NaN is false: a field without a number bounds nothing.
-  const isWithin = (row) => ({ key, least, most, isOpen }) =>
-    isOpen || (!Number.isNaN(row[key]) && !(row[key] < least) && !(row[key] > most));
+  // An empty field is NaN, and comparisons with NaN are false: it sets no bound.
+  const isWithin = (row) => ({ key, least, most, isEmpty }) =>
+    isEmpty || (!Number.isNaN(row[key]) && !(row[key] < least) && !(row[key] > most));
   return (row) => row.name.startsWith(network) && bounds.every(isWithin(row));
 }
 
-// A chosen neuron
+// The selected neuron
 
-/** The tiles of a neuron's images, or words in their place. */
-function strip(own, name, number) {
+/** The images of a neuron, and a note if some are missing. */
+function strip(own, number) {
   const { images } = run();
-  const all = run().tilesOf(name[0] === "a" ? own.pair.a : own.pair.b, own.layer);
+  const all = number < own.countA
+    ? run().tilesOf(own.pair.a, own.layer, number)
+    : run().tilesOf(own.pair.b, own.layer, number - own.countA);
   if (!all) return [];
-  const first = (name[0] === "a" ? number : number - own.countA) * images.ranks;
-  const shown = all.subarray(first, first + images.ranks);
-  const there = Array.from(shown).filter((tile) => tile !== ABSENT);
-  const missing = shown.length - there.length;
-  const labels = there.map((tile) => images.label[tile]).join(", ");
+  const shown = all.filter((tile) => tile >= 0);
+  const missing = all.length - shown.length;
+  const labels = shown.map((tile) => images.label[tile]).join(", ");
   return [
     h("span", { class: "strip", role: "img",
-      "aria-label": `The ${there.length} images that activate it most, of classes ${labels}` },
-    there.map((tile) => h("span", { class: `tile run-${state.run}`,
-      title: `image ${images.place[tile]}, class ${images.label[tile]}`,
-      style: place(images, tile) }))),
-    ...(missing ? [h("small", {}, `${missing} more had no room in the page`)] : []),
+      "aria-label": `The ${shown.length} images that activate it most, of classes ${labels}` },
+    shown.map((tile) => h("span", { class: `tile run-${state.run}`,
+      title: `image ${images.image[tile]}, class ${images.label[tile]}`,
+      style: tileStyle(images, tile) }))),
+    ...(missing ? [h("small", {}, `${missing} more did not fit into the page`)] : []),
   ];
 }
 
 const SIDE = 34; // pixels of a tile on the page
 
-function place(images, tile) {
+function tileStyle(images, tile) {
   const [column, row] = [tile % images.columns, Math.floor(tile / images.columns)];
   return `background-position: -${column * SIDE}px -${row * SIDE}px`;
 }
 
-/** A rule a run, in place of the picture in every tile. */
-function tileStyle(runs) {
+/** Add one style rule per run, so that not every tile repeats the picture. */
+function atlasStyle(runs) {
   const rules = runs.flatMap(({ images }, number) => (images
     ? [`.run-${number} { background-image: url(${images.url}); background-size: ${images.columns * SIDE}px auto }`]
     : []));
@@ -195,11 +196,11 @@ function tileStyle(runs) {
 
 function partner(own, number) {
   const name = own.name(number);
-  const isChosen = name === state.neuron;
+  const isSelected = name === state.neuron;
   return h("li", {},
-    h("button", { type: "button", "aria-current": isChosen ? "true" : undefined,
+    h("button", { type: "button", "aria-current": isSelected ? "true" : undefined,
       onclick: () => change({ neuron: name }) }, neuronWords(name)),
-    strip(own, name, number));
+    strip(own, number));
 }
 
 function members(own, numbers, title) {
@@ -215,59 +216,59 @@ function members(own, numbers, title) {
     rest.length ? [button] : []);
 }
 
-function chosen() {
+function selected() {
   const own = match();
   const number = own.number(state.neuron);
-  if (number < 0) return [h("p", {}, "Choose a neuron in the table, or a point in the figure above.")];
+  if (number < 0) return [h("p", {}, "Select a neuron in the table, or a point in the figure above.")];
   const name = neuronWords(state.neuron);
   const all = own.critical.map((draw) => draw[number]);
   const draws = all.length > 1 ? `; in all draws ${all.map((value) => short(value)).join(", ")}` : "";
   const heading = [
     h("h3", {}, `Neuron ${name} of ${own.layer}`),
     h("p", {}, Number.isNaN(all[0])
-      ? "It is dead: 0 at all samples, and in no match."
+      ? "This neuron is dead: it is 0 for all samples and in no match."
       : `Critical epsilon ${short(all[0])}${draws}; norm ${short(own.norms[number])}.`),
   ];
   const minimal = own.minimal(state.epsilon);
-  const found = minimal?.matchOf[number] ?? -1;
+  const found = minimal?.match_of[number] ?? -1;
   const alone = (sentence) => [...heading, h("p", {}, sentence), h("ul", { class: "partners" }, partner(own, number)),
-    ...pictureWords()];
-  if (!minimal) return alone("This run has no minimal matches of this layer: none were asked for, or none was found.");
+    ...imagesNote()];
+  if (!minimal) return alone("This run has no minimal matches in this layer: none were requested, or none was found.");
   if (found < 0) return alone(`It is not in the maximum match at epsilon ${minimal.epsilon}, so it has no minimal match.`);
-  const neurons = minimal.members[found];
-  if (!neurons) return alone(`Its minimal match has ${minimal.sizesA[found]} + ${minimal.sizesB[found]} neurons, too many`
-    + " for this page; the table minimal_match_members has them.");
+  const neurons = membersOf(minimal, found);
+  if (!neurons) return alone(`Its minimal match has ${minimal.size_a[found]} + ${minimal.size_b[found]} neurons, too many`
+    + " for this page. The table minimal_match_members lists them.");
   const of = (isOwn) => neurons.filter(isOwn);
   const names = [own.pair.a, own.pair.b].map((one) => run().networks[one].name);
   return [
     ...heading,
-    h("p", {}, `Its minimal match at epsilon ${minimal.epsilon}: neurons of both networks that span each`
-      + " other with it, none of which can be left out."),
+    h("p", {}, `Its minimal match at epsilon ${minimal.epsilon}: the smallest match that contains this`
+      + " neuron. Its neurons in the two networks span each other."),
     h("div", { class: "side-by-side" },
       members(own, of((one) => one < own.countA), `Network A, ${names[0]}`),
       members(own, of((one) => one >= own.countA), `Network B, ${names[1]}`)),
-    ...pictureWords(),
+    ...imagesNote(),
   ];
 }
 
-function pictureWords() {
+function imagesNote() {
   const { images } = run();
-  if (!images) return [h("p", {}, "This run has no images that activate its neurons, or they are not where it left them.")];
-  const left = images.wanted - images.place.length;
-  return [h("p", {}, "Beside a neuron: the images that activate it most, the strongest first."
-    + (left ? ` ${left} of ${images.wanted} images had no room in the page.` : ""))];
+  if (!images) return [h("p", {}, "The images that activate its neurons most are not available: the run has none, or they were moved.")];
+  const left = images.total - images.image.length;
+  return [h("p", {}, "Next to each neuron: the images that activate it most, strongest activation first."
+    + (left ? ` ${left} of ${images.total} images did not fit into the page.` : ""))];
 }
 
 export function neurons(runs) {
-  tileStyle(runs);
+  atlasStyle(runs);
   const table = new NeuronTable(byId("neurons"));
   filters(() => table.filter());
   let shown;
   listen(["run", "pair", "layer", "epsilon", "neuron"], () => {
     const own = match();
     const minimal = own.minimal(state.epsilon);
-    const isOther = shown?.own !== own || shown.minimal !== minimal;
-    if (isOther) {
+    const isNew = shown?.own !== own || shown.minimal !== minimal;
+    if (isNew) {
       shown = { own, minimal };
       const at = minimal ? `, size of the minimal match at epsilon ${minimal.epsilon}` : "";
       say("neurons-about", `Neurons of ${own.layer} in both networks (${run().pairName(own.pair)}): critical`
@@ -275,7 +276,7 @@ export function neurons(runs) {
       table.show(rowsOf(own, minimal));
     } else if (shown.neuron !== state.neuron) table.follow();
     else table.draw();
-    if (isOther || shown.neuron !== state.neuron) byId("neuron").replaceChildren(...chosen());
+    if (isNew || shown.neuron !== state.neuron) byId("neuron").replaceChildren(...selected());
     shown.neuron = state.neuron;
   });
 }

@@ -1,22 +1,22 @@
-// The sections from top to bottom but for the neurons': what was compared, depth, layer, between,
-// provenance.
+// The sections from top to bottom, without the neurons: comparison, depth, layer, layer pairs and
+// other measures, provenance.
 
-import { countWithin, decoded, mean, nearest, runs } from "./data.js";
+import { countWithin, mean, nearest, numbers, runs } from "./data.js";
 import { byDepth, byEpsilon, Chart, criticals, heatMap, measures, sizes } from "./charts.js";
 import { Numbers, byId, counted, h, listed, neuronWords, percent, say, short } from "./dom.js";
 import { change, listen, match, run, state } from "./state.js";
 
 // What was compared
 
-const few = (own) => own.all.filter((one) => one.record.few).map((one) => one.layer);
-const dead = (own) =>
-  own.all.reduce((sum, one) => sum + one.critical[0].filter((value) => Number.isNaN(value)).length, 0);
+const layersWithFewSamples = (own) =>
+  [...new Set(own.all.filter((one) => one.record.few_samples).map((one) => one.layer))];
 
 const FACTS = {
-  "Data set": (own) => own.data,
+  "Data set": (own) => own.data_set,
   Architecture: (own) => own.models.map((model) => {
-    const other = model.data === own.data ? "" : `, trained on ${model.data}`;
-    return h("div", {}, `${own.models.length > 1 ? `${model.name}: ` : ""}${model.is}${other}`);
+    const name = own.models.length > 1 ? `${model.name}: ` : "";
+    const other = model.data_set === own.data_set ? "" : `, trained on ${model.data_set}`;
+    return h("div", {}, `${name}${model.architecture}${other}`);
   }),
   Networks: (own) =>
     own.networks.map((network) => h("div", {}, network.accuracy === null
@@ -24,58 +24,61 @@ const FACTS = {
       : `${network.name}: accuracy ${percent(network.accuracy)}`)),
   Compared: (own) => own.pairs.map((pair) => h("div", {}, `${pair.comparison}: ${own.pairName(pair)}`)),
   "Left out": (own) => {
-    if (own.left_out === null) return "not recorded";
-    if (!own.left_out.length) return "no layer: each has its counterpart";
+    if (own.left_out === null) return "unknown";
+    if (!own.left_out.length) return "nothing: every layer has a counterpart";
     return own.left_out.map(({ models: [a, b], layers }) =>
-      h("div", {}, `between ${a} and ${b}, for want of a counterpart: ${listed(layers)}`));
+      h("div", {}, `between ${a} and ${b}, layers without a counterpart: ${listed(layers)}`));
   },
-  Recorded: (own) => {
-    const images = own.recorded.images === null ? "" : ` of ${own.recorded.images} images`;
-    return `up to ${own.recorded.positions} positions of each layer's map${images}, in up to `
-      + counted(Math.max(...own.all.map((one) => one.record.draws)), "draw");
+  Extraction: (own) => {
+    const images = own.extraction.images === null ? "" : ` of ${own.extraction.images} images`;
+    return `up to ${own.extraction.positions} positions per layer${images}, in up to `
+      + counted(Math.max(...own.all.map((one) => one.draws)), "draw");
   },
-  "Neurons a sample": (own) => {
+  "Neurons per sample": (own) => {
     const most = Math.max(...own.all.map((one) => Math.max(...one.record.neurons) / one.record.samples));
-    const names = [...new Set(few(own))];
+    const names = layersWithFewSamples(own);
     return names.length
       ? h("strong", {}, `Warning: ${listed(names)} ${names.length > 1 ? "have" : "has"} more than 0.2`
-        + ` neurons a sample (${short(most, 2)} at most), so a part of the similarity is chance`)
-      : `at most ${short(most, 2)}; up to 0.2 there are samples enough`;
+        + ` neurons per sample (at most ${short(most, 2)}), so part of the similarity is due to chance`)
+      : `at most ${short(most, 2)}; up to 0.2 there are enough samples`;
   },
-  "Dead neurons": (own) => `${dead(own)} of ${own.all.reduce((sum, one) => sum + one.count, 0)},`
-    + " over all pairs at the first draw; they are in no match, and count",
-  Chance: (own) => own.recorded.permutations
-    ? `what ${own.recorded.permutations} permutations of one network's images give`
-    : "not known: this run permuted no images",
+  "Dead neurons": (own) => {
+    const dead = own.all.flatMap((one) => Array.from(one.critical[0])).filter(Number.isNaN).length;
+    return `${dead} of ${own.all.reduce((total, one) => total + one.count, 0)}, over all pairs at the first`
+      + " draw; they are in no match but count as neurons";
+  },
+  Chance: (own) => own.permutations
+    ? `${own.permutations} permutations of one network's images`
+    : "unknown: this run has no permutations",
 };
 
-function compared() {
+function comparison() {
   const head = runs.length > 1
     ? [h("thead", {}, h("tr", {}, h("td", {}), runs.map((own) => h("th", { scope: "col" }, own.name))))]
     : [];
-  const rows = Object.entries(FACTS).map(([name, tell]) =>
-    h("tr", {}, h("th", { scope: "row" }, name), runs.map((own) => h("td", {}, tell(own)))));
+  const rows = Object.entries(FACTS).map(([name, describe]) =>
+    h("tr", {}, h("th", { scope: "row" }, name), runs.map((own) => h("td", {}, describe(own)))));
   byId("compared").append(
     h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Table of what was compared" },
       h("table", { class: "facts" }, head, h("tbody", {}, rows))),
   );
 }
 
-/** The answer in a sentence, of the layers that have least and most. */
+/** Say in a sentence which layers have the lowest and the highest similarity. */
 function answer() {
   const sentences = runs.map((own) => {
     const all = own.curves(state.epsilon).filter((row) => row.series === own.comparisons[0]);
     const ordered = all.toSorted((p, q) => p.value - q.value);
     const [least, most] = [ordered[0], ordered.at(-1)];
-    const of = (row) => `${percent(row.value)} of ${row.layer}`;
-    const chance = all.filter((row) => !Number.isNaN(row.chance)).map((row) => row.chance);
-    const by = chance.length
-      ? `chance gives ${chance.length > 1 ? "at most " : ""}${percent(Math.max(...chance))}`
-      : "what chance gives is not known";
+    const of = (row) => `${percent(row.value)} (in ${row.layer})`;
+    const levels = all.filter((row) => !Number.isNaN(row.chance)).map((row) => row.chance);
+    const chance = levels.length
+      ? `the chance level is ${levels.length > 1 ? "at most " : ""}${percent(Math.max(...levels))}`
+      : "the chance level is unknown";
     const where = runs.length > 1 ? `${own.name}: at` : "At";
-    const who = own.pairs.length > 1 ? "networks of a pair" : "two networks";
-    const words = least === most ? of(least) : `${of(least)} and ${of(most)}`;
-    return `${where} epsilon ${state.epsilon} the ${who} share ${words}; ${by}.`;
+    const who = own.pairs.length > 1 ? "the networks of a pair" : "the two networks";
+    const words = least === most ? of(least) : `between ${of(least)} and ${of(most)}`;
+    return `${where} epsilon ${state.epsilon} ${who} share ${words} of a layer's neurons; ${chance}.`;
   });
   say("answer", sentences.join(" "));
 }
@@ -83,20 +86,20 @@ function answer() {
 // Similarity by depth
 
 function depth() {
-  const numbers = new Numbers(byId("depth-numbers"), "similarity_by_depth", () => [
+  const table = new Numbers(byId("depth-numbers"), "similarity_by_depth", () => [
     ["run", "comparison", "layer", "epsilon", "similarity", "low", "high", "chance"],
     ...runs.flatMap((own) => own.curves(state.epsilon).map((row) =>
       [own.name, row.series, row.layer, state.epsilon, row.value, row.low, row.high, row.chance])),
   ]);
   const figures = runs.map((own, number) => figureOfDepth(own, number));
   const pairs = runs.some((own) => own.pairs.length > 1);
-  const draws = pairs || runs.some((own) => own.all.some((one) => one.record.draws > 1));
-  say("depth-legend", "Shaded under a dotted line is what chance gives."
-    + (draws ? " The band holds the middle 95% of all pairs' draws of positions." : "")
+  const draws = pairs || runs.some((own) => own.all.some((one) => one.draws > 1));
+  say("depth-legend", "The area below the dotted line is the chance level."
+    + (draws ? " The band covers the middle 95% of all draws of positions of all pairs." : "")
     + (pairs ? " Thin lines are single pairs." : ""));
   listen(["run", "pair", "layer", "epsilon"], () => {
     figures.forEach((update) => update());
-    numbers.update();
+    table.update();
     answer();
     readDepth(run(), state.layer);
   });
@@ -106,12 +109,12 @@ function readDepth(own, layer) {
   const words = own.curves(state.epsilon).filter((row) => row.layer === layer).map((row) => {
     const band = row.draws > 1 ? ` (${percent(row.low)} to ${percent(row.high)})` : "";
     const series = own.comparisons.length > 1 ? `${row.series}: ` : "";
-    return `${series}${percent(row.value)}${band}, by chance ${percent(row.chance)}`;
+    return `${series}${percent(row.value)}${band}, chance level ${percent(row.chance)}`;
   });
   say("depth-readout", `${layer} at epsilon ${state.epsilon}: ${words.join("; ")}`);
 }
 
-/** The figure of one run; gives what updates it. */
+/** Create the figure of one run; return the function that updates it. */
 function figureOfDepth(own, number) {
   const slider = h("div", {
     tabindex: 0,
@@ -122,11 +125,11 @@ function figureOfDepth(own, number) {
   });
   const caption = runs.length > 1 ? [h("figcaption", {}, own.name)] : [];
   byId("depth").append(h("figure", {}, caption, slider));
-  const choose = (layer) => layer && change({ run: number, layer, neuron: "" });
+  const select = (layer) => layer && change({ run: number, layer, neuron: "" });
   const series = own.comparisons;
   const chart = new Chart(slider, byDepth(own.layerNames, series), {
     height: 340,
-    pick: (datum) => choose(datum?.layer),
+    pick: (datum) => select(datum?.layer),
     point: (datum) => datum?.layer && readDepth(own, datum.layer),
   });
   slider.addEventListener("pointerleave", () => readDepth(run(), state.layer));
@@ -137,7 +140,7 @@ function figureOfDepth(own, number) {
       Home: 0, End: names.length - 1 }[event.key];
     if (to === undefined) return;
     event.preventDefault();
-    choose(names[to]);
+    select(names[to]);
   });
   const layers = own.layerNames.map((layer) => ({ layer }));
   return () => {
@@ -146,19 +149,19 @@ function figureOfDepth(own, number) {
       (state.run === number && state.pair >= 0 ? pair === state.pair : own.pairs.length > 1);
     const pairs = rows.flatMap(({ series: comparison, layer: name, pairs: each }) =>
       each.filter(isShown).map((one) => ({ series: comparison, layer: name, ...one })));
-    const chosen = state.run === number ? state.layer : "";
-    const at = own.layerNames.indexOf(chosen);
-    const value = rows.find((row) => row.layer === chosen)?.value;
+    const selected = state.run === number ? state.layer : "";
+    const at = own.layerNames.indexOf(selected);
+    const value = rows.find((row) => row.layer === selected)?.value;
     slider.setAttribute("aria-valuenow", at + 1);
-    slider.setAttribute("aria-valuetext", at < 0 ? "none" : `${chosen}: ${percent(value)}`);
-    // Copies: a figure numbers the rows that it is given.
-    chart.show({ curves: rows.map((row) => ({ ...row })), pairs, layers }, { layer: chosen });
+    slider.setAttribute("aria-valuetext", at < 0 ? "none" : `${selected}: ${percent(value)}`);
+    // Copies: Vega adds a field to the rows that it is given.
+    chart.show({ curves: rows.map((row) => ({ ...row })), pairs, layers }, { layer: selected });
   };
 }
 
 // A layer
 
-/** Steps of a curve; of more than a figure can resolve, those a ten-thousandth apart. */
+/** The steps of a curve; with more than 2000, only steps at least 1e-4 apart. */
 function steps(ascending, total, series) {
   const rows = [{ epsilon: 0, value: 0, ...series }];
   const finite = countWithin(ascending, 1);
@@ -190,22 +193,20 @@ function layer() {
       && say("sizes-readout", `${counted(datum.neurons, "neuron")} of ${datum.network}: minimal matches of `
         + (datum.to - datum.from > 1 ? `${datum.from} to ${datum.to - 1}` : datum.from)),
   });
-  curve.element.setAttribute("role", "img");
-  critical.element.setAttribute("role", "img");
-  size.element.setAttribute("role", "img");
+  for (const { element } of [curve, critical, size]) element.setAttribute("role", "img");
   let data = {};
   listen(["run", "pair", "layer", "epsilon", "neuron"], (names) => {
-    const isOther = names.some((name) => ["run", "pair", "layer"].includes(name));
-    if (isOther) data = { curve: curveRows(), critical: criticalRows() };
+    const isNew = names.some((name) => ["run", "pair", "layer"].includes(name));
+    if (isNew) data = { curve: curveRows(), critical: criticalRows() };
     const parameters = { epsilon: state.epsilon, neuron: state.neuron };
-    if (isOther) curve.show(data.curve, { epsilon: state.epsilon }, true);
+    if (isNew) curve.show(data.curve, { epsilon: state.epsilon }, true);
     else curve.move({ epsilon: state.epsilon });
-    if (isOther) critical.show(data.critical, parameters);
+    if (isNew) critical.show(data.critical, parameters);
     else critical.move(parameters);
-    if (isOther || names.includes("epsilon")) {
+    if (isNew || names.includes("epsilon")) {
       facts();
       readCurve(state.epsilon);
-      showSizes(size, isOther);
+      showSizes(size, isNew);
     }
   });
 }
@@ -215,14 +216,13 @@ const seriesOf = (own) => `${own.pair.comparison}: ${run().pairName(own.pair)}`;
 
 function curveRows() {
   const own = match();
-  const chance = own.chanceCurve ?? new Float64Array();
   return {
     curves: shownMatches().flatMap((one) =>
-      steps(one.pooled, one.count * one.record.draws, { series: seriesOf(one) })),
-    draws: shownMatches().length > 1 || own.record.draws === 1
+      steps(one.pooled, one.count * one.draws, { series: seriesOf(one) })),
+    draws: shownMatches().length > 1 || own.draws === 1
       ? []
       : own.ascending.flatMap((draw, number) => steps(draw, own.count, { draw: number })),
-    chance: Array.from(chance, (value, place) => ({ epsilon: place / 100, value })),
+    chance: Array.from(own.chanceCurve, (value, place) => ({ epsilon: place / 100, value })),
   };
 }
 
@@ -231,9 +231,9 @@ function criticalRows() {
   const neurons = [];
   own.critical[0].forEach((critical, number) => {
     const name = own.name(number);
-    // Spread, the same way each time, so that equal values can be told apart.
-    const aside = (number * 0.618034) % 1;
-    if (!Number.isNaN(critical)) neurons.push({ name, network: name[0].toUpperCase(), critical, aside });
+    // Equal values stay visible side by side; the golden ratio spreads them evenly.
+    const jitter = (number * 0.618034) % 1;
+    if (!Number.isNaN(critical)) neurons.push({ name, network: name[0].toUpperCase(), critical, jitter });
   });
   return { neurons };
 }
@@ -242,7 +242,7 @@ function readCurve(epsilon) {
   if (!(epsilon >= 0 && epsilon <= 1)) return;
   const at = epsilon === state.epsilon ? epsilon : Number(epsilon.toFixed(3));
   const all = shownMatches().map((one) => percent(one.similarity(at)));
-  say("curve-readout", `At ${at}: ${listed(all)}, by chance ${percent(match().chance(at))}`);
+  say("curve-readout", `At ${at}: ${listed(all)}, chance level ${percent(match().chance(at))}`);
 }
 
 function facts() {
@@ -250,22 +250,23 @@ function facts() {
   const { layer: name, node, kind } = run().layers[own.record.layer];
   const [first] = own.critical;
   const within = (from, to) => first.subarray(from, to).reduce((n, e) => n + (e <= state.epsilon), 0);
-  const proof = own.proof(state.epsilon);
+  const certificate = own.certificate(state.epsilon);
   say("layer-heading", `Layer ${name}`);
   say("layer-facts", [
     `${kind}, node ${node}, ${run().pairName(own.pair)}.`,
     `${own.countA} + ${own.countB} neurons, ${counted(own.record.samples, "sample")},`,
-    `${counted(own.record.draws, "draw")}.`,
-    own.record.few ? "Warning: more than 0.2 neurons a sample, so a part of the similarity is chance." : "",
-    `At epsilon ${state.epsilon} in the maximum match: ${within(0, own.countA)} of A and`,
-    `${within(own.countA, own.count)} of B at the first draw; similarity over draws`,
-    `${percent(own.similarity(state.epsilon))}, by chance ${percent(own.chance(state.epsilon))}.`,
-    `At ${proof.epsilon}, the nearest grid epsilon, the match is`,
-    proof.verified ? "proved by a fresh factorisation" : "NOT proved",
-    proof.margin === null ? "," : `with a margin of ${short(proof.margin, 2)},`,
-    proof.certain ? "more than rounding can move." : "which rounding could turn.",
+    `${counted(own.draws, "draw")}.`,
+    own.record.few_samples
+      ? "Warning: more than 0.2 neurons per sample, so part of the similarity is due to chance." : "",
+    `At epsilon ${state.epsilon} the maximum match has ${within(0, own.countA)} neurons of A and`,
+    `${within(own.countA, own.count)} of B (first draw). The similarity is`,
+    `${percent(own.similarity(state.epsilon))} over all draws, the chance level`,
+    `${percent(own.chance(state.epsilon))}. At ${certificate.epsilon}, the nearest epsilon of the grid,`,
+    `the match is ${certificate.verified ? "verified by a new factorisation" : "NOT verified"};`,
+    certificate.margin === null ? "" : `its margin is ${short(certificate.margin, 2)}:`,
+    `rounding errors ${certificate.certain ? "cannot" : "could"} change it.`,
   ].filter(Boolean).join(" "));
-  say("critical-caption", "Critical epsilons: the smallest at which a neuron is in the maximum match"
+  say("critical-caption", "Critical epsilon of each neuron: the smallest at which it is in the maximum match"
     + ` (${run().pairName(own.pair)}, first draw)`);
   byId("critical").setAttribute("aria-label", "Critical epsilons of both networks' neurons; the table"
     + " of neurons below has the same numbers");
@@ -273,13 +274,13 @@ function facts() {
     + ` ${percent(own.similarity(state.epsilon))} at ${state.epsilon}`);
 }
 
-function showSizes(chart, isOther) {
+function showSizes(chart, isNew) {
   const minimal = match().minimal(state.epsilon);
   const element = chart.element;
   element.hidden = !minimal;
   if (!minimal) {
-    say("sizes-caption", "Sizes of minimal matches: this run has none of this layer. None were asked for,"
-      + " or no neuron of it was matched.");
+    say("sizes-caption", "Sizes of minimal matches: this run has none in this layer. None were requested,"
+      + " or no neuron is in a match.");
     return;
   }
   say("sizes-caption", `Sizes of minimal matches at epsilon ${minimal.epsilon}`);
@@ -287,10 +288,10 @@ function showSizes(chart, isOther) {
   chart.minimal = minimal;
   const counts = new Map();
   const own = match();
-  const total = (found) => minimal.sizesA[found] + minimal.sizesB[found];
-  const most = Math.max(...minimal.sizesA.map((_, found) => total(found)));
+  const total = (found) => minimal.size_a[found] + minimal.size_b[found];
+  const most = Math.max(...minimal.size_a.map((_, found) => total(found)));
   const bin = Math.max(1, Math.ceil(most / 40));
-  minimal.matchOf.forEach((found, number) => {
+  minimal.match_of.forEach((found, number) => {
     if (found < 0) return;
     const from = Math.floor(total(found) / bin) * bin;
     const network = number < own.countA ? "A" : "B";
@@ -298,15 +299,15 @@ function showSizes(chart, isOther) {
     if (!counts.has(key)) counts.set(key, { network, from, to: from + bin, neurons: 0 });
     counts.get(key).neurons++;
   });
-  const all = Array.from(minimal.matchOf).filter((found) => found >= 0).map(total).sort((p, q) => p - q);
+  const all = minimal.match_of.filter((found) => found >= 0).map(total).sort((p, q) => p - q);
   element.setAttribute("aria-label", `Sizes of ${all.length} neurons' minimal matches: ${all[0]} to`
     + ` ${all.at(-1)}, median ${all[all.length >> 1]}`);
-  chart.show({ sizes: [...counts.values()] }, {}, isOther);
+  chart.show({ sizes: [...counts.values()] }, {}, isNew);
 }
 
-// Between layers and measures
+// Layer pairs and other measures
 
-function between() {
+function pairsAndMeasures() {
   let built = -1;
   let updates = [];
   listen(["run", "pair", "epsilon"], () => {
@@ -322,7 +323,7 @@ function between() {
 function heatMaps(own) {
   const found = own.heat_maps;
   if (!found.length) {
-    byId("between").append(h("p", {}, "This run has no heat map of layers by layers: none was asked for."));
+    byId("between").append(h("p", {}, "This run has no heat map of layer pairs: none was requested."));
     return () => {};
   }
   const readout = h("p", { class: "readout" });
@@ -330,7 +331,7 @@ function heatMaps(own) {
   const box = () => h("div", { role: "img" });
   const boxes = { match: box(), cka: box() };
   byId("between").append(
-    h("h3", {}, "Every layer of A with every layer of B"), readout,
+    h("h3", {}, "Every layer of A against every layer of B"), readout,
     h("div", { class: "side-by-side" },
       ["match", "cka"].map((kind) => h("figure", {}, names[kind], boxes[kind]))),
   );
@@ -343,7 +344,7 @@ function heatMaps(own) {
       height: 420,
       pick: (datum) => datum?.a && change({ layer: datum.a, neuron: "" }),
       point: (datum) => {
-        if (datum?.a) readout.textContent = `${datum.a} of A with ${datum.b} of B: ${percent(datum.value)}`;
+        if (datum?.a) readout.textContent = `${datum.a} of A and ${datum.b} of B: ${percent(datum.value)}`;
       },
     },
   )]));
@@ -355,18 +356,16 @@ function heatMaps(own) {
     const key = `${shown.pair} ${at}`;
     if (key === last) return;
     last = key;
-    shown.values ??= { match: decoded(shown.similarity, "f4"), cka: decoded(shown.cka, "f4") };
-    const size = shown.layers_a.length * shown.layers_b.length;
     const cells = (values) => Array.from(values, (value, place) => ({
       a: shown.layers_a[Math.floor(place / shown.layers_b.length)],
       b: shown.layers_b[place % shown.layers_b.length],
       value,
     }));
     const pair = own.pairs[shown.pair];
-    names.match.textContent = `Maximum match at epsilon ${grid[at].epsilon}, the nearest grid epsilon`
+    names.match.textContent = `Maximum match at epsilon ${grid[at].epsilon}, the nearest of the grid`
       + ` (A: ${own.networks[pair.a].name}, B: ${own.networks[pair.b].name})`;
     for (const kind of ["match", "cka"]) {
-      const values = kind === "cka" ? shown.values.cka : shown.values.match.subarray(at * size, (at + 1) * size);
+      const values = numbers(kind === "cka" ? shown.cka : shown.similarity[at]);
       boxes[kind].setAttribute("aria-label", `${names[kind].textContent}: ${shown.layers_a.length} by`
         + ` ${shown.layers_b.length} layers, ${percent(Math.min(...values))} to ${percent(Math.max(...values))}`);
       chart[kind].show({ cells: cells(values) }, {}, true);
@@ -376,19 +375,19 @@ function heatMaps(own) {
 
 function otherMeasures(own) {
   if (!own.measures.length) {
-    byId("between").append(h("p", {}, "This run has no other measures of similarity."));
+    byId("between").append(h("p", {}, "This run has no other similarity measures."));
     return () => {};
   }
   const box = h("div", { role: "img", "aria-label": "Other measures by layer; the table below has the numbers" });
   const details = h("details", {}, h("summary", {}, "The measures as a table"));
-  byId("between").append(h("h3", {}, "Other measures beside the match"),
-    h("figure", {}, h("figcaption", {}, "By layer, the maximum match at the epsilon above first"), box), details);
+  byId("between").append(h("h3", {}, "Other similarity measures"),
+    h("figure", {}, h("figcaption", {}, "By layer; the first curve is the maximum match at the selected epsilon"), box), details);
   const names = [...new Set(own.measures.map((one) => one.measure))];
   const series = ["match", ...names.map(measureWords)];
   const chart = new Chart(box, measures(own.layerNames, series), { height: 360 });
   const rows = () => {
     const pairs = state.pair < 0 ? own.pairs.map((_, number) => number) : [state.pair];
-    const of = own.layerNames.flatMap((name) => {
+    const match = own.layerNames.flatMap((name) => {
       const matched = own.matchesOf(name).filter((one) => pairs.includes(one.record.pair));
       return matched.length
         ? [{ series: "match", layer: name, value: mean(matched.map((one) => one.similarity(state.epsilon))) }]
@@ -401,13 +400,13 @@ function otherMeasures(own) {
         .filter((value) => value !== null);
       return values.length ? [{ series: measureWords(measure), layer: name, value: mean(values) }] : [];
     }));
-    return [...of, ...others];
+    return [...match, ...others];
   };
-  const numbers = new Numbers(details, "measures", () =>
+  const table = new Numbers(details, "measures", () =>
     [["measure", "layer", "value"], ...rows().map((row) => [row.series, row.layer, row.value])]);
   return () => {
     chart.show({ curves: rows() });
-    numbers.update();
+    table.update();
   };
 }
 
@@ -418,7 +417,7 @@ function measureWords(name) {
   }).join(" ");
 }
 
-// Where it comes from
+// Provenance
 
 function provenance() {
   const list = (entries) => h("dl", {}, Object.entries(entries).map(([name, value]) =>
@@ -429,33 +428,33 @@ function provenance() {
     return [
       h("h3", {}, own.name),
       h("p", {}, Object.keys(changed).length
-        ? "What its configuration has otherwise than the default:"
-        : "Its configuration is the default."),
+        ? "Configuration values that differ from the default:"
+        : "The configuration is the default."),
       list(changed),
-      h("details", {}, h("summary", {}, "The rest of the configuration, as the default"), list(rest)),
-      h("details", {}, h("summary", {}, "Digests of what made it, and the networks' SHA-256"),
+      h("details", {}, h("summary", {}, "Other configuration values, which are the default"), list(rest)),
+      h("details", {}, h("summary", {}, "Digests of code and inputs, and SHA-256 of the networks"),
         list({ ...digests, ...checkpoints })),
-      h("p", {}, "Made again by"),
+      h("p", {}, "Command that reproduces this run:"),
       h("pre", { tabindex: 0 }, again),
       ...calls.flatMap((call) => [
-        h("p", {}, `Made by (${call.rules})`),
+        h("p", {}, `Command that ran the rules ${call.rules}:`),
         h("pre", { tabindex: 0 }, call.command),
         list({ commit: commitWords(call), ...call.versions }),
       ]),
-      calls.length ? "" : h("p", {}, "What call of Snakemake made it is not recorded beside its tables."),
+      calls.length ? "" : h("p", {}, "The commands that made this run are unknown: it has no provenance record."),
     ];
   }));
 }
 
 function commitWords({ commit, changed }) {
-  if (commit === null) return "not made in a git checkout";
+  if (commit === null) return "unknown: the project was not a git checkout";
   return changed.length ? `${commit}, with changes to ${changed.join(", ")}` : commit;
 }
 
 export function sections() {
-  compared();
+  comparison();
   depth();
   layer();
-  between();
+  pairsAndMeasures();
   provenance();
 }

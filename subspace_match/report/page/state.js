@@ -1,20 +1,20 @@
-// What is shown: in the address, so that a link shows what its sender saw.
+// The state of the page. The address contains it, so that a link shows what its sender saw.
 
 import { runs } from "./data.js";
 
 const listeners = [];
 
-/** run and pair are numbers, pair -1 for all of them; layer and neuron are names, neuron maybe "". */
+/** run and pair are numbers, pair is -1 for all pairs; layer and neuron are names, neuron may be "". */
 export const state = { run: 0, pair: 0, layer: "", neuron: "", epsilon: 0 };
 
 export const run = () => runs[state.run];
 
-/** The matches that are looked at: of the chosen pair, or of the first that has the layer. */
+/** The selected match; with all pairs selected, the match of the first pair that has the layer. */
 export function match() {
   return state.pair < 0 ? run().matchesOf(state.layer)[0] : run().match(state.pair, state.layer);
 }
 
-/** Call when something of these names has changed, and at the beginning. */
+/** Call update at the start and whenever one of these parts of the state changes. */
 export function listen(names, update) {
   listeners.push({ names, update });
 }
@@ -34,7 +34,7 @@ function announce(names) {
     if (listener.names.some((name) => names.includes(name))) listener.update(names);
 }
 
-/** Show what the address says; what it does not say, or says wrongly, is as at the beginning. */
+/** Show the state in the address; missing and invalid parts get their default. */
 export function start() {
   Object.assign(state, valid(fromAddress()));
   announce(Object.keys(state));
@@ -62,7 +62,7 @@ function fromAddress() {
   };
 }
 
-/** The state nearest to a wanted one. */
+/** Replace the invalid parts of a state by their default. */
 function valid(wanted) {
   const number = runs[wanted.run] ? wanted.run : 0;
   const own = runs[number];
@@ -77,7 +77,7 @@ function valid(wanted) {
   return { run: number, pair, layer, neuron, epsilon };
 }
 
-/** Where the run has minimal matches, or the middle of its grid. */
+/** The largest epsilon with minimal matches, or the middle epsilon of the grid. */
 function firstEpsilon(own) {
   const known = own.all.flatMap((match) => match.record.minimal.map((record) => record.epsilon));
   return known.length ? Math.max(...known) : own.epsilons[Math.floor(own.epsilons.length / 2)];

@@ -1,0 +1,88 @@
+"""Every figure of an experiment, declared once, without importing matplotlib.
+
+To add a figure NAME, write two functions in a module of this package: ``NAME`` draws it and
+``describe_NAME`` describes it, both from the same tables. Declare it in ``FIGURES`` and import the
+module in ``_function``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    Tables = Mapping[str, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """The declaration of one figure.
+
+    Attributes:
+        name: of the figure, its file and the function that draws it.
+        tables: names of the tables that its functions take, in this order.
+        takes_images: whether the drawing function also takes the images of the data set.
+        min_comparisons: the figure exists only if the experiment has this many comparisons.
+    """
+
+    name: str
+    tables: tuple[str, ...]
+    takes_images: bool = False
+    min_comparisons: int = 1
+
+    def draw(self, tables: Tables, images: Any = None) -> Figure:
+        """Draw the figure from tables by name, and from images if it takes any."""
+        more = [images] if self.takes_images else []
+        figure: Figure = _function(self.name)(*(tables[name] for name in self.tables), *more)
+        return figure
+
+    def caption(self, tables: Tables, experiment: str, config: Mapping[str, Any]) -> str:
+        """Return the figure's caption.
+
+        Args:
+            tables: by name.
+            experiment: name of the experiment's folder, which carries its digest.
+            config: the experiment's configuration.
+        """
+        from .captions import source
+
+        own = [tables[name] for name in self.tables]
+        is_empty = any(table.empty for table in own)
+        describe = _function(f"describe_{self.name}")
+        text = "The run has no data for this figure." if is_empty else describe(*own)
+        return f"{text} {source(self.tables, experiment, config)}"
+
+
+FIGURES = {
+    spec.name: spec
+    for spec in (
+        FigureSpec("similarity_by_depth", ("summary",)),
+        FigureSpec("similarity_by_epsilon", ("neurons",)),
+        FigureSpec("critical_epsilons", ("neurons",)),
+        FigureSpec("minimal_matches", ("minimal_matches", "summary")),
+        FigureSpec("measures", ("measures", "summary")),
+        FigureSpec("heat_map", ("heat_map",)),
+        FigureSpec(
+            "top_images", ("minimal_match_members", "networks", "top_images"), takes_images=True
+        ),
+        FigureSpec("stages", ("summary",), min_comparisons=2),
+    )
+}
+
+
+def figure_names(comparisons: int) -> list[str]:
+    """Return the names of the figures of an experiment with this many comparisons."""
+    return [spec.name for spec in FIGURES.values() if comparisons >= spec.min_comparisons]
+
+
+def _function(name: str) -> Callable[..., Any]:
+    # Import statements, not names to import: the digest of a job's code follows only these.
+    from . import critical, depth, layer_pairs, other_measures, preferred_images, sizes
+
+    modules = (critical, depth, layer_pairs, other_measures, preferred_images, sizes)
+    found: Callable[..., Any] = next(getattr(m, name) for m in modules if hasattr(m, name))
+    return found
