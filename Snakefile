@@ -19,8 +19,9 @@ min_version("9.20")
 # Use the package in this folder, whatever else is installed.
 sys.path.insert(0, workflow.basedir)
 
-from subspace_match.experiment.products import TABLES, figure_names
 from subspace_match.experiment.resources import JobResources
+from subspace_match.figures.registry import figure_names
+from subspace_match.results.registry import TABLES
 from subspace_match.workflow import snakemake_outputs
 from subspace_match.workflow.snakemake_plan import plan_of, tell_jobs_whether_forced
 

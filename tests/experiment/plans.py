@@ -10,7 +10,8 @@ from subspace_match.experiment.config import validated
 from subspace_match.experiment.keys import Origins
 from subspace_match.experiment.paths import Paths
 from subspace_match.experiment.plan import Plan
-from subspace_match.experiment.products import TABLES, figure_names
+from subspace_match.figures.registry import figure_names
+from subspace_match.results.registry import TABLES
 
 
 class Digests(dict[str, str]):

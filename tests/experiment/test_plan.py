@@ -9,10 +9,11 @@ import pytest
 import yaml
 from experiment.plans import plan_of
 
-from subspace_match.experiment import products
 from subspace_match.experiment.code_inputs import PROJECT
 from subspace_match.experiment.plan import LAYERS_PER_JOB, Plan
 from subspace_match.experiment.resources import JobResources
+from subspace_match.figures.registry import figure_names
+from subspace_match.results.registry import TABLES
 
 EXPERIMENTS = sorted(file.stem for file in (PROJECT / "config").glob("*.yaml"))
 SMALL: dict[str, Any] = {"network": {"width": 0.05, "hidden": [6]}}
@@ -245,17 +246,17 @@ def test_the_record_of_a_pair_names_model_seed_and_stage_of_both_networks(result
 
 def test_tables_and_figures_have_one_file_per_format(results: Path) -> None:
     plan = plan_of(SMALL, results)
-    names = {f"{name}_{suffix}" for name, own in products.TABLES.items() for suffix in own}
+    names = {f"{name}_{suffix}" for name, own in TABLES.items() for suffix in own}
     assert set(plan.tables) == {*names, "metrics", "config"}
     assert Path(plan.table("summary")).name == "summary.parquet"
     assert Path(plan.table("networks")).name == "networks.csv"
     figures = [Path(figure).name for figure in plan.figures]
     assert {"heat_map.svg", "heat_map.png"} <= set(figures)
-    assert len(set(figures)) == 2 * len(products.figure_names(1))
+    assert len(set(figures)) == 2 * len(figure_names(1))
     several = plan_of(SMALL | {"stages": ["initial", "last"]}, results)
-    assert {Path(figure).stem for figure in several.figures} == {*products.figure_names(2)}
-    assert "stages" in products.figure_names(2)
-    assert "stages" not in products.figure_names(1)
+    assert {Path(figure).stem for figure in several.figures} == {*figure_names(2)}
+    assert "stages" in figure_names(2)
+    assert "stages" not in figure_names(1)
 
 
 MODELS = {

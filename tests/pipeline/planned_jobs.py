@@ -12,7 +12,8 @@ from pipeline.workspaces import Workspace
 from subspace_match.experiment.comparisons import PRETRAINED_SEED, Network
 from subspace_match.experiment.origins import paths_of
 from subspace_match.experiment.plan import Plan
-from subspace_match.experiment.products import TABLES, figure_names
+from subspace_match.figures.registry import figure_names
+from subspace_match.results.registry import TABLES
 
 
 def plan_of(workspace: Workspace, *configfiles: str) -> Plan:
