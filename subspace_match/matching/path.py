@@ -39,9 +39,9 @@ class MatchPath:
 
     Attributes:
         critical_epsilon_x: (n_x,) float64, the smallest epsilon at which the neuron is in the
-            maximum match. Accurate to 1e-8 and never too large: ``PairMoments.tie_margin`` is
-            subtracted, so that a neuron exactly at an epsilon is in its match. NaN for a dead
-            neuron, which is in no match.
+            maximum match. Accurate to 1e-8, and too small rather than too large:
+            ``PairMoments.tie_margin`` is subtracted, so that a neuron exactly at an epsilon is in
+            its match. NaN for a dead neuron, which is in no match.
         critical_epsilon_y: (n_y,) float64, the same for Y's neurons.
         removal_order: (live neurons,) int64 in the order of removal; X's neurons are 0 to n_x - 1,
             Y's n_x to n_x + n_y - 1.

@@ -136,11 +136,7 @@ def warn_of_few_samples(neurons: int, samples: int) -> None:
 
 
 def as_chunk_samples(chunk_samples: int | None, bytes_per_sample: int) -> int:
-    """Check the number of samples to hold at a time; for None, return what fits in CHUNK_BYTES.
-
-    Raises:
-        ValueError: if it is not a whole number of at least 1.
-    """
+    """Check the number of samples to hold at a time; None means as many as CHUNK_BYTES hold."""
     if chunk_samples is None:
         return max(1, CHUNK_BYTES // bytes_per_sample)
     if not isinstance(chunk_samples, (int, np.integer)) or chunk_samples < 1:

@@ -135,7 +135,7 @@ def test_products_of_well_conditioned_pairs_give_the_same_spans(distance, device
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
 
 
-def test_removals_until_empty():
+def test_removals_are_counted_until_one_side_is_empty():
     of_x = np.array([True, False, True, False, False])
     assert peel._removals_until_empty(of_x, 2, 5) == 3
     assert peel._removals_until_empty(of_x, 3, 2) == 4

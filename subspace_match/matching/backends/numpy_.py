@@ -4,7 +4,7 @@ Large products use SciPy's BLAS. NumPy brings a BLAS of its own, whose threads k
 some milliseconds after a call. Alternating between the two makes each 1.3 to 2 times slower.
 
 SciPy's wrappers expect Fortran order and copy everything else. Most matrices here are in C order.
-Such a matrix is its own transpose in Fortran order, so we pass the transposed problem on.
+Their transposes are in Fortran order, so we pass on the transposed problem.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Cpu(Device):
     def fill_with_distances(self, block: np.ndarray, rows: np.ndarray, shift: np.ndarray) -> None:
         step = max(1, TILE // block.shape[1])
         buffer = np.empty((step, len(shift)))
-        with np.errstate(invalid="ignore", over="ignore"):  # check_range finds them in the squares
+        with np.errstate(invalid="ignore", over="ignore"):  # the caller checks for infinite sums
             for start in range(0, len(block), step):
                 part = block[start : start + step]
                 part[:, :-1] = rows[start : start + step]
@@ -106,7 +106,7 @@ class Cpu(Device):
 
     def add_upper_gram(self, total: np.ndarray, chunk: np.ndarray) -> None:
         if len(total) < NARROW:
-            # NumPy releases the GIL here and SciPy does not: the reader thread needs it.
+            # One thread, and NumPy, which releases the GIL: the thread that reads ahead needs both.
             with _blas_threads().limit(limits=1), np.errstate(all="ignore"):
                 total += np.matmul(chunk.T, chunk)
             return

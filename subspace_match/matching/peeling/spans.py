@@ -134,24 +134,29 @@ def _solve(
     """
     rank = basis.shape[1]
     if _is_triangular(basis, device):  # X's columns, if F comes from the moments
-        upper, inside, outside = basis[:rank], others[:rank], (others[rank:] ** 2).sum(0)
+        upper, rotated = basis[:rank], others
     elif products is not None:
-        gram, across = products
-        upper = device.cholesky(gram)
-        inverse = device.gram_inverse(upper)
-        # Columns have norm 1, so the squared parts inside and outside the span sum to 1.
-        if bool(inverse.diagonal().max() <= SAFE_PRODUCT):
-            over_basis = device.product(inverse, across)
-            return upper, inverse, over_basis, 1.0 - (over_basis * across).sum(0)
-        inside = device.triangular_solve(upper, across, transposed=True)
-        outside = 1.0 - (inside**2).sum(0)
-        return upper, inverse, device.triangular_solve(upper, inside), outside
+        return _solve_by_products(*products, device)
     else:
         reflectors, scales = device.householder_qr(basis)
+        upper = device.triu(reflectors[:rank])
         rotated = device.apply_q_transposed(reflectors, scales, others)
-        upper, inside = device.triu(reflectors[:rank]), rotated[:rank]
-        outside = (rotated[rank:] ** 2).sum(0)
-    return upper, device.gram_inverse(upper), device.triangular_solve(upper, inside), outside
+    over_basis = device.triangular_solve(upper, rotated[:rank])
+    return upper, device.gram_inverse(upper), over_basis, (rotated[rank:] ** 2).sum(0)
+
+
+def _solve_by_products(
+    gram: Array, across: Array, device: Device
+) -> tuple[Array, Array, Array, Array]:
+    """Return the results of ``_solve`` from S'S and S'T."""
+    upper = device.cholesky(gram)
+    inverse = device.gram_inverse(upper)
+    # Columns have norm 1, so the squared parts inside and outside the span sum to 1.
+    if bool(inverse.diagonal().max() <= SAFE_PRODUCT):
+        over_basis = device.product(inverse, across)
+        return upper, inverse, over_basis, 1.0 - (over_basis * across).sum(0)
+    inside = device.triangular_solve(upper, across, transposed=True)
+    return upper, inverse, device.triangular_solve(upper, inside), 1.0 - (inside**2).sum(0)
 
 
 def _is_triangular(columns: Array, device: Device) -> bool:

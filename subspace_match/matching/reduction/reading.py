@@ -46,7 +46,7 @@ def read_ahead(
 
 
 class _ChunkReader:
-    """Read consecutive slices of an array by whole chunks.
+    """Consecutive slices of an array, read by whole chunks.
 
     Otherwise a chunk that two slices share would be decompressed twice. An array without chunks is
     sliced directly.
