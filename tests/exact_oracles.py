@@ -1,4 +1,4 @@
-"""Matches of small pairs in exact rational arithmetic: no rounding anywhere."""
+"""Matches of small pairs in exact rational arithmetic."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ Products = list[list[Fraction]]
 
 
 def inner_products(x: np.ndarray, y: np.ndarray) -> Products:
-    """Z'Z of Z = [X Y], exactly: every float is a whole number times a power of 2."""
-    columns = [_whole(column.astype(np.float64)) for column in (*x.T, *y.T)]
+    """Return Z'Z of Z = [X Y]: each float is an integer times a power of 2."""
+    columns = [_integers(column.astype(np.float64)) for column in (*x.T, *y.T)]
     return [
         [Fraction(int(a @ b)) * Fraction(2) ** (low_a + low_b) for b, low_b in columns]
         for a, low_a in columns
     ]
 
 
-def _whole(column: np.ndarray) -> tuple[np.ndarray, int]:
-    """Whole numbers of any size, and the power of 2 that they are to be multiplied by."""
+def _integers(column: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return integers of any size and the exponent of their common factor 2^e."""
     mantissas, exponents = np.frexp(column)
     low = int(exponents[mantissas != 0].min(initial=0)) - 53
     parts = zip((mantissas * 2**53).astype(np.int64).tolist(), exponents.tolist(), strict=True)
-    whole = [part << max(exponent - 53 - low, 0) for part, exponent in parts]
-    return np.array(whole, dtype=object), low
+    integers = [part << max(exponent - 53 - low, 0) for part, exponent in parts]
+    return np.array(integers, dtype=object), low
 
 
 def squared_distance(products: Products, target: int, span: list[int]) -> Fraction:
-    """r(v | S)^2 of one neuron, by Gaussian elimination."""
+    """Return r(v | S)^2 of one neuron, by Gaussian elimination."""
     rows = [[products[i][j] for j in (*span, target)] for i in (*span, target)]
     for k in range(len(span)):
-        if rows[k][k] == 0:  # it depends on those before it
+        if rows[k][k] == 0:  # linearly dependent on the earlier rows
             continue
         for i in range(k + 1, len(rows)):
             if rows[i][k] != 0:
@@ -42,9 +42,9 @@ def squared_distance(products: Products, target: int, span: list[int]) -> Fracti
 
 
 def squared_critical_epsilons(products: Products, neurons_x: int) -> list[Fraction | None]:
-    """Of every neuron the square of the smallest epsilon at which it is in; None for a dead one.
+    """Return the squared critical epsilon of each neuron; None for a dead one.
 
-    The farthest neuron leaves, again and again, as in ``path``, each distance computed anew.
+    Remove the farthest neuron repeatedly, as ``path`` does, but compute each distance from scratch.
     """
     left = [neuron for neuron in range(len(products)) if products[neuron][neuron] > 0]
     squares: list[Fraction | None] = [None] * len(products)
@@ -62,18 +62,18 @@ def squared_critical_epsilons(products: Products, neurons_x: int) -> list[Fracti
 
 
 def critical_epsilons(squares: list[Fraction | None]) -> np.ndarray:
-    """The nearest float64 of each, NaN for a dead neuron."""
+    """Return the nearest float64 of each square root; NaN for a dead neuron."""
     return np.array([np.nan if square is None else root(square) for square in squares])
 
 
 def root(square: Fraction) -> float:
-    """The nearest float64 to a square root."""
+    """Return the float64 nearest to the square root."""
     digits = 2**120
     whole = math.isqrt(square.numerator * digits**2 // square.denominator)
     return float(Fraction(whole, digits))
 
 
 def members(squares: list[Fraction | None], epsilon: float) -> list[int]:
-    """The maximum match at an epsilon, X's neurons first."""
+    """Return the maximum match at an epsilon, X's neurons first."""
     bound = Fraction(epsilon) ** 2
     return [v for v, square in enumerate(squares) if square is not None and square <= bound]

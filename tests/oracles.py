@@ -1,4 +1,4 @@
-"""Slow references, written from the paper's definitions and nothing else."""
+"""Slow reference implementations, written from the paper's definitions only."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 def relative_distance(targets: np.ndarray, span: np.ndarray) -> np.ndarray:
-    """r(v | S) = dist(z_v, span z_S) / |z_v| for every column v of targets, by least squares.
+    """Return r(v | S) = dist(z_v, span z_S) / |z_v| for each column v of targets, by least squares.
 
-    Columns are scaled to norm 1 first: it changes no span and no relative distance, and without it
-    lstsq goes wrong on columns of 1e-6 beside columns of 1e6.
+    Columns are scaled to norm 1, because lstsq is wrong with columns of size 1e-6 and 1e6 together.
+    Scaling changes no span and no relative distance.
     """
     targets = targets / np.linalg.norm(targets, axis=0)
     if span.shape[1] == 0:
@@ -21,7 +21,7 @@ def relative_distance(targets: np.ndarray, span: np.ndarray) -> np.ndarray:
 
 
 def maximum_match(x: np.ndarray, y: np.ndarray, epsilon: float) -> tuple[list[int], list[int]]:
-    """The authors' loop: drop every violator of one side, then of the other, until none drops."""
+    """Run the authors' loop: drop violators of one side, then of the other, until none remain."""
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     kept_x = np.flatnonzero(np.abs(x).max(0) > 0)
     kept_y = np.flatnonzero(np.abs(y).max(0) > 0)
@@ -36,10 +36,10 @@ def maximum_match(x: np.ndarray, y: np.ndarray, epsilon: float) -> tuple[list[in
 
 
 class GreedyMinimalMatches:
-    """The authors' greedy for minimal matches: try to take out every other neuron in turn.
+    """The authors' greedy search for minimal matches: try to remove each other neuron in turn.
 
-    Neurons are columns of [X Y], sets of them boolean rows. A maximum match that was computed once
-    is remembered, so that many neurons of one pair can be compared.
+    Neurons are columns of [X Y], and sets of neurons are boolean rows. Maximum matches are cached,
+    so that many neurons of one pair can be compared.
     """
 
     def __init__(self, x: np.ndarray, y: np.ndarray, epsilon: float) -> None:
@@ -49,7 +49,7 @@ class GreedyMinimalMatches:
         self.maximum = self.maximum_of(np.ones(self.n, dtype=bool))
 
     def maximum_of(self, kept: np.ndarray) -> np.ndarray:
-        """The maximum match of what is kept."""
+        """Return the maximum match of the kept neurons."""
         if kept.tobytes() not in self._known:
             in_x, in_y = np.flatnonzero(kept[: self.n_x]), np.flatnonzero(kept[self.n_x :])
             match = np.zeros(self.n, dtype=bool)
@@ -60,11 +60,11 @@ class GreedyMinimalMatches:
         return self._known[kept.tobytes()]
 
     def without(self, match: np.ndarray, neuron: int) -> np.ndarray:
-        """The maximum match of a match without one of its neurons."""
+        """Return the maximum match of a match without one of its neurons."""
         return self.maximum_of(match & (np.arange(self.n) != neuron))
 
     def minimal_match(self, v: int, order: np.ndarray | None = None) -> np.ndarray | None:
-        """A minimal match of v, or None if v is not in the maximum match."""
+        """Return a minimal match of v, or None if v is not in the maximum match."""
         match = self.maximum
         if not match[v]:
             return None

@@ -1,4 +1,4 @@
-"""Pairs of activations on which matching is tried, each made from a seed."""
+"""Pairs of activations for tests of matching; each case draws one from a generator."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def low_rank_plus_noise(rng: np.random.Generator) -> Pair:
     return x, y
 
 
-def one_neuron_a_side(rng: np.random.Generator) -> Pair:
+def one_neuron_per_side(rng: np.random.Generator) -> Pair:
     x = rng.normal(size=(40, 1))
     return x, x + 0.25 * rng.normal(size=(40, 1))
 
@@ -111,7 +111,7 @@ def copies_at_every_scale(rng: np.random.Generator) -> Pair:
 
 
 def half_near_copies(rng: np.random.Generator) -> Pair:
-    """Half the neurons of a side are near copies, from 1e-7 to 1e-3 away, of the other half."""
+    """Half of each side's neurons copy the other half, with noise of 1e-7 to 1e-3."""
     x, y = related(rng)
     for layer in (x, y):
         places = rng.permutation(layer.shape[1])
@@ -125,12 +125,12 @@ def half_near_copies(rng: np.random.Generator) -> Pair:
 
 
 def half_as_many_samples(rng: np.random.Generator) -> Pair:
-    """Either side spans everything with half its neurons to spare."""
+    """Half of a side's neurons already span all samples."""
     return relu(rng.normal(size=(11, 22))), relu(rng.normal(size=(11, 22)))
 
 
 def dependent(rng: np.random.Generator) -> Pair:
-    """More neurons than hidden directions, all of X and most of Y inside them."""
+    """More neurons than hidden directions; all of X and most of Y lie in their span."""
     hidden = rng.normal(size=(100, 8))
     x, y = hidden @ rng.normal(size=(8, 20)), hidden @ rng.normal(size=(8, 15))
     y[:, :5] += 0.3 * rng.normal(size=(100, 5))
@@ -148,7 +148,7 @@ def dead_sides(rng: np.random.Generator) -> Pair:
 
 
 def wide_and_dependent(rng: np.random.Generator) -> Pair:
-    """More neurons than one block of removals, with exact copies, near copies and sums."""
+    """More neurons than one block of removals, with copies, near copies and sums."""
     x, y = related(rng, 90, 80, 300)
     for layer in (x, y):
         width = layer.shape[1]
@@ -166,7 +166,7 @@ CASES: tuple[Callable[[np.random.Generator], Pair], ...] = (
     gaussian,
     related,
     low_rank_plus_noise,
-    one_neuron_a_side,
+    one_neuron_per_side,
     unequal_widths,
     dead_neurons,
     exact_duplicates,

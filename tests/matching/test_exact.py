@@ -1,4 +1,4 @@
-"""Simple, minimal and minimum matches against all pairs of subsets: the paper's theorems."""
+"""The paper's theorems on simple, minimal and minimum matches, by enumeration of all subsets."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ class AllMatches:
 
     @property
     def simple(self) -> Sets:
-        """Definition 4: those that are not the union of smaller matches."""
+        """Definition 4: matches that are not a union of smaller matches."""
         return {match for match in self.matches if match and self.union_below(match) != match}
 
     def union_below(self, match: frozenset[int]) -> frozenset[int]:
-        """A match is a union of smaller ones just if it is the union of all smaller ones in it."""
+        """Return the union of all smaller matches inside a match."""
         return frozenset().union(*(smaller for smaller in self.matches if smaller < match))
 
     def minimal(self, v: int) -> Sets:
-        """Definition 9: those that contain v and no smaller match that does."""
+        """Definition 9: matches that contain v and no smaller match that contains v."""
         containing = {match for match in self.matches if v in match}
         return {m for m in containing if not any(smaller < m for smaller in containing)}
 
@@ -75,7 +75,7 @@ class AllMatches:
             assert first | second in self.matches
 
     def assert_decomposed(self) -> None:
-        """Theorem 5: every match is a union of simple matches; Theorem 10: those are v-minimal."""
+        """Theorem 5: each match is a union of simple matches. Theorem 10: these are v-minimal."""
         for match in self.matches:
             assert frozenset().union(*(part for part in self.simple if part <= match)) == match
         for match in self.simple:
@@ -83,9 +83,9 @@ class AllMatches:
 
 
 def exact_pair(rng: np.random.Generator) -> cases.Pair:
-    """Y* = X* C with a sparse invertible C of whole numbers, and up to 5 + 5 neurons in all.
+    """Draw Y* = X* C with a sparse invertible integer C, and up to 5 + 5 neurons in total.
 
-    Whole numbers are exact in float32, so what is a match and what a coefficient of 0 is certain.
+    Integers are exact in float32, so it is certain what is a match and which coefficients are 0.
     """
     size = int(rng.integers(1, 6))
     while True:
@@ -105,7 +105,7 @@ def columns(match: sm.Match, n_x: int) -> frozenset[int]:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_theorems_of_the_exact_case(seed):
+def test_the_theorems_hold_for_exact_matches(seed):
     x, y = exact_pair(np.random.default_rng(seed))
     n_x, every = x.shape[1], AllMatches.of(x, y, TOLERANCE)
     every.assert_unions_are_matches()
@@ -128,8 +128,7 @@ def test_theorems_of_the_exact_case(seed):
     assert set(simple) == every.simple, "Theorem 8"
 
 
-def test_some_exact_pairs_are_not_trivial():
-    """The generated pairs have simple matches inside others, and neurons outside the match."""
+def test_some_generated_pairs_have_nested_matches_and_unmatched_neurons():
     nested = outside = 0
     for seed in range(40):
         every = AllMatches.of(*exact_pair(np.random.default_rng(seed)), TOLERANCE)
@@ -147,8 +146,8 @@ def test_some_exact_pairs_are_not_trivial():
     epsilon=st.sampled_from([0.2, 0.4, 0.6, 0.8]),
     order=st.sampled_from(["authors", "small"]),
 )
-def test_theorems_of_approximate_matches(seed, n_x, n_y, epsilon, order):
-    """Without exactness: Lemma 2, Theorems 5 and 10, and minimal matches are minimal."""
+def test_the_theorems_hold_for_approximate_matches(seed, n_x, n_y, epsilon, order):
+    """Lemma 2, Theorems 5 and 10; and the minimal matches found are minimal."""
     x, y = cases.related(np.random.default_rng(seed), 4, 4, 60)
     x, y = x[:, :n_x], y[:, :n_y]
     assume(x.any(0).all() and y.any(0).all())
@@ -161,8 +160,8 @@ def test_theorems_of_approximate_matches(seed, n_x, n_y, epsilon, order):
         assert frozenset(np.flatnonzero(found.distinct[found.match_of[v]])) in every.minimal(v)
 
 
-def test_minimum_matches_are_the_minimal_ones():
-    """Where v has a minimum match, any order of tests finds it: 30 + 30 neurons in groups."""
+def test_every_order_finds_the_minimum_match_if_there_is_one():
+    """30 + 30 neurons in groups of 3."""
     rng = np.random.default_rng(0)
     mix = np.kron(np.eye(10), np.ones((3, 3))) * rng.integers(-2, 3, (30, 30))
     mix[np.arange(30), np.arange(30)] += 7
@@ -178,8 +177,7 @@ def test_minimum_matches_are_the_minimal_ones():
         np.testing.assert_array_equal(minimal.match_of, simple.match_of)
 
 
-def test_float32_rounding_and_scale_do_not_matter():
-    """Mixes of real numbers, rounded to float32, columns of any size."""
+def test_float32_rounding_and_scale_do_not_change_simple_matches():
     rng = np.random.default_rng(3)
     mix = np.triu(rng.normal(size=(6, 6))) + 2 * np.eye(6)
     mix[0, 1:5] = 0.0
@@ -189,13 +187,13 @@ def test_float32_rounding_and_scale_do_not_matter():
     found = sm.simple_matches(
         pair_of((x * scales[0]).astype(np.float32), (y * scales[1]).astype(np.float32))
     )
-    for i in range(6):  # triangular: y_i reaches x_0 to x_i, but x_0 only from y_0 and y_5
+    for i in range(6):  # triangular: y_i reaches x_0 to x_i, except that only y_0 and y_5 reach x_0
         expected = list(range(i + 1)) if i in (0, 5) else list(range(1, i + 1))
         assert found["y", i].x.tolist() == found["y", i].y.tolist() == expected
 
 
 def mix_of(rng: np.random.Generator, size: int, condition: float) -> np.ndarray:
-    """Random, with singular values from 1 to 1 / condition."""
+    """Draw a mix with singular values from 1 to 1 / condition."""
     left, right = (np.linalg.qr(rng.normal(size=(size, size)))[0] for _ in range(2))
     return left * np.geomspace(1, 1 / condition, size) @ right
 
@@ -205,28 +203,28 @@ def blocks(rng: np.random.Generator, count: int, size: int, condition: float) ->
 
 
 @pytest.mark.parametrize("condition", [1, 10, 100, 1_000, 10_000])
-@pytest.mark.parametrize("mixed", ["y", "x", "both sides alike"])
+@pytest.mark.parametrize("mixed", ["y", "x", "both"])
 @pytest.mark.parametrize(("count", "size"), [(4, 3), (3, 6)])
 def test_float32_mixes_of_any_condition_keep_their_blocks(condition, mixed, count, size):
-    """At a tolerance of 1e-7 times the condition: no block is lost, none merged, none split."""
+    """With tolerance 1e-7 times the condition no block is lost, merged or split."""
     for seed in range(5):
         rng = np.random.default_rng(seed)
         plain = rng.normal(size=(400, count * size))
         other = plain @ blocks(rng, count, size, condition)
         x, y = (plain, other) if mixed == "y" else (other, plain)
-        if mixed == "both sides alike":  # neuron by neuron, but each side as ill-conditioned
+        if mixed == "both":  # y_i is x_i times a factor, and both sides are ill-conditioned
             y = other * rng.uniform(0.5, 2, count * size)
         x, y = x.astype(np.float32), y.astype(np.float32)
         found = sm.simple_matches(pair_of(x, y), max(TOLERANCE, 1e-7 * condition))
-        unit = 1 if mixed == "both sides alike" else size
+        unit = 1 if mixed == "both" else size
         expected = [list(range(i, i + unit)) for i in range(0, count * size, unit)]
         assert sorted(match.x.tolist() for match in found.distinct_matches()) == expected
         assert sorted(match.y.tolist() for match in found.distinct_matches()) == expected
         assert len(found) == 2 * count * size
 
 
-def test_a_coefficient_is_zero_by_growth_alone():
-    """y1 is 0.8 t from X's span and has a coefficient of 0.7 t on x0: below t, though not added."""
+def test_a_coefficient_is_tested_by_growth_alone():
+    """y1 is 0.8 t from X's span, with a coefficient of 0.7 t on x0: more than t together."""
     t = 1e-3
     x = np.eye(5)[:, :2]
     y = np.array([[1, 0, 0.8 * t, 0, 0], [0.7 * t, 1, 0, 0.8 * t, 0]]).T
@@ -236,7 +234,7 @@ def test_a_coefficient_is_zero_by_growth_alone():
     assert sm.simple_matches(pair_of(x, y + 0.5 * t * x[:, ::-1]), t).sizes.max() == 4
 
 
-def test_no_exact_match():
+def test_pairs_without_an_exact_match_have_no_simple_matches():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(50, 3))
     found = sm.simple_matches(pair_of(x, x + 1e-3 * rng.normal(size=(50, 3))))
@@ -245,7 +243,7 @@ def test_no_exact_match():
     assert len(sm.simple_matches(pair_of(np.zeros((5, 2)), np.eye(5)))) == 0
 
 
-def test_a_larger_tolerance_makes_more_exact():
+def test_a_larger_tolerance_finds_matches_with_noise():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(50, 3))
     found = sm.simple_matches(pair_of(x, x + 1e-3 * rng.normal(size=(50, 3))), 1e-2)
@@ -257,36 +255,36 @@ def raises(*parts: str):
 
 
 @pytest.mark.parametrize("noise", [0.0, 1e-8])
-def test_dependent_neurons_are_named(noise):
+def test_the_error_names_dependent_neurons(noise):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(80, 7))
     x[:, 5] = x[:, 1] - 2 * x[:, 3] + noise * rng.normal(size=80)
     y = x[:, :5] @ rng.normal(size=(5, 5))
-    with raises("x: expected linearly independent", "found 3 that", "x: 1, 3, 5; leave some of"):
+    with raises("x: expected linearly independent", "found 3 that", "x: 1, 3, 5; remove some of"):
         sm.simple_matches(pair_of(x, np.c_[y, x[:, 6]]))
-    with raises("y: expected linearly independent", "y: 1, 3, 5; leave", "or ask for minimal"):
+    with raises("y: expected linearly independent", "y: 1, 3, 5; remove", "or call minimal"):
         sm.simple_matches(pair_of(y, x))
 
 
-def test_many_dependent_neurons_are_cut_short():
+def test_the_error_names_at_most_five_dependent_neurons():
     rng = np.random.default_rng(0)
     x = np.repeat(rng.normal(size=(40, 4)), 2, axis=1)
-    with raises("found 8 that depend on others of x: 0, 1, 2, 3, 4, ...; leave"):
+    with raises("found 8 that depend on others of x: 0, 1, 2, 3, 4, ...; remove"):
         sm.simple_matches(pair_of(x, x[:, ::2]))
 
 
-def test_nearly_dependent_within_a_coarse_tolerance():
-    """Y's plane passes within 0.1 of three vectors that are each more than 0.1 from the others."""
+def test_sides_of_different_rank_within_a_coarse_tolerance_are_an_error():
+    """Three vectors are within 0.1 of Y's plane, but each is more than 0.1 from the other two."""
     x = np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [0.7, 0.7, 0.12, 0]]).T
     y = np.array([[1.0, 0, 0.06, 0], [0, 1, 0.06, 0]]).T
     parts = ("as many neurons in x as in y", "found 3 and 2", "neuron 2, 1.2e-01 from", "larger")
     with raises("x: expected", *parts):
         sm.simple_matches(pair_of(x, y), 0.1)
-    with raises("y: expected", "found 2 and 3", "so that y is nearly dependent"):
+    with raises("y: expected", "found 2 and 3", "y is nearly linearly dependent"):
         sm.simple_matches(pair_of(y, x), 0.1)
 
 
-def test_dependence_outside_the_match_does_not_matter():
+def test_neurons_outside_the_match_may_be_dependent():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40, 3))
     others = rng.normal(size=(40, 2))
@@ -295,6 +293,6 @@ def test_dependence_outside_the_match_does_not_matter():
 
 
 @pytest.mark.parametrize("tolerance", [0, 1.0, -0.1, np.nan, "small", None])
-def test_bad_tolerance(tolerance):
-    with raises("tolerance: expected a number in (0, 1)", f"found {tolerance!r}", "is right for"):
+def test_an_invalid_tolerance_is_an_error(tolerance):
+    with raises("tolerance: expected a number in (0, 1)", f"found {tolerance!r}", "use 1e-06 for"):
         sm.simple_matches(pair_of(np.eye(4, 2), np.eye(4, 2)), tolerance)

@@ -1,4 +1,4 @@
-"""The other measures: each against its definition on the activations, and its laws."""
+"""The other measures against their definitions on activations, and their invariances."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ def reduce(x: np.ndarray, y: np.ndarray) -> sm.PairMoments:
     return sm.reduce(x, y, device="cpu")
 
 
-# The definitions, from activations.
+# Definitions on activations
 
 
 def centred(layer: np.ndarray) -> np.ndarray:
-    """Without means, and without neurons that vary by less than 1e-6 of their size."""
+    """Subtract means and drop neurons whose deviations are below 1e-6 of their norm."""
     deviations = layer - layer.mean(0)
     return deviations[:, np.linalg.norm(deviations, axis=0) > 1e-6 * np.linalg.norm(layer, axis=0)]
 
 
 def basis(layer: np.ndarray, tolerance: float = 1e-10) -> np.ndarray:
-    """Orthonormal basis of the columns' span, by SVD of the columns scaled to norm 1."""
+    """Return an orthonormal basis of the columns' span, by SVD of columns scaled to norm 1."""
     norms = np.linalg.norm(layer, axis=0)
     left, values, _ = np.linalg.svd(layer[:, norms > 0] / norms[norms > 0], full_matrices=False)
     return left[:, values > tolerance * len(norms)]
 
 
 def hsic(gram_x: np.ndarray, gram_y: np.ndarray) -> float:
-    """HSIC_1 of Song et al. 2012 as it is written, but for 1 / (d (d - 3))."""
+    """Return HSIC_1 of Song et al. 2012, equation 5, times d (d - 3)."""
     k, h = (gram - np.diag(np.diagonal(gram)) for gram in (gram_x, gram_y))
     d = len(k)
     product = k.sum() * h.sum() / ((d - 1) * (d - 2)) - 2 / (d - 2) * (k @ h).sum()
@@ -48,13 +48,13 @@ def hsic(gram_x: np.ndarray, gram_y: np.ndarray) -> float:
 
 
 def define_linear_cka(x: np.ndarray, y: np.ndarray) -> float:
-    """From (d, d) kernel matrices, centred on both sides."""
+    """Use (d, d) kernel matrices of centred activations."""
     k, h = centred(x) @ centred(x).T, centred(y) @ centred(y).T
     return float(np.sum(k * h) / np.sqrt(np.sum(k * k) * np.sum(h * h)))
 
 
 def define_debiased_linear_cka(x: np.ndarray, y: np.ndarray) -> float:
-    """Of uncentred activations it is the same, but loses digits to large means."""
+    """Centring does not change it, but keeps precision when means are large."""
     k, h = ((layer - layer.mean(0)) @ (layer - layer.mean(0)).T for layer in (x, y))
     return float(hsic(k, h) / np.sqrt(hsic(k, k) * hsic(h, h)))
 
@@ -82,7 +82,7 @@ def define_pwcca(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def define_procrustes(x: np.ndarray, y: np.ndarray) -> float:
-    """The inner product after the best rotation, the rotation made and applied."""
+    """Compute the best rotation, apply it, and take the inner product."""
     width = max(x.shape[1], y.shape[1])
     x, y = (np.pad(layer, ((0, 0), (0, width - layer.shape[1]))) for layer in (x, y))
     x, y = x - x.mean(0), y - y.mean(0)
@@ -130,8 +130,8 @@ DEFINITIONS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "one_to_one": define_one_to_one,
 }
 
-# Layers whose neurons come in near copies: canonical variables of directions of 1e-7 to 1e-8 have
-# as many digits fewer.
+# Layers with near copies: canonical variables along directions of size 1e-7 to 1e-8 lose that much
+# precision.
 NEARLY_DEPENDENT = {"near_duplicates", "everything_at_once", "copies_at_every_scale"}
 NEARLY_DEPENDENT |= {"wide_and_dependent", "ill_conditioned"}
 ALIVE = [case for case in cases.CASES if not case.__name__.startswith("dead_side")]
@@ -149,7 +149,7 @@ def with_constants(rng: np.random.Generator) -> Pair:
 
 
 def with_constants_in_span(rng: np.random.Generator) -> Pair:
-    """As after a softmax: neurons that sum to 1, so that centring takes away a direction."""
+    """Neurons sum to 1, as after a softmax, so centring removes a direction."""
     x, y = (np.exp(layer) for layer in cases.gaussian(rng))
     return x / x.sum(1, keepdims=True), y / y.sum(1, keepdims=True)
 
@@ -158,36 +158,36 @@ MORE = [with_large_means, with_constants, with_constants_in_span]
 
 
 @pytest.mark.parametrize("case", [*ALIVE, *MORE], ids=lambda case: case.__name__)
-def test_measures_are_their_definitions(case):
+def test_measures_equal_their_definitions(case):
     x, y = case(np.random.default_rng(1))
     pair = reduce(x, y)
     names = list(DEFINITIONS)
     if case is cases.exact_duplicates:
-        # Several shared neurons, so that correlations are equal and canonical variables open.
+        # Several shared neurons: equal correlations, so canonical variables are not determined.
         names.remove("pwcca")
     found = {name: MEASURES[name](pair) for name in names}
     expected = {name: DEFINITIONS[name](x, y) for name in names}
     tolerance = 1e-5 if case.__name__ in NEARLY_DEPENDENT else 1e-10
-    if case is with_large_means:  # squares 1e4 times what is left of them when they are centred
+    if case is with_large_means:  # squares are 1e4 times those of centred activations
         tolerance = 1e-8
     assert found == pytest.approx(expected, abs=tolerance)
 
 
-def test_all_measures_are_the_measures():
+def test_all_measures_lists_every_measure_by_name():
     x, y = cases.related(np.random.default_rng(1))
     pair = reduce(x, y)
     expected = {name: measure(pair) for name, measure in MEASURES.items()}
     assert list(measures.all_measures(pair).items()) == list(expected.items())
 
 
-def test_debiased_cka_does_not_change_when_neurons_are_shifted():
-    """What lets the definition be tried on centred activations."""
+def test_shifting_neurons_does_not_change_the_definition_of_debiased_cka():
+    """So the definition may use centred activations."""
     x, y = cases.related(np.random.default_rng(0))
     grams = [layer @ layer.T for layer in (x, y, x + 3, y - 2)]
     assert hsic(*grams[:2]) == pytest.approx(hsic(*grams[2:]), rel=1e-9)
 
 
-def test_debiased_cka_of_unrelated_layers_is_0_on_average_and_that_of_cka_is_not():
+def test_unrelated_layers_have_an_average_of_0_with_debiased_cka_only():
     plain, debiased = [], []
     for seed in range(200):
         x, y = np.random.default_rng(seed).normal(size=(2, 30, 20))
@@ -200,7 +200,7 @@ def test_debiased_cka_of_unrelated_layers_is_0_on_average_and_that_of_cka_is_not
 
 @pytest.mark.parametrize("case", [*ALIVE, *MORE], ids=lambda case: case.__name__)
 @pytest.mark.parametrize("target", ["x", "y"])
-def test_regression_without_intercept_is_the_relative_distances(case, target):
+def test_regression_without_intercept_equals_relative_distances(case, target):
     """sum |x|^2 r(x | Y)^2 / sum |x|^2 = 1 - R^2."""
     x, y = case(np.random.default_rng(2))
     found = sm.linear_regression(reduce(x, y), target, centred=False)
@@ -208,21 +208,21 @@ def test_regression_without_intercept_is_the_relative_distances(case, target):
     predicted, predictors = (x, y) if target == "x" else (y, x)
     squares = np.sum(predicted**2, axis=0)
     distances = oracles.relative_distance(predicted, predictors)
-    # Singular values down to 1e-6, yet far enough from dependent for moments to do: 1e-15 / 1e-6.
+    # Singular values down to 1e-6, but moments are accurate enough: 1e-15 / 1e-6.
     narrow = cases.ill_conditioned, cases.copies_at_every_scale
     tolerance = 1e-8 if case in narrow else 1e-10
     assert 1 - found == pytest.approx(squares @ distances**2 / squares.sum(), abs=tolerance)
 
 
 @pytest.mark.parametrize("case", [*ALIVE, *MORE], ids=lambda case: case.__name__)
-def test_layer_against_itself_is_1(case):
+def test_a_layer_against_itself_gives_1(case):
     x, _ = case(np.random.default_rng(3))
     found = measures.all_measures(reduce(x, x))
     assert found == pytest.approx(dict.fromkeys(found, 1.0), abs=1e-7)
 
 
 @pytest.mark.parametrize("case", [*ALIVE, *MORE], ids=lambda case: case.__name__)
-def test_bounds(case):
+def test_measures_are_within_bounds_and_symmetric(case):
     found = measures.all_measures(reduce(*case(np.random.default_rng(4))))
     assert -1 <= found.pop("debiased_linear_cka") <= 1
     assert all(0 <= value <= 1 for value in found.values())
@@ -234,7 +234,7 @@ def test_bounds(case):
     )
 
 
-# Which changes of one side leave a measure as it is.
+# Invariances: which changes of one side leave a measure unchanged
 
 WIDTH = 12
 
@@ -277,7 +277,7 @@ KEEPS_X = {
     "pwcca": ALL,
     "linear_regression_x": ALL | {rotate},
     "linear_regression_y": ALL | {rotate, scale_each, mix, copy_one},
-    # A neuron's copy takes the place of a worse match, so it is not among what one-to-one keeps.
+    # A copy of a neuron can replace a worse match, so copy_one is not in this set.
     "one_to_one": ALL | {scale_each},
 }
 KEEPS_Y = KEEPS_X | {
@@ -290,7 +290,7 @@ CHANGES = [shift, scale_all, permute, rotate, scale_each, mix, copy_one]
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 @pytest.mark.parametrize("side", ["x", "y"])
-def test_invariances_and_counter_invariances(change, side):
+def test_each_change_leaves_exactly_the_invariant_measures_unchanged(change, side):
     rng = np.random.default_rng(5)
     x, y = cases.related(rng, WIDTH, WIDTH, 200)
 
@@ -306,8 +306,8 @@ def test_invariances_and_counter_invariances(change, side):
     assert changed == set(before) - kept
 
 
-def test_cca_is_1_where_samples_are_few():
-    """Any index invariant to invertible mixes is constant there (Kornblith et al. 2019)."""
+def test_cca_is_1_with_few_samples():
+    """Any index invariant to invertible mixes is then constant (Kornblith et al. 2019)."""
     x, y = np.random.default_rng(0).normal(size=(2, 20, 25))
     pair = reduce(x, y)
     assert sm.mean_cca(pair) == pytest.approx(1)
@@ -317,7 +317,7 @@ def test_cca_is_1_where_samples_are_few():
     assert len(measures.canonical_correlations(pair)) == 19
 
 
-def test_one_to_one_matching():
+def test_one_to_one_matching_finds_the_permutation_and_skips_constants():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(100, 6))
     y = x[:, [4, 2, 0, 5]] + 0.1 * rng.normal(size=(100, 4))
@@ -336,13 +336,13 @@ def test_one_to_one_can_be_negative():
 
 
 @pytest.mark.parametrize("variance", [0.3, 0.5, 0.9, 0.99, 1.0])
-def test_svcca_keeps_the_variance_asked_for(variance):
+def test_svcca_keeps_the_requested_variance(variance):
     x, y = cases.low_rank_plus_noise(np.random.default_rng(0))
     assert sm.svcca(reduce(x, y), variance) == pytest.approx(define_svcca(x, y, variance), abs=1e-9)
 
 
-def test_svcca_counts_no_component_more_for_rounding():
-    """Four components of equal variance: half of it is two of them."""
+def test_rounding_adds_no_component_to_svcca():
+    """Two of four components with equal variance explain half of it."""
     x = np.vstack([np.eye(4), -np.eye(4)])
     y = x * [1, 1, 0.1, 0.1] + 5
     assert sm.svcca(reduce(y, y), 0.5) == pytest.approx(1)
@@ -351,14 +351,14 @@ def test_svcca_counts_no_component_more_for_rounding():
 
 @pytest.mark.parametrize("dead", ["x", "y", "both"])
 @pytest.mark.parametrize("value", [0.0, 0.1], ids=["dead", "constant"])
-def test_side_without_variance_is_nan(dead, value):
+def test_a_side_without_variance_gives_nan(dead, value):
     x, y = cases.related(np.random.default_rng(0))
     if dead in ("x", "both"):
         x[:] = value
     if dead in ("y", "both"):
         y[:] = value
     found = measures.all_measures(reduce(x, y))
-    # Nothing predicts nothing, but constants do not predict what varies.
+    # Predicting a constant side is undefined; predicting from one explains 0.
     if dead == "x":
         assert found.pop("linear_regression_y") == 0
     if dead == "y":
@@ -374,12 +374,12 @@ def test_constant_neurons_change_nothing():
     assert after == pytest.approx(before, abs=1e-10)
 
 
-def test_one_sample_is_nan():
+def test_one_sample_gives_nan():
     found = measures.all_measures(reduce(np.ones((1, 2)), np.ones((1, 3))))
     assert all(math.isnan(number) for number in found.values())
 
 
-def test_measures_read_no_activations_and_change_no_moments():
+def test_measures_do_not_change_the_moments():
     pair = reduce(*cases.everything_at_once(np.random.default_rng(0)))
     before = copy.deepcopy(pair)
     measures.all_measures(pair)
@@ -388,19 +388,19 @@ def test_measures_read_no_activations_and_change_no_moments():
 
 
 @pytest.mark.parametrize("variance", [0, -1, 1.01, math.nan])
-def test_svcca_rejects_a_variance(variance):
+def test_svcca_rejects_an_invalid_variance(variance):
     pair = reduce(*cases.gaussian(np.random.default_rng(0)))
     with pytest.raises(ValueError, match=rf"variance: expected .* in \(0, 1\], found {variance}"):
         sm.svcca(pair, variance)
 
 
-def test_regression_rejects_a_target():
+def test_regression_rejects_an_unknown_target():
     pair = reduce(*cases.gaussian(np.random.default_rng(0)))
     with pytest.raises(ValueError, match=r"target: expected 'x' or 'y', .* found 'z'"):
         sm.linear_regression(pair, "z")
 
 
-def test_debiased_cka_of_too_few_samples_is_nan():
+def test_debiased_cka_of_too_few_samples_gives_nan():
     x = np.random.default_rng(0).normal(size=(4, 9))
     assert math.isnan(sm.debiased_linear_cka(reduce(x[:3], x[:3])))
     assert sm.debiased_linear_cka(reduce(x, x)) == pytest.approx(1)

@@ -1,4 +1,4 @@
-"""The other measures where float64 has few digits to spare, and where they have no value."""
+"""Precision of the other measures, and what they return where they have no value."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 
 def deviations(layer: np.ndarray) -> np.ndarray:
-    """From the means, subtracted in extended precision, and so right to the last digits."""
+    """Subtract the means in extended precision."""
     extended = layer.astype(np.longdouble)
     return (extended - extended.mean(0)).astype(np.float64)
 
@@ -30,11 +30,11 @@ def defined(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
 
 
 def offset(rng: np.random.Generator, means: float, order: str = "random") -> Pair:
-    """Related layers, every mean from half of ``means`` to ``means`` deviations of its neuron."""
+    """Draw related layers; each mean is 0.5 to 1 times ``means`` of its neuron's deviations."""
     hidden = rng.normal(size=(500, 6))
     x = hidden @ rng.normal(size=(6, 8)) + 0.3 * rng.normal(size=(500, 8))
     y = hidden @ rng.normal(size=(6, 5)) + 0.5 * rng.normal(size=(500, 5))
-    if order == "sorted":  # so that the first rows are like none of the others
+    if order == "sorted":  # so that the first rows are not representative
         by_size = np.argsort(x[:, 0])
         x, y = x[by_size], y[by_size]
     y *= 10.0 ** rng.uniform(-3, 3, 5)
@@ -49,7 +49,7 @@ def offset(rng: np.random.Generator, means: float, order: str = "random") -> Pai
 @pytest.mark.parametrize("means", [1, 1e2, 1e3, 3e3, 1e4, 1e5, 1e6])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("order", ["random", "sorted"])
-def test_measures_hold_where_means_are_large_beside_deviations(means, dtype, order, device):
+def test_measures_are_accurate_with_large_means(means, dtype, order, device):
     x, y = (layer.astype(dtype) for layer in offset(np.random.default_rng(0), means, order))
     for chunk_samples in (None, 37):
         pair = sm.reduce(x, y, device=device, chunk_samples=chunk_samples)
@@ -57,7 +57,7 @@ def test_measures_hold_where_means_are_large_beside_deviations(means, dtype, ord
 
 
 @pytest.mark.parametrize("means", [3e4, 1e6])
-def test_measures_of_a_mix_hold_far_from_zero(means, device):
+def test_measures_of_a_mix_are_accurate_far_from_zero(means, device):
     rng = np.random.default_rng(0)
     z = rng.normal(size=(1_000, 8))
     w = np.float32(z @ rng.normal(size=(8, 8)))
@@ -65,19 +65,19 @@ def test_measures_of_a_mix_hold_far_from_zero(means, device):
     for x in (z + means, np.float32(z + means)):
         found = measures.all_measures(sm.reduce(x, w, device=device))
         assert found == pytest.approx(defined(x, w), abs=1e-9)
-        # Float32 moves x by 2^-24 of its means: 0.2% of a deviation at 3e4, 6% at 1e6.
+        # Rounding to float32 moves x by 2^-24 of its means: 0.2% of a deviation at 3e4, 6% at 1e6.
         assert found == pytest.approx(near, abs=1e-9 if x.dtype == np.float64 else 2e-3)
     assert near["linear_regression_y"] == pytest.approx(1)
 
 
-def test_measures_hold_beyond_what_float32_can_have(device):
-    """Means of 1e9 deviations, of which float64 leaves the deviations seven digits."""
+def test_measures_are_accurate_with_means_beyond_float32(device):
+    """With means of 1e9 deviations, float64 keeps seven digits of the deviations."""
     x, y = offset(np.random.default_rng(0), 1e9)
     found = measures.all_measures(sm.reduce(x, y, device=device))
     assert found == pytest.approx(defined(x, y), abs=1e-7)
 
 
-def test_one_neuron_of_large_mean_is_not_taken_for_a_constant(device):
+def test_a_neuron_with_a_large_mean_does_not_count_as_constant(device):
     x, y = cases.related(np.random.default_rng(0))
     expected = measures.all_measures(sm.reduce(x, y, device=device))
     x[:, 3] += 1e6
@@ -86,8 +86,8 @@ def test_one_neuron_of_large_mean_is_not_taken_for_a_constant(device):
 
 
 @pytest.mark.parametrize("noise", [1e-2, 1e-4, 1e-6])
-def test_measures_hold_where_neurons_nearly_sum_to_a_constant(noise, device):
-    """No mean is large, but without their means the neurons are nearly dependent."""
+def test_measures_are_accurate_if_neurons_nearly_sum_to_a_constant(noise, device):
+    """No mean is large, but the centred neurons are nearly dependent."""
     rng = np.random.default_rng(0)
     x, y = define.with_constants_in_span(rng)
     x, y = (layer * (1 + noise * rng.normal(size=layer.shape)) for layer in (x, y))
@@ -96,7 +96,7 @@ def test_measures_hold_where_neurons_nearly_sum_to_a_constant(noise, device):
 
 
 @pytest.mark.parametrize("case", [cases.related, cases.everything_at_once])
-def test_the_second_read_gives_what_the_first_one_does(case, monkeypatch, device):
+def test_a_second_read_gives_the_same_centred_factor(case, monkeypatch, device):
     x, y = case(np.random.default_rng(0))
     expected = sm.reduce(x, y, device=device)
     monkeypatch.setattr("subspace_match.matching.reduction.second_read.CENTRED_ACCURACY", 0.0)
@@ -115,12 +115,12 @@ def test_measures_do_not_depend_on_the_unit(sizes, device):
         x, y = case(np.random.default_rng(0))
         expected = measures.all_measures(sm.reduce(x, y, device=device))
         found = measures.all_measures(sm.reduce(x * sizes[0], y * sizes[1], device=device))
-        if case is cases.exact_duplicates:  # equal correlations leave it open
+        if case is cases.exact_duplicates:  # not determined: equal correlations
             del expected["pwcca"], found["pwcca"]
         assert found == pytest.approx(expected, abs=1e-9)
 
 
-def test_neurons_of_very_different_units(device):
+def test_neurons_with_very_different_units_are_accurate(device):
     x, y = cases.related(np.random.default_rng(0))
     x[:, 0] *= 1e140
     y[:, 1] *= 1e-130
@@ -139,7 +139,7 @@ def has_no_value(found: measures.Noted, *parts: str) -> bool:
 
 @pytest.mark.parametrize("samples", [100, 100_000])
 @pytest.mark.parametrize("value", [0.0, float(np.float32(0.1)), 1 / 3, -1e9 / 7])
-def test_a_constant_side_has_no_value_and_says_so(samples, value, device):
+def test_a_constant_side_gives_nan_with_a_note(samples, value, device):
     constant = np.full((samples, 3), value)
     y = np.random.default_rng(0).normal(size=(samples, 2))
     found = noted_measures(sm.reduce(constant, y, device=device))
@@ -153,7 +153,7 @@ def test_a_constant_side_has_no_value_and_says_so(samples, value, device):
 
 
 def exact_debiased_cka(x: np.ndarray, y: np.ndarray) -> float:
-    """By Song et al. 2012, in fractions; NaN for 0 / 0."""
+    """Return the definition of Song et al. 2012 in exact fractions; NaN for 0 / 0."""
     d = len(x)
 
     def hsic(one: np.ndarray, other: np.ndarray) -> Fraction:
@@ -172,7 +172,7 @@ def exact_debiased_cka(x: np.ndarray, y: np.ndarray) -> float:
 @pytest.mark.parametrize("live", [1, 2, 3, 7])
 @pytest.mark.parametrize("neurons", [1, 3])
 @pytest.mark.parametrize("value", [1, 3, 1000])
-def test_debiased_cka_of_neurons_that_live_on_few_images(live, neurons, value, device):
+def test_debiased_cka_is_exact_for_neurons_active_on_few_samples(live, neurons, value, device):
     rng = np.random.default_rng(0)
     x, y = np.zeros((40, neurons), dtype=int), rng.integers(-9, 10, (40, 4))
     x[11 : 11 + live] = value * rng.integers(1, 5, (live, neurons))
@@ -191,22 +191,22 @@ def test_measures_without_a_value_warn(device):
     pair = sm.reduce(np.ones((50, 3)), np.eye(50)[:, :3], device=device)
     with pytest.warns(MeasureWarning, match=r"linear_cka: NaN, since every neuron of x is const"):
         assert math.isnan(sm.linear_cka(pair))
-    with pytest.warns(MeasureWarning, match=r"debiased_linear_cka: NaN, .* fewer than 4 samples"):
+    with pytest.warns(MeasureWarning, match=r"debiased_linear_cka: NaN, .* at least 4 samples"):
         assert math.isnan(sm.debiased_linear_cka(sm.reduce(np.eye(3), np.eye(3), device=device)))
 
 
-def test_noted_measures_are_all_measures(device):
+def test_noted_measures_have_the_values_of_all_measures(device):
     pair = sm.reduce(*cases.gaussian(np.random.default_rng(0)), device=device)
     noted = noted_measures(pair)
     assert {name: found.value for name, found in noted.items()} == measures.all_measures(pair)
     assert {found.note for found in noted.values()} == {""}
 
 
-def test_a_null_has_measures_where_its_moments_hold_them_and_else_says_why(device):
+def test_a_null_has_measures_unless_its_moments_are_inaccurate(device):
     rng = np.random.default_rng(0)
     x, y = offset(rng, 1.0)
     order = rng.permutation(len(x))
-    far = x + 1e6 * np.eye(8)[3]  # one neuron, so that matching needs no second read
+    far = x + 1e6 * np.eye(8)[3]  # only one neuron, so matching needs no second read
     for layer, held in ((x, True), (far, False)):
         pair = sm.reduce(layer, y, device=device)
         (path,) = null_paths(pair, layer, y, [order], device=device)
@@ -215,8 +215,8 @@ def test_a_null_has_measures_where_its_moments_hold_them_and_else_says_why(devic
             assert measures.all_measures(path.pair) == pytest.approx(expected, abs=1e-9)
         else:
             found = noted_measures(path.pair)
-            assert all(has_no_value(each, "read them again") for each in found.values())
-            with pytest.raises(ValueError, match="read them again"):
+            assert all(has_no_value(each, "call reduce on x") for each in found.values())
+            with pytest.raises(ValueError, match="call reduce on x"):
                 measures.canonical_correlations(path.pair)
 
 
@@ -224,7 +224,7 @@ def test_a_null_has_measures_where_its_moments_hold_them_and_else_says_why(devic
 
 
 @pytest.mark.parametrize("side", ["x", "y"])
-def test_svcca_says_where_its_threshold_splits_equal_singular_values(side, device):
+def test_svcca_warns_if_its_threshold_splits_equal_singular_values(side, device):
     even = np.vstack([np.eye(4), -np.eye(4)])
     uneven = np.random.default_rng(0).normal(size=(8, 3))
     pair = (even, uneven) if side == "x" else (uneven, even)
@@ -234,7 +234,7 @@ def test_svcca_says_where_its_threshold_splits_equal_singular_values(side, devic
     assert noted_measures(pair)["svcca"].note == ""  # 0.99 keeps all four
 
 
-def test_pwcca_says_where_equal_correlations_leave_its_weights_open(device):
+def test_pwcca_warns_if_equal_correlations_leave_its_weights_open(device):
     x, y = cases.related(np.random.default_rng(0))
     y[:, :2] = x[:, 3:5]
     noted = noted_measures(sm.reduce(x, y, device=device))["pwcca"]
@@ -247,7 +247,7 @@ def test_pwcca_says_where_equal_correlations_leave_its_weights_open(device):
 
 
 def test_measures_stay_within_their_bounds(device):
-    """Layers against themselves, mixes and copies, where rounding would go beyond 1."""
+    """Layers against themselves, mixes and copies, where rounding could exceed 1."""
     for seed in range(150):
         rng = np.random.default_rng(seed)
         n, d = int(rng.integers(1, 9)), int(rng.integers(10, 40))

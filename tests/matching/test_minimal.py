@@ -1,4 +1,4 @@
-"""Minimal matches against the authors' greedy with least squares: the same sets, exactly."""
+"""Minimal matches against the authors' greedy search by least squares: identical sets."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def pair_of(x, y) -> sm.PairMoments:
 
 def layers_of(case, seed: int, dtype=np.float32):
     x, y = (layer.astype(dtype) for layer in case(np.random.default_rng(seed)))
-    if case is cases.wide_and_dependent:  # the greedy by least squares takes minutes for all of it
+    if case is cases.wide_and_dependent:  # the greedy search takes minutes for all
         x, y = x[:, 30:60], y[:, 30:60]
     return x, y
 
 
-def collapses(path: sm.MatchPath, count: int, rng: np.random.Generator) -> list[float]:
-    """Epsilons half way between critical ones, among them where the last matches collapse."""
+def midpoint_epsilons(path: sm.MatchPath, count: int, rng: np.random.Generator) -> list[float]:
+    """Return midpoints between critical epsilons, always including the lowest."""
     critical = np.concatenate([path.critical_epsilon_x, path.critical_epsilon_y])
     breakpoints = np.append(np.unique(critical[critical < 1]), 1.0)
     gaps = np.flatnonzero(np.diff(breakpoints) > 1e-5)
@@ -59,35 +59,36 @@ def assert_equals_greedy(found: sm.MinimalMatches, greedy, neurons, order=None) 
 
 
 @pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
-def test_equals_the_greedy(case):
+def test_some_neurons_equal_the_greedy_search(case):
     for seed in range(3):
         rng = np.random.default_rng(seed + 50)
         x, y = layers_of(case, seed)
         path = sm.match_path(pair_of(x, y), device="cpu")
-        for epsilon in [*rng.choice([0.15, 0.2, 0.3, 0.5, 0.8], 2), *collapses(path, 3, rng)]:
+        common = rng.choice([0.15, 0.2, 0.3, 0.5, 0.8], 2)
+        for epsilon in [*common, *midpoint_epsilons(path, 3, rng)]:
             greedy = oracles.GreedyMinimalMatches(x, y, epsilon)
             some = rng.permutation(np.flatnonzero(greedy.maximum))[:10]
             assert_equals_greedy(sm.minimal_matches(path, epsilon), greedy, some)
 
 
 @pytest.mark.parametrize("case", SEVERAL, ids=lambda case: case.__name__)
-def test_every_neuron_equals_the_greedy(case):
+def test_every_neuron_equals_the_greedy_search(case):
     x, y = layers_of(case, 7, np.float64)
     path = sm.match_path(pair_of(x, y), device="cpu")
-    for epsilon in [0.25, *collapses(path, 1, np.random.default_rng(0))]:
+    for epsilon in [0.25, *midpoint_epsilons(path, 1, np.random.default_rng(0))]:
         greedy = oracles.GreedyMinimalMatches(x, y, epsilon)
         found = sm.minimal_matches(path, epsilon)
         assert_equals_greedy(found, greedy, np.flatnonzero(greedy.maximum))
 
 
 @pytest.mark.parametrize("case", SEVERAL, ids=lambda case: case.__name__)
-def test_length_of_the_list_does_not_matter(case, monkeypatch):
-    """A list of 3 terms makes small cases pass through many matrices."""
+def test_the_limit_on_terms_does_not_change_the_matches(case, monkeypatch):
+    """With 3 terms even small cases apply them to the matrix often."""
     x, y = layers_of(case, 4)
     path = sm.match_path(pair_of(x, y), device="cpu")
     expected = sm.minimal_matches(path, 0.3)
     monkeypatch.setattr(minimal_walk, "MOST_TERMS", 3)
-    monkeypatch.setattr(minimal_walk, "SHARE_OF_TERMS", 1000)
+    monkeypatch.setattr(minimal_walk, "NEURONS_PER_TERM", 1000)
     found = sm.minimal_matches(path, 0.3)
     np.testing.assert_array_equal(found.distinct, expected.distinct)
     np.testing.assert_array_equal(found.match_of, expected.match_of)
@@ -95,23 +96,23 @@ def test_length_of_the_list_does_not_matter(case, monkeypatch):
 
 @pytest.mark.parametrize("effort", [0.0, 1e9], ids=["never", "always"])
 @pytest.mark.parametrize("case", SEVERAL, ids=lambda case: case.__name__)
-def test_looking_through_a_test_first_does_not_matter(case, effort, monkeypatch):
+def test_the_lookahead_does_not_change_the_matches(case, effort, monkeypatch):
     path = sm.match_path(pair_of(*layers_of(case, 5)), device="cpu")
-    epsilons = [0.01, 0.3, *collapses(path, 2, np.random.default_rng(0))]
-    expected = [sm.minimal_matches(path, epsilon) for epsilon in epsilons]
-    monkeypatch.setattr(minimal_walk, "MANY", 1)
-    monkeypatch.setattr(minimal_walk, "EFFORT", effort)
-    for epsilon, those in zip(epsilons, expected, strict=True):
+    epsilons = [0.01, 0.3, *midpoint_epsilons(path, 2, np.random.default_rng(0))]
+    without_change = [sm.minimal_matches(path, epsilon) for epsilon in epsilons]
+    monkeypatch.setattr(minimal_walk, "LOOKAHEAD_QUEUE", 1)
+    monkeypatch.setattr(minimal_walk, "LOOKAHEAD_EFFORT", effort)
+    for epsilon, expected in zip(epsilons, without_change, strict=True):
         found = sm.minimal_matches(path, epsilon)
-        np.testing.assert_array_equal(found.distinct, those.distinct)
-        np.testing.assert_array_equal(found.match_of, those.match_of)
+        np.testing.assert_array_equal(found.distinct, expected.distinct)
+        np.testing.assert_array_equal(found.match_of, expected.match_of)
 
 
-@pytest.mark.parametrize("many", [1, 8])
+@pytest.mark.parametrize("lookahead_queue", [1, 8])
 @pytest.mark.parametrize("relu", [True, False])
-def test_few_samples_at_a_small_epsilon_equal_the_greedy(relu, many, monkeypatch):
-    """Half as many samples as neurons a side: a rejected test takes nearly everybody out."""
-    monkeypatch.setattr(minimal_walk, "MANY", many)
+def test_few_samples_at_a_small_epsilon_equal_the_greedy_search(relu, lookahead_queue, monkeypatch):
+    """With half as many samples as neurons per side, a rejected test removes nearly all neurons."""
+    monkeypatch.setattr(minimal_walk, "LOOKAHEAD_QUEUE", lookahead_queue)
     for seed, samples in ((0, 8), (1, 12)):
         rng = np.random.default_rng(seed)
         x, y = rng.normal(size=(2, samples, 2 * samples))
@@ -123,7 +124,7 @@ def test_few_samples_at_a_small_epsilon_equal_the_greedy(relu, many, monkeypatch
 
 
 @pytest.mark.parametrize("case", SEVERAL, ids=lambda case: case.__name__)
-def test_random_order_equals_the_greedy_in_that_order(case):
+def test_a_random_order_equals_the_greedy_search_in_that_order(case):
     x, y = layers_of(case, 3)
     for seed in range(2):
         greedy = oracles.GreedyMinimalMatches(x, y, 0.3)
@@ -133,7 +134,7 @@ def test_random_order_equals_the_greedy_in_that_order(case):
         assert_equals_greedy(found, greedy, some, order)
 
 
-def test_restarts_keep_the_smallest():
+def test_restarts_keep_the_smallest_match():
     x, y = layers_of(cases.low_rank_plus_noise, 0)
     pair = pair_of(x, y)
     greedy = oracles.GreedyMinimalMatches(x, y, 0.3)
@@ -153,8 +154,8 @@ def test_restarts_keep_the_smallest():
 
 @settings(max_examples=100, deadline=None)
 @given(st.data())
-def test_equals_the_greedy_on_small_integers(data):
-    """Small whole numbers: exact dependence, copies and dead neurons in most of the pairs."""
+def test_small_integers_equal_the_greedy_search(data):
+    """Most such pairs have exact dependence, copies and dead neurons."""
     samples = data.draw(st.integers(1, 7))
 
     def layer() -> np.ndarray:
@@ -171,7 +172,7 @@ def test_equals_the_greedy_on_small_integers(data):
     found = sm.minimal_matches(pair_of(x, y), epsilon)
     for v in range(greedy.n):
         expected = [one.minimal_match(v) for one in (greedy, lower, upper)]
-        # A distance exactly at epsilon is decided by rounding, here as in the oracle.
+        # Exactly at epsilon rounding decides, in the oracle too.
         assume(all(np.array_equal(expected[0], other) for other in expected[1:]))
         row = found.match_of[v]
         assert (row < 0) == (expected[0] is None)
@@ -189,7 +190,7 @@ def test_equals_the_greedy_on_small_integers(data):
     epsilon=st.sampled_from(cases.EPSILONS),
     order=st.sampled_from(["authors", "random", "small"]),
 )
-def test_laws_on_generated_layers(seed, n_x, n_y, samples, copies, noise, epsilon, order):
+def test_generated_matches_are_minimal(seed, n_x, n_y, samples, copies, noise, epsilon, order):
     rng = np.random.default_rng(seed)
     x, y = cases.related(rng, max(n_x, 4), max(n_y, 4), samples)
     for layer in (x, y):
@@ -197,11 +198,12 @@ def test_laws_on_generated_layers(seed, n_x, n_y, samples, copies, noise, epsilo
             source, copy = rng.integers(0, layer.shape[1], 2)
             layer[:, copy] = layer[:, source] * (1 + noise * rng.normal(size=samples))
     options = {"seed": seed} if order == "random" else {}
-    assert_laws(x, y, epsilon, sm.minimal_matches(pair_of(x, y), epsilon, order=order, **options))
+    found = sm.minimal_matches(pair_of(x, y), epsilon, order=order, **options)
+    assert_minimal(x, y, epsilon, found)
 
 
-def assert_laws(x, y, epsilon: float, found: sm.MinimalMatches) -> None:
-    """Definition 9: a match with v in it, and none inside it that still has v."""
+def assert_minimal(x, y, epsilon: float, found: sm.MinimalMatches) -> None:
+    """Definition 9: a match that contains v, and no smaller match inside it that does."""
     x, y = x.astype(np.float64), y.astype(np.float64)
     greedy = oracles.GreedyMinimalMatches(x, y, epsilon)
     np.testing.assert_array_equal(found.match_of >= 0, greedy.maximum)
@@ -222,13 +224,13 @@ def assert_laws(x, y, epsilon: float, found: sm.MinimalMatches) -> None:
 @pytest.mark.parametrize(
     "case", [cases.low_rank_plus_noise, cases.wide_and_dependent], ids=lambda case: case.__name__
 )
-def test_laws(case, order):
+def test_matches_of_hard_cases_are_minimal(case, order):
     x, y = layers_of(case, 9)
     for epsilon in (0.2, 0.3, 0.5):
-        assert_laws(x, y, epsilon, sm.minimal_matches(pair_of(x, y), epsilon, order=order))
+        assert_minimal(x, y, epsilon, sm.minimal_matches(pair_of(x, y), epsilon, order=order))
 
 
-def test_the_order_that_seeks_small_matches_finds_smaller_ones():
+def test_order_small_finds_smaller_matches():
     totals = {"authors": 0, "small": 0}
     for seed in range(5):
         pair = pair_of(*cases.low_rank_plus_noise(np.random.default_rng(seed)))
@@ -238,7 +240,7 @@ def test_the_order_that_seeks_small_matches_finds_smaller_ones():
 
 
 @pytest.mark.parametrize("case", SEVERAL, ids=lambda case: case.__name__)
-def test_the_order_that_seeks_small_matches_never_finds_larger_ones(case):
+def test_order_small_never_finds_larger_matches(case):
     for seed in range(3):
         path = sm.match_path(pair_of(*layers_of(case, seed)), device="cpu")
         for epsilon in (0.01, 0.3, 0.5):
@@ -249,7 +251,7 @@ def test_the_order_that_seeks_small_matches_never_finds_larger_ones(case):
             assert (small <= authors).all()
 
 
-def test_one_equals_all():
+def test_minimal_match_equals_the_entry_of_minimal_matches():
     x, y = cases.low_rank_plus_noise(np.random.default_rng(2))
     pair = pair_of(x, y)
     for options in ({}, {"order": "small"}, {"order": "random", "seed": 4, "restarts": 2}):
@@ -262,7 +264,7 @@ def test_one_equals_all():
                 np.testing.assert_array_equal(match.y, expected.y)
 
 
-def test_a_path_does_for_its_moments():
+def test_a_path_gives_the_same_matches_as_its_moments():
     pair = pair_of(*cases.related(np.random.default_rng(0)))
     path = sm.match_path(pair, device="cpu")
     np.testing.assert_array_equal(
@@ -270,8 +272,8 @@ def test_a_path_does_for_its_moments():
     )
 
 
-def test_mapping():
-    """x0 = y0; x1 and y1 are in no match, x2 is dead."""
+def test_minimal_matches_are_a_mapping_by_neuron():
+    """x0 = y0; x1 and y1 are in no match; x2 is dead."""
     x, y = np.eye(4, 3), np.eye(4)[:, [0, 3]]
     x[:, 2] = 0.0
     found = sm.minimal_matches(pair_of(x, y), 0.1)
@@ -290,7 +292,7 @@ def test_mapping():
 
 
 @pytest.mark.parametrize("case", [cases.dead_side, cases.dead_sides])
-def test_nothing_matches(case):
+def test_a_dead_side_has_no_matches(case):
     pair = pair_of(*case(np.random.default_rng(0)))
     found = sm.minimal_matches(pair, 0.5)
     assert len(found) == len(found.distinct) == 0
@@ -302,7 +304,7 @@ def test_nothing_matches(case):
     ("options", "orders"),
     [({}, 1), ({"order": "random", "seed": 0, "restarts": 3}, 3), ({"order": "small"}, 2)],
 )
-def test_progress_counts_every_neuron(options, orders):
+def test_progress_counts_each_neuron_once_per_order(options, orders):
     pair, done = pair_of(*cases.related(np.random.default_rng(0))), []
     found = sm.minimal_matches(pair, 0.5, progress=done.append, **options)
     assert sum(done) == len(found) * orders
@@ -311,7 +313,7 @@ def test_progress_counts_every_neuron(options, orders):
 @pytest.mark.parametrize(
     "case", [cases.near_duplicates, cases.copies_at_every_scale], ids=lambda case: case.__name__
 )
-def test_near_copies_are_not_factored_anew(case, monkeypatch):
+def test_near_copies_need_no_second_factorisation(case, monkeypatch):
     path = sm.match_path(pair_of(*layers_of(case, 0)), device="cpu")
     calls = []
     factor_spans = minimal_walk.factor_spans
@@ -325,38 +327,38 @@ def test_near_copies_are_not_factored_anew(case, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("changed", "anew"),
+    ("changed", "refactors"),
     [
         ({"DEPENDS": 1e3}, True),
         ({"LOST_DIGITS": 0.99, "MOST_KEPT": 0.99}, False),
-        ({"LOST_DIGITS": 0.99, "MOST_KEPT": 0.99, "LOST_SQUARES": 0.99}, True),
+        ({"LOST_DIGITS": 0.99, "MOST_KEPT": 0.99, "LOST_DUALS": 0.99}, True),
     ],
-    ids=["no exchange", "all from the duals", "no digits"],
+    ids=["no exchange", "all from the duals", "inaccurate duals"],
 )
 @pytest.mark.parametrize(
     "case",
     [cases.dependent, cases.more_neurons_than_samples, cases.wide_and_dependent],
     ids=lambda case: case.__name__,
 )
-def test_where_digits_are_lost_all_the_time(case, changed, anew, monkeypatch):
-    """As if no coefficient could be divided by, or as if every removal lost digits."""
+def test_lost_precision_does_not_change_the_matches(case, changed, refactors, monkeypatch):
+    """Tolerances under which every coefficient is too small, or every removal inaccurate."""
     path = sm.match_path(pair_of(*layers_of(case, 1, np.float64)), device="cpu")
     expected = sm.minimal_matches(path, 0.8)
     assert len(expected)
-    monkeypatch.setattr(minimal_walk, "SAFE_INVERSE", 0.0)  # all have duals
+    monkeypatch.setattr(minimal_walk, "SAFE_INVERSE", 0.0)  # always store duals
     for name, value in changed.items():
         monkeypatch.setattr(minimal_walk, name, value)
     calls = []
     resume = minimal_walk.resume
     monkeypatch.setattr(minimal_walk, "resume", lambda *a: calls.append(1) or resume(*a))
     found = sm.minimal_matches(path, 0.8)
-    assert bool(calls) == anew
+    assert bool(calls) == refactors
     np.testing.assert_array_equal(found.distinct, expected.distinct)
     np.testing.assert_array_equal(found.match_of, expected.match_of)
 
 
 def after_removals(pair: sm.PairMoments, count: int):
-    """Base and state when so many neurons have been taken out, in a random order."""
+    """Return base and state after the removal of some neurons in random order."""
     columns = np.arange(pair.factor.shape[1])
     walk = minimal_walk.Walk(pair.factor, columns, pair.neurons_x, 0.99999, None, 0.0)
     order = np.random.default_rng(0).permutation(columns)
@@ -365,7 +367,7 @@ def after_removals(pair: sm.PairMoments, count: int):
     base = base._replace(rank=rank, order=np.argsort(rank))
     state.group[:] = True
     state.counts[minimal_walk.GROUP] = len(columns)
-    for _ in range(count):  # whatever is taken out, the others stay within epsilon of 1
+    for _ in range(count):  # the others always stay within epsilon, nearly 1
         first = int(base.rank[state.alive].min())
         outcome, _ = minimal_walk.advance(base, state, state.copy(), first, 0.99999, 10**6)
         assert outcome == minimal_walk.SPLIT
@@ -378,7 +380,6 @@ def after_removals(pair: sm.PairMoments, count: int):
 
 @pytest.mark.parametrize("case", [cases.related, cases.dependent], ids=lambda case: case.__name__)
 def test_state_after_removals_equals_a_fresh_factorisation(case):
-    """After removals and exchanges, W and the distances are those of what remains."""
     pair = pair_of(*case(np.random.default_rng(4)))
     base, state = after_removals(pair, 9)
     of_x = base.neurons < pair.neurons_x
@@ -392,13 +393,13 @@ def test_state_after_removals_equals_a_fresh_factorisation(case):
         np.testing.assert_allclose(state.residual[~side], squares, atol=1e-11)
 
 
-@pytest.mark.parametrize("longest", [0.0, 100.0], ids=["shortened", "as they were"])
+@pytest.mark.parametrize("longest", [0.0, 100.0], ids=["shortened", "unchanged"])
 @pytest.mark.parametrize(
     "case", [cases.near_duplicates, cases.copies_at_every_scale], ids=lambda case: case.__name__
 )
-def test_duals_after_removals_know_the_distances_in_their_side(case, longest, monkeypatch):
-    """1 / |w_i| is z_i's distance from the others, to many digits, though near copies have left."""
-    monkeypatch.setattr(minimal_walk, "COORDINATES", longest)
+def test_duals_stay_accurate_when_near_copies_leave(case, longest, monkeypatch):
+    """1 / |w_i| is the distance of z_i from the other neurons of its side."""
+    monkeypatch.setattr(minimal_walk, "LONGEST_DUALS", longest)
     pair = pair_of(*case(np.random.default_rng(4)))
     base, state = after_removals(pair, 15)
     width = len(base.neurons)
@@ -420,16 +421,16 @@ def raises(*parts: str):
 @pytest.mark.parametrize(
     ("neuron", "parts"),
     [
-        (("x", 99), ("index from 0 to 39, as x has 40 neurons", "found ('x', 99)", "from 0")),
-        (("y", -1), ("index from 0 to 6, as y has 7 neurons", "found ('y', -1)")),
-        (("z", 1), ("expected ('x', index) or ('y', index)", "found ('z', 1)", "name a side")),
-        (("x", 1.5), ("expected ('x', index)", "found ('x', 1.5)", "whole number")),
+        (("x", 99), ("index from 0 to 39, since x has 40 neurons", "found ('x', 99)", "from 0")),
+        (("y", -1), ("index from 0 to 6, since y has 7 neurons", "found ('y', -1)")),
+        (("z", 1), ("expected ('x', index) or ('y', index)", "found ('z', 1)", "give a side")),
+        (("x", 1.5), ("expected ('x', index)", "found ('x', 1.5)", "an integer")),
         ("x1", ("expected ('x', index)", "found 'x1'")),
         (3, ("expected ('x', index)", "found 3")),
     ],
     ids=str,
 )
-def test_unknown_neuron(neuron, parts):
+def test_an_unknown_neuron_is_an_error(neuron, parts):
     pair = pair_of(*cases.unequal_widths(np.random.default_rng(0)))
     with raises("neuron: ", *parts):
         sm.minimal_match(pair, 0.3, neuron)
@@ -441,14 +442,14 @@ def test_unknown_neuron(neuron, parts):
     ("options", "parts"),
     [
         ({"order": "best"}, ("order: expected one of 'authors', 'random', 'small'", "'best'")),
-        ({"order": "random"}, ("seed: expected a whole number", "found None")),
+        ({"order": "random"}, ("seed: expected an integer", "found None")),
         ({"order": "random", "seed": 0, "restarts": 0}, ("restarts: expected", "found 0")),
-        ({"restarts": 2}, ("order: expected 'random' where seed or restarts", "found 'authors'")),
+        ({"restarts": 2}, ("order: expected 'random' with seed or restarts", "found 'authors'")),
         ({"order": "small", "seed": 2}, ("order: expected 'random'", "found 'small'")),
     ],
     ids=str,
 )
-def test_bad_options(options, parts):
+def test_invalid_options_are_an_error(options, parts):
     pair = pair_of(np.eye(4, 2), np.eye(4, 2))
     with raises(*parts):
         sm.minimal_matches(pair, 0.3, **options)
@@ -460,7 +461,7 @@ def test_bad_options(options, parts):
     ("epsilon", "found"),
     [(1.0, "found 1.0"), (-0.1, "found -0.1"), ([0.1, 0.2], "array of shape (2,)")],
 )
-def test_bad_epsilon(epsilon, found):
+def test_an_invalid_epsilon_is_an_error(epsilon, found):
     pair = pair_of(np.eye(4, 2), np.eye(4, 2))
     with raises("epsilon: expected ", found):
         sm.minimal_matches(pair, epsilon)
@@ -469,8 +470,8 @@ def test_bad_epsilon(epsilon, found):
 
 
 @pytest.mark.parametrize("noise", [3e-9, 1e-9, 3e-10])
-def test_a_copy_beside_nearly_dependent_neurons_takes_nobodys_place(noise):
-    """Its coefficients on the others are rounding, larger than what is divided by elsewhere."""
+def test_rounding_does_not_let_a_copy_replace_nearly_dependent_neurons(noise):
+    """The copy's coefficients on them are rounding, though larger than ``DEPENDS``."""
     for seed in range(60):
         rng = np.random.default_rng(seed)
         hidden = rng.normal(size=(11, 3))

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from .bases import orthonormal_basis
-from .pairs import Moments, Side, sides, varying_sides
+from .sides import Moments, Side, sides, varying_sides
 from .values import measure
 
 
 def canonical_correlations(pair: Moments) -> np.ndarray:
-    """Canonical correlations: cosines of the principal angles between the two centred spans.
+    """Return canonical correlations: cosines of the principal angles between the centred spans.
 
-    The singular values of Q_x'Q_y, Q orthonormal bases of the centred sides (Hotelling 1936).
-    Dependent and constant neurons add no direction: a side's rank is by pivoted QR of its columns
-    in units of their norms before centring, tolerance 1e-13 times the neurons, so near copies do
-    add one.
+    They are the singular values of Q_x'Q_y, with Q_x and Q_y orthonormal bases of the centred sides
+    (Hotelling 1936). Dependent and constant neurons add no direction. The rank of a side is
+    determined by pivoted QR of its columns in units of their norms before centring, with tolerance
+    1e-13 times the number of neurons, so near copies do add a direction.
 
     Args:
         pair: moments of the two sides, from ``reduce``.
@@ -24,7 +23,7 @@ def canonical_correlations(pair: Moments) -> np.ndarray:
         (min(rank of X, rank of Y),) float64 in [0, 1], descending.
 
     Raises:
-        ValueError: if the pair has no centred factor, as some of a null's have none.
+        ValueError: if the pair has no centred factor; some pairs of a null have none.
 
     Example:
         >>> import numpy as np, subspace_match as sm
@@ -37,11 +36,11 @@ def canonical_correlations(pair: Moments) -> np.ndarray:
 
 @measure(0.0, 1.0)
 def mean_cca(pair: Moments) -> float:
-    """Mean canonical correlation.
+    """Return the mean canonical correlation.
 
-    sum_i rho_i / min(rank of X, rank of Y) (Kornblith et al. 2019, arXiv 1905.00414, table 1, with
-    ranks for widths: a dependent neuron has no direction of its own to correlate). Invariant to
-    invertible mixes of either side, and so 1 for any two layers once both ranks reach d - 1.
+    sum_i rho_i / min(rank of X, rank of Y) (Kornblith et al. 2019, arXiv 1905.00414, table 1, but
+    with ranks instead of widths, because a dependent neuron adds no direction). Invariant to
+    invertible mixes of either side, and therefore 1 for any two layers with both ranks d - 1.
 
     Args:
         pair: moments of the two sides, from ``reduce``.
@@ -60,6 +59,6 @@ def mean_cca(pair: Moments) -> float:
 
 
 def _correlations(x: Side, y: Side) -> np.ndarray:
-    product = orthonormal_basis(x).T @ orthonormal_basis(y)
+    product = x.orthonormal_basis().T @ y.orthonormal_basis()
     correlations: np.ndarray = np.linalg.svd(product, compute_uv=False)
     return correlations.clip(0.0, 1.0)

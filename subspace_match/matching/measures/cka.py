@@ -1,20 +1,21 @@
-"""Linear CKA: centred kernel alignment of linear kernels (Kornblith et al. 2019)."""
+"""Linear CKA: centred kernel alignment with linear kernels (Kornblith et al. 2019)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .pairs import Moments, varying_sides
+from .sides import Moments, varying_sides
 from .values import measure
 
 
 @measure(0.0, 1.0)
 def linear_cka(pair: Moments) -> float:
-    """Linear centred kernel alignment.
+    """Return the linear centred kernel alignment.
 
     CKA = |X_c'Y_c|_F^2 / (|X_c'X_c|_F |Y_c'Y_c|_F) (Kornblith et al. 2019, arXiv 1905.00414,
-    equation 4 with linear kernels). Invariant to rotations and to one scale a side, not to
-    invertible mixes. It rises with n / d whatever the layers; ``debiased_linear_cka`` does not.
+    equation 4 with linear kernels). Invariant to rotations and to one scale factor per side, not to
+    invertible mixes. It increases with n / d even for unrelated layers; ``debiased_linear_cka``
+    does not.
 
     Args:
         pair: moments of the two sides, from ``reduce``.

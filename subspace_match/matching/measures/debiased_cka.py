@@ -6,37 +6,36 @@ import math
 
 import numpy as np
 
-from .pairs import Moments, Side, varying_sides
+from .sides import Moments, Side, varying_sides
 from .values import UndefinedError, measure
 
-# Of the terms that a side's own estimate is the sum of, which are known to about 1e-15: above it
-# 1e-7 of the estimate is right.
+# Smallest estimate of a side with itself, relative to the sum of its terms' absolute values. The
+# terms are accurate to about 1e-15, so a larger estimate is accurate to 1e-7.
 SMALLEST_ESTIMATE = 1e-8
 
 
 @measure(-1.0, 1.0)
 def debiased_linear_cka(pair: Moments) -> float:
-    """Linear CKA with the unbiased estimator of HSIC.
+    """Return linear CKA with the unbiased estimator of HSIC.
 
-    HSIC_1(K, L) = (tr K~L~ + 1'K~1 1'L~1 / ((d-1)(d-2)) - 2 / (d-2) 1'K~L~1) / (d (d-3)), K~ being
-    K with a diagonal of 0 (Song et al. 2012, equation 5; as a CKA: Nguyen et al. 2021, arXiv
-    2010.15327). It does not change when neurons are shifted, and of centred neurons the rows of K
-    sum to 0, whence for linear kernels
+    HSIC_1(K, L) = (tr K~L~ + 1'K~1 1'L~1 / ((d-1)(d-2)) - 2 / (d-2) 1'K~L~1) / (d (d-3)), where K~
+    is K with a zero diagonal (Song et al. 2012, equation 5; as a CKA: Nguyen et al. 2021, arXiv
+    2010.15327). Shifting neurons does not change it, and with centred neurons the rows of K sum to
+    0, so for linear kernels
 
         d (d-3) HSIC_1 = |X_c'Y_c|_F^2 - d / (d-2) S_xy + tr X_c'X_c tr Y_c'Y_c / ((d-1)(d-2))
 
-    with S_xy = sum_i |x_i - mean|^2 |y_i - mean|^2. That sum is of fourth order in the activations,
-    so second moments do not hold it; a pair carries it as its ``length_products``, in units of
+    with S_xy = sum_i |x_i - mean|^2 |y_i - mean|^2. This sum is of fourth order in the activations,
+    so second moments do not determine it; the pair stores it in ``length_products``, in units of
     tr X_c'X_c tr Y_c'Y_c.
 
     Args:
         pair: moments of the two sides, from ``reduce``.
 
     Returns:
-        HSIC_1(X, Y) / sqrt(HSIC_1(X, X) HSIC_1(Y, Y)), in [-1, 1]: 0 on average for unrelated
-        layers, so it can be negative; NaN if a side's own estimate is 0 but for rounding, as when
-        it is constant or lives on a single sample, and for fewer than 4 samples, of which there is
-        no estimate.
+        HSIC_1(X, Y) / sqrt(HSIC_1(X, X) HSIC_1(Y, Y)), in [-1, 1]. It is 0 on average for unrelated
+        layers, so it can be negative. NaN with fewer than 4 samples, or if the estimate of a side
+        with itself is 0 up to rounding, as for neurons that are constant or active on one sample.
 
     Example:
         >>> import numpy as np, subspace_match as sm
@@ -49,12 +48,12 @@ def debiased_linear_cka(pair: Moments) -> float:
     """
     d = pair.samples
     if d < 4:
-        raise UndefinedError(f"there is no unbiased estimate of fewer than 4 samples, found {d}")
+        raise UndefinedError(f"the unbiased estimate needs at least 4 samples, found {d}")
     both = varying_sides(pair)
     totals = [np.sum(side.neurons**2) for side in both]
 
     def terms(i: int, j: int) -> list[float]:
-        """Of d (d-3) HSIC_1, in the sides' units."""
+        """Return the three terms of d (d-3) HSIC_1, in the sides' units."""
         product = totals[i] * totals[j]
         return [
             float(np.sum((both[i].neurons.T @ both[j].neurons) ** 2)),
@@ -66,8 +65,8 @@ def debiased_linear_cka(pair: Moments) -> float:
         estimate = sum(terms(i, i))
         if not estimate > SMALLEST_ESTIMATE * np.abs(terms(i, i)).sum():
             raise UndefinedError(
-                f"the unbiased estimate of {side.name} with itself is 0 but for rounding, as where"
-                " neurons live on a single sample"
+                f"the unbiased estimate of {side.name} with itself is 0 up to rounding, as for"
+                " neurons that are active on a single sample"
             )
         return estimate
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.optimize
 
-from .pairs import Moments, Side, sides, varying_sides
+from .sides import Moments, Side, sides, varying_sides
 from .values import measure
 
 
 @dataclass(frozen=True)
 class OneToOne:
-    """Which neuron goes with which: entries k are X's neuron x[k] and Y's neuron y[k].
+    """A one-to-one matching: X's neuron x[k] is matched with Y's neuron y[k].
 
     Attributes:
         x: (pairs,) int64 indices into X's columns, ascending.
@@ -27,21 +27,21 @@ class OneToOne:
 
 
 def one_to_one_matching(pair: Moments) -> OneToOne:
-    """The one-to-one matching of neurons with the largest sum of correlations.
+    """Return the one-to-one matching of neurons with the largest sum of correlations.
 
     The bipartite matching of Li et al. 2016 (arXiv 1511.07543, section 3.2), by the Hungarian
-    method. As there, correlations keep their sign. Every neuron of the narrower side is matched,
-    however weakly, but for constant neurons: they correlate with nothing and are left out, where
-    the paper gives them 0.
+    method, with signed correlations as in the paper. All neurons of the narrower side are matched,
+    even with weak correlations, except constant neurons. Their correlation is undefined; they are
+    left out, where the paper sets it to 0.
 
     Args:
         pair: moments of the two sides, from ``reduce``.
 
     Returns:
-        min(n_x, n_y) pairs, constant neurons not counted.
+        min(n_x, n_y) pairs, without counting constant neurons.
 
     Raises:
-        ValueError: if the pair has no centred factor, as some of a null's have none.
+        ValueError: if the pair has no centred factor; some pairs of a null have none.
 
     Example:
         >>> import numpy as np, subspace_match as sm
@@ -54,16 +54,16 @@ def one_to_one_matching(pair: Moments) -> OneToOne:
 
 @measure(-1.0, 1.0)
 def one_to_one(pair: Moments) -> float:
-    """Mean correlation of the neurons matched one to one; see ``one_to_one_matching``.
+    """Return the mean correlation of neurons matched by ``one_to_one_matching``.
 
-    Invariant to permutations and to a positive scale and a shift of every neuron, not to rotations.
+    Invariant to permutations and to a positive scale and a shift of each neuron, not to rotations.
 
     Args:
         pair: moments of the two sides, from ``reduce``.
 
     Returns:
-        A number in [-1, 1], below 0 only where neurons of opposite sign have nothing better to go
-        with; NaN if every neuron of a side is constant.
+        A number in [-1, 1], negative only if every matching has a negative sum; NaN if every
+        neuron of a side is constant.
 
     Example:
         >>> import numpy as np, subspace_match as sm

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from .pairs import Moments, varying_sides
+from .sides import Moments, varying_sides
 from .values import measure
 
 
 @measure(0.0, 1.0)
 def procrustes(pair: Moments) -> float:
-    """Similarity after the best rotation.
+    """Return the similarity after the best rotation.
 
     max over orthogonal Q of <X_c, Y_c Q> / (|X_c|_F |Y_c|_F) = |X_c'Y_c|_* / (|X_c|_F |Y_c|_F),
-    with |.|_* the sum of singular values and the narrower side filled up with zeros. It is a
-    similarity: its arc cosine is the angular distance of Williams et al. 2021 (arXiv 2110.14739),
-    and 2 - 2 times it the squared distance of Ding et al. 2021 (arXiv 2108.01661) between sides
-    scaled to norm 1.
-    Invariant to rotations and to one scale a side, not to invertible mixes.
+    with |.|_* the sum of singular values and the narrower side padded with zeros. For a similarity
+    s, arccos s is the angular distance of Williams et al. 2021 (arXiv 2110.14739), and 2 - 2 s is
+    the squared distance of Ding et al. 2021 (arXiv 2108.01661) between sides scaled to norm 1.
+    Invariant to rotations and to one scale factor per side, not to invertible mixes.
 
     Args:
         pair: moments of the two sides, from ``reduce``.

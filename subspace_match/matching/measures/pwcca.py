@@ -1,29 +1,29 @@
-"""PWCCA: canonical correlations weighted by what they account for (Morcos et al. 2018)."""
+"""PWCCA: projection-weighted canonical correlation (Morcos et al. 2018)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .bases import orthonormal_basis
-from .pairs import Moments, varying_sides
-from .values import measure, not_determined
+from .sides import Moments, varying_sides
+from .values import measure, warn_not_determined
 
-EQUAL = 1e-8  # difference up to which correlations are equal: rounding turns their variables
+EQUAL = 1e-8  # correlations that differ by less count as equal: rounding rotates their variables
 
 
 @measure(0.0, 1.0)
 def pwcca(pair: Moments) -> float:
-    """Projection-weighted CCA, with the weights of X's side.
+    """Return projection-weighted CCA, with weights from X's side.
 
-    sum_i alpha_i rho_i / sum_i alpha_i with alpha_i = sum_j |<h_i, x_j>|, h_i the i-th canonical
-    variable of X, of norm 1, and x_j its centred neurons (Morcos et al. 2018, arXiv 1806.05759,
-    section 3). Not symmetric: invariant to invertible mixes of Y, of X only to permutations and to
-    one scale. The authors' code takes whichever side is narrower for X; here it is always X.
+    sum_i alpha_i rho_i / sum_i alpha_i with alpha_i = sum_j |<h_i, x_j>|, where h_i is the i-th
+    canonical variable of X, of norm 1, and x_j are X's centred neurons (Morcos et al. 2018, arXiv
+    1806.05759, section 3). Not symmetric: invariant to invertible mixes of Y, but for X only to
+    permutations and one scale factor. The authors' code takes the weights from the narrower side;
+    here they always come from X.
 
-    Where canonical correlations are equal, as those of several shared neurons are, their canonical
-    variables are determined up to a rotation only, and so are the weights: PWCCA then depends on
-    which ones the singular value decomposition gives, unless all correlations are equal. A
-    ``MeasureWarning`` says so.
+    If canonical correlations are equal, as for several shared neurons, their canonical variables
+    are determined only up to a rotation. The weights, and so PWCCA, then depend on the variables
+    that the singular value decomposition returns, unless all correlations are equal. A
+    ``MeasureWarning`` reports this.
 
     Args:
         pair: moments of the two sides, from ``reduce``.
@@ -38,10 +38,11 @@ def pwcca(pair: Moments) -> float:
         1.0
     """
     x, y = varying_sides(pair)
-    basis_x, basis_y = orthonormal_basis(x), orthonormal_basis(y)
+    basis_x, basis_y = x.orthonormal_basis(), y.orthonormal_basis()
     left, correlations, _ = np.linalg.svd(basis_x.T @ basis_y, full_matrices=False)
     equal = -np.diff(correlations) <= EQUAL
     if equal.any() and not equal.all():
-        not_determined("pwcca", f"{equal.sum()} canonical correlations equal the one before them")
+        reason = f"{equal.sum()} canonical correlations equal the one before them"
+        warn_not_determined("pwcca", reason)
     weights = np.abs(left.T @ (basis_x.T @ x.neurons)).sum(1)
     return float(weights @ correlations.clip(0.0, 1.0) / weights.sum())

@@ -1,4 +1,4 @@
-"""Numbers that a measure gives: within its bounds, or NaN and why."""
+"""Values of measures: a number within the measure's bounds, or NaN with a reason."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ Arguments = ParamSpec("Arguments")
 
 
 class MeasureWarning(UserWarning):
-    """A measure has no value, or one that the activations do not determine."""
+    """A measure has no value, or a value that the activations do not determine."""
 
 
 class UndefinedError(ValueError):
-    """A measure has no value, for the reason given."""
+    """A measure has no value, for the given reason."""
 
 
 def measure(
     lowest: float, highest: float
 ) -> Callable[[Callable[Arguments, float]], Callable[Arguments, float]]:
-    """Let a function give a measure's value, or raise ``UndefinedError`` where there is none.
+    """Decorate a function that computes a measure or raises ``UndefinedError``.
 
-    The value is cut to the bounds that the measure has by its definition, which rounding leaves by
-    some 1e-16. For an ``UndefinedError`` it is NaN, with the reason as a ``MeasureWarning``.
+    The value is clipped to the measure's bounds, which rounding can exceed by about 1e-16. After an
+    ``UndefinedError`` it is NaN, and a ``MeasureWarning`` gives the reason.
     """
 
     def decorate(function: Callable[Arguments, float]) -> Callable[Arguments, float]:
@@ -43,6 +43,6 @@ def measure(
     return decorate
 
 
-def not_determined(name: str, reason: str) -> None:
+def warn_not_determined(name: str, reason: str) -> None:
     """Warn that a measure's value depends on a choice that the activations leave open."""
     warnings.warn(f"{name}: not determined, since {reason}", MeasureWarning, stacklevel=4)

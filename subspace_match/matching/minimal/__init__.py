@@ -1,1 +1,1 @@
-"""Minimal matches: the smallest match that contains a neuron."""
+"""Minimal matches: for each neuron, a match that contains it and cannot be made smaller."""

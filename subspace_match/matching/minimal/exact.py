@@ -1,22 +1,22 @@
-"""The exact case: v-minimum matches, which are the simple matches (Wang et al. 2018, section 3).
+"""Exact matches: v-minimum matches, which are the simple matches (Wang et al. 2018, section 3).
 
-Where X* and Y* of the exact maximum match are each linearly independent, they are two bases of one
-space, and exact matches are closed under intersection (Lemma 6). The v-minimum match, the
-intersection of all that contain v (Definition 7), is then what can be reached from v by following
-the coefficients that are not zero: from x to every y in x's expansion over Y*, from y to every x in
-y's over X* (ours). A match with x in it must have those y, since the expansion is unique; and what
-is reached is a match.
+If X* and Y* of the exact maximum match are each linearly independent, they are two bases of one
+space, and exact matches are closed under intersection (Lemma 6). The v-minimum match is the
+intersection of all matches that contain v (Definition 7). It is the set of neurons that can be
+reached from v along nonzero coefficients: from x to each y in the expansion of x over Y*, from y to
+each x in the expansion of y over X* (ours). Expansions are unique, so a match that contains x must
+contain these y; and the reached set is a match.
 
-What counts as zero: for an exact match a relative distance r(x | Y*) of at most ``tolerance``. For
-a coefficient the growth B[j, x]^2 / P[j, j] of the squared distance of x without y_j (see
-``peeling``): x does not miss y_j if that is rounding. The growth alone, without r(x | Y*)^2, which
-is rounding in all directions together, and more than in one.
+Zero means the following. A match is exact if relative distances r(x | Y*) are at most
+``tolerance``. A coefficient counts as zero if x does not need y_j: if B[j, x]^2 / P[j, j], the
+growth of the squared distance of x when y_j is removed (see ``peeling``), is rounding. Only the
+growth is tested, without r(x | Y*)^2, which contains the rounding in all directions.
 
-Rounding moves every neuron by a part u of its norm, and so a neuron with coefficients c over others
-by u sqrt(1 + |c|^2) from where these say it is. The condition number of a mix bounds that; but a
-tolerance that is right for the largest coefficients is too large for neurons with small ones. So u
-is what is left of the tolerance when the condition is taken out of it, and each neuron is tested
-with a bound that follows its own coefficients.
+Rounding moves each neuron by a fraction u of its norm. A neuron with coefficients c over others
+moves by u sqrt(1 + |c|^2) relative to its expansion. The condition number of a mix bounds that
+factor, but a tolerance that is right for the largest coefficients is too large for neurons with
+small ones. So u is the tolerance divided by the condition, and each neuron is tested with a bound
+from its own coefficients.
 """
 
 from __future__ import annotations
@@ -27,47 +27,49 @@ from ..backends.numpy_ import Cpu
 from ..path import MatchPath, match_path
 from ..peeling.spans import Spans, factor_spans
 from ..reduction.moments import PairMoments
-from .order import growths
-from .result import MinimalMatches, kept_once
+from .order import distance_growth
+from .result import MinimalMatches, deduplicate
 
-# Rounding to float32 moves every value by at most 6e-8 of its size, so no neuron by more than this.
+# Rounding to float32 moves values by at most 6e-8 of their size, so neurons by less than this.
 ROUNDING = 1e-7
 TOLERANCE = 10 * ROUNDING  # for mixes of condition 10
 
-NAMED = 5  # dependent neurons named in an error
+NAMED = 5  # an error names at most this many dependent neurons
 
 
 def simple_matches(pair: PairMoments | MatchPath, tolerance: float = TOLERANCE) -> MinimalMatches:
-    """Every neuron's v-minimum match, and so the simple matches, of the exact maximum match.
+    """Find the v-minimum match of each neuron in the exact maximum match: the simple matches.
 
     Wang et al. 2018: the v-minimum matches (Definition 7) are the simple matches (Definition 4,
-    Theorem 8), and every exact match is a union of them (Theorem 5).
+    Theorem 8), and each exact match is a union of them (Theorem 5).
 
     Args:
-        pair: moments of the two sides, from ``reduce``; or their ``match_path``, which saves making
-            it again.
-        tolerance: relative distance in (0, 1) up to which one counts as zero: of a neuron from the
-            other side's span, for an exact match; with a neuron of the other side left out, for a
-            coefficient that is zero; of a neuron from its own side's others, for dependence. For
-            float32 activations about 1e-7 times the condition number of the mix that makes one
-            side of the other (columns scaled to norm 1): rounding moves a neuron that far from its
-            exact match. The default is right up to condition 10, for float64 up to 1e6. The last
-            two are tested with less where a neuron's own coefficients are smaller than that.
+        pair: moments of the two sides, from ``reduce``, or their ``match_path``, which saves its
+            computation.
+        tolerance: relative distance in (0, 1) that counts as zero. It is used for the distance of a
+            neuron from the other side's span (exact match), the growth of that distance when a
+            neuron of the other side is removed (zero coefficient), and the distance of a neuron
+            from the other neurons of its side (linear dependence). The last two use a smaller
+            bound for neurons with small coefficients. For float32 activations, take about 1e-7
+            times the condition number of the mix that maps one side to the other (columns scaled
+            to norm 1), since rounding moves neurons that far. The default is right up to condition
+            10, and for float64 activations up to 1e6.
 
     Returns:
-        A mapping from ("x", i) or ("y", j) to its v-minimum match; ``distinct`` are the simple
-        matches, each once, and their union is the maximum match.
+        A mapping from ("x", i) or ("y", j) to its v-minimum match. ``distinct`` contains each
+        simple match once; their union is the maximum match.
 
     Raises:
-        ValueError: if X* or Y* is linearly dependent, naming the neurons: then a neuron has several
-            minimal matches and no minimum one; or if tolerance is not a number in (0, 1).
+        ValueError: if X* or Y* is linearly dependent, because neurons may then have several minimal
+            matches and no minimum match (the message names the neurons); or if tolerance is not a
+            number in (0, 1).
 
     Example:
         >>> from subspace_match.matching.reduction.moments import reduce
         >>> x = np.eye(4)[:, :3]
         >>> y = np.array([[1.0, 0, 0, 0], [0, 1, 1, 0], [1, 0, 1, 0], [0, 0, 0, 1]]).T
         >>> simple = simple_matches(reduce(x, y))
-        >>> simple.distinct_matches()                   # y3 is in no match
+        >>> simple.distinct_matches()                   # no match contains y3
         [Match(x=array([0]), y=array([0])), Match(x=array([0, 2]), y=array([0, 2])), \
 Match(x=array([0, 1, 2]), y=array([0, 1, 2]))]
         >>> simple["x", 1]                              # x1 = y1 - y2 + y0
@@ -80,7 +82,7 @@ Match(x=array([0, 1, 2]), y=array([0, 1, 2]))]
     maximum = path.maximum_match(tolerance)
     match_of = np.full(n, -1)
     if not len(maximum.x):
-        return kept_once(n_x, np.zeros((0, n), dtype=bool), match_of)
+        return deduplicate(n_x, np.zeros((0, n), dtype=bool), match_of)
 
     live = np.flatnonzero(moments.live)
     spans = factor_spans(
@@ -95,33 +97,33 @@ Match(x=array([0, 1, 2]), y=array([0, 1, 2]))]
     step = _rounding(spans, tolerance)
     _check_independent(spans, neurons, n_x, tolerance, step)
 
-    growth = growths(spans.coefficients, len(maximum.x))
+    growth = distance_growth(spans.coefficients, len(maximum.x))
     coefficients = np.where(of_x[:, None] != of_x, spans.coefficients, 0.0)
     bound = _bound((coefficients**2).sum(0), step, tolerance)
     reached = _reachable(growth > bound[:, None] ** 2)
     rows = np.zeros((len(neurons), n), dtype=bool)
     rows[:, neurons] = reached
     match_of[neurons] = np.arange(len(neurons))
-    return kept_once(n_x, rows, match_of)
+    return deduplicate(n_x, rows, match_of)
 
 
 def _rounding(spans: Spans, tolerance: float) -> float:
-    """u: the tolerance without the condition, the largest 1 / distance from a side's others."""
+    """Return u, the tolerance divided by the condition: the largest 1 / distance within a side."""
     condition = np.sqrt(np.diagonal(spans.coefficients).max())
     return float(max(tolerance / condition, ROUNDING))
 
 
 def _bound(squares: np.ndarray, step: float, tolerance: float) -> np.ndarray:
-    """How far rounding moves neurons from their expansions, given |c|^2 of these."""
+    """Return how far rounding moves neurons from their expansions with these |c|^2."""
     bound: np.ndarray = np.minimum(step * np.sqrt(1.0 + squares), tolerance)
     return bound
 
 
 def _reachable(steps: np.ndarray) -> np.ndarray:
-    """Which neurons can be reached from each, itself included, (m, m) bool, from single steps."""
+    """Return which neurons each one can reach, itself included, from single steps; (m, m) bool."""
     reached = steps | np.eye(len(steps), dtype=bool)
     while True:
-        # Paths of twice the length: a product of float32 matrices is far faster than one of bools.
+        # Double the length of paths. NumPy multiplies float32 matrices far faster than bool ones.
         further = reached.astype(np.float32) @ reached.astype(np.float32) > 0
         if (further == reached).all():
             return reached
@@ -131,17 +133,17 @@ def _reachable(steps: np.ndarray) -> np.ndarray:
 def _check_independent(
     spans: Spans, neurons: np.ndarray, neurons_x: int, tolerance: float, step: float
 ) -> None:
-    """Raise a ValueError if a side is linearly dependent, within rounding."""
+    """Raise a ValueError if a side is linearly dependent up to rounding."""
     matrix = spans.coefficients
     of_x = neurons < neurons_x
     diagonal = np.diagonal(matrix)
-    # Squared distance from the others of the side: 1 / P[i, i], and 0 where a reserve neuron, which
-    # depends on the basis, has a coefficient on i that it would miss.
+    # Squared distance from the other neurons of the side: 1 / P[i, i], or 0 if a neuron outside the
+    # basis has a nonzero coefficient on i.
     squares = np.where(spans.basis, 1 / diagonal, 0.0)
     for q in np.flatnonzero(~spans.basis):
         same = spans.basis & (of_x == of_x[q])
         squares[same & (matrix[:, q] ** 2 > tolerance**2 * np.abs(diagonal))] = 0.0
-    # Column i of P is P[i, i] times (1, -c), c the coefficients of i over the others of its side.
+    # Column i of P is P[i, i] (1, -c), with c the coefficients of i over the others of its side.
     own = np.where(spans.basis[:, None] & spans.basis & (of_x[:, None] == of_x), matrix, 0.0)
     bound = _bound((own**2).sum(0) / diagonal**2 - 1.0, step, tolerance)
     for argument, of_side, first in (("x", of_x, 0), ("y", ~of_x, neurons_x)):
@@ -150,8 +152,8 @@ def _check_independent(
             named = ", ".join(map(str, dependent[:NAMED])) + ", ..." * (len(dependent) > NAMED)
             raise ValueError(
                 f"{argument}: expected linearly independent neurons in the exact maximum match,"
-                f" found {len(dependent)} that depend on others of {argument}: {named}; leave some"
-                " of them out, or ask for minimal_matches, which needs no independence"
+                f" found {len(dependent)} that depend on others of {argument}: {named}; remove some"
+                " of them, or call minimal_matches, which needs no independence"
             )
     if of_x.sum() != (~of_x).sum():
         argument, of_side, first = (
@@ -159,16 +161,16 @@ def _check_independent(
         )
         nearest = np.flatnonzero(of_side)[squares[of_side].argmin()]
         raise ValueError(
-            f"{argument}: expected as many neurons in x as in y where both are bases of one space,"
-            f" found {of_x.sum()} and {(~of_x).sum()}, so that {argument} is nearly dependent, most"
-            f" of all neuron {neurons[nearest] - first}, {np.sqrt(squares[nearest]):.1e} from the"
-            " others' span; ask with a larger tolerance, or for minimal_matches"
+            f"{argument}: expected as many neurons in x as in y, two bases of one space, found"
+            f" {of_x.sum()} and {(~of_x).sum()}: {argument} is nearly linearly dependent, above all"
+            f" neuron {neurons[nearest] - first}, {np.sqrt(squares[nearest]):.1e} from the span of"
+            " the others; use a larger tolerance, or call minimal_matches"
         )
 
 
 def _check_tolerance(tolerance: float) -> None:
     if not isinstance(tolerance, (int, float, np.number)) or not 0 < tolerance < 1:
         raise ValueError(
-            f"tolerance: expected a number in (0, 1), found {tolerance!r}; {TOLERANCE} is right for"
-            " float32 activations, and 1e-7 times the condition of a mix that is beyond 10"
+            f"tolerance: expected a number in (0, 1), found {tolerance!r}; use {TOLERANCE:g} for"
+            " float32 activations, or 1e-7 times the condition of the mix if that is more than 10"
         )

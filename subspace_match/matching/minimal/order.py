@@ -1,4 +1,4 @@
-"""In which order to test removals: it decides which of a neuron's minimal matches is found."""
+"""Orders in which removals are tested; they decide which of a neuron's minimal matches is found."""
 
 from __future__ import annotations
 
@@ -12,59 +12,59 @@ from .walk import Walk
 Order = Literal["authors", "random", "small"]
 
 
-def orders_of_tests(
+def removal_orders(
     walk: Walk,
     live: np.ndarray,
-    sought: np.ndarray,
+    wanted: np.ndarray,
     neurons: int,
     order: Order,
     seed: int | None,
     restarts: int,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Orders, and the neurons to find minimal matches of in each.
+    """Generate orders of tests, each with the neurons to find minimal matches of.
 
     Args:
         walk: walk of the maximum match.
         live: neuron of each column of the factor, (columns,) int64.
-        sought: neurons whose minimal matches are sought, int64.
-        neurons: n, the number of all.
-        order: as in ``minimal_matches``, like ``seed`` and ``restarts``.
-        seed: of the random orders.
+        wanted: neurons whose minimal matches are wanted, int64.
+        neurons: n, the number of neurons of both sides.
+        order: as in ``minimal_matches``.
+        seed: seed of the random orders.
         restarts: number of random orders.
 
     Yields:
-        Columns of the maximum match in the order of tests, and columns sought.
+        Columns of the maximum match in the order of tests, and columns of wanted neurons.
     """
     columns = walk.columns
-    group = np.searchsorted(live, sought)
+    group = np.searchsorted(live, wanted)
     if order == "authors":
         yield columns, group
     elif order == "random":
         rng = np.random.default_rng(seed)
         for _ in range(restarts):
-            # Of all neurons, so that it does not depend on which are in the maximum match.
+            # Permute all neurons, so that the order does not depend on the maximum match.
             permutation = rng.permutation(neurons)
             tests = np.searchsorted(live, permutation[np.isin(permutation, live[columns])])
             yield tests, group
     else:
         yield columns, group
         matrix, positions, width_x = walk.spans()
-        need = needs(matrix, width_x)
+        needs = _needs(matrix, width_x)
         for column in group:
             v = int(np.flatnonzero(positions == column)[0])
-            yield positions[np.argsort(need[v], kind="stable")], group[group == column]
+            yield positions[np.argsort(needs[v], kind="stable")], group[group == column]
 
 
-def growths(matrix: np.ndarray, width_x: int) -> np.ndarray:
-    """How much each neuron's squared distance grows without each neuron of the other side.
+def distance_growth(matrix: np.ndarray, width_x: int) -> np.ndarray:
+    """Return the growth of each neuron's squared distance when another neuron is removed.
 
     Args:
         matrix: W of ``spans``, (m, m) float64.
         width_x: number of X's neurons, which come first.
 
     Returns:
-        (m, m) float64: row v, column t for B[t, v]^2 / P[t, t]; 0 for t of v's own side, and for a
-        reserve neuron t, without which no span is smaller.
+        (m, m) float64: B[t, v]^2 / P[t, t] in row v and column t; 0 if t is on v's own side, or if
+        t is linearly dependent, since no span shrinks without it.
     """
     diagonal = np.diagonal(matrix)
     strengths = np.where(diagonal > 0, diagonal, np.inf)
@@ -74,35 +74,35 @@ def growths(matrix: np.ndarray, width_x: int) -> np.ndarray:
     return across.T
 
 
-def needs(matrix: np.ndarray, width_x: int) -> np.ndarray:
-    """How much each neuron needs each other, to put removals in an order; (m, m), row v for v's.
+def _needs(matrix: np.ndarray, width_x: int) -> np.ndarray:
+    """Return how much neuron v needs neuron u, in row v and column u of an (m, m) matrix.
 
-    Of the other side's t a neuron needs as much as its squared distance grows without it. Of a
-    neuron of its own side it needs what those that it needs, need of it.
+    For u on the other side it is the growth of v's squared distance without u. For u on v's own
+    side it is the sum, over the neurons t that v needs, of v's need for t times t's need for u.
     """
-    across = growths(matrix, width_x)
+    across = distance_growth(matrix, width_x)
     both: np.ndarray = across + across @ across
     return both
 
 
 def check_order(order: Any, seed: Any, restarts: Any) -> None:
-    """Raise a ValueError unless the options say which orders to test removals in."""
+    """Raise a ValueError if order, seed or restarts is invalid."""
     if order not in get_args(Order):
         raise ValueError(
             f"order: expected one of {', '.join(map(repr, get_args(Order)))}, found {order!r};"
-            " 'authors' is the published one"
+            " 'authors' is the published order"
         )
     if not isinstance(restarts, (int, np.integer)) or restarts < 1:
         raise ValueError(
-            f"restarts: expected a whole number of at least 1, found {restarts!r}; 1 is one order"
+            f"restarts: expected an integer of at least 1, found {restarts!r}; 1 tests one order"
         )
     if order != "random" and (restarts != 1 or seed is not None):
         raise ValueError(
-            f"order: expected 'random' where seed or restarts is given, found {order!r}; the other"
-            " orders are the same every time"
+            f"order: expected 'random' with seed or restarts, found {order!r}; the other orders are"
+            " not random, so omit seed and restarts"
         )
     if order == "random" and not isinstance(seed, (int, np.integer)):
         raise ValueError(
-            f"seed: expected a whole number with order='random', found {seed!r}; a seed makes the"
-            " result one that can be had again"
+            f"seed: expected an integer with order='random', found {seed!r}; the seed makes the"
+            " result reproducible"
         )

@@ -1,4 +1,4 @@
-"""Minimal matches of many neurons, each kept once: what ``minimal`` returns."""
+"""The result of a search for minimal matches: one match per neuron, equal matches stored once."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Neuron = tuple[str, int]
 
 @dataclass(frozen=True, eq=False)
 class MinimalMatches(Mapping[Neuron, Match]):
-    """Every matched neuron's minimal match: a mapping from ("x", i) or ("y", j) to its ``Match``.
+    """Minimal matches by neuron: a mapping from ("x", i) or ("y", j) to ``Match``.
 
-    Neurons often share a minimal match, so each is kept once. The arrays are all there is to save.
+    Neurons often share a minimal match, so each is stored once. Only the attributes need saving.
 
     Attributes:
-        neurons_x: n_x; neurons are counted X's first, then Y's, n in all.
-        distinct: the different matches, (k, n) bool: which neurons are in it.
-        match_of: row of ``distinct`` of each neuron's match, (n,) int64; -1 for a neuron outside
+        neurons_x: n_x. Columns 0 to n_x - 1 are X's neurons, the others Y's, n in all.
+        distinct: membership of each distinct match, (k, n) bool.
+        match_of: row of ``distinct`` with each neuron's match, (n,) int64; -1 for a neuron outside
             the maximum match.
     """
 
@@ -32,7 +32,7 @@ class MinimalMatches(Mapping[Neuron, Match]):
 
     @property
     def sizes(self) -> np.ndarray:
-        """Number of neurons of each neuron's match, both sides; (n,) int64, 0 where it has none."""
+        """Number of neurons in each neuron's match, both sides; (n,) int64, 0 without a match."""
         sizes: np.ndarray = np.append(self.distinct.sum(1), 0)[self.match_of]
         return sizes
 
@@ -47,21 +47,21 @@ class MinimalMatches(Mapping[Neuron, Match]):
         return self.sizes[self.neurons_x :]
 
     def distinct_matches(self) -> list[Match]:
-        """The different matches, as in ``distinct``, smallest first."""
+        """Return the matches of ``distinct``, smallest first."""
         rows = self.distinct[np.argsort(self.distinct.sum(1), kind="stable")]
         return [_match(np.flatnonzero(row), self.neurons_x) for row in rows]
 
     def __getitem__(self, neuron: Neuron) -> Match:
-        """The minimal match of a neuron.
+        """Return the minimal match of a neuron.
 
         Raises:
             ValueError: if there is no such neuron.
-            KeyError: if it is not in the maximum match, so that it has none.
+            KeyError: if the neuron is not in the maximum match and so has no minimal match.
         """
         column = column_of(neuron, self.neurons_x, len(self.match_of) - self.neurons_x)
         row = self.match_of[column]
         if row < 0:
-            raise KeyError(f"neuron {neuron} is not in the maximum match; .get gives None for it")
+            raise KeyError(f"neuron {neuron} is not in the maximum match; .get returns None for it")
         return _match(np.flatnonzero(self.distinct[row]), self.neurons_x)
 
     def __iter__(self) -> Iterator[Neuron]:
@@ -73,8 +73,8 @@ class MinimalMatches(Mapping[Neuron, Match]):
         return int((self.match_of >= 0).sum())
 
 
-def kept_once(neurons_x: int, rows: np.ndarray, row_of: np.ndarray) -> MinimalMatches:
-    """Keep equal rows once, and those that no neuron points to not at all."""
+def deduplicate(neurons_x: int, rows: np.ndarray, row_of: np.ndarray) -> MinimalMatches:
+    """Store equal rows once and drop rows that no neuron refers to; ``row_of`` is -1 for none."""
     found = np.flatnonzero(row_of >= 0)
     keys = [rows[row].tobytes() for row in row_of[found]]
     order = {key: place for place, key in enumerate(sorted(set(keys)))}
@@ -86,13 +86,13 @@ def kept_once(neurons_x: int, rows: np.ndarray, row_of: np.ndarray) -> MinimalMa
 
 
 def _match(columns: np.ndarray, neurons_x: int) -> Match:
-    """Sorted columns of [X Y] as a match."""
+    """Convert sorted columns of [X Y] to a match."""
     of_x = columns < neurons_x
     return Match(columns[of_x], columns[~of_x] - neurons_x)
 
 
 def column_of(neuron: Any, neurons_x: int, neurons_y: int) -> int:
-    """Column of [X Y] of ("x", i) or ("y", j).
+    """Return the column of [X Y] of ("x", i) or ("y", j).
 
     Raises:
         ValueError: if there is no such neuron.
@@ -103,13 +103,13 @@ def column_of(neuron: Any, neurons_x: int, neurons_y: int) -> int:
         side, index = None, None
     if side not in ("x", "y") or not isinstance(index, (int, np.integer)):
         raise ValueError(
-            f"neuron: expected ('x', index) or ('y', index), found {neuron!r}; name a side and a"
-            " whole number"
+            f"neuron: expected ('x', index) or ('y', index), found {neuron!r}; give a side and an"
+            " integer"
         )
     width = neurons_x if side == "x" else neurons_y
     if not 0 <= index < width:
         raise ValueError(
-            f"neuron: expected an index from 0 to {width - 1}, as {side} has {width} neurons, found"
-            f" {neuron!r}; count neurons from 0, in the order of the columns"
+            f"neuron: expected an index from 0 to {width - 1}, since {side} has {width} neurons,"
+            f" found {neuron!r}; count neurons from 0, in the order of the columns"
         )
     return int(index) if side == "x" else neurons_x + int(index)

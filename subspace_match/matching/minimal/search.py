@@ -1,13 +1,12 @@
-"""Minimal matches: for a neuron v, a match that contains v and has no smaller one inside that does.
+"""Minimal matches: for a neuron v, a match that contains v and no smaller match that contains v.
 
-Definition 9 of Wang et al. 2018. A neuron can have several; which one is found depends on the order
-in which removals are tested. ``minimal_walk`` tests them, for all neurons together where they share
-an order.
+Definition 9 of Wang et al. 2018. A neuron can have several; the order in which removals are tested
+decides which one is found. ``walk`` tests removals for all neurons with the same order at once.
 
-How long that takes, for real fully connected layers of 256 + 256 at epsilon 0.3, from moments to
-match: one neuron 8 ms, most of it LAPACK and BLAS on matrices of 256 x 256; all 426 0.5 s, tests
-and applied lists of terms. With 100 near copies a side all take 1 to 1.9 s, and one 30 to 70 ms,
-mostly QR. All 866 of 512 + 512: 4.5 s.
+Times from moments to matches, for real fully connected layers of 256 + 256 neurons at epsilon 0.3:
+8 ms for one neuron, mostly LAPACK and BLAS on 256 x 256 matrices; 0.5 s for all 426, mostly tests
+and applying terms. With 100 near copies per side: 30 to 70 ms for one neuron, mostly QR, and 1 to
+1.9 s for all. All 866 neurons of layers of 512 + 512: 4.5 s.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from ..path import Match, MatchPath
 from ..reduction.moments import PairMoments
 from ..ties import warn_of_ties
 from ..validation import as_epsilon
-from .order import Order, check_order, orders_of_tests
-from .result import MinimalMatches, Neuron, column_of, kept_once
+from .order import Order, check_order, removal_orders
+from .result import MinimalMatches, Neuron, column_of, deduplicate
 from .walk import Walk
 
 
@@ -35,36 +34,36 @@ def minimal_match(
     seed: int | None = None,
     restarts: int = 1,
 ) -> Match | None:
-    """A v-minimal match of one neuron v (Wang et al. 2018, Definition 9).
+    """Find a v-minimal match of one neuron v (Wang et al. 2018, Definition 9).
 
-    Found as the authors do: from the maximum match, for every other neuron u in turn take out u and
-    take the maximum match of the rest; if v is still in it, go on with that, else keep u. Costs
-    O(m^2) a test at most for a maximum match of m neurons, whatever the number of samples.
+    The authors' greedy search: start from the maximum match. For each other neuron u in turn, take
+    the maximum match without u; continue with it if it contains v, else keep u. A test costs at
+    most O(m^2) for a maximum match of m neurons, whatever the number of samples.
 
     Args:
-        pair: moments of the two sides, from ``reduce``; or their ``match_path``, whose maximum
-            match is then taken, where from moments the one of this epsilon is found on the way.
+        pair: moments of the two sides, from ``reduce``, or their ``match_path``. A path saves the
+            search for the maximum match.
         epsilon: relative distance in [0, 1), as in ``MatchPath.maximum_match``.
         neuron: ("x", i) or ("y", j).
-        order: as in ``minimal_matches``, like ``seed`` and ``restarts``.
-        seed: of the random orders.
+        order: as in ``minimal_matches``.
+        seed: seed of the random orders.
         restarts: number of random orders.
 
     Returns:
-        The match, or None if the neuron is not in the maximum match (a dead one never is).
+        The match, or None if the neuron is not in the maximum match (dead neurons never are).
 
     Raises:
         ValueError: if there is no such neuron, epsilon is not one number in [0, 1), or an option is
-            not one of those above.
+            invalid.
 
     Warns:
-        TieWarning: where distances are exactly at epsilon, or nearer than rounding lets be told.
+        TieWarning: if distances are at epsilon, or so close to it that rounding decides.
 
     Example:
         >>> from subspace_match.matching.reduction.moments import reduce
         >>> x = np.eye(4)[:, :3]
         >>> y = np.array([[1.0, 0, 0, 0], [0, 1, 1, 0], [0, 1, -1, 0], [0, 0, 0, 1]]).T
-        >>> minimal_match(reduce(x, y), 0.1, ("x", 1))     # spanned by y1 and y2, as x2 is
+        >>> minimal_match(reduce(x, y), 0.1, ("x", 1))     # y1 and y2 span x1 and x2
         Match(x=array([1, 2]), y=array([1, 2]))
         >>> minimal_match(reduce(x, y), 0.1, ("x", 0))
         Match(x=array([0]), y=array([0]))
@@ -87,37 +86,38 @@ def minimal_matches(
     restarts: int = 1,
     progress: Callable[[int], Any] | None = None,
 ) -> MinimalMatches:
-    """A v-minimal match of every neuron v in the maximum match (Wang et al. 2018, Definition 9).
+    """Find a v-minimal match of each v in the maximum match (Wang et al. 2018, Definition 9).
 
-    The same matches as ``minimal_match`` of each, but tests that several neurons have in common are
-    made once. Runs on one core of the CPU. The first call on a machine compiles for some seconds,
-    what it compiles is kept on disk.
+    The matches are those of ``minimal_match``, but tests that several neurons share are made once.
+    Runs on one CPU core. The first call on a machine compiles for a few seconds; the compiled code
+    is stored on disk.
 
     Args:
-        pair: moments of the two sides, from ``reduce``; or their ``match_path``, whose maximum
-            match is then taken, where from moments the one of this epsilon is found on the way.
+        pair: moments of the two sides, from ``reduce``, or their ``match_path``. A path saves the
+            search for the maximum match.
         epsilon: relative distance in [0, 1), as in ``MatchPath.maximum_match``.
-        order: order in which removals are tested, which decides between a neuron's minimal matches:
-            "authors", X's neurons and then Y's;
-            "random", a random permutation of all n neurons for each restart, keeping each neuron's
-            smallest match (the first of equals);
-            "small" (ours), for every v the authors' order and then the neurons first that v needs
-            least, keeping the smaller match (the first of equals). So no match is larger than the
-            authors', and it takes longer: in the second order neurons share no tests.
-        seed: of the random orders, for ``numpy.random.default_rng``; only with order="random".
+        order: order in which removals are tested. It decides which minimal match is found:
+            "authors": X's neurons, then Y's.
+            "random": one random permutation of all n neurons per restart; the smallest match of
+            each neuron is kept (the first if several have that size).
+            "small" (ours): for each v the authors' order, then a second order that starts with the
+            neurons that v needs least; the smaller match is kept (the first if sizes are equal).
+            No match is larger than with "authors". It takes longer, because neurons share no tests
+            in the second order.
+        seed: seed for ``numpy.random.default_rng``; only with order="random".
         restarts: number of random orders, at least 1; only with order="random".
-        progress: called with the number of neurons that are done since the last call, for instance
-            ``tqdm(...).update``; in all, as many as the maximum match has, times ``restarts``, or
-            twice for order="small".
+        progress: called with the number of neurons completed since the last call, for example
+            ``tqdm(...).update``. The total is the size of the maximum match, times ``restarts`` for
+            order="random" and times 2 for order="small".
 
     Returns:
-        The matches.
+        The matches by neuron.
 
     Raises:
-        ValueError: if epsilon is not one number in [0, 1), or an option is not one of those above.
+        ValueError: if epsilon is not one number in [0, 1), or an option is invalid.
 
     Warns:
-        TieWarning: as ``minimal_match``.
+        TieWarning: as in ``minimal_match``.
 
     Example:
         >>> from subspace_match.matching.reduction.moments import reduce
@@ -144,7 +144,7 @@ def _search(
     only: int | None,
     progress: Callable[[int], Any] | None,
 ) -> MinimalMatches:
-    """Minimal matches of all neurons of the maximum match, or of the one asked for."""
+    """Find minimal matches of all neurons of the maximum match, or of column ``only``."""
     check_order(order, seed, restarts)
     moments = pair.pair if isinstance(pair, MatchPath) else pair
     n, n_x = len(moments.sums), moments.neurons_x
@@ -153,23 +153,23 @@ def _search(
     columns = np.arange(len(live))
     if isinstance(pair, MatchPath):
         columns = np.flatnonzero(pair.critical_epsilon[live] <= epsilon)
-    sought = columns if only is None else columns[live[columns] == only]
-    nothing = kept_once(n_x, np.zeros((0, n), dtype=bool), np.full(n, -1))
-    if not len(sought) or not 0 < (columns < width_x).sum() < len(columns):
+    wanted = columns if only is None else columns[live[columns] == only]
+    nothing = deduplicate(n_x, np.zeros((0, n), dtype=bool), np.full(n, -1))
+    if not len(wanted) or not 0 < (columns < width_x).sum() < len(columns):
         return nothing
 
     margin = moments.tie_margin
     walk = Walk(moments.factor, columns, width_x, epsilon, moments.unit_products, margin)
-    # Without a path, the maximum match of this one epsilon: a part of what a path would take.
+    # The maximum match of one epsilon costs less than a whole path.
     if not isinstance(pair, MatchPath):
-        if not walk.find_maximum(sought):
+        if not walk.find_maximum(wanted):
             warn_of_ties(walk.ties, epsilon, margin)
             return nothing
-        sought = sought[np.isin(sought, walk.columns)]
-    sought = live[sought]
+        wanted = wanted[np.isin(wanted, walk.columns)]
+    wanted = live[wanted]
     rows: list[np.ndarray] = []
     row_of, smallest = np.full(n, -1), np.full(n, n + 1)
-    for tests, group in orders_of_tests(walk, live, sought, n, order, seed, restarts):
+    for tests, group in removal_orders(walk, live, wanted, n, order, seed, restarts):
         for members, match in walk.walk(tests, group):
             better = live[members][len(match) < smallest[live[members]]]
             if len(better):
@@ -178,4 +178,4 @@ def _search(
             if progress is not None:
                 progress(len(members))
     warn_of_ties(walk.ties, epsilon, margin)
-    return kept_once(n_x, np.array(rows), row_of)
+    return deduplicate(n_x, np.array(rows), row_of)

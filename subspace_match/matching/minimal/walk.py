@@ -1,10 +1,10 @@
 """The decision tree of minimal matches, walked for many neurons at once (ours).
 
-With one order of tests for every neuron v, neurons that have had the same answers so far share a
-state. A node is a state, the next test and the group of neurons that have come there together. One
-test serves the group: those that are still inside go on with the shrunken match, those that fell
-out with the match as it was. Every test that divides a group makes it smaller, so of n neurons'
-walks there are at most n - 1 partings.
+All neurons share one order of tests, and neurons with the same answers so far share a state. A node
+of the tree is a state, the next test and the group of neurons that reached it together. One test
+serves the whole group: neurons that are still in the match continue with the smaller match, those
+that dropped out continue with the match before the test. Each test that splits a group makes both
+parts smaller, so n neurons cause at most n - 1 splits.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ..backends.numpy_ import Cpu
 from ..peeling.spans import RANK_TOLERANCE, SAFE_INVERSE, factor_spans
 from ..peeling.updates import DEPENDS, ENTRY_ERROR, LOST_DIGITS, MOST_KEPT
 from ..ties import tie_squares
-from .tree import (
+from .compiled import (
     DONE,
     GROUP,
     LEFT_X,
-    LOST,
+    REFACTOR,
     SPLIT,
     SURVIVED,
     TERMS,
@@ -34,27 +34,27 @@ from .tree import (
     resume,
 )
 
-MOST_TERMS = 64  # terms after which the list is applied to the matrix, where the matrix is small
-SHARE_OF_TERMS = 4  # for m neurons not before m / 4, so that few matrices are made
+MOST_TERMS = 64  # with this many terms the list is applied to the matrix
+NEURONS_PER_TERM = 4  # but not before m / 4 terms for m neurons, since that copies the matrix
 
-LOST_SQUARES = 1e-16  # the share of its square that a dual may fall to: 8 of its 16 digits are left
-MANY = 8  # that wait for their removal: then it is first looked whether any can stay
-EFFORT = 1.0  # that this may take, in removals of those waiting
-COORDINATES = 1.5  # the duals get as short as they can be where they are so much longer
+LOST_DUALS = 1e-16  # refactor when |w_i|^2 falls below this fraction of its maximum: 8 digits left
+LOOKAHEAD_QUEUE = 8  # look ahead when this many neurons wait for removal
+LOOKAHEAD_EFFORT = 1.0  # limit on the lookahead's cost, relative to the removals it may save
+LONGEST_DUALS = 1.5  # shorten the duals when they are this many times longer than necessary
 
 
 class Walk:
-    """The walks of one maximum match.
+    """Walks through the tree of one maximum match.
 
     Args:
         factor: F, (k, columns) float64, columns of norm 1.
-        columns: those in the maximum match, X's first; (m,) int64. If it is still to be found, all
-            among which to ``find_maximum``.
+        columns: columns in the maximum match, X's first, (m,) int64; or all columns to choose from
+            if ``find_maximum`` is called next.
         width_x: columns of F before this one are X's.
         epsilon: in [0, 1).
         products: F'F, (columns, columns) float64, if all columns of F are known to be independent
-            and F comes from it.
-        tie_margin: as of ``PairMoments``.
+            and F was computed from F'F; else None.
+        tie_margin: as in ``PairMoments``.
     """
 
     def __init__(
@@ -70,20 +70,20 @@ class Walk:
         self._width_x = width_x
         tie_square, self._bound = tie_squares(epsilon, tie_margin)
         self._tolerances = Tolerances(
-            *(RANK_TOLERANCE, DEPENDS, LOST_DIGITS, ENTRY_ERROR, MOST_KEPT, LOST_SQUARES),
-            *(MANY, EFFORT, tie_square),
+            *(RANK_TOLERANCE, DEPENDS, LOST_DIGITS, ENTRY_ERROR, MOST_KEPT, LOST_DUALS),
+            *(LOOKAHEAD_QUEUE, LOOKAHEAD_EFFORT, tie_square),
         )
         self._ties = np.zeros(1, dtype=np.int64)
         self._products = products
         self._rank = np.zeros(factor.shape[1], dtype=np.int64)
-        self.base, self._state = self._factor_anew(columns)
+        self.base, self._state = self._factor_columns(columns)
 
     def find_maximum(self, group: np.ndarray) -> bool:
-        """Go on with the maximum match of the columns; False if none of this group are in it."""
+        """Reduce the columns to their maximum match; return whether any of the group are in it."""
         state = _with_group(self.base, self._state, group)
         base, state, survived = self._settle(self.base, state, -1)
         if survived and state.counts[TERMS] >= _most_terms(base):
-            base, state = _apply(base, state)
+            base, state = _apply_terms(base, state)
         self.base, self._state = base, state
         return survived
 
@@ -94,26 +94,26 @@ class Walk:
 
     @property
     def ties(self) -> int:
-        """How often a distance has been seen that counts as at epsilon."""
+        """Number of distances seen that count as at epsilon."""
         return int(self._ties[0])
 
     def spans(self) -> tuple[np.ndarray, np.ndarray, int]:
         """W of the maximum match, (m, m); the columns of its neurons, (m,); how many are X's."""
-        # With near copies P may have lost digits: it has them again without those that have left.
-        near = self.base.matrix.shape[1] > len(self.base.order)
-        base, _ = (self._again if near else _apply)(self.base, self._state)
+        # Removals beside near copies cost precision in P, so factor again instead of updating.
+        has_duals = self.base.matrix.shape[1] > len(self.base.order)
+        base, _ = (self._refactor if has_duals else _apply_terms)(self.base, self._state)
         width = len(base.neurons)
         return base.matrix[:, :width], base.neurons, base.width_x
 
     def walk(self, order: np.ndarray, group: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Minimal matches of a group of columns.
+        """Find the minimal matches of a group of columns.
 
         Args:
-            order: every column of the maximum match, in the order in which to test its removal.
-            group: the columns whose minimal matches are sought.
+            order: all columns of the maximum match, in the order in which to test their removal.
+            group: columns whose minimal matches are searched.
 
         Yields:
-            Columns that have the same minimal match, and that match's columns.
+            Columns of the group that share a minimal match, and the columns of that match.
         """
         self._rank[order] = np.arange(len(order))
         rank = self._rank[self.base.neurons]
@@ -125,39 +125,39 @@ class Walk:
             while outcome != DONE:
                 most = _most_terms(base)
                 outcome, first = advance(base, state, before, first, self._bound, most)
-                origin = base
-                if outcome == LOST:
-                    base, state, survived = self._settle(*self._again(base, state), first - 1)
+                base_before = base
+                if outcome == REFACTOR:
+                    base, state, survived = self._settle(*self._refactor(base, state), first - 1)
                     if not survived:
-                        base, state = origin, before
+                        base, state = base_before, before
                         before = state.copy()
                         continue
-                if outcome in (LOST, SPLIT):
-                    fallen = before.group.copy()
-                    fallen[np.isin(origin.neurons, base.neurons[state.group & state.alive])] = False
-                    if fallen.any():
-                        members = origin.neurons[fallen]
-                        pending.append((origin, _with_group(origin, before, members), first))
-                    _with_group(base, state, base.neurons[state.group & state.alive])
+                if outcome in (REFACTOR, SPLIT):
+                    stayed = base.neurons[state.group & state.alive]
+                    left = before.group & ~np.isin(base_before.neurons, stayed)
+                    if left.any():
+                        _with_group(base_before, before, base_before.neurons[left])
+                        pending.append((base_before, before, first))
+                    _with_group(base, state, stayed)
                 if outcome != DONE and state.counts[TERMS] >= most:
-                    base, state = _apply(base, state)
+                    base, state = _apply_terms(base, state)
                 before = state.copy()
             yield base.neurons[state.group], base.neurons[state.alive]
 
     def _settle(self, base: Base, state: State, earliest: int) -> tuple[Base, State, bool]:
-        """Remove whoever is too far, until nobody is; whether some of the group are left."""
-        while (outcome := resume(base, state, self._bound, earliest)) == LOST:
-            base, state = self._again(base, state)
+        """Remove neurons until none is too far; also return whether any of the group remain."""
+        while (outcome := resume(base, state, self._bound, earliest)) == REFACTOR:
+            base, state = self._refactor(base, state)
         return base, state, outcome == SURVIVED
 
-    def _again(self, base: Base, state: State) -> tuple[Base, State]:
-        """The same state, from the factor."""
+    def _refactor(self, base: Base, state: State) -> tuple[Base, State]:
+        """Compute the state of the remaining neurons from the factor."""
         group = base.neurons[state.group & state.alive]
-        base, state = self._factor_anew(base.neurons[state.alive])
+        base, state = self._factor_columns(base.neurons[state.alive])
         return base, _with_group(base, state, group)
 
-    def _factor_anew(self, columns: np.ndarray) -> tuple[Base, State]:
-        """The state of these columns, from the factor."""
+    def _factor_columns(self, columns: np.ndarray) -> tuple[Base, State]:
+        """Compute the state of these columns from the factor, with an empty group."""
         of_x = columns < self._width_x
         x, y = columns[of_x], columns[~of_x]
         independent = self._products is not None
@@ -171,8 +171,8 @@ class Walk:
         diagonal = np.diagonal(matrix).copy()
         if (diagonal > SAFE_INVERSE).any():
             if spans.duals is None:
-                self._products = None  # independent, but not far enough from dependent
-                return self._factor_anew(columns)
+                self._products = None  # independent, but too close to dependent to be used
+                return self._factor_columns(columns)
             matrix = np.hstack([matrix, spans.duals])
         state = State(
             counts=np.array([0, len(x), len(y), 0]),
@@ -181,7 +181,7 @@ class Walk:
             highest=diagonal.copy(),
             alive=np.ones(len(columns), dtype=bool),
             basis=spans.basis.copy(),
-            reserve=~spans.basis,
+            dependent=~spans.basis,
             group=np.zeros(len(columns), dtype=bool),
         )
         at_epsilon = state.residual >= self._tolerances.tie_square
@@ -192,13 +192,13 @@ class Walk:
 
 
 def _height(factor: np.ndarray) -> int:
-    """Number of F's rows without the last ones, where these hold nothing but rounding."""
+    """Return the number of F's rows without trailing rows that are only rounding."""
     below = np.sqrt(np.cumsum((factor[::-1] ** 2).max(1))[::-1])
     return int((below > RANK_TOLERANCE).sum())
 
 
 def _most_terms(base: Base) -> int:
-    return max(MOST_TERMS, len(base.order) // SHARE_OF_TERMS)
+    return max(MOST_TERMS, len(base.order) // NEURONS_PER_TERM)
 
 
 def _base(
@@ -210,11 +210,11 @@ def _base(
     tolerances: Tolerances,
     ties: np.ndarray,
 ) -> Base:
-    """A base with room for the terms of one test beyond the longest list that is kept."""
+    """Build a base with room for the longest list of terms and those of one more test."""
     width = len(neurons)
-    each = 2 if state.reserve.any() else 1
-    # Two more, for an exchange's row and for the last test's. Memory is only taken where written.
-    room = max(MOST_TERMS, width // SHARE_OF_TERMS) + each * width + 2
+    each = 2 if state.dependent.any() else 1
+    # Two more: one for an exchange, one for the last row of the test. Unused room takes no memory.
+    room = max(MOST_TERMS, width // NEURONS_PER_TERM) + each * width + 2
     lefts, rights = np.empty((room, width)), np.empty((room, matrix.shape[1]))
     return Base(
         *(neurons, int(state.counts[LEFT_X]), rank, np.argsort(rank), matrix),
@@ -225,14 +225,14 @@ def _base(
 
 
 def _with_group(base: Base, state: State, group: np.ndarray) -> State:
-    """The same state, for these neurons."""
+    """Set the state's group to these neurons, in place."""
     state.group[:] = np.isin(base.neurons, group)
     state.counts[GROUP] = len(group)
     return state
 
 
-def _apply(base: Base, state: State) -> tuple[Base, State]:
-    """A base of its own for a state: its terms taken from the matrix, without what has left."""
+def _apply_terms(base: Base, state: State) -> tuple[Base, State]:
+    """Build a new base with the terms applied to the matrix and without removed neurons."""
     terms, kept = state.counts[TERMS], np.flatnonzero(state.alive)
     columns = np.append(kept, np.arange(len(base.order), base.matrix.shape[1]))
     matrix = gather(base.matrix, kept, columns)
@@ -246,20 +246,20 @@ def _apply(base: Base, state: State) -> tuple[Base, State]:
     counts = state.counts.copy()
     counts[TERMS] = 0
     state = State(counts, *(array[kept] for array in state[1:]))
-    matrix = _short_duals(matrix, sides, bool((state.highest > SAFE_INVERSE).any()))
+    matrix = _shorten_duals(matrix, sides, bool((state.highest > SAFE_INVERSE).any()))
     neurons, rank = base.neurons[kept], base.rank[kept]
     return _base(neurons, rank, matrix, base.vectors, state, base.tolerances, base.ties), state
 
 
-def _short_duals(matrix: np.ndarray, sides: tuple[slice, slice], needed: bool) -> np.ndarray:
-    """The same matrix, its duals over an orthonormal basis of what they span, if needed at all."""
+def _shorten_duals(matrix: np.ndarray, sides: tuple[slice, slice], needed: bool) -> np.ndarray:
+    """Express the duals over an orthonormal basis of their own span, or drop them if not needed."""
     width, columns = matrix.shape
     if width == columns:
         return matrix
     if not needed:
         return np.ascontiguousarray(matrix[:, :width])
     longest = max(len(matrix[rows]) for rows in sides)
-    if columns - width <= COORDINATES * longest:
+    if columns - width <= LONGEST_DUALS * longest:
         return matrix
     shorter = np.zeros((width, width + longest))
     shorter[:, :width] = matrix[:, :width]

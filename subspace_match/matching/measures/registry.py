@@ -1,0 +1,83 @@
+"""The list of all measures, and their values for one pair."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from .cca import mean_cca
+from .cka import linear_cka
+from .debiased_cka import debiased_linear_cka
+from .one_to_one import one_to_one
+from .procrustes import procrustes
+from .pwcca import pwcca
+from .regression import linear_regression
+from .sides import Moments
+from .svcca import svcca
+from .values import MeasureWarning
+
+# By name, in the order of the rows of a table.
+MEASURES: dict[str, Callable[[Moments], float]] = {
+    "linear_cka": linear_cka,
+    "debiased_linear_cka": debiased_linear_cka,
+    "mean_cca": mean_cca,
+    "svcca": svcca,
+    "pwcca": pwcca,
+    "procrustes": procrustes,
+    "linear_regression_x": partial(linear_regression, target="x"),
+    "linear_regression_y": partial(linear_regression, target="y"),
+    "one_to_one": one_to_one,
+}
+
+
+def all_measures(pair: Moments) -> dict[str, float]:
+    """Compute every measure of a pair.
+
+    Args:
+        pair: moments of the two sides, from ``reduce``.
+
+    Returns:
+        Values by name, always in the same order. "linear_regression_x" predicts X from Y,
+        "linear_regression_y" Y from X.
+
+    Example:
+        >>> import numpy as np, subspace_match as sm
+        >>> x = np.random.default_rng(0).random((50, 3))
+        >>> measures = all_measures(sm.reduce(x, x, device="cpu"))
+        >>> list(measures)[:3]
+        ['linear_cka', 'debiased_linear_cka', 'mean_cca']
+        >>> all(round(value, 12) == 1 for value in measures.values())
+        True
+    """
+    return {name: measure(pair) for name, measure in MEASURES.items()}
+
+
+class Noted(NamedTuple):
+    """A measure's value and the text of its ``MeasureWarning``, empty without a warning."""
+
+    value: float
+    note: str
+
+
+def noted_measures(pair: Moments) -> dict[str, Noted]:
+    """Compute every measure as ``all_measures``, with the reason if it is NaN or not determined.
+
+    Args:
+        pair: moments of the two sides, from ``reduce``.
+
+    Example:
+        >>> import numpy as np, subspace_match as sm
+        >>> pair = sm.reduce(np.ones((50, 3)), np.random.default_rng(0).random((50, 3)))
+        >>> noted_measures(pair)["linear_cka"]
+        Noted(value=nan, note='NaN, since every neuron of x is constant')
+    """
+    noted = {}
+    for name, measure in MEASURES.items():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", MeasureWarning)
+            value = measure(pair)
+        texts = [str(each.message) for each in caught if each.category is MeasureWarning]
+        noted[name] = Noted(value, "; ".join(text.partition(": ")[2] for text in texts))
+    return noted

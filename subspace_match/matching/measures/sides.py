@@ -1,0 +1,140 @@
+"""The two sides of a pair as measures read them: neurons as columns of a factor.
+
+Measures are defined on centred activations and depend only on their inner products. The columns of
+the centred factor have the same inner products as the centred neurons, so they replace them: no
+measure subtracts a mean, and none squares the columns without need.
+
+Constant neurons (dead ones included) have no effect on centred measures. After centring only
+rounding is left of them, so their columns are set to exactly 0. A measure that divides by a side's
+variance is NaN if all neurons of that side are constant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import scipy.linalg
+
+from .values import UndefinedError
+
+# Relative to the norm before centring, times the number of columns; as in matching, so that a near
+# copy still adds a direction. It also detects constants, near copies of the constant direction.
+RANK_TOLERANCE = 1e-13
+
+
+class Moments(Protocol):
+    """The part of ``PairMoments`` that measures read; a protocol, so importing it is cheap.
+
+    Attributes:
+        norms: norm of each neuron before centring, (n,) float64; 0 for dead neurons.
+        length_products: [[sum a^2, sum a b], [sum a b, sum b^2]] over the samples, (2, 2) float64.
+            For each sample, a is its share of sum |x - mean x|^2 and b of sum |y - mean y|^2.
+        neurons_x: n_x; the first n_x neurons are X's.
+        samples: d.
+        factor: F with F'F the moments of the live columns scaled to norm 1, (k, live) float64.
+        centred_factor: the same for the live columns without their means, scaled by the same norms;
+            None if neither the moments nor a second read provide it.
+    """
+
+    @property
+    def norms(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def length_products(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def neurons_x(self) -> int: ...  # noqa: D102
+    @property
+    def samples(self) -> int: ...  # noqa: D102
+    @property
+    def factor(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def centred_factor(self) -> np.ndarray | None: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side's neurons as columns with the inner products of the neurons.
+
+    Attributes:
+        name: "x" or "y".
+        unit: (k, n) float64, each column in units of its neuron's norm before centring; 0 for a
+            constant neuron, or for a dead one without centring.
+        neurons: (k, n) float64, all in one unit, the norm of the longest column, so that fourth
+            powers neither overflow nor vanish.
+    """
+
+    name: str
+    unit: np.ndarray
+    neurons: np.ndarray
+
+    @property
+    def has_variance(self) -> bool:
+        """Whether any column is nonzero."""
+        return bool(self.unit.any())
+
+    def orthonormal_basis(self) -> np.ndarray:
+        """Return an orthonormal basis of the columns' span, (k, rank) float64.
+
+        Pivoted QR of ``unit``, without the rows of R from the first |R_ii| <= tolerance on. All
+        columns of ``unit`` have the same rounding error, so one tolerance separates directions from
+        rounding, however large the means were.
+        """
+        directions, upper, _ = scipy.linalg.qr(
+            self.unit, mode="economic", pivoting=True, check_finite=False
+        )
+        rank = int((np.abs(np.diagonal(upper)) > RANK_TOLERANCE * self.unit.shape[1]).sum())
+        basis: np.ndarray = directions[:, :rank]
+        return basis
+
+
+def sides(pair: Moments, *, centred: bool = True) -> tuple[Side, Side]:
+    """Return both sides of a pair.
+
+    Args:
+        pair: moments of the two sides, from ``reduce``.
+        centred: subtract each neuron's mean.
+
+    Returns:
+        X's side and Y's side.
+
+    Raises:
+        UndefinedError: if the pair has no centred factor.
+
+    Example:
+        >>> import numpy as np, subspace_match as sm
+        >>> pair = sm.reduce(np.array([[1.0, 5], [3, 5]]), np.array([[0.0], [4]]), device="cpu")
+        >>> x, y = sides(pair)
+        >>> (x.neurons.T @ x.neurons).round(12)
+        array([[1., 0.],
+               [0., 0.]])
+    """
+    factor = pair.centred_factor if centred else pair.factor
+    if factor is None:
+        raise UndefinedError(
+            "means are too large compared with deviations, or neurons too close to linearly"
+            " dependent, for the moments of permuted samples; call reduce on x and the permuted y"
+        )
+    unit = np.zeros((len(factor), len(pair.norms)))
+    unit[:, pair.norms > 0] = factor
+    lengths = np.linalg.norm(unit, axis=0)
+    unit[:, lengths <= RANK_TOLERANCE * len(lengths)] = 0.0
+    both = []
+    for name, own in (("x", slice(None, pair.neurons_x)), ("y", slice(pair.neurons_x, None))):
+        scales = pair.norms[own]
+        longest = (scales * lengths[own] * unit[:, own].any(0)).max()
+        both.append(Side(name, unit[:, own], unit[:, own] * (scales / (longest or 1.0))))
+    return both[0], both[1]
+
+
+def varying_sides(pair: Moments) -> tuple[Side, Side]:
+    """Return both sides, centred.
+
+    Raises:
+        UndefinedError: as ``sides``, or if every neuron of a side is constant.
+    """
+    both = sides(pair)
+    constant = [side.name for side in both if not side.has_variance]
+    if constant:
+        raise UndefinedError(f"every neuron of {' and of '.join(constant)} is constant")
+    return both
