@@ -1,4 +1,4 @@
-"""Workspaces in which the tiny configuration has run, or nothing has."""
+"""Workspaces with and without the results of the tiny configuration."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pipeline.workspaces import Workspace, copy_project
 
 
 def shared_by_test_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of this run of the tests, the same for those that run side by side."""
+    """Return a folder that all processes of this test run share."""
     base = tmp_path_factory.getbasetemp()
-    # One of several has its folder below the run's; else the one above is all runs', of other code.
+    # An xdist worker has its own folder below that of the run.
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A workspace in which the tiny configuration has run; to be copied, not changed."""
+    """A workspace in which the tiny configuration has run. Copy it; do not change it."""
     root = shared_by_test_processes(tmp_path_factory) / "finished"
     with FileLock(f"{root}.lock"):
         if not (root / "complete").exists():
@@ -31,14 +31,34 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return Workspace(root)
 
 
+@pytest.fixture(scope="session")
+def finished_with_seed_2(finished: Workspace) -> Workspace:
+    """The finished workspace, with a third network trained. Copy it; do not change it."""
+    root = finished.root.with_name("finished_with_seed_2")
+    with FileLock(f"{root}.lock"):
+        if not (root / "complete_with_seed_2").exists():
+            shutil.rmtree(root, ignore_errors=True)
+            shutil.copytree(finished.root, root, symlinks=True)
+            Workspace(root).snakemake("--config", "seeds=[0,2]", "--until", "train")
+            (root / "complete_with_seed_2").touch()
+    return Workspace(root)
+
+
 @pytest.fixture
 def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
-    """A copy of the finished workspace, modification times and Snakemake's records included."""
+    """A copy of the finished workspace, with its modification times and Snakemake's records."""
     shutil.copytree(finished.root, tmp_path / "workspace", symlinks=True)
     return Workspace(tmp_path / "workspace")
 
 
 @pytest.fixture
+def workspace_with_seed_2(finished_with_seed_2: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of the finished workspace in which the network of seed 2 is trained too."""
+    shutil.copytree(finished_with_seed_2.root, tmp_path / "workspace", symlinks=True)
+    return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
 def empty_workspace(tmp_path: Path) -> Callable[..., Workspace]:
-    """A copy of the project in which nothing has run."""
+    """Return a function that copies the project, without results."""
     return lambda *more: copy_project(tmp_path / "empty", *more)

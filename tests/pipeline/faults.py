@@ -1,4 +1,4 @@
-"""Faults that strike jobs of chosen rules, wherever their processes run."""
+"""Make jobs of chosen rules fail, in whichever process they run."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 
 from pipeline.workspaces import Workspace
 
-# Python runs it when it starts. A job moves each output into place when it is whole, and its record
-# last: a fault strikes at the first of these moves, a kill at the last, which would tell that all
-# was well.
+# Python runs this when it starts. A job moves each complete output into place and its record last.
+# A fault happens at the first of these moves, a kill at the last, which would report success.
 SITE = """
 import errno, json, os, signal, sys
 
@@ -38,11 +37,11 @@ if fault:
 
 
 def strike(workspace: Workspace, folder: Path, **faults: str) -> None:
-    """Let jobs fail from now on.
+    """Make jobs fail from now on.
 
     Args:
-        workspace: whose jobs.
-        folder: for what Python reads.
+        workspace: the workspace of the jobs.
+        folder: folder for the module that Python reads.
         faults: by script, "killed", "ended" (SIGTERM), "disk full" or "code edited".
     """
     folder.mkdir(exist_ok=True)
@@ -52,7 +51,7 @@ def strike(workspace: Workspace, folder: Path, **faults: str) -> None:
 
 
 def contents(workspace: Workspace) -> dict[str, bytes]:
-    """All that jobs have made: what is around them, and when, left out."""
+    """Bytes of everything that jobs made, without logs, times and locks."""
     results = workspace.root / "results"
     files = (file.relative_to(results) for file in results.rglob("*") if file.is_file())
     return {

@@ -1,8 +1,8 @@
-"""A real Slurm on this machine alone: its daemons under a folder, on ports of the loopback.
+"""A real Slurm on this machine only: its daemons use one folder and loopback ports.
 
-It has one node of two CPUs, which this machine is, with two GPUs that are no GPUs. It starts no
-job of a lost node again by itself (JobRequeue), as Slurm waits two minutes with that, and misses a
-job of a node that was restarted after seconds (BatchStartTimeout), not after minutes.
+The machine is its one node, with two CPUs and two GPUs that are not real. Two settings save minutes
+of waiting: Slurm does not requeue jobs of a lost node (JobRequeue), and notices after seconds that
+a restarted node has lost a job (BatchStartTimeout).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipeline.workspaces import Run, Workspace, environment
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
 HOST = socket.gethostname().partition(".")[0]
-# Debian keeps daemons where only root's PATH looks.
+# Debian installs the daemons in a folder that is only on root's PATH.
 SEARCHED = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
 
 SLURM_CONF = """
@@ -65,16 +65,16 @@ GRES_CONF = """
 AutoDetect=off
 Name=gpu File={root}/nvidia[0-1]
 """
-# Snakemake's step inside a job forgets which cluster it is on.
+# The Snakemake inside a job does not pass SLURM_CONF on to srun.
 SRUN = """#!/bin/sh
 SLURM_CONF={conf} exec {srun} "$@"
 """
-# There is no accounting: what the queue knows of the jobs of a name, and of all else nothing.
+# There is no accounting database: answer from the queue.
 SACCT = """#!/bin/sh
 while [ $# -gt 1 ] && [ "$1" != --name ]; do shift; done
 [ "$1" != --name ] || exec squeue -h -t all -o '%i|%T' --name "$2"
 """
-# Snakemake, but that it looks each second how its jobs do; else ever more seldom, up to minutes.
+# Snakemake that checks its jobs every second; by default the interval grows to minutes.
 IMPATIENT = """
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 RemoteExecutor.next_seconds_between_status_checks = property(lambda self: 1, lambda self, _: None)
@@ -84,7 +84,7 @@ main()
 
 
 def missing_programs() -> list[str]:
-    """What is needed and not installed."""
+    """Names of the required programs that are not installed."""
     return [name for name in (*DAEMONS, "sbatch") if shutil.which(name, path=SEARCHED) is None]
 
 
@@ -134,31 +134,31 @@ class Cluster:
         wait_until(lambda: self.command(*idle, may_fail=True).strip() == "idle", "an idle node")
 
     def start_node_daemon(self) -> None:
-        """Start slurmd, for the first time or again, and wait until it has told of its jobs."""
+        """Start slurmd and wait until it has registered its jobs."""
         before = self._node_daemon_start()
         self._start("slurmd", "-D", "-N", HOST)
         wait_until(lambda: self._node_daemon_start() != before, "a node that has registered")
 
     def _node_daemon_start(self) -> str:
-        """When slurmd last started, as slurmctld knows it."""
+        """Return slurmd's last start time, as slurmctld knows it."""
         node = self.command("scontrol", "show", "node", HOST, may_fail=True)
         return node.partition("SlurmdStartTime=")[2].split("\n")[0]
 
     def kill_node_daemon(self) -> None:
-        """Kill slurmd alone: the processes of its jobs go on."""
+        """Kill slurmd only; the processes of its jobs go on."""
         self._daemons["slurmd"].kill()
         self._daemons["slurmd"].wait()
 
     def kill_processes(self, job: str) -> None:
-        """Kill all that runs of a job, as the end of its node would."""
+        """Kill all processes of a job, as when its node goes down."""
         own = self.processes(job)
-        # First what started and watches them, or it would tell of their end.
+        # First the parents, which would report the end of their children.
         steps = {_parent(process) for process in own} - set(own)
         for process in [*steps, *own]:
             os.kill(process, signal.SIGKILL)
 
     def processes(self, job: str) -> list[int]:
-        """Of a running job."""
+        """Return the process ids of a running job."""
         lines = self.command("scontrol", "listpids", job).splitlines()[1:]
         return [pid for line in lines if (pid := int(line.split()[0])) > 0]
 
@@ -173,7 +173,7 @@ class Cluster:
             "log-file": self._root / "munge.log",
             "seed-file": self._root / "munge.seed",
         }
-        # Forced, as it warns of folders that others may write to, which /tmp is.
+        # Forced: munged refuses folders that others may write to, such as /tmp.
         self._start("munged", "-F", "--force", *(f"--{name}={file}" for name, file in own.items()))
         wait_until(socket_file.exists, "munge's socket")
 
@@ -190,7 +190,7 @@ class Cluster:
             )
 
     def clear(self) -> None:
-        """End what a failed test left: Snakemake, which ends at no request, and jobs."""
+        """End the Snakemake processes and jobs that a failed test left."""
         for process in self._started:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -200,7 +200,7 @@ class Cluster:
         wait_until(lambda: not self.jobs("pending,running,completing"), "an empty queue")
 
     def stop(self) -> None:
-        """End the daemons, and what a lost node's jobs left."""
+        """End the daemons and the processes that jobs of a lost node left."""
         for daemon in reversed(self._daemons.values()):
             daemon.send_signal(signal.SIGTERM)
             try:
@@ -213,7 +213,7 @@ class Cluster:
                 os.kill(int(folder.name), signal.SIGKILL)
 
     def command(self, *arguments: str, may_fail: bool = False) -> str:
-        """What a command of Slurm's prints."""
+        """Return what one of Slurm's commands prints."""
         result = subprocess.run(
             arguments, env=self._environment, capture_output=True, text=True, check=False
         )
@@ -221,12 +221,12 @@ class Cluster:
         return result.stdout
 
     def jobs(self, states: str = "all", of: str = "%i") -> list[str]:
-        """What squeue says of each job, in the order of their submission."""
+        """Return a squeue field of each job, in the order of submission."""
         lines = self.command("squeue", "-h", "-S", "i", "-t", states, "-o", of).splitlines()
         return [line.strip() for line in lines]
 
     def gpus(self) -> list[str]:
-        """What each job asked for, in the order of their submission."""
+        """Return the GPUs that each job asked for, in the order of submission."""
         return self.command("squeue", "-h", "-S", "i", "-t", "all", "-O", "tres-per-job").split()
 
     def set_node(self, state: str) -> None:
@@ -250,7 +250,7 @@ class Cluster:
         return process
 
     def finish(self, process: subprocess.Popen[str], *, fails: bool = False) -> Run:
-        """Wait for a Snakemake that was started."""
+        """Wait for a Snakemake started by ``start``."""
         try:
             text, _ = process.communicate(timeout=1200)
         except subprocess.TimeoutExpired:
@@ -270,7 +270,7 @@ def _parent(process: int) -> int:
 
 
 def _read(file: Path) -> str:
-    """A file of /proc; nothing of a process that has ended."""
+    """Return a file of /proc, or "" if its process has ended."""
     try:
         return file.read_text(errors="replace")
     except OSError:

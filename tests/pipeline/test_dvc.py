@@ -19,6 +19,7 @@ import yaml
 import zarr
 from filelock import FileLock
 from pipeline.workspaces import (
+    BARE,
     MATCHED,
     PROJECT,
     TABLES,
@@ -32,10 +33,10 @@ from subspace_match.cli import main
 from subspace_match.storage.activations import ActivationStore
 from subspace_match.storage.files import sha256
 
-# What makes a run short: no more than tables of matches needs.
-BARE = {"minimal_matches.epsilons": [], "chance.permutations": 0, "heat_map.positions": 0}
-SHORT = BARE | {"matching.layers": ["conv1"]}
-ONE_NETWORK = {"initialise": 1, "train": 1, "extract": 1, "top_images": 1}
+# Changes that make a run short.
+SHORT = {f"{section}.{key}": v for section, keys in BARE.items() for key, v in keys.items()}
+ONE_LAYER = SHORT | {"matching.layers": ["conv1"]}
+ONE_NETWORK = {"extract": 1, "top_images": 1}
 
 
 class Versioned(Workspace):
@@ -82,8 +83,9 @@ class Versioned(Workspace):
 
 
 @pytest.fixture(scope="session")
-def versioned_once(finished: Workspace) -> Versioned:
-    """The finished workspace, versioned and published; to be copied, not changed."""
+def versioned_once(finished_with_seed_2: Workspace) -> Versioned:
+    """The finished workspace, versioned and published. Copy it; do not change it."""
+    finished = finished_with_seed_2
     root = finished.root.with_name("versioned")
     workspace = Versioned(root)
     with FileLock(f"{root}.lock"):
@@ -106,13 +108,13 @@ def versioned_once(finished: Workspace) -> Versioned:
 
 @pytest.fixture
 def versioned(versioned_once: Versioned, tmp_path: Path) -> Versioned:
-    """A copy of the versioned workspace, modification times and all records included."""
+    """A copy of the versioned workspace, with its modification times and records."""
     shutil.copytree(versioned_once.root, tmp_path / "versioned", symlinks=True)
     return Versioned(tmp_path / "versioned")
 
 
 def up_to_date(versioned: Versioned) -> bool:
-    """Whether DVC has nothing to do but to look what the user's own files hold."""
+    """Whether DVC's only stage to run is the one that always runs."""
     return re.findall(r"^(\w+):$", versioned.dvc("status"), re.MULTILINE) == ["contents"]
 
 
@@ -133,14 +135,14 @@ def test_data_that_was_replaced_under_its_name_is_noticed(
     assert "Stage 'data' didn't change, skipping" in versioned.dvc("repro", "data")
     idx_files(tmp_path / "data", fill=2)
     assert Run(0, versioned.dvc("repro", "data")).jobs == {"prepare_data": 1}
-    # Without the files the published ones are gone on with, and that is said.
+    # Without the files, the published data set is used, and that is logged.
     shutil.rmtree(tmp_path / "data")
     text = versioned.dvc("repro", "data")
     assert "found none" in text
     assert "Stage 'data' didn't change, skipping" in text
 
 
-def test_every_kind_of_result_says_what_made_it(
+def test_every_kind_of_result_has_its_provenance(
     versioned_once: Versioned, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for file, rule in (
@@ -176,7 +178,7 @@ def test_every_kind_of_result_says_what_made_it(
     assert set(compared.values()) == set(pd.read_csv(shown)["checkpoint"])
 
 
-def test_experiments_are_compared_by_scalars_and_in_one_picture(versioned: Versioned) -> None:
+def test_dvc_compares_experiments_by_metrics_and_in_one_plot(versioned: Versioned) -> None:
     run = versioned.experiment("--name=grid", **{"matching.epsilons": [0.1, 0.5]})
     assert run.jobs == {"certify": 1} | TABLES
     assert versioned.networks() == networks_of(versioned, 0, 1)
@@ -185,12 +187,12 @@ def test_experiments_are_compared_by_scalars_and_in_one_picture(versioned: Versi
     assert (own["rules"], own["command"]) == (["aggregate", "certify"], "snakemake")
     assert own["commit"] == versioned.call("git", "rev-parse", "main").strip()
     assert "config/config.yaml" in own["changed"]
-    # The others ran when there was no repository.
+    # The other jobs ran before there was a repository.
     assert {"train", "match"} < set(before["rules"])
     assert before["commit"] is None
 
     versioned.forget()
-    run = versioned.experiment("--name=seed", seeds=[0, 2], **BARE)
+    run = versioned.experiment("--name=seed", seeds=[0, 2], **SHORT)
     assert run.jobs == ONE_NETWORK | MATCHED | TABLES
     assert versioned.networks() == networks_of(versioned, 0, 2)
 
@@ -231,7 +233,7 @@ def test_experiments_are_compared_by_scalars_and_in_one_picture(versioned: Versi
 
 
 def revisions(shown: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and data of each revision that ``dvc exp show`` shows, the workspace left out."""
+    """Yield name and data of each revision in ``dvc exp show``, except the workspace."""
     for baseline in shown[1:]:
         yield baseline["name"], baseline["data"]
         for experiment in baseline["experiments"] or []:
@@ -240,40 +242,38 @@ def revisions(shown: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]
 
 
 def networks_of(workspace: Workspace, *seeds: int) -> dict[int, str]:
-    """Checksums of the networks that lie in a workspace."""
+    """Return the checksums of a workspace's networks, by seed."""
     return {seed: sha256(workspace.network(seed)) for seed in seeds}
 
 
 def test_experiments_share_what_they_have_in_common(versioned: Versioned) -> None:
-    recorded = {"extract": 2, "top_images": 2} | MATCHED | TABLES
-    wide = SHORT | {"network.name": "resnet20", "network.width": 0.13}
-    run = versioned.experiment(**wide)
-    assert run.jobs == recorded | {"initialise": 2, "train": 2}
-    assert versioned.experiment(**wide | {"extraction.positions": 400}).jobs == recorded
+    untrained = ONE_LAYER | {"network.name": "resnet20", "network.width": 0.13}
+    untrained |= {"stages": ["initial"]}
+    extracted = {"extract": 2, "top_images": 2} | MATCHED | TABLES
+    assert versioned.experiment(**untrained).jobs == extracted | {"initialise": 2}
     versioned.forget()
-    assert (
-        versioned.experiment(**wide | {"matching.epsilons": [0.4]}).jobs == {"certify": 1} | TABLES
-    )
+    other_grid = untrained | {"matching.epsilons": [0.4]}
+    assert versioned.experiment(**other_grid).jobs == {"certify": 1} | TABLES
     # The first architecture again.
     versioned.forget()
-    assert versioned.experiment(**SHORT).jobs == MATCHED | TABLES
+    assert versioned.experiment(**ONE_LAYER).jobs == MATCHED | TABLES
 
 
-def test_experiments_in_folders_of_their_own_have_their_own_figures(
-    versioned: Versioned, workspace: Workspace
+def test_experiments_in_their_own_folders_have_their_own_figures(
+    versioned: Versioned, workspace_with_seed_2: Workspace
 ) -> None:
-    """H2: --temp and --queue, three seeds each with its own true network."""
-    run = versioned.experiment("--temp", "--name=two", seeds=[0, 2], **SHORT)
-    # What is published is restored there.
-    assert run.jobs == ONE_NETWORK | MATCHED | TABLES
-    seeds = {"two": 2, "three": 3, "four": 4}
-    for name, seed in list(seeds.items())[1:]:
-        versioned.experiment("--queue", f"--name={name}", seeds=[0, seed], **SHORT)
+    """With --temp and --queue, each experiment has the network of its own seed."""
+    run = versioned.experiment("--temp", "--name=two", seeds=[0, 2], **ONE_LAYER)
+    # Published results are restored there.
+    assert run.jobs == {"initialise": 1, "train": 1} | ONE_NETWORK | MATCHED | TABLES
+    versioned.experiment("--queue", "--name=three", seeds=[0, 3], **ONE_LAYER)
     versioned.dvc("exp", "run", "--run-all")
     assert versioned.networks() == networks_of(versioned, 0, 1)
+    seeds = {"two": 2, "three": 3}
 
-    # By Snakemake alone.
-    workspace.configure(seeds=[0, 2, 3, 4])
+    # The same by Snakemake, without DVC.
+    workspace = workspace_with_seed_2
+    workspace.configure(seeds=[0, 2, 3])
     workspace.snakemake("--until", "train")
     found = {}
     for name, seed in seeds.items():
@@ -285,21 +285,20 @@ def test_experiments_in_folders_of_their_own_have_their_own_figures(
         found[name] = figure.read_bytes()
     assert len(set(found.values())) == len(seeds)
 
-    # The last one in full.
+    # All of the last experiment.
     changed = Path("config", "config.yaml")
     shutil.copy2(versioned.root / changed, workspace.root / changed)
     workspace.snakemake()
     published = versioned.root / "published" / "tables"
     assert workspace.tables() == {file.name: file.read_bytes() for file in published.iterdir()}
     drawn = Path(workspace.paths.experiment("figures/similarity_by_depth.svg"))
-    assert drawn.read_bytes() == found["four"]
+    assert drawn.read_bytes() == found["three"]
 
 
 def test_neither_a_failed_job_nor_a_checkout_mixes_experiments(versioned: Versioned) -> None:
     first = versioned.similarity()
-    changes = BARE | {"seeds": [0, 2]}
-    # H1: a job of the new seed fails, when others have finished.
-    versioned.snakemake("--config", "seeds=[0,2]", "--until", "train")
+    changes = SHORT | {"seeds": [0, 2]}
+    # A job of the new seed fails after others have finished.
     versioned.configure(seeds=[0, 2])
     network = versioned.network(2)
     whole = network.read_bytes()
@@ -314,20 +313,20 @@ def test_neither_a_failed_job_nor_a_checkout_mixes_experiments(versioned: Versio
     assert set(zip(second["seed_a"], second["seed_b"], strict=True)) == {(0, 2)}
     assert versioned.networks() == networks_of(versioned, 0, 2)
 
-    # H3: other results are checked out, and the same is run again.
+    # The first results are checked out, and the second experiment runs again.
     config = versioned.root / "config" / "config.yaml"
     changed = config.read_bytes()
     versioned.forget()
     versioned.dvc("checkout")
     pd.testing.assert_frame_equal(versioned.similarity(), first)
     config.write_bytes(changed)
-    # Without DVC's record of earlier runs, so that the pipeline itself has to tell.
+    # Without DVC's run cache, so that Snakemake decides.
     assert Run(0, versioned.dvc("repro", "--no-run-cache")).jobs == {}
     pd.testing.assert_frame_equal(versioned.similarity(), second)
 
 
 def clone(versioned: Versioned, root: Path, **variables: str) -> Versioned:
-    """A fresh clone, into which what was pushed is pulled."""
+    """Return a fresh clone into which the pushed files are pulled."""
     versioned.call("git", "clone", "--quiet", str(versioned.root), str(root))
     fresh = Versioned(root)
     fresh.dvc("pull", **variables)
@@ -345,7 +344,7 @@ def test_a_clone_goes_on_where_published_results_end(versioned: Versioned, tmp_p
     versioned.dvc("push")
     fresh = clone(versioned, tmp_path / "clone")
 
-    # What other code has made stays away, and what was made from it.
+    # Results of other code are not restored, nor what was made from them.
     module = fresh.root / "subspace_match" / "matching" / "null.py"
     original = module.read_bytes()
     module.write_bytes(original + b"\n# edited\n")
@@ -365,15 +364,9 @@ def test_a_clone_goes_on_where_published_results_end(versioned: Versioned, tmp_p
     shutil.rmtree(figures)
     assert fresh.snakemake("figures").jobs == {"plot": 1}
     assert {file.name: file.read_bytes() for file in figures.iterdir()} == drawn
-    fresh.configure(matching={"epsilons": [0.1, 0.4]})
-    assert fresh.snakemake("-n").planned == {"certify": 1} | TABLES
-    fresh.configure(
-        matching={"layers": ["conv1", "conv3"]},
-        minimal_matches={"epsilons": []},
-        chance={"permutations": 0},
-    )
+    fresh.configure(matching={"layers": ["conv1", "conv3"]}, **BARE)
     assert fresh.snakemake().jobs == MATCHED | TABLES
-    # Whatever times what was restored has.
+    # Times of restored files do not matter.
     fresh.configure()
     for module in (fresh.root / "subspace_match").rglob("*.py"):
         module.touch()
@@ -401,7 +394,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 @contextlib.contextmanager
 def s3_server(folder: Path) -> Iterator[str]:
-    """The address of an S3 server on this machine, whose buckets are the folders in a folder."""
+    """Run an S3 server on this machine, whose buckets are the folders in a folder; its address."""
     (folder / "bucket").mkdir(parents=True)
     options = ["--addr", "127.0.0.1:0", "--auth-key", ",".join(KEYS.values())]
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What a change re-runs: exactly what depends on it. The README has a table of it, row by row."""
+"""A change re-runs exactly what depends on it: the rows of the README's table."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 from pipeline.faults import contents
 from pipeline.planned_jobs import missing_jobs
-from pipeline.workspaces import MATCHES, TABLES, Workspace, idx_files
+from pipeline.workspaces import BARE, MATCHED, MATCHES, TABLES, Workspace, idx_files
 
 BELOW_MATCHING = MATCHES | {"heat_map": 1} | TABLES
 ONE_NETWORK = {"initialise": 1, "train": 1, "extract": 1, "extract_places": 1, "top_images": 1}
@@ -25,16 +25,11 @@ def test_a_changed_epsilon_grid_matches_nothing_again(workspace: Workspace) -> N
     assert workspace.snakemake().jobs == {"certify": 1} | TABLES
     table = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
     assert sorted(table["epsilon"].unique()) == [0.1, 0.4]
-    workspace.configure(matching={"epsilons": [0.1, 0.2, 0.4]})
-    assert missing_jobs(workspace) == {"certify": 1} | TABLES
 
 
 def test_a_changed_seed_retrains_that_seed_and_what_is_below_it(workspace: Workspace) -> None:
     workspace.configure(seeds=[0, 2])
-    run = workspace.snakemake()
-    assert run.jobs == ONE_NETWORK | BELOW_MATCHING
-    workspace.configure(seeds=[0, 1])
-    assert "Nothing to be done" in workspace.snakemake().text
+    assert missing_jobs(workspace) == ONE_NETWORK | BELOW_MATCHING
 
 
 def test_an_added_seed_trains_one_network_and_matches_it_with_the_others(
@@ -59,17 +54,15 @@ def test_another_architecture_or_data_set_is_an_experiment_beside_the_first(
 
 
 def test_three_architectures_train_each_network_once(workspace: Workspace) -> None:
-    names = "vgg11_bn", "vgg13_bn", "vgg16_bn"
-    for name in names[1:]:
+    workspace.configure(network={"name": "vgg13_bn"}, seeds=[0])
+    assert workspace.snakemake("--until", "train").jobs == {"initialise": 1, "train": 1}
+    for name, untrained in (("vgg11_bn", 0), ("vgg13_bn", 1), ("vgg16_bn", 2)):
         workspace.configure(network={"name": name})
-        assert workspace.snakemake("--until", "train").jobs == {"initialise": 2, "train": 2}
-    for name in names:
-        workspace.configure(network={"name": name})
-        assert not {"initialise", "train"} & missing_jobs(workspace).keys()
+        assert missing_jobs(workspace).get("train", 0) == untrained
 
 
 def test_another_version_of_torch_reruns_nothing(workspace: Workspace, tmp_path: Path) -> None:
-    """Which one made a result is in its provenance; --forceall makes all of it anew."""
+    """The version is in each result's provenance; --forceall makes everything again."""
     record = tmp_path / "newer" / "torch-99.0.dist-info" / "METADATA"
     record.parent.mkdir(parents=True)
     record.write_text("Metadata-Version: 2.1\nName: torch\nVersion: 99.0\n")
@@ -93,16 +86,16 @@ def test_a_changed_training_parameter_retrains(workspace: Workspace) -> None:
 
 
 def test_changed_positions_are_extracted_from_the_same_networks(workspace: Workspace) -> None:
-    recorded = {"extract": 2, "top_images": 2, **MATCHES, **TABLES}
+    extracted = {"extract": 2, "top_images": 2, **MATCHES, **TABLES}
     workspace.configure(extraction={"positions": 400})
-    assert missing_jobs(workspace) == recorded
-    workspace.configure(extraction={"draws": 1})
-    assert workspace.snakemake().jobs == recorded
+    assert missing_jobs(workspace) == extracted
+    workspace.configure(extraction={"draws": 1}, **BARE)
+    assert workspace.snakemake().jobs == {"extract": 2, "top_images": 2, **MATCHED, **TABLES}
     table = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
     assert set(table["draw"]) == {0}
 
 
-def test_another_heat_map_records_its_own_samples_alone(workspace: Workspace) -> None:
+def test_another_heat_map_extracts_only_its_own_samples(workspace: Workspace) -> None:
     workspace.configure(heat_map={"positions": 200})
     below = {"heat_map": 1, **TABLES}
     assert missing_jobs(workspace) == {"extract_places": 2, **below}
@@ -110,10 +103,9 @@ def test_another_heat_map_records_its_own_samples_alone(workspace: Workspace) ->
     assert workspace.snakemake().jobs == TABLES
 
 
-def test_a_stage_that_is_kept_anyway_is_recorded_and_not_trained_for(workspace: Workspace) -> None:
-    workspace.configure(stages=["initial", "last"])
-    recorded = {"extract": 2, "extract_places": 2, "top_images": 2}
-    assert workspace.snakemake().jobs == recorded | BELOW_MATCHING
+def test_a_stage_that_is_always_kept_is_extracted_without_training(workspace: Workspace) -> None:
+    workspace.configure(stages=["initial", "last"], **BARE)
+    assert workspace.snakemake().jobs == {"extract": 2, "top_images": 2} | MATCHED | TABLES
     table = pd.read_csv(workspace.paths.experiment("tables/networks.csv"))
     assert table["stage"].tolist() == ["initial", "initial", "last", "last"]
     summary = pd.read_csv(workspace.paths.experiment("tables/summary.csv"))
@@ -122,8 +114,8 @@ def test_a_stage_that_is_kept_anyway_is_recorded_and_not_trained_for(workspace: 
 
 def test_untrained_networks_need_no_training(workspace: Workspace) -> None:
     workspace.configure(stages=["initial"], seeds=[0, 1], training={"epochs": 5})
-    recorded = {"extract": 2, "extract_places": 2, "top_images": 2}
-    assert missing_jobs(workspace) == recorded | BELOW_MATCHING
+    extracted = {"extract": 2, "extract_places": 2, "top_images": 2}
+    assert missing_jobs(workspace) == extracted | BELOW_MATCHING
 
 
 def test_an_edited_matching_module_matches_again(workspace: Workspace) -> None:
@@ -134,7 +126,7 @@ def test_an_edited_matching_module_matches_again(workspace: Workspace) -> None:
 
 
 def test_an_edited_module_reruns_the_rules_that_reach_it(workspace: Workspace) -> None:
-    """Which files a rule reaches is tested for every one of them in test_imports."""
+    """tests/experiment/test_code_inputs.py covers every rule and module."""
     for file, expected in (
         ("subspace_match/figures/__init__.py", TABLES),
         ("subspace_match/report/page/page.css", TABLES),
@@ -150,7 +142,7 @@ def test_an_edited_module_reruns_the_rules_that_reach_it(workspace: Workspace) -
         append(path, "\n\n")
         assert missing_jobs(workspace) == expected, file
         path.write_bytes(original)
-    # Back at the code of before.
+    # The original code again.
     assert missing_jobs(workspace) == {}
 
 
@@ -175,7 +167,7 @@ def test_a_touched_file_reruns_nothing(workspace: Workspace) -> None:
         for file in (workspace.root / folder).rglob("*.*"):
             os.utime(file)
     assert "Nothing to be done" in workspace.snakemake().text
-    # Without the profile of the workflow jobs of touched scripts start, and take what stands.
+    # Without the workflow's profile, jobs of touched scripts start and keep their whole outputs.
     before = contents(workspace)
     run = workspace.snakemake("--workflow-profile", "none")
     assert run.jobs
@@ -183,7 +175,7 @@ def test_a_touched_file_reruns_nothing(workspace: Workspace) -> None:
 
 
 def test_replaced_and_moved_data_count_by_content(workspace: Workspace, tmp_path: Path) -> None:
-    """Another file of a data set has the name, the size and the time of the one before."""
+    """The new file has the same name, size and time as the old one."""
     root = tmp_path / "data"
     idx_files(root, fill=1)
 
@@ -205,7 +197,7 @@ def test_replaced_and_moved_data_count_by_content(workspace: Workspace, tmp_path
     root = root.rename(tmp_path / "moved")
     assert prepared() == first
     assert (workspace.root / first).exists()
-    # One prepared data set suffices, if it is certain which one.
+    # Without the files, a data set prepared from them is used and that is logged, if it is unique.
     shutil.rmtree(root)
     with pytest.raises(ValueError, match=r"data\.root: expected FashionMNIST's files in"):
         prepared()

@@ -1,4 +1,4 @@
-"""Nothing stale after whatever failed, and nothing whole lost."""
+"""After any failure no result is stale and no whole result is lost."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from pipeline.workspaces import TABLES, Workspace
 from subspace_match.storage.files import read_signed, sha256
 from subspace_match.storage.job_records import SUFFIX
 
-# One after another: what each run begins with and ends in.
+# The faults of successive runs, by rule.
 RUNS = (
     {"prepare_data": "disk full"},
     {"initialise": "killed"},
@@ -58,7 +58,7 @@ def test_every_rule_is_edited_and_fails_and_the_tables_are_those_of_the_new_code
         strike(workspace, tmp_path / "faults", **faults)
         run = workspace.snakemake(fails=True)
         assert_all_stands(before, workspace)
-        # What had failed before is made now, whatever it had left.
+        # What failed before runs now, whatever it left.
         assert failed <= run.jobs.keys()
         assert not faults.keys() & run.jobs.keys()
         assert not (new / "report.html").exists()
@@ -67,7 +67,7 @@ def test_every_rule_is_edited_and_fails_and_the_tables_are_those_of_the_new_code
     assert failed <= workspace.snakemake().jobs.keys()
     assert_all_stands(before, workspace)
     made = workspace.tables()
-    # Where networks are named, their names tell of the new code.
+    # Network names carry a digest of the code.
     assert {name for name in tables if made[name] != tables[name]} == NAMING
     code = read_signed(new / f"report{SUFFIX}")["code"]
     assert {code[str(script)] for script in scripts if str(script) in code} == {
@@ -84,8 +84,6 @@ def test_a_forced_run_that_fails_or_is_killed_loses_nothing(
     strike(workspace, tmp_path / "faults", prepare_data="disk full")
     workspace.snakemake("--forceall", fails=True)
     assert_all_stands(before, workspace)
-    assert "Nothing to be done" in workspace.snakemake("-n").text
-
     workspace.python_path = None
     logs = [*(workspace.root / "results" / "logs" / "networks").rglob("train.log")]
     assert len(logs) == 2
@@ -99,14 +97,14 @@ def test_a_forced_run_that_fails_or_is_killed_loses_nothing(
     process.communicate()
     assert_all_stands(before, workspace)
     workspace.snakemake("--unlock")
-    # What it was at is looked at, and taken as it is.
+    # The interrupted job finds its whole output and keeps it.
     run = workspace.snakemake()
     assert run.jobs.keys() <= {"train"}
     assert_all_stands(before, workspace)
     assert "Nothing to be done" in workspace.snakemake("-n").text
 
 
-def test_what_is_forced_is_made_anew_with_all_below(workspace: Workspace) -> None:
+def test_a_forced_rule_runs_again_with_everything_below(workspace: Workspace) -> None:
     paths = workspace.paths
     experiment = [paths.experiment(name) for name in ("plot", "report")]
     made = [*experiment, paths.top_images(workspace.key(0))]
@@ -118,7 +116,7 @@ def test_what_is_forced_is_made_anew_with_all_below(workspace: Workspace) -> Non
     assert [old < new for old, new in zip(before, after, strict=True)] == [True, True, False]
 
 
-def test_code_that_changes_while_a_job_runs_is_said_and_leaves_nothing_stale(
+def test_code_that_changes_during_a_job_is_an_error_and_leaves_nothing_stale(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     script = workspace.root / "workflow_scripts" / "plot.py"
@@ -130,13 +128,13 @@ def test_code_that_changes_while_a_job_runs_is_said_and_leaves_nothing_stale(
     assert "run snakemake again" in text
     figures = Path(workspace.paths.experiment("figures"))
     assert not figures.exists() or not any(figures.iterdir())
-    # Back at the code of the plan: what the job had left does not pass for its result.
+    # The planned code again: what the job left is not taken for its result.
     script.write_bytes(planned)
     strike(workspace, tmp_path / "faults")
     assert workspace.snakemake().jobs == {"plot": 1}
 
 
-def test_weights_that_are_replaced_under_their_name_are_other_weights(
+def test_replaced_weights_of_the_same_name_are_new_weights(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     weights = tmp_path / "weights.safetensors"
@@ -176,7 +174,7 @@ def test_weights_that_are_replaced_under_their_name_are_other_weights(
     assert "Traceback" not in text
 
 
-def test_an_edit_of_what_ones_own_network_imports_initialises_anew(
+def test_an_edit_of_a_module_that_the_users_network_imports_initialises_again(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(workspace.root))
@@ -209,10 +207,10 @@ def initial(workspace: Workspace) -> str:
     return os.path.relpath(network, workspace.root)
 
 
-def test_a_copy_is_what_it_is_a_copy_of(
+def test_a_copy_needs_no_new_run(
     workspace: Workspace, tmp_path: Path, empty_workspace: Callable[..., Workspace]
 ) -> None:
-    """Whatever times its files have: of a plain copy, of a fresh clone that shares results."""
+    """Whatever the times of its files: a plain copy, and a fresh clone that shares results."""
     for number, file in enumerate(sorted(workspace.root.rglob("*"), key=hash)):
         os.utime(file, (1e9 + number % 999, 1e9 + number % 999))
     assert "Nothing to be done" in workspace.snakemake("-n").text

@@ -1,4 +1,4 @@
-"""Real Snakemake runs in copies of the project, on a tiny configuration."""
+"""Copies of the project in which tests run the real Snakemake on a tiny configuration."""
 
 from __future__ import annotations
 
@@ -38,8 +38,14 @@ TINY: Config = {
     "heat_map": {"positions": 300},
     "figures": {"formats": ["svg"]},
 }
-# Its jobs that match, all three layers in one: those that any experiment has, and all of them; and
-# those that everything ends with.
+# Without the optional parts of an experiment, for tests that do not look at them.
+BARE: Config = {
+    "minimal_matches": {"epsilons": []},
+    "chance": {"permutations": 0},
+    "heat_map": {"positions": 0},
+}
+# Jobs of the tiny configuration, whose three layers are one group: matching without and with the
+# optional parts, and the jobs at the end of every experiment.
 MATCHED = {"match": 1, "certify": 1, "measure": 1}
 MATCHES = MATCHED | {"minimal_match": 1, "null": 1}
 TABLES = {"aggregate": 1, "plot": 1, "report": 1}
@@ -54,27 +60,27 @@ class Run:
 
     @property
     def jobs(self) -> dict[str, int]:
-        """Jobs that ran to their end, by rule, without the targets themselves."""
+        """Number of finished jobs of each rule, without the target rules."""
         finished = re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", self.text)
         return dict(collections.Counter(rule for rule in finished if rule not in TARGETS))
 
     @property
     def planned(self) -> dict[str, int]:
-        """Jobs of a dry run, by rule."""
+        """Number of jobs of each rule in a dry run."""
         table = self.text.rpartition("Job stats:")[2].partition("\n\n")[0]
         counts = {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
         return {rule: n for rule, n in counts.items() if rule not in (*TARGETS, "total")}
 
 
 class Workspace:
-    """A copy of the project with a configuration of its own."""
+    """A copy of the project with its own configuration."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.python_path: Path | None = None
 
     def configure(self, **changes: Any) -> None:
-        """Set the configuration: the tiny one, but for these changes, section by section."""
+        """Write the tiny configuration with these changes, section by section."""
         config = {
             key: value | changes.get(key, {}) if isinstance(value, dict) else value
             for key, value in TINY.items()
@@ -84,19 +90,19 @@ class Workspace:
             for key, value in changes.items()
             if key not in TINY or not isinstance(value, dict)
         }
-        with contextlib.suppress(ValueError):  # a wrong one is written as it is
+        with contextlib.suppress(ValueError):  # an invalid configuration is written unchanged
             config = validated(config)
         (self.root / "config" / "config.yaml").write_text(yaml.safe_dump(config))
 
     @property
     def paths(self) -> Paths:
-        """Paths of the configuration as it stands, below the workspace."""
-        with contextlib.chdir(self.root):  # files that a configuration names may lie here
+        """Paths of the current configuration, below the workspace."""
+        with contextlib.chdir(self.root):  # the configuration may name files in this folder
             paths = paths_of(self.root)
         return replace(paths, config=paths.config | {"results": str(self.root / "results")})
 
     def key(self, seed: int, stage: str = "last", model: str = "base") -> str:
-        """Of a network, as paths have it."""
+        """Key of a network in paths."""
         return self.paths.key(Network(model, seed, stage))
 
     def network(self, seed: int, suffix: str = ".safetensors") -> Path:
@@ -104,7 +110,7 @@ class Workspace:
         return Path(self.paths.network(Network("base", seed, "last"), suffix))
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start Snakemake in a process group of its own."""
+        """Start Snakemake in its own process group."""
         return subprocess.Popen(
             [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
             cwd=self.root,
@@ -123,31 +129,31 @@ class Workspace:
         return Run(process.returncode, text)
 
     def tables(self) -> dict[str, bytes]:
-        """The bytes of every table of the configuration as it stands."""
+        """Bytes of every table of the current configuration."""
         folder = Path(self.paths.experiment("tables"))
         return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
 def without(what: str) -> NoReturn:
-    """Skip a test for want of something; where nothing may be skipped, fail."""
+    """Skip a test that lacks something it needs; fail where no test may be skipped."""
     if os.environ.get("SUBSPACE_MATCH_TESTS_NEED_ALL"):
         pytest.fail(what)
     pytest.skip(what)
 
 
 def environment() -> dict[str, str]:
-    """That of a user: nothing of the test's own search path in it."""
+    """Return a user's environment, without the search path of the tests."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PY")}
     return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 def copy_project(root: Path, *more: str) -> Workspace:
-    """A workspace with the tiny configuration and no results."""
+    """Return a workspace with the tiny configuration and no results."""
     root.mkdir(parents=True)
     for name in (*PARTS, *more):
         source = PROJECT / name
         if source.is_dir():
-            # What numba has compiled comes along: it takes longer than a whole run.
+            # Numba's cache is copied too: compiling takes longer than a whole run.
             shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("*.pyc"))
         else:
             shutil.copy2(source, root / name)
@@ -157,7 +163,7 @@ def copy_project(root: Path, *more: str) -> Workspace:
 
 
 def idx_files(folder: Path, fill: int) -> None:
-    """Four files as Fashion-MNIST has them, of a few images that are all one grey."""
+    """Write the four files of Fashion-MNIST's format, with a few images of one grey value."""
     folder.mkdir(exist_ok=True)
     for part in ("train", "t10k"):
         for kind, shape in (("images-idx3", (20, 28, 28)), ("labels-idx1", (20,))):
