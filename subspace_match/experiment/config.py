@@ -35,13 +35,13 @@ def schema() -> dict[str, Any]:
     return found
 
 
-def read_config(files: Sequence[str | Path], given: Mapping[str, Any] | None = None) -> Config:
+def read_config(files: Sequence[str | Path], overrides: Mapping[str, Any] | None = None) -> Config:
     """Return the complete configuration of several files and values.
 
     Args:
         files: configuration files; later ones override earlier ones. The first is the default file,
             which may be missing if there are others.
-        given: keys and values that override all files.
+        overrides: keys and values that override all files.
 
     Raises:
         ValueError: if a file cannot be read, the configuration does not fit the schema, or
@@ -56,7 +56,7 @@ def read_config(files: Sequence[str | Path], given: Mapping[str, Any] | None = N
     config: Config = {}
     for file in ([default] if default.exists() else []) + others:
         config = merged(config, read_yaml(file))
-    complete = validated(merged(config, given or {}))
+    complete = validated(merged(config, overrides or {}))
     _expand_homes(complete)
     results = Path(complete["results"])
     existing = next(path for path in (results, *results.parents) if path.exists())

@@ -43,24 +43,24 @@ def any_age(workflow: Any, path: Found | Callable[[Any], Found]) -> Callable[[An
 
 
 def is_forced(workflow: Any) -> bool:
-    """Whether finished results are made anew (--force, --forceall, --forcerun)."""
+    """Whether finished results are made again (--force, --forceall, --forcerun)."""
     settings = workflow.dag_settings
     return bool(settings.forceall or settings.forcetargets or settings.forcerun)
 
 
 def keep_outputs() -> None:
-    """Stop Snakemake from copying outputs before a job, and from deleting whole ones after it."""
+    """Stop Snakemake from copying outputs before a job and deleting complete ones after it."""
     for storage in vars(snakemake.persistence).values():
         if "backup_output" in getattr(storage, "__dict__", {}):
             storage.backup_output = storage.cleanup_backup = _copy_nothing
-            storage.restore_output = _is_whole
+            storage.restore_output = _is_complete
 
 
 def _copy_nothing(_persistence: object, _path: object) -> None:
     """Stand in for Snakemake's backup: a job never leaves half an output."""
 
 
-def _is_whole(_persistence: object, path: Path) -> bool:
+def _is_complete(_persistence: object, path: Path) -> bool:
     """Whether an output of a failed job is that of an earlier job; if not, Snakemake deletes it."""
     if path.name.endswith(SUFFIX):
         return path.exists()

@@ -1,4 +1,4 @@
-"""The plan of one run of Snakemake, and what its jobs are told of it."""
+"""The plan of one run of Snakemake, and the record of it that jobs inherit."""
 
 from __future__ import annotations
 

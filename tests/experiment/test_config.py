@@ -363,8 +363,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_later_files_override_earlier_ones_and_the_command_line_overrides_all(folder: Path) -> None:
     (folder / "a.yaml").write_text("seeds: [4, 5]\ntraining: {momentum: 0.6, flip: true}\n")
     (folder / "b.yaml").write_text("training: {momentum: 0.7}\n")
-    given = {"training": {"warmup_epochs": "1"}}
-    config = read_config([DEFAULT, "a.yaml", "b.yaml"], given)
+    overrides = {"training": {"warmup_epochs": "1"}}
+    config = read_config([DEFAULT, "a.yaml", "b.yaml"], overrides)
     training = {key: config["training"][key] for key in ("epochs", "momentum", "warmup_epochs")}
     assert training == {"epochs": 3, "momentum": 0.7, "warmup_epochs": 1}
     assert config["training"]["flip"] is True
@@ -391,7 +391,7 @@ def test_results_that_cannot_be_a_folder_are_an_error(name: str, folder: Path) -
     (folder / "notes.txt").touch()
     (folder / "link").symlink_to("notes.txt")
     with pytest.raises(ValueError, match=r"config: results: expected a folder, found the file"):
-        read_config([DEFAULT], given={"results": name})
+        read_config([DEFAULT], overrides={"results": name})
 
 
 def test_a_tilde_in_any_path_is_the_home_folder(
@@ -400,7 +400,7 @@ def test_a_tilde_in_any_path_is_the_home_folder(
     monkeypatch.setenv("HOME", "/home/me")
     own = {"data": {"name": "mnist", "root": "~/d"}, "network": {"weights": "~/w.pt"}}
     config = read_config(
-        [DEFAULT], given={"results": "~/res", **own, "models": {"m": own, "n": {}}}
+        [DEFAULT], overrides={"results": "~/res", **own, "models": {"m": own, "n": {}}}
     )
     assert config["results"] == "/home/me/res"
     for part in (config, config["models"]["m"]):
@@ -412,7 +412,7 @@ def test_a_tilde_in_any_path_is_the_home_folder(
     with pytest.raises(
         ValueError, match=r"config: results: expected the home folder of a user, found '~n"
     ):
-        read_config([DEFAULT], given={"results": "~nobody-of-that-name/res"})
+        read_config([DEFAULT], overrides={"results": "~nobody-of-that-name/res"})
 
 
 def test_a_missing_configuration_file_is_an_error(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Experiments of config/, end to end, on tiny files in the data sets' real formats."""
+"""The experiments of config/, end to end, on tiny files in the data sets' real formats."""
 
 import hashlib
 import json
