@@ -15,11 +15,6 @@ from .store_pair import StorePair
 def heat_map(stores: StorePair, *, device: DeviceLike, chunk_samples: int | None) -> HeatMap:
     """Match every layer of network A with every layer of network B.
 
-    Args:
-        stores: of the two networks.
-        device: where to compute.
-        chunk_samples: as for ``layer_pairs``.
-
     Raises:
         ValueError: if a store is damaged.
     """

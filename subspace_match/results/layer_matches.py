@@ -14,13 +14,7 @@ from .store_pair import StorePair
 def match_layers(
     stores: StorePair, layers: Iterable[str], *, device: DeviceLike, chunk_samples: int | None
 ) -> Iterator[tuple[LayerMatch, PairMoments]]:
-    """Yield the match and the moments of every layer and draw.
-
-    Args:
-        stores: of the two networks.
-        layers: names of layers that both networks have.
-        device: where to compute.
-        chunk_samples: as for ``reduce``.
+    """Yield the match and the moments of every draw of some layers.
 
     Raises:
         ValueError: if the stores hold different samples, or one is damaged.

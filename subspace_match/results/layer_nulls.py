@@ -22,14 +22,14 @@ def null_of_layer(
     *,
     device: DeviceLike,
 ) -> np.ndarray:
-    """Return critical epsilons under permuted images, of the layer's first draw.
+    """Compute the null of a layer's first draw.
 
     Args:
         stores: of the two networks.
         layer: its name.
-        pair: moments of the layer.
-        chance: the configuration's section: number of ``permutations`` and their ``seed``, which
-            gives all layers of all pairs the same permutations of images.
+        pair: its moments.
+        chance: number of ``permutations`` and their ``seed``; all layers of all pairs get the same
+            permutations of images.
         device: where to compute.
 
     Returns:

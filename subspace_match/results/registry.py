@@ -1,4 +1,4 @@
-"""The tables of an experiment: their names, their formats, and how the CSV of networks is read."""
+"""Names and formats of an experiment's tables, and the reader of ``networks.csv``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-# Formats by table. Code reads the first one; CSV is for people, but for networks.csv.
+# Code reads the first format of a table; a CSV file beside a Parquet file is for people.
 TABLES: dict[str, tuple[str, ...]] = {
     "networks": ("csv",),
     "similarity": ("parquet", "csv"),
@@ -28,6 +28,6 @@ def read_networks(path: str | Path) -> pd.DataFrame:
     """Read ``networks.csv`` with the types that ``network_table`` gave its columns."""
     import pandas as pd
 
-    # A stage can be the number of an epoch, and a model can be called NA. Both stay text.
+    # A stage can be the number of an epoch, and a model can be called NA: both stay text.
     text = dict.fromkeys(("model", "stage", "key", "checkpoint"), str)
     return pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"accuracy": ""})

@@ -11,23 +11,18 @@ from ..storage.result_origin import LayerOrigin, Origin
 
 
 class StorePair:
-    """Two open stores and the origin of results that are computed from them.
+    """Two open stores.
 
     Attributes:
         a, b: the stores.
-        origin: of results.
+        origin: of a result that is computed from both.
     """
 
     def __init__(self, a: str | Path, b: str | Path, digest: str) -> None:
-        """Open the stores.
-
-        Args:
-            a: folder of network A's store.
-            b: folder of network B's store.
-            digest: of the settings and code of the results.
+        """Open the stores in two folders; ``digest`` as in ``Origin``.
 
         Raises:
-            ValueError: if one is not a store, or is damaged.
+            ValueError: if a folder is not a store, or is damaged.
         """
         self.a, self.b = ActivationStore(a), ActivationStore(b)
         self.origin = origin_of(digest, self.a, self.b)
@@ -57,7 +52,7 @@ class StorePair:
 
 
 def origin_of(digest: str, *stores: ActivationStore) -> Origin:
-    """Return the origin of a result that is computed from stores."""
+    """Return the origin of a result that is computed from these stores."""
     networks, checkpoints = (
         tuple(store.about[key] for store in stores) for key in ("network", "checkpoint")
     )

@@ -14,11 +14,7 @@ COUNT = 9  # images per neuron, as in Figure 5 of Wang et al. 2018
 
 
 def top_images_of(store: ActivationStore, digest: str) -> TopImages:
-    """Find the top images of every neuron of a network.
-
-    Args:
-        store: the network's activations.
-        digest: of the settings and code of the result.
+    """Find the top images of every neuron; ``digest`` as in ``Origin``.
 
     Raises:
         ValueError: if the store is damaged.
@@ -63,7 +59,7 @@ def _largest(values: np.ndarray, count: int) -> np.ndarray:
     """Return ``np.argsort(-values, kind="stable")[:count]``, without sorting all values."""
     negated = -values
     threshold = np.partition(negated, count - 1)[count - 1]
-    # Every value that is equal to the threshold stays, so that the stable sort decides ties. NaN
-    # compares as not larger, and stays too: the sort puts it last.
+    # All values equal to the threshold are candidates, so the stable sort decides ties. NaN is a
+    # candidate too, as it is not larger; the sort puts it last.
     candidates = np.flatnonzero(~(negated > threshold))
     return candidates[np.argsort(negated[candidates], kind="stable")[:count]]

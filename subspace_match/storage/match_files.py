@@ -1,7 +1,7 @@
-"""Files of the results of single layers: matches, moments, certificates, measures and others.
+"""Files of the results of layers: matches, moments, certificates, measures, nulls, minimal matches.
 
-One job computes a group of layers, each in several draws of positions. A file of such a job has a
-``Part`` for each layer and draw: its origin and its arrays.
+A job computes a group of layers, each in several draws of positions. Its file has a ``Part`` for
+each layer and draw.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class LayerMatch:
         return cls(critical, (norms[:neurons_x], norms[neurons_x:]), path.removal_order, origin)
 
     def path(self, moments: str | Path) -> MatchPath:
-        """Return the ``MatchPath``, whose moments are read from their file.
+        """Return the ``MatchPath``; its moments are read from their file.
 
         Raises:
             ValueError: if the file is damaged, or its moments have another origin.

@@ -24,14 +24,10 @@ class Origin:
 
     @classmethod
     def from_record(cls, record: Any, path: str | Path) -> Self:
-        """Read an origin from the record of a file, which holds it as ``asdict`` gives it.
-
-        Args:
-            record: the JSON value.
-            path: of the file, named in the error.
+        """Build from the JSON form of ``asdict``, as a file at ``path`` holds it.
 
         Raises:
-            ValueError: if a field is missing, unknown or has another type.
+            ValueError: if a field is missing, unknown or has another type, naming the file.
         """
         values = dict(record) if isinstance(record, dict) else {}
         values = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
@@ -48,8 +44,8 @@ class Origin:
         """Raise a ValueError unless the result was computed from the present networks.
 
         Args:
-            path: of the file, named in the error.
-            digest: that the result must have.
+            path: the result's file, named in the error.
+            digest: the expected digest.
             checkpoints: SHA-256 of each network's present weights, by the network's key.
         """
         found = self.digest, *self.checkpoints
@@ -57,7 +53,7 @@ class Origin:
         if found != expected:
             raise ValueError(
                 f"{path}: expected a result of digest and checkpoints {expected}, found {found};"
-                " the networks have changed since: remove it and the activations that it was made"
+                " the networks have changed since: remove it and the activations it was computed"
                 " from, and run again"
             )
 
@@ -84,5 +80,5 @@ class LayerOrigin(Origin):
 
     @property
     def key(self) -> tuple[tuple[str, ...], str, int]:
-        """What results of the same networks, layer and draw have in common."""
+        """The networks, layer and draw: equal for all results that belong together."""
         return self.networks, self.layer, self.draw

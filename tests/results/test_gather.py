@@ -125,7 +125,7 @@ def test_results_are_joined_in_the_order_of_pairs_depths_and_draws(
     assert made["left_out"]["layer"].tolist() == ["fc9"]
 
 
-def test_what_was_not_asked_for_has_no_rows_and_a_null_of_nan(files: Files) -> None:
+def test_results_not_asked_for_give_no_rows_and_a_null_of_nan(files: Files) -> None:
     made = gather(files | {"nulls": [], "minimal": [], "heat_maps": []}, settings())
     for name in ("null", "minimal_matches", "minimal_match_members", "heat_map"):
         assert made[name].empty

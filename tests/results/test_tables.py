@@ -97,7 +97,7 @@ def test_a_neuron_exactly_at_epsilon_counts_in_every_table(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("samples", "flagged"), [(15, False), (14, True)])
-def test_more_than_a_fifth_of_a_neuron_per_sample_is_flagged(samples: int, flagged: bool) -> None:
+def test_more_than_0_2_neurons_per_sample_are_flagged(samples: int, flagged: bool) -> None:
     row = similarity_table([result(samples=samples)]).iloc[0]
     assert row["neurons_per_sample"] == 3 / samples
     assert row["few_samples"] == flagged

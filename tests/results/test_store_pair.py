@@ -1,0 +1,120 @@
+"""What jobs compute from activation stores, against the library on the same arrays."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import subspace_match as sm
+from subspace_match.matching.null import null_paths
+from subspace_match.networks.layer_info import LayerInfo
+from subspace_match.networks.sampling import image_groups, image_permutation, permuted_samples
+from subspace_match.results.heat_map import heat_map
+from subspace_match.results.layer_matches import match_layers
+from subspace_match.results.layer_nulls import null_of_layer
+from subspace_match.results.store_pair import StorePair
+from subspace_match.results.top_images import top_images, top_images_of
+from subspace_match.storage.activations import new_store
+
+IMAGES, SIZE = 20, 2  # a map of 2 x 2 positions
+SAMPLES = {"conv1": np.arange(IMAGES * SIZE**2), "fc1": np.arange(IMAGES)}
+DRAWS = {"conv1": 2, "fc1": 1}
+DEVICE: Any = {"device": "cpu"}
+
+
+def write(path: Path, network: str, widths: tuple[int, int], last: int | None = None) -> Path:
+    """Write a store of two layers; ``last`` replaces the last sample of each."""
+    layers = [
+        {"name": name, "node": f"{name}.0", "kind": name[:-1], "depth": depth, "neurons": width}
+        | {"draws": DRAWS[name], "samples": len(SAMPLES[name])}
+        | dict.fromkeys(("height", "width"), SIZE if name == "conv1" else 1)
+        for depth, (name, width) in enumerate(zip(SAMPLES, widths, strict=True), start=1)
+    ]
+    extraction = {"positions": 80, "position_seed": 0}
+    about = {"network": network, "checkpoint": f"sha of {network}", "extraction": extraction}
+    rng = np.random.default_rng(int(network[1]))
+    with new_store(path, about | {"data": {"test_images": IMAGES}}, layers) as store:
+        for layer in layers:
+            for draw in range(layer["draws"]):
+                samples = SAMPLES[layer["name"]].copy()
+                samples[-1] = samples[-1] if last is None else last
+                store.samples(layer["name"], draw, samples)
+                rows = rng.random((len(samples), layer["neurons"]), dtype=np.float32)
+                store.append(layer["name"], draw, rows)
+        store.add_attributes(accuracy=0.25)
+    return path
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> StorePair:
+    a, b = write(tmp_path / "a.zarr", "n0", (3, 5)), write(tmp_path / "b.zarr", "n1", (4, 2))
+    return StorePair(a, b, "d")
+
+
+def test_every_draw_of_a_layer_is_matched(stores: StorePair) -> None:
+    found = list(match_layers(stores, SAMPLES, chunk_samples=None, **DEVICE))
+    origins = [match.origin for match, _ in found]
+    assert [(o.layer, o.draw, o.depth) for o in origins] == [
+        *(("conv1", 0, 1), ("conv1", 1, 1), ("fc1", 0, 2))
+    ]
+    assert {(o.digest, o.networks, o.checkpoints) for o in origins} == {
+        ("d", ("n0", "n1"), ("sha of n0", "sha of n1"))
+    }
+    for match, pair in found:
+        x, y = stores.activations(match.origin.layer, match.origin.draw)
+        path = sm.match_path(sm.reduce(x, y, **DEVICE), **DEVICE)
+        np.testing.assert_array_equal(match.critical_epsilon[0], path.critical_epsilon_x)
+        np.testing.assert_array_equal(match.critical_epsilon[1], path.critical_epsilon_y)
+        np.testing.assert_array_equal(pair.factor, path.pair.factor)
+
+
+def test_stores_of_different_samples_are_refused(stores: StorePair, tmp_path: Path) -> None:
+    other = write(tmp_path / "c.zarr", "n1", (4, 2), last=1000)
+    with pytest.raises(ValueError, match="conv1: expected the same samples in both stores, found"):
+        list(match_layers(StorePair(stores.a.path, other, "d"), SAMPLES, chunk_samples=1, **DEVICE))
+
+
+def test_the_null_permutes_images_and_keeps_positions(stores: StorePair) -> None:
+    x, y = stores.activations("conv1")
+    pair = sm.reduce(x, y, **DEVICE)
+    found = null_of_layer(stores, "conv1", pair, {"permutations": 3, "seed": 1}, **DEVICE)
+    groups, rng = image_groups(IMAGES, 80, 0), np.random.default_rng(1)
+    layer = LayerInfo("conv1", "conv1.0", "conv", 3, SIZE, SIZE)
+    orders = [
+        permuted_samples(SAMPLES["conv1"], layer, image_permutation(groups, rng)) for _ in range(3)
+    ]
+    expected = [path.critical_epsilon for path in null_paths(pair, x, y, orders, **DEVICE)]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_heat_map_is_padded_to_its_widest_pair(
+    stores: StorePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # All layers of a heat map have the same samples.
+    monkeypatch.setitem(SAMPLES, "conv1", SAMPLES["fc1"])
+    folder = stores.a.path.parent
+    a, b = write(folder / "c.zarr", "n0", (3, 5)), write(folder / "d.zarr", "n1", (4, 2))
+    alike = StorePair(a, b, "d")
+    found = heat_map(alike, chunk_samples=None, **DEVICE)
+    assert found.critical_epsilon.shape == (2, 2, 5 + 4)
+    assert [tuple(layer) for layer in found.layers_a] == [("conv1", 1, 3), ("fc1", 2, 5)]
+    for i, one in enumerate(SAMPLES):
+        for j, other in enumerate(SAMPLES):
+            x, y = alike.a.activations(one), alike.b.activations(other)
+            path = sm.match_path(sm.reduce(x, y, **DEVICE), **DEVICE)
+            width = len(path.critical_epsilon)
+            own = found.critical_epsilon[i, j]
+            np.testing.assert_allclose(own[:width], path.critical_epsilon, atol=1e-9)
+            assert np.isnan(own[width:]).all()
+            assert found.linear_cka[i, j] == pytest.approx(sm.linear_cka(path.pair))
+
+
+def test_top_images_of_a_convolution_are_images_and_not_positions(stores: StorePair) -> None:
+    found = top_images_of(stores.a, "d")
+    assert (found.origin.networks, found.accuracy) == (("n0",), 0.25)
+    for name, divisor in (("conv1", SIZE**2), ("fc1", 1)):
+        expected = top_images(stores.a.activations(name), SAMPLES[name] // divisor)
+        for array, own in zip(found.layers[name], expected, strict=True):
+            np.testing.assert_array_equal(array, own)
+        assert found.layers[name][0].max() < IMAGES
