@@ -4,8 +4,8 @@
 
 The tables have the sizes of three runs and random numbers; nothing is trained. "default" is the
 default configuration, VGG-11 of half width on 1,000 digits. "ResNet-110" has three pairs of
-networks of published width, 109 layers and 16 draws, on 10,000 small colour images. "VGG-16" has the two
-fully connected layers with 4,096 neurons on ImageNet, without images.
+networks of published width, 109 layers and 16 draws, on 10,000 small colour images. "VGG-16" has
+the two fully connected layers with 4,096 neurons on ImageNet, without images.
 
 "make" is the whole command including the start of Python, "CPU" its processor time on all cores. In
 Debian's Chromium, "first figure" is the time from the start of navigation until the similarity by
