@@ -62,10 +62,7 @@ def describe_similarity_by_epsilon(neurons: pd.DataFrame) -> str:
 
 @styled
 def critical_epsilons(neurons: pd.DataFrame) -> Figure:
-    """Draw the critical epsilon of every neuron by layer, network A left and B right, and medians.
-
-    All pairs of networks, first draw of positions.
-    """
+    """Draw critical epsilons of all neurons, and medians: all pairs, first draw of positions."""
     first = neurons[neurons["draw"] == neurons["draw"].min()]
     figure, parts = layer_panels(first, r"Critical $\epsilon$ of a neuron")
     rng = np.random.default_rng(0)  # only spreads the points sideways
