@@ -55,18 +55,14 @@ def describe_similarity_by_epsilon(neurons: pd.DataFrame) -> str:
     """Describe ``similarity_by_epsilon``."""
     draws = neurons.groupby(["comparison", "depth"])["draw"].nunique()
     return (
-        "Maximum matching similarity of every layer at every epsilon: the fraction of neurons"
-        f" whose critical epsilon is at most epsilon. Pooled over {network_pairs(neurons)} and"
-        f" {count_range(draws, 'draw')} of positions.{comparisons(neurons)}"
+        f"Pooled over {network_pairs(neurons)} and {count_range(draws, 'draw')} of positions."
+        f"{comparisons(neurons)}"
     )
 
 
 @styled
 def critical_epsilons(neurons: pd.DataFrame) -> Figure:
-    """Draw the critical epsilon of every neuron by layer, network A left and B right, and medians.
-
-    All pairs of networks, first draw of positions.
-    """
+    """Draw critical epsilons of all neurons, and medians: all pairs, first draw of positions."""
     first = neurons[neurons["draw"] == neurons["draw"].min()]
     figure, parts = layer_panels(first, r"Critical $\epsilon$ of a neuron")
     rng = np.random.default_rng(0)  # only spreads the points sideways
@@ -104,8 +100,6 @@ def describe_critical_epsilons(neurons: pd.DataFrame) -> str:
     """Describe ``critical_epsilons``."""
     first = neurons[neurons["draw"] == neurons["draw"].min()]
     return (
-        "Critical epsilon of every neuron: the smallest epsilon at which the neuron is in the"
-        " maximum match. By layer from input to output; network A left, network B right; bars are"
-        f" medians. {network_pairs(first)}, first draw of positions. Dead neurons have no critical"
-        f" epsilon.{comparisons(first)}"
+        f"Network A left, network B right; bars are medians. {network_pairs(first)}, first draw of"
+        f" positions. Dead neurons have no critical epsilon.{comparisons(first)}"
     )

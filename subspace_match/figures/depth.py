@@ -61,10 +61,8 @@ def similarity_by_depth(summary: pd.DataFrame) -> Figure:
 def describe_similarity_by_depth(summary: pd.DataFrame) -> str:
     """Describe ``similarity_by_depth``."""
     return (
-        "Maximum matching similarity of every layer, from input to output: the fraction of both"
-        f" networks' neurons that are in the maximum match, at epsilon {epsilon_list(summary)}."
-        f" Mean over {pairs_and_draws(summary)}. {BAND} {chance(summary, 'Hatched')}"
-        f"{few_samples(summary)}{comparisons(summary)}"
+        f"One curve per epsilon: {epsilon_list(summary)}. Mean over {pairs_and_draws(summary)}."
+        f" {BAND} {chance(summary, 'Hatched')}{few_samples(summary)}{comparisons(summary)}"
     )
 
 
@@ -103,10 +101,8 @@ def describe_stages(summary: pd.DataFrame) -> str:
     """Describe ``stages``."""
     own = _at_middle_epsilon(summary)
     return (
-        "Maximum matching similarity of every layer, from input to output, at epsilon"
-        f" {middle_epsilon(summary):g}, one curve per comparison. Mean over"
-        f" {pairs_and_draws(own)}. {BAND} {chance(own, 'Dotted')}{few_samples(own)}"
-        f"{comparisons(own)}"
+        f"At epsilon {middle_epsilon(summary):g}. Mean over {pairs_and_draws(own)}. {BAND}"
+        f" {chance(own, 'Dotted')}{few_samples(own)}{comparisons(own)}"
     )
 
 

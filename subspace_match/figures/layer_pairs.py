@@ -57,8 +57,6 @@ def heat_map(table: pd.DataFrame) -> Figure:
 def describe_heat_map(table: pd.DataFrame) -> str:
     """Describe ``heat_map``."""
     return (
-        "Every layer of network A against every layer of network B: maximum matching similarity at"
-        f" epsilon {middle_epsilon(table):g} on the left, linear CKA on the right. Mean over"
-        f" {network_pairs(table)}, on one draw of positions that all layers share."
-        f"{comparisons(table, 'Rows')}"
+        f"At epsilon {middle_epsilon(table):g}. Mean over {network_pairs(table)}, on one draw of"
+        f" positions that all layers share.{comparisons(table, 'Rows')}"
     )

@@ -45,9 +45,8 @@ def measures(values: pd.DataFrame, summary: pd.DataFrame) -> Figure:
 def describe_measures(values: pd.DataFrame, summary: pd.DataFrame) -> str:
     """Describe ``measures``."""
     return (
-        "Other similarity measures by layer, from input to output, and the maximum matching"
-        f" similarity at epsilon {middle_epsilon(summary):g} (black). Means over"
-        f" {network_pairs(values)}. The matching similarity is also averaged over"
+        f"Means over {network_pairs(values)}. The matching similarity, at epsilon"
+        f" {middle_epsilon(summary):g}, is also averaged over"
         f" {count_range(summary['draws'], 'draw')} of positions; the other measures use the first"
         f" draw.{few_samples(summary)}{comparisons(summary)}"
     )

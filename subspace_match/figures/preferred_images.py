@@ -86,11 +86,9 @@ def describe_top_images(members: pd.DataFrame, *_: pd.DataFrame) -> str:
     first = chosen_matches(members).iloc[0]
     of_a, of_b = (network_words(first, side) for side in "ab")
     return (
-        f"The images of the evaluation split that activate neurons of layer {first['layer']} most:"
-        " one row per neuron, strongest activation first. Each block is a minimal match at epsilon"
-        f" {first['epsilon']:g}, with its neurons in network A ({of_a}) on the left and in network"
-        f" B ({of_b}) on the right. Only small minimal matches are shown, of different sizes where"
-        " possible."
+        f"Images of the evaluation split. Each block is a minimal match in layer {first['layer']}"
+        f" at epsilon {first['epsilon']:g}, with its neurons in network A ({of_a}) on the left and"
+        f" in network B ({of_b}) on the right. The matches have different sizes where possible."
     )
 
 

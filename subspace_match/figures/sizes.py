@@ -65,13 +65,11 @@ def describe_minimal_matches(minimal: pd.DataFrame, summary: pd.DataFrame) -> st
     epsilon = minimal["epsilon"].max()
     own = minimal[minimal["epsilon"] == epsilon]
     return (
-        "Size of the minimal match of every matched neuron, neurons of both networks counted"
-        f" together, at epsilon {epsilon:g}. Left: by layer from input to output; bars are medians;"
-        " a layer without points has no match, or its minimal matches were not asked for. Right:"
-        " the fraction of neurons whose minimal match has at most that size, in the layers nearest"
-        " the input and nearest the output that have minimal matches."
-        f" {network_pairs(own)}, first draw of positions.{few_samples(summary)}"
-        f"{comparisons(own, 'Rows')}"
+        f"At epsilon {epsilon:g}. Left: bars are medians; a layer without points has no match, or"
+        " its minimal matches were not asked for. Right: the fraction of neurons whose minimal"
+        " match has at most that size, in the layers nearest the input and nearest the output that"
+        f" have minimal matches. {network_pairs(own)}, first draw of positions."
+        f"{few_samples(summary)}{comparisons(own, 'Rows')}"
     )
 
 

@@ -81,12 +81,7 @@ def save(figure: Figure, path: str | Path) -> None:
 def panels(titles: Sequence[str], width: float, height: float = 2.9) -> tuple[Figure, list[Axes]]:
     """Create a figure with one panel per title and a shared vertical axis.
 
-    A single panel shows no title.
-
-    Args:
-        titles: of the panels, row by row.
-        width: of a panel, in inches.
-        height: of a panel, in inches.
+    A single panel shows no title. Width and height of a panel are in inches.
     """
     columns = _columns(len(titles), width)
     rows = math.ceil(len(titles) / columns)

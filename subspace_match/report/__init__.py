@@ -1,6 +1,6 @@
 """The page of one run, or of several side by side: one HTML file that needs no network.
 
-Input are tables and images, never activations. The same tables give the same bytes.
+It is made from tables and images, never from activations. The same tables give the same bytes.
 """
 
 from .page import page, write_page

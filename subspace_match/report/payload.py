@@ -7,7 +7,7 @@ epsilon. JSON has neither NaN nor infinity: both become None.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ def payload(run: Run) -> dict[str, Any]:
         "networks": [
             {
                 "name": network_words(row, differing),
-                "accuracy": _number(row["accuracy"]),
+                "accuracy": _numbers([row["accuracy"]])[0],
                 "checkpoint": row["checkpoint"],
             }
             for row in networks.to_dict("records")
@@ -136,13 +136,12 @@ def _left_out(run: Run) -> list[dict[str, Any]] | None:
     return [{"models": list(pair), "layers": list(layers)} for pair, layers in found.items()]  # type: ignore[call-overload]
 
 
-def _number(value: float, digits: int = 17) -> float | None:
-    """Round to significant digits, of which 17 keep every bit; None if not finite."""
-    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
-
-
-def _numbers(values: Iterable[float], digits: int = 17) -> list[float | None]:
-    return [_number(value, digits) for value in values]
+def _numbers(values: Any, digits: int | None = None) -> list[float | None]:
+    """Convert numbers for JSON, rounded to significant digits if these are given."""
+    numbers = np.asarray(values, dtype=float).tolist()
+    if digits is not None:
+        numbers = [float(f"{value:.{digits}g}") for value in numbers]
+    return [value if math.isfinite(value) else None for value in numbers]
 
 
 def _groups(run: Run, table: str, *columns: str) -> dict[tuple[Any, ...], pd.DataFrame]:
@@ -163,7 +162,8 @@ def _matches(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, An
     for key, rows in _groups(run, "similarity", "layer").items():
         first_row = rows.iloc[0]
         counts = int(first_row["neurons_a"]), int(first_row["neurons_b"])
-        draws = neurons[key].sort_values(["network", "neuron"]).groupby("draw")
+        ordered = neurons[key].sort_values(["draw", "network", "neuron"])
+        critical = ordered["critical_epsilon"].to_numpy().reshape(-1, sum(counts))
         chance = null[key].sort_values("epsilon")["null_95"] if key in null else None
         epsilons = sorted(minimal[key]["epsilon"].unique()) if key in minimal else []
         made.append(
@@ -173,8 +173,8 @@ def _matches(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, An
                 "neurons": counts,
                 "samples": int(first_row["samples"]),
                 "few_samples": bool(rows["few_samples"].any()),
-                "critical": [_numbers(draw["critical_epsilon"]) for _, draw in draws],
-                "norm": next(_numbers(draw["norm"], 7) for _, draw in draws),
+                "critical": [_numbers(draw) for draw in critical],
+                "norm": _numbers(ordered["norm"].iloc[: sum(counts)], 7),
                 "chance": None if chance is None else _numbers(chance),
                 "certificates": [_certificate(own) for _, own in rows.groupby("epsilon")],
                 "minimal": [
@@ -196,7 +196,7 @@ def _certificate(rows: pd.DataFrame) -> dict[str, Any]:
         "epsilon": float(rows["epsilon"].iloc[0]),
         "verified": bool(rows["verified"].all()),
         "certain": bool(rows["certain"].all()),
-        "margin": _number(rows["margin"].min()),
+        "margin": _numbers([rows["margin"].min()])[0],
     }
 
 

@@ -457,7 +457,12 @@ CONFIG = {"network": {"name": "vgg11_bn"}, "data": {"name": "mnist_5k"}, "models
 def test_a_caption_describes_the_figure_and_names_its_tables(name: str, words: list[str]) -> None:
     made = tables(comparisons=["initial", "last"], pairs=2, draws=3)
     text = FIGURES[name].caption(made, "vgg11_bn-mnist_5k-0123456789", CONFIG)
-    for part in [*words, "vgg11_bn-mnist_5k-0123456789", "vgg11_bn on mnist_5k"]:
+    for part in [
+        *words,
+        FIGURES[name].summary,
+        "vgg11_bn-mnist_5k-0123456789",
+        "vgg11_bn on mnist_5k",
+    ]:
         assert part in text
     for table in FIGURES[name].tables:
         assert f"tables/{table}" in text

@@ -370,7 +370,7 @@ def test_runs_are_shown_side_by_side(
     ("before", "error"),
     [
         ("delete window.DecompressionStream", "no DecompressionStream. Open it in Chrome"),
-        # Runs when the data are read: they are cut off in the middle.
+        # Cut off the data, as in a file that was not copied completely.
         ("const whole = atob; window.atob = (t) => whole(t).slice(0, 1000)", "the file is damaged"),
     ],
 )

@@ -52,13 +52,13 @@ function address() {
 
 function fromAddress() {
   const own = new URLSearchParams(location.hash.slice(1));
-  const given = (name) => own.get(name) ?? undefined;
+  const part = (name) => own.get(name) ?? undefined;
   return {
-    run: Number(given("run") ?? 0),
-    pair: given("pair") === "all" ? -1 : Number(given("pair") ?? Number.NaN),
-    layer: given("layer"),
-    neuron: given("neuron"),
-    epsilon: Number(given("epsilon") ?? Number.NaN),
+    run: Number(part("run") ?? 0),
+    pair: part("pair") === "all" ? -1 : Number(part("pair") ?? Number.NaN),
+    layer: part("layer"),
+    neuron: part("neuron"),
+    epsilon: Number(part("epsilon") ?? Number.NaN),
   };
 }
 
