@@ -1,12 +1,11 @@
-"""Moments of all pairs of layers of two networks against the products that they cannot do without.
+"""Time the moments of all pairs of layers of two networks against the necessary products.
 
-    python benchmarks/bench_heat_map.py [layers] [samples]
+    python benchmarks/bench_layer_pairs.py [layers] [samples]
 
-Layers of 64 to 512 channels as in a ResNet, float32. The floor is the float64 products X_i'Y_j of
-all pairs, one after the other on matrices that are float64 already, and nothing else. Beside it:
-layer_pairs (reading, own and cross moments, factors), reduce pair by pair, and the match paths;
-the last column is the ratio to the floor.
-Ratios are what to quote; seconds depend on the machine.
+Layers of 64 to 512 channels as in a ResNet, float32. The lower limit is the float64 products
+X_i'Y_j of all pairs, computed one by one from float64 matrices, and nothing else. The table also
+shows layer_pairs (reading, own and cross moments, factors), reduce pair by pair, and the match
+paths; its last column is the ratio to the lower limit. Quote ratios; seconds depend on the machine.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ REPEATS = 3
 
 
 def network(layers: int, samples: int, seed: int) -> list[np.ndarray]:
-    """Layers that widen with depth, ReLU of features that both networks share, and noise."""
+    """Return layers that widen with depth: ReLU of shared features and noise."""
     shared, rng = np.random.default_rng(0), np.random.default_rng([1, seed])
     hidden = np.maximum(shared.normal(size=(samples, 24)), 0)
 
@@ -40,13 +39,13 @@ def network(layers: int, samples: int, seed: int) -> list[np.ndarray]:
 
 
 def drain(xs: list[np.ndarray], ys: list[np.ndarray]) -> None:
-    """Put all pairs together, and keep none."""
+    """Compute all pairs without keeping them."""
     for _ in layer_pairs(xs, ys, device="cpu"):
         pass
 
 
 def seconds(works: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Fastest of a few times of each, taken in turn: other processes only ever add to them."""
+    """Return the minimum time of each call; the calls alternate."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(REPEATS):
         for name, work in works.items():
@@ -76,7 +75,7 @@ def main() -> None:
     )
     well = sum(pair.well_conditioned for pair in pairs)
     print(f"{layers} x {layers} layers, {samples} samples, {torch.get_num_threads()} threads;")
-    print(f"moments hold the factor of {well} of {len(pairs)} pairs;", end=" ")
+    print(f"{well} of {len(pairs)} pairs are well-conditioned;", end=" ")
     print(f"mean similarity at 0.3: {np.mean([path.similarity(0.3) for path in paths]):.2f}")
     for name, time_taken in times.items():
         print(f"{name:24}{time_taken:8.2f} s{time_taken / times['products of all pairs']:8.2f}")

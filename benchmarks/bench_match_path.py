@@ -1,16 +1,16 @@
-"""Reduction + the whole match path against the least-squares oracle, in one run.
+"""Time reduction and the whole match path against the least-squares oracle.
 
-    python benchmarks/bench_match_path.py [neurons a side ...]
+    python benchmarks/bench_match_path.py [neurons per side ...]
 
-Activations: two ReLU layers reading shared features, 10,000 samples, float32. The oracle peels
-with lstsq, at the authors' five epsilons and at SAMPLED of a grid of 100; its time for all 100 is
-an estimate from these. Above ORACLE_UP_TO neurons it is left out (nan), and what is shown is how
-the path grows. Ratios are what to quote; seconds depend on the machine. Each is the least of
-several calls, and what is to be divided is called in turns. On cores that others use too, set
-OMP_NUM_THREADS=1: threads that wait for one another make small factorisations ten times slower.
+Activations: two ReLU layers with shared features, 10,000 samples, float32. The oracle peels with
+lstsq, at the authors' five epsilons and at SAMPLED of a grid of 100; its time for all 100 is
+estimated from these. Above ORACLE_UP_TO neurons the oracle is skipped (nan); the table then shows
+how the path scales. Quote ratios; seconds depend on the machine. Each time is the minimum of
+several calls, and calls whose ratio is taken alternate. On shared cores set OMP_NUM_THREADS=1:
+threads that wait for one another make small factorisations ten times slower.
 
-Then the path of hostile layers of 256 + 256 and 512 + 512 (see ``hostile_layers``), as multiples of
-the path above, called in turns with it.
+The second table gives the path of hostile layers of 256 + 256 and 512 + 512 neurons (see
+``hostile_layers``), relative to the path above.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ import torch
 from hostile_layers import HOSTILE
 
 import subspace_match as sm
+from subspace_match.matching.path import EPSILONS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import oracles
 
-EPSILONS = (0.15, 0.2, 0.25, 0.3, 0.5)
 GRID = tuple(np.linspace(0.01, 0.99, 100).tolist())
-SAMPLED = GRID[9::20]  # five, evenly spaced
+SAMPLED = GRID[9::20]  # five of them, evenly spaced
 ORACLE_UP_TO = 512
 SAMPLES = 10_000
 REPEATS = 7
@@ -52,7 +52,7 @@ COLUMNS = (
 
 
 def layers(neurons: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two layers of so many neurons, with distances spread over the five epsilons."""
+    """Return two layers of this width, with distances spread over the five epsilons."""
     rng = np.random.default_rng(0)
     hidden = np.maximum(rng.normal(size=(SAMPLES, neurons // 2)), 0)
 
@@ -65,7 +65,7 @@ def layers(neurons: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def seconds(*works: Callable[[], object], repeats: int = REPEATS) -> list[float]:
-    """Least time of each call, all called in turns."""
+    """Return the minimum time of each call; the calls alternate."""
     times = np.empty((repeats, len(works)))
     for turn in times:
         for column, work in enumerate(works):
@@ -76,7 +76,7 @@ def seconds(*works: Callable[[], object], repeats: int = REPEATS) -> list[float]
 
 
 def row(neurons: int) -> dict[str, float]:
-    """Times and ratios at one width; matches are checked against the oracle where it is run."""
+    """Return times and ratios at one width; check matches against the oracle where it is run."""
     x, y = layers(neurons)
     joint = torch.from_numpy(np.hstack([x, y]).astype(np.float64))
     pair = sm.reduce(x, y, device="cpu")
@@ -86,9 +86,9 @@ def row(neurons: int) -> dict[str, float]:
         for epsilon in epsilons:
             found = path.maximum_match(epsilon)
             expected = oracles.maximum_match(x, y, epsilon)
-            assert (found.x.tolist(), found.y.tolist()) == expected, f"not the match at {epsilon}"
+            assert (found.x.tolist(), found.y.tolist()) == expected, f"wrong match at {epsilon}"
 
-    product, reduction, peeling, proof = seconds(
+    product, reduction, peeling, certificate = seconds(
         lambda: joint.T @ joint,
         lambda: sm.reduce(x, y, device="cpu"),
         lambda: sm.match_path(pair, device="cpu").similarity(GRID),
@@ -101,17 +101,17 @@ def row(neurons: int) -> dict[str, float]:
         )
     hundred = sampled * len(GRID) / len(SAMPLED)
     whole = reduction + peeling
-    values = product, reduction, peeling, proof, peeling / product
+    values = product, reduction, peeling, certificate, peeling / product
     ratios = five, five / whole, hundred, hundred / whole, peeling / neurons**3 * 1e9
     return dict(zip(COLUMNS[1:], (*values, *ratios), strict=True))
 
 
 def hostile_ratios(neurons: int) -> dict[str, float]:
-    """Times of the hostile paths, as multiples of the path of ``layers``."""
+    """Return the times of the hostile paths, relative to the path of ``layers``."""
     pairs = [layers(neurons), *(make(neurons) for make in HOSTILE.values())]
     reduced = [sm.reduce(*pair, device="cpu") for pair in pairs]
     works = [functools.partial(sm.match_path, pair, device="cpu") for pair in reduced]
-    for work in works:  # what is to be compiled is compiled
+    for work in works:  # compile before timing
         work()
     generic, *others = seconds(*works)
     return dict(zip(HOSTILE, [other / generic for other in others], strict=True))
@@ -122,7 +122,7 @@ def main() -> None:
     for neurons in map(int, sys.argv[1:] or (64, 256, 512, 2048)):
         cells = [f"{value:11.3f}" for value in row(neurons).values()]
         print("  ".join([f"{neurons:11d}", *cells]), flush=True)
-    print(f"* all {len(GRID)} estimated from {len(SAMPLED)} of them; path / n^3 in nanoseconds")
+    print(f"* estimated from {len(SAMPLED)} of {len(GRID)}; path / n^3 in nanoseconds")
     print("  ".join(f"{column:>11}" for column in ("neurons", *HOSTILE)))
     for neurons in (256, 512):
         cells = [f"{ratio:11.1f}" for ratio in hostile_ratios(neurons).values()]

@@ -1,15 +1,14 @@
-"""The reduction of a long layer from disk: how much it holds, and how fast it reads.
+"""Measure memory and speed of the reduction of a long layer from disk.
 
     python benchmarks/bench_reduction.py [samples] [rounds]
 
-Two layers of 64 neurons, float32, in Zarr v3 arrays chunked, sharded and compressed as in an
-activation store, 2,000,000 samples unless told otherwise. Each reduction is a process of its own,
-whose peak memory is what Linux counts; "over" is what it grows by over the same with SHORT
-samples. The arrays are written before and in the page cache, so reading is decompressing, not the
-disk.
-"in memory" reduces the same arrays, read before. "dependent" is a pair where Y holds a copy of one
-of X's neurons, so that a second read takes streaming QR. Each time is the least of a few rounds,
-taken in turn; ratios are what to quote.
+Two layers of 64 neurons, float32, in Zarr v3 arrays that are chunked, sharded and compressed as in
+an activation store; 2,000,000 samples by default. Each reduction runs in its own process, whose
+peak memory is read from Linux; "over" is its growth relative to SHORT samples. The arrays are in
+the page cache, so reading means decompressing, not disk access. "in memory" reduces the same arrays
+after reading them. "dependent" is a pair in which Y contains a copy of one of X's neurons, so that
+a second read for the streaming QR is needed. Each time is the minimum of a few alternating rounds.
+Quote ratios.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ KINDS = ("plain", "dependent")
 
 
 def write(folder: Path, samples: int) -> None:
-    """Two ReLU layers that read the same features, of either kind, some samples at a time."""
+    """Write two ReLU layers with shared features, for both kinds, shard by shard."""
     rng = np.random.default_rng(0)
     mix = rng.normal(size=(NEURONS, 2 * NEURONS)).astype(np.float32)
     group, chunk = zarr.create_group(folder, zarr_format=3), CHUNK_BYTES // (4 * NEURONS)
@@ -62,7 +61,7 @@ def write(folder: Path, samples: int) -> None:
 
 
 def measure(folder: str, kind: str, in_memory: bool) -> None:
-    """One reduction, its seconds and this process's peak memory in MB: for ``child``."""
+    """Run one reduction; print its seconds and this process's peak memory in MB."""
     group = zarr.open_group(folder, mode="r")
     x, y = group["x"], group[kind]
     if in_memory:
@@ -71,14 +70,14 @@ def measure(folder: str, kind: str, in_memory: bool) -> None:
     pair = sm.reduce(x, y, device="cpu")
     seconds = time.perf_counter() - start
     assert pair.well_conditioned == (kind == "plain")
-    # Not getrusage: its peak starts at the parent's, which wrote the arrays.
+    # getrusage would start at the peak of the parent, which wrote the arrays.
     status = Path("/proc/self/status").read_text()
     peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
     sys.stdout.write(json.dumps([seconds, peak]))
 
 
 def child(*arguments: object) -> list[float]:
-    """Seconds and peak memory of ``measure`` in a process of its own."""
+    """Run ``measure`` in a new process; return its seconds and peak memory."""
     command = [sys.executable, __file__, "--measure", *map(str, arguments)]
     found = subprocess.run(command, check=True, capture_output=True, text=True)
     return list(json.loads(found.stdout))

@@ -1,7 +1,7 @@
-"""Pairs of layers on which removals cost more than on others, each made from a seed.
+"""Pairs of layers on which removals are expensive, generated from a fixed seed.
 
-Neurons that nearly depend on one another lose digits as others leave; few samples leave a reserve
-of neurons that others depend on, and tests of minimal matches in which nearly all fall.
+Nearly dependent neurons lose digits when others are removed. With few samples many neurons are
+dependent, and one removal can make nearly all neurons fall out of a minimal match.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SAMPLES = 4_000
 
 
 def half_near_copies(neurons: int, low: float = 1e-7, high: float = 1e-3) -> Pair:
-    """Half the neurons are other ones of their side times 1 + noise, of log-uniform size."""
+    """Half the neurons are near copies of others, with relative noise of log-uniform size."""
     rng = np.random.default_rng(0)
     hidden = np.maximum(rng.normal(size=(SAMPLES, neurons // 4)), 0)
 
@@ -32,14 +32,14 @@ def half_near_copies(neurons: int, low: float = 1e-7, high: float = 1e-3) -> Pai
 
 
 def half_as_many_samples(neurons: int) -> Pair:
-    """Random ReLU layers, either of which spans everything with half its neurons to spare."""
+    """Random ReLU layers; half the neurons of either span the whole sample space."""
     rng = np.random.default_rng(0)
     x, y = np.maximum(rng.normal(size=(2, neurons // 2, neurons)), 0)
     return x, y
 
 
 def low_rank_with_noise(neurons: int) -> Pair:
-    """A common low rank, and noise of 1e-3 to 1."""
+    """Two layers of a shared low rank, with noise of 1e-3 to 1."""
     rng = np.random.default_rng(0)
     rank = neurons // 8
     basis = rng.normal(size=(SAMPLES, rank))
@@ -52,7 +52,7 @@ def low_rank_with_noise(neurons: int) -> Pair:
 
 
 def copies_of(size: float) -> Callable[[int], Pair]:
-    """``half_near_copies`` of one size of noise."""
+    """Return ``half_near_copies`` with one size of noise."""
     return lambda neurons: half_near_copies(neurons, size, size)
 
 

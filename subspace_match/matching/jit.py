@@ -1,4 +1,4 @@
-"""Loops compiled by numba, and kept on disk so that the next process need not compile them."""
+"""Numba compilation with an on-disk cache, so that later processes need not compile again."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numba
 
 
 def compiled(function: Callable[..., Any], fastmath: Any = False) -> Any:
-    """The function compiled; kept on disk if there is a place to keep it."""
+    """Compile a function; cache it on disk where a cache folder is writable."""
     try:
         return numba.njit(cache=True, error_model="numpy", fastmath=fastmath)(function)
-    except RuntimeError:  # neither this folder nor the user's can be written
+    except RuntimeError:  # neither the module's folder nor the user's cache is writable
         return numba.njit(error_model="numpy", fastmath=fastmath)(function)
 
 
 def compiled_freely(function: Callable[..., Any]) -> Any:
-    """As ``compiled``, for sums that may be made in any order, and so many terms at once."""
+    """Compile as ``compiled``, but let the compiler reorder sums, so that it can vectorise them."""
     return compiled(function, {"reassoc", "contract"})

@@ -1,10 +1,9 @@
-"""Every layer of one network against every layer of another.
+"""Compare every layer of one network with every layer of another.
 
-Each layer is read once, and each product of two layers formed once. All of X's layers side by side
-are one matrix, and all of Y's, so that every cross moment X_i'Y_j is a block of one product a
-chunk; each layer's own moments X_i'X_i are formed beside it, where pair by pair they would be
-formed again for every partner. What is held is one chunk of all layers and, twice while
-they are added up, all moments.
+Each layer is read once, and each product of two layers is computed once. All layers of X form one
+wide matrix, and so do all layers of Y, so one product per chunk gives every cross moment X_i'Y_j.
+Each layer's own moments X_i'X_i are computed once, not once per partner. Memory holds one chunk of
+all layers and two copies of all moments while they are added up.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from .backends import resolve_device
 from .backends.base import Array, Device, DeviceLike
 from .path import match_path
 from .reduction.block_sums import Blocks, GroupedSum
-from .reduction.moments import PairMoments, pair_of
+from .reduction.moments import PairMoments, pair_from_sums
 from .reduction.reading import LayerReader, check_range, read_ahead
 from .validation import as_activations, as_chunk_samples, as_epsilons, warn_of_few_samples
 
@@ -33,18 +32,18 @@ def heat_map(
     device: DeviceLike = "auto",
     chunk_samples: int | None = None,
 ) -> np.ndarray:
-    """Maximum matching similarity of every pair of layers (Wang et al. 2018, Definition 3).
+    """Return the maximum matching similarity of all pairs of layers (Wang et al. 2018, Def. 3).
 
     Args:
-        xs: one network's layers, each (samples, neurons) as for ``reduce``, of any width; the same
-            samples in all.
-        ys: the other network's layers, over the same samples.
+        xs: one network's layers, each (samples, neurons) as for ``reduce``, of any width, all on
+            the same samples.
+        ys: the other network's layers, on the same samples.
         epsilons: relative distances in [0, 1).
         device: "cpu", "cuda" or "auto"; must have float64.
-        chunk_samples: samples of all layers held at once; None for about 32 MB of them.
+        chunk_samples: samples of all layers held at a time; None for about 32 MB.
 
     Returns:
-        (len(xs), len(ys), len(epsilons)) float64; without the last dimension for one number.
+        (len(xs), len(ys), len(epsilons)) float64; without the last dimension for a single epsilon.
 
     Raises:
         ValueError: as ``layer_pairs``, or if an epsilon is not in [0, 1).
@@ -70,30 +69,29 @@ def layer_pairs(
     device: DeviceLike = "auto",
     chunk_samples: int | None = None,
 ) -> Iterator[tuple[int, int, PairMoments]]:
-    """The moments of every pair of layers, as ``reduce`` gives them for each.
+    """Compute the moments of every pair of layers, the same as ``reduce`` would return.
 
-    All layers are read, once, when this is called; the moments of a pair are put together when the
-    iterator comes to it. Only then, and only for pairs whose neurons are so nearly dependent that
-    moments lose the direction between them, are the two layers read again for a QR factor. (A
-    float64 layer with dead neurons is read again too, as by ``reduce``: squares may have vanished.)
+    The call reads every layer once. The iterator then assembles one pair at a time. If a pair's
+    neurons are so nearly dependent that the moments lose a direction, its two layers are read again
+    at that point for a QR factor. (A float64 layer with dead neurons is also read again, as in
+    ``reduce``, because its squares may have underflowed.)
 
     Args:
-        xs: one network's layers, each (samples, neurons) as for ``reduce``, of any width; the same
-            samples in all. A layer with another number of samples cannot be compared with these:
-            group layers by their samples, and call once a group.
-        ys: the other network's layers, over the same samples.
+        xs: one network's layers, each (samples, neurons) as for ``reduce``, of any width, all on
+            the same samples. Group layers with different sample counts, and call once per group.
+        ys: the other network's layers, on the same samples.
         device: "cpu", "cuda" or "auto"; must have float64.
-        chunk_samples: samples of all layers held at once; None for about 32 MB of them.
+        chunk_samples: samples of all layers held at a time; None for about 32 MB.
 
     Returns:
         An iterator of (i, j, moments of xs[i] and ys[j]), j fastest.
 
     Raises:
-        ValueError: if there are no layers or their sample counts differ; and as ``reduce`` for each
-            layer, which the error names.
+        ValueError: if there are no layers or their sample counts differ; and as ``reduce``, with
+            the layer's name in the message.
 
     Warns:
-        FewSamplesWarning: as ``reduce``, of the widest layer.
+        FewSamplesWarning: as ``reduce``, for the widest layer.
 
     Example:
         >>> import numpy as np
@@ -108,23 +106,22 @@ def layer_pairs(
     warn_of_few_samples(max(widths), layers_x["xs[0]"].shape[0])
     step = as_chunk_samples(chunk_samples, 8 * sum(widths))
     arrays = [*layers_x.values(), *layers_y.values()]
-    blocks = Blocks.on(device, arrays[0].shape[0], step, sum(widths))
+    blocks = Blocks.for_device(device, arrays[0].shape[0], step, sum(widths))
     side_x, side_y = _Side(layers_x, blocks, device), _Side(layers_y, blocks, device)
 
     cross = GroupedSum(blocks, device, side_x.width, side_y.width)
     for _, rows in read_ahead(arrays, step, device):
-        for block in blocks.within(len(rows[0])):
+        for block in blocks.slices(len(rows[0])):
             parts = [own[block] for own in rows]
             chunk_x, chunk_y = side_x.add(parts[: len(xs)]), side_y.add(parts[len(xs) :])
             device.add_product(cross.next(), chunk_x.T, chunk_y)
-    for side in (side_x, side_y):
-        side.check(step)
-    return _assemble(side_x, side_y, cross.total(), blocks, device)
+    own = side_x.own_moments(), side_y.own_moments()
+    return _assemble(side_x, side_y, *own, cross.total(), blocks, device)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a layer stands among its side's columns, and its own moments above the diagonal."""
+    """A layer, its columns in the wide matrix, and the upper triangle of its own moments."""
 
     layer: LayerReader
     columns: slice
@@ -132,7 +129,7 @@ class _Place:
 
 
 class _Side:
-    """One network's layers side by side: blocks of all, with each one's own moments and sums."""
+    """One network's layers as one wide matrix, with their own moments and column sums."""
 
     def __init__(self, layers: dict[str, Any], blocks: Blocks, device: Device) -> None:
         read = [LayerReader(array) for array in layers.values()]
@@ -145,56 +142,60 @@ class _Side:
         self.width = self.places[-1].columns.stop
         self._sums = GroupedSum(blocks, device, self.width)
         self._joint = device.empty(blocks.length, self.width)
-        self._device = device
+        self._step, self._device = blocks.step, device
 
     def add(self, rows: list[Array]) -> Array:
-        """All layers' columns of some samples as float64, which overwrite the ones before."""
+        """Add a block; return its columns of all layers as float64, overwritten by the next."""
         chunk = self._joint[: len(rows[0])]
         for place, own in zip(self.places, rows, strict=True):
             block = chunk[:, place.columns]
             place.layer.fill(block, own, self._device)
-            self._device.add_upper_square(place.upper.next(), block)
+            self._device.add_upper_gram(place.upper.next(), block)
         part = self._sums.next()
         part += self._device.column_sums(chunk)
         return chunk
 
     @property
     def sums(self) -> Array:
-        """Of all columns, (width,)."""
+        """Column sums of all layers, (width,)."""
         return self._sums.total()
 
-    def check(self, step: int) -> None:
-        """Raise a ValueError for a layer whose squares are not float64 numbers that can be used."""
-        for name, place in zip(self._names, self.places, strict=True):
-            squares = self._device.numpy(place.upper.total().diagonal()[:-1])
-            check_range(name, place.layer.array, squares, step)
+    def own_moments(self) -> list[Array]:
+        """Return each layer's own moments; raise a ValueError if squares overflow or underflow."""
+        moments = [self._device.symmetric(place.upper.total()) for place in self.places]
+        for name, place, own in zip(self._names, self.places, moments, strict=True):
+            squares = self._device.numpy(own.diagonal()[:-1])
+            check_range(name, place.layer.array, squares, self._step)
+        return moments
 
 
 def _assemble(
-    side_x: _Side, side_y: _Side, cross: Array, blocks: Blocks, device: Device
+    side_x: _Side,
+    side_y: _Side,
+    own_x: list[Array],
+    own_y: list[Array],
+    cross: Array,
+    blocks: Blocks,
+    device: Device,
 ) -> Iterator[tuple[int, int, PairMoments]]:
-    """Put every pair's moments together from its layers' own and their cross moments."""
-    owns_x, owns_y = (
-        [device.symmetric(place.upper.total()) for place in side.places]
-        for side in (side_x, side_y)
-    )
+    """Assemble every pair's moments from its layers' own moments and their cross moments."""
     all_x, all_y = side_x.sums, side_y.sums
     for (i, x), (j, y) in product(enumerate(side_x.places), enumerate(side_y.places)):
         block = cross[x.columns, y.columns]
         width_x, width = len(block), sum(block.shape)
         joint = device.empty(width, width)
-        joint[:width_x, :width_x], joint[width_x:, width_x:] = owns_x[i], owns_y[j]
+        joint[:width_x, :width_x], joint[width_x:, width_x:] = own_x[i], own_y[j]
         joint[:width_x, width_x:], joint[width_x:, :width_x] = block, block.T
         sums = device.concatenate([all_x[x.columns], all_y[y.columns]])
         additions, step = blocks.additions, blocks.step
-        yield i, j, pair_of(x.layer, y.layer, joint, sums, additions, step, device)
+        yield i, j, pair_from_sums(x.layer, y.layer, joint, sums, additions, step, device)
 
 
 def _as_layers(argument: str, layers: Sequence[Any]) -> dict[str, Any]:
-    """Layers by the names that errors give them, "xs[0]" and so on."""
+    """Check layers and name them for errors: "xs[0]" and so on."""
     if len(layers) == 0:
         raise ValueError(
-            f"{argument}: expected at least one layer, found none; give a list of arrays of shape"
+            f"{argument}: expected at least one layer, found none; pass a list of arrays of shape"
             " (samples, neurons)"
         )
     names = [f"{argument}[{index}]" for index in range(len(layers))]
@@ -202,12 +203,12 @@ def _as_layers(argument: str, layers: Sequence[Any]) -> dict[str, Any]:
 
 
 def _same_samples(layers: dict[str, Any]) -> None:
-    """Raise a ValueError unless all layers have the first one's number of samples."""
+    """Raise a ValueError unless all layers have the same number of samples."""
     first, *others = layers
     for name in others:
         if layers[name].shape[0] != layers[first].shape[0]:
             raise ValueError(
                 f"xs and ys: expected the same samples in all layers, found"
                 f" {layers[first].shape[0]} in {first} and {layers[name].shape[0]} in {name}; group"
-                " layers by their number of samples, and compare each group by itself"
+                " layers by their number of samples, and compare the groups one by one"
             )

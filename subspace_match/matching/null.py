@@ -1,9 +1,8 @@
-"""Is a match more than chance? The null distribution of match paths under permuted samples.
+"""The null distribution: match paths under permuted samples. Is a match more than chance?
 
-If one network's samples are permuted, what it computes is unrelated to what the other computes on
-the same row, while each side's own moments stay as they are: a permutation changes the cross
-moments X'Y only. Similarity under K such permutations gives p-values and a band to draw behind the
-real curve (ours; the paper has no null).
+Permuting one network's samples makes its activations unrelated to the other network's, row by row,
+but leaves each side's own moments unchanged: only the cross moments X'Y change. Similarities under
+K permutations give p-values and the null band of the figures (ours; the paper has no null).
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from .path import MatchPath, match_path
 from .reduction.block_sums import Blocks, GroupedSum
 from .reduction.centred import Deviations
 from .reduction.factor import moment_error
-from .reduction.moments import PairMoments, factored
+from .reduction.moments import PairMoments, pair_from_moments
 from .reduction.reading import read_ahead
 from .validation import as_activations, as_chunk_samples, same_samples
 
-BATCH_BYTES = 256 * 2**20  # of the permutations formed in one read of X, and their cross moments
+BATCH_BYTES = 256 * 2**20  # for the permutations computed in one read of X
 
 
 def null_paths(
@@ -35,28 +34,28 @@ def null_paths(
     *,
     device: DeviceLike = "auto",
 ) -> Iterator[MatchPath]:
-    """Match paths of X against Y with its samples permuted.
+    """Yield match paths of X against Y with Y's samples permuted.
 
-    A permutation reads Y's rows in any order, so Y is held on the device as it is, float32 or
-    float64: 4 or 8 d n_y bytes. X is read chunk by chunk, and all permutations take their products
-    with a chunk while it is there, as many as fit in 256 MB at 8 (2 n_x n_y + d) bytes each; the
-    next ones read X again. So do permutations whose moments do not hold the factor, each for
-    itself. A permutation costs d n_x n_y multiply-adds and a path.
+    A permutation reads Y's rows in random order, so Y stays on the device in its own type, float32
+    or float64: 4 or 8 d n_y bytes. X is read chunk by chunk, once per batch of permutations: as
+    many as fit in 256 MB at 8 (2 n_x n_y + d) bytes each. A permutation whose moments do not
+    determine the factor reads X once more. Each permutation costs d n_x n_y multiply-adds and a
+    path.
 
     Args:
         pair: the moments of x and y, from ``reduce``.
         x: (samples, n_x) NumPy array, torch tensor or Zarr array.
         y: (samples, n_y), the same samples in the same order.
-        orders: permutations of the samples, (samples,) int64 each, taken as they are needed.
-            Permute what is exchangeable: images, not the correlated positions within an image.
+        orders: permutations of the samples, (samples,) int64 each, consumed lazily. Permute what is
+            exchangeable: images, not the correlated positions within an image.
         device: "cpu", "cuda" or "auto".
 
     Yields:
-        A path for each permutation, with its pair as ``reduce`` would give it.
+        One path per permutation, with the same pair that ``reduce`` would return.
 
     Raises:
-        ValueError: if an order is not a permutation of the samples, or the layers are not those of
-            the pair.
+        ValueError: if an order is not a permutation of the samples, or x and y are not the layers
+            of the pair.
 
     Example:
         >>> import subspace_match as sm
@@ -73,25 +72,25 @@ def null_paths(
     expected, found = (pair.samples, pair.neurons_x, pair.neurons_y), (*x.shape, y.shape[1])
     if found != expected:
         raise ValueError(
-            f"x and y: expected the pair's samples and neurons {expected}, found {found}; give the"
-            " layers that the pair was reduced from"
+            f"x and y: expected the pair's samples and neurons {expected}, found {found}; pass the"
+            " layers from which the pair was reduced"
         )
     if pair.centred:
         x, y = (Deviations(name, side, _step(pair)) for name, side in (("x", x), ("y", y)))
     held = device.rows(y[:])
     orders = iter(orders)
-    batch = max(1, BATCH_BYTES // (8 * (2 * pair.neurons_x * pair.neurons_y + pair.samples)))
-    blocks = Blocks.on(device, pair.samples, _step(pair), len(pair.sums))
+    size = max(1, BATCH_BYTES // (8 * (2 * pair.neurons_x * pair.neurons_y + pair.samples)))
+    blocks = Blocks.for_device(device, pair.samples, _step(pair), len(pair.sums))
     error = max(pair.moment_error, moment_error(blocks.additions, len(pair.sums)))
-    while taken := [_on_device(order, pair.samples, device) for order in islice(orders, batch)]:
-        cross = _cross_moments(pair, x, held, taken, blocks, device)
-        for order, own in zip(taken, cross, strict=True):
+    while batch := [_on_device(order, pair.samples, device) for order in islice(orders, size)]:
+        crosses = _cross_moments(pair, x, held, batch, blocks, device)
+        for order, cross in zip(batch, crosses, strict=True):
             permuted = _Permuted(held, order)
-            yield match_path(_permuted_pair(pair, x, permuted, own, error, device), device=device)
+            yield match_path(_permuted_pair(pair, x, permuted, cross, error, device), device=device)
 
 
 class _Permuted:
-    """Rows of an array in another order, made as they are sliced."""
+    """An array with its rows in another order, computed as it is sliced."""
 
     def __init__(self, held: Array, order: Array) -> None:
         self._held, self._order = held, order
@@ -105,7 +104,7 @@ def _on_device(order: np.ndarray, samples: int, device: Device) -> Array:
     if not np.array_equal(np.sort(order), np.arange(samples)):
         raise ValueError(
             f"orders: expected permutations of {samples} samples, found an array of shape"
-            f" {np.shape(order)} that is none; use rng.permutation({samples})"
+            f" {np.shape(order)} that is not one; use rng.permutation({samples})"
         )
     return device.array(np.asarray(order))
 
@@ -117,10 +116,10 @@ def _step(pair: PairMoments) -> int:
 def _cross_moments(
     pair: PairMoments, x: Any, held: Array, orders: list[Array], blocks: Blocks, device: Device
 ) -> Array:
-    """[X a]'[Y b] for every order of Y's rows, (orders, n_x + 1, n_y + 1), in one read of X.
+    """Compute [X a]'[Y b] for every order of Y's rows, in one read of X.
 
-    The last column holds the squared distances from the means (``LayerReader``), as shares in their
-    sum.
+    The distance columns a and b (see ``LayerReader``) hold squared distances from the means,
+    divided by their sum. The result has shape (orders, n_x + 1, n_y + 1).
     """
     means = device.array(pair.sums / pair.samples)
     mean_x, mean_y = means[: pair.neurons_x], means[pair.neurons_x :]
@@ -128,20 +127,21 @@ def _cross_moments(
     joint_x, joint_y = (device.empty(blocks.length, len(mean) + 1) for mean in (mean_x, mean_y))
     cross = GroupedSum(blocks, device, len(orders), len(mean_x) + 1, len(mean_y) + 1)
     for start, (rows,) in read_ahead((x,), blocks.step, device):
-        for block in blocks.within(len(rows)):
+        for block in blocks.slices(len(rows)):
             part, first = rows[block], start + block.start
             chunk_x, chunk_y = joint_x[: len(part)], joint_y[: len(part)]
-            device.fill(chunk_x, part, mean_x)
+            device.fill_with_distances(chunk_x, part, mean_x)
             chunk_x[:, -1] /= total_x
             for order, products in zip(orders, cross.next(), strict=True):
-                device.fill(chunk_y, held[order[first : first + len(part)]], mean_y)
+                permuted = held[order[first : first + len(part)]]
+                device.fill_with_distances(chunk_y, permuted, mean_y)
                 chunk_y[:, -1] /= total_y
                 device.add_product(products, chunk_x.T, chunk_y)
     return cross.total()
 
 
 def _totals(pair: PairMoments) -> tuple[float, float]:
-    """The sum of squared distances from the means on each side; NaN where there is none."""
+    """Return each side's sum of squared distances from the means; NaN for a side without any."""
     live = np.flatnonzero(pair.live)
     if pair.centred_factor is None or not len(live):
         return np.nan, np.nan
@@ -153,36 +153,27 @@ def _totals(pair: PairMoments) -> tuple[float, float]:
 def _permuted_pair(
     pair: PairMoments, x: Any, permuted: _Permuted, cross: Array, error: float, device: Device
 ) -> PairMoments:
-    """The pair with cross moments in place of its own: each side's own moments do not change.
+    """Replace the pair's cross moments; each side's own moments do not change.
 
-    A path needs no centred factor, so samples are not read again for that alone.
+    A path needs no centred factor, so the samples are not read again for that alone.
     """
-    cross, moments, products = (
-        device.numpy(cross),
-        pair.second_moments.copy(),
-        pair.length_products.copy(),
-    )
+    cross, moments = device.numpy(cross), pair.second_moments.copy()
+    products = pair.length_products.copy()
     moments[: pair.neurons_x, pair.neurons_x :] = cross[:-1, :-1]
     moments[pair.neurons_x :, : pair.neurons_x] = cross[:-1, :-1].T
     products[0, 1] = products[1, 0] = cross[-1, -1]
-    return factored(
-        x,
-        permuted,
-        device.array(moments),
-        device.array(pair.sums),
-        products,
-        error,
-        _step(pair),
-        device,
+    sums = device.array(pair.sums)
+    return pair_from_moments(
+        *(x, permuted, device.array(moments), sums, products, error, _step(pair), device),
         centre=False,
     )
 
 
 def p_values(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
-    """Share of the null that is at least as similar: p = (1 + #{null >= observed}) / (K + 1).
+    """Return permutation p-values: p = (1 + #{null >= observed}) / (K + 1).
 
     Args:
-        observed: (epsilons,) similarities.
+        observed: (epsilons,) observed similarities.
         null: (K, epsilons) similarities under K permutations.
 
     Returns:

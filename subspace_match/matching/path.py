@@ -1,9 +1,9 @@
-"""The match path: the maximum matches of every epsilon from one peeling.
+"""The match path: the maximum matches of all epsilons from one peeling.
 
-A neuron's distance from the other side's span can only grow as that side shrinks, so maximum
-matches are nested in epsilon and every neuron has a critical epsilon, the smallest at which it is
-in the maximum match. Remove the neuron of largest distance, again and again; the smallest of the
-distances seen so far is the critical epsilon of the one that goes.
+A neuron's distance from the other side's span can only grow when that side shrinks. So maximum
+matches are nested in epsilon, and every neuron has a critical epsilon: the smallest epsilon whose
+maximum match contains it. To find them, remove the neuron with the largest distance again and
+again. The critical epsilon of a removed neuron is the smallest distance of all removals so far.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from .backends.base import DeviceLike
 from .certificate import Certificate, certify
 from .peeling.peel import peel
 from .reduction.moments import PairMoments, reduce
-from .ties import lowered
+from .ties import lower_by_margin
 from .validation import as_epsilon, as_epsilons
 
-EPSILONS = (0.15, 0.2, 0.25, 0.3, 0.5)  # the authors' grid, the default everywhere
+EPSILONS = (0.15, 0.2, 0.25, 0.3, 0.5)  # the grid of Wang et al. 2018, and the default everywhere
 
 
 @dataclass(frozen=True)
 class Match:
-    """A pair of sets of neurons: sorted int64 indices into X's and Y's columns."""
+    """Two sets of neurons: sorted int64 indices into X's and Y's columns."""
 
     x: np.ndarray
     y: np.ndarray
@@ -38,15 +38,15 @@ class MatchPath:
     """Maximum matches for every epsilon in [0, 1), and the moments that prove them.
 
     Attributes:
-        critical_epsilon_x: (n_x,) float64, smallest epsilon at which the neuron is in the maximum
-            match, to 1e-8 and rather too small than too large: less ``PairMoments.tie_margin``, so
-            that a neuron exactly at an epsilon has one that is not larger. NaN for a dead neuron,
-            which is in no match.
-        critical_epsilon_y: (n_y,) float64, likewise.
+        critical_epsilon_x: (n_x,) float64, the smallest epsilon at which the neuron is in the
+            maximum match. Accurate to 1e-8 and never too large: ``PairMoments.tie_margin`` is
+            subtracted, so that a neuron exactly at an epsilon is in its match. NaN for a dead
+            neuron, which is in no match.
+        critical_epsilon_y: (n_y,) float64, the same for Y's neurons.
         removal_order: (live neurons,) int64 in the order of removal; X's neurons are 0 to n_x - 1,
             Y's n_x to n_x + n_y - 1.
-        pair: the moments that the path was made from. Only ``verify`` reads them: what a path says
-            is in its three arrays.
+        pair: the moments that the path was computed from. Only ``verify`` reads them; the three
+            arrays are the whole result.
     """
 
     critical_epsilon_x: np.ndarray
@@ -56,32 +56,34 @@ class MatchPath:
 
     @property
     def critical_epsilon(self) -> np.ndarray:
-        """Of X's neurons, then of Y's, (n_x + n_y,) float64."""
+        """Critical epsilons of X's neurons, then of Y's, (n_x + n_y,) float64."""
         return np.concatenate([self.critical_epsilon_x, self.critical_epsilon_y])
 
     def maximum_match(self, epsilon: float) -> Match:
-        """The maximum epsilon-approximate match (Wang et al. 2018, Definition 3).
+        """Return the maximum epsilon-approximate match (Wang et al. 2018, Definition 3).
 
         Args:
-            epsilon: relative distance in [0, 1); a neuron exactly at epsilon is in (see ``ties``),
-                so exact copies are at 0. Activations that were rounded to float32 are no exact
-                mixes of others any more: ask for exact matches of those with about 1e-6.
+            epsilon: relative distance in [0, 1). A neuron exactly at epsilon is in the match (see
+                ``ties``), so exact copies match at 0. Rounding activations to float32 makes exact
+                linear combinations inexact: for exact matches of these use about 1e-6.
 
         Returns:
-            The match; empty sets where nothing matches.
+            The match; its sets are empty if nothing matches.
 
         Raises:
             ValueError: if epsilon is not one number in [0, 1).
         """
         bound = as_epsilon(epsilon)
-        # NaN <= epsilon is False, so dead neurons are left out.
+        # NaN <= epsilon is False, which leaves out dead neurons.
         return Match(
             np.flatnonzero(self.critical_epsilon_x <= bound),
             np.flatnonzero(self.critical_epsilon_y <= bound),
         )
 
     def similarity(self, epsilon: float | Sequence[float] | np.ndarray) -> float | np.ndarray:
-        """Maximum matching similarity s = (|X*| + |Y*|) / (n_x + n_y), dead neurons counted in n.
+        """Return the maximum matching similarity s = (|X*| + |Y*|) / (n_x + n_y).
+
+        Dead neurons count in n_x and n_y.
 
         Args:
             epsilon: a number or an array of numbers in [0, 1).
@@ -94,7 +96,7 @@ class MatchPath:
 
         Example:
             >>> x = np.eye(4)[:, :2]                       # neurons e0 and e1
-            >>> y = np.array([[1.0, 0, 0.75, 0]]).T        # e0 and y are 0.6 from each other
+            >>> y = np.array([[1.0, 0, 0.75, 0]]).T        # distance 0.6 from e0
             >>> match_path(reduce(x, y)).similarity([0.5, 0.6001])
             array([0.        , 0.66666667])
         """
@@ -118,30 +120,30 @@ class MatchPath:
         *,
         device: DeviceLike = "auto",
     ) -> Certificate | list[Certificate]:
-        """Prove a maximum match again, from fresh factorisations of its sets.
+        """Prove a maximum match independently, from new factorisations of its sets.
 
         Sound: each member's distance from the other side's members is at most epsilon. Complete:
-        each other neuron was farther than epsilon from what was left when it was removed (ours; why
-        that proves the maximum match is in ``certificate``). Certain: no distance is so near
-        epsilon that rounding could have turned a decision, nor is any a tie. O(n^3) for all
-        epsilons together and little more for each; rank is told by ``spans.RANK_TOLERANCE``.
+        each other live neuron was farther than epsilon from the remaining neurons when it was
+        removed (ours; see ``certificate`` for why this proves the match). Certain: no distance is
+        so close to epsilon that rounding could have changed a decision, and none is a tie. O(n^3)
+        for all epsilons together and little more for each. Ranks use ``spans.RANK_TOLERANCE``.
 
         Args:
             epsilon: a number in [0, 1), or a sequence of such numbers.
-            device: "cpu", "cuda" or "auto", where the factorisations are made.
+            device: "cpu", "cuda" or "auto", where to compute the factorisations.
 
         Returns:
-            A certificate, or for a sequence a list of them in its order. A match stands if it is
-            ``sound`` and ``complete``; where it is not ``certain``, one of its decisions is closer
-            than rounding or exactly at epsilon, and another epsilon near by is the better question.
+            A certificate, or for a sequence a list of them in the same order. The match is proved
+            if it is ``sound`` and ``complete``. If it is not ``certain``, one of its distances
+            cannot be told apart from epsilon; a slightly different epsilon avoids this.
 
         Raises:
-            ValueError: if an epsilon is not in [0, 1), the device is not to be had, or the path is
-                not one of its moments.
+            ValueError: if an epsilon is not in [0, 1), the device is unavailable, or the path does
+                not belong to its moments.
 
         Example:
             >>> x = np.eye(4)[:, :2]                       # neurons e0 and e1
-            >>> y = np.array([[1.0, 0, 0.75, 0]]).T        # e0 and y are 0.6 from each other
+            >>> y = np.array([[1.0, 0, 0.75, 0]]).T        # distance 0.6 from e0
             >>> certificate = match_path(reduce(x, y)).verify(0.65)
             >>> certificate.sound, certificate.complete, certificate.certain
             (True, True, True)
@@ -160,20 +162,20 @@ class MatchPath:
 
 
 def match_path(pair: PairMoments, *, device: DeviceLike = "auto") -> MatchPath:
-    """Peel a pair into its match path: every epsilon at once, exactly.
+    """Compute the match path of a pair: all epsilons at once, exactly.
 
-    With rho_k the largest relative distance r(v | other side) among the neurons left after k
-    removals, the neuron that then goes has critical epsilon min(rho_0, ..., rho_k) (ours; the
-    maximum match of Wang et al. 2018, Definition 3, is where all of critical epsilon <= epsilon
-    remain). O(n^3) in all, whatever the number of samples. Decisions are made in float64; rank and
-    dependence are told by the tolerances in ``spans`` and ``peeling``. A critical epsilon is right
-    to ``factor.ACCURACY``, 1e-8, where no neuron is nearer to the others of its side than about
-    1e-8; what is certain beyond that at one epsilon, ``MatchPath.verify`` says.
+    Let rho_k be the largest relative distance r(v | other side) among the neurons that remain after
+    k removals. The neuron removed next has critical epsilon min(rho_0, ..., rho_k) (ours). The
+    maximum match of Wang et al. 2018, Definition 3, is then the set with critical epsilon <=
+    epsilon. O(n^3) in all, whatever the number of samples. Decisions are made in float64, with the
+    tolerances in ``peeling.spans`` and ``peeling.updates``. Critical epsilons are accurate to
+    ``factor.ACCURACY`` = 1e-8 if no neuron is closer than about 1e-8 to the rest of its side.
+    ``MatchPath.verify`` tells whether the match of one epsilon is certain.
 
     Args:
         pair: moments of the two sides, from ``reduce``.
-        device: "cpu", "cuda" or "auto", where the path is computed; where near copies cost digits,
-            the rest of it is on the CPU (see ``peeling``).
+        device: "cpu", "cuda" or "auto", where to compute. If near copies cost digits, the rest is
+            computed on the CPU (see ``peeling.peel``).
 
     Returns:
         The path, on the CPU.
@@ -184,7 +186,7 @@ def match_path(pair: PairMoments, *, device: DeviceLike = "auto") -> MatchPath:
     Example:
         >>> import numpy as np
         >>> x = np.eye(4)[:, :2]                       # neurons e0 and e1
-        >>> y = np.array([[1.0, 0, 0.75, 0]]).T        # 0.6 from e0, 0.6 from the span of both
+        >>> y = np.array([[1.0, 0, 0.75, 0]]).T        # 0.6 from e0 and from the span of both
         >>> path = match_path(reduce(x, y))
         >>> path.critical_epsilon_x.round(3), path.critical_epsilon_y.round(3)
         (array([0.6, 1. ]), array([0.6]))
@@ -198,7 +200,7 @@ def match_path(pair: PairMoments, *, device: DeviceLike = "auto") -> MatchPath:
     )
     order = live[columns]
     critical = np.full(len(pair.sums), np.nan)
-    critical[order] = lowered(np.minimum.accumulate(distances), pair.tie_margin)
+    critical[order] = lower_by_margin(np.minimum.accumulate(distances), pair.tie_margin)
     return MatchPath(critical[: pair.neurons_x], critical[pair.neurons_x :], order, pair)
 
 
@@ -210,16 +212,16 @@ def maximum_match(
     device: DeviceLike = "auto",
     chunk_samples: int | None = None,
 ) -> Match:
-    """The maximum epsilon-approximate match of two layers' activations, in one call.
+    """Compute the maximum epsilon-approximate match of two layers' activations in one call.
 
-    For more than one epsilon, keep the path: ``match_path(reduce(x, y))``.
+    For more than one epsilon, compute the path once: ``match_path(reduce(x, y))``.
 
     Args:
         x: (samples, n_x) activations.
         y: (samples, n_y) activations on the same samples.
         epsilon: relative distance in [0, 1).
         device: "cpu", "cuda" or "auto".
-        chunk_samples: samples held at once; None for about 32 MB of them.
+        chunk_samples: samples held at a time; None for about 32 MB.
 
     Returns:
         The match.

@@ -1,4 +1,4 @@
-"""What the public functions accept, and the one-line errors for what they do not."""
+"""Checks of the public functions' arguments, with one-line errors."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-# Unrelated activations of n neurons over d samples come within sqrt(1 - n/d) of a span, so from
-# here on a part of the similarity is chance.
-FEW_SAMPLES = 0.2  # neurons a sample
+# Neurons per sample. Unrelated activations of n neurons over d samples are sqrt(1 - n/d) from a
+# span, so above this ratio part of the similarity is chance.
+FEW_SAMPLES = 0.2
 
-CHUNK_BYTES = 32 * 2**20  # of float64, both sides together: enough for full speed
+CHUNK_BYTES = 32 * 2**20  # of float64, both sides together; more does not increase speed
 
 
 def as_activations(argument: str, value: Any) -> Any:
-    """The array as it came, or as NumPy array if it is a sequence; (samples, neurons), real.
+    """Check activations (samples, neurons), and convert sequences to a NumPy array.
 
     Args:
         argument: name to use in an error.
         value: NumPy array, torch tensor, Zarr array, or nested sequence of numbers.
 
+    Returns:
+        The array itself, or a NumPy array for a sequence.
+
     Raises:
-        ValueError: if it is not a matrix of numbers with at least one sample and one neuron, or not
-            every number is there: of a masked or a sparse array, or a Zarr array without some of
-            its chunks.
+        ValueError: if it is not a real matrix with at least one sample and one neuron, is masked or
+            sparse, or is a Zarr array with missing chunks.
     """
-    _check_whole(argument, value)
+    _check_dense(argument, value)
     if not hasattr(value, "shape") or not hasattr(value, "dtype"):
         try:
             value = np.asarray(value)
@@ -41,13 +43,13 @@ def as_activations(argument: str, value: Any) -> Any:
     shape = tuple(value.shape)
     if len(shape) < 2:
         raise ValueError(
-            f"{argument}: expected two dimensions (samples, neurons), found shape {shape}; a single"
-            " neuron is array[:, None]"
+            f"{argument}: expected two dimensions (samples, neurons), found shape {shape}; for a"
+            " single neuron use array[:, None]"
         )
     if len(shape) > 2:
         raise ValueError(
-            f"{argument}: expected two dimensions (samples, neurons), found shape {shape}; a map"
-            " [N, C, H, W] becomes map.transpose(0, 2, 3, 1).reshape(-1, C)"
+            f"{argument}: expected two dimensions (samples, neurons), found shape {shape}; convert"
+            " maps [N, C, H, W] by map.transpose(0, 2, 3, 1).reshape(-1, C)"
         )
     if shape[0] == 0 or shape[1] == 0:
         raise ValueError(
@@ -63,47 +65,47 @@ def as_activations(argument: str, value: Any) -> Any:
 
 
 def _check_chunks(argument: str, value: Any) -> None:
-    """Raise a ValueError for a Zarr array without some of its chunks: they are read as zeros."""
+    """Raise a ValueError for a Zarr array with missing chunks, which would be read as zeros."""
     store = getattr(value, "store", None)
     if not getattr(store, "supports_listing", False) or not hasattr(value, "nchunks_initialized"):
         return
     block = getattr(value, "shards", None) or value.chunks
     expected = math.prod(-(-n // of) for n, of in zip(value.shape, block, strict=True))
-    a_block = math.prod(of // n for of, n in zip(block, value.chunks, strict=True))
-    missing, empty = expected - value.nchunks_initialized // a_block, None
-    if root := getattr(store, "root", None):  # a file that was emptied is read as zeros too
+    chunks_per_block = math.prod(of // n for of, n in zip(block, value.chunks, strict=True))
+    missing, empty = expected - value.nchunks_initialized // chunks_per_block, None
+    if root := getattr(store, "root", None):  # an empty file is read as zeros too
         files = (Path(root) / value.path).rglob("*")
         empty = next((file for file in files if file.is_file() and not file.stat().st_size), None)
     if missing or empty:
-        found = f"that {missing} are missing" if missing else f"{empty} empty"
+        found = f"{missing} missing" if missing else f"{empty} empty"
         raise ValueError(
             f"{argument}: expected all {expected} chunks or shards of a Zarr array, found {found},"
-            f" which would be read as {value.fill_value}; copy the array again, or, if that is what"
-            " they hold, write it with config={'write_empty_chunks': True}"
+            f" which would be read as {value.fill_value}; copy the array again, or, if all their"
+            " values are that, write it with config={'write_empty_chunks': True}"
         )
 
 
-def _check_whole(argument: str, value: Any) -> None:
-    """Raise a ValueError for an array with a mask or a sparse layout, or a sequence of such."""
+def _check_dense(argument: str, value: Any) -> None:
+    """Raise a ValueError for a masked or sparse array, or a sequence of such arrays."""
     for part in (value, *(value if isinstance(value, (list, tuple)) else ())):
         kind = type(part).__name__
         if isinstance(part, np.ma.MaskedArray) or kind == "MaskedTensor":
             raise ValueError(
-                f"{argument}: expected every activation to be there, found a masked array"
+                f"{argument}: expected an array without missing values, found a masked array"
                 f" ({kind}); leave masked samples out of both sides, or fill them in"
             )
         layout = str(getattr(part, "layout", "torch.strided"))
-        # SciPy's sparse arrays, and those of the package sparse.
+        # SciPy's sparse arrays, and those of the package "sparse".
         if scipy.sparse.issparse(part) or hasattr(part, "todense") or layout != "torch.strided":
             how = "x.to_dense()" if kind == "Tensor" else "x.toarray() or x.todense()"
             raise ValueError(
-                f"{argument}: expected a dense array, found a sparse one ({kind}); make it dense,"
-                f" as with {how}"
+                f"{argument}: expected a dense array, found a sparse one ({kind}); convert it with"
+                f" {how}"
             )
 
 
 def dtype_name(array: Any) -> str:
-    """Name of an array's type, the same for NumPy, torch and Zarr and for both byte orders."""
+    """Return the name of an array's dtype, without torch's prefix and NumPy's byte order."""
     name = str(array.dtype)
     return name[6:] if name.startswith("torch.") else str(np.dtype(array.dtype).name)
 
@@ -113,74 +115,65 @@ def same_samples(x: Any, y: Any) -> None:
     if x.shape[0] != y.shape[0]:
         raise ValueError(
             f"x and y: expected the same samples in both, found {x.shape[0]} in x and"
-            f" {y.shape[0]} in y; record both networks on the same inputs in the same order"
+            f" {y.shape[0]} in y; run both networks on the same inputs in the same order"
         )
 
 
 class FewSamplesWarning(UserWarning):
-    """Samples are so few for the neurons that a part of the similarity is chance."""
+    """There are so few samples per neuron that part of the similarity is chance."""
 
 
 def warn_of_few_samples(neurons: int, samples: int) -> None:
-    """Warn if a layer has so many neurons for its samples that some of its match is chance."""
+    """Warn if a layer has too many neurons for its samples."""
     if neurons > FEW_SAMPLES * samples:
         warnings.warn(
             f"{neurons / samples:.2f} neurons per sample ({neurons} neurons, {samples} samples);"
-            f" above {FEW_SAMPLES:g} some of the match is chance: take more samples, or compare"
-            " with null_paths",
+            f" above {FEW_SAMPLES:g} part of the match is chance: use more samples, or compare with"
+            " null_paths",
             FewSamplesWarning,
             stacklevel=3,
         )
 
 
-def as_chunk_samples(chunk_samples: int | None, bytes_a_sample: int) -> int:
-    """Samples to hold at once: as asked for, or for None what fits in CHUNK_BYTES.
+def as_chunk_samples(chunk_samples: int | None, bytes_per_sample: int) -> int:
+    """Check the number of samples to hold at a time; for None, return what fits in CHUNK_BYTES.
 
     Raises:
         ValueError: if it is not a whole number of at least 1.
     """
     if chunk_samples is None:
-        return max(1, CHUNK_BYTES // bytes_a_sample)
+        return max(1, CHUNK_BYTES // bytes_per_sample)
     if not isinstance(chunk_samples, (int, np.integer)) or chunk_samples < 1:
         raise ValueError(
-            f"chunk_samples: expected a whole number of at least 1, found {chunk_samples!r}; None"
-            " lets it be chosen"
+            f"chunk_samples: expected a whole number of at least 1, found {chunk_samples!r}; use"
+            " None for the default"
         )
     return int(chunk_samples)
 
 
 def as_epsilon(epsilon: Any) -> float:
-    """Epsilon, one number in [0, 1).
-
-    Raises:
-        ValueError: if it is not.
-    """
+    """Check one epsilon in [0, 1) and return it as a float; raise a ValueError if invalid."""
     epsilons = as_epsilons(epsilon)
     if epsilons.ndim:
         raise ValueError(
             f"epsilon: expected one number in [0, 1), found an array of shape {epsilons.shape};"
-            " ask for one epsilon at a time"
+            " pass one epsilon at a time"
         )
     return float(epsilons)
 
 
 def as_epsilons(epsilon: Any) -> np.ndarray:
-    """Epsilon, a number or an array of numbers in [0, 1), as a float64 array of its shape.
-
-    Raises:
-        ValueError: if any is not a number in [0, 1).
-    """
+    """Check epsilons in [0, 1) and return them as float64; raise a ValueError if one is invalid."""
     try:
         epsilons = np.asarray(epsilon, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"epsilon: expected a number in [0, 1), found {epsilon!r}; the paper's run from 0.15"
-            " to 0.5"
+            f"epsilon: expected a number in [0, 1), found {epsilon!r}; the paper uses 0.15 to 0.5"
         ) from error
     outside = ~((epsilons >= 0) & (epsilons < 1))
     if outside.any():
         raise ValueError(
-            f"epsilon: expected a number in [0, 1), found {epsilons[outside].flat[0]}; at 1"
-            " everything matches everything"
+            f"epsilon: expected a number in [0, 1), found {epsilons[outside].flat[0]}; at 1 all"
+            " neurons match"
         )
     return epsilons

@@ -1,4 +1,4 @@
-"""Every place where arrays can be: NumPy's, and torch's on each device that is present."""
+"""The device fixture: NumPy, and torch on every device that is present."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ if torch.cuda.is_available():
 
 @pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> Device:
-    """On the CPU, what is meant for a GPU, there too, and on a GPU if there is one."""
+    """Run a test with NumPy, with the GPU code on the CPU, and on a GPU if there is one."""
     return DEVICES[request.param]

@@ -1,4 +1,4 @@
-"""Centring: a common offset matches nothing, and digits are kept where it is large."""
+"""Centring: a common offset matches nothing, and large offsets lose no digits."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def critical(x: Any, y: Any, **options: Any) -> np.ndarray:
     return sm.match_path(sm.reduce(x, y, **options)).critical_epsilon
 
 
-def test_a_common_offset_matches_nothing_where_activations_are_centred() -> None:
-    """Independent layers match whole at 0.5 for their common mean of 3; without it they do not."""
+def test_a_common_offset_matches_nothing_after_centring() -> None:
+    """A common mean of 3 makes independent layers match completely at 0.5."""
     x, y = RNG.normal(size=(2, 2000, 20)) + 3
     assert sm.match_path(sm.reduce(x, y)).similarity(0.5) == 1
     assert sm.match_path(sm.reduce(x, y, centred=True)).similarity(0.5) == 0
@@ -33,25 +33,25 @@ def test_a_common_offset_matches_nothing_where_activations_are_centred() -> None
 
 @pytest.mark.parametrize("kind", ["numpy", "float32", "torch", "bfloat16", "zarr", "integers"])
 @pytest.mark.parametrize("chunk_samples", [None, 1, 97])
-def test_centring_is_that_of_the_arrays(
+def test_centring_equals_subtracting_the_means(
     kind: str, chunk_samples: int | None, tmp_path: Path
 ) -> None:
     x, y = X + 2, Y - 1
     if kind == "integers":
         x, y = np.round(100 * x).astype(np.int32), np.round(100 * y).astype(np.int32)
-    given: list[Any] = [x, y]
+    sides: list[Any] = [x, y]
     if kind == "float32":
-        given = [side.astype(np.float32) for side in given]
+        sides = [side.astype(np.float32) for side in sides]
     elif kind in ("torch", "bfloat16"):
         dtype = torch.bfloat16 if kind == "bfloat16" else torch.float64
-        given = [torch.from_numpy(side).to(dtype) for side in given]
+        sides = [torch.from_numpy(side).to(dtype) for side in sides]
     elif kind == "zarr":
-        given = [
+        sides = [
             zarr.create_array(tmp_path / str(n), data=side, chunks=(100, side.shape[1]))
-            for n, side in enumerate(given)
+            for n, side in enumerate(sides)
         ]
-    exact = [np.asarray(s.double() if isinstance(s, torch.Tensor) else s[:], float) for s in given]
-    pair = sm.reduce(*given, centred=True, chunk_samples=chunk_samples)
+    exact = [np.asarray(s.double() if isinstance(s, torch.Tensor) else s[:], float) for s in sides]
+    pair = sm.reduce(*sides, centred=True, chunk_samples=chunk_samples)
     expected = sm.reduce(*(side - side.mean(0) for side in exact))
     scale = np.outer(expected.norms, expected.norms)
     np.testing.assert_allclose(
@@ -65,14 +65,14 @@ def test_centring_is_that_of_the_arrays(
 
 
 @pytest.mark.parametrize("ratio", [1e3, 1e6, 1e9])
-def test_digits_are_kept_where_means_are_large_beside_deviations(ratio: float) -> None:
-    # Sums that are exact, so that the shifted arrays hold the same deviations.
+def test_means_much_larger_than_deviations_lose_no_digits(ratio: float) -> None:
+    # Rounded so that adding the means is exact: the shifted arrays have the same deviations.
     x, y = (np.round(side * 2**16) / 2**16 for side in (X, Y))
     shifted = critical(x + ratio, y - ratio, centred=True)
     np.testing.assert_allclose(shifted, critical(x, y, centred=True), atol=1e-10)
 
 
-def test_a_constant_neuron_is_dead_where_activations_are_centred() -> None:
+def test_a_constant_neuron_is_dead_after_centring() -> None:
     x = X.astype(np.float32)
     x[:, 3] = np.float32(0.1)
     pair = sm.reduce(x, Y, centred=True)
@@ -97,7 +97,7 @@ def test_the_null_of_a_centred_pair_is_centred() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_not_finite_is_named_as_without_centring(value: float) -> None:
+def test_nan_and_infinity_are_reported_with_and_without_centring(value: float) -> None:
     y = Y.copy()
     y[[3, 5], 2] = value
     message = "y: expected finite activations, found 2 NaN or infinite values in 1 neurons"
@@ -106,7 +106,7 @@ def test_what_is_not_finite_is_named_as_without_centring(value: float) -> None:
             sm.reduce(X, y, centred=centred)
 
 
-def test_a_slice_of_deviations_is_that_of_the_whole() -> None:
+def test_slices_of_deviations_are_consistent() -> None:
     deviations = Deviations("x", X + 7, step=100)
     assert deviations.shape == X.shape
     np.testing.assert_array_equal(deviations[50:60], deviations[:][50:60])

@@ -1,4 +1,4 @@
-"""Nothing certain is wrong: epsilons around every critical one, against exact arithmetic."""
+"""Certified matches are correct: epsilons around every critical one, against exact arithmetic."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import subspace_match as sm
-from subspace_match.matching import layer_pairs as heat_map
-from subspace_match.matching.backends import numpy_ as on_cpu
 from subspace_match.matching.backends import resolve_device
+from subspace_match.matching.backends.numpy_ import Cpu
+from subspace_match.matching.layer_pairs import layer_pairs
 from subspace_match.matching.null import null_paths
 from subspace_match.matching.reduction import block_sums
 from subspace_match.matching.reduction.block_sums import Blocks
@@ -21,7 +21,7 @@ CHUNKS = (None, 1, 1000)
 
 
 def copies(seed: int, d: int, scale: float) -> cases.Pair:
-    """A constant neuron and a near copy of it; what tells them apart is most of y0."""
+    """A constant neuron and its near copy; y0 mostly consists of their difference."""
     rng = np.random.default_rng(seed)
     a, b = np.full(d, float(np.float32(0.1))), rng.normal(size=d)
     x = np.c_[a, a + scale * b * np.linalg.norm(a) / np.linalg.norm(b)]
@@ -29,7 +29,7 @@ def copies(seed: int, d: int, scale: float) -> cases.Pair:
 
 
 def relu_copies(seed: int, d: int, scale: float) -> cases.Pair:
-    """The same of ReLU activations, two pairs of copies and two neurons that need them."""
+    """The same with ReLU activations: two pairs of copies, and two neurons that need both."""
     rng = np.random.default_rng(seed)
     a, b = cases.relu(rng.normal(size=(d, 2))), rng.normal(size=(d, 2))
     x = np.hstack([a, a + scale * b * np.linalg.norm(a, axis=0) / np.linalg.norm(b, axis=0)])
@@ -37,7 +37,7 @@ def relu_copies(seed: int, d: int, scale: float) -> cases.Pair:
 
 
 def cluster(seed: int, d: int, scale: float) -> cases.Pair:
-    """Five near copies of one neuron of a common mean."""
+    """Five near copies of one neuron with a large mean."""
     rng = np.random.default_rng(seed)
     a, b = 0.3 + 0.01 * rng.normal(size=(d, 1)), rng.normal(size=(d, 5))
     x = a + scale * b * np.linalg.norm(a) / np.linalg.norm(b, axis=0)
@@ -69,21 +69,21 @@ def exact_squares(kind, seed: int, d: int, scale: float) -> tuple:
 
 
 def around(value: float, rounding: float) -> list[float]:
-    """Epsilons from which rounding could make a wrong decision, and some from which not."""
+    """Return epsilons so close to a critical value that rounding matters, and some farther away."""
     near = [value]
     for end in (0.0, 1.0):
         step = value
         for _ in range(3):
             step = float(np.nextafter(step, end))
             near.append(step)
-    sizes = [share * rounding for share in (0.3, 0.6, 0.99, 1.01, 2, 10)]
+    sizes = [factor * rounding for factor in (0.3, 0.6, 0.99, 1.01, 2, 10)]
     sizes += [10.0**-power for power in range(6, 13)]
     near += [value + sign * size for size in sizes for sign in (-1, 1)]
     return [epsilon for epsilon in near if 0 <= epsilon < 1]
 
 
 def verdicts(kind, seed, d, scale, device, chunk_samples) -> tuple[int, int, int]:
-    """How many epsilons were asked for, certified, and certified though the match is wrong."""
+    """Count the epsilons tested, those certified, and those certified with a wrong match."""
     x, y = kind(seed, d, scale)
     squares = exact_squares(kind, seed, d, scale)
     path = sm.match_path(sm.reduce(x, y, device=device, chunk_samples=chunk_samples), device=device)
@@ -106,17 +106,18 @@ def verdicts(kind, seed, d, scale, device, chunk_samples) -> tuple[int, int, int
 
 @pytest.mark.parametrize("chunk_samples", CHUNKS)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_nothing_certified_is_wrong(kind, chunk_samples, device):
-    asked = certified = wrong = 0
+def test_no_certified_match_is_wrong(kind, chunk_samples, device):
+    tested = certified = wrong = 0
     for seed, scale in enumerate(SCALES):
         found = verdicts(kind, seed, 2_000, scale, device, chunk_samples)
-        asked, certified, wrong = asked + found[0], certified + found[1], wrong + found[2]
+        tested, certified, wrong = tested + found[0], certified + found[1], wrong + found[2]
     assert wrong == 0
-    assert certified > asked / 10, "a flag that is always up says nothing"
+    assert certified > tested / 10, "certificates that are never certain say nothing"
 
 
 @cache
-def a_hundred_thousand() -> tuple[np.ndarray, np.ndarray, tuple]:
+def long_layers() -> tuple[np.ndarray, np.ndarray, tuple]:
+    """Return 100,000 samples of ``copies``, and their exact squared critical epsilons."""
     rng = np.random.default_rng(0)
     d = 100_000
     a = np.full(d, float(np.float32(0.1)))
@@ -127,8 +128,8 @@ def a_hundred_thousand() -> tuple[np.ndarray, np.ndarray, tuple]:
     return x, y, tuple(exact_oracles.squared_critical_epsilons(products, 2))
 
 
-def assert_right_after_a_hundred_thousand(device, **options) -> None:
-    x, y, squares = a_hundred_thousand()
+def assert_accurate_on_long_layers(device, **options) -> None:
+    x, y, squares = long_layers()
     path = sm.match_path(sm.reduce(x, y, device=device, **options), device=device)
     assert path.critical_epsilon_y[0] == pytest.approx(0.44766, abs=5e-6)
     exact = exact_oracles.critical_epsilons(squares)
@@ -137,17 +138,17 @@ def assert_right_after_a_hundred_thousand(device, **options) -> None:
     assert path.verify(exact[2] + 1e-4, device=device).certain
 
 
-def test_a_hundred_thousand_additions_of_a_constant(device):
-    """One after another they made a critical epsilon of 0.99998 of it, certified."""
-    assert_right_after_a_hundred_thousand(device)
+def test_many_samples_of_a_constant_lose_no_accuracy(device):
+    """Added one by one, rounding would turn a critical epsilon of 0.45 into 0.99998."""
+    assert_accurate_on_long_layers(device)
 
 
-def test_a_hundred_thousand_chunks_of_one_sample():
-    assert_right_after_a_hundred_thousand("cpu", chunk_samples=1)
+def test_many_chunks_of_one_sample_lose_no_accuracy():
+    assert_accurate_on_long_layers("cpu", chunk_samples=1)
 
 
-def test_copies_that_the_moments_told_apart_by_rounding(device):
-    """A scale of 1e-5: within 5e-5 of a critical epsilon a wrong match was certified."""
+def test_near_copies_are_not_told_apart_by_rounding(device):
+    """At a scale of 1e-5, moments alone certify a wrong match 5e-5 from a critical epsilon."""
     for seed in range(4):
         squares = exact_squares(copies, seed, 10_000, 1e-5)
         x, y = copies(seed, 10_000, 1e-5)
@@ -163,7 +164,7 @@ def test_copies_that_the_moments_told_apart_by_rounding(device):
 
 
 def unit_moment_error(pair: sm.PairMoments, products: exact_oracles.Products) -> float:
-    """The largest error of an entry, of columns of norm 1."""
+    """Return the largest error of an entry of the moments of unit columns."""
     norms = [exact_oracles.root(products[i][i]) for i in range(len(products))]
     return max(
         abs(float(exact_oracles.Fraction(float(pair.second_moments[i, j])) - products[i][j]))
@@ -175,7 +176,7 @@ def unit_moment_error(pair: sm.PairMoments, products: exact_oracles.Products) ->
 
 @pytest.mark.parametrize("chunk_samples", CHUNKS)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_errors_of_moments_are_within_their_bound(kind, chunk_samples, device):
+def test_moment_errors_are_within_their_bound(kind, chunk_samples, device):
     x, y = kind(0, 10_000, 0.01)
     products = exact_oracles.inner_products(x, y)
     pair = sm.reduce(x, y, device=device, chunk_samples=chunk_samples)
@@ -184,10 +185,10 @@ def test_errors_of_moments_are_within_their_bound(kind, chunk_samples, device):
     assert pair.moment_error < 1.5e-13
 
 
-def test_moments_of_a_heat_map_and_a_null_are_within_their_bound(device):
+def test_moment_errors_of_heat_maps_and_nulls_are_within_their_bound(device):
     x, y = common_means(0, 10_000, 0.01)
     order = np.random.default_rng(0).permutation(len(x))
-    ((_, _, pair),) = heat_map.layer_pairs([x], [y], device=device, chunk_samples=1000)
+    ((_, _, pair),) = layer_pairs([x], [y], device=device, chunk_samples=1000)
     (permuted,) = null_paths(sm.reduce(x, y, device=device), x, y, [order], device=device)
     for found, products in (
         (pair, exact_oracles.inner_products(x, y)),
@@ -196,34 +197,34 @@ def test_moments_of_a_heat_map_and_a_null_are_within_their_bound(device):
         assert unit_moment_error(found, products) <= found.moment_error < 1.5e-13
 
 
-def test_long_blocks_are_wrong_beyond_what_was_promised(monkeypatch):
-    """Without the bound on blocks the error is one that short blocks never make."""
+def test_the_bound_grows_with_the_length_of_blocks(monkeypatch):
+    """Without the limit on block lengths the bound is far above the error of short blocks."""
     x, y = common_means(0, 100_000, 1e-3)
     products = exact_oracles.inner_products(x, y)
     short = unit_moment_error(sm.reduce(x, y, device="cpu"), products)
     monkeypatch.setattr(block_sums, "BLOCK_SAMPLES", 10**9)
-    monkeypatch.setattr(on_cpu.Cpu, "block_samples", lambda *_: 10**9)
+    monkeypatch.setattr(Cpu, "block_samples", lambda *_: 10**9)
     long = sm.reduce(x, y, device="cpu", chunk_samples=100_000)
-    assert long.moment_error > 1e-11, "the bound follows the additions"
+    assert long.moment_error > 1e-11
     assert short < 3e-14
 
 
 @pytest.mark.parametrize("samples", [1, 7, 1_000, 1_024, 100_000, 10_000_019])
 @pytest.mark.parametrize("step", [1, 7, 1_500, 40_000])
-def test_additions_are_few(samples, step):
-    blocks = Blocks.on(resolve_device("cpu"), samples, step, 8)
+def test_products_pass_few_additions(samples, step):
+    blocks = Blocks.for_device(resolve_device("cpu"), samples, step, 8)
     assert blocks.length <= min(step, 1_024)
     lengths = [
         block.stop - block.start
         for start in range(0, min(samples, 20 * step), step)
-        for block in blocks.within(min(step, samples - start))
+        for block in blocks.slices(min(step, samples - start))
     ]
     assert blocks.additions <= 1_024 + 2 * max(32, np.sqrt(blocks.count)) + 2
     if samples <= 20 * step:
         assert blocks.count == len(lengths)
 
 
-def test_grouped_sums_are_sums(device):
+def test_grouped_sums_equal_plain_sums(device):
     for count in (1, 32, 33, 64, 65, 2_000):
         blocks = Blocks(count, 1, 1)
         total = block_sums.GroupedSum(blocks, device, 3)

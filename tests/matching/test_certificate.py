@@ -1,4 +1,4 @@
-"""A right path is proved, a wrong one is found out, and a decision closer than rounding is seen."""
+"""Certificates prove correct paths, reject wrong ones, and flag decisions closer than rounding."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def path_of(x, y, device="cpu") -> sm.MatchPath:
     return sm.match_path(sm.reduce(x, y, device=device), device=device)
 
 
-def proved(path: sm.MatchPath, epsilon: float) -> bool:
+def is_proved(path: sm.MatchPath, epsilon: float) -> bool:
     found = path.verify(epsilon, device="cpu")
     return found.sound and found.complete
 
@@ -31,7 +31,7 @@ def critical_of(path: sm.MatchPath) -> np.ndarray:
 
 
 def tampered(path: sm.MatchPath, critical=None, order=None) -> sm.MatchPath:
-    """The path with other critical values, of X's neurons and then of Y's, or another order."""
+    """Copy a path with other critical epsilons (X's neurons, then Y's) or another order."""
     critical = critical_of(path) if critical is None else critical
     x, y = np.split(critical, [path.pair.neurons_x])
     order = path.removal_order if order is None else order
@@ -41,9 +41,9 @@ def tampered(path: sm.MatchPath, critical=None, order=None) -> sm.MatchPath:
 
 
 def between(path: sm.MatchPath, share: float) -> float:
-    """An epsilon half way between two critical values farther apart than rounding.
+    """Return an epsilon halfway between two critical values that are clearly apart.
 
-    About that share of all such places lies below it.
+    ``share`` is the fraction of such gaps that lie below it.
     """
     values = np.unique(critical_of(path)[path.removal_order])
     apart = np.flatnonzero(np.diff(values) > 1e-5)
@@ -52,7 +52,7 @@ def between(path: sm.MatchPath, share: float) -> float:
 
 
 def oracle_distances(x, y, order) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Distance of each neuron as it leaves, and of all that are left after each removal."""
+    """Return the distance of each removed neuron, and of all that remain after each removal."""
     n_x, joint, left = x.shape[1], np.hstack([x, y]), list(order)
     own, rest = [], []
 
@@ -74,7 +74,7 @@ def oracle_distances(x, y, order) -> tuple[np.ndarray, list[np.ndarray]]:
 
 
 @pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
-def test_every_match_of_a_path_is_proved(case, device):
+def test_every_match_of_a_correct_path_is_proved(case, device):
     for seed in range(3):
         path = path_of(*case(np.random.default_rng(seed)), device)
         for found in path.verify(EPSILONS, device=device):
@@ -93,7 +93,7 @@ def test_every_match_of_a_path_is_proved(case, device):
     copies=st.integers(0, 5),
     noise=st.sampled_from([0.0, 1e-7, 1e-5, 1e-3]),
 )
-def test_generated_layers_are_proved(seed, n_x, n_y, samples, dead, copies, noise):
+def test_matches_of_generated_layers_are_proved(seed, n_x, n_y, samples, dead, copies, noise):
     rng = np.random.default_rng(seed)
     x, y = cases.related(rng, max(n_x, 4), max(n_y, 4), samples)
     x, y = x[:, :n_x], y[:, :n_y]
@@ -109,8 +109,8 @@ def test_generated_layers_are_proved(seed, n_x, n_y, samples, dead, copies, nois
 
 @pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
 @pytest.mark.parametrize("shuffled", [False, True])
-def test_distances_are_the_oracles(case, shuffled, device):
-    """For the path's order and for any other, every distance within the stated rounding."""
+def test_distances_equal_the_oracle_within_the_stated_rounding(case, shuffled, device):
+    """In the path's order and in any other order."""
     x, y = case(np.random.default_rng(1))
     path = path_of(x, y, device)
     order = path.removal_order
@@ -125,12 +125,12 @@ def test_distances_are_the_oracles(case, shuffled, device):
     for members in range(len(order)):
         epsilon = 0.3
         gaps = np.abs(np.concatenate([own[: len(order) - members], rest[-members - 1]]) - epsilon)
-        given = distances.certificate(epsilon, members)
-        assert given.margin == pytest.approx(gaps.min(), abs=given.rounding)
+        result = distances.certificate(epsilon, members)
+        assert result.margin == pytest.approx(gaps.min(), abs=result.rounding)
 
 
-def test_rank_after_near_copies_is_not_rounding(device):
-    """z, z + s w and w: from the first two only rounding of 1e-16 / s keeps the third away."""
+def test_rounding_after_near_copies_adds_no_rank(device):
+    """z, z + s w and w: rounding puts the third 1e-16 / s outside the span of the first two."""
     rng = np.random.default_rng(0)
     x, y = cases.related(rng)
     for layer in (x, y):
@@ -151,7 +151,7 @@ def test_rank_after_near_copies_is_not_rounding(device):
 @pytest.mark.parametrize(
     "case", [cases.wide_and_dependent, cases.more_neurons_than_samples], ids=lambda c: c.__name__
 )
-def test_panels_do_not_matter(case, panel, device, monkeypatch):
+def test_the_panel_width_does_not_matter(case, panel, device, monkeypatch):
     path = path_of(*case(np.random.default_rng(0)), device)
     expected = path.verify(EPSILONS, device=device)
     monkeypatch.setattr(certificate, "PANEL", panel)
@@ -166,7 +166,7 @@ def test_panels_do_not_matter(case, panel, device, monkeypatch):
     ids=lambda case: case.__name__,
 )
 class TestTampered:
-    def test_a_member_too_many(self, case):
+    def test_an_extra_member_is_not_sound(self, case):
         path = path_of(*case(np.random.default_rng(0)))
         for share in (0.3, 0.5, 0.8):
             epsilon = between(path, share)
@@ -175,7 +175,7 @@ class TestTampered:
             critical[outside[-1]] = epsilon / 2
             assert not tampered(path, critical).verify(epsilon).sound
 
-    def test_a_member_too_few(self, case):
+    def test_a_missing_member_is_not_complete(self, case):
         path = path_of(*case(np.random.default_rng(0)))
         for share in (0.3, 0.5, 0.8):
             epsilon = between(path, share)
@@ -184,7 +184,7 @@ class TestTampered:
             critical[inside[0]] = 1.0
             assert not tampered(path, critical).verify(epsilon).complete
 
-    def test_two_values_swapped(self, case):
+    def test_two_swapped_values_are_not_proved(self, case):
         path = path_of(*case(np.random.default_rng(0)))
         for share in (0.3, 0.5, 0.8):
             epsilon = between(path, share)
@@ -196,8 +196,8 @@ class TestTampered:
             found = tampered(path, critical).verify(epsilon)
             assert not (found.sound and found.complete)
 
-    def test_order_shuffled(self, case):
-        """No order but a right one proves all matches: a neuron that leaves early is too near."""
+    def test_a_shuffled_order_is_not_proved(self, case):
+        """Some neuron is removed too early, while it is still close."""
         path = path_of(*case(np.random.default_rng(0)))
         order = np.random.default_rng(1).permutation(path.removal_order)
         grid = [between(path, share) for share in (0.1, 0.3, 0.5, 0.8)]
@@ -205,7 +205,7 @@ class TestTampered:
         assert not all(found.sound and found.complete for found in verdicts)
 
 
-def test_order_of_other_neurons_is_an_error():
+def test_an_order_of_other_neurons_is_refused():
     x, y = cases.dead_neurons(np.random.default_rng(0))
     path = path_of(x, y)
     for order in (path.removal_order[1:], np.r_[path.removal_order[1:], 0]):
@@ -215,15 +215,15 @@ def test_order_of_other_neurons_is_an_error():
             tampered(path, order=order).verify(0.3)
 
 
-def test_margin_and_its_neuron():
-    """e0 and y are 0.6 apart, e1 is 1 away and goes first: distances 1, then 0.6 and 0.6."""
+def test_the_margin_belongs_to_the_closest_decision():
+    """e0 and y are 0.6 apart; e1 has distance 1 and is removed first."""
     x, y = np.eye(4)[:, :2], np.array([[1.0, 0, 0.75, 0]]).T
     path = path_of(x, y)
     above = path.verify(0.65)
     assert (above.sound, above.complete, above.certain) == (True, True, True)
     assert above.margin == pytest.approx(0.05)
     assert above.neuron in {("x", 0), ("y", 0)}
-    # No member: of the last two the first to go was 0.6 away, then the other had nothing left.
+    # The match is empty. The second neuron removed had distance 0.6, the last one 1.
     below = path.verify(0.5)
     assert (below.sound, below.complete) == (True, True)
     assert below.margin == pytest.approx(0.1)
@@ -231,20 +231,20 @@ def test_margin_and_its_neuron():
     assert path.verify(0.9).margin == pytest.approx(0.1)
 
 
-def test_margin_names_a_neuron_of_y():
+def test_the_margin_can_belong_to_a_neuron_of_y():
     x = np.eye(5)[:, :3]
     y = np.eye(5)[:, :3] + np.outer(np.eye(5)[3], [0.1, 0.5, 0.2])
     found = path_of(x, y).verify(0.44)
     distance = 0.5 / np.hypot(1, 0.5)
     assert found.neuron in {("x", 1), ("y", 1)}
     assert found.margin == pytest.approx(distance - 0.44)
-    y[1, 1], y[1, 0] = 0.8, 0.3  # now y1 is farther from X than any x from Y
+    y[1, 1], y[1, 0] = 0.8, 0.3  # now y1 is farther from X than any x is from Y
     found = path_of(x, y).verify(0.53)
     assert found.neuron == ("y", 1)
     assert found.margin == pytest.approx(abs(0.5 / np.hypot(0.8, 0.5) - 0.53))
 
 
-def test_a_decision_closer_than_rounding_is_flagged(device):
+def test_a_decision_closer_than_rounding_is_not_certain(device):
     x, y = cases.related(np.random.default_rng(0))
     path = path_of(x, y, device)
     critical = np.unique(critical_of(path))
@@ -255,7 +255,7 @@ def test_a_decision_closer_than_rounding_is_flagged(device):
 
 
 def test_near_copies_make_decisions_less_certain():
-    """1e-9 above a critical value is enough of a distance, but not where copies are 1e-7 apart."""
+    """1e-12 from a critical value is not certain if copies are 1e-7 apart."""
     x, y = cases.near_duplicates(np.random.default_rng(0))
     path = path_of(x, y)
     assert path.verify(0.3).certain
@@ -263,7 +263,7 @@ def test_near_copies_make_decisions_less_certain():
     assert not path.verify(critical[critical < 1].max() + 1e-12).certain
 
 
-def test_no_decision_at_all():
+def test_dead_layers_have_a_certain_certificate():
     found = path_of(np.zeros((5, 2)), np.zeros((5, 3))).verify(0.3)
     assert found == sm.Certificate(0.3, True, True, np.inf, None, 0.0)
     assert found.certain
@@ -273,14 +273,14 @@ def test_an_empty_match_is_proved():
     x, y = cases.gaussian(np.random.default_rng(0))
     path = path_of(x, y)
     assert len(path.maximum_match(0.05).x) == 0
-    assert proved(path, 0.05)
+    assert is_proved(path, 0.05)
 
 
-def test_a_path_all_of_which_is_a_match_is_proved():
+def test_a_match_of_all_neurons_is_proved():
     x, _ = cases.gaussian(np.random.default_rng(0))
     path = path_of(x, x)
     assert path.similarity(1e-6) == 1.0
-    assert proved(path, 1e-6)
+    assert is_proved(path, 1e-6)
 
 
 def test_many_epsilons_share_two_factorisations(monkeypatch):
@@ -301,7 +301,7 @@ def test_many_epsilons_share_two_factorisations(monkeypatch):
 
 
 @pytest.mark.parametrize("epsilon", [1.0, -0.1, np.nan, [0.3, 1.5], "near"])
-def test_bad_epsilon(epsilon):
+def test_an_epsilon_outside_the_range_is_refused(epsilon):
     path = path_of(np.eye(3), np.eye(3))
     with pytest.raises(ValueError, match=r"epsilon: expected a number in \[0, 1\), found"):
         path.verify(epsilon)

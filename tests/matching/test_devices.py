@@ -1,4 +1,4 @@
-"""What every device computes is what it says, for every layout and for nothing at all."""
+"""Every operation of every device is correct, for all memory layouts and for empty arrays."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ import pytest
 import scipy.linalg
 import torch
 
-from subspace_match.matching.backends import names as devices
+from subspace_match.matching.backends import names
 from subspace_match.matching.backends.numpy_ import Cpu
 
 RNG = np.random.default_rng(0)
 
 
-def as_it_is(matrix: np.ndarray) -> np.ndarray:
+def c_order(matrix: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(matrix)
 
 
-def by_columns(matrix: np.ndarray) -> np.ndarray:
+def fortran_order(matrix: np.ndarray) -> np.ndarray:
     return np.asfortranarray(matrix)
 
 
-def part_of_rows(matrix: np.ndarray) -> np.ndarray:
+def c_slice(matrix: np.ndarray) -> np.ndarray:
     return np.pad(matrix, ((0, 0), (2, 1)))[:, 2:-1]
 
 
-def part_of_columns(matrix: np.ndarray) -> np.ndarray:
+def fortran_slice(matrix: np.ndarray) -> np.ndarray:
     return np.asfortranarray(np.pad(matrix, ((2, 1), (0, 0))))[2:-1]
 
 
-LAYOUTS = [as_it_is, by_columns, part_of_rows, part_of_columns]
+LAYOUTS = [c_order, fortran_order, c_slice, fortran_slice]
 SHAPES = [(4, 3, 5), (1, 1, 1), (0, 3, 5), (4, 0, 5), (4, 3, 0)]
 
 
 def on(device, matrix: np.ndarray, layout):
-    """The matrix on a device, whose strides are the layout's."""
+    """Copy a matrix to a device in a memory layout."""
     laid = layout(matrix)
     if isinstance(device, Cpu):
         return laid
@@ -52,7 +52,7 @@ def triangle(width: int) -> np.ndarray:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("layouts", list(itertools.product(LAYOUTS, LAYOUTS)))
-def test_products(shape, layouts, device):
+def test_products_are_correct(shape, layouts, device):
     rows, inner, columns = shape
     left, right = RNG.normal(size=(rows, inner)), RNG.normal(size=(inner, columns))
     a, b = (on(device, *what) for what in zip((left, right), layouts, strict=True))
@@ -66,11 +66,11 @@ def test_products(shape, layouts, device):
 
 @pytest.mark.parametrize("width", [1, 5, 140])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_squares(width, layout, device):
+def test_gram_matrices_are_correct(width, layout, device):
     chunk = RNG.normal(size=(300, width))
     total = device.zeros(width, width)
-    device.add_upper_square(total, on(device, chunk, layout))
-    device.add_upper_square(total, on(device, chunk[:7], layout))
+    device.add_upper_gram(total, on(device, chunk, layout))
+    device.add_upper_gram(total, on(device, chunk[:7], layout))
     expected = chunk.T @ chunk + chunk[:7].T @ chunk[:7]
     np.testing.assert_allclose(np.triu(device.numpy(total)), np.triu(expected), atol=1e-12)
     np.testing.assert_allclose(device.numpy(device.symmetric(total)), expected, atol=1e-12)
@@ -78,21 +78,21 @@ def test_squares(width, layout, device):
 
 @pytest.mark.parametrize("layouts", list(itertools.product(LAYOUTS, LAYOUTS)))
 @pytest.mark.parametrize("columns", [0, 1, 6])
-def test_triangles(layouts, columns, device):
+def test_triangular_operations_are_correct(layouts, columns, device):
     upper, right = triangle(4), RNG.normal(size=(4, columns))
     a, b = (on(device, *what) for what in zip((upper, right), layouts, strict=True))
     for found, expected in (
-        (device.solve(a, b), np.linalg.solve(upper, right)),
-        (device.solve(a, b, transposed=True), np.linalg.solve(upper.T, right)),
-        (device.inverse(a), np.linalg.inv(upper)),
-        (device.inverse_of_square(a), np.linalg.inv(upper.T @ upper)),
+        (device.triangular_solve(a, b), np.linalg.solve(upper, right)),
+        (device.triangular_solve(a, b, transposed=True), np.linalg.solve(upper.T, right)),
+        (device.triangular_inverse(a), np.linalg.inv(upper)),
+        (device.gram_inverse(a), np.linalg.inv(upper.T @ upper)),
     ):
         np.testing.assert_allclose(device.numpy(found), expected, atol=1e-13)
-    np.testing.assert_array_equal(device.numpy(b), right)  # it is not written to
+    np.testing.assert_array_equal(device.numpy(b), right)  # unchanged
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_cholesky(layout, device):
+def test_cholesky_is_correct_or_none(layout, device):
     upper = triangle(5)
     square = upper.T @ upper
     found = device.numpy(device.cholesky(on(device, square, layout)))
@@ -103,10 +103,10 @@ def test_cholesky(layout, device):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("rows", [6, 90])
-def test_qr(rows, layout, device):
+def test_householder_qr_is_correct(rows, layout, device):
     matrix, others = RNG.normal(size=(rows, 6)), RNG.normal(size=(rows, 4))
-    packed, scales = device.reflectors(on(device, matrix, layout))
-    rotated = device.numpy(device.rotate(packed, scales, on(device, others, layout)))
+    packed, scales = device.householder_qr(on(device, matrix, layout))
+    rotated = device.numpy(device.apply_q_transposed(packed, scales, on(device, others, layout)))
     q, r = scipy.linalg.qr(matrix)
     signs = np.sign(np.diagonal(r)) * np.sign(np.diagonal(device.numpy(packed)))
     np.testing.assert_allclose(rotated[: len(signs)], signs[:, None] * (q.T @ others)[: len(signs)])
@@ -116,33 +116,35 @@ def test_qr(rows, layout, device):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("rows", [1, 6, 90])
-def test_triangle_of_rows_below_a_triangle(rows, layout, device):
+def test_rows_are_appended_to_a_triangle(rows, layout, device):
     upper, matrix = triangle(6), RNG.normal(size=(rows, 6))
-    found = device.numpy(device.triangle_with(device.array(upper), on(device, matrix, layout)))
+    found = device.numpy(device.append_rows(device.array(upper), on(device, matrix, layout)))
     np.testing.assert_allclose(found.T @ found, upper.T @ upper + matrix.T @ matrix, atol=1e-12)
     np.testing.assert_allclose(found, np.triu(found), atol=1e-14)
 
 
 @pytest.mark.parametrize("rows", [1, 7, 1000])
-def test_sums_and_parts(rows, device):
+def test_sums_copies_and_blocks_are_correct(rows, device):
     matrix = RNG.normal(size=(rows, 3))
     there = device.array(matrix)
     np.testing.assert_allclose(device.numpy(device.column_sums(there)), matrix.sum(0), atol=1e-12)
     tails = np.array([matrix[row:].sum(0) for row in range(rows + 1)])
-    np.testing.assert_allclose(device.numpy(device.sums_from(there)), tails, atol=1e-12)
+    np.testing.assert_allclose(device.numpy(device.suffix_sums(there)), tails, atol=1e-12)
     np.testing.assert_array_equal(
         device.numpy(device.take(there, np.array([0, 0]))), matrix[[0, 0]]
     )
     columns = device.numpy(device.take(there, np.array([2, 0]), axis=1))
     np.testing.assert_array_equal(columns, matrix[:, [2, 0]])
     block = device.empty(rows, 4)
-    device.fill(block, device.rows(matrix.astype(np.float32)), device.array(np.ones(3)))
+    device.fill_with_distances(
+        block, device.rows(matrix.astype(np.float32)), device.array(np.ones(3))
+    )
     narrow = matrix.astype(np.float32).astype(np.float64)
     expected = np.column_stack([narrow, ((narrow - 1) ** 2).sum(1)])
     np.testing.assert_allclose(device.numpy(block), expected, rtol=1e-14)
 
 
-def test_sums_do_not_lose_digits_with_the_number_of_samples(device):
+def test_sums_over_many_samples_lose_no_digits(device):
     ones = np.full((200_000, 2), 0.1)
     found = device.numpy(device.column_sums(device.array(ones)))
     np.testing.assert_allclose(found, 20_000.0, rtol=1e-13)
@@ -160,24 +162,24 @@ print("torch" in sys.modules)
 
 
 @pytest.mark.parametrize("device", ["cpu", "auto"])
-def test_on_a_cpu_no_torch_is_loaded(device):
-    if device == "auto" and any(Path(driver).exists() for driver in devices._DRIVERS):
-        pytest.skip("this machine has a GPU's driver, so torch is asked")
-    command = [sys.executable, "-c", CODE.format(device=device)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert answer.stdout == "False\n"
+def test_matching_on_a_cpu_does_not_import_torch(device):
+    if device == "auto" and any(Path(driver).exists() for driver in names._DRIVERS):
+        pytest.skip("this machine has a GPU driver, so torch is imported")
+    assert output(CODE.format(device=device)) == "False\n"
 
 
-ASKED = """
+def output(code: str) -> str:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+WITH_DRIVER = """
 import sys
-from subspace_match.matching.backends import names as devices
-from subspace_match.matching.backends.numpy_ import Cpu
-devices._DRIVERS = (sys.executable,)  # something that is there
-print(devices.device_name("auto") in ("cpu", "cuda"), "torch" in sys.modules)
+from subspace_match.matching.backends import names
+names._DRIVERS = (sys.executable,)  # a file that exists
+print(names.device_name("auto") in ("cpu", "cuda"), "torch" in sys.modules)
 """
 
 
-def test_torch_is_asked_where_there_is_a_driver():
-    command = [sys.executable, "-c", ASKED]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert answer.stdout == "True True\n"
+def test_torch_is_imported_where_a_gpu_driver_exists():
+    assert output(WITH_DRIVER) == "True True\n"

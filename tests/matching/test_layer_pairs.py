@@ -1,4 +1,4 @@
-"""The heat map: pair by pair what reduce and match_path give, from one read of every layer."""
+"""The heat map equals reduce and match_path pair by pair, and reads every layer once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SAMPLES = 150
 
 
 class Recorder:
-    """An array-like that records which rows it is asked for."""
+    """An array-like that records the slices read from it."""
 
     def __init__(self, layer: np.ndarray) -> None:
         self.shape, self.dtype = layer.shape, layer.dtype
@@ -29,12 +29,12 @@ class Recorder:
 
     @property
     def reads(self) -> float:
-        """How often every sample was read."""
+        """Number of reads of each sample, on average."""
         return sum(stop - start for start, stop in self.slices) / self.shape[0]
 
 
 def networks(hostile: bool) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Two networks of three layers each, of any widths, that share hidden features."""
+    """Return two networks of at least three layers of different widths with shared features."""
     rng = np.random.default_rng(0)
     kinds = [cases.related, cases.dead_neurons]
     if hostile:
@@ -46,7 +46,7 @@ def networks(hostile: bool) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 @pytest.mark.parametrize("hostile", [False, True])
 @pytest.mark.parametrize("chunk_samples", [None, 37, SAMPLES])
-def test_layer_pairs_are_reduce_pair_by_pair(hostile, chunk_samples, device):
+def test_layer_pairs_equal_reduce_pair_by_pair(hostile, chunk_samples, device):
     xs, ys = networks(hostile)
     seen = []
     for i, j, found in layer_pairs(xs, ys, device=device, chunk_samples=chunk_samples):
@@ -67,7 +67,7 @@ def test_layer_pairs_are_reduce_pair_by_pair(hostile, chunk_samples, device):
 
 
 @pytest.mark.parametrize("hostile", [False, True])
-def test_heat_map_is_the_match_path_pair_by_pair(hostile, device):
+def test_the_heat_map_equals_match_path_pair_by_pair(hostile, device):
     xs, ys = networks(hostile)
     found = heat_map(xs, ys, cases.EPSILONS, device=device)
     assert found.shape == (len(xs), len(ys), len(cases.EPSILONS))
@@ -78,7 +78,7 @@ def test_heat_map_is_the_match_path_pair_by_pair(hostile, device):
     assert 0 < found.mean() < 1
 
 
-def test_network_against_itself():
+def test_a_network_matches_itself():
     xs, _ = networks(hostile=False)
     found = heat_map(xs, xs, [1e-6, 0.3], device="cpu")
     live = np.array([np.mean(np.abs(x).max(0) > 0) for x in xs])
@@ -86,14 +86,14 @@ def test_network_against_itself():
     np.testing.assert_array_equal(found, found.transpose(1, 0, 2))
 
 
-def test_one_epsilon():
+def test_a_single_epsilon_drops_the_last_dimension():
     xs, ys = networks(hostile=False)
     found = heat_map(xs, ys, 0.3, device="cpu")
     np.testing.assert_array_equal(found, heat_map(xs, ys, [0.3], device="cpu")[..., 0])
 
 
 def test_each_layer_is_read_once():
-    """Of float32, as activations are: float64 dead neurons are read again, as by reduce."""
+    """In float32; float64 layers with dead neurons are read again, as in reduce."""
     xs, ys = (
         [Recorder(layer.astype(np.float32)) for layer in layers]
         for layers in networks(hostile=False)
@@ -104,7 +104,7 @@ def test_each_layer_is_read_once():
 
 
 def test_only_dependent_pairs_are_read_again():
-    """xs[0] and ys[1] share a neuron; no other pair is dependent."""
+    """Only xs[0] and ys[1] share a neuron."""
     rng = np.random.default_rng(0)
     xs, ys = ([rng.normal(size=(SAMPLES, 5)) for _ in range(3)] for _ in range(2))
     ys[1][:, 2] = xs[0][:, 4]
@@ -115,8 +115,8 @@ def test_only_dependent_pairs_are_read_again():
     assert max(stop - start for layer in (*xs, *ys) for start, stop in layer.slices) == 40
 
 
-def test_pairs_are_put_together_one_at_a_time():
-    """The second read waits for its pair, so that only what is asked for is computed."""
+def test_pairs_are_assembled_lazily():
+    """The second read of a pair happens when the iterator reaches it."""
     x = Recorder(np.ones((SAMPLES, 2)))
     pairs = layer_pairs([x], [x], device="cpu")
     assert x.reads == 2
@@ -124,12 +124,12 @@ def test_pairs_are_put_together_one_at_a_time():
     assert x.reads == 4
 
 
-def test_each_product_is_formed_once(monkeypatch):
-    """Multiply-adds: every layer's own moments once, and no product of two layers of one side."""
+def test_each_product_is_computed_once(monkeypatch):
+    """Every layer's own moments once, and no product of two layers of one side."""
     own = []
-    add = Cpu.add_upper_square
+    add = Cpu.add_upper_gram
     monkeypatch.setattr(
-        *(Cpu, "add_upper_square"),
+        *(Cpu, "add_upper_gram"),
         lambda self, upper, chunk: (own.append(chunk.shape), add(self, upper, chunk)),
     )
     xs, ys = networks(hostile=False)
@@ -137,14 +137,14 @@ def test_each_product_is_formed_once(monkeypatch):
     assert sorted(own) == sorted((SAMPLES, layer.shape[1] + 1) for layer in (*xs, *ys))
 
 
-def test_default_chunk_is_bounded_in_bytes():
+def test_the_default_chunk_is_bounded_in_bytes():
     xs = [Recorder(np.zeros((20_000, 300), dtype=np.float32)) for _ in range(4)]
     list(layer_pairs(xs[:2], xs[2:], device="cpu"))
     longest = max(stop - start for layer in xs for start, stop in layer.slices)
     assert longest * 1_200 * 8 <= 32 * 2**20
 
 
-def test_kinds_of_arrays(device):
+def test_layers_can_be_arrays_tensors_or_lists(device):
     xs, ys = networks(hostile=False)
     expected = heat_map(xs, ys, [0.3], device=device)
     mixed = [torch.from_numpy(xs[0]), xs[1].tolist(), np.asfortranarray(xs[2])]
@@ -152,13 +152,13 @@ def test_kinds_of_arrays(device):
 
 
 @pytest.mark.parametrize("argument", ["xs", "ys"])
-def test_no_layers(argument):
+def test_an_empty_network_is_refused(argument):
     layers = {"xs": [np.ones((3, 2))], "ys": [np.ones((3, 2))], argument: []}
     with pytest.raises(ValueError, match=f"{argument}: expected at least one layer, found none"):
         layer_pairs(**layers)
 
 
-def test_other_sample_counts():
+def test_different_sample_counts_are_refused():
     xs, ys = [np.ones((9, 2)), np.ones((9, 3))], [np.ones((9, 1)), np.ones((8, 2))]
     with pytest.raises(ValueError, match=r"found 9 in xs\[0\] and 8 in ys\[1\]; group"):
         heat_map(xs, ys, [0.3])
@@ -173,12 +173,12 @@ def test_other_sample_counts():
     ],
     ids=["dimensions", "nan", "large"],
 )
-def test_bad_layer_is_named(bad, message):
+def test_errors_name_the_bad_layer(bad, message):
     with pytest.raises(ValueError, match=message):
         layer_pairs([np.ones((9, 2))], [np.ones((9, 2)), bad], device="cpu")
 
 
-def test_bad_epsilon_is_found_before_anything_is_read():
+def test_epsilon_is_checked_before_layers_are_read():
     x = Recorder(np.ones((9, 2)))
     with pytest.raises(ValueError, match=r"epsilon: expected a number in \[0, 1\), found 1.0"):
         heat_map([x], [x], [0.3, 1.0])

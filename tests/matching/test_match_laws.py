@@ -1,4 +1,4 @@
-"""Laws that the paper proves of maximum matches, and what must not be one."""
+"""Laws of maximum matches that the paper proves, and counterexamples of similar laws."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def assert_same_path(found: sm.MatchPath, x_expected, y_expected) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(SEEDS, st.sampled_from(MATCHABLE), st.sampled_from([0.2, 0.3, 0.5]))
-def test_union_close(seed, case, epsilon):
-    """Lemma 2: matches among some of the neurons are in the maximum match; so is their union."""
+def test_matches_are_closed_under_union(seed, case, epsilon):
+    """Lemma 2: matches of subsets of neurons, and their union, are in the maximum match."""
     rng = np.random.default_rng(seed)
     x, y = case(rng)
     union_x, union_y = set(), set()
@@ -48,14 +48,14 @@ def test_union_close(seed, case, epsilon):
 
 
 def assert_is_match(x: np.ndarray, y: np.ndarray, epsilon: float) -> None:
-    """Definition 1, with room for rounding."""
+    """Check Definition 1, with a tolerance for rounding."""
     for targets, span in ((x, y), (y, x)):
         assert (oracles.relative_distance(targets, span) <= epsilon + 1e-9).all()
 
 
 @settings(max_examples=30, deadline=None)
 @given(SEEDS, st.sampled_from(cases.CASES))
-def test_nested_in_epsilon(seed, case):
+def test_matches_are_nested_in_epsilon(seed, case):
     path = path_of(*case(np.random.default_rng(seed)))
     matches = [path.maximum_match(epsilon) for epsilon in np.linspace(0, 0.99, 12)]
     for smaller, larger in itertools.pairwise(matches):
@@ -65,7 +65,7 @@ def test_nested_in_epsilon(seed, case):
 
 @settings(max_examples=30, deadline=None)
 @given(SEEDS, st.sampled_from(MATCHABLE))
-def test_symmetric_in_the_two_sides(seed, case):
+def test_swapping_the_sides_swaps_the_path(seed, case):
     x, y = case(np.random.default_rng(seed))
     path = path_of(x, y)
     assert_same_path(path_of(y, x), path.critical_epsilon_y, path.critical_epsilon_x)
@@ -73,7 +73,7 @@ def test_symmetric_in_the_two_sides(seed, case):
 
 @settings(max_examples=30, deadline=None)
 @given(SEEDS, st.sampled_from(MATCHABLE))
-def test_invariant_under_scaling_and_order_of_neurons(seed, case):
+def test_scaling_and_reordering_neurons_changes_nothing(seed, case):
     rng = np.random.default_rng(seed)
     x, y = case(rng)
     path = path_of(x, y)
@@ -88,7 +88,7 @@ def test_invariant_under_scaling_and_order_of_neurons(seed, case):
 
 @settings(max_examples=20, deadline=None)
 @given(SEEDS, st.sampled_from(MATCHABLE))
-def test_invariant_under_an_orthogonal_map_of_the_samples(seed, case):
+def test_an_orthogonal_map_of_the_samples_changes_nothing(seed, case):
     rng = np.random.default_rng(seed)
     x, y = case(rng)
     path = path_of(x, y)
@@ -98,8 +98,8 @@ def test_invariant_under_an_orthogonal_map_of_the_samples(seed, case):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_not_invariant_under_a_mix_of_neurons(seed):
-    """Counter-law: a mix keeps the layer's span, so CCA would not see it, but single neurons go."""
+def test_mixing_neurons_changes_the_match(seed):
+    """A mix keeps the layer's span, so CCA would not change, but it destroys single neurons."""
     rng = np.random.default_rng(seed)
     shared, own = rng.normal(size=(200, 8)), rng.normal(size=(2, 200, 8))
     x, y = np.hstack([shared, own[0]]), np.hstack([shared, own[1]])
@@ -109,8 +109,8 @@ def test_not_invariant_under_a_mix_of_neurons(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_mix_within_equal_spans_changes_nothing(seed):
-    """Where all of a layer is matched exactly, any invertible mix of it is too."""
+def test_mixing_within_equal_spans_changes_nothing(seed):
+    """If a layer is matched exactly, so is any invertible mix of it."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(100, 10))
     path = path_of(x @ rng.normal(size=(10, 10)), x)
@@ -122,7 +122,7 @@ def test_identical_layers_match_at_every_epsilon():
     assert path_of(x, x).similarity(1e-7) == 1.0
 
 
-def test_orthogonal_layers_match_at_none():
+def test_orthogonal_layers_match_at_no_epsilon():
     path = path_of(np.eye(8)[:, :4], np.eye(8)[:, 4:])
     np.testing.assert_array_equal(path.critical_epsilon_x, 1.0)
     assert path.similarity(0.999) == 0.0

@@ -1,4 +1,4 @@
-"""The match path against the least-squares oracle: the same sets of neurons, exactly."""
+"""The match path gives exactly the same sets of neurons as the least-squares oracle."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import subspace_match as sm
-from subspace_match.matching.peeling import updates_numpy as removals_on_cpu
-from subspace_match.matching.peeling import updates_torch as removals_on_torch
+from subspace_match.matching.peeling import updates_numpy, updates_torch
 
 SEEDS = range(4)
 
@@ -32,25 +31,25 @@ def assert_equals_oracle(path: sm.MatchPath, x, y, epsilons=cases.EPSILONS) -> N
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
-def test_equals_the_oracle(case, dtype, device):
+def test_matches_equal_the_oracle(case, dtype, device):
     for seed in SEEDS:
         x, y = (layer.astype(dtype) for layer in case(np.random.default_rng(seed)))
         assert_equals_oracle(path_of(x, y, device), x, y)
 
 
 @pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
-def test_block_size_does_not_matter(case, device, monkeypatch):
-    """Blocks of 3 make small cases pass through many blocks and copies of the matrix."""
+def test_the_block_size_does_not_matter(case, device, monkeypatch):
+    """With blocks of 3, small cases need many blocks and copies of the matrix."""
     x, y = case(np.random.default_rng(5))
-    for module in (removals_on_cpu, removals_on_torch):
+    for module in (updates_numpy, updates_torch):
         monkeypatch.setattr(module, "BLOCK", 3)
     assert_equals_oracle(path_of(x, y, device), x, y)
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_equals_the_oracle_on_small_integers(data):
-    """Small whole numbers: exact dependence, copies and dead neurons in most of the pairs."""
+def test_matches_equal_the_oracle_on_small_integers(data):
+    """Most pairs of small integers have exact dependence, copies and dead neurons."""
     samples = data.draw(st.integers(1, 8))
     values = st.integers(-2, 2)
 
@@ -63,7 +62,7 @@ def test_equals_the_oracle_on_small_integers(data):
     x, y = layer(), layer()
     epsilon = data.draw(st.floats(0.01, 0.99))
     expected = oracles.maximum_match(x, y, epsilon)
-    # A distance exactly at epsilon is decided by rounding, here as in the oracle.
+    # Rounding decides about a distance exactly at epsilon, in the oracle too.
     assume(expected == oracles.maximum_match(x, y, epsilon - 1e-7))
     assume(expected == oracles.maximum_match(x, y, epsilon + 1e-7))
     assert sets(path_of(x, y).maximum_match(epsilon)) == expected
@@ -80,7 +79,7 @@ def test_equals_the_oracle_on_small_integers(data):
     noise=st.sampled_from([0.0, 1e-7, 1e-5, 1e-3]),
     epsilon=st.sampled_from(cases.EPSILONS),
 )
-def test_equals_the_oracle_on_generated_layers(
+def test_matches_equal_the_oracle_on_generated_layers(
     seed, n_x, n_y, samples, dead, copies, noise, epsilon
 ):
     rng = np.random.default_rng(seed)
@@ -100,8 +99,8 @@ def test_equals_the_oracle_on_generated_layers(
     [cases.related, cases.low_rank_plus_noise, cases.everything_at_once, cases.unequal_widths],
     ids=lambda case: case.__name__,
 )
-def test_the_whole_curve(case, device):
-    """Similarity equals the oracle's just below and just above every breakpoint."""
+def test_similarity_equals_the_oracle_around_every_breakpoint(case, device):
+    """Just below and just above every critical epsilon."""
     x, y = case(np.random.default_rng(1))
     path, step = path_of(x, y, device), 1e-7
     critical = np.concatenate([path.critical_epsilon_x, path.critical_epsilon_y])
@@ -115,7 +114,7 @@ def test_the_whole_curve(case, device):
             checked += 1
         if above - here > 3 * step:
             assert path.similarity(here + step) == similarity(x, y, here + step)
-            assert path.similarity(here) == path.similarity(here + step), "epsilon itself is in"
+            assert path.similarity(here) == path.similarity(here + step), "epsilon is included"
             checked += 1
     assert checked >= len(breakpoints)
 
@@ -124,8 +123,8 @@ def similarity(x, y, epsilon: float) -> float:
     return sum(map(len, oracles.maximum_match(x, y, epsilon))) / (x.shape[1] + y.shape[1])
 
 
-def test_planted_match(device):
-    """20 mixes of 10 hidden directions on each side, among 100 random neurons of 200 samples."""
+def test_a_planted_match_is_found(device):
+    """20 mixes of 10 hidden directions on each side, among 100 random neurons, 200 samples."""
     rng = np.random.default_rng(0)
     hidden = rng.normal(size=(10, 200)).T
     x = np.hstack([hidden @ rng.normal(size=(10, 20)), rng.normal(size=(200, 100))])
@@ -171,12 +170,12 @@ def in_zarr(layer: np.ndarray) -> zarr.Array:
     ids=lambda case: case.__name__,
 )
 @pytest.mark.parametrize("chunk_samples", [1, 7, 64, 10_000])
-def test_chunks_do_not_matter(case, chunk_samples, device):
+def test_the_chunk_size_does_not_matter(case, chunk_samples, device):
     x, y = case(np.random.default_rng(2))
     assert_equals_oracle(path_of(x, y, device, chunk_samples=chunk_samples), x, y)
 
 
-def test_dead_neurons_are_in_no_match_but_in_the_denominator():
+def test_dead_neurons_count_in_the_denominator_only():
     x, y = np.eye(3, 2), np.eye(3, 2)
     path = path_of(np.c_[x, np.zeros(3)], y)
     assert np.isnan(path.critical_epsilon_x[2])
@@ -186,7 +185,7 @@ def test_dead_neurons_are_in_no_match_but_in_the_denominator():
 
 
 @pytest.mark.parametrize("neurons_x", [1, 3])
-def test_dead_sides(neurons_x, device):
+def test_a_dead_side_matches_nothing(neurons_x, device):
     dead, live = np.zeros((5, neurons_x)), np.eye(5)[:, :2]
     for x, y in ((dead, live), (live, dead), (dead, dead)):
         path = path_of(x, y, device)
@@ -195,15 +194,15 @@ def test_dead_sides(neurons_x, device):
         assert len(path.removal_order) == 2 * ((x is live) + (y is live))
 
 
-def test_one_neuron_a_side(device):
-    """cos of the angle between (1, 0) and (0.8, 0.6) is 0.8, so both are 0.6 away."""
+def test_two_single_neurons_match_at_the_sine_of_their_angle(device):
+    """The cosine of the angle between (1, 0) and (0.8, 0.6) is 0.8, so the sine is 0.6."""
     path = path_of(np.array([[1.0], [0.0]]), np.array([[0.8], [0.6]]), device)
     np.testing.assert_allclose(path.critical_epsilon_x + path.pair.tie_margin, 0.6, rtol=1e-14)
     assert sets(path.maximum_match(0.59)) == ([], [])
     assert sets(path.maximum_match(0.61)) == ([0], [0])
 
 
-def test_similarity_of_many_epsilons():
+def test_similarity_takes_arrays_of_epsilons():
     x, y = cases.related(np.random.default_rng(0))
     path = path_of(x, y)
     epsilons = np.array([[0.1, 0.2], [0.3, 0.5]])
@@ -212,8 +211,8 @@ def test_similarity_of_many_epsilons():
     assert isinstance(path.similarity(0.3), float)
 
 
-def test_removal_order_is_a_certificate():
-    """Each neuron, when it left, was as far as its critical epsilon says, or farther."""
+def test_critical_epsilons_follow_from_the_removal_order():
+    """Each is the smallest distance of all removals so far."""
     x, y = cases.related(np.random.default_rng(3))
     path = path_of(x, y)
     critical = np.concatenate([path.critical_epsilon_x, path.critical_epsilon_y])
@@ -232,7 +231,7 @@ def test_removal_order_is_a_certificate():
         assert critical[neuron] == pytest.approx(level, rel=1e-9)
 
 
-def test_a_path_can_be_made_again_from_its_arrays(tmp_path):
+def test_a_path_can_be_rebuilt_from_its_arrays(tmp_path):
     x, y = cases.dead_neurons(np.random.default_rng(0))
     path = path_of(x, y)
     arrays = {key: value for key, value in vars(path).items() if key != "pair"}

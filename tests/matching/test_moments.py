@@ -1,4 +1,4 @@
-"""The reduction: what it returns, how often it reads, and how much it holds."""
+"""The reduction: its results, its number of reads, and its memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import subspace_match as sm
 
 
 class Recorder:
-    """An array-like of samples that are never all there, with the slices asked of it."""
+    """An array-like that generates samples when they are read, and records the slices."""
 
     def __init__(self, samples: int, neurons: int, seed: int, copies: bool = False) -> None:
         self.shape, self.dtype = (samples, neurons), np.dtype(np.float32)
@@ -29,7 +29,7 @@ class Recorder:
 
 
 class Chunked:
-    """An array in chunks of 64 samples, with the first sample of each chunk that was read."""
+    """An array in chunks of 64 samples that records the first sample of each chunk read."""
 
     chunks = (64, 3)
 
@@ -45,7 +45,7 @@ class Chunked:
 
 
 @pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
-def test_moments_sums_and_factor(case, device):
+def test_moments_sums_and_factors_are_correct(case, device):
     x, y = case(np.random.default_rng(0))
     pair = sm.reduce(x, y, device=device, chunk_samples=13)
     joint = np.hstack([x, y])
@@ -88,14 +88,14 @@ def test_moments_sums_and_factor(case, device):
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_well_conditioned(case, expected, device):
+def test_dependent_neurons_are_not_well_conditioned(case, expected, device):
     pair = sm.reduce(*case(np.random.default_rng(0)), device=device)
     assert pair.well_conditioned is expected
 
 
 @pytest.mark.parametrize("samples", [1_000, 20_000])
-def test_memory_does_not_grow_with_samples(samples):
-    """No slice is larger than a chunk, and each sample is read once."""
+def test_memory_does_not_grow_with_the_number_of_samples(samples):
+    """No slice is longer than a chunk, and each sample is read once."""
     x, y = Recorder(samples, 3, seed=0), Recorder(samples, 2, seed=1)
     pair = sm.reduce(x, y, device="cpu", chunk_samples=128)
     assert pair.samples == samples
@@ -106,7 +106,7 @@ def test_memory_does_not_grow_with_samples(samples):
         assert stops[-1] == samples
 
 
-def test_samples_are_factored_in_parts(monkeypatch):
+def test_factoring_in_steps_changes_nothing(monkeypatch):
     rng = np.random.default_rng(0)
     x, y = cases.everything_at_once(rng)
     whole = sm.reduce(x, y, device="cpu")
@@ -116,7 +116,7 @@ def test_samples_are_factored_in_parts(monkeypatch):
     np.testing.assert_allclose(*products, atol=1e-13)
 
 
-def test_dependent_neurons_are_read_twice():
+def test_layers_with_dependent_neurons_are_read_twice():
     x, y = Recorder(1_000, 3, seed=0, copies=True), Recorder(1_000, 2, seed=1)
     assert not sm.reduce(x, y, device="cpu", chunk_samples=100).well_conditioned
     assert sum(stop - start for start, stop in x.slices) == 2_000
@@ -135,7 +135,7 @@ def test_each_chunk_of_a_chunked_array_is_read_once(chunk_samples):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
-def test_default_chunk_is_bounded_in_bytes():
+def test_the_default_chunk_is_bounded_in_bytes():
     x, y = Recorder(60_000, 300, seed=0), Recorder(60_000, 300, seed=1)
     sm.reduce(x, y, device="cpu")
     assert max(stop - start for start, stop in x.slices) * 600 * 8 <= 32 * 2**20
@@ -150,7 +150,7 @@ def test_arguments_are_not_changed():
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.uint16, np.int64, np.float16, bool])
-def test_number_types(dtype, device):
+def test_all_numpy_dtypes_are_accepted(dtype, device):
     rng = np.random.default_rng(0)
     x, y = (rng.integers(0, 2, (30, 4)).astype(dtype) for _ in range(2))
     expected = sm.reduce(x.astype(np.float64), y.astype(np.float64), device=device)
@@ -159,7 +159,7 @@ def test_number_types(dtype, device):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.int32, torch.bool])
-def test_torch_number_types(dtype, device):
+def test_all_torch_dtypes_are_accepted(dtype, device):
     x, y = (torch.arange(12).reshape(6, 2).to(dtype), torch.ones(6, 1).to(dtype))
     expected = sm.reduce(x.double(), y.double(), device=device)
     found = sm.reduce(x, y, device=device)

@@ -1,4 +1,4 @@
-"""A null is the match of permuted samples, no more and no less."""
+"""The null distribution equals matching permuted samples directly."""
 
 import cases
 import numpy as np
@@ -23,7 +23,7 @@ class Recorder:
 
 
 @pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
-def test_equals_the_match_of_the_permuted_samples(case, device: str) -> None:
+def test_null_paths_equal_matching_permuted_samples(case, device: str) -> None:
     rng = np.random.default_rng(0)
     x, y = case(rng)
     orders = [rng.permutation(len(x)) for _ in range(3)]
@@ -37,7 +37,7 @@ def test_equals_the_match_of_the_permuted_samples(case, device: str) -> None:
 
 
 def test_each_path_keeps_its_own_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As reduce gives it, of all permutations at once and of two a read."""
+    """The same as reduce returns, with all permutations in one batch and with two per batch."""
     rng = np.random.default_rng(0)
     x, y = cases.related(rng)
     pair, orders = sm.reduce(x, y), [rng.permutation(len(x)) for _ in range(5)]
@@ -61,8 +61,8 @@ def test_samples_are_read_once_for_all_permutations() -> None:
 
 
 @pytest.mark.parametrize("relu", [False, True])
-def test_unrelated_activations_are_as_far_as_theory_says(relu: bool) -> None:
-    """r is about sqrt(1 - n/d), for uncentred ReLU sqrt((1 - 1/pi)(1 - n/d))."""
+def test_unrelated_activations_have_the_theoretical_distance(relu: bool) -> None:
+    """About sqrt(1 - n/d), and sqrt((1 - 1/pi)(1 - n/d)) for uncentred ReLU activations."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 2000, 300))
     if relu:
@@ -74,7 +74,7 @@ def test_unrelated_activations_are_as_far_as_theory_says(relu: bool) -> None:
         assert path.similarity(expected + 0.05) > 0.9
 
 
-def test_the_identity_is_the_match_itself() -> None:
+def test_the_identity_permutation_gives_the_observed_path() -> None:
     x, y = cases.related(np.random.default_rng(0))
     pair = sm.reduce(x, y)
     (path,) = null_paths(pair, x, y, [np.arange(len(x))])
@@ -82,8 +82,8 @@ def test_the_identity_is_the_match_itself() -> None:
     np.testing.assert_allclose(path.critical_epsilon_x, expected.critical_epsilon_x, atol=1e-9)
 
 
-def test_p_values_are_uniform_where_there_is_nothing_to_find() -> None:
-    """A p-value at most a comes up in about a share a of unrelated pairs."""
+def test_p_values_of_unrelated_layers_are_uniform() -> None:
+    """P(p <= a) is about a."""
     rng, found = np.random.default_rng(0), []
     for _ in range(200):
         x, y = rng.normal(size=(2, 30, 3))
@@ -96,7 +96,7 @@ def test_p_values_are_uniform_where_there_is_nothing_to_find() -> None:
     assert np.min(found) >= 1 / 20
 
 
-def test_orders_that_are_no_permutations_are_refused() -> None:
+def test_an_order_that_is_not_a_permutation_is_refused() -> None:
     x, y = cases.related(np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"orders: expected permutations of 150 samples"):
         list(null_paths(sm.reduce(x, y), x, y, [np.zeros(150, dtype=int)]))

@@ -1,4 +1,4 @@
-"""Float64 is enough: ill-conditioned layers, long peels, and what cannot be certain is flagged."""
+"""Float64 is accurate enough for ill-conditioned layers and long peels; doubts are flagged."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ import subspace_match as sm
 from subspace_match.matching import certificate
 from subspace_match.matching.backends import resolve_device
 from subspace_match.matching.backends.base import DeviceLike
-from subspace_match.matching.peeling import peel as peeling
-from subspace_match.matching.peeling import updates as removals
-from subspace_match.matching.peeling import updates_numpy as removals_on_cpu
+from subspace_match.matching.peeling import peel, updates, updates_numpy
 
 EPSILONS = (0.001, 0.003, 0.01, 0.03, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 0.9)
-DRIFT = 1e-7  # what peeling's distances may be from fresh ones on the worst of layers
+DRIFT = 1e-7  # largest error of peeling's distances on the worst layers
 
 
 def conditioned(
     rng: np.random.Generator, condition: float, neurons: int = 40, samples: int = 300
 ) -> cases.Pair:
-    """Two related float32 layers, their singular values stretched to a condition number."""
+    """Return two related float32 layers with singular values stretched to a condition number."""
     hidden = rng.normal(size=(samples, neurons // 2))
 
     def layer() -> np.ndarray:
@@ -37,8 +35,8 @@ def conditioned(
 
 @pytest.mark.parametrize("condition", [1.0, 1e4, 1e6, 1e8])
 @pytest.mark.parametrize("seed", range(4))
-def test_sets_at_condition_numbers(condition, seed, device):
-    """The oracle's sets at every epsilon, or a margin below rounding that says they may differ."""
+def test_certain_matches_equal_the_oracle_at_condition_numbers(condition, seed, device):
+    """At nearly every epsilon the match is certain."""
     x, y = conditioned(np.random.default_rng(seed), condition)
     for layer in (x, y):
         assert np.linalg.cond(layer.astype(np.float64)) == pytest.approx(condition, rel=0.2)
@@ -51,13 +49,13 @@ def test_sets_at_condition_numbers(condition, seed, device):
         match = path.maximum_match(found.epsilon)
         assert (found.sound, found.complete) == (True, True)
         assert (match.x.tolist(), match.y.tolist()) == oracles.maximum_match(x, y, found.epsilon)
-    assert certain >= len(EPSILONS) - 2, "a flag that is always up says nothing"
+    assert certain >= len(EPSILONS) - 2
 
 
 def distances(pair: sm.PairMoments, device: DeviceLike = "cpu") -> tuple[np.ndarray, np.ndarray]:
-    """Of every neuron as it leaves: by peeling, and from a factorisation of the whole order."""
+    """Return the distances of removed neurons from peeling, and from one factorisation."""
     live, device = np.flatnonzero(pair.live), resolve_device(device)
-    columns, peeled = peeling.peel(
+    columns, peeled = peel.peel(
         pair.factor,
         int((live < pair.neurons_x).sum()),
         pair.unit_products,
@@ -68,7 +66,7 @@ def distances(pair: sm.PairMoments, device: DeviceLike = "cpu") -> tuple[np.ndar
 
 
 def exact_differences(rng: np.random.Generator) -> cases.Pair:
-    """z, w and z + s w with s down to 1e-8: w is in the others' span by a coefficient of 1 / s."""
+    """z, z + s w and w with s down to 1e-8: w depends on the others with coefficients 1 / s."""
     x, y = cases.related(rng)
     for layer in (x, y):
         for first in range(0, 18, 3):
@@ -89,9 +87,10 @@ def test_peeling_does_not_drift(case, dtype, device):
 
 @pytest.mark.parametrize("case", [*cases.CASES, exact_differences], ids=lambda case: case.__name__)
 def test_rotations_do_not_drift(case, monkeypatch):
-    """From the first removal on, not only from where digits are lost."""
+    """From the first removal on, not only where other updates have lost digits."""
     monkeypatch.setattr(
-        peeling, "_by_products", lambda factor, x, y, *_: peeling._by_rotation(factor, x, y)
+        *(peel, "_updates_of_spans"),
+        lambda factor, x, y, *_: peel._updates_by_rotation(factor, x, y),
     )
     for seed in range(5):
         peeled, fresh = distances(sm.reduce(*case(np.random.default_rng(seed)), device="cpu"))
@@ -115,8 +114,8 @@ def test_exact_differences_equal_the_oracle(seed, device):
         assert (match.x.tolist(), match.y.tolist()) == oracles.maximum_match(x, y, found.epsilon)
 
 
-def test_long_peel_does_not_drift(device):
-    """4,096 removals on one factorisation, compared at every one of them."""
+def test_a_long_peel_does_not_drift(device):
+    """4,096 removals on one factorisation, compared at every removal."""
     rng = np.random.default_rng(0)
     hidden = cases.relu(rng.normal(size=(4_500, 256))).astype(np.float32)
 
@@ -132,11 +131,11 @@ def test_long_peel_does_not_drift(device):
 
 @pytest.mark.parametrize(
     ("module", "name", "value"),
-    [(removals, "ENTRY_ERROR", 0.0), (removals_on_cpu, "RANK_TOLERANCE", np.inf)],
+    [(updates, "ENTRY_ERROR", 0.0), (updates_numpy, "RANK_TOLERANCE", np.inf)],
     ids=["digits", "exchange"],
 )
-def test_without_new_factorisations_it_would_drift(module, name, value, monkeypatch):
-    """Each of the two reasons to factor anew is needed: without it distances go wrong by 1e-4."""
+def test_peeling_without_refactoring_would_drift(module, name, value, monkeypatch):
+    """Both reasons to factor again are needed: without either, distances are wrong by 1e-4."""
     case = cases.copies_at_every_scale if name == "ENTRY_ERROR" else exact_differences
     pairs = [sm.reduce(*case(np.random.default_rng(seed)), device="cpu") for seed in range(2, 16)]
     monkeypatch.setattr(module, name, value)

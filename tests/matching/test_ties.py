@@ -1,4 +1,4 @@
-"""A neuron exactly at epsilon is in, and whoever relies on it is told."""
+"""A neuron exactly at epsilon is in the match, and results that depend on this are flagged."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ import numpy as np
 import pytest
 
 import subspace_match as sm
-from subspace_match.matching.ties import TieWarning, lowered, tie_squares
+from subspace_match.matching.ties import TieWarning, lower_by_margin, tie_squares
 
-# Legs and hypotenuse: (p, 0) and (p, q) are q / h apart.
+# Legs and hypotenuse (p, q, h): the relative distance of (p, 0) and (p, q) is q / h.
 TRIPLES = ((3, 4, 5), (5, 12, 13), (8, 15, 17), (7, 24, 25), (20, 21, 29), (9, 40, 41))
 
 
 def two_lines(p: int, q: int, h: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """One neuron a side, q / h apart: sin of the angle between (1, 0) and (p, q)."""
+    """One neuron per side at distance q / h, the sine of the angle between (1, 0) and (p, q)."""
     return np.array([[1.0], [0.0]]), np.array([[float(p)], [float(q)]]), q / h
 
 
 def shares(ones: int, of: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """All ones, and ones in some of the samples: r^2 is the share of the others."""
+    """All ones, and ones in some samples: r^2 is the fraction of the other samples."""
     y = np.zeros((of, 1))
     y[:ones] = 1.0
     return np.ones((of, 1)), y, float(np.sqrt((of - ones) / of))
 
 
 def beside(tie, others: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """The tie in samples of its own, among other neurons that match as they will."""
+    """The tie among other neurons, which respond to other samples."""
     x, y, epsilon = tie
     rng = np.random.default_rng(others)
     more_x, more_y = cases.related(rng, others + 4, others + 4, 60)
-    return (*(joined(side, more) for side, more in ((x, more_x), (y, more_y))), epsilon)
+    return (*(block_diagonal(side, more) for side, more in ((x, more_x), (y, more_y))), epsilon)
 
 
-def joined(side: np.ndarray, more: np.ndarray) -> np.ndarray:
+def block_diagonal(side: np.ndarray, more: np.ndarray) -> np.ndarray:
     whole = np.zeros((len(side) + len(more), side.shape[1] + more.shape[1]))
     whole[: len(side), : side.shape[1]] = side
     whole[len(side) :, side.shape[1] :] = more
@@ -45,7 +45,7 @@ def joined(side: np.ndarray, more: np.ndarray) -> np.ndarray:
 
 
 def with_copies(tie, noise: float) -> tuple[np.ndarray, np.ndarray, float]:
-    """Among near copies, so that the samples are read a second time."""
+    """The tie among near copies, so that the samples are read a second time."""
     x, y, epsilon = beside(tie, 6)
     rng = np.random.default_rng(0)
     for side in (x, y):
@@ -53,10 +53,10 @@ def with_copies(tie, noise: float) -> tuple[np.ndarray, np.ndarray, float]:
     return x, y, epsilon
 
 
-def in_the_plane(angle: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """Both sides turned, so that no number of the tie is exact any more."""
+def rotated(seed: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """The tie with both sides rotated, so that none of its numbers are exact."""
     x, y, epsilon = beside(two_lines(3, 4, 5), 5)
-    rng = np.random.default_rng(angle)
+    rng = np.random.default_rng(seed)
     rotation = np.linalg.qr(rng.normal(size=(len(x), len(x))))[0]
     return rotation @ x, rotation @ y, epsilon
 
@@ -68,19 +68,19 @@ TIES = [
     *PLAIN,
     *(beside(tie, others) for tie in PLAIN[:4] for others in (1, 9, 30)),
     *(with_copies(tie, noise) for tie in PLAIN[:3] for noise in (0.0, 1e-7, 1e-5, 1e-3)),
-    *(in_the_plane(angle) for angle in range(4)),
+    *(rotated(seed) for seed in range(4)),
 ]
 
 
 @pytest.mark.parametrize("tie", TIES, ids=range(len(TIES)))
 @pytest.mark.parametrize("chunk_samples", [None, 1])
-def test_exactly_at_epsilon_is_in(tie, chunk_samples, device):
+def test_a_neuron_exactly_at_epsilon_is_in_the_match(tie, chunk_samples, device):
     x, y, epsilon = tie
     path = sm.match_path(sm.reduce(x, y, device=device, chunk_samples=chunk_samples), device=device)
     match = path.maximum_match(epsilon)
     assert (0 in match.x, 0 in match.y) == (True, True)
     assert path.similarity(epsilon) == (len(match.x) + len(match.y)) / (x.shape[1] + y.shape[1])
-    # Nothing but a comparison is needed of whoever counts the critical epsilons that are saved.
+    # Readers of saved critical epsilons need a plain comparison only.
     assert (path.critical_epsilon <= epsilon).sum() == len(match.x) + len(match.y)
     below = path.maximum_match(epsilon - 1e-7)
     assert (0 in below.x, 0 in below.y) == (False, False)
@@ -98,33 +98,33 @@ def test_a_tie_is_proved_but_not_certain(tie, device):
 
 
 @pytest.mark.parametrize("tie", TIES, ids=range(len(TIES)))
-def test_a_minimal_match_at_a_tie_is_one_and_is_told(tie):
+def test_a_minimal_match_at_a_tie_is_found_with_a_warning(tie):
     x, y, epsilon = tie
     pair = sm.reduce(x, y, device="cpu")
     for source in (pair, sm.match_path(pair, device="cpu")):
         for neuron in (("x", 0), ("y", 0)):
-            with pytest.warns(TieWarning, match=r"minimal matches: .* within .* of it"):
+            with pytest.warns(TieWarning, match=r"minimal matches: .* within .* of it;"):
                 match = sm.minimal_match(source, epsilon, neuron)
             assert match is not None
             assert (match.x.tolist(), match.y.tolist()) == ([0], [0])
-        with pytest.warns(TieWarning, match=r"ask at another epsilon"):
+        with pytest.warns(TieWarning, match=r"try a slightly different epsilon"):
             matches = sm.minimal_matches(source, epsilon)
         assert (matches["x", 0].x.tolist(), matches["x", 0].y.tolist()) == ([0], [0])
         maximum = sm.match_path(pair, device="cpu").maximum_match(epsilon)
         assert len(matches) == len(maximum.x) + len(maximum.y)
 
 
-def test_no_tie_no_warning():
+def test_there_is_no_warning_without_a_tie():
     x, y, epsilon = TIES[-1]
     with warnings.catch_warnings():
         warnings.simplefilter("error", TieWarning)
-        for off in (-1e-7, 1e-7):
-            sm.minimal_matches(sm.reduce(x, y, device="cpu"), epsilon + off)
+        for step in (-1e-7, 1e-7):
+            sm.minimal_matches(sm.reduce(x, y, device="cpu"), epsilon + step)
         sm.minimal_matches(sm.reduce(*cases.related(np.random.default_rng(0))), 0.3)
 
 
-def test_a_tie_in_a_rejected_test_is_told():
-    """Both neurons of y keep x0 at 0; without one of them it is exactly at epsilon."""
+def test_a_tie_at_a_rejected_removal_gives_a_warning():
+    """With both neurons of y, x0 has distance 0; without one of them it is exactly at epsilon."""
     x = np.array([[3.0, 4.0, 0.0]]).T
     y = np.eye(3)[:, :2]
     with pytest.warns(TieWarning, match="minimal matches"):
@@ -133,8 +133,8 @@ def test_a_tie_in_a_rejected_test_is_told():
     assert match.y.tolist() == [1]
 
 
-def test_a_match_that_is_minimal_only_if_ties_are_in():
-    """x0 is 3/5 from y1 alone, and so it does not need y0."""
+def test_a_match_can_be_minimal_because_ties_are_in():
+    """x0 has distance 3/5 from y1 alone, so it does not need y0."""
     x, y = np.array([[3.0, 4.0, 0.0]]).T, np.eye(3)[:, :2]
     with pytest.warns(TieWarning, match="minimal matches"):
         match = sm.minimal_match(sm.reduce(x, y, device="cpu"), 0.6, ("x", 0))
@@ -144,7 +144,7 @@ def test_a_match_that_is_minimal_only_if_ties_are_in():
 
 @pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_same_array_twice_matches_at_epsilon_0(case, dtype, device):
+def test_an_array_matches_itself_at_epsilon_0(case, dtype, device):
     for layer in case(np.random.default_rng(0)):
         layer = layer.astype(dtype)
         live = int((layer != 0).any(0).sum())
@@ -154,8 +154,8 @@ def test_the_same_array_twice_matches_at_epsilon_0(case, dtype, device):
         assert (found.sound, found.complete, found.certain) == (True, True, live == 0)
 
 
-def test_ties_of_small_whole_numbers(device):
-    """Every critical epsilon of integer layers that is a rational number is a tie of itself."""
+def test_exact_critical_epsilons_of_integers_are_ties(device):
+    """Each, rounded up to a float, is the smallest epsilon at which its neuron is in the match."""
     rng = np.random.default_rng(0)
     ties = 0
     for _ in range(60):
@@ -181,6 +181,8 @@ def test_orthogonal_neurons_match_at_no_epsilon():
     below_one = float(np.nextafter(1, 0))
     path = sm.match_path(sm.reduce(np.eye(4)[:, :2], np.eye(4)[:, 2:], device="cpu"), device="cpu")
     assert path.similarity(below_one) == 0.0
-    np.testing.assert_array_equal(lowered(np.array([1.0, 0.5, 1e-12]), 1e-9), [1.0, 0.5 - 1e-9, 0])
+    np.testing.assert_array_equal(
+        lower_by_margin(np.array([1.0, 0.5, 1e-12]), 1e-9), [1.0, 0.5 - 1e-9, 0]
+    )
     assert tie_squares(below_one, 1e-9)[1] < 1.0
     assert tie_squares(0.0, 1e-9)[0] == 0.0

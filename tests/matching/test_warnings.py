@@ -1,4 +1,4 @@
-"""What the library says where a result is not an error, but not to be trusted blindly."""
+"""Warnings about results that are valid but need care."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ RNG = np.random.default_rng(0)
 
 
 def few(neurons: int, samples: int) -> str:
-    share = f"{neurons / samples:.2f} neurons per sample"
-    return rf"{share} \({neurons} neurons, {samples} samples\); above 0\.2 some .* is chance"
+    ratio = f"{neurons / samples:.2f} neurons per sample"
+    return rf"{ratio} \({neurons} neurons, {samples} samples\); above 0\.2 part .* is chance"
 
 
 @pytest.mark.parametrize(("neurons_x", "neurons_y"), [(21, 3), (3, 21), (50, 50)])
-def test_the_library_warns_of_few_samples(neurons_x, neurons_y):
-    """From the same number of neurons per sample on as the command line and the tables."""
+def test_few_samples_give_one_warning(neurons_x, neurons_y):
+    """Above the same number of neurons per sample as in the command line and the tables."""
     x, y = RNG.normal(size=(100, neurons_x)), RNG.normal(size=(100, neurons_y))
     message = few(max(neurons_x, neurons_y), 100)
     with pytest.warns(FewSamplesWarning, match=message) as caught:
@@ -36,7 +36,7 @@ def test_the_library_warns_of_few_samples(neurons_x, neurons_y):
     assert len(caught) == 1
 
 
-def test_enough_samples_are_no_warning():
+def test_enough_samples_give_no_warning():
     x, y = RNG.normal(size=(2, 100, int(100 * FEW_SAMPLES)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -46,7 +46,7 @@ def test_enough_samples_are_no_warning():
         sm.heat_map([x], [y], [0.3])
 
 
-def test_warnings_can_be_silenced_by_their_names():
+def test_warnings_can_be_silenced_by_category():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", sm.FewSamplesWarning)
@@ -65,7 +65,7 @@ def test_permutations_do_not_repeat_the_warning():
 
 @pytest.mark.parametrize("dead", [*itertools.product([True, False], repeat=2)])
 def test_dead_layers_print_nothing(dead, device, capfd):
-    """LAPACK prints a complaint of its own when it is given an empty matrix."""
+    """LAPACK prints an error message for an empty matrix, so it must not get one."""
     x, y = RNG.normal(size=(2, 60, 5))
     x, y = x * (not dead[0]), y * (not dead[1])
     pair = sm.reduce(x, y, device=device)

@@ -1,4 +1,4 @@
-"""Arrays and linear algebra on one device, NumPy's or torch's; no algorithm of ours."""
+"""Arrays and linear algebra on one device, with NumPy or torch. Knows no matching algorithm."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .names import device_name
 
 
 def resolve_device(device: DeviceLike) -> Device:
-    """The device of a name.
+    """Return the ``Device`` for "cpu", "cuda" or "auto"; return a ``Device`` unchanged.
 
     Raises:
         ValueError: as ``device_name``.

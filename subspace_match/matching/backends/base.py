@@ -1,9 +1,9 @@
-"""Arrays on a device, and the arithmetic on them.
+"""The interface to arrays on a device.
 
-The mathematics is written once, in what NumPy's arrays and torch's tensors have in common (slices,
-``+``, ``.T``, ``.sum(0)``) and the methods of ``Device`` where they have not. On the CPU arrays are
-NumPy's: a job that matches a small layer takes a tenth of a second, and to load torch ten times as
-long. On a GPU they are torch's tensors.
+The mathematics of this package is written once. It uses what NumPy arrays and torch tensors share
+(slices, ``+``, ``.T``, ``.sum(0)``) and the methods of ``Device`` for everything else. On the CPU
+arrays are NumPy arrays: a job that matches a small layer takes a tenth of a second, and importing
+torch would take ten times as long. On a GPU arrays are torch tensors.
 """
 
 from __future__ import annotations
@@ -18,106 +18,103 @@ if TYPE_CHECKING:
     import torch
 
 
-Array: TypeAlias = Any  # NumPy's or torch's
+Array: TypeAlias = Any  # a NumPy array or a torch tensor
 DeviceLike: TypeAlias = "str | torch.device | Device"
 
 
 class Device(ABC):
-    """Arrays in one place, and the arithmetic on them that NumPy and torch spell differently."""
+    """A place for float64 arrays, and the operations that NumPy and torch spell differently."""
 
     name: str
 
     @abstractmethod
     def array(self, values: np.ndarray) -> Array:
-        """The same numbers here; they may share memory."""
+        """Copy a NumPy array to this device; memory may be shared."""
 
     @abstractmethod
     def numpy(self, array: Array) -> np.ndarray:
-        """The same numbers on the CPU; they may share memory."""
+        """Copy an array of this device to NumPy; memory may be shared."""
 
     @abstractmethod
     def rows(self, block: Any) -> Array:
-        """Rows of a NumPy, torch or Zarr array here, in a type that can be copied to float64."""
+        """Copy rows of a NumPy, torch or Zarr array here, in a type that converts to float64."""
 
     @abstractmethod
     def block_samples(self, width: int) -> int:
-        """How many samples of so many numbers to fill in and multiply at a time."""
+        """Return how many samples of ``width`` numbers to multiply at a time."""
 
     @abstractmethod
     def empty(self, *shape: int) -> Array:
-        """Numbers not yet written."""
+        """Return an uninitialised float64 array."""
 
     @abstractmethod
     def zeros(self, *shape: int) -> Array:
-        """Zeros."""
+        """Return a float64 array of zeros."""
 
     @abstractmethod
     def concatenate(self, arrays: Sequence[Array], axis: int = 0) -> Array:
-        """Arrays one after another."""
+        """Join arrays along an axis."""
 
     @abstractmethod
     def take(self, array: Array, positions: np.ndarray, axis: int = 0) -> Array:
-        """Rows or columns, copied in the order of their positions."""
+        """Copy the rows or columns at these positions, in this order."""
 
     @abstractmethod
     def column_sums(self, matrix: Array) -> Array:
-        """Sums over rows, added in a tree."""
+        """Sum over the rows, pairwise, so that rounding stays small."""
 
     @abstractmethod
-    def sums_from(self, matrix: Array) -> Array:
-        """For every row the sums of it and all below, and one row more of zeros."""
+    def suffix_sums(self, matrix: Array) -> Array:
+        """Return for every row the sum of it and all rows below, plus a last row of zeros."""
+
+    @abstractmethod
+    def triu(self, matrix: Array, diagonal: int = 0) -> Array:
+        """Copy a matrix with zeros below the given diagonal."""
 
     @abstractmethod
     def symmetric(self, upper: Array) -> Array:
-        """The symmetric matrix that ``add_upper_square`` has added up on and above the diagonal."""
+        """Return the symmetric matrix of an upper triangle from ``add_upper_gram``."""
 
     @abstractmethod
-    def upper(self, matrix: Array, above: int = 0) -> Array:
-        """A copy with zeros below the diagonal that is so far above the main one."""
-
-    @abstractmethod
-    def fill(self, block: Array, rows: Array, shift: Array) -> None:
-        """Write rows to a block, and in its last column each one's squared distance from shift."""
+    def fill_with_distances(self, block: Array, rows: Array, shift: Array) -> None:
+        """Write rows to a block, and their squared distances from ``shift`` to its last column."""
 
     @abstractmethod
     def product(self, left: Array, right: Array) -> Array:
-        """The matrix product."""
+        """Return the matrix product."""
 
     @abstractmethod
     def add_product(self, total: Array, left: Array, right: Array, scale: float = 1.0) -> None:
-        """Add scale times the matrix product to rows or columns without gaps between them."""
+        """Add scale * left @ right to ``total`` in place; its rows or columns are contiguous."""
 
     @abstractmethod
-    def add_upper_square(self, total: Array, chunk: Array) -> None:
-        """Add chunk'chunk above the diagonal and on it, in little over half the work of all.
-
-        What is below the diagonal is not to be used.
-        """
+    def add_upper_gram(self, total: Array, chunk: Array) -> None:
+        """Add chunk'chunk to the upper triangle of ``total`` in place; the rest is undefined."""
 
     @abstractmethod
     def cholesky(self, matrix: Array) -> Array | None:
-        """R, upper triangular, with R'R the matrix, or None if it is not positive definite."""
+        """Return the upper triangular R with R'R = matrix; None if not positive definite."""
 
     @abstractmethod
-    def inverse(self, upper: Array) -> Array:
-        """R^-1 of an upper triangular R."""
+    def triangular_inverse(self, upper: Array) -> Array:
+        """Return R^-1 for an upper triangular R."""
 
     @abstractmethod
-    def inverse_of_square(self, upper: Array) -> Array:
-        """(R'R)^-1 of an upper triangular R."""
+    def gram_inverse(self, upper: Array) -> Array:
+        """Return (R'R)^-1 for an upper triangular R."""
 
     @abstractmethod
-    def solve(self, upper: Array, right: Array, *, transposed: bool = False) -> Array:
-        """R^-1 right, or R'^-1 right, of an upper triangular R."""
+    def triangular_solve(self, upper: Array, right: Array, *, transposed: bool = False) -> Array:
+        """Return R^-1 right, or R'^-1 right if ``transposed``, for an upper triangular R."""
 
     @abstractmethod
-    def triangle_with(self, upper: Array, chunk: Array) -> Array:
-        """R of the QR of an upper triangular matrix and rows below it."""
+    def append_rows(self, upper: Array, rows: Array) -> Array:
+        """Return the R of QR([R; rows]) for an upper triangular R."""
 
     @abstractmethod
-    def reflectors(self, matrix: Array) -> tuple[Array, Array]:
-        """QR as LAPACK's geqrf packs it: R above, Householder vectors below; their scales."""
+    def householder_qr(self, matrix: Array) -> tuple[Array, Array]:
+        """Factor as LAPACK's geqrf: R above, Householder vectors below; and their scales tau."""
 
     @abstractmethod
-    def rotate(self, reflectors: Array, scales: Array, matrix: Array) -> Array:
-        """Q' matrix, of what ``reflectors`` gives."""
+    def apply_q_transposed(self, reflectors: Array, scales: Array, matrix: Array) -> Array:
+        """Return Q' matrix for the Q of ``householder_qr``."""

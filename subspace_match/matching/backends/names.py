@@ -1,4 +1,4 @@
-"""Where to compute, chosen by name and never changed silently."""
+"""Device names: where to compute. A chosen device is never replaced silently."""
 
 from __future__ import annotations
 
@@ -8,33 +8,31 @@ import platform
 import sys
 from pathlib import Path
 
-# The drivers of NVIDIA's cards, its Tegra boards, ROCm's and those that Windows lends to Linux.
+# Driver files on Linux: NVIDIA cards, NVIDIA Tegra, AMD ROCm, Windows Subsystem for Linux.
 _DRIVERS = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
 
 
 def device_name(device: str) -> str:
-    """What torch calls the device "cpu", "cuda" or "auto" (CUDA if there is one, else the CPU).
+    """Return torch's name for "cpu", "cuda" or "auto" (CUDA where torch finds it, else the CPU).
 
     Raises:
-        ValueError: if the device is unknown, absent, or has no float64; or for "auto" if
-            CUDA_VISIBLE_DEVICES promises a GPU, as Slurm does, that is not there.
+        ValueError: if the device is unknown, absent or has no float64; or, for "auto", if
+            CUDA_VISIBLE_DEVICES names a GPU (as Slurm sets it) and there is none.
     """
     if device == "auto":
-        if _cuda_is_there():
+        if _cuda_is_available():
             return "cuda"
-        promised = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        if promised not in ("", "-1", "NoDevFiles"):
-            if importlib.util.find_spec("torch") is None:
-                raise _without_torch(f"CUDA_VISIBLE_DEVICES={promised}")
+        assigned = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        if assigned not in ("", "-1", "NoDevFiles"):
+            _require_torch(f"CUDA_VISIBLE_DEVICES={assigned}")
             raise ValueError(
-                f"device: expected the GPU of CUDA_VISIBLE_DEVICES={promised}, found no CUDA device"
-                f" on {platform.node()}; see what nvidia-smi says there, or use device='cpu'"
+                f"device: expected the GPU of CUDA_VISIBLE_DEVICES={assigned}, found no CUDA device"
+                f" on {platform.node()}; run nvidia-smi there, or use device='cpu'"
             )
         return "cpu"
     if device == "cpu":
         return device
-    if importlib.util.find_spec("torch") is None:
-        raise _without_torch(repr(device))
+    _require_torch(repr(device))
     import torch
 
     try:
@@ -45,29 +43,35 @@ def device_name(device: str) -> str:
         ) from error
     if kind != "cuda":
         raise ValueError(
-            f"device: expected one with float64 ('cpu' or 'cuda'), found {device!r}; every decision"
-            " is made in float64, so use device='cpu'"
+            f"device: expected one with float64 ('cpu' or 'cuda'), found {device!r}; matching"
+            " computes in float64, so use device='cpu'"
         )
     if not torch.cuda.is_available():
         raise ValueError(
-            "device: 'cuda' was asked for, found no CUDA device; use device='cpu' or 'auto'"
+            "device: expected a CUDA device for 'cuda', found none; use device='cpu' or 'auto'"
         )
     return device
 
 
-def _cuda_is_there() -> bool:
-    """Whether torch finds a GPU. Where Linux has no driver of any it is not loaded to be asked."""
-    loaded = "torch" in sys.modules or sys.platform != "linux"
-    if not loaded and not any(Path(driver).exists() for driver in _DRIVERS):
+def _cuda_is_available() -> bool:
+    """Ask torch for a GPU; without any GPU driver on Linux, do not even import torch."""
+    ask_torch = "torch" in sys.modules or sys.platform != "linux"
+    if not ask_torch and not any(Path(driver).exists() for driver in _DRIVERS):
         return False
-    if importlib.util.find_spec("torch") is None:
+    if not _torch_is_installed():
         return False
     import torch
 
     return torch.cuda.is_available()
 
 
-def _without_torch(device: str) -> ValueError:
-    return ValueError(
-        f"device: {device} needs torch: pip install 'subspace-match[torch]', or use device='cpu'"
-    )
+def _torch_is_installed() -> bool:
+    return importlib.util.find_spec("torch") is not None
+
+
+def _require_torch(device: str) -> None:
+    if not _torch_is_installed():
+        raise ValueError(
+            f"device: {device} needs torch: pip install 'subspace-match[torch]', or use"
+            " device='cpu'"
+        )

@@ -1,4 +1,4 @@
-"""Arrays as torch's tensors, on a GPU: float64, nothing read back that is not asked for."""
+"""Torch tensors on a GPU, in float64. Nothing is copied back to the host except on request."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import torch
 
 from .base import Array, Device
 
-PANEL = 128  # columns of a square a product: narrower ones waste less below the diagonal
+PANEL = 128  # columns of a Gram matrix per product: narrow panels waste less below the diagonal
 
 
 class TorchDevice(Device):
-    """A device of torch's."""
+    """Torch tensors on a device of torch, by its name."""
 
     def __init__(self, name: str) -> None:
         self.name, self._device = name, torch.device(name)
 
     def array(self, values: np.ndarray) -> Array:
-        # Torch wants native, writeable memory; a memory map or a Zarr block need not be.
+        # Torch needs native byte order and writable memory; memory maps and Zarr may have neither.
         native = np.require(values, values.dtype.newbyteorder("="), ["C", "W"])
         return torch.from_numpy(native).to(self._device)
 
@@ -37,7 +37,7 @@ class TorchDevice(Device):
         return self.array(block)
 
     def block_samples(self, width: int) -> int:
-        return sys.maxsize  # the more the better
+        return sys.maxsize  # a GPU is fastest with all samples at once
 
     def empty(self, *shape: int) -> Array:
         return torch.empty(*shape, dtype=torch.float64, device=self._device)
@@ -54,16 +54,18 @@ class TorchDevice(Device):
     def column_sums(self, matrix: torch.Tensor) -> Array:
         return matrix.sum(0)
 
-    def sums_from(self, matrix: torch.Tensor) -> Array:
+    def suffix_sums(self, matrix: torch.Tensor) -> Array:
         return self.concatenate([matrix.flip(0).cumsum(0).flip(0), self.zeros(1, matrix.shape[1])])
+
+    def triu(self, matrix: torch.Tensor, diagonal: int = 0) -> Array:
+        return matrix.triu(diagonal)
 
     def symmetric(self, upper: torch.Tensor) -> Array:
         return upper.triu() + upper.triu(1).T
 
-    def upper(self, matrix: torch.Tensor, above: int = 0) -> Array:
-        return matrix.triu(above)
-
-    def fill(self, block: torch.Tensor, rows: torch.Tensor, shift: torch.Tensor) -> None:
+    def fill_with_distances(
+        self, block: torch.Tensor, rows: torch.Tensor, shift: torch.Tensor
+    ) -> None:
         block[:, :-1] = rows
         block[:, -1] = torch.linalg.vector_norm(block[:, :-1] - shift, dim=1).square_()
 
@@ -75,7 +77,7 @@ class TorchDevice(Device):
     ) -> None:
         total.addmm_(left, right, alpha=scale)
 
-    def add_upper_square(self, total: torch.Tensor, chunk: torch.Tensor) -> None:
+    def add_upper_gram(self, total: torch.Tensor, chunk: torch.Tensor) -> None:
         for start in range(0, len(total), PANEL):
             stop = start + PANEL
             total[start:stop, start:].addmm_(chunk[:, start:stop].T, chunk[:, start:])
@@ -84,22 +86,26 @@ class TorchDevice(Device):
         factor, failed = torch.linalg.cholesky_ex(matrix, upper=True)
         return None if failed else factor
 
-    def inverse(self, upper: torch.Tensor) -> Array:
+    def triangular_inverse(self, upper: torch.Tensor) -> Array:
         eye = torch.eye(len(upper), dtype=torch.float64, device=self._device)
         return torch.linalg.solve_triangular(upper, eye, upper=True)
 
-    def inverse_of_square(self, upper: torch.Tensor) -> Array:
+    def gram_inverse(self, upper: torch.Tensor) -> Array:
         return torch.cholesky_inverse(upper, upper=True)
 
-    def solve(self, upper: torch.Tensor, right: torch.Tensor, *, transposed: bool = False) -> Array:
+    def triangular_solve(
+        self, upper: torch.Tensor, right: torch.Tensor, *, transposed: bool = False
+    ) -> Array:
         triangle = upper.T if transposed else upper
         return torch.linalg.solve_triangular(triangle, right, upper=not transposed)
 
-    def triangle_with(self, upper: torch.Tensor, chunk: torch.Tensor) -> Array:
-        return torch.linalg.qr(torch.cat([upper, chunk]), mode="r").R
+    def append_rows(self, upper: torch.Tensor, rows: torch.Tensor) -> Array:
+        return torch.linalg.qr(torch.cat([upper, rows]), mode="r").R
 
-    def reflectors(self, matrix: torch.Tensor) -> tuple[Array, Array]:
+    def householder_qr(self, matrix: torch.Tensor) -> tuple[Array, Array]:
         return torch.geqrf(matrix)
 
-    def rotate(self, reflectors: torch.Tensor, scales: torch.Tensor, matrix: torch.Tensor) -> Array:
+    def apply_q_transposed(
+        self, reflectors: torch.Tensor, scales: torch.Tensor, matrix: torch.Tensor
+    ) -> Array:
         return torch.ormqr(reflectors, scales, matrix, left=True, transpose=True)

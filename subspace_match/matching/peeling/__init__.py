@@ -1,1 +1,1 @@
-"""Remove the farthest neuron, again and again: the core of the match path."""
+"""Peeling: remove the farthest neuron again and again. The core of the match path."""

@@ -1,21 +1,21 @@
 """Each side's neurons as coefficients over the other side's, from the joint factor.
 
-One square matrix W over m neurons of both sides holds all that a removal reads. Row i of W belongs
-to neuron i of side S, with S the basis of its side and T the other side's neurons:
+One square matrix W over the m neurons of both sides holds all that a removal reads. Row i of W
+belongs to neuron i. Let S be a basis of its side, and T all neurons of the other side:
 
 - W[i, i'] = P[i, i'] with P = (S'S)^-1, for i' in the basis of the same side;
 - W[i, t] = B[i, t] with B = P S'T, the coefficient of the other side's neuron t on i;
-- W[i, q] = coefficient on i of a reserve neuron q: of the same side, dependent on the basis.
+- W[i, q] = the coefficient on i of q, a neuron of the same side that depends on the basis.
 
-The row of a reserve neuron q is zero but for W[q, q] = -1, so that q's column over its own side is
-the relation sum_i W[i, q] z_i - z_q = 0.
+The row of a dependent neuron q is zero except for W[q, q] = -1, so q's column over its own side
+states the relation sum_i W[i, q] z_i - z_q = 0.
 
-Numerics: factor, never invert. S = Q R by QR of the columns of F, then P = R^-1 R^-T and
-B = R^-1 Q'T; what Q' leaves of T below R's rows is its part outside the span. Inverting the
-moments instead gives other matches where neurons are nearly copies of each other. Where F itself
-comes from the moments and a side is far from dependent, S'S = R'R and Q'T = R^-T S'T cost a third
-and lose nothing: both then carry the error of the moments times about 1 / distance^2, no more. And
-where a side is very far from dependent, so does B = P S'T, which is cheaper still.
+Numerics: factor, never invert. With S = Q R from a QR of the columns of F, P = R^-1 R^-T and
+B = R^-1 Q'T; the rows of Q'T below those of R are the part of T outside the span. Inverting the
+moments instead would give different matches where neurons are near copies. If F itself comes from
+the moments, every neuron is far enough from dependent that S'S = R'R and Q'T = R^-T S'T lose
+nothing and cost a third: their error is the error of the moments times about 1 / distance^2. Far
+from dependence, B = P S'T is as accurate and cheaper still.
 """
 
 from __future__ import annotations
@@ -27,27 +27,25 @@ import scipy.linalg
 
 from ..backends.base import Array, Device
 
-# Times the number of columns. A looser rank tolerance is wrong: a near copy adds a direction.
+# Times the number of columns. A looser tolerance would be wrong: a near copy does add a direction.
 RANK_TOLERANCE = 1e-13
-
-# Largest 1 / (squared distance of a column from the others) at which S'S may take S's place: up to
-# there its error of 1e-16 moves a squared distance by about 1e-10 at most.
-SAFE_INVERSE = 1e6
-VERY_SAFE_INVERSE = 1e4  # likewise, at which P may be multiplied by S'T
+# Limits of P[i, i] = 1 / (squared distance of column i from the rest of its side).
+SAFE_INVERSE = 1e6  # an error of 1e-16 in S'S moves a squared distance by at most about 1e-10
+SAFE_PRODUCT = 1e4  # up to here, B = P S'T is accurate too
 
 
 @dataclass(frozen=True)
 class Spans:
-    """Both sides' spans, for m neurons in an order of their own: X's basis, its reserve, then Y's.
+    """Both sides' spans. Positions: X's basis, X's dependent neurons, then the same for Y.
 
     Attributes:
-        neurons: which neuron each position stands for, (m,) int64.
+        neurons: the neuron at each position, (m,) int64.
         basis: whether the neuron is in the basis of its side, (m,) bool.
         coefficients: W, (m, m) float64, on the device.
         residual: squared relative distance of each neuron from the other side's span, (m,) float64,
             on the device.
         duals: R^-1 of each side's S = Q R, (m, c) float64 with c the larger of the two ranks; None
-            unless asked for.
+            unless requested.
     """
 
     neurons: np.ndarray
@@ -74,14 +72,14 @@ def factor_spans(
         x: columns of F that are X's neurons, at least one.
         y: columns of F that are Y's neurons, at least one.
         device: where F is.
-        independent: whether X's columns, and Y's, are known to be independent, so that no rank is
-            looked for.
-        products: F'F, (live, live) float64, if F holds no more digits than the moments and all its
-            columns are independent: a side's products are factored in its place where that is safe.
-        with_duals: give the duals too. P is then their product, so that the two agree to the last
-            digits, and a side's basis should be known to come from a pivoted QR
-            (``independent=(False, False)``): the rows of its R then are as small as the distances
-            that they stand for, and R^-1 is right in every entry.
+        independent: whether X's columns, and Y's columns, are known to be independent; then their
+            rank is not determined.
+        products: F'F, (live, live) float64, if F comes from well-conditioned moments, so that F'F
+            is as accurate as F. The products are then factored instead of F.
+        with_duals: whether to return the duals. P is then computed from them, so that both agree to
+            the last digits. The basis should come from a pivoted QR
+            (``independent=(False, False)``): the rows of R are then as small as the distances they
+            stand for, and every entry of R^-1 is accurate.
 
     Returns:
         The spans, on the device.
@@ -105,71 +103,68 @@ def factor_spans(
         basis[start:end] = True
         parts = [part for part in (columns[:, :start], columns[:, end:]) if part.shape[1]]
         others = parts[0] if len(parts) == 1 else device.concatenate(parts, axis=1)
-        given = None
+        gram = None
         if products is not None:
             own = products[start:stop]
-            given = own[:, start:stop], own[:, stop:] if start == 0 else own[:, :start]
-        upper, inverse, over_basis, distances = _solve(columns[:, start:end], others, given, device)
+            gram = own[:, start:stop], own[:, stop:] if start == 0 else own[:, :start]
+        upper, inverse, over_basis, distances = _solve(columns[:, start:end], others, gram, device)
         if duals is not None:
-            root = device.inverse(upper)
+            root = device.triangular_inverse(upper)
             duals[start:end, :rank], inverse = root, device.product(root, root.T)
         coefficients[start:end, start:end] = inverse
         coefficients[start:end, :start] = over_basis[:, :start]
         coefficients[start:end, end:] = over_basis[:, start:]
         residual[:start] = distances[:start]
         residual[stop:] = distances[start + stop - end :]
-    reserve = np.flatnonzero(~basis)
-    coefficients[reserve, reserve] = -1.0
+    dependent = np.flatnonzero(~basis)
+    coefficients[dependent, dependent] = -1.0
     return Spans(neurons, basis, coefficients, residual, duals)
 
 
 def _solve(
     basis: Array, others: Array, products: tuple[Array, Array] | None, device: Device
 ) -> tuple[Array, Array, Array, Array]:
-    """R, P and B of a basis S = Q R, and the squared distances of the others, T, from its span.
+    """Return R, P and B of a basis S = Q R, and the squared distances of T from its span.
 
-    With the products S'S and S'T, if these may take the place of S and T.
+    Args:
+        basis: S, (k, rank).
+        others: T, (k, t).
+        products: S'S and S'T, if they are accurate enough to replace S and T.
+        device: where they are.
     """
-    rank, factored = basis.shape[1], None
-    if _is_triangular(basis, device):  # X's columns of F as it comes from the moments
+    rank = basis.shape[1]
+    if _is_triangular(basis, device):  # X's columns, if F comes from the moments
         upper, inside, outside = basis[:rank], others[:rank], (others[rank:] ** 2).sum(0)
-    elif products is not None and (factored := _factor_products(products[0], device)) is not None:
-        (upper, inverse), across = factored, products[1]
-        # Columns have norm 1, so what is not inside is outside.
-        if bool(inverse.diagonal().max() <= VERY_SAFE_INVERSE):
+    elif products is not None:
+        gram, across = products
+        upper = device.cholesky(gram)
+        inverse = device.gram_inverse(upper)
+        # Columns have norm 1, so the squared parts inside and outside the span sum to 1.
+        if bool(inverse.diagonal().max() <= SAFE_PRODUCT):
             over_basis = device.product(inverse, across)
             return upper, inverse, over_basis, 1.0 - (over_basis * across).sum(0)
-        inside = device.solve(upper, across, transposed=True)
+        inside = device.triangular_solve(upper, across, transposed=True)
         outside = 1.0 - (inside**2).sum(0)
+        return upper, inverse, device.triangular_solve(upper, inside), outside
     else:
-        reflectors, scales = device.reflectors(basis)
-        rotated = device.rotate(reflectors, scales, others)
-        upper, inside = device.upper(reflectors[:rank]), rotated[:rank]
+        reflectors, scales = device.householder_qr(basis)
+        rotated = device.apply_q_transposed(reflectors, scales, others)
+        upper, inside = device.triu(reflectors[:rank]), rotated[:rank]
         outside = (rotated[rank:] ** 2).sum(0)
-    inverse = device.inverse_of_square(upper) if factored is None else factored[1]
-    return upper, inverse, device.solve(upper, inside), outside
+    return upper, device.gram_inverse(upper), device.triangular_solve(upper, inside), outside
 
 
 def _is_triangular(columns: Array, device: Device) -> bool:
-    width = columns.shape[1]  # what is below the square is looked at first, for it costs less
-    if bool(columns[width:].any()):
+    width = columns.shape[1]
+    if bool(columns[width:].any()):  # checked first because it is cheaper
         return False
-    return not bool(device.upper(columns[:width].T, 1).any())
-
-
-def _factor_products(products: Array, device: Device) -> tuple[Array, Array] | None:
-    """R with R'R = S'S, and (S'S)^-1; None if S is not far enough from dependent for that."""
-    upper = device.cholesky(products)
-    if upper is None:
-        return None
-    inverse = device.inverse_of_square(upper)
-    return None if bool((inverse.diagonal() > SAFE_INVERSE).any()) else (upper, inverse)
+    return not bool(device.triu(columns[:width].T, 1).any())
 
 
 def _basis_first(
     factor: Array, columns: np.ndarray, independent: bool, device: Device
 ) -> tuple[np.ndarray, int]:
-    """The columns in an order in which the first ``rank`` are a basis of all, and that rank."""
+    """Order the columns so that the first ``rank`` are a basis of all; return them and the rank."""
     if independent:
         return columns, len(columns)
     side = device.numpy(device.take(factor, columns, axis=1))

@@ -1,8 +1,9 @@
-"""Spans under removal (see ``peeling``): what holds wherever they are.
+"""The interface to both sides' spans while neurons are removed (derivation: see ``peel``).
 
-Two forms of it do the same arithmetic. On the CPU each neuron that leaves can be looked at, and
-only what its case needs is computed; on a GPU a look would wait for all that has been asked for.
-A third, by rotation, loses no digits, and goes on where those have.
+Three classes implement it. ``NumpyUpdates`` and ``TorchUpdates`` do the same arithmetic. On the CPU
+every removed neuron is inspected and only its case is computed; on a GPU, inspecting would wait for
+all queued work, so every case is computed. ``RotationUpdates`` loses no digits and takes over where
+the other two have lost theirs.
 """
 
 from __future__ import annotations
@@ -13,18 +14,21 @@ import numpy as np
 
 from ..backends.base import Array
 
-BLOCK = 64  # removals collected before their terms are applied as one product
-COMPACT = 0.75  # the matrix is copied without what has left when this share of it remains
-DEPENDS = 1e-8  # a reserve neuron depends on a basis neuron with a larger coefficient than this
-LOST_DIGITS = 1e-6  # the least share of its highest value that an entry of P may ever fall to
-ENTRY_ERROR = 1e-9  # times sqrt(h): the share where its error is 1e-7, if that is more
-MOST_KEPT = 0.1  # but no more than this, for of such an entry few digits were right at its highest
+BLOCK = 64  # removals whose rank-one terms are collected and applied as one matrix product
+COMPACT = 0.75  # copy the matrix without removed neurons when this share of it remains
+DEPENDS = 1e-8  # a dependent neuron can replace a basis neuron if its coefficient exceeds this
+# Refactor when P[i, i] falls below this fraction of its maximum h: ENTRY_ERROR * sqrt(h), where its
+# relative error reaches 1e-7, but at least LOST_DIGITS and at most MOST_KEPT. (At MOST_KEPT, few
+# digits are correct even at the maximum.)
+LOST_DIGITS = 1e-6
+ENTRY_ERROR = 1e-9
+MOST_KEPT = 0.1
 
 
-class Removals(ABC):
-    """Both sides' spans, of which one neuron after another leaves.
+class SpanUpdates(ABC):
+    """Both sides' spans, from which neurons are removed one by one.
 
-    What has left stays in place, its residual -inf, until enough has gone to be worth a copy.
+    A removed neuron keeps its place, with residual -inf, until a copy without it is worth its cost.
     """
 
     @abstractmethod
@@ -32,12 +36,12 @@ class Removals(ABC):
         """Remove the farthest neuron, up to BLOCK times.
 
         Returns:
-            The neurons, their squared distances, and whether the state still has its digits; if
-            not, these removals are good and the state is not.
+            The removed neurons, their squared distances, and whether the state is still accurate.
+            If it is not, these removals are valid but the state is not.
         """
 
 
-def least_kept(highest: Array) -> Array:
-    """How far down a diagonal entry of P may fall from its highest value."""
-    share = (ENTRY_ERROR * highest.clip(min=0.0) ** 0.5).clip(LOST_DIGITS, MOST_KEPT)
-    return share * highest
+def lowest_accurate(highest: Array) -> Array:
+    """Return the lowest accurate value of each diagonal entry of P, given its highest so far."""
+    fraction = (ENTRY_ERROR * highest.clip(min=0.0) ** 0.5).clip(LOST_DIGITS, MOST_KEPT)
+    return fraction * highest

@@ -1,4 +1,4 @@
-"""Removals on the CPU, where it costs nothing to look at each neuron that leaves."""
+"""Span updates on the CPU: every removed neuron is inspected, and only its case is computed."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from scipy.linalg import blas
 
 from ..backends.base import Device
 from .spans import RANK_TOLERANCE, Spans
-from .updates import BLOCK, COMPACT, DEPENDS, Removals, least_kept
+from .updates import BLOCK, COMPACT, DEPENDS, SpanUpdates, lowest_accurate
 
 
-class RemovalsOnCpu(Removals):
-    """Removals in NumPy's arrays."""
+class NumpyUpdates(SpanUpdates):
+    """Span updates on NumPy arrays."""
 
     def __init__(self, spans: Spans, width_x: int, device: Device) -> None:
         self._device = device
         self._terms = 0
         self._neurons = spans.neurons
         self._matrix, self._residual = spans.coefficients, spans.residual
-        self._basis, self._reserve = spans.basis.copy(), ~spans.basis
+        self._basis, self._dependent = spans.basis.copy(), ~spans.basis
         self._alive = np.ones(len(spans.neurons), dtype=bool)
         self._diagonal = np.diagonal(self._matrix).copy()
         self._highest = self._diagonal.copy()
@@ -27,58 +27,58 @@ class RemovalsOnCpu(Removals):
     def remove_block(self) -> tuple[np.ndarray, np.ndarray, bool]:
         positions: list[int] = []
         squares: list[float] = []
-        intact = True
+        accurate = True
         steps = min(BLOCK, int(self._alive.sum()))
-        while intact and len(positions) < steps:
+        while accurate and len(positions) < steps:
             neuron = int(self._residual.argmax())
             positions.append(neuron)
             squares.append(float(self._residual[neuron]))
-            intact = self._remove(neuron)
+            accurate = self._remove(neuron)
         removed = self._neurons[positions]
-        if intact:
+        if accurate:
             self._apply()
             if self._alive.sum() <= COMPACT * len(self._alive):
                 self._compact()
-        return removed, np.array(squares), intact
+        return removed, np.array(squares), accurate
 
     def _remove(self, neuron: int) -> bool:
-        """Take a neuron out; whether its side still has its digits."""
+        """Remove a neuron; return whether its side is still accurate."""
         of_y = neuron >= self._width_x
         own, other = self._sides[of_y], self._sides[not of_y]
-        self._residual[neuron] = self._least[neuron] = -np.inf
+        self._residual[neuron] = self._lowest[neuron] = -np.inf
         self._alive[neuron] = False
-        if self._reserve[neuron]:  # no other neuron has a coefficient on it
-            self._reserve[neuron] = False
+        if self._dependent[neuron]:  # no other neuron has a coefficient on it
+            self._dependent[neuron] = False
             return True
         self._basis[neuron] = False
         row = self._row(neuron)
         pivot = row[neuron]
-        if self._has_reserve:
-            strengths = np.abs(row[own]) * self._reserve[own]
+        if self._has_dependent:
+            strengths = np.abs(row[own]) * self._dependent[own]
             strength = strengths.max()
-            # How far that neuron is from what is left of the basis is strength / sqrt(P[j, j]).
+            # That neuron's distance from the remaining basis is strength / sqrt(P[j, j]).
             if strength > RANK_TOLERANCE * len(row) * np.sqrt(abs(pivot)):
                 if strength <= DEPENDS:
                     return False
                 self._exchange(neuron, own.start + int(strengths.argmax()), row, of_y)
-                return self._has_digits(own)
+                return self._is_accurate(own)
         left = self._lefts[self._terms]
         np.divide(row[own], pivot, out=left[own])
-        if self._has_reserve:
+        if self._has_dependent:
             left[own] *= self._basis[own]
         left[other] = 0.0
         self._residual[other] += row[other] * (row[other] / pivot)
         self._add_term(of_y)
-        return self._has_digits(own)
+        return self._is_accurate(own)
 
     def _exchange(self, neuron: int, successor: int, row: np.ndarray, of_y: bool) -> None:
-        """Let a reserve neuron take the neuron's place in the basis: two terms.
+        """Replace a basis neuron by a dependent neuron: two terms.
 
         Args:
-            neuron: the one that leaves.
-            successor: the one that takes its place.
-            row: the neuron's, put in place as the first term's right.
-            of_y: their side.
+            neuron: the removed neuron.
+            successor: the dependent neuron that takes its place.
+            row: the removed neuron's row, already stored as the right factor of the first term.
+            of_y: whether both are Y's.
         """
         own = self._sides[of_y]
         change = np.zeros_like(row)
@@ -88,15 +88,15 @@ class RemovalsOnCpu(Removals):
         moved = self._lefts[self._terms]
         moved[:] = 0.0
         moved[own] = self._column(neuron)[own]
-        self._basis[successor], self._reserve[successor] = True, False
+        self._basis[successor], self._dependent[successor] = True, False
         np.multiply(change, self._basis, out=self._rights[self._terms])
         self._add_term(of_y)
-        # An exchange can raise entries of P, a removal only lets them fall.
+        # An exchange can raise diagonal entries of P; a removal only lowers them.
         np.maximum(self._highest, self._diagonal, out=self._highest)
-        self._least[own] = self._least_kept()[own]
+        self._lowest[own] = self._lowest_accurate()[own]
 
     def _row(self, neuron: int) -> np.ndarray:
-        """The neuron's row as it is now, put in place as the next term's right."""
+        """Compute the neuron's current row, stored as the right factor of the next term."""
         terms = self._terms
         row: np.ndarray = self._rights[terms]
         row[:] = self._matrix[neuron]
@@ -106,7 +106,7 @@ class RemovalsOnCpu(Removals):
         return row
 
     def _column(self, neuron: int) -> np.ndarray:
-        """The neuron's column as it is now."""
+        """Compute the neuron's current column."""
         terms = self._terms
         column: np.ndarray = self._matrix[:, neuron].copy()
         if terms:
@@ -115,22 +115,22 @@ class RemovalsOnCpu(Removals):
         return column
 
     def _add_term(self, of_y: bool) -> None:
-        """Count the next term, whose left and right are in place."""
+        """Register the next term, whose left and right factors are already stored."""
         own, terms = self._sides[of_y], self._terms
         self._diagonal[own] -= self._lefts[terms, own] * self._rights[terms, own]
         self._term_of_y[terms] = of_y
         self._terms += 1
 
-    def _has_digits(self, own: slice) -> bool:
-        return bool((self._diagonal[own] >= self._least[own]).all())
+    def _is_accurate(self, own: slice) -> bool:
+        return bool((self._diagonal[own] >= self._lowest[own]).all())
 
-    def _least_kept(self) -> np.ndarray:
-        """``least_kept``, or -inf for what has left and for the reserve, whose -1 loses none."""
+    def _lowest_accurate(self) -> np.ndarray:
+        """Return ``lowest_accurate`` for the basis; -inf for removed and dependent neurons."""
         counts = self._alive & (self._highest > 0)
-        return np.where(counts, least_kept(self._highest), -np.inf)
+        return np.where(counts, lowest_accurate(self._highest), -np.inf)
 
     def _apply(self) -> None:
-        """Take the terms from the matrix: only those of its own side from each row."""
+        """Subtract the terms from the matrix; a row only has terms of its own side."""
         of_y = self._term_of_y[: self._terms]
         for rows, of_side in zip(self._sides, (~of_y, of_y), strict=True):
             chosen = np.flatnonzero(of_side)
@@ -139,21 +139,21 @@ class RemovalsOnCpu(Removals):
         self._terms = 0
 
     def _compact(self) -> None:
-        """Let go of what has left."""
+        """Copy the state without removed neurons."""
         kept = np.flatnonzero(self._alive)
         self._matrix = self._matrix.take(kept, 0).take(kept, 1)
-        for name in ("_neurons", "_residual", "_basis", "_reserve", "_diagonal", "_highest"):
+        for name in ("_neurons", "_residual", "_basis", "_dependent", "_diagonal", "_highest"):
             setattr(self, name, getattr(self, name)[kept])
         width_x = int(self._alive[: self._width_x].sum())
         self._alive = np.ones(len(kept), dtype=bool)
         self._allocate(width_x)
 
     def _allocate(self, width_x: int) -> None:
-        """Room for a block's terms, and what depends on which neurons there are."""
+        """Allocate a block's terms and set everything that depends on the set of neurons."""
         self._width_x, width = width_x, len(self._neurons)
         self._sides = slice(0, width_x), slice(width_x, width)
-        self._has_reserve = bool(self._reserve.any())
-        self._least = self._least_kept()
-        most = 2 * BLOCK if self._has_reserve else BLOCK
+        self._has_dependent = bool(self._dependent.any())
+        self._lowest = self._lowest_accurate()
+        most = 2 * BLOCK if self._has_dependent else BLOCK
         self._lefts, self._rights = np.empty((most, width)), np.empty((most, width))
         self._term_of_y = np.empty(most, dtype=bool)

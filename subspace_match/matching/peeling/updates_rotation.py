@@ -1,15 +1,15 @@
-"""Removals that lose no digits, by rotations alone, for layers with neurons that nearly depend.
+"""Span updates by Givens rotations, which lose no digits, for layers with near copies.
 
-For side S = Q R and the other side's neurons T, the rows held are Q'[S T], triangular over the
-basis. Without column j what follows it has one entry below the diagonal in each column; rotations
-of neighbouring rows take it away, and leave in the last row what j alone spanned: each t is farther
-by the square of its entry there. If a reserve neuron has an entry there too, beyond the tolerance
-of rank, it takes that place in the basis and no span is smaller.
+For side S = Q R and the other side's neurons T, we store the rows of Q'[S T], triangular over the
+basis. Without column j, every later column has one entry below the diagonal. Rotations of adjacent
+rows remove these entries and leave in the last row the direction that only j spanned: the squared
+distance of each t grows by the square of its entry there. If a dependent neuron also has an entry
+there, above the rank tolerance, it takes that place in the basis and no span shrinks.
 
-Rotations change no lengths, so however near its copies were, a neuron that remains is known as well
-as from a fresh factorisation of what remains. They cost O(m^2) a removal, but row by row, which is
-slower than the products of the others: so this only goes on where those have lost their digits. It
-runs on the CPU, since rotations wait for one another.
+Rotations preserve lengths. So each remaining neuron is as accurate as after a new factorisation,
+however near its removed copies were. A removal costs O(m^2), but row by row, which is slower than
+the matrix products of the other updates; hence this is used only after those have lost digits. It
+runs on the CPU, because each rotation depends on the one before.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scipy.linalg import lapack
 
 from ..jit import compiled
 from .spans import RANK_TOLERANCE
-from .updates import BLOCK, COMPACT, Removals
+from .updates import BLOCK, COMPACT, SpanUpdates
 
 
 @dataclass
@@ -31,24 +31,24 @@ class Side:
     """One side's span.
 
     Attributes:
-        rows: Q'[X Y], (rank or more, m) float64; those beyond the rank are not used.
-        order: positions of the basis neurons in the order in which they are triangular.
-        own: positions of the side's neurons.
-        other: positions of the other side's.
-        reserve_from: first position of the neurons that were in the reserve at first.
-        tolerance: largest entry of the reserve that is taken to be rounding.
+        rows: Q'[X Y], (at least rank, m) float64; rows beyond the rank are unused.
+        order: positions of the basis neurons, in the order in which they are triangular.
+        own: positions of this side's neurons.
+        other: positions of the other side's neurons.
+        dependent_from: first position of the neurons that were dependent at the start.
+        tolerance: largest entry of a dependent neuron that counts as rounding.
     """
 
     rows: np.ndarray
     order: np.ndarray
     own: slice
     other: slice
-    reserve_from: int
+    dependent_from: int
     tolerance: float
 
 
-class RemovalsByRotation(Removals):
-    """Removals of neurons from two triangular factors.
+class RotationUpdates(SpanUpdates):
+    """Span updates on two triangular factors.
 
     Args:
         factor: F, (k, columns) float64, columns of norm 1.
@@ -64,7 +64,7 @@ class RemovalsByRotation(Removals):
         self._neurons = np.concatenate([x[packed_x[2]], y[packed_y[2]]])
         width = len(self._neurons)
         of_x, of_y = slice(0, len(x)), slice(len(x), width)
-        self._alive, self._reserve = np.ones((2, width), dtype=bool)
+        self._alive, self._dependent = np.ones((2, width), dtype=bool)
         self._residual = np.empty(width)
         self._sides = (
             self._side(factor, packed_x, of_x, of_y),
@@ -82,17 +82,17 @@ class RemovalsByRotation(Removals):
         tolerance = RANK_TOLERANCE * len(order)
         rank = int((np.abs(np.diagonal(upper)) > tolerance).sum())
         others = np.asfortranarray(factor[:, self._neurons[other]])
-        room = 64 * (others.shape[1] + 65)
-        rotated = lapack.dormqr("L", "T", reflectors[:, : len(scales)], scales, others, room)[0]
+        work = 64 * (others.shape[1] + 65)  # workspace for LAPACK's largest blocks, 64 wide
+        rotated = lapack.dormqr("L", "T", reflectors[:, : len(scales)], scales, others, work)[0]
         rows = np.empty((rank, len(self._neurons)))
         rows[:, own], rows[:, other] = upper[:rank], rotated[:rank]
         self._residual[other] = (rotated[rank:] ** 2).sum(0)
-        self._reserve[own.start : own.start + rank] = False
+        self._dependent[own.start : own.start + rank] = False
         basis = np.arange(own.start, own.start + rank)
         return Side(rows, basis, own, other, own.start + rank, tolerance)
 
     def remove_block(self) -> tuple[np.ndarray, np.ndarray, bool]:
-        """As of ``Removals``; the state always has its digits."""
+        """Remove the farthest neuron, up to BLOCK times; the state stays accurate."""
         steps = min(BLOCK, int(self._alive.sum()))
         positions, squares = np.empty(steps, dtype=np.int64), np.empty(steps)
         for step in range(steps):
@@ -106,34 +106,34 @@ class RemovalsByRotation(Removals):
         return removed, squares, True
 
     def _remove(self, neuron: int) -> None:
-        if self._reserve[neuron]:
-            self._reserve[neuron] = False
+        if self._dependent[neuron]:
+            self._dependent[neuron] = False
             return
         side = next(side for side in self._sides if side.own.start <= neuron < side.own.stop)
         place = int(np.flatnonzero(side.order == neuron)[0])
         _take_column_out(
-            *(side.rows, side.order, place, side.reserve_from),
+            *(side.rows, side.order, place, side.dependent_from),
             *(side.own.stop, side.other.start, side.other.stop),
         )
-        lost = side.rows[len(side.order) - 1]
-        strengths = np.abs(lost[side.own]) * self._reserve[side.own]
+        last = side.rows[len(side.order) - 1]  # the direction that only this neuron spanned
+        strengths = np.abs(last[side.own]) * self._dependent[side.own]
         successor = int(strengths.argmax())
         if strengths[successor] > side.tolerance:
             side.order[-1] = side.own.start + successor
-            self._reserve[side.own.start + successor] = False
+            self._dependent[side.own.start + successor] = False
         else:
-            self._residual[side.other] += lost[side.other] ** 2
+            self._residual[side.other] += last[side.other] ** 2
             side.order = side.order[:-1]
 
     def _compact(self) -> None:
-        """Let go of what has left."""
+        """Copy the state without removed neurons."""
         kept, places = np.flatnonzero(self._alive), np.append(0, np.cumsum(self._alive))
         for side in self._sides:
             side.rows = side.rows[: len(side.order)].take(kept, 1)
-            side.order, side.reserve_from = places[side.order], int(places[side.reserve_from])
+            side.order, side.dependent_from = places[side.order], int(places[side.dependent_from])
             side.own = slice(int(places[side.own.start]), int(places[side.own.stop]))
             side.other = slice(int(places[side.other.start]), int(places[side.other.stop]))
-        for name in ("_neurons", "_residual", "_reserve", "_alive"):
+        for name in ("_neurons", "_residual", "_dependent", "_alive"):
             setattr(self, name, getattr(self, name)[kept])
 
 
@@ -150,29 +150,29 @@ def _take_column_out(
     rows: np.ndarray,
     order: np.ndarray,
     place: int,
-    reserve_from: int,
+    dependent_from: int,
     own_stop: int,
     other_start: int,
     other_stop: int,
 ) -> None:
-    """Make the rows triangular over the basis without its column at this place.
+    """Make the rows triangular over the basis without one of its columns.
 
     Args:
-        rows: as in ``Side``, likewise ``order`` and ``reserve_from``; both are overwritten.
-        order: all but its last entry is the basis that is left.
-        place: the column's in ``order``.
-        reserve_from: what a column of the basis had below it is zero up to its position, or up to
-            here if it came from the reserve.
-        own_stop: position after the side's last.
-        other_start: the other side's first position.
-        other_stop: the position after its last.
+        rows: as in ``Side``; overwritten.
+        order: as in ``Side``; overwritten. All but its last entry is the remaining basis.
+        place: index of the removed column in ``order``.
+        dependent_from: as in ``Side``. A row of the basis is zero left of its own column's
+            position, or left of this one if that column was dependent at the start.
+        own_stop: end of this side's positions.
+        other_start: start of the other side's positions.
+        other_stop: end of the other side's positions.
     """
     for k in range(place, len(order) - 1):
         column = order[k + 1]
         order[k] = column
         length = np.hypot(rows[k, column], rows[k + 1, column])
         cosine, sine = rows[k, column] / length, rows[k + 1, column] / length
-        start = min(column, reserve_from)
+        start = min(column, dependent_from)
         _rotate(rows[k, start:own_stop], rows[k + 1, start:own_stop], cosine, sine)
         others = slice(other_start, other_stop)
         _rotate(rows[k, others], rows[k + 1, others], cosine, sine)

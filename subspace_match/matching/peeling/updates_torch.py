@@ -1,4 +1,4 @@
-"""Removals on a GPU: nothing is read back inside a block of them."""
+"""Span updates on a GPU: nothing is copied back to the host within a block of removals."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import torch
 
 from ..backends.base import Device
 from .spans import RANK_TOLERANCE, Spans
-from .updates import BLOCK, COMPACT, DEPENDS, Removals, least_kept
+from .updates import BLOCK, COMPACT, DEPENDS, SpanUpdates, lowest_accurate
 
 
-class RemovalsOnTorch(Removals):
-    """Removals in torch's tensors."""
+class TorchUpdates(SpanUpdates):
+    """Span updates on torch tensors."""
 
     @torch.inference_mode()
     def __init__(self, spans: Spans, width_x: int, device: Device) -> None:
@@ -19,16 +19,16 @@ class RemovalsOnTorch(Removals):
         side = device.array((spans.neurons >= width_x).astype(np.int64))
         basis = device.array(spans.basis)
         self._neurons = spans.neurons
-        self._width_x = int((spans.neurons < width_x).sum())  # the first positions are X's
+        self._width_x = int((spans.neurons < width_x).sum())  # X's neurons come first
         self._alive = np.ones(len(spans.neurons), dtype=bool)
         self._matrix = spans.coefficients
         self._residual = spans.residual
         self._side = side
-        # Masks are float64: products with them are cheaper than selections by truth values.
+        # Masks are float64: multiplying by them is cheaper than boolean indexing.
         self._same_side = torch.stack([side == 0, side == 1]).to(torch.float64)
         self._basis = basis.to(torch.float64)
-        self._reserve = (~basis).to(torch.float64)
-        self._has_reserve = not spans.basis.all()
+        self._dependent = (~basis).to(torch.float64)
+        self._has_dependent = not spans.basis.all()
         self._diagonal = self._matrix.diagonal().clone()
         self._highest = self._diagonal
         self._allocate()
@@ -36,23 +36,23 @@ class RemovalsOnTorch(Removals):
     @torch.inference_mode()
     def remove_block(self) -> tuple[np.ndarray, np.ndarray, bool]:
         steps = min(BLOCK, int(self._alive.sum()))
-        remove = self._remove_or_exchange if self._has_reserve else self._remove
-        for step in range(steps):  # from where digits are lost, nothing is used
+        remove = self._remove_or_exchange if self._has_dependent else self._remove
+        for step in range(steps):  # results after the first inaccurate step are discarded
             remove(step)
-        positions, squares, lost, has_reserve = self._read_back(steps)
-        if lost.any():
-            good = int(lost.argmax()) + 1
-            return self._neurons[positions[:good]], squares[:good], False
+        positions, squares, inaccurate, has_dependent = self._read_back(steps)
+        if inaccurate.any():
+            valid = int(inaccurate.argmax()) + 1
+            return self._neurons[positions[:valid]], squares[:valid], False
         removed = self._neurons[positions]
         self._alive[positions] = False
         self._apply(positions)
-        if has_reserve != self._has_reserve or self._alive.sum() <= COMPACT * len(self._alive):
-            self._has_reserve = has_reserve
+        if has_dependent != self._has_dependent or self._alive.sum() <= COMPACT * len(self._alive):
+            self._has_dependent = has_dependent
             self._compact()
         return removed, squares, True
 
     def _remove(self, step: int) -> None:
-        """Remove the farthest neuron where every neuron is in its side's basis."""
+        """Remove the farthest neuron when every neuron is in its side's basis."""
         neuron = self._take_farthest(step)
         row = self._row(neuron, step)
         scaled = row / row.index_select(0, neuron)
@@ -60,21 +60,21 @@ class RemovalsOnTorch(Removals):
         self._residual.addcmul_(row, scaled - left)
 
     def _remove_or_exchange(self, step: int) -> None:
-        """Remove the farthest neuron where there is a reserve: two terms, zero where not needed.
+        """Remove the farthest neuron when there are dependent neurons: two terms, possibly zero.
 
-        Every case is computed and one selected, since the host does not know which it is. A reserve
-        neuron's row is zero but for itself, so its removal falls out as no change.
+        Every case is computed and one is selected, because the host does not know which applies. A
+        dependent neuron's row is zero except for itself, so its removal changes nothing.
         """
         neuron, first, second = self._take_farthest(step), 2 * step, 2 * step + 1
-        self._reserve.index_fill_(0, neuron, 0.0)
+        self._dependent.index_fill_(0, neuron, 0.0)
         self._basis.index_fill_(0, neuron, 0.0)
         row, same = self._row(neuron, first), self._same(neuron)
-        strength, successor = (row.abs() * same * self._reserve).max(0, keepdim=True)
-        # How far the successor is from what is left of the basis is strength / sqrt(P[j, j]).
+        strength, successor = (row.abs() * same * self._dependent).max(0, keepdim=True)
+        # The successor's distance from the remaining basis is strength / sqrt(P[j, j]).
         pivot = row.index_select(0, neuron)
-        noticed = strength > RANK_TOLERANCE * len(row) * pivot.abs().sqrt()
-        exchange = noticed & (strength > DEPENDS)
-        torch.logical_and(noticed, ~exchange, out=self._doubts[step])
+        adds_direction = strength > RANK_TOLERANCE * len(row) * pivot.abs().sqrt()
+        exchange = adds_direction & (strength > DEPENDS)
+        torch.logical_and(adds_direction, ~exchange, out=self._failed_exchange[step])
         entering = torch.zeros_like(row).index_fill_(0, successor, 1.0)
 
         change = self._column(successor, first) * same / row.index_select(0, successor)
@@ -86,85 +86,85 @@ class RemovalsOnTorch(Removals):
         self._lefts[second].copy_(torch.where(exchange, moved, 0.0))
         self._rights[second].copy_(torch.where(exchange, change * (self._basis + entering), 0.0))
         self._basis += torch.where(exchange, entering, 0.0)
-        self._reserve -= torch.where(exchange, entering, 0.0)
+        self._dependent -= torch.where(exchange, entering, 0.0)
 
     def _take_farthest(self, step: int) -> torch.Tensor:
-        """Record the farthest neuron and its distance; return its position, (1,)."""
+        """Record the farthest neuron and its squared distance; return its position, (1,)."""
         square, neuron = self._records[step]
         torch.max(self._residual, 0, keepdim=True, out=(square, neuron))
         self._residual.index_fill_(0, neuron, -torch.inf)
         return neuron
 
     def _same(self, neuron: torch.Tensor) -> torch.Tensor:
-        """1 for every neuron of this neuron's side, else 0; (m,)."""
+        """Return a mask of this neuron's side, (m,) float64."""
         side = self._side.index_select(0, neuron)
         same: torch.Tensor = self._same_side.index_select(0, side).squeeze(0)
         return same
 
     def _row(self, neuron: torch.Tensor, terms: int) -> torch.Tensor:
-        """The neuron's row as it is after so many terms, put in place as the next term's right."""
+        """Compute the neuron's row after ``terms`` terms, stored as the next right factor."""
         row = self._matrix.index_select(0, neuron).squeeze(0)
         weights = self._first_lefts[terms].index_select(1, neuron).squeeze(1)
         rights = self._first_rights[terms]
         return torch.addmv(row, rights.T, weights, alpha=-1.0, out=self._rights[terms])
 
     def _column(self, neuron: torch.Tensor, terms: int) -> torch.Tensor:
-        """The neuron's column as it is after so many terms."""
+        """Compute the neuron's column after ``terms`` terms."""
         column = self._matrix.index_select(1, neuron).squeeze(1)
         weights = self._first_rights[terms].index_select(1, neuron).squeeze(1)
         return torch.addmv(column, self._first_lefts[terms].T, weights, alpha=-1.0)
 
     def _read_back(self, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
-        """What the host needs of a block, in one transfer.
+        """Copy what the host needs of a block, in one transfer.
 
         Returns:
-            Positions and squared distances of what has left, whether each removal has lost digits,
-            and whether any reserve neuron remains.
+            Positions and squared distances of the removed neurons, whether each removal left P
+            inaccurate, and whether any dependent neuron remains.
         """
         order, squares = self._order[:steps], self._squares[:steps]
-        if self._has_reserve:
-            lost = self._lost_digits_each(order) | torch.cat(self._doubts[:steps])
-        elif self._lost_digits(order):
-            lost = self._lost_digits_each(order)
+        if self._has_dependent:
+            inaccurate = self._inaccurate_steps(order) | torch.cat(self._failed_exchange[:steps])
+        elif self._any_inaccurate(order):
+            inaccurate = self._inaccurate_steps(order)
         else:
-            lost = torch.zeros_like(squares)
-        report = torch.cat([order, squares, lost, self._reserve.sum()[None]]).cpu().numpy()
-        positions, read_squares, read_lost = report[:-1].reshape(3, steps)
-        return positions.astype(np.int64), read_squares, read_lost > 0, bool(report[-1] > 0)
+            inaccurate = torch.zeros_like(squares)
+        report = torch.cat([order, squares, inaccurate, self._dependent.sum()[None]]).cpu().numpy()
+        positions, host_squares, flags = report[:-1].reshape(3, steps)
+        return positions.astype(np.int64), host_squares, flags > 0, bool(report[-1] > 0)
 
-    def _lost_digits(self, order: torch.Tensor) -> bool:
-        """Whether any diagonal entry of P has lost its digits, where there is no reserve.
+    def _any_inaccurate(self, order: torch.Tensor) -> bool:
+        """Return whether any diagonal entry of P is inaccurate, without dependent neurons.
 
-        Then they only fall, so that each is lowest at the end or when its neuron leaves.
+        Entries then only fall, so each is lowest at the end or when its neuron is removed.
         """
         steps = len(order)
         rights = self._first_rights[steps]
         ends = self._diagonal - (self._first_lefts[steps] * rights).sum(0)
         lowest = torch.where(self._residual > -torch.inf, ends, torch.inf)
         lowest.scatter_(0, order, rights.gather(1, order[:, None]).squeeze(1))
-        if bool((lowest >= least_kept(self._highest)).all()):
+        if bool((lowest >= lowest_accurate(self._highest)).all()):
             self._diagonal = ends
             return False
         return True
 
-    def _lost_digits_each(self, order: torch.Tensor) -> torch.Tensor:
-        """Whether each removal has cost a diagonal entry of P its digits, (steps,) bool."""
+    def _inaccurate_steps(self, order: torch.Tensor) -> torch.Tensor:
+        """Return whether a diagonal entry of P is inaccurate after each removal, (steps,) bool."""
         steps, each = len(order), self._terms_each
         falls = (self._first_lefts[steps * each] * self._first_rights[steps * each]).cumsum(0)
         diagonals = self._diagonal - falls[each - 1 :: each]
         highest = self._highest.expand_as(diagonals)
-        if self._has_reserve:  # an exchange can raise them, otherwise they only fall
+        if self._has_dependent:  # an exchange can raise entries; otherwise they only fall
             highest = torch.cat([highest[:1], diagonals]).cummax(0).values[1:]
         self._diagonal, self._highest = diagonals[-1], highest[-1]
-        # Neurons that have left, and the reserve with its -1, can lose no digits.
+        # Removed neurons and dependent ones (whose entry is -1) do not count.
         times = torch.arange(steps, device=order.device)
-        leaves = torch.where(self._residual > -torch.inf, steps, -1).scatter_(0, order, times)
-        stays = (leaves > times[:, None]) & (highest > 0)
-        lost: torch.Tensor = (stays & ~(diagonals >= least_kept(highest))).any(1)
-        return lost
+        removed_at = torch.where(self._residual > -torch.inf, steps, -1).scatter_(0, order, times)
+        counts = (removed_at > times[:, None]) & (highest > 0)
+        inaccurate: torch.Tensor = (counts & ~(diagonals >= lowest_accurate(highest))).any(1)
+        return inaccurate
 
     def _apply(self, positions: np.ndarray) -> None:
-        """Take the terms of a block from the matrix: only those of its own side from each row."""
+        """Subtract a block's terms from the matrix; a row only has terms of its own side."""
         terms = len(positions) * self._terms_each
         of_x = np.repeat(positions < self._width_x, self._terms_each)
         x_rows, y_rows = slice(self._width_x), slice(self._width_x, None)
@@ -175,20 +175,20 @@ class RemovalsOnTorch(Removals):
             self._matrix[rows].addmm_(lefts.T, rights, alpha=-1.0)
 
     def _compact(self) -> None:
-        """Let go of what has left."""
+        """Copy the state without removed neurons."""
         kept = self._device.array(np.flatnonzero(self._alive))
         self._width_x = int(self._alive[: self._width_x].sum())
         self._neurons = self._neurons[self._alive]
         self._alive = np.ones(len(kept), dtype=bool)
         self._matrix = self._matrix.index_select(0, kept).index_select(1, kept)
         self._same_side = self._same_side[:, kept]
-        for name in ("_residual", "_side", "_basis", "_reserve", "_diagonal", "_highest"):
+        for name in ("_residual", "_side", "_basis", "_dependent", "_diagonal", "_highest"):
             setattr(self, name, getattr(self, name)[kept])
         self._allocate()
 
     def _allocate(self) -> None:
-        """Room for a block's terms and records, with a view of each kept: making views costs."""
-        self._terms_each = 2 if self._has_reserve else 1
+        """Allocate a block's terms and records, and keep a view of each: creating views is slow."""
+        self._terms_each = 2 if self._has_dependent else 1
         width, terms = len(self._residual), BLOCK * self._terms_each
         lefts, rights = self._residual.new_empty(2, terms, width)
         self._lefts, self._rights = lefts.unbind(), rights.unbind()
@@ -197,4 +197,5 @@ class RemovalsOnTorch(Removals):
         self._squares, self._order = self._residual.new_empty(BLOCK), self._side.new_empty(BLOCK)
         records = self._squares[:, None].unbind(), self._order[:, None].unbind()
         self._records: list[tuple[torch.Tensor, torch.Tensor]] = list(zip(*records, strict=True))
-        self._doubts = torch.zeros(BLOCK, 1, dtype=torch.bool, device=self._side.device).unbind()
+        failed = torch.zeros(BLOCK, 1, dtype=torch.bool, device=self._side.device)
+        self._failed_exchange = failed.unbind()

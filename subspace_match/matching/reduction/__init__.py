@@ -1,1 +1,1 @@
-"""From activations to moments and a joint factor, in one pass over the samples."""
+"""Reduction: from activations to moments and a joint factor, in one pass over the samples."""

@@ -1,10 +1,10 @@
-"""Sums over the samples, added up so that few additions lie on the way of any number.
+"""Sums over the samples, grouped so that each product passes few additions.
 
-A sum of products that each pass h additions is wrong by at most h 2^-53 times the products'
-absolute values summed (Higham 2002, section 4.2): for columns of norm 1, by at most h 2^-53. BLAS
-may add the products of a block of b samples up in any order, b additions at most; block upon block,
-d samples need d / b more. Here blocks have a bounded length and many are added up in groups of
-sqrt(d / b): at most b + 2 sqrt(d / b) additions, whatever the samples read at once.
+If every product passes at most h additions, the error of a sum of products is at most h 2^-53 times
+the sum of their absolute values (Higham 2002, section 4.2): for columns of norm 1, at most h 2^-53.
+BLAS may add the products of a block of b samples in any order, so a product passes up to b
+additions. Adding d / b blocks one by one needs d / b more. Here blocks have a bounded length and
+are added in groups of sqrt(d / b): b + 2 sqrt(d / b) additions at most, however samples are read.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from ..backends.base import Array, Device
 
 BLOCK_SAMPLES = 1024  # longer blocks are hardly faster, shorter ones slower
-LEAST_GROUP = 32  # few additions beside those of a block, so that most sums need but one group
+SMALLEST_GROUP = 32  # few additions compared with those in a block; most sums need one group only
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Samples in blocks, and blocks in groups.
+    """The division of samples into blocks, and of blocks into groups.
 
     Attributes:
-        samples: number of all samples.
-        step: samples that are read at a time, each step in blocks of its own.
-        length: samples in a block, but for a shorter one at the end of a step.
+        samples: number of samples in all.
+        step: samples read at a time; each step has blocks of its own.
+        length: samples in a block; the last block of a step may be shorter.
     """
 
     samples: int
@@ -34,8 +34,8 @@ class Blocks:
     length: int
 
     @classmethod
-    def on(cls, device: Device, samples: int, step: int, width: int) -> Blocks:
-        """Blocks of samples of so many numbers each, of the length that suits the device."""
+    def for_device(cls, device: Device, samples: int, step: int, width: int) -> Blocks:
+        """Choose the block length that suits the device for samples of ``width`` numbers."""
         return cls(samples, step, min(samples, step, device.block_samples(width), BLOCK_SAMPLES))
 
     @property
@@ -46,26 +46,26 @@ class Blocks:
 
     @property
     def group(self) -> int:
-        """Blocks in a group."""
-        return max(LEAST_GROUP, math.isqrt(self.count))
+        """Number of blocks in a group."""
+        return max(SMALLEST_GROUP, math.isqrt(self.count))
 
     @property
     def additions(self) -> int:
-        """The most additions that any product passes: in its block, its group and the total."""
-        return self.length + self.levels
+        """Largest number of additions that a product passes, in its block and outside."""
+        return self.length + self.block_additions
 
     @property
-    def levels(self) -> int:
-        """The most blocks or groups that any block is added to."""
+    def block_additions(self) -> int:
+        """Largest number of additions that a block passes, in its group and in the total."""
         return min(self.count, self.group) + -(-self.count // self.group)
 
-    def within(self, rows: int) -> Iterator[slice]:
-        """The blocks of so many rows of one step."""
+    def slices(self, rows: int) -> Iterator[slice]:
+        """Yield the blocks of a step of ``rows`` rows."""
         return (slice(start, start + self.length) for start in range(0, rows, self.length))
 
 
 class GroupedSum:
-    """A total to which every block's products are added, group by group."""
+    """A total that adds up blocks in groups."""
 
     def __init__(self, blocks: Blocks, device: Device, *shape: int) -> None:
         self._group, self._device, self._shape = blocks.group, device, shape
@@ -73,7 +73,7 @@ class GroupedSum:
         self._part, self._added = device.zeros(*shape), 0
 
     def next(self) -> Array:
-        """The array to which to add the next block's products, in place."""
+        """Return the array to which the next block must be added, in place."""
         if self._added == self._group:
             self._total = self.total()
             self._part, self._added = self._device.zeros(*self._shape), 0
@@ -81,5 +81,5 @@ class GroupedSum:
         return self._part
 
     def total(self) -> Array:
-        """The sum of all."""
+        """Return the sum of all blocks."""
         return self._part if self._total is None else self._total + self._part

@@ -1,19 +1,18 @@
-"""Activations to moments: the one pass over the samples.
+"""From activations to moments: the one pass over the samples.
 
-Cost: little over d n^2 / 2 multiply-adds, on the device. One step of samples is held as it came,
-and the next one, read meanwhile; a part of it that fits in a CPU's cache as float64.
+Cost: slightly more than d n^2 / 2 multiply-adds, on the device. Memory: one step of samples in its
+own type, the next step, which is read meanwhile, and a block of float64 that fits in a CPU's cache.
 
-How near the limit that is: the floor is those multiply-adds, at best half of one whole product Z'Z
-(d n^2, float64). Seconds on one core, both sides float32 in memory, d = 10,000, as shares of that
-product in torch:
+The lower limit is those multiply-adds, at best half of one full product Z'Z (d n^2, float64).
+Measured on one core, both sides float32 in memory, d = 10,000, relative to that product in torch:
 
     n_x = n_y      64     256     512
     reduce       0.98    0.62    0.64
-    products     0.56    0.46    0.44  on and above the diagonal, by BLAS's syrk
-    copies       0.27    0.08    0.05  to float64, squared lengths and sums
+    products     0.56    0.46    0.44  upper triangle, by BLAS syrk
+    copies       0.27    0.08    0.05  to float64, with squared distances and sums
     factors      0.03    0.06    0.13
 
-The rest, 0.02 at 512 + 512 and 0.12 at 64 + 64, is n^2 numbers copied, and Python.
+The rest, 0.02 at 512 + 512 and 0.12 at 64 + 64, is copying n^2 numbers, and Python.
 """
 
 from __future__ import annotations
@@ -30,44 +29,43 @@ from .block_sums import Blocks, GroupedSum
 from .centred import Deviations
 from .factor import ACCURACY, column_error, factor_from_moments, moment_error
 from .reading import LayerReader, check_range, joint_chunks, read_ahead
-from .second_read import centred_from_moments, read_about_means, shares
+from .second_read import centred_from_moments, normalised, read_about_means
 
-QR_ROWS = 2  # rows of a QR, in columns: so a third of it repeats the factor, and it stays in cache
-LEAST_QR_ROWS = 256  # fewer would make many steps
-SMALLEST_TOTAL = 1e-120  # of squared lengths, whose squares are summed; 1 / it is the largest
+QR_ROWS = 2  # rows per QR step, as a multiple of the columns: small enough to stay in cache
+MIN_QR_ROWS = 256  # fewer rows per step would mean many steps
+SMALLEST_TOTAL = 1e-120  # sums of squared lengths are squared; the largest is 1 / SMALLEST_TOTAL
 
 
 @dataclass(frozen=True)
 class PairMoments:
-    """All that matching needs of two layers' activations on the same samples.
+    """Everything that matching needs from two layers' activations on the same samples.
 
     Attributes:
-        second_moments: Z'Z, (n, n) float64, Z = [X Y] as it came (not scaled, not centred).
+        second_moments: Z'Z, (n, n) float64, with Z = [X Y] neither scaled nor centred.
         sums: column sums of Z, (n,) float64.
-        length_products: [[sum a^2, sum a b], [sum a b, sum b^2]] over the samples, (2, 2) float64,
-            with a a sample's share of sum |x - mean x|^2, and b of sum |y - mean y|^2: of fourth
-            order, so second moments do not hold them, and debiased CKA needs them. NaN for a side
-            whose neurons are all dead.
-        neurons_x: n_x, the first n_x rows and columns are X's.
+        length_products: [[sum a^2, sum a b], [sum a b, sum b^2]] over the samples, (2, 2) float64.
+            For one sample, a is |x - mean x|^2 divided by its sum over the samples, and b the same
+            for y. Debiased CKA needs these fourth-order moments. NaN for a side without live
+            neurons.
+        neurons_x: n_x; the first n_x rows and columns are X's.
         samples: d.
-        factor: F with F'F the moments of the live columns scaled to norm 1, (k, live) float64,
-            upper triangular.
-        well_conditioned: whether the live columns are so far from dependent that the moments
-            determine every distance to 5e-9; else the factor comes from a second read of the
+        factor: F, (k, live) float64, upper triangular; F'F are the moments of the live columns
+            scaled to norm 1.
+        well_conditioned: whether the live columns are far enough from dependent that the moments
+            determine every distance to 5e-9; if not, the factor comes from a second read of the
             samples.
-        moment_error: the most that rounding has moved an entry of the moments of the live columns
-            scaled to norm 1, from the additions that were made.
-        column_error: about as much as rounding has moved a column of the factor, of norm 1, where
-            it comes from the samples; and as it moves one in a factorisation of its columns.
-        tie_margin: distances that are as near as this to an epsilon count as equal to it: what
-            rounding may have moved a distance by where the moments determine it, at most 5e-9, and
-            5e-9 where the samples do.
-        centred_factor: G with G'G the moments of the live columns without their means, scaled by
-            the norms that they had with them, (k, live) float64, upper triangular. From a second
-            read of the samples, too, where the moments do not hold it: where means are large beside
-            deviations, or columns nearly dependent without them. None where that was not done, as
-            of a null's permutations.
-        centred: whether each neuron's mean was taken from it first, so that everything is of the
+        moment_error: bound on the rounding error of an entry of the moments of the live columns
+            scaled to norm 1, from the number of additions made.
+        column_error: estimated rounding error of a unit column of the factor, both from the second
+            read (if there was one) and from a later factorisation of the columns.
+        tie_margin: distances this close to an epsilon count as equal to it. If the moments
+            determine the distances, this is their rounding error, at most 5e-9; otherwise 5e-9.
+        centred_factor: G, (k, live) float64, upper triangular; G'G are the moments of the centred
+            live columns, scaled by their norms before centring. It also comes from a second read if
+            the moments do not determine it: if means are large compared with deviations, or
+            centred columns are nearly dependent. None if it was not computed, as for the
+            permutations of a null distribution.
+        centred: whether each neuron's mean was subtracted first, so that all fields describe the
             deviations.
     """
 
@@ -91,20 +89,20 @@ class PairMoments:
 
     @property
     def norms(self) -> np.ndarray:
-        """Euclidean norm of every neuron's activation vector, (n,) float64; 0 if it is dead."""
+        """Euclidean norm of every neuron's activation vector, (n,) float64; 0 if dead."""
         norms: np.ndarray = np.sqrt(np.diagonal(self.second_moments))
         return norms
 
     @property
     def live(self) -> np.ndarray:
-        """Which neurons are not dead (some activation is not zero), (n,) bool."""
+        """Mask of live neurons (some activation is not zero), (n,) bool."""
         return np.diagonal(self.second_moments) > 0
 
     @property
     def unit_products(self) -> np.ndarray | None:
         """Moments of the live columns scaled to norm 1, (live, live) float64.
 
-        None where these do not hold all that the factor does, so that they cannot stand for it.
+        None if the pair is not ``well_conditioned``: then only the factor is accurate.
         """
         if not self.well_conditioned:
             return None
@@ -124,33 +122,33 @@ def reduce(
     chunk_samples: int | None = None,
     centred: bool = False,
 ) -> PairMoments:
-    """Read two layers' activations, chunk by chunk, into their second moments.
+    """Reduce two layers' activations, chunk by chunk, to their second moments.
 
-    Activations are read once. Where neurons are so nearly dependent that rounded moments do not
-    give every distance to 5e-9 (the nearest neuron is about 0.003 from the others' span, or less),
-    they are read again for a QR factor, which ``PairMoments.well_conditioned`` reports. So they are
-    where that is true of the neurons without their means (to 1e-6, about 0.0005 of the norms), as
-    where means are 2,000 times the deviations.
+    Activations are read once. They are read again for a QR factor if neurons are so nearly
+    dependent that rounded moments do not give every distance to 5e-9 (some neuron is closer than
+    about 0.003 to the others' span); ``PairMoments.well_conditioned`` is then False. They are also
+    read again if the centred neurons are nearly dependent (to 1e-6, about 0.0005 of the norms), for
+    example if means are 2,000 times the deviations.
 
     Args:
         x: (samples, n_x) NumPy array, torch tensor or Zarr array.
         y: (samples, n_y), the same samples in the same order.
         device: "cpu", "cuda" or "auto"; must have float64.
-        chunk_samples: samples held at once; None for about 32 MB of them.
-        centred: take each neuron's mean from it first, which takes one more read of the samples.
-            The paper does not; but an offset that all neurons have, such as a positive mean, then
-            makes neurons match that have nothing else in common. A constant neuron is a dead one.
+        chunk_samples: samples held at a time; None for about 32 MB.
+        centred: whether to subtract each neuron's mean first, which needs one more read. The paper
+            does not centre; but then an offset that all neurons share, such as a positive mean,
+            makes neurons match that have nothing else in common. A constant neuron becomes dead.
 
     Returns:
         The pair's moments, on the CPU.
 
     Raises:
-        ValueError: for NaN or infinity (naming neurons), different sample counts, not two
-            dimensions, no samples, masked or sparse arrays, Zarr arrays without some of their
+        ValueError: for NaN or infinity (the message names a neuron), different sample counts,
+            arrays that are not two-dimensional, empty, masked or sparse, Zarr arrays with missing
             chunks, or values whose squares leave float64's range.
 
     Warns:
-        FewSamplesWarning: above 0.2 neurons a sample, where some of a match is chance.
+        FewSamplesWarning: above 0.2 neurons per sample, where part of a match is chance.
 
     Example:
         >>> import numpy as np
@@ -171,16 +169,16 @@ def reduce(
     if centred:
         x, y = Deviations("x", x, step), Deviations("y", y, step)
     layers = LayerReader(x), LayerReader(y)
-    blocks = Blocks.on(device, x.shape[0], step, layers[0].width + layers[1].width)
+    blocks = Blocks.for_device(device, x.shape[0], step, layers[0].width + layers[1].width)
     moments, sums = _sum_moments(*layers, blocks, device)
     squares = device.numpy(moments.diagonal())
     check_range("x", x, squares[: x.shape[1]], step)
     check_range("y", y, squares[layers[0].width : -1], step)
-    pair = pair_of(*layers, moments, sums, blocks.additions, step, device)
+    pair = pair_from_sums(*layers, moments, sums, blocks.additions, step, device)
     return replace(pair, centred=centred)
 
 
-def pair_of(
+def pair_from_sums(
     x: LayerReader,
     y: LayerReader,
     moments: Array,
@@ -189,30 +187,31 @@ def pair_of(
     step: int,
     device: Device,
 ) -> PairMoments:
-    """The pair of two layers that have been read.
+    """Build the pair from the sums over all samples.
 
     Args:
-        x: the layers, read again only where their moments do not hold the factor.
-        y: likewise.
-        moments: E'E, (n + 2, n + 2) float64 on the device, E = [X a Y b] the columns of both.
-        sums: of the columns of E, (n + 2,).
-        additions: the most that a product in the moments has passed.
-        step: samples to read at once.
+        x: X's layer, read again only if the moments do not determine the factor.
+        y: Y's layer, read again in the same case.
+        moments: E'E, (n + 2, n + 2) float64 on the device, with E = [X a Y b] the columns of both
+            ``LayerReader``.
+        sums: column sums of E, (n + 2,).
+        additions: largest number of additions that a product in the moments has passed.
+        step: samples to read at a time.
         device: where the moments are.
 
     Returns:
         The pair's moments, on the CPU.
     """
     products = _length_products(x, y, moments, sums, device)
-    # Without the column more of X and of Y.
+    # Leave out the distance columns a and b.
     neurons = np.delete(np.arange(len(sums)), [x.width - 1, len(sums) - 1])
     moments = device.take(device.take(moments, neurons), neurons, axis=1)
     sums = device.take(sums, neurons)
     error = moment_error(additions, len(neurons))
-    return factored(x.array, y.array, moments, sums, products, error, step, device)
+    return pair_from_moments(x.array, y.array, moments, sums, products, error, step, device)
 
 
-def factored(
+def pair_from_moments(
     x: Any,
     y: Any,
     moments: Array,
@@ -224,18 +223,18 @@ def factored(
     *,
     centre: bool = True,
 ) -> PairMoments:
-    """The pair of moments that are there already, factored.
+    """Build the pair from its moments: factor them, or read the samples again.
 
     Args:
-        x: (samples, n_x) activations, read only if the moments do not hold a factor.
-        y: (samples, n_y).
+        x: (samples, n_x) activations, read only if the moments do not determine a factor.
+        y: (samples, n_y) activations.
         moments: Z'Z, (n, n) float64 on the device.
-        sums: of the columns of Z, (n,).
-        length_products: as of ``PairMoments``; None if they left float64's range.
-        error: of the moments, as of ``PairMoments``.
-        step: samples to read at once.
+        sums: column sums of Z, (n,).
+        length_products: as in ``PairMoments``; None if they left float64's range.
+        error: ``moment_error`` as in ``PairMoments``.
+        step: samples to read at a time.
         device: where the moments are.
-        centre: read the samples also where only the centred factor needs it.
+        centre: whether to read the samples again if only the centred factor needs it.
 
     Returns:
         The pair's moments, on the CPU.
@@ -255,12 +254,12 @@ def factored(
     if len(live) and (factor is None or (centred is None and centre)):
         rows = QR_ROWS * len(sums)
         step = max(step, rows)
-        blocks = Blocks(x.shape[0], step, min(x.shape[0], step, max(rows, LEAST_QR_ROWS)))
+        blocks = Blocks(x.shape[0], step, min(x.shape[0], step, max(rows, MIN_QR_ROWS)))
         read = read_about_means(
             (
                 device.take(chunk[block], live, axis=1)
                 for chunk in joint_chunks(x, y, step, device)
-                for block in blocks.within(len(chunk))
+                for block in blocks.slices(len(chunk))
             ),
             blocks=blocks,
             means=device.take(sums, live) / x.shape[0],
@@ -269,7 +268,7 @@ def factored(
             device=device,
         )
         if factor is None:
-            factor, steps = read.factor, blocks.levels
+            factor, steps = read.factor, blocks.block_additions
         centred, length_products = read.centred_factor, read.length_products
     return PairMoments(
         second_moments=second_moments,
@@ -289,17 +288,17 @@ def factored(
 def _sum_moments(
     x: LayerReader, y: LayerReader, blocks: Blocks, device: Device
 ) -> tuple[Array, Array]:
-    """E'E and the column sums of E = [X a Y b], block by block."""
+    """Sum E'E and the columns of E = [X a Y b], block by block."""
     width = x.width + y.width
     joint = device.empty(blocks.length, width)
     upper, sums = GroupedSum(blocks, device, width, width), GroupedSum(blocks, device, width)
     for _, (rows_x, rows_y) in read_ahead((x.array, y.array), blocks.step, device):
-        for block in blocks.within(len(rows_x)):
+        for block in blocks.slices(len(rows_x)):
             part_x, part_y = rows_x[block], rows_y[block]
             chunk = joint[: len(part_x)]
             x.fill(chunk[:, : x.width], part_x, device)
             y.fill(chunk[:, x.width :], part_y, device)
-            device.add_upper_square(upper.next(), chunk)
+            device.add_upper_gram(upper.next(), chunk)
             part = sums.next()
             part += device.column_sums(chunk)
     return device.symmetric(upper.total()), sums.total()
@@ -308,19 +307,17 @@ def _sum_moments(
 def _length_products(
     x: LayerReader, y: LayerReader, moments: Array, sums: Array, device: Device
 ) -> np.ndarray | None:
-    """Sums of products of squared distances from the means: their covariance, and their means'.
-
-    None where the fourth powers of activations leave float64's range.
-    """
+    """Return ``PairMoments.length_products``, or None if fourth powers leave float64's range."""
     weights = device.zeros(len(sums), 2)
     totals = np.empty(2)
     for side, (layer, start) in enumerate(((x, 0), (y, x.width))):
         end = start + layer.width - 1
-        weights[start:end, side], totals[side] = layer.lengths(sums[start : end + 1])
+        weights[start:end, side], totals[side] = layer.distances_from_means(sums[start : end + 1])
         weights[end, side] = 1.0
     if not all(total == 0 or SMALLEST_TOTAL < total < 1 / SMALLEST_TOTAL for total in totals):
         return None
     weighted = device.numpy(weights.T @ sums)
     products = device.numpy(weights.T @ device.product(moments, weights))
+    # Weighted columns equal the distances up to a constant: replace their means by the true ones.
     means = np.outer(totals, totals) - np.outer(weighted, weighted)
-    return shares(products + means / x.array.shape[0], totals)
+    return normalised(products + means / x.array.shape[0], totals)

@@ -1,4 +1,4 @@
-"""Activations as they are read: some samples at a time, as float64 on the device."""
+"""Reading activations: some samples at a time, while a thread reads the next ones."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ..backends import resolve_device
 from ..backends.base import Array, Device
 from ..validation import dtype_name
 
-ROUGH = 1024  # samples whose means are near enough
+ROUGH = 1024  # samples from which the rough means are computed
 
 
 def read_ahead(
     arrays: Sequence[Any], step: int, device: Device
 ) -> Iterator[tuple[int, list[Array]]]:
-    """Rows of several arrays over the same samples, in order, each sample once.
+    """Read several arrays over the same samples in steps, in order, each sample once.
 
-    While one step's rows are worked on, a thread reads the next ones: decompressing Zarr chunks
-    takes about as long as the products of narrow layers.
+    While the caller works on one step, a thread reads the next one: decompressing Zarr chunks takes
+    about as long as multiplying narrow layers.
 
     Args:
         arrays: (samples, neurons) NumPy arrays, torch tensors or Zarr arrays.
         step: samples at a time.
-        device: where to put them.
+        device: where to put the rows.
 
     Yields:
-        The first row's number, and the rows of each array as ``Device.rows`` gives them.
+        The index of the first row, and the rows of each array as ``Device.rows`` gives them.
     """
     samples, readers = arrays[0].shape[0], [_ChunkReader(array) for array in arrays]
 
@@ -46,10 +46,10 @@ def read_ahead(
 
 
 class _ChunkReader:
-    """Rows of an array that are asked for in order, read from it by the whole chunks it has.
+    """Read consecutive slices of an array by whole chunks.
 
-    A chunk that two slices share would be decompressed for both. An array without chunks is read
-    as it is sliced.
+    Otherwise a chunk that two slices share would be decompressed twice. An array without chunks is
+    sliced directly.
     """
 
     def __init__(self, array: Any) -> None:
@@ -69,7 +69,7 @@ class _ChunkReader:
 
 
 def joint_chunks(x: Any, y: Any, step: int, device: Device) -> Iterator[Array]:
-    """Z = [X Y] as float64, ``step`` samples at a time; every chunk overwrites the one before."""
+    """Yield Z = [X Y] as float64, ``step`` samples at a time; each chunk overwrites the last."""
     samples, n_x = x.shape
     joint = device.empty(min(step, samples), n_x + y.shape[1])
     for start, (rows_x, rows_y) in read_ahead((x, y), step, device):
@@ -79,17 +79,16 @@ def joint_chunks(x: Any, y: Any, step: int, device: Device) -> Iterator[Array]:
 
 
 class LayerReader:
-    """A layer that is being read, as [X a]: its neurons, and one column more.
+    """A layer that is being read, as [X a]: its neurons and a distance column a.
 
-    That column is every sample's squared distance from the neurons' rough means. All that debiased
-    CKA needs beyond second moments are its products with the other columns, and they come with
-    theirs.
+    The distance column holds each sample's squared distance from the rough means. Debiased CKA
+    needs its products with the other columns; they come out of the same matrix product.
 
     Attributes:
         array: (samples, neurons).
-        width: number of columns, one more than neurons.
+        width: number of columns, neurons + 1.
         shift: (neurons,) float64, the rough means: those of the first rows, None before they are
-            read. Squares of distances from them keep digits that those of lengths would lose.
+            read. Squared distances from them keep digits that squared lengths would lose.
     """
 
     def __init__(self, array: Any) -> None:
@@ -97,33 +96,36 @@ class LayerReader:
         self.shift: Array | None = None
 
     def fill(self, block: Array, rows: Array, device: Device) -> None:
-        """Fill a block (samples, width) with rows, the layer's first ones first."""
+        """Fill a block (samples, width) with rows; the first call must bring the first rows."""
         if self.shift is None:
             first = block[:ROUGH, :-1]
             first[:] = rows[:ROUGH]
             self.shift = first.mean(0)
-        device.fill(block, rows, self.shift)
+        device.fill_with_distances(block, rows, self.shift)
 
-    def lengths(self, sums: Array) -> tuple[Array, Any]:
-        """Squared distances from the means, as the columns and their sums (width,) give them.
+    def distances_from_means(self, sums: Array) -> tuple[Array, Any]:
+        """Express the squared distances from the exact means by the columns.
 
         With o = mean - shift, |x - mean|^2 = |x - shift|^2 - 2 o'x + a constant.
 
+        Args:
+            sums: column sums, (width,).
+
         Returns:
-            The neurons' weights, (width - 1,), where the column more has 1; and the sum over
-            samples, a - d |o|^2.
+            The neurons' weights -2 o, (width - 1,), to which the distance column adds with weight
+            1; and the sum of the squared distances over the samples, sum a - d |o|^2.
         """
-        assert self.shift is not None, "asked for after the last row"
+        assert self.shift is not None, "call this after the last row was read"
         samples = self.array.shape[0]
         offset = sums[:-1] / samples - self.shift
         return -2 * offset, sums[-1] - samples * (offset**2).sum()
 
 
 def check_range(argument: str, array: Any, squares: np.ndarray, step: int) -> None:
-    """Raise a ValueError for columns whose sum of squares is not a float64 that can be used."""
+    """Raise a ValueError for columns whose sum of squares overflows or underflows float64."""
     suspect = ~np.isfinite(squares)
-    # Products of float32 cannot underflow in float64. Below 1e-280 those of float64 lose digits,
-    # and at 0 a neuron that is not dead would pass for dead.
+    # Products of float32 cannot underflow in float64. Products of float64 lose digits below 1e-280,
+    # and at 0 a live neuron would look dead.
     if not dtype_name(array).endswith(("float16", "float32")):
         suspect |= squares < 1e-280
     if not suspect.any():
@@ -138,16 +140,16 @@ def check_range(argument: str, array: Any, squares: np.ndarray, step: int) -> No
         neurons = np.flatnonzero(broken)
         raise ValueError(
             f"{argument}: expected finite activations, found {broken.sum()} NaN or infinite values"
-            f" in {len(neurons)} neurons, the first of them neuron {neurons[0]}; find the layer"
-            " that overflows, or drop those samples from both sides"
+            f" in {len(neurons)} neurons, first in neuron {neurons[0]}; find the layer that"
+            " overflows, or drop these samples from both sides"
         )
-    for neurons, size, what, way in (
+    for neurons, size, problem, direction in (
         (np.flatnonzero(np.isinf(squares)), "large", "overflow", "down"),
-        (np.flatnonzero(suspect & not_zero & (squares < 1)), "small", "vanish", "up"),
+        (np.flatnonzero(suspect & not_zero & (squares < 1)), "small", "underflow", "up"),
     ):
         if len(neurons):
             raise ValueError(
                 f"{argument}: expected activations whose squares fit in float64, found neuron"
-                f" {neurons[0]} with values so {size} that their squares {what}; scale its column"
-                f" {way}"
+                f" {neurons[0]} with values so {size} that their squares {problem}; scale its"
+                f" column {direction}"
             )

@@ -1,18 +1,18 @@
-"""What a second read of the samples gives where their moments have lost digits.
+"""The centred factor, and the second read of the samples if the moments have lost digits.
 
-The centred factor G is to the neurons without their means what the joint factor F is to them as
-they came: G'G = Z_c'Z_c for the columns of Z scaled to norm 1. The unit is the norm before
-centring, so a column of G is as short as its neuron's deviations are small beside its mean.
+The centred factor G is for centred neurons what the joint factor F is for uncentred ones:
+G'G = Z_c'Z_c, where the columns of Z were scaled to norm 1 before centring. So a column of G is
+short if its neuron's deviations are small compared with its mean.
 
-From the moments, G'G is Z'Z less the means' products. That cancels where means are large beside
-deviations, or where neurons are nearly dependent once they are centred. There the samples are read
-again, about their means, for the R of a QR of [1 Z_c]:
+From the moments, G'G is Z'Z minus the products of the means. This cancels if means are large
+compared with deviations, or if centred neurons are nearly dependent. Then the samples are read
+again, minus their means, for the R of a QR of [1 Z_c]:
 
-    R = [r t']    with r = 1 and t nearly 0, since the means are those of the samples.
+    R = [r t']    with r = 1 and t nearly 0, because the means are those of the samples.
         [0 G ]
 
-The constant direction is the first row alone, so with the means put back into it the same R holds
-the joint factor, too: F is the R of a QR of G and that row.
+Only the first row contains the constant direction. With the means added back to that row, R also
+gives the joint factor: F is the R of a QR of G and that row.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from ..backends.base import Array, Device
 from .block_sums import Blocks
 from .factor import StreamedFactor, factor_from_moments
 
-CENTRED_ACCURACY = 1e-6  # how far distances may be wrong, of the norms that neurons had with means
+CENTRED_ACCURACY = 1e-6  # largest error of a distance, relative to the norm before centring
 
 
 @dataclass(frozen=True)
 class SecondRead:
-    """What the samples say that the moments did not hold.
+    """Both factors and the length products, computed from the samples.
 
     Attributes:
         factor: F, (live, live) float64 on the device.
         centred_factor: G, (live, live) float64 on the device.
-        length_products: as of ``PairMoments``.
+        length_products: as in ``PairMoments``.
     """
 
     factor: Array
@@ -47,12 +47,12 @@ class SecondRead:
 def centred_from_moments(
     scaled_moments: Array, unit_means: Array, error: float, device: Device
 ) -> Array | None:
-    """The centred factor, or None if the moments do not hold it.
+    """Return the centred factor, or None if the moments do not determine it.
 
     Args:
-        scaled_moments: of unit columns, (live, live) float64.
-        unit_means: their parts along the constant direction, (live,) float64.
-        error: of an entry of the moments, and less than that of the means.
+        scaled_moments: moments of unit columns, (live, live) float64.
+        unit_means: their components along the constant direction, (live,) float64.
+        error: largest error of an entry of the moments; the means have a smaller one.
         device: where both are.
 
     Returns:
@@ -71,21 +71,21 @@ def read_about_means(
     live_x: int,
     device: Device,
 ) -> SecondRead:
-    """Both factors and the products of lengths, from the samples.
+    """Compute both factors and the length products from the samples.
 
     Args:
-        chunks: samples of the live neurons as they came, (rows, live) float64, in order.
-        blocks: how many samples, and chunks, there are.
-        means: of the live neurons, (live,) float64 on the device.
-        norms: of the live neurons, likewise.
+        chunks: samples of the live neurons, not centred, (rows, live) float64, in order.
+        blocks: the number of samples and of chunks.
+        means: means of the live neurons, (live,) float64 on the device.
+        norms: norms of the live neurons, (live,) float64 on the device.
         live_x: number of X's live neurons, which come first.
-        device: where all this is.
+        device: where all arrays are.
     """
     width = len(means)
     streamed, samples = StreamedFactor(width + 1, blocks.group, device), blocks.samples
     products, totals = device.zeros(2, 2), device.zeros(2)
     sides = slice(None, live_x), slice(live_x, None)
-    # Squares of squares stay within float64 in units of a side's longest neuron.
+    # In units of a side's largest norm, fourth powers stay within float64's range.
     longest = [norms[side].max() if len(norms[side]) else 1.0 for side in sides]
     weights = [norms[side] / unit for side, unit in zip(sides, longest, strict=True)]
     for chunk in chunks:
@@ -101,13 +101,13 @@ def read_about_means(
     upper = streamed.upper()
     constant = upper[:1, 1:] + upper[0, 0] * samples**0.5 * means / norms
     return SecondRead(
-        factor=device.triangle_with(upper[1:, 1:], constant),
+        factor=device.append_rows(upper[1:, 1:], constant),
         centred_factor=upper[1:, 1:],
-        length_products=shares(device.numpy(products), device.numpy(totals)),
+        length_products=normalised(device.numpy(products), device.numpy(totals)),
     )
 
 
-def shares(products: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """Products of lengths, (2, 2), of lengths that sum to 1; NaN for a side without any."""
+def normalised(products: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Divide length products (2, 2) by the sides' totals; NaN for a side whose total is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(products / totals[:, None] / totals)
