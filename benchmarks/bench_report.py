@@ -25,10 +25,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,9 +38,12 @@ from subspace_match.experiment.config import validated
 from subspace_match.matching.certificate import Certificate
 from subspace_match.matching.minimal.result import MinimalMatches
 from subspace_match.results import tables
+from subspace_match.results.layer_result import LayerResult, PairNames
 from subspace_match.storage.files import write_record, write_table
 from subspace_match.storage.job_records import SUFFIX
 from subspace_match.storage.match_files import LayerMatch
+from subspace_match.storage.network_results import HeatMap, HeatMapLayer, TopImages
+from subspace_match.storage.result_origin import LayerOrigin, Origin
 
 PROJECT = Path(__file__).parents[1]
 PLACES = 30
@@ -99,34 +101,40 @@ def run_of(size: Size, results: Path) -> Path:
     rng = np.random.default_rng(0)
     config = validated({"seeds": list(range(size.seeds))})
     pairs = list(combinations(range(size.seeds), 2))
-    matches, nulls, proofs, minimal = [], [], [], []
+    known = []
     for a, b in pairs:
         for depth, width in enumerate(size.widths):
             for draw in range(size.draws):
-                about = about_of(a, b, depth) | {"draw": draw, "samples": size.samples}
                 critical = rng.beta(2, 3, (2, width))
                 norm = rng.uniform(1, 50, (2, width))
-                matches.append(LayerMatch(tuple(critical), tuple(norm), np.empty(0), about))
-                own = rng.beta(20, 2, (19, 2 * width)) if draw == 0 else None
-                nulls.append(own)
-                proofs.append([Certificate(e, True, True, 0.01, None, 0.0) for e in GRID])
-            found = minimal_matches(critical, rng)
-            minimal.append((found, about | {"epsilon": 0.3}))
-    similarity = tables.similarity_table(matches, nulls, proofs)
+                origin = LayerOrigin(
+                    *("d", (f"n{a}", f"n{b}"), ("", ""), f"conv{depth + 1}"),
+                    *(f"layer{depth}.relu", "conv", depth + 1, size.samples, draw),
+                )
+                match = LayerMatch(tuple(critical), tuple(norm), np.empty(0), origin)
+                proofs = [Certificate(e, True, True, 0.01, None, 0.0) for e in GRID]
+                result = LayerResult(pair_names(a, b), match, proofs)
+                if draw == 0:
+                    null = rng.beta(20, 2, (19, 2 * width))
+                    measured = {
+                        f"measure_{n}": (float(v), "") for n, v in enumerate(rng.random(10))
+                    }
+                    result = replace(result, null=null, measures=measured)
+                known.append(result)
+            known[-1] = replace(known[-1], minimal={0.3: minimal_matches(critical, rng)})
+    similarity = tables.similarity_table(known)
     networks = {
         f"n{seed}": {"model": "base", "seed": seed, "stage": "last", "accuracy": 0.9}
         | {"checkpoint": "0" * 64}
         for seed in range(size.seeds)
     }
-    first = [match for match in matches if match.about["draw"] == 0]
-    measured = [{f"measure_{n}": float(v) for n, v in enumerate(rng.random(10))} for _ in first]
     made = {
         "similarity": similarity,
-        "neurons": tables.neuron_table(matches),
-        "null": tables.null_table(matches, nulls),
-        "minimal_matches": tables.minimal_match_table(minimal),
-        "minimal_match_members": tables.member_table(minimal),
-        "measures": tables.measure_table(first, measured),
+        "neurons": tables.neuron_table(known),
+        "null": tables.null_table(known),
+        "minimal_matches": tables.minimal_match_table(known),
+        "minimal_match_members": tables.member_table(known),
+        "measures": tables.measure_table(known),
         "heat_map": heat_map(size, pairs, rng),
         "top_images": top_images(size, list(networks), rng),
     }
@@ -150,14 +158,8 @@ def run_of(size: Size, results: Path) -> Path:
 GRID = [0.15, 0.2, 0.25, 0.3, 0.5]
 
 
-def about_of(a: int, b: int, depth: int) -> dict[str, Any]:
-    """What names the rows of a layer of a pair."""
-    sides = [
-        {f"model_{side}": "base", f"seed_{side}": seed, f"stage_{side}": "last"}
-        for side, seed in (("a", a), ("b", b))
-    ]
-    layer = {"layer": f"conv{depth + 1}", "node": f"layer{depth}.relu", "depth": depth + 1}
-    return {"comparison": "last"} | sides[0] | sides[1] | layer | {"kind": "conv"}
+def pair_names(a: int, b: int) -> PairNames:
+    return PairNames("last", "base", a, "last", "base", b, "last")
 
 
 def minimal_matches(critical: np.ndarray, rng: np.random.Generator) -> MinimalMatches:
@@ -175,16 +177,12 @@ def minimal_matches(critical: np.ndarray, rng: np.random.Generator) -> MinimalMa
 
 def heat_map(size: Size, pairs: list[tuple[int, int]], rng: np.random.Generator) -> pd.DataFrame:
     layers = len(size.widths)
-    listed = [
-        {"name": f"conv{depth + 1}", "depth": depth + 1, "neurons": 10} for depth in range(layers)
-    ]
+    listed = [HeatMapLayer(f"conv{depth + 1}", depth + 1, 10) for depth in range(layers)]
     maps = []
     for a, b in pairs:
-        arrays = {
-            "critical_epsilon": rng.random((layers, layers, 20)),
-            "linear_cka": rng.random((layers, layers)),
-        }
-        maps.append((arrays, about_of(a, b, 0) | {"layers_a": listed, "layers_b": listed}))
+        critical, cka = rng.random((layers, layers, 20)), rng.random((layers, layers))
+        origin = Origin("d", (f"n{a}", f"n{b}"), ("", ""))
+        maps.append((pair_names(a, b), HeatMap(origin, listed, listed, critical, cka)))
     return tables.heat_map_table(maps, GRID)
 
 
@@ -193,11 +191,11 @@ def top_images(size: Size, keys: list[str], rng: np.random.Generator) -> pd.Data
         return tables.top_image_table([])
     found = []
     for key in keys:
-        arrays = {}
-        for depth, width in enumerate(size.widths):
-            arrays[f"conv{depth + 1}/images"] = rng.integers(0, size.images, (width, 9))
-            arrays[f"conv{depth + 1}/activations"] = rng.random((width, 9))
-        found.append((arrays, {"network": key}))
+        layers = {
+            f"conv{depth + 1}": (rng.integers(0, size.images, (width, 9)), rng.random((width, 9)))
+            for depth, width in enumerate(size.widths)
+        }
+        found.append(TopImages(Origin("d", (key,), ("",)), 0.9, layers))
     return tables.top_image_table(found)
 
 

@@ -1,5 +1,6 @@
-"""Some layers' match paths -> certificates of their maximum matches, one per epsilon."""
+"""Match paths of a group of layers -> certificates of their maximum matches, one per epsilon."""
 
+from dataclasses import replace
 from typing import Any
 
 from subspace_match.workflow.job import log, run
@@ -12,11 +13,12 @@ def certify(snakemake: Any) -> None:
     params, paths = snakemake.params, snakemake.input
     device = resolve_device(snakemake.config["device"])
     log.info("certifying on %s", device.name)
-    certified = []
-    for match in load_matches(paths.path):
-        certificates = match.path(paths.moments).verify(params.epsilons, device=device)
-        certified.append((certificates, match.about | {"digest": params.digest}))
-    save_certificates(snakemake.output.certificates, certified)
+    certificates = {}
+    for origin, match in load_matches(paths.path).items():
+        path = match.path(paths.moments)
+        origin = replace(origin, digest=params.digest)
+        certificates[origin] = path.verify(params.epsilons, device=device)
+    save_certificates(snakemake.output.certificates, certificates)
 
 
 run(certify, snakemake)  # type: ignore[name-defined]

@@ -1,4 +1,4 @@
-"""Some layers' moments -> other measures of their similarity."""
+"""Moments of a group of layers -> other measures of their similarity, of the first draw."""
 
 from typing import Any
 
@@ -7,16 +7,13 @@ from subspace_match.workflow.job import run
 
 def measure(snakemake: Any) -> None:
     from subspace_match.matching.measures import noted_measures
-    from subspace_match.storage.match_files import load_moments, save_parts
+    from subspace_match.storage.match_files import load_moments, save_measures
 
-    measured = []
+    measures = {}
     for layer in snakemake.params.layers:
-        pair, about = load_moments(snakemake.input.moments, layer)
-        found = noted_measures(pair)
-        values = {name: measure.value for name, measure in found.items()}
-        notes = {name: measure.note for name, measure in found.items()}
-        measured.append((values, about | {"notes": notes}))
-    save_parts(snakemake.output.measures, measured)
+        origin, pair = load_moments(snakemake.input.moments, layer)
+        measures[origin] = noted_measures(pair)
+    save_measures(snakemake.output.measures, measures)
 
 
 run(measure, snakemake)  # type: ignore[name-defined]

@@ -1,4 +1,4 @@
-"""Some layers' match paths -> the minimal match of every neuron that is matched at an epsilon."""
+"""Match paths of a group of layers -> the minimal match of every neuron matched at an epsilon."""
 
 from typing import Any
 
@@ -8,26 +8,26 @@ from subspace_match.workflow.job import log, run, show_progress
 def minimal_match(snakemake: Any) -> None:
     from tqdm import tqdm
 
-    import subspace_match as sm
+    from subspace_match.matching.minimal.search import minimal_matches
     from subspace_match.storage.match_files import load_matches, save_minimal_matches
 
-    epsilon, paths = snakemake.params.epsilon, snakemake.input
-    first = {m.about["layer"]: m for m in load_matches(paths.path) if m.about["draw"] == 0}
-    layers = []
-    for layer in snakemake.params.layers:
-        # The path as it was saved: computed again on a GPU, it could round to another match.
-        path = first[layer].path(paths.moments)
-        match = path.maximum_match(epsilon)
+    epsilon, layers, paths = snakemake.params.epsilon, snakemake.params.layers, snakemake.input
+    minimal = {}
+    for origin, match in load_matches(paths.path).items():
+        if origin.draw > 0 or origin.layer not in layers:
+            continue
+        # The saved path, as a GPU could round a new one to another match.
+        path = match.path(paths.moments)
         with tqdm(
-            total=len(match.x) + len(match.y),
-            desc=f"{layer} at {epsilon}",
+            total=int((path.critical_epsilon <= epsilon).sum()),
+            desc=f"{origin.layer} at {epsilon}",
             unit="neuron",
             disable=not show_progress(),
         ) as bar:
-            minimal = sm.minimal_matches(path, epsilon, progress=bar.update)
-        log.info("%s: %d neurons, %d minimal matches", layer, len(minimal), len(minimal.distinct))
-        layers.append((minimal, first[layer].about | {"epsilon": epsilon}))
-    save_minimal_matches(snakemake.output.minimal, layers)
+            found = minimal[origin] = minimal_matches(path, epsilon, progress=bar.update)
+        counts = len(found), len(found.distinct)
+        log.info("%s: %d neurons, %d minimal matches", origin.layer, *counts)
+    save_minimal_matches(snakemake.output.minimal, epsilon, minimal)
 
 
 run(minimal_match, snakemake)  # type: ignore[name-defined]

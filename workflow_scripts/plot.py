@@ -28,11 +28,9 @@ def plot(snakemake: Any) -> None:
 def read(path: str) -> Any:
     import pandas as pd
 
-    if path.endswith(".parquet"):
-        return pd.read_parquet(path)
-    # Epochs are stages too, which would be read as numbers.
-    words = {"model": str, "stage": str, "key": str}
-    return pd.read_csv(path, dtype=words, keep_default_na=False, na_values={"accuracy": ""})
+    from subspace_match.results.registry import read_networks
+
+    return pd.read_parquet(path) if path.endswith(".parquet") else read_networks(path)
 
 
 def images(path: str, root: str | None) -> Any:

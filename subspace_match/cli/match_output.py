@@ -87,43 +87,40 @@ def write_files(folder: Path) -> Callable[[Matched, str, str], None]:
     with needs("plots", "--out"):
         import pyarrow  # noqa: F401  # pandas imports it only to write
 
-        from .. import figures
+        from ..figures.critical import similarity_by_epsilon
+        from ..figures.style import save
         from ..results import tables
+        from ..results.layer_result import LayerResult, PairNames
         from ..storage.files import write_record, write_table
         from ..storage.match_files import LayerMatch
+        from ..storage.result_origin import LayerOrigin
 
     def write(matched: Matched, a: str, b: str) -> None:
-        # The tables' columns for an experiment, which the written tables leave out.
-        layer = dict.fromkeys(tables.LAYER_COLUMNS, "") | {
-            "layer": "A and B",
-            "depth": 1,
-            "draw": 0,
-        }
-        about = layer | {"samples": matched.path.pair.samples}
-        match = LayerMatch.of(matched.path, about)
+        names = PairNames("", "", 0, "", "", 0, "")
+        origin = LayerOrigin("", (), (), "A and B", "", "", 1, matched.path.pair.samples, 0)
+        match = LayerMatch.from_path(matched.path, origin)
         null = matched.permuted if matched.with_null else None
-        neurons = tables.neuron_table([match])
+        minimal = dict(zip(matched.epsilons, matched.minimal, strict=False))
+        result = [LayerResult(names, match, matched.certificates, null, minimal=minimal)]
         written = {
-            "similarity": tables.similarity_table([match], [null], [matched.certificates]),
-            "neurons": neurons,
+            "similarity": tables.similarity_table(result),
+            "neurons": tables.neuron_table(result),
         }
         if matched.minimal:
-            minimal = [
-                (found, about | {"epsilon": epsilon})
-                for found, epsilon in zip(matched.minimal, matched.epsilons, strict=True)
-            ]
-            written["minimal_matches"] = tables.minimal_match_table(minimal)
-            written["minimal_match_members"] = tables.member_table(minimal)
+            written["minimal_matches"] = tables.minimal_match_table(result)
+            written["minimal_match_members"] = tables.member_table(result)
+        # Columns that name the networks of an experiment mean nothing here.
+        names_of_experiment = [*tables.LAYER_COLUMNS, "draw"]
         for name, table in written.items():
-            own = table.drop(columns=list(layer), errors="ignore").assign(a=a, b=b)
+            own = table.drop(columns=names_of_experiment, errors="ignore").assign(a=a, b=b)
             write_table(own, folder / f"{name}.parquet")
         columns = ("epsilon", "matched_a", "matched_b", "similarity", "p_value", "margin")
         # JSON has neither NaN (a p-value without a null) nor infinity (a margin without decisions).
         similarity = written["similarity"].replace(np.inf, np.nan)
         rows = similarity.astype(object).where(similarity.notna(), None)
         write_record(folder / "similarity.json", {name: list(rows[name]) for name in columns})
-        figure = figures.similarity_by_epsilon(neurons)
+        figure = similarity_by_epsilon(written["neurons"])
         for kind in ("svg", "png"):
-            figures.save(figure, folder / f"similarity_by_epsilon.{kind}")
+            save(figure, folder / f"similarity_by_epsilon.{kind}")
 
     return write

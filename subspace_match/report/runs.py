@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..experiment.config import Config
+from ..results.registry import read_networks
 from ..storage.files import Record, damaged, read_record
 from ..storage.job_records import Records, check
 
@@ -95,14 +96,7 @@ def read_run(folder: str | Path) -> Run:
         for file in filter(Path.exists, job.outputs):
             check(file, job)
     tables = {name: _table(folder / "tables" / f"{name}.parquet") for name in NEEDED + OPTIONAL}
-    # Epochs are stages too, which would be read as numbers.
-    words = {"model": str, "stage": str, "key": str, "checkpoint": str}
-    tables["networks"] = pd.read_csv(
-        folder / "tables" / "networks.csv",
-        dtype=words,
-        keep_default_na=False,
-        na_values={"accuracy": ""},
-    )
+    tables["networks"] = read_networks(folder / "tables" / "networks.csv")
     config = read_record(folder / "config.json")
     made_from = [] if job is None or tables["top_images"].empty else job.record["inputs"]
     images = _images_file(made_from, folder.parents[1])

@@ -1,1 +1,1 @@
-"""From the files of all jobs to tables."""
+"""What jobs compute from stored activations, and the tables of all their results."""

@@ -1,89 +1,108 @@
-"""Tidy tables of an experiment: a row a (pair, layer, draw, epsilon), a row a neuron, and so on.
+"""Tidy tables of an experiment.
 
-Every table names what was compared: the comparison in words, and of both networks the model, the
-seed and the stage.
+A table of pairs begins with ``PAIR_COLUMNS``: the comparison, and the model, seed and stage of both
+networks. A table of layers begins with ``LAYER_COLUMNS``: these and the layer's name, graph node,
+depth (from 1) and kind ("conv" or "fc").
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..matching.certificate import Certificate
-from ..matching.minimal.result import MinimalMatches
 from ..matching.null import p_values
 from ..matching.validation import FEW_SAMPLES
-from ..storage.match_files import LayerMatch
+from ..storage.network_results import HeatMap, TopImages
+from .layer_result import LayerResult, PairNames
+
+PAIR_COLUMNS = tuple(field.name for field in fields(PairNames))
+LAYER_COLUMNS = (*PAIR_COLUMNS, "layer", "node", "depth", "kind")
+# Measures call the two sides x and y; in the tables these are the networks a and b.
+_MEASURES = {
+    "linear_regression_x": "linear_regression_a",
+    "linear_regression_y": "linear_regression_b",
+}
 
 
-def similarity_table(
-    matches: Sequence[LayerMatch],
-    nulls: Sequence[np.ndarray | None],
-    certificates: Sequence[Sequence[Certificate]],
-) -> pd.DataFrame:
-    """A row a (pair, layer, draw, epsilon): how much matched, how much by chance.
+def similarity_table(results: Sequence[LayerResult]) -> pd.DataFrame:
+    """One row per (pair, layer, draw, epsilon): observed and null similarity.
 
-    Args:
-        matches: of each pair, layer and draw.
-        nulls: for each match the critical epsilons (permutations, n_a + n_b) of its neurons when
-            images are permuted, or None where there was no permutation (of all draws but the first
-            there is none).
-        certificates: for each match one an epsilon, which say the grid too.
-
-    Similarity is (|A*| + |B*|) / (n_a + n_b) (Wang et al. 2018, Definition 3), dead neurons counted
-    in the denominator as the authors do. ``null_95`` is the similarity that at most 5% of the
-    permutations exceed. ``margin`` is the smallest |distance - epsilon| of all decisions;
-    ``certain`` says that it is more than rounding can move, and that none is a tie; ``verified``
-    that a fresh factorisation proves the match.
+    Columns after the layer's:
+        neurons_a, neurons_b, dead_a, dead_b: number of all neurons, and of dead ones.
+        draw, samples: number of the draw, and its number of samples.
+        neurons_per_sample: neurons of the wider layer, divided by samples.
+        few_samples: whether these are more than ``FEW_SAMPLES``: some of the match is chance.
+        epsilon: of the grid.
+        matched_a, matched_b: number of neurons in the maximum match.
+        similarity: (matched_a + matched_b) / (neurons_a + neurons_b) (Wang et al. 2018, Definition
+            3); dead neurons count in the denominator, as in the authors' code.
+        null_95: similarity that at most 5% of the permutations exceed; NaN without a null.
+        p_value: see ``p_values``; NaN without a null.
+        verified: whether a fresh factorisation proves the match.
+        margin: smallest |distance - epsilon| of all decisions.
+        certain: whether the margin is larger than rounding errors, and no decision is a tie.
     """
     parts = []
-    for match, null, proofs in zip(matches, nulls, certificates, strict=True):
-        bounds = np.array([proof.epsilon for proof in proofs])
-        a, b = match.critical_epsilon
-        neurons_per_sample = max(len(a), len(b)) / match.about["samples"]
+    for result in results:
+        origin, certificates = result.origin, result.certificates
+        bounds = np.array([certificate.epsilon for certificate in certificates])
+        a, b = result.match.critical_epsilon
+        neurons_per_sample = max(len(a), len(b)) / origin.samples
         matched_a, matched_b = _counts(a, bounds), _counts(b, bounds)
         similarity = (matched_a + matched_b) / (len(a) + len(b))
-        columns = _layer_columns(match) | {
+        columns = {
             "neurons_a": len(a),
             "neurons_b": len(b),
             "dead_a": int(np.isnan(a).sum()),
             "dead_b": int(np.isnan(b).sum()),
-            "draw": match.about["draw"],
-            "samples": match.about["samples"],
+            "draw": origin.draw,
+            "samples": origin.samples,
             "neurons_per_sample": neurons_per_sample,
             "few_samples": neurons_per_sample > FEW_SAMPLES,
             "epsilon": bounds,
             "matched_a": matched_a,
             "matched_b": matched_b,
             "similarity": similarity,
-            "null_95": np.nan,
-            "p_value": np.nan,
-            "verified": [proof.sound and proof.complete for proof in proofs],
-            "margin": [proof.margin for proof in proofs],
-            "certain": [proof.certain for proof in proofs],
+            **_null_columns(result.null, bounds, similarity),
+            "verified": [proof.sound and proof.complete for proof in certificates],
+            "margin": [proof.margin for proof in certificates],
+            "certain": [proof.certain for proof in certificates],
         }
-        if null is not None:
-            by_chance = _null_similarity(null, bounds)
-            columns["null_95"] = _upper_quantile(by_chance)
-            columns["p_value"] = p_values(similarity, by_chance)
-        parts.append(pd.DataFrame(columns))
+        parts.append(_layer_rows(result, columns))
     return pd.concat(parts, ignore_index=True)
 
 
-def summary_table(similarity: pd.DataFrame) -> pd.DataFrame:
-    """A row a (comparison, layer, epsilon): similarity over pairs of networks and draws.
+def _null_columns(
+    null: np.ndarray | None, bounds: np.ndarray, similarity: np.ndarray
+) -> dict[str, Any]:
+    """Return the columns ``null_95`` and ``p_value``; NaN without a null."""
+    if null is None:
+        return {"null_95": np.nan, "p_value": np.nan}
+    by_chance = _null_similarity(null, bounds)
+    return {"null_95": _upper_quantile(by_chance), "p_value": p_values(similarity, by_chance)}
 
-    ``similarity`` is the mean, over draws and then over pairs. ``low`` and ``high`` are the 2.5%
-    and 97.5% quantiles of all pairs' draws; ``sd_pairs`` is the standard deviation of the pairs'
-    means, ``sd_draws`` that of the draws around their pair's mean (NaN where there is but one pair,
-    one draw). ``null_95`` is the mean over pairs.
+
+def summary_table(similarity: pd.DataFrame) -> pd.DataFrame:
+    """One row per (comparison, layer, epsilon): similarity over pairs of networks and draws.
+
+    Columns after these:
+        similarity: mean over draws and pairs.
+        pairs, draws: number of pairs, and of draws of each.
+        low, high: 2.5% and 97.5% quantiles over all draws of all pairs.
+        sd_pairs: standard deviation of the pairs' means; NaN for one pair.
+        sd_draws: standard deviation of draws around their pair's mean; NaN for one draw.
+        null_95: mean over pairs; NaN without a null.
+        samples: number of samples of a draw.
+        few_samples: whether any draw has few samples.
+        certain, verified: whether all draws are certain, and verified.
     """
     keys = ["comparison", "layer", "node", "depth", "kind", "epsilon"]
-    pair = ["model_a", "seed_a", "stage_a", "model_b", "seed_b", "stage_b"]
+    pair = [column for column in PAIR_COLUMNS if column != "comparison"]
     grouped = similarity.groupby(keys, sort=False)
     summary = grouped.agg(
         similarity=("similarity", "mean"),
@@ -104,215 +123,218 @@ def summary_table(similarity: pd.DataFrame) -> pd.DataFrame:
     return summary.reset_index()
 
 
-def measure_table(
-    matches: Sequence[LayerMatch], measures: Sequence[Mapping[str, tuple[float, str]]]
-) -> pd.DataFrame:
-    """A row a (pair, layer, measure): other measures of similarity, of the first draw.
+def measure_table(results: Iterable[LayerResult]) -> pd.DataFrame:
+    """One row per (pair, layer, measure): other measures of similarity, of the first draw.
 
-    Args:
-        matches: of each pair and layer.
-        measures: of each of them the values and notes, as of ``noted_measures``.
-
-    ``note`` says why a value is NaN or not determined; it is empty for all others.
+    Columns after the layer's:
+        measure: its name; "linear_regression_a" predicts A from B.
+        value: NaN where it is not defined.
+        note: why the value is NaN or not determined; empty for all others.
     """
-    # Of two sides x and y the networks are a and b.
-    names = {
-        "linear_regression_x": "linear_regression_a",
-        "linear_regression_y": "linear_regression_b",
-    }
+    parts = [
+        _layer_rows(
+            result,
+            {
+                "measure": [_MEASURES.get(name, name) for name in result.measures],
+                "value": [value for value, _ in result.measures.values()],
+                "note": [_of_networks(note) for _, note in result.measures.values()],
+            },
+        )
+        for result in results
+        if result.measures
+    ]
+    return _table((*LAYER_COLUMNS, "measure", "value", "note"), parts)
+
+
+def minimal_match_table(results: Iterable[LayerResult]) -> pd.DataFrame:
+    """One row per neuron of a maximum match: the smallest match that contains it.
+
+    Columns after the layer's:
+        epsilon: of the maximum match.
+        network, neuron: "a" or "b", and the neuron's index.
+        match: number of the minimal match in ``member_table``; neurons can share one.
+        size_a, size_b: number of neurons of either network in the minimal match.
+    """
     parts = []
-    for match, found in zip(matches, measures, strict=True):
-        measure = [names.get(name, name) for name in found]
-        columns = {
-            "measure": measure,
-            "value": [value for value, _ in found.values()],
-            "note": [_of_networks(note) for _, note in found.values()],
-        }
-        parts.append(pd.DataFrame(_layer_columns(match) | columns))
-    return pd.concat(parts, ignore_index=True)
+    for result in results:
+        for epsilon, found in sorted(result.minimal.items()):
+            neurons = np.flatnonzero(found.match_of >= 0)
+            of_a = neurons < found.neurons_x
+            members = found.distinct[found.match_of[neurons]]
+            columns = {
+                "epsilon": epsilon,
+                "network": np.where(of_a, "a", "b"),
+                "neuron": np.where(of_a, neurons, neurons - found.neurons_x),
+                "match": found.match_of[neurons],
+                "size_a": members[:, : found.neurons_x].sum(1),
+                "size_b": members[:, found.neurons_x :].sum(1),
+            }
+            parts.append(_layer_rows(result, columns))
+    own = ("epsilon", "network", "neuron", "match", "size_a", "size_b")
+    return _table((*LAYER_COLUMNS, *own), parts)
 
 
-def _of_networks(note: str) -> str:
-    """A note on sides x and y as one on networks a and b."""
-    return re.sub(r"\b[xy]\b", lambda side: "ab"["xy".index(side[0])], note)
+def member_table(results: Iterable[LayerResult]) -> pd.DataFrame:
+    """One row per distinct minimal match: its members.
 
-
-def minimal_match_table(
-    minimal: Iterable[tuple[MinimalMatches, Mapping[str, Any]]],
-) -> pd.DataFrame:
-    """A row a neuron of a maximum match: how many neurons of either network its minimal match has.
-
-    Args:
-        minimal: minimal matches, each with the record of what they were made from, which names
-            their epsilon. "match" numbers the different ones, so that neurons that share one can be
-            told.
+    Columns after the layer's:
+        epsilon: of the maximum match.
+        match: number of the minimal match, as in ``minimal_match_table``.
+        neurons_a, neurons_b: lists of the indices of either network's members.
     """
-    columns = ("epsilon", "network", "neuron", "match", "size_a", "size_b")
-    parts = [pd.DataFrame(columns=[*LAYER_COLUMNS, *columns])]
-    for found, about in minimal:
-        neurons = np.flatnonzero(found.match_of >= 0)
-        of_a = neurons < found.neurons_x
-        members = found.distinct[found.match_of[neurons]]
-        own = {
-            "epsilon": about["epsilon"],
-            "network": np.where(of_a, "a", "b"),
-            "neuron": np.where(of_a, neurons, neurons - found.neurons_x),
-            "match": found.match_of[neurons],
-            "size_a": members[:, : found.neurons_x].sum(1),
-            "size_b": members[:, found.neurons_x :].sum(1),
-        }
-        if len(neurons):
-            parts.append(pd.DataFrame({key: about[key] for key in LAYER_COLUMNS} | own))
-    return pd.concat(parts[1:] or parts, ignore_index=True)
-
-
-def member_table(minimal: Iterable[tuple[MinimalMatches, Mapping[str, Any]]]) -> pd.DataFrame:
-    """A row a different minimal match: its neurons in network A and in network B, as lists.
-
-    Args:
-        minimal: as of ``minimal_match_table``, whose column "match" numbers these.
-    """
-    parts = [pd.DataFrame(columns=[*LAYER_COLUMNS, "epsilon", "match", "neurons_a", "neurons_b"])]
-    for found, about in minimal:
-        if len(found.distinct):
+    parts = []
+    for result in results:
+        for epsilon, found in sorted(result.minimal.items()):
             sides = np.split(found.distinct, [found.neurons_x], axis=1)
-            own = {
-                "epsilon": about["epsilon"],
+            columns = {
+                "epsilon": epsilon,
                 "match": np.arange(len(found.distinct)),
                 "neurons_a": [np.flatnonzero(members) for members in sides[0]],
                 "neurons_b": [np.flatnonzero(members) for members in sides[1]],
             }
-            parts.append(pd.DataFrame({key: about[key] for key in LAYER_COLUMNS} | own))
-    return pd.concat(parts[1:] or parts, ignore_index=True)
+            parts.append(_layer_rows(result, columns))
+    return _table((*LAYER_COLUMNS, "epsilon", "match", "neurons_a", "neurons_b"), parts)
 
 
 def heat_map_table(
-    heat_maps: Iterable[tuple[Mapping[str, np.ndarray], Mapping[str, Any]]],
-    epsilons: Sequence[float],
+    heat_maps: Iterable[tuple[PairNames, HeatMap]], epsilons: Sequence[float]
 ) -> pd.DataFrame:
-    """A row a (pair, layer of A, layer of B, epsilon): similarity, and linear CKA beside it.
+    """One row per (pair, layer of A, layer of B, epsilon): their similarity.
 
-    Args:
-        heat_maps: of each pair the arrays of its file, "critical_epsilon" (layers_a, layers_b,
-            neurons) padded with NaN and "linear_cka" (layers_a, layers_b), and the record of what
-            they were made from, which lists the ``layers_a`` and ``layers_b``.
-        epsilons: the grid.
+    Columns after the pair's:
+        layer_a, depth_a, layer_b, depth_b: the two layers.
+        epsilon: of the grid.
+        similarity: as in ``similarity_table``.
+        linear_cka: the same for all epsilons.
     """
-    columns = ("layer_a", "depth_a", "layer_b", "depth_b", "epsilon", "similarity", "linear_cka")
-    parts = [pd.DataFrame(columns=[*_PAIR_COLUMNS, *columns])]
+    parts = []
     bounds = np.array(epsilons)
-    for arrays, about in heat_maps:
-        layers_a, layers_b = about["layers_a"], about["layers_b"]
-        matched = (arrays["critical_epsilon"][..., None] <= bounds).sum(2)
-        neurons_a, neurons_b = ([layer["neurons"] for layer in own] for own in (layers_a, layers_b))
-        of_all = np.add.outer(neurons_a, neurons_b)
+    for pair, heat_map in heat_maps:
+        layers_a, layers_b = heat_map.layers_a, heat_map.layers_b
+        matched = (heat_map.critical_epsilon[..., None] <= bounds).sum(2)
+        neurons = np.add.outer(*([x.neurons for x in own] for own in (layers_a, layers_b)))
         a, b, epsilon = np.indices(matched.shape).reshape(3, -1)
-        own = {
-            "layer_a": [layers_a[place]["name"] for place in a],
-            "depth_a": [layers_a[place]["depth"] for place in a],
-            "layer_b": [layers_b[place]["name"] for place in b],
-            "depth_b": [layers_b[place]["depth"] for place in b],
+        columns = {
+            "layer_a": [layers_a[place].name for place in a],
+            "depth_a": [layers_a[place].depth for place in a],
+            "layer_b": [layers_b[place].name for place in b],
+            "depth_b": [layers_b[place].depth for place in b],
             "epsilon": bounds[epsilon],
-            "similarity": (matched / of_all[..., None]).ravel(),
-            "linear_cka": arrays["linear_cka"][a, b],
+            "similarity": (matched / neurons[..., None]).ravel(),
+            "linear_cka": heat_map.linear_cka[a, b],
         }
-        parts.append(pd.DataFrame({key: about[key] for key in _PAIR_COLUMNS} | own))
-    return pd.concat(parts[1:] or parts, ignore_index=True)
+        parts.append(pd.DataFrame(asdict(pair) | columns))
+    own = ("layer_a", "depth_a", "layer_b", "depth_b", "epsilon", "similarity", "linear_cka")
+    return _table((*PAIR_COLUMNS, *own), parts)
 
 
 def left_out_table(pairs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """One row per (pair, layer) of the layers that only one network of a pair has.
+    """One row per (pair, layer that only one of its networks has).
 
     Args:
-        pairs: what the tables call each, and under "left_out" the names of such layers.
+        pairs: ``PAIR_COLUMNS`` of each pair, and under "left_out" the names of such layers.
     """
     rows = [
-        {key: pair[key] for key in _PAIR_COLUMNS} | {"layer": layer}
+        {key: pair[key] for key in PAIR_COLUMNS} | {"layer": layer}
         for pair in pairs
         for layer in pair["left_out"]
     ]
-    return pd.DataFrame(rows, columns=[*_PAIR_COLUMNS, "layer"])
+    return pd.DataFrame(rows, columns=[*PAIR_COLUMNS, "layer"])
 
 
-def top_image_table(
-    top_images: Iterable[tuple[Mapping[str, np.ndarray], Mapping[str, Any]]],
-) -> pd.DataFrame:
-    """A row a (network, layer, neuron, rank): an image that activates the neuron most.
+def top_image_table(top_images: Iterable[TopImages]) -> pd.DataFrame:
+    """One row per (network, layer, neuron, rank): one of the images that activate it most.
 
-    Args:
-        top_images: of each network the arrays of its file, "<layer>/images" and
-            "<layer>/activations" (neurons, ranks), and the record, which names the network.
+    Columns:
+        key: the network's, as in ``network_table``.
+        layer, neuron: the layer's name and the neuron's index.
+        rank: 0 for the highest activation.
+        image: index of the image in the evaluation split.
+        activation: the neuron's highest in the image.
     """
-    parts = [pd.DataFrame(columns=["key", "layer", "neuron", "rank", "image", "activation"])]
-    for arrays, about in top_images:
-        for name, images in arrays.items():
-            layer, _, kind = name.partition("/")
-            if kind == "images":
-                neuron, rank = np.indices(images.shape).reshape(2, -1)
-                own = {
-                    "neuron": neuron,
-                    "rank": rank,
-                    "image": images.ravel(),
-                    "activation": arrays[f"{layer}/activations"].ravel(),
-                }
-                parts.append(pd.DataFrame({"key": about["network"], "layer": layer} | own))
-    return pd.concat(parts[1:] or parts, ignore_index=True)
+    parts = []
+    for found in top_images:
+        for layer, (images, activations) in found.layers.items():
+            neuron, rank = np.indices(images.shape).reshape(2, -1)
+            columns = {
+                "key": found.origin.networks[0],
+                "layer": layer,
+                "neuron": neuron,
+                "rank": rank,
+                "image": images.ravel(),
+                "activation": activations.ravel(),
+            }
+            parts.append(pd.DataFrame(columns))
+    return _table(("key", "layer", "neuron", "rank", "image", "activation"), parts)
 
 
-def network_table(records: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """A row a network: which it is, how accurate, and the checkpoint it is.
+def network_table(networks: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per network; ``registry.read_networks`` reads its CSV.
 
     Args:
-        records: of each network by its key: model, seed, stage, accuracy on the images on which
-            networks are compared (None for one that is no classifier, NaN in the table), and the
-            checkpoint's SHA-256.
+        networks: model, seed, stage, accuracy and checkpoint of each network, by its key. The
+            accuracy is that on the images on which networks are compared: None for a network that
+            is no classifier, NaN in the table. The checkpoint is the SHA-256 of the weights.
     """
     columns = ("model", "seed", "stage", "accuracy", "checkpoint")
-    rows = [{key: record[key] for key in columns} | {"key": own} for own, record in records.items()]
+    rows = [{name: own[name] for name in columns} | {"key": key} for key, own in networks.items()]
     return pd.DataFrame(rows).astype({"accuracy": float})
 
 
-def null_table(matches: Sequence[LayerMatch], nulls: Sequence[np.ndarray | None]) -> pd.DataFrame:
-    """A row a (pair, layer, hundredth of epsilon): similarity by chance, its mean and 95%."""
+def null_table(results: Iterable[LayerResult]) -> pd.DataFrame:
+    """One row per (pair, layer, hundredth of epsilon): null similarity; no rows without a null.
+
+    Columns after the layer's:
+        epsilon: 0, 0.01, ... 0.99.
+        null_mean: mean over the permutations.
+        null_95: similarity that at most 5% of the permutations exceed.
+    """
     bounds = np.arange(100) / 100
-    parts = [pd.DataFrame(columns=[*LAYER_COLUMNS, "epsilon", "null_mean", "null_95"])]
-    for match, null in zip(matches, nulls, strict=True):
-        if null is not None:
-            by_chance = _null_similarity(null, bounds)
+    parts = []
+    for result in results:
+        if result.null is not None:
+            by_chance = _null_similarity(result.null, bounds)
             curves = {"null_mean": by_chance.mean(0), "null_95": _upper_quantile(by_chance)}
-            parts.append(pd.DataFrame(_layer_columns(match) | {"epsilon": bounds} | curves))
-    # An empty part would turn the columns' types into object.
-    return pd.concat(parts[1:] or parts, ignore_index=True)
+            parts.append(_layer_rows(result, {"epsilon": bounds} | curves))
+    return _table((*LAYER_COLUMNS, "epsilon", "null_mean", "null_95"), parts)
 
 
-def neuron_table(matches: Iterable[LayerMatch]) -> pd.DataFrame:
-    """A row a (neuron of either network, draw): its critical epsilon, from which on it matches.
+def neuron_table(results: Iterable[LayerResult]) -> pd.DataFrame:
+    """One row per (pair, layer, draw, neuron of either network): its critical epsilon.
 
-    The exact similarity curve of a layer is the distribution of its critical epsilons.
+    The distribution of these in a layer is its similarity at every epsilon.
+
+    Columns after the layer's:
+        draw: its number.
+        network, neuron: "a" or "b", and the neuron's index.
+        norm: Euclidean norm of its activation vector.
+        dead: whether all its activations are zero.
+        critical_epsilon: smallest epsilon at which it is in the maximum match; NaN if it is dead.
     """
     parts = []
-    for match in matches:
-        for side, critical, norm in zip("ab", match.critical_epsilon, match.norm, strict=True):
-            own = {
-                "draw": match.about["draw"],
+    for result in results:
+        own = zip("ab", result.match.critical_epsilon, result.match.norm, strict=True)
+        for side, critical, norm in own:
+            columns = {
+                "draw": result.origin.draw,
                 "network": side,
                 "neuron": np.arange(len(critical)),
                 "norm": norm,
                 "dead": np.isnan(critical),
                 "critical_epsilon": critical,
             }
-            parts.append(pd.DataFrame(_layer_columns(match) | own))
+            parts.append(_layer_rows(result, columns))
     return pd.concat(parts, ignore_index=True)
 
 
 def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
-    """Numbers to compare experiments by: accuracies, and similarities.
+    """Return the numbers by which experiments are compared: accuracies and similarities.
 
     Returns:
-        ``{"accuracy": {"seed_0": ...}, "similarity": {"conv1": {"0.15": ...}}}``; where there are
-        several models or stages a network's name says those too, and where there are several
-        comparisons, similarities are under each one's name. The accuracy of a network that is no
-        classifier is None, for JSON has no NaN.
+        ``{"accuracy": {"seed_0": ...}, "similarity": {"conv1": {"0.15": ...}}}``. With several
+        models or stages, the names of networks contain these too; with several comparisons,
+        similarities are grouped by comparison. The accuracy of a network that is no classifier is
+        None, as JSON has no NaN.
     """
     several = [key for key in ("model", "stage") if networks[key].nunique() > 1]
     accuracy = {
@@ -329,28 +351,35 @@ def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
     return {"accuracy": accuracy, "similarity": one}
 
 
+def _layer_rows(result: LayerResult, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """Return rows of one layer: ``LAYER_COLUMNS``, then the given columns."""
+    layer = {key: getattr(result.origin, key) for key in ("layer", "node", "depth", "kind")}
+    return pd.DataFrame(asdict(result.pair) | layer | dict(columns))
+
+
+def _table(columns: Sequence[str], parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Join parts of a table; without rows it still has its columns."""
+    # An empty part would turn the types of the columns into object.
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled or [pd.DataFrame(columns=list(columns))], ignore_index=True)
+
+
+def _of_networks(text: str) -> str:
+    """Name the networks a and b where a note on a measure names the sides x and y."""
+    return re.sub(r"\b[xy]\b", lambda side: "ab"["xy".index(side[0])], text)
+
+
 def _counts(critical: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    """Neurons of a critical epsilon <= each bound; a dead neuron's NaN is not <= anything."""
+    """Count critical epsilons <= each bound; a dead neuron's NaN never is."""
     return np.asarray((critical[:, None] <= bounds).sum(0))
 
 
 def _null_similarity(critical: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    """(permutations, bounds)."""
+    """Return the similarity of each permutation at each bound, (permutations, bounds)."""
     counts = np.stack([_counts(permutation, bounds) for permutation in critical])
     return np.asarray(counts / critical.shape[1])
 
 
 def _upper_quantile(by_chance: np.ndarray) -> np.ndarray:
-    # A similarity that occurred, and never one too low: 19 permutations give the largest of them.
+    # "higher" gives a similarity that occurred and is never too low: of 19, the largest.
     return np.asarray(np.quantile(by_chance, 0.95, axis=0, method="higher"))
-
-
-_PAIR_COLUMNS = (
-    "comparison",
-    *(f"{key}_{side}" for side in "ab" for key in ("model", "seed", "stage")),
-)
-LAYER_COLUMNS = (*_PAIR_COLUMNS, "layer", "node", "depth", "kind")
-
-
-def _layer_columns(match: LayerMatch) -> dict[str, Any]:
-    return {key: match.about[key] for key in LAYER_COLUMNS}

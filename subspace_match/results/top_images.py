@@ -6,23 +6,45 @@ from typing import Any
 
 import numpy as np
 
-COUNT = 9  # images a neuron, as in the paper's Figure 5
+from ..storage.activations import ActivationStore
+from ..storage.network_results import TopImages
+from .store_pair import origin_of
+
+COUNT = 9  # images per neuron, as in Figure 5 of Wang et al. 2018
+
+
+def top_images_of(store: ActivationStore, digest: str) -> TopImages:
+    """Find the top images of every neuron of a network.
+
+    Args:
+        store: the network's activations.
+        digest: of the settings and code of the result.
+
+    Raises:
+        ValueError: if the store is damaged.
+    """
+    layers = {}
+    for name, layer in store.layers.items():
+        images = store.samples(name) // (layer["height"] * layer["width"])
+        layers[name] = top_images(store.activations(name), images)
+    return TopImages(origin_of(digest, store), store.about["accuracy"], layers)
 
 
 def top_images(
     activations: Any, images: np.ndarray, count: int = COUNT
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each neuron the images in which it is most active, where it was recorded.
+    """Find the images that activate each neuron most, among the samples that were extracted.
+
+    A neuron of a convolution has one activation per position; its highest counts for an image.
 
     Args:
         activations: (samples, neurons), any array that can be sliced.
-        images: (samples,) int64, the image that each sample is of, in order.
-        count: how many; fewer if there are not so many images.
+        images: (samples,) int64, the image of each sample, in ascending order.
+        count: number of images; fewer if there are not so many.
 
     Returns:
-        Images (neurons, count) int64 and their activations (neurons, count), the strongest first,
-        of equals the first image. A neuron of a convolution has an image's highest activation among
-        the positions that were recorded.
+        Images (neurons, count) int64 and their activations (neurons, count), the highest first.
+        Equal activations are in the order of the images.
 
     Example:
         >>> activations = np.array([[0.0, 5.0], [3.0, 4.0], [2.0, 1.0]])
@@ -30,8 +52,18 @@ def top_images(
         >>> found.tolist(), strength.tolist()
         ([[0, 7], [0, 7]], [[3.0, 2.0], [5.0, 1.0]])
     """
-    different, starts = np.unique(images, return_index=True)
-    highest = np.maximum.reduceat(activations[:], starts, axis=0).T
-    count = min(count, len(different))
-    order = np.argsort(-highest, axis=1, kind="stable")[:, :count]
-    return different[order], np.take_along_axis(highest, order, axis=1)
+    distinct, starts = np.unique(images, return_index=True)
+    highest = np.ascontiguousarray(np.maximum.reduceat(activations[:], starts, axis=0).T)
+    count = min(count, len(distinct))
+    order = np.array([_largest(row, count) for row in highest])
+    return distinct[order], np.take_along_axis(highest, order, axis=1)
+
+
+def _largest(values: np.ndarray, count: int) -> np.ndarray:
+    """Return ``np.argsort(-values, kind="stable")[:count]``, without sorting all values."""
+    negated = -values
+    threshold = np.partition(negated, count - 1)[count - 1]
+    # Every value that is equal to the threshold stays, so that the stable sort decides ties. NaN
+    # compares as not larger, and stays too: the sort puts it last.
+    candidates = np.flatnonzero(~(negated > threshold))
+    return candidates[np.argsort(negated[candidates], kind="stable")[:count]]

@@ -173,7 +173,7 @@ def test_few_samples_are_flagged_and_warned_of(workspace: Workspace) -> None:
     table = pd.read_csv(workspace.paths.experiment("tables/similarity.csv"))
     flags = dict(zip(table["layer"], table["few_samples"], strict=True))
     assert flags == {"conv1": False, "conv5": True}
-    assert "WARNING: conv5 has 0.40 neurons a sample (50 samples)" in run.text
+    assert "WARNING: conv5 has 0.40 neurons per sample (50 samples)" in run.text
     assert "FewSamplesWarning" not in run.text  # of every job that reads activations
 
 

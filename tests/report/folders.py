@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -19,9 +19,12 @@ from subspace_match.matching.measures import noted_measures
 from subspace_match.matching.minimal.result import MinimalMatches
 from subspace_match.matching.null import null_paths
 from subspace_match.results import tables
+from subspace_match.results.layer_result import LayerResult, PairNames
 from subspace_match.storage.files import sha256, write_record, write_signed, write_table
 from subspace_match.storage.job_records import SUFFIX
 from subspace_match.storage.match_files import LayerMatch
+from subspace_match.storage.network_results import HeatMap, HeatMapLayer, TopImages
+from subspace_match.storage.result_origin import LayerOrigin, Origin
 
 PROJECT = Path(__file__).parents[2]
 LAYERS = ("conv1", "conv2", "fc1")
@@ -137,9 +140,7 @@ def _tables(
 ) -> tuple[dict[str, pd.DataFrame], Paths, dict[tuple[int, str], MinimalMatches]]:
     paths: Paths = {}
     minimal: dict[tuple[int, str], MinimalMatches] = {}
-    matches: list[LayerMatch] = []
-    nulls: list[np.ndarray | None] = []
-    found, measured, measures = [], [], []
+    results: list[LayerResult] = []
     for number, (seed_a, seed_b) in enumerate(pairs):
         for depth, layer in enumerate(layers):
             for draw in range(draws):
@@ -147,26 +148,25 @@ def _tables(
                 pair = sm.reduce(x, y, device="cpu")
                 path = sm.match_path(pair, device="cpu")
                 paths[number, layer, draw] = path
-                about: dict[str, Any] = {
-                    "comparison": "last",
-                    **{"model_a": "base", "seed_a": seed_a, "stage_a": "last"},
-                    **{"model_b": "base", "seed_b": seed_b, "stage_b": "last"},
-                    **{"layer": layer, "node": f"features.{depth}", "depth": depth + 1},
-                    **{"kind": "conv", "samples": SAMPLES, "draw": draw},
-                }
-                matches.append(LayerMatch.of(path, about))
-                nulls.append(None)
+                names = PairNames("last", "base", seed_a, "last", "base", seed_b, "last")
+                origin = LayerOrigin(
+                    *("d", ("a", "b"), ("aa", "bb")),
+                    *(layer, f"features.{depth}", "conv", depth + 1, SAMPLES, draw),
+                )
+                match = LayerMatch.from_path(path, origin)
+                results.append(LayerResult(names, match, path.verify(GRID)))
                 if draw == 0:
                     rng = np.random.default_rng(number)
                     orders = [rng.permutation(SAMPLES) for _ in range(5)]
                     permuted = null_paths(pair, x, y, orders, device="cpu")
-                    nulls[-1] = np.stack([own.critical_epsilon for own in permuted])
                     minimal[number, layer] = sm.minimal_matches(path, 0.3)
-                    found.append((minimal[number, layer], about | {"epsilon": 0.3}))
-                    measured.append(matches[-1])
-                    measures.append(noted_measures(pair))
-    proofs = [path.verify(GRID) for path in paths.values()]
-    similarity = tables.similarity_table(matches, nulls, proofs)
+                    results[-1] = replace(
+                        results[-1],
+                        null=np.stack([own.critical_epsilon for own in permuted]),
+                        minimal={0.3: minimal[number, layer]},
+                        measures=noted_measures(pair),
+                    )
+    similarity = tables.similarity_table(results)
     networks = {
         f"net.seed_{seed}": {"model": "base", "seed": seed, "stage": "last", "accuracy": 0.9}
         | {"checkpoint": f"{seed}" * 64}
@@ -176,40 +176,39 @@ def _tables(
         "networks": tables.network_table(networks),
         "similarity": similarity,
         "summary": tables.summary_table(similarity),
-        "neurons": tables.neuron_table(matches),
-        "measures": tables.measure_table(measured, measures),
-        "minimal_matches": tables.minimal_match_table(found),
-        "minimal_match_members": tables.member_table(found),
-        "null": tables.null_table(matches, nulls),
-        "heat_map": _heat_map(layers, matches),
+        "neurons": tables.neuron_table(results),
+        "measures": tables.measure_table(results),
+        "minimal_matches": tables.minimal_match_table(results),
+        "minimal_match_members": tables.member_table(results),
+        "null": tables.null_table(results),
+        "heat_map": _heat_map(layers, results),
         "left_out": tables.left_out_table([]),
         "top_images": tables.top_image_table(
-            (_top_images(layers, number), {"network": key}) for number, key in enumerate(networks)
+            TopImages(Origin("d", (key,), ("aa",)), 0.9, _top_images(layers, number))
+            for number, key in enumerate(networks)
         ),
     }
     return made, paths, minimal
 
 
-def _heat_map(layers: Sequence[str], matches: Sequence[LayerMatch]) -> pd.DataFrame:
+def _heat_map(layers: Sequence[str], results: Sequence[LayerResult]) -> pd.DataFrame:
     """Layer i of A with layer j of B: a share that says i and j."""
-    listed = [
-        {"name": layer, "depth": depth + 1, "neurons": 50} for depth, layer in enumerate(layers)
-    ]
+    listed = [HeatMapLayer(layer, depth + 1, 50) for depth, layer in enumerate(layers)]
     maps = []
-    for match in matches:
-        if match.about["draw"] == 0 and match.about["layer"] == layers[0]:
+    for result in results:
+        origin = result.match.origin
+        if origin.draw == 0 and origin.layer == layers[0]:
             critical = np.full((len(layers), len(layers), 100), np.nan)
             for i, j in np.ndindex(critical.shape[:2]):
                 critical[i, j, : 10 * i + j + 1] = 0.1
-            arrays = {"critical_epsilon": critical, "linear_cka": critical[..., 0] + 0.5}
-            maps.append((arrays, match.about | {"layers_a": listed, "layers_b": listed}))
+            cka = critical[..., 0] + 0.5
+            maps.append((result.pair, HeatMap(origin, listed, listed, critical, cka)))
     return tables.heat_map_table(maps, GRID)
 
 
-def _top_images(layers: Sequence[str], network: int) -> Mapping[str, np.ndarray]:
+def _top_images(layers: Sequence[str], network: int) -> Mapping[str, tuple[np.ndarray, np.ndarray]]:
     """Neuron n of network k likes image n + k most, and then the next ones."""
     first = np.arange(NEURONS)[:, None] + network
     images = (first + np.arange(9)) % IMAGES
     strength = np.broadcast_to(np.arange(9.0, 0, -1), images.shape)
-    named = {"images": images, "activations": strength}
-    return {f"{layer}/{kind}": array for layer in layers for kind, array in named.items()}
+    return dict.fromkeys(layers, (images, strength))

@@ -7,24 +7,23 @@ import pytest
 import subspace_match as sm
 from subspace_match.storage.match_files import (
     LayerMatch,
-    check_origin,
     load_certificates,
     load_matches,
+    load_measures,
     load_minimal_matches,
     load_moments,
+    load_nulls,
     save_certificates,
     save_matches,
+    save_measures,
     save_minimal_matches,
     save_moments,
+    save_nulls,
 )
+from subspace_match.storage.result_origin import LayerOrigin
 
-ABOUT = {
-    "digest": "d",
-    "layer": "conv1",
-    "draw": 0,
-    **{"network_a": "n0", "checkpoint_a": "aa"},
-    **{"network_b": "n1", "checkpoint_b": "bb"},
-}
+ORIGIN = LayerOrigin("d", ("n0", "n1"), ("aa", "bb"), "conv1", "features.2", "conv", 1, 40, 0)
+SECOND_DRAW, FC1 = replace(ORIGIN, draw=1), replace(ORIGIN, layer="fc1", kind="fc", depth=2)
 
 
 def some_matches() -> list[LayerMatch]:
@@ -34,23 +33,24 @@ def some_matches() -> list[LayerMatch]:
             (np.array([0.1, critical]), np.array([0.3])),
             (np.array([2.0, 0.0]), np.array([1.0])),
             np.arange(3 - np.isnan(critical)),
-            {**ABOUT, "layer": layer, "draw": draw},
+            replace(ORIGIN, layer=layer, draw=draw),
         )
         for layer, draw, critical in (("conv1", 0, np.nan), ("conv1", 1, 0.7), ("conv12", 0, 0.2))
     ]
 
 
-def test_saved_matches_come_back_layer_by_layer_and_draw_by_draw(tmp_path: Path) -> None:
+def test_saved_matches_are_loaded_in_the_same_order(tmp_path: Path) -> None:
     save_matches(tmp_path / "group.npz", some_matches())
-    for loaded, saved in zip(load_matches(tmp_path / "group.npz"), some_matches(), strict=True):
-        assert loaded.about == saved.about
+    found = load_matches(tmp_path / "group.npz")
+    for (origin, loaded), saved in zip(found.items(), some_matches(), strict=True):
+        assert origin == loaded.origin == saved.origin
         for name in ("critical_epsilon", "norm"):
-            for found, expected in zip(getattr(loaded, name), getattr(saved, name), strict=True):
-                np.testing.assert_array_equal(found, expected)
+            for array, expected in zip(getattr(loaded, name), getattr(saved, name), strict=True):
+                np.testing.assert_array_equal(array, expected)
         np.testing.assert_array_equal(loaded.removal_order, saved.removal_order)
 
 
-def test_the_file_says_which_neurons_are_dead(tmp_path: Path) -> None:
+def test_the_file_of_matches_marks_dead_neurons(tmp_path: Path) -> None:
     save_matches(tmp_path / "group.npz", some_matches())
     with np.load(tmp_path / "group.npz") as arrays:
         assert arrays["conv1/draw_0/dead_a"].tolist() == [False, True]
@@ -68,11 +68,10 @@ def test_saved_moments_give_the_same_path(tmp_path: Path, well_conditioned: bool
         x[:, 5] = x[:, 6]
     pair, other = sm.reduce(x, y), sm.reduce(y, x)
     assert pair.well_conditioned == well_conditioned
-    about = ABOUT | {"draw": 1}
-    saved = [(other, ABOUT), (pair, about), (other, about | {"layer": "conv12"})]
-    save_moments(tmp_path / "m.npz", saved)
-    loaded, loaded_about = load_moments(tmp_path / "m.npz", "conv1", 1)
-    assert loaded_about == about
+    conv12 = replace(SECOND_DRAW, layer="conv12")
+    save_moments(tmp_path / "m.npz", {ORIGIN: other, SECOND_DRAW: pair, conv12: other})
+    origin, loaded = load_moments(tmp_path / "m.npz", "conv1", 1)
+    assert origin == SECOND_DRAW
     for name in ("second_moments", "sums", "length_products", "factor", "centred_factor"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(pair, name))
     scalars = ("neurons_x", "samples", "well_conditioned")
@@ -83,84 +82,72 @@ def test_saved_moments_give_the_same_path(tmp_path: Path, well_conditioned: bool
         np.testing.assert_array_equal(found, expected)
 
 
-def test_moments_without_a_centred_factor_come_back_without_one(tmp_path: Path) -> None:
+def test_moments_without_a_centred_factor_are_loaded_without_one(tmp_path: Path) -> None:
     pair = replace(sm.reduce(np.eye(5)[:, :2], np.eye(5)[:, 1:]), centred_factor=None)
-    save_moments(tmp_path / "m.npz", [(pair, ABOUT)])
-    assert load_moments(tmp_path / "m.npz", "conv1")[0].centred_factor is None
+    save_moments(tmp_path / "m.npz", {ORIGIN: pair})
+    assert load_moments(tmp_path / "m.npz", "conv1")[1].centred_factor is None
 
 
-def test_centred_moments_come_back_as_centred(tmp_path: Path) -> None:
-    """Or the null of a loaded pair would be that of activations with their means."""
+def test_centred_moments_are_loaded_as_centred(tmp_path: Path) -> None:
+    """Otherwise the null of a loaded pair would be that of activations with their means."""
     x, y = np.random.default_rng(0).random((2, 40, 7)) + 3
     pairs = [sm.reduce(x, y, centred=centred) for centred in (True, False)]
-    abouts = [ABOUT, ABOUT | {"draw": 1}]
-    save_moments(tmp_path / "m.npz", zip(pairs, abouts, strict=True))
-    loaded = [load_moments(tmp_path / "m.npz", "conv1", draw)[0] for draw in (0, 1)]
+    save_moments(tmp_path / "m.npz", dict(zip([ORIGIN, SECOND_DRAW], pairs, strict=True)))
+    loaded = [load_moments(tmp_path / "m.npz", "conv1", draw)[1] for draw in (0, 1)]
     assert [pair.centred for pair in loaded] == [True, False]
 
 
-def test_a_saved_match_with_saved_moments_is_the_path_again(tmp_path: Path) -> None:
+def test_a_saved_match_and_its_moments_give_the_path(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     pairs = [sm.reduce(*np.maximum(rng.normal(size=(2, 40, 7)), 0)) for _ in range(2)]
-    abouts = [ABOUT, ABOUT | {"draw": 1}]
-    save_moments(tmp_path / "m.npz", zip(pairs, abouts, strict=True))
+    origins = [ORIGIN, SECOND_DRAW]
+    save_moments(tmp_path / "m.npz", dict(zip(origins, pairs, strict=True)))
     paths = [sm.match_path(pair) for pair in pairs]
-    save_matches(tmp_path / "p.npz", map(LayerMatch.of, paths, abouts))
-    for match, expected in zip(load_matches(tmp_path / "p.npz"), paths, strict=True):
+    save_matches(tmp_path / "p.npz", map(LayerMatch.from_path, paths, origins))
+    for match, expected in zip(load_matches(tmp_path / "p.npz").values(), paths, strict=True):
         found = match.path(tmp_path / "m.npz")
         for name in ("critical_epsilon", "removal_order"):
             np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
         assert found.verify([0.2, 0.6]) == expected.verify([0.2, 0.6])
-    other = LayerMatch.of(paths[0], ABOUT | {"checkpoint_b": "cc"})
+    other = LayerMatch.from_path(paths[0], replace(ORIGIN, checkpoints=("aa", "cc")))
     with pytest.raises(ValueError, match=r"m\.npz: expected the moments of the match path beside"):
         other.path(tmp_path / "m.npz")
 
 
-def test_saved_certificates_come_back(tmp_path: Path) -> None:
+def test_saved_certificates_are_loaded_unchanged(tmp_path: Path) -> None:
     x, y = np.maximum(np.random.default_rng(0).normal(size=(2, 40, 7)), 0)
     dead = sm.reduce(np.zeros((9, 2)), np.zeros((9, 1)))
     proofs = [sm.match_path(pair).verify([0.2, 0.6]) for pair in (sm.reduce(x, y), dead)]
     assert (proofs[1][0].margin, proofs[1][0].neuron) == (np.inf, None)
-    saved = list(zip(proofs, [ABOUT, ABOUT | {"layer": "fc1"}], strict=True))
+    saved = dict(zip([ORIGIN, FC1], proofs, strict=True))
     save_certificates(tmp_path / "c.npz", saved)
     assert load_certificates(tmp_path / "c.npz") == saved
 
 
-def test_saved_minimal_matches_come_back(tmp_path: Path) -> None:
+def test_saved_minimal_matches_are_loaded_unchanged(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = np.maximum(rng.normal(size=(60, 9)), 0)
     minimal = sm.minimal_matches(sm.reduce(x, x[:, :8] @ rng.random((8, 10))), 0.4)
     nothing = sm.minimal_matches(sm.reduce(x, np.maximum(rng.normal(size=(60, 3)), 0)), 0)
     assert (len(minimal) > 8, len(nothing)) == (True, 0)
-    saved = [(minimal, ABOUT), (nothing, ABOUT | {"layer": "fc1"})]
-    save_minimal_matches(tmp_path / "m.npz", saved)
-    for (loaded, about), (expected, about_expected) in zip(
-        load_minimal_matches(tmp_path / "m.npz"), saved, strict=True
-    ):
-        assert about == about_expected
-        np.testing.assert_array_equal(loaded.distinct, expected.distinct)
-        np.testing.assert_array_equal(loaded.match_of, expected.match_of)
-        assert loaded.neurons_x == expected.neurons_x
+    saved = {ORIGIN: minimal, FC1: nothing}
+    save_minimal_matches(tmp_path / "m.npz", 0.4, saved)
+    loaded = load_minimal_matches(tmp_path / "m.npz")
+    assert list(loaded) == list(saved)
+    for origin, (epsilon, found) in loaded.items():
+        assert epsilon == 0.4
+        np.testing.assert_array_equal(found.distinct, saved[origin].distinct)
+        np.testing.assert_array_equal(found.match_of, saved[origin].match_of)
+        assert found.neurons_x == saved[origin].neurons_x
 
 
-@pytest.mark.parametrize(
-    ("digest", "checkpoints"),
-    [
-        ("e", {"n0": "aa", "n1": "bb"}),
-        ("d", {"n0": "ab", "n1": "bb"}),
-        ("d", {"n0": "aa", "n2": "bb"}),
-    ],
-)
-def test_a_match_of_other_networks_is_refused(digest: str, checkpoints: dict[str, str]) -> None:
-    check_origin(ABOUT, "conv1.npz", "d", {"n0": "aa", "n1": "bb"})
-    with pytest.raises(
-        ValueError, match=r"conv1\.npz: expected a result of digest and checkpoints"
-    ):
-        check_origin(ABOUT, "conv1.npz", digest, checkpoints)
-
-
-def test_a_result_of_one_network_is_checked_alike() -> None:
-    about = {"digest": "d", "network": "n0", "checkpoint": "aa"}
-    check_origin(about, "n0.npz", "d", {"n0": "aa"})
-    with pytest.raises(ValueError, match=r"n0\.npz: expected a result of"):
-        check_origin(about, "n0.npz", "d", {"n0": "ab"})
+def test_saved_measures_and_nulls_are_loaded_unchanged(tmp_path: Path) -> None:
+    measures = {ORIGIN: {"pwcca": (0.1 + 0.2, ""), "svcca": (1.0, "not determined")}}
+    save_measures(tmp_path / "measures.npz", measures)
+    assert load_measures(tmp_path / "measures.npz") == measures
+    nulls = {ORIGIN: np.array([[0.1, np.nan], [0.3, 0.2]]), FC1: np.ones((2, 1))}
+    save_nulls(tmp_path / "nulls.npz", nulls)
+    loaded = load_nulls(tmp_path / "nulls.npz")
+    assert list(loaded) == list(nulls)
+    for origin, null in nulls.items():
+        np.testing.assert_array_equal(loaded[origin], null)

@@ -34,12 +34,13 @@ from subspace_match.storage.activations import ActivationStore, new_store
 from subspace_match.storage.files import write_record, write_table
 from subspace_match.storage.job_records import Records, check
 from subspace_match.storage.match_files import save_moments
+from subspace_match.storage.result_origin import LayerOrigin
 from subspace_match.workflow.invocation import INVOCATION, invocation
 
 FLIPS = 200
 CONFIG = {"results": "results"}
 ARCHITECTURE = {"name": "plain20", "width": 0.1, "hidden": [], "channels": 1, "classes": 2}
-ABOUT = {"layer": "conv1", "draw": 0, "digest": "d", "network_a": "a", "network_b": "b"}
+ORIGIN = LayerOrigin("d", ("a", "b"), ("aa", "bb"), "conv1", "0", "conv", 1, 40, 0)
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +106,7 @@ LEFT_BY_JOBS: dict[str, Callable[[Path], None]] = {
         path, __file__, digest="d", seed=0, stage="last"
     ),
     "data.json": lambda path: write_record(path, {"mean": [0.1], "classes": 2, "sha256": "0"}),
-    "moments.npz": lambda path: save_moments(path, [(a_pair(), ABOUT)]),
+    "moments.npz": lambda path: save_moments(path, {ORIGIN: a_pair()}),
     "similarity.parquet": lambda path: write_table(a_table(), path),
     "similarity.csv": lambda path: write_table(a_table(), path),
 }

@@ -1,10 +1,10 @@
-"""What scripts of rules read and write, run as Snakemake runs them, on small files."""
+"""The scripts of rules, run as Snakemake runs them, on small files."""
 
 import logging
 import runpy
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,8 +24,9 @@ from subspace_match.networks.checkpoints import save_network
 from subspace_match.networks.layer_graph import LayeredNetwork
 from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.report import write_page
+from subspace_match.results.registry import TABLES, read_networks
 from subspace_match.storage.activations import ActivationStore
-from subspace_match.storage.files import read_record, sha256, write_arrays, write_record
+from subspace_match.storage.files import read_record, sha256, write_record
 from subspace_match.storage.match_files import (
     LayerMatch,
     load_certificates,
@@ -33,6 +34,8 @@ from subspace_match.storage.match_files import (
     save_matches,
     save_moments,
 )
+from subspace_match.storage.network_results import TopImages, save_top_images
+from subspace_match.storage.result_origin import LayerOrigin, Origin
 from subspace_match.workflow.job import log
 
 PROJECT = Path(__file__).parents[2]
@@ -42,11 +45,7 @@ NETWORKS = {
     "n1": {"model": "encoder", "seed": 0, "stage": "last"},
 }
 CHECKPOINTS = {"n0": "aa", "n1": "bb"}
-ABOUT = {
-    "digest": "matching",
-    **{"layer": "conv1", "node": "1", "depth": 1, "kind": "conv", "samples": 60, "draw": 0},
-    **{"network_a": "n0", "checkpoint_a": "aa", "network_b": "n1", "checkpoint_b": "bb"},
-}
+ORIGIN = LayerOrigin("matching", ("n0", "n1"), ("aa", "bb"), "conv1", "1", "conv", 1, 60, 0)
 PAIR = {
     "comparison": "base last to encoder last",
     "left_out": [],
@@ -59,11 +58,11 @@ Script = Callable[..., None]
 
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
-    """Runs a rule's script in a folder of its own."""
+    """Return a function that runs a rule's script in a temporary folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(log, "handlers", [])
     monkeypatch.setattr(logging.getLogger("py.warnings"), "handlers", [])
-    # What is around the work is tested for itself.
+    # Locks, records and checks around the work have their own tests.
     record = SimpleNamespace(file="job", made_from={}, forced=True, write=lambda: None)
     monkeypatch.setattr("subspace_match.workflow.job.JobRecord", lambda *_: record)
     for name in ("check_as_planned", "code_files"):
@@ -94,12 +93,12 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> sm.MatchPath:
-    """The match path of a layer, saved with its moments as the rule match saves them."""
+    """A match path, saved with its moments as the rule match saves them."""
     rng = np.random.default_rng(0)
     x = np.maximum(rng.normal(size=(60, 8)), 0)
     made = sm.match_path(sm.reduce(x, x + 0.3 * rng.normal(size=x.shape)), device="cpu")
-    save_moments(tmp_path / "moments.npz", [(made.pair, ABOUT)])
-    save_matches(tmp_path / "path.npz", [LayerMatch.of(made, ABOUT)])
+    save_moments(tmp_path / "moments.npz", {ORIGIN: made.pair})
+    save_matches(tmp_path / "path.npz", [LayerMatch.from_path(made, ORIGIN)])
     return made
 
 
@@ -131,20 +130,18 @@ def minimal_match(script: Script) -> None:
 
 
 def aggregate(script: Script, accuracies: tuple[float | None, float | None]) -> Path:
-    """Its folder of results."""
+    """Run the script and return the folder of the experiment."""
     for (key, checkpoint), accuracy in zip(CHECKPOINTS.items(), accuracies, strict=True):
         write_record(f"{key}.json", {"sha256": checkpoint})
-        strongest = {
-            "conv1/images": np.arange(72).reshape(8, 9) % 20,
-            "conv1/activations": np.ones((8, 9)),
-        }
-        about = {"network": key, "checkpoint": checkpoint, "accuracy": accuracy}
-        write_arrays(f"{key}.npz", strongest, about | {"digest": "top_images"})
-    tables = ("similarity", "summary", "neurons", "measures", "minimal_matches", "null")
-    tables += ("minimal_match_members", "heat_map", "top_images")
+        origin = Origin("top_images", (key,), (checkpoint,))
+        layers = {"conv1": (np.arange(72).reshape(8, 9) % 20, np.ones((8, 9)))}
+        save_top_images(f"{key}.npz", TopImages(origin, accuracy, layers))
     folder = "results/experiments/x-1"
-    output = {f"{name}_parquet": f"{folder}/tables/{name}.parquet" for name in tables}
-    output |= {"networks_csv": f"{folder}/tables/networks.csv"}
+    output = {
+        f"{name}_{suffix}": f"{folder}/tables/{name}.{suffix}"
+        for name, formats in TABLES.items()
+        for suffix in formats
+    }
     output |= {name: f"{folder}/{name}.json" for name in ("metrics", "config")}
     script(
         "aggregate",
@@ -171,7 +168,7 @@ def aggregate(script: Script, accuracies: tuple[float | None, float | None]) -> 
 
 @pytest.fixture
 def devices(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The devices that are asked for, by name; none may be chosen automatically."""
+    """The names of all devices that are asked for, in order."""
     asked: list[str] = []
     resolve = backends.resolve_device
 
@@ -187,7 +184,7 @@ def devices(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.usefixtures("path")
-def test_certificates_are_computed_on_the_configured_device_and_tables_on_none(
+def test_certificates_use_the_configured_device_and_tables_use_none(
     script: Script, devices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certify(script)
@@ -201,16 +198,14 @@ def test_certificates_are_computed_on_the_configured_device_and_tables_on_none(
     assert devices == []
 
 
-def test_the_tables_hold_what_the_jobs_before_them_found(
-    script: Script, path: sm.MatchPath
-) -> None:
+def test_the_tables_hold_the_results_of_the_other_jobs(script: Script, path: sm.MatchPath) -> None:
     certify(script)
     measure(script)
     minimal_match(script)
     folder = aggregate(script, (0.9, 0.8)) / "tables"
-    ((certificates, about),) = load_certificates("certificates.npz")
-    assert certificates == path.verify(EPSILONS, device="cpu")
-    assert about == ABOUT | {"digest": "certificates"}
+    certificates = path.verify(EPSILONS, device="cpu")
+    origin = replace(ORIGIN, digest="certificates")
+    assert load_certificates("certificates.npz") == {origin: certificates}
     similarity = pd.read_parquet(folder / "similarity.parquet")
     assert similarity["similarity"].tolist() == list(path.similarity(EPSILONS))
     assert similarity["margin"].tolist() == [proof.margin for proof in certificates]
@@ -218,23 +213,23 @@ def test_the_tables_hold_what_the_jobs_before_them_found(
     assert measures["value"].tolist() == list(sm.all_measures(path.pair).values())
 
 
-def test_minimal_matches_are_those_of_the_saved_path(script: Script, path: sm.MatchPath) -> None:
-    """Even where computing it again would give another, as rounding on a GPU can."""
+def test_minimal_matches_come_from_the_saved_path(script: Script, path: sm.MatchPath) -> None:
+    """Also where a new path would differ, as rounding on a GPU can make it."""
     critical = path.critical_epsilon_x.copy()
     in_match = path.maximum_match(0.5).x
     assert len(in_match) > 2
     critical[in_match[0]] = 0.51
     saved = sm.MatchPath(critical, path.critical_epsilon_y, path.removal_order, path.pair)
-    save_matches("path.npz", [LayerMatch.of(saved, ABOUT)])
+    save_matches("path.npz", [LayerMatch.from_path(saved, ORIGIN)])
     minimal_match(script)
-    ((found, about),) = load_minimal_matches("minimal.npz")
+    ((epsilon, found),) = load_minimal_matches("minimal.npz").values()
     matched = np.flatnonzero(saved.critical_epsilon <= 0.5)
     np.testing.assert_array_equal(np.flatnonzero(found.match_of >= 0), matched)
-    assert about == ABOUT | {"epsilon": 0.5}
+    assert epsilon == 0.5
 
 
 @pytest.mark.parametrize("size", [32, 40])
-def test_only_the_layers_that_were_planned_are_recorded(
+def test_layers_other_than_planned_are_not_extracted(
     size: int, script: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
     split = datasets.Split(np.zeros((8, 1, 32, 32), np.uint8), np.arange(8), np.arange(8))
@@ -265,10 +260,10 @@ def test_only_the_layers_that_were_planned_are_recorded(
 
 @pytest.mark.usefixtures("path")
 @pytest.mark.parametrize("accuracies", [(0.9, None), (None, None)])
-def test_a_network_that_is_no_classifier_is_compared_like_any_other(
+def test_a_network_that_is_no_classifier_is_compared_too(
     script: Script, accuracies: tuple[float | None, float | None]
 ) -> None:
-    """From its accuracy, None, to tables, metrics, figures and the page."""
+    """Tables, metrics, figures and the page all accept an accuracy of None."""
     certify(script)
     measure(script)
     minimal_match(script)
@@ -278,7 +273,7 @@ def test_a_network_that_is_no_classifier_is_compared_like_any_other(
     text = (folder / "tables" / "networks.csv").read_text()
     assert "nan" not in text.lower()
     made = {file.stem: pd.read_parquet(file) for file in (folder / "tables").glob("*.parquet")}
-    made["networks"] = pd.read_csv(folder / "tables" / "networks.csv")
+    made["networks"] = read_networks(folder / "tables" / "networks.csv")
     images = np.zeros((20, 1, 8, 8), np.uint8)
     for name, needed in figures.TABLES.items():
         pictures = [images.__getitem__] if name == "top_images" else []

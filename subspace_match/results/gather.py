@@ -1,0 +1,162 @@
+"""Read the results of all jobs of an experiment and build its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import pandas as pd
+
+from ..matching.minimal.result import MinimalMatches
+from ..matching.validation import FEW_SAMPLES
+from ..storage.files import read_record
+from ..storage.match_files import (
+    load_certificates,
+    load_matches,
+    load_measures,
+    load_minimal_matches,
+    load_nulls,
+)
+from ..storage.network_results import load_heat_map, load_top_images
+from ..storage.result_origin import LayerOrigin
+from . import tables
+from .layer_result import LayerResult, PairNames
+
+Result = TypeVar("Result")
+Key = tuple[tuple[str, ...], str, int]
+
+
+class Settings(Protocol):
+    """What the plan says about the results.
+
+    Attributes:
+        epsilons: the grid, ascending.
+        networks: model, seed and stage of each network, by its key.
+        pairs: ``network_a`` and ``network_b``, the keys of the networks; ``PAIR_COLUMNS``; and
+            ``left_out``, the layers that only one of them has. Tables keep the order of pairs.
+        matching_digest and others: digest that each kind of result must have.
+    """
+
+    epsilons: Sequence[float]
+    networks: Mapping[str, Mapping[str, Any]]
+    pairs: Sequence[Mapping[str, Any]]
+    matching_digest: str
+    certificate_digest: str
+    null_digest: str
+    heat_map_digest: str
+    top_images_digest: str
+
+
+def gather(files: Mapping[str, Sequence[str]], settings: Settings) -> dict[str, pd.DataFrame]:
+    """Build all tables of ``registry.TABLES``.
+
+    Args:
+        files: paths of the results of all jobs: "matches", "certificates", "measures", "minimal",
+            "nulls", "heat_maps" and "top_images", each empty if it was not asked for, and "records"
+            of the networks, in the order of ``settings.networks``.
+        settings: what the plan says about them.
+
+    Raises:
+        ValueError: if a file is damaged, or was computed from other networks or settings.
+    """
+    checkpoints = {
+        key: read_record(path)["sha256"]
+        for key, path in zip(settings.networks, files["records"], strict=True)
+    }
+    names: dict[tuple[str, ...], PairNames] = {
+        (pair["network_a"], pair["network_b"]): PairNames(
+            **{key: pair[key] for key in tables.PAIR_COLUMNS}
+        )
+        for pair in settings.pairs
+    }
+    results = _layer_results(files, settings, checkpoints, names)
+    heat_maps = []
+    for path in files["heat_maps"]:
+        heat_map = load_heat_map(path)
+        heat_map.origin.check(path, settings.heat_map_digest, checkpoints)
+        heat_maps.append((names[heat_map.origin.networks], heat_map))
+    top_images = []
+    for path in files["top_images"]:
+        top_images.append(load_top_images(path))
+        top_images[-1].origin.check(path, settings.top_images_digest, checkpoints)
+    accuracy = {found.origin.networks[0]: found.accuracy for found in top_images}
+    networks = {
+        key: {**network, "checkpoint": checkpoints[key], "accuracy": accuracy[key]}
+        for key, network in settings.networks.items()
+    }
+    similarity = tables.similarity_table(results)
+    return {
+        "networks": tables.network_table(networks),
+        "similarity": similarity,
+        "summary": tables.summary_table(similarity),
+        "neurons": tables.neuron_table(results),
+        "measures": tables.measure_table(results),
+        "minimal_matches": tables.minimal_match_table(results),
+        "minimal_match_members": tables.member_table(results),
+        "null": tables.null_table(results),
+        "heat_map": tables.heat_map_table(heat_maps, settings.epsilons),
+        "top_images": tables.top_image_table(top_images),
+        "left_out": tables.left_out_table(settings.pairs),
+    }
+
+
+def _layer_results(
+    files: Mapping[str, Sequence[str]],
+    settings: Settings,
+    checkpoints: Mapping[str, str],
+    names: Mapping[tuple[str, ...], PairNames],
+) -> list[LayerResult]:
+    """Join the results of each layer and draw, in the order of pairs, depths and draws."""
+    matching = settings.matching_digest, checkpoints
+    proved = settings.certificate_digest, checkpoints
+    certificates = dict(_read(load_certificates, files["certificates"], *proved))
+    measures = dict(_read(load_measures, files["measures"], *matching))
+    nulls = dict(_read(load_nulls, files["nulls"], settings.null_digest, checkpoints))
+    minimal: dict[Key, dict[float, MinimalMatches]] = {}
+    for key, (epsilon, found) in _read(load_minimal_matches, files["minimal"], *matching):
+        minimal.setdefault(key, {})[epsilon] = found
+    results = [
+        LayerResult(
+            names[match.origin.networks],
+            match,
+            certificates[key],
+            nulls.get(key),
+            measures.get(key, {}),
+            minimal.get(key, {}),
+        )
+        for key, match in _read(load_matches, files["matches"], *matching)
+    ]
+    order = {networks: number for number, networks in enumerate(names)}
+    return sorted(results, key=lambda r: (order[r.origin.networks], r.origin.depth, r.origin.draw))
+
+
+def _read(
+    load: Callable[[str], Mapping[LayerOrigin, Result]],
+    paths: Sequence[str],
+    digest: str,
+    checkpoints: Mapping[str, str],
+) -> Iterator[tuple[Key, Result]]:
+    """Load the files of one kind and check the origin of every result."""
+    for path in paths:
+        for origin, found in load(path).items():
+            origin.check(path, digest, checkpoints)
+            yield origin.key, found
+
+
+def warnings_of(made: Mapping[str, pd.DataFrame]) -> Iterator[str]:
+    """Yield what a reader of the tables must know, one line each."""
+    similarity, measures = made["similarity"], made["measures"]
+    for row in similarity[~(similarity["verified"] & similarity["certain"])].itertuples():
+        problem = (
+            "a fresh factorisation does not prove the match; please report this"
+            if row.certain
+            else f"a decision has a margin of only {row.margin:.1e}, so rounding could change it"
+        )
+        yield f"{row.layer} at epsilon {row.epsilon:g}: {problem}"
+    for row in similarity[similarity["few_samples"]].drop_duplicates("layer").itertuples():
+        yield (
+            f"{row.layer} has {row.neurons_per_sample:.2f} neurons per sample ({row.samples}"
+            f" samples); above {FEW_SAMPLES:g}, some of the match is chance"
+        )
+    for (layer, note), rows in measures[measures["note"] != ""].groupby(["layer", "note"]):
+        yield f"{layer}: {', '.join(rows['measure'].unique())}: {note}"

@@ -1,0 +1,40 @@
+"""The heat map of two networks, from activation stores with the same samples for all layers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..matching.backends.base import DeviceLike
+from ..matching.layer_pairs import layer_pairs
+from ..matching.measures.cka import linear_cka
+from ..matching.path import match_path
+from ..storage.network_results import HeatMap, HeatMapLayer
+from .store_pair import StorePair
+
+
+def heat_map(stores: StorePair, *, device: DeviceLike, chunk_samples: int | None) -> HeatMap:
+    """Match every layer of network A with every layer of network B.
+
+    Args:
+        stores: of the two networks.
+        device: where to compute.
+        chunk_samples: as for ``layer_pairs``.
+
+    Raises:
+        ValueError: if a store is damaged.
+    """
+    both = stores.a, stores.b
+    xs, ys = ([store.activations(name) for name in store.layers] for store in both)
+    layers_a, layers_b = (
+        [HeatMapLayer(*(layer[key] for key in HeatMapLayer._fields)) for layer in own]
+        for own in (store.layers.values() for store in both)
+    )
+    # Widths differ from pair to pair, so shorter ones are padded with NaN.
+    width = sum(max(layer.neurons for layer in own) for own in (layers_a, layers_b))
+    critical = np.full((len(xs), len(ys), width), np.nan)
+    cka = np.empty((len(xs), len(ys)))
+    for i, j, pair in layer_pairs(xs, ys, chunk_samples=chunk_samples, device=device):
+        found = match_path(pair, device=device).critical_epsilon
+        critical[i, j, : len(found)] = found
+        cka[i, j] = linear_cka(pair)
+    return HeatMap(stores.origin, layers_a, layers_b, critical, cka)

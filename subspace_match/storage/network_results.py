@@ -1,0 +1,95 @@
+"""Files of results that cover all layers of a network: heat maps and top images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .files import read_arrays, write_arrays
+from .result_origin import Origin
+
+
+class HeatMapLayer(NamedTuple):
+    """A layer of a heat map."""
+
+    name: str
+    depth: int
+    neurons: int
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """The match of every layer of network A with every layer of network B.
+
+    Attributes:
+        origin: what the heat map was computed from.
+        layers_a, layers_b: the layers of each network, from input to output.
+        critical_epsilon: (layers_a, layers_b, neurons) float64, A's neurons before B's; padded with
+            NaN to the largest number of neurons.
+        linear_cka: (layers_a, layers_b) float64.
+    """
+
+    origin: Origin
+    layers_a: Sequence[HeatMapLayer]
+    layers_b: Sequence[HeatMapLayer]
+    critical_epsilon: np.ndarray
+    linear_cka: np.ndarray
+
+
+def save_heat_map(path: str | Path, heat_map: HeatMap) -> None:
+    """Write the heat map of one pair of networks."""
+    arrays = {"critical_epsilon": heat_map.critical_epsilon, "linear_cka": heat_map.linear_cka}
+    layers = {"layers_a": heat_map.layers_a, "layers_b": heat_map.layers_b}
+    write_arrays(path, arrays, {"origin": asdict(heat_map.origin), **layers})
+
+
+def load_heat_map(path: str | Path) -> HeatMap:
+    """Read what ``save_heat_map`` wrote.
+
+    Raises:
+        ValueError: if the file is damaged or its origin is not valid, naming the file.
+    """
+    arrays, record = read_arrays(path)
+    a, b = ([HeatMapLayer(*layer) for layer in record[f"layers_{side}"]] for side in "ab")
+    return HeatMap(Origin.from_record(record.get("origin"), path), a, b, **arrays)
+
+
+@dataclass(frozen=True)
+class TopImages:
+    """The images that activate each neuron of one network most.
+
+    Attributes:
+        origin: what they were computed from.
+        accuracy: of the network on the same images; None if it is no classifier.
+        layers: images (neurons, ranks) int64 and their activations (neurons, ranks), the highest
+            first, by the layer's name.
+    """
+
+    origin: Origin
+    accuracy: float | None
+    layers: Mapping[str, tuple[np.ndarray, np.ndarray]]
+
+
+def save_top_images(path: str | Path, top_images: TopImages) -> None:
+    """Write the top images of one network."""
+    arrays: dict[str, np.ndarray] = {}
+    for layer, (images, activations) in top_images.layers.items():
+        arrays |= {f"{layer}/images": images, f"{layer}/activations": activations}
+    record = {"origin": asdict(top_images.origin), "accuracy": top_images.accuracy}
+    write_arrays(path, arrays, record)
+
+
+def load_top_images(path: str | Path) -> TopImages:
+    """Read what ``save_top_images`` wrote.
+
+    Raises:
+        ValueError: if the file is damaged or its origin is not valid, naming the file.
+    """
+    arrays, record = read_arrays(path)
+    names = dict.fromkeys(name.rpartition("/")[0] for name in arrays)
+    layers = {name: (arrays[f"{name}/images"], arrays[f"{name}/activations"]) for name in names}
+    return TopImages(Origin.from_record(record.get("origin"), path), record["accuracy"], layers)

@@ -1,0 +1,88 @@
+"""The origin of a result: the networks, the layer and the settings that it was computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, get_origin, get_type_hints
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a result was computed from.
+
+    Attributes:
+        digest: of the settings and the code that decide the result, as in its path (``Paths``).
+        networks: keys of the networks, one or two.
+        checkpoints: SHA-256 of each network's weights.
+    """
+
+    digest: str
+    networks: tuple[str, ...]
+    checkpoints: tuple[str, ...]
+
+    @classmethod
+    def from_record(cls, record: Any, path: str | Path) -> Self:
+        """Read an origin from the record of a file, which holds it as ``asdict`` gives it.
+
+        Args:
+            record: the JSON value.
+            path: of the file, named in the error.
+
+        Raises:
+            ValueError: if a field is missing, unknown or has another type.
+        """
+        values = dict(record) if isinstance(record, dict) else {}
+        values = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        kinds = {key: get_origin(kind) or kind for key, kind in get_type_hints(cls).items()}
+        if {key: type(value) for key, value in values.items()} != kinds:
+            fields = ", ".join(f"{key} ({kind.__name__})" for key, kind in kinds.items())
+            raise ValueError(
+                f"{path}: expected the origin of a result with {fields}, found {record};"
+                " remove the file and run again"
+            )
+        return cls(**values)
+
+    def check(self, path: str | Path, digest: str, checkpoints: Mapping[str, str]) -> None:
+        """Raise a ValueError unless the result was computed from the present networks.
+
+        Args:
+            path: of the file, named in the error.
+            digest: that the result must have.
+            checkpoints: SHA-256 of each network's present weights, by the network's key.
+        """
+        found = self.digest, *self.checkpoints
+        expected = digest, *map(checkpoints.get, self.networks)
+        if found != expected:
+            raise ValueError(
+                f"{path}: expected a result of digest and checkpoints {expected}, found {found};"
+                " the networks have changed since: remove it and the activations that it was made"
+                " from, and run again"
+            )
+
+
+@dataclass(frozen=True)
+class LayerOrigin(Origin):
+    """What a result of one layer of two networks was computed from.
+
+    Attributes:
+        layer: name of the layer, such as "conv1".
+        node: name of its node in the network's graph.
+        kind: "conv" or "fc".
+        depth: position of the layer, from 1 at the input.
+        samples: number of samples.
+        draw: number of the draw of positions, from 0.
+    """
+
+    layer: str
+    node: str
+    kind: str
+    depth: int
+    samples: int
+    draw: int
+
+    @property
+    def key(self) -> tuple[tuple[str, ...], str, int]:
+        """What results of the same networks, layer and draw have in common."""
+        return self.networks, self.layer, self.draw

@@ -1,0 +1,161 @@
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from subspace_match.matching.certificate import Certificate
+from subspace_match.matching.minimal.result import MinimalMatches
+from subspace_match.results.gather import gather, warnings_of
+from subspace_match.results.registry import TABLES
+from subspace_match.storage.files import write_record
+from subspace_match.storage.match_files import (
+    LayerMatch,
+    save_certificates,
+    save_matches,
+    save_measures,
+    save_minimal_matches,
+    save_nulls,
+)
+from subspace_match.storage.network_results import (
+    HeatMap,
+    HeatMapLayer,
+    TopImages,
+    save_heat_map,
+    save_top_images,
+)
+from subspace_match.storage.result_origin import LayerOrigin, Origin
+
+Files = dict[str, list[str]]
+EPSILONS = [0.2, 0.5]
+CHECKPOINTS = {"n0": "aa", "n1": "bb", "n2": "cc"}
+# In the order of depth and draw.
+PARTS = [("conv1", 1, 0), ("conv1", 1, 1), ("fc1", 2, 0)]
+KINDS = ("matches", "certificates", "measures", "nulls", "minimal", "heat_maps", "top_images")
+
+
+def settings() -> SimpleNamespace:
+    sides = {
+        f"{key}_{side}": value
+        for side in "ab"
+        for key, value in {"model": "base", "stage": "last", "seed": 0}.items()
+    }
+    pairs = [
+        {"network_a": a, "network_b": b, "comparison": "last", "left_out": left_out, **sides}
+        | {"seed_a": int(a[1]), "seed_b": int(b[1])}
+        for a, b, left_out in (("n1", "n2", ["fc9"]), ("n0", "n1", []))
+    ]
+    names = ("matching", "certificate", "null", "heat_map", "top_images")
+    return SimpleNamespace(
+        epsilons=EPSILONS,
+        networks={
+            key: {"model": "base", "seed": int(key[1]), "stage": "last"} for key in CHECKPOINTS
+        },
+        pairs=pairs,
+        **{f"{name}_digest": name for name in names},
+    )
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
+    """Results of two pairs, 2 + 1 neurons, in no particular order."""
+    monkeypatch.chdir(tmp_path)
+    paths: dict[str, list[str]] = {kind: [] for kind in (*KINDS, "records")}
+
+    def new(kind: str, name: str) -> str:
+        paths[kind].append(f"{kind}.{name}.npz")
+        return paths[kind][-1]
+
+    for key, checkpoint in CHECKPOINTS.items():
+        write_record(new("records", key), {"sha256": checkpoint})
+        origin = Origin("top_images", (key,), (checkpoint,))
+        layers = {"fc1": (np.array([[int(key[1])]]), np.ones((1, 1)))}
+        save_top_images(new("top_images", key), TopImages(origin, 0.5, layers))
+    for a, b in (("n0", "n1"), ("n1", "n2")):
+        pair = Origin("matching", (a, b), (CHECKPOINTS[a], CHECKPOINTS[b]))
+        origins = [
+            LayerOrigin(
+                **vars(pair), layer=layer, node="", kind="fc", depth=depth, samples=20, draw=draw
+            )
+            for layer, depth, draw in reversed(PARTS)
+        ]
+        first = [origin for origin in origins if origin.draw == 0]
+        critical = (np.array([0.1, 0.4]), np.array([0.6]))
+        matches = [LayerMatch(critical, critical, np.arange(3), origin) for origin in origins]
+        save_matches(new("matches", a), matches)
+        proofs = [Certificate(epsilon, True, True, 0.1, ("x", 0), 0.0) for epsilon in EPSILONS]
+        proved = {replace(origin, digest="certificate"): proofs for origin in origins}
+        save_certificates(new("certificates", a), proved)
+        save_measures(new("measures", a), {o: {"pwcca": (o.depth / 4, "")} for o in first})
+        null = {replace(o, digest="null"): np.full((3, 3), o.depth / 10) for o in first}
+        save_nulls(new("nulls", a), null)
+        found = MinimalMatches(2, np.array([[True, False, True]]), np.array([0, -1, 0]))
+        for epsilon in reversed(EPSILONS):
+            minimal = {first[0]: found}
+            save_minimal_matches(new("minimal", f"{a}.{epsilon}"), epsilon, minimal)
+        grid = np.full((1, 1, 3), 0.3)
+        layers = [HeatMapLayer("fc1", 1, 1)], [HeatMapLayer("fc1", 1, 2)]
+        own = replace(pair, digest="heat_map")
+        save_heat_map(new("heat_maps", a), HeatMap(own, *layers, grid, np.ones((1, 1))))
+    return paths
+
+
+def test_results_are_joined_in_the_order_of_pairs_depths_and_draws(
+    files: Files,
+) -> None:
+    made = gather(files, settings())
+    assert list(made) == list(TABLES)
+    similarity = made["similarity"].drop_duplicates(["seed_a", "layer", "draw"])
+    rows = similarity[["seed_a", "layer", "depth", "draw"]].to_numpy().tolist()
+    assert rows == [[seed, *part] for seed in (1, 0) for part in PARTS]
+    assert made["similarity"]["epsilon"].tolist() == EPSILONS * 6
+    # Only the first draws have a null: at 0.2 all three neurons match by chance.
+    low = made["similarity"].query("epsilon == 0.2 and seed_a == 1")
+    np.testing.assert_array_equal(low["null_95"], [1, np.nan, 1])
+    assert made["null"]["layer"].unique().tolist() == ["conv1", "fc1"]
+    assert made["measures"][["seed_a", "value"]].to_numpy().tolist() == [
+        *([1, 0.25], [1, 0.5]),
+        *([0, 0.25], [0, 0.5]),
+    ]
+    assert made["minimal_match_members"]["epsilon"].tolist() == EPSILONS * 2
+    assert made["heat_map"]["seed_a"].tolist() == [0, 0, 1, 1]
+    assert made["networks"]["accuracy"].tolist() == [0.5] * 3
+    assert made["top_images"]["image"].tolist() == [0, 1, 2]
+    assert made["left_out"]["layer"].tolist() == ["fc9"]
+
+
+def test_what_was_not_asked_for_has_no_rows_and_a_null_of_nan(files: Files) -> None:
+    made = gather(files | {"nulls": [], "minimal": [], "heat_maps": []}, settings())
+    for name in ("null", "minimal_matches", "minimal_match_members", "heat_map"):
+        assert made[name].empty
+        assert "comparison" in made[name].columns
+    assert made["similarity"][["null_95", "p_value"]].isna().all(axis=None)
+    assert made["summary"]["null_95"].isna().all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_result_of_other_networks_is_refused(kind: str, files: Files) -> None:
+    write_record(files["records"][1], {"sha256": "changed"})
+    for other in set(KINDS) - {kind}:
+        files[other] = []
+    with pytest.raises(ValueError, match=rf"^{kind}\..*: expected a result of digest and checkp"):
+        gather(files, settings())
+
+
+def test_warnings_name_the_layer_and_the_problem(files: Files) -> None:
+    made = gather(files, settings())
+    assert list(warnings_of(made)) == []
+    similarity, measures = made["similarity"], made["measures"]
+    similarity.loc[0, ["certain", "margin"]] = False, 1e-14
+    similarity.loc[1, "verified"] = False
+    similarity.loc[2:3, ["few_samples", "neurons_per_sample"]] = True, 0.4
+    measures.loc[:1, "note"] = "NaN, since a is constant"
+    assert list(warnings_of(made)) == [
+        "conv1 at epsilon 0.2: a decision has a margin of only 1.0e-14, so rounding could change"
+        " it",
+        "conv1 at epsilon 0.5: a fresh factorisation does not prove the match; please report this",
+        "conv1 has 0.40 neurons per sample (20 samples); above 0.2, some of the match is chance",
+        "conv1: pwcca: NaN, since a is constant",
+        "fc1: pwcca: NaN, since a is constant",
+    ]
