@@ -6,18 +6,15 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .progress import Progress
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from ..matching.certificate import Certificate
     from ..matching.minimal.result import MinimalMatches
     from ..matching.path import MatchPath
+    from .match_output import Matched
 
 LEAST_PERMUTATIONS = 2  # always made, to warn of matches that do not depend on the samples' order
 
@@ -35,30 +32,6 @@ As in the paper, activations keep their means, so neurons can match only because
 mean. Two permutations are always made to detect this, and a warning reports it. --centre subtracts
 the means.
 """
-
-
-@dataclass(frozen=True)
-class Matched:
-    """What the command computed.
-
-    Attributes:
-        path: the match path.
-        certificates: one for each epsilon, in increasing order.
-        permuted: critical epsilons under each permutation of B's samples, (permutations, neurons).
-        with_null: whether the user asked for permutations.
-        minimal: minimal matches at each epsilon; empty unless asked for.
-    """
-
-    path: MatchPath
-    certificates: list[Certificate]
-    permuted: np.ndarray
-    with_null: bool
-    minimal: list[MinimalMatches]
-
-    @property
-    def epsilons(self) -> list[float]:
-        """The grid, in increasing order."""
-        return [certificate.epsilon for certificate in self.certificates]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,6 +92,7 @@ def _matched(options: argparse.Namespace) -> Matched:
     from ..matching.reduction.moments import reduce
     from ..matching.validation import FewSamplesWarning, as_activations
     from ..storage.arrays import open_array
+    from .match_output import Matched
 
     x, y = as_activations("a", open_array(options.a)), as_activations("b", open_array(options.b))
     device = options.device

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,33 @@ from ..matching.null import p_values
 from ..matching.validation import FEW_SAMPLES
 
 if TYPE_CHECKING:
-    from .match import Matched
+    from ..matching.certificate import Certificate
+    from ..matching.minimal.result import MinimalMatches
+    from ..matching.path import MatchPath
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Everything that the command computed.
+
+    Attributes:
+        path: the match path.
+        certificates: one for each epsilon, in increasing order.
+        permuted: critical epsilons under each permutation of B's samples, (permutations, neurons).
+        with_null: whether the user asked for permutations.
+        minimal: minimal matches at each epsilon; empty unless asked for.
+    """
+
+    path: MatchPath
+    certificates: list[Certificate]
+    permuted: np.ndarray
+    with_null: bool
+    minimal: list[MinimalMatches]
+
+    @property
+    def epsilons(self) -> list[float]:
+        """The grid, in increasing order."""
+        return [certificate.epsilon for certificate in self.certificates]
 
 
 def print_table(matched: Matched) -> None:
