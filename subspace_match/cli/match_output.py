@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Matched:
-    """What the command computed.
+    """Everything that the command computed.
 
     Attributes:
         path: the match path.
@@ -123,32 +123,30 @@ def write_files(folder: Path) -> Callable[[Matched, str, str], None]:
         from ..storage.result_origin import LayerOrigin
 
     def write(matched: Matched, a: str, b: str) -> None:
-        # The names of networks and the layer in an experiment's tables are left out here.
         names = PairNames("", "", 0, "", "", 0, "")
         origin = LayerOrigin("", (), (), "A and B", "", "", 1, matched.path.pair.samples, 0)
-        result = LayerResult(
-            names,
-            LayerMatch.from_path(matched.path, origin),
-            matched.certificates,
-            matched.permuted if matched.with_null else None,
-            minimal=dict(zip(matched.epsilons, matched.minimal, strict=False)),
-        )
-        neurons = tables.neuron_table([result])
-        written = {"similarity": tables.similarity_table([result]), "neurons": neurons}
+        match = LayerMatch.from_path(matched.path, origin)
+        null = matched.permuted if matched.with_null else None
+        minimal = dict(zip(matched.epsilons, matched.minimal, strict=False))
+        result = [LayerResult(names, match, matched.certificates, null, minimal=minimal)]
+        written = {
+            "similarity": tables.similarity_table(result),
+            "neurons": tables.neuron_table(result),
+        }
         if matched.minimal:
-            written["minimal_matches"] = tables.minimal_match_table([result])
-            written["minimal_match_members"] = tables.member_table([result])
+            written["minimal_matches"] = tables.minimal_match_table(result)
+            written["minimal_match_members"] = tables.member_table(result)
+        # Columns that name the networks of an experiment mean nothing here.
+        names_of_experiment = [*tables.LAYER_COLUMNS, "draw"]
         for name, table in written.items():
-            own = table.drop(columns=[*tables.LAYER_COLUMNS, "draw"], errors="ignore").assign(
-                a=a, b=b
-            )
+            own = table.drop(columns=names_of_experiment, errors="ignore").assign(a=a, b=b)
             write_table(own, folder / f"{name}.parquet")
         columns = ("epsilon", "matched_a", "matched_b", "similarity", "p_value", "margin")
         # JSON has neither NaN (a p-value without a null) nor infinity (a margin without decisions).
         similarity = written["similarity"].replace(np.inf, np.nan)
         rows = similarity.astype(object).where(similarity.notna(), None)
         write_record(folder / "similarity.json", {name: list(rows[name]) for name in columns})
-        figure = similarity_by_epsilon(neurons)
+        figure = similarity_by_epsilon(written["neurons"])
         for kind in ("svg", "png"):
             save(figure, folder / f"similarity_by_epsilon.{kind}")
 

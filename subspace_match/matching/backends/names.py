@@ -13,7 +13,7 @@ _DRIVERS = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
 
 
 def device_name(device: str) -> str:
-    """Return torch's name for "cpu", "cuda" or "auto" (CUDA where available, else the CPU).
+    """Return torch's name for "cpu", "cuda" or "auto" (CUDA where torch finds it, else the CPU).
 
     Raises:
         ValueError: if the device is unknown, absent or has no float64; or, for "auto", if
@@ -24,8 +24,7 @@ def device_name(device: str) -> str:
             return "cuda"
         assigned = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         if assigned not in ("", "-1", "NoDevFiles"):
-            if importlib.util.find_spec("torch") is None:
-                raise _without_torch(f"CUDA_VISIBLE_DEVICES={assigned}")
+            _require_torch(f"CUDA_VISIBLE_DEVICES={assigned}")
             raise ValueError(
                 f"device: expected the GPU of CUDA_VISIBLE_DEVICES={assigned}, found no CUDA device"
                 f" on {platform.node()}; run nvidia-smi there, or use device='cpu'"
@@ -33,8 +32,7 @@ def device_name(device: str) -> str:
         return "cpu"
     if device == "cpu":
         return device
-    if importlib.util.find_spec("torch") is None:
-        raise _without_torch(repr(device))
+    _require_torch(repr(device))
     import torch
 
     try:
@@ -60,14 +58,20 @@ def _cuda_is_available() -> bool:
     ask_torch = "torch" in sys.modules or sys.platform != "linux"
     if not ask_torch and not any(Path(driver).exists() for driver in _DRIVERS):
         return False
-    if importlib.util.find_spec("torch") is None:
+    if not _torch_is_installed():
         return False
     import torch
 
     return torch.cuda.is_available()
 
 
-def _without_torch(device: str) -> ValueError:
-    return ValueError(
-        f"device: {device} needs torch: pip install 'subspace-match[torch]', or use device='cpu'"
-    )
+def _torch_is_installed() -> bool:
+    return importlib.util.find_spec("torch") is not None
+
+
+def _require_torch(device: str) -> None:
+    if not _torch_is_installed():
+        raise ValueError(
+            f"device: {device} needs torch: pip install 'subspace-match[torch]', or use"
+            " device='cpu'"
+        )
