@@ -169,11 +169,11 @@ def test_the_resume_file(folder: Path) -> None:
     tensors, _ = checkpoint.load() or ({}, {})
     assert tensors
     for where in flipped(checkpoint.path):
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             found = checkpoint.load()
         if found is None:
-            (warning,) = said
+            (warning,) = caught
             assert "resume.safetensors: expected a whole file" in str(warning.message), where
             assert (folder / "resume.safetensors.damaged").exists()
             assert len(str(warning.message).splitlines()) == 1
