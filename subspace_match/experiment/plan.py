@@ -41,7 +41,8 @@ class Plan:
         pairs: one record per pair of networks, as the tables name it.
         layers: layers to match, by pair.
         groups: names of the layers that one job matches, by pair and group key.
-        minimal_groups: for minimal matches, (group matched together, layers), by pair and key.
+        minimal_groups: (key of the matched group, layers among them whose minimal matches are
+            wanted), by pair and key of these layers.
         tables: path of every table, by ``<name>_<suffix>``.
         figures: path of every figure, in every format.
         warnings: what a user should know before the run.

@@ -44,7 +44,7 @@ class JobResources:
         }
 
     def minutes(self, least: int, work: Work = lambda _: 0) -> Callable[[Wildcards, int], int]:
-        """Return the time of a job: a least one, and the time of its operations in steps of 10."""
+        """Return a job's time: ``least`` minutes, and its operations in steps of 10 minutes."""
 
         def runtime(wildcards: Wildcards, attempt: int) -> int:
             computing = work(wildcards) / (self.config["threads"] * GIGAFLOPS * 1e9) / 60
