@@ -112,7 +112,7 @@ OUTPUTS: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_an_output_of_a_job(name: str) -> None:
+def test_a_flipped_bit_in_an_output_is_found(name: str) -> None:
     folder = "networks/net-1/seed_0"
     path = Path("results", folder, name)
     make_result("make", folder, [name], CONFIG)
@@ -124,7 +124,7 @@ def test_an_output_of_a_job(name: str) -> None:
         assert error_of(lambda: record_for(reader).made_from, name) is not None, where
 
 
-def test_the_record_of_a_job() -> None:
+def test_a_flipped_bit_in_a_record_is_found() -> None:
     make_result("make", "networks/net-1/seed_0", ["last.safetensors"], CONFIG, seed="0")
     made = "results/networks/net-1/seed_0/last.safetensors"
     whole = Records().required(made).record
@@ -134,7 +134,7 @@ def test_the_record_of_a_job() -> None:
             assert read.required(made).record == whole, where
 
 
-def test_a_listing_of_layers(folder: Path) -> None:
+def test_a_flipped_bit_in_a_listing_of_layers_is_found(folder: Path) -> None:
     config = validated({"network": {"width": 0.05, "hidden": [6]}})
     model = models_of(config)["base"]
     whole = planned_layers.layers_of(model, config, folder / "layers.json")
@@ -148,8 +148,9 @@ def test_a_listing_of_layers(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("settled", [True, False])
-def test_stored_checksums_of_the_users_files(settled: bool, folder: Path) -> None:
-    """Damaged ones are computed again."""
+def test_damaged_checksums_of_the_users_files_are_computed_again(
+    settled: bool, folder: Path
+) -> None:
     weights = folder / "weights.pt"
     weights.write_text("pretrained")
     os.utime(weights, ns=(0, 0))
@@ -162,7 +163,7 @@ def test_stored_checksums_of_the_users_files(settled: bool, folder: Path) -> Non
         assert content_digest(f"weights {weights}", folder / "contents") == whole, where
 
 
-def test_the_resume_file(folder: Path) -> None:
+def test_a_flipped_bit_in_the_resume_file_is_found(folder: Path) -> None:
     checkpoint = ResumeFile(folder / "resume.safetensors", "this code")
     progress = {"history": [[1, 0.1]], "stages": {"initial": "0123"}}
     checkpoint.save(network().state_dict(), progress)
@@ -183,7 +184,7 @@ def test_the_resume_file(folder: Path) -> None:
             assert all(torch.equal(found[0][name], tensors[name]) for name in tensors), where
 
 
-def test_the_kept_stages_of_a_training(folder: Path) -> None:
+def test_a_flipped_bit_in_a_kept_stage_is_found(folder: Path) -> None:
     history = [Epoch(1, 0.1, 0.2, 0.3, 0.4)]
     stages = Stages(
         folder, [], lambda path, network: save_network(path, network, {}, Preprocessing((0,), (1,)))
@@ -226,7 +227,7 @@ def content(store: Path) -> list[Any]:
         "samples/conv1/draw_0/c/0",
     ],
 )
-def test_a_file_of_a_store(store: Path, file: str) -> None:
+def test_a_flipped_bit_in_a_store_is_found(store: Path, file: str) -> None:
     whole = content(store)
     check(store, Records().required(store))
     found: list[Any] = []
