@@ -35,7 +35,7 @@ lint: setup
 	ruff format --check .
 	snakefmt --check --line-length 100 Snakefile rules
 	mypy
-	lint-imports
+	lint-imports --no-cache
 	oxlint --deny-warnings subspace_match/report/page
 
 bench: setup

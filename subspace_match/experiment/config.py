@@ -15,6 +15,7 @@ from typing import Any
 
 import jsonschema
 
+from ..data.catalogue import SOURCES
 from ..matching.epsilons import EPSILONS
 from .plain_yaml import as_number, read_yaml
 
@@ -31,7 +32,9 @@ RENAMED = {"heat_map.places": "heat_map.positions"}
 def schema() -> dict[str, Any]:
     """Return the schema of the configuration: type, range and default of every key."""
     found = read_yaml(Path(__file__).with_name("schema.yaml"))
-    found["properties"]["matching"]["properties"]["epsilons"]["default"] = list(EPSILONS)
+    known = found["properties"]
+    known["matching"]["properties"]["epsilons"]["default"] = list(EPSILONS)
+    known["data"]["properties"]["name"]["enum"] = list(SOURCES)
     return found
 
 
