@@ -373,7 +373,7 @@ def after_removals(pair: sm.PairMoments, count: int):
         assert outcome == minimal_walk.SPLIT
         state.group[:] = state.alive
         state.counts[minimal_walk.GROUP] = state.alive.sum()
-    base, state = minimal_walk._apply(base, state)
+    base, state = minimal_walk._apply_terms(base, state)
     assert len(base.neurons) == len(columns) - count
     return base, state
 
