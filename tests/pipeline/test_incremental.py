@@ -54,7 +54,8 @@ def test_another_architecture_or_data_set_is_an_experiment_beside_the_first(
 
 
 def test_three_architectures_train_each_network_once(workspace: Workspace) -> None:
-    workspace.configure(network={"name": "vgg13_bn"}, seeds=[0])
+    one_network = {"seeds": [0], "compare": [{"seeds": "same", "stages": "last"}]}
+    workspace.configure(network={"name": "vgg13_bn"}, stages=["initial", "last"], **one_network)
     assert workspace.snakemake("--until", "train").jobs == {"initialise": 1, "train": 1}
     for name, untrained in (("vgg11_bn", 0), ("vgg13_bn", 1), ("vgg16_bn", 2)):
         workspace.configure(network={"name": name})
