@@ -20,7 +20,7 @@ min_version("9.20")
 sys.path.insert(0, workflow.basedir)
 
 from subspace_match.experiment.resources import JobResources
-from subspace_match.figures.registry import figure_names
+from subspace_match.figures.registry import FIGURES, figure_names
 from subspace_match.results.registry import TABLES
 from subspace_match.workflow import snakemake_outputs
 from subspace_match.workflow.snakemake_plan import plan_of, tell_jobs_whether_forced

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from workflow.workspaces import Workspace, copy_project
+from pipeline.workspaces import Workspace, copy_project
 
 import subspace_match as sm
 from subspace_match.storage.activations import ActivationStore

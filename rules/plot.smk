@@ -5,14 +5,13 @@
 rule plot:
     """Draw the paper's figures."""
     input:
-        summary=any_age(PLAN.table("summary")),
-        neurons=any_age(PLAN.table("neurons")),
-        measures=any_age(PLAN.table("measures")),
-        minimal_matches=any_age(PLAN.table("minimal_matches")),
-        minimal_match_members=any_age(PLAN.table("minimal_match_members")),
-        heat_map=any_age(PLAN.table("heat_map")),
-        networks=any_age(PLAN.table("networks")),
-        top_images=any_age(PLAN.table("top_images")),
+        # By the name of each table that a figure shows.
+        **{
+            table: any_age(PLAN.table(table))
+            for table in dict.fromkeys(
+                name for figure in FIGURES.values() for name in figure.tables
+            )
+        },
         images=any_age(PLAN.paths.data("images.safetensors")),
     output:
         [
@@ -21,8 +20,11 @@ rule plot:
                 report(
                     update(figure),
                     category="Figures",
-                    caption=f"captions/{Path(figure).stem}.rst",
-                    labels={"figure": Path(figure).stem.replace("_", " ")},
+                    caption="captions/figure.rst",
+                    labels={
+                        "figure": Path(figure).stem.replace("_", " "),
+                        "shows": FIGURES[Path(figure).stem].summary,
+                    },
                 )
                 if figure.endswith(config["figures"]["formats"][0])
                 else update(figure)

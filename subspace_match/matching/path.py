@@ -22,8 +22,6 @@ from .reduction.moments import PairMoments, reduce
 from .ties import lower_by_margin
 from .validation import as_epsilon, as_epsilons
 
-EPSILONS = (0.15, 0.2, 0.25, 0.3, 0.5)  # the grid of Wang et al. 2018, and the default everywhere
-
 
 @dataclass(frozen=True)
 class Match:

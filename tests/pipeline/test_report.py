@@ -40,7 +40,7 @@ def test_snakemake_s_report_has_figures_captions_and_the_page(workspace: Workspa
         made = Path(workspace.paths.experiment("report.html"))
         assert archive.read(page) == made.read_bytes()
     assert len([name for name in names if name.endswith("heat_map.svg")]) == 1
-    for words in ("Figures", "Report", "similarity by depth", "Every layer of network A with"):
+    for words in ("Figures", "Report", "similarity by depth", "Every layer of network A against"):
         assert words in text
     workspace.snakemake("--report", "report.html")
     assert (workspace.root / "report.html").stat().st_size > 100_000
