@@ -153,7 +153,7 @@ def test_a_network_is_fine_tuned_from_another(workspace: Workspace) -> None:
         compare=[{"models": pair, "seeds": "same"} for pair in names],
         **BARE,
     )
-    run = workspace.snakemake()
+    run = workspace.make_tables()
     # The model called scratch is there already; initial networks hold their data's mean.
     assert run.jobs["train"] == 2
     assert run.jobs["initialise"] == 1

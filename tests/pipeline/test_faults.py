@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from pipeline.workspaces import (
+    AGGREGATE,
     BARE,
     MATCHED,
     MATCHES,
@@ -238,8 +239,8 @@ def test_a_damaged_shard_is_noticed_and_healed(workspace: Workspace, damage: str
     shutil.rmtree(store)
     if damage != "changed":  # the same from here on
         return
-    run = workspace.snakemake()
-    assert run.jobs == {"extract": 1, "top_images": 1} | MATCHED | TABLES
+    run = workspace.make_tables()
+    assert run.jobs == {"extract": 1, "top_images": 1} | MATCHED | AGGREGATE
     table = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
     assert list(table["layer"].unique()) == ["conv1", "conv3"]
 
@@ -274,7 +275,7 @@ def test_a_failed_upstream_job_never_leaves_a_mixed_table(workspace_with_seed_2:
     assert not Path(workspace.paths.experiment("tables")).exists()
 
     network.write_bytes(whole)
-    workspace.snakemake()
+    workspace.make_tables()
     table = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
     assert set(zip(table["seed_a"], table["seed_b"], strict=True)) == {(0, 2)}
     first = workspace.tables()

@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 from pipeline.faults import contents
 from pipeline.planned_jobs import missing_jobs
-from pipeline.workspaces import BARE, MATCHED, MATCHES, TABLES, Workspace, idx_files
+from pipeline.workspaces import AGGREGATE, BARE, MATCHED, MATCHES, TABLES, Workspace, idx_files
 
 BELOW_MATCHING = MATCHES | {"heat_map": 1} | TABLES
 ONE_NETWORK = {"initialise": 1, "train": 1, "extract": 1, "extract_places": 1, "top_images": 1}
@@ -22,7 +22,7 @@ def append(path: Path, text: str) -> None:
 
 def test_a_changed_epsilon_grid_matches_nothing_again(workspace: Workspace) -> None:
     workspace.configure(matching={"epsilons": [0.1, 0.4]})
-    assert workspace.snakemake().jobs == {"certify": 1} | TABLES
+    assert workspace.make_tables().jobs == {"certify": 1} | AGGREGATE
     table = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
     assert sorted(table["epsilon"].unique()) == [0.1, 0.4]
 
@@ -73,7 +73,7 @@ def test_another_version_of_torch_reruns_nothing(workspace: Workspace, tmp_path:
 
 def test_an_added_layer_is_matched_with_the_layers_of_its_job(workspace: Workspace) -> None:
     workspace.configure(matching={"layers": ["conv1", "conv5", "fc1", "conv3"]})
-    assert workspace.snakemake().jobs == MATCHES | TABLES
+    assert workspace.make_tables().jobs == MATCHES | AGGREGATE
     table = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
     assert list(table["layer"].unique()) == ["conv1", "conv3", "conv5", "fc1"]
     workspace.configure()
@@ -91,7 +91,7 @@ def test_changed_positions_are_extracted_from_the_same_networks(workspace: Works
     workspace.configure(extraction={"positions": 400})
     assert missing_jobs(workspace) == extracted
     workspace.configure(extraction={"draws": 1}, **BARE)
-    assert workspace.snakemake().jobs == {"extract": 2, "top_images": 2, **MATCHED, **TABLES}
+    assert workspace.make_tables().jobs == {"extract": 2, "top_images": 2, **MATCHED, **AGGREGATE}
     table = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
     assert set(table["draw"]) == {0}
 
@@ -101,12 +101,12 @@ def test_another_heat_map_extracts_only_its_own_samples(workspace: Workspace) ->
     below = {"heat_map": 1, **TABLES}
     assert missing_jobs(workspace) == {"extract_places": 2, **below}
     workspace.configure(heat_map={"positions": 0})
-    assert workspace.snakemake().jobs == TABLES
+    assert workspace.make_tables().jobs == AGGREGATE
 
 
 def test_a_stage_that_is_always_kept_is_extracted_without_training(workspace: Workspace) -> None:
     workspace.configure(stages=["initial", "last"], **BARE)
-    assert workspace.snakemake().jobs == {"extract": 2, "top_images": 2} | MATCHED | TABLES
+    assert workspace.make_tables().jobs == {"extract": 2, "top_images": 2} | MATCHED | AGGREGATE
     table = pd.read_csv(workspace.paths.experiment("tables/networks.csv"))
     assert table["stage"].tolist() == ["initial", "initial", "last", "last"]
     summary = pd.read_csv(workspace.paths.experiment("tables/summary.csv"))
@@ -151,14 +151,14 @@ def test_another_number_of_permutations_matches_nothing_again(workspace: Workspa
     workspace.configure(chance={"permutations": 3})
     assert missing_jobs(workspace) == {"null": 1, **TABLES}
     workspace.configure(chance={"permutations": 0})
-    assert workspace.snakemake().jobs == TABLES
+    assert workspace.make_tables().jobs == AGGREGATE
     table = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
     assert table["p_value"].isna().all()
 
 
 def test_another_epsilon_of_minimal_matches_finds_those_alone(workspace: Workspace) -> None:
     workspace.configure(minimal_matches={"epsilons": [0.5, 0.4]})
-    assert workspace.snakemake().jobs == {"minimal_match": 1, **TABLES}
+    assert workspace.make_tables().jobs == {"minimal_match": 1, **AGGREGATE}
     table = pd.read_parquet(workspace.paths.experiment("tables/minimal_matches.parquet"))
     assert set(table["layer"]) == {"conv1"}
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from pipeline.planned_jobs import missing_jobs
 from pipeline.workspaces import (
+    AGGREGATE,
     BARE,
     MATCHED,
     MATCHES,
@@ -154,7 +155,7 @@ def test_another_architecture_runs_from_the_configuration(workspace: Workspace) 
         matching={"layers": ["stage2.*relu", "conv1"]},
         **BARE,
     )
-    run = workspace.snakemake()
+    run = workspace.make_tables()
     assert run.jobs["match"] == 1
     assert "prepare_data" not in run.jobs
     table = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
@@ -164,7 +165,7 @@ def test_another_architecture_runs_from_the_configuration(workspace: Workspace) 
 def test_few_samples_are_flagged_with_a_warning(workspace: Workspace) -> None:
     layers = {"layers": ["conv1", "conv5"]}
     workspace.configure(extraction={"positions": 50}, matching=layers, **BARE)
-    run = workspace.snakemake()
+    run = workspace.make_tables()
     table = pd.read_csv(workspace.paths.experiment("tables/similarity.csv"))
     flags = dict(zip(table["layer"], table["few_samples"], strict=True))
     assert flags == {"conv1": False, "conv5": True}
@@ -177,7 +178,7 @@ def test_many_layers_are_matched_by_several_jobs(workspace: Workspace) -> None:
     few = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
     minimal_matches = {"layers": ["conv[12]"], "epsilons": [0.9]}
     workspace.configure(matching={"layers": ["*"]}, minimal_matches=minimal_matches)
-    run = workspace.snakemake()
+    run = workspace.make_tables()
     assert {rule: run.jobs[rule] for rule in MATCHES} == dict.fromkeys(MATCHES, 2)
     table = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
     assert list(table["layer"].unique()) == [*(f"conv{i}" for i in range(1, 9)), "fc1"]
@@ -190,8 +191,8 @@ def test_many_layers_are_matched_by_several_jobs(workspace: Workspace) -> None:
 def test_several_pairs_are_all_matched(workspace_with_seed_2: Workspace) -> None:
     workspace = workspace_with_seed_2
     workspace.configure(seeds=[0, 1, 2], **BARE)
-    run = workspace.snakemake()
-    assert run.jobs == {"extract": 1, "top_images": 1} | dict.fromkeys(MATCHED, 2) | TABLES
+    run = workspace.make_tables()
+    assert run.jobs == {"extract": 1, "top_images": 1} | dict.fromkeys(MATCHED, 2) | AGGREGATE
     table = pd.read_csv(workspace.paths.experiment("tables/similarity.csv"))
     pairs = set(zip(table["seed_a"], table["seed_b"], strict=True))
     assert pairs == {(0, 1), (0, 2), (1, 2)}
@@ -202,7 +203,7 @@ def test_a_missing_gpu_is_an_error(workspace: Workspace) -> None:
         pytest.skip("there is one")
     workspace.configure(seeds=[0, 5], device="cuda")
     text = workspace.snakemake("--until", "train", fails=True).text
-    assert "ERROR: device: 'cuda' was asked for, found no CUDA device" in text
+    assert "ERROR: device: expected a CUDA device for 'cuda', found none" in text
 
 
 def test_concurrent_jobs_get_different_gpus(

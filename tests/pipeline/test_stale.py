@@ -53,7 +53,7 @@ def test_every_rule_is_edited_and_fails_and_the_tables_are_those_of_the_new_code
         if "extract" in faults and not torch.cuda.is_available():
             strike(workspace, tmp_path / "faults")
             text = workspace.snakemake("--config", "device=cuda", fails=True).text
-            assert "device: 'cuda' was asked for, found no CUDA device" in text
+            assert "device: expected a CUDA device for 'cuda', found none" in text
             assert_all_stands(before, workspace)
         strike(workspace, tmp_path / "faults", **faults)
         run = workspace.snakemake(fails=True)

@@ -48,7 +48,8 @@ BARE: Config = {
 # optional parts, and the jobs at the end of every experiment.
 MATCHED = {"match": 1, "certify": 1, "measure": 1}
 MATCHES = MATCHED | {"minimal_match": 1, "null": 1}
-TABLES = {"aggregate": 1, "plot": 1, "report": 1}
+AGGREGATE = {"aggregate": 1}
+TABLES = AGGREGATE | {"plot": 1, "report": 1}
 
 
 @dataclass
@@ -127,6 +128,10 @@ class Workspace:
         text, _ = process.communicate(timeout=600)
         assert (process.returncode != 0) == fails, text
         return Run(process.returncode, text)
+
+    def make_tables(self) -> Run:
+        """Run Snakemake to the tables, without figures and page."""
+        return self.snakemake("--until", "aggregate")
 
     def tables(self) -> dict[str, bytes]:
         """Bytes of every table of the current configuration."""
