@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .sides import Moments, Side, sides, varying_sides
+from ..reduction.moments import PairMoments
+from .sides import Side, sides, varying_sides
 from .values import measure
 
 
-def canonical_correlations(pair: Moments) -> np.ndarray:
+def canonical_correlations(pair: PairMoments) -> np.ndarray:
     """Return canonical correlations: cosines of the principal angles between the centred spans.
 
     They are the singular values of Q_x'Q_y, with Q_x and Q_y orthonormal bases of the centred sides
@@ -35,7 +36,7 @@ def canonical_correlations(pair: Moments) -> np.ndarray:
 
 
 @measure(0.0, 1.0)
-def mean_cca(pair: Moments) -> float:
+def mean_cca(pair: PairMoments) -> float:
     """Return the mean canonical correlation.
 
     sum_i rho_i / min(rank of X, rank of Y) (Kornblith et al. 2019, arXiv 1905.00414, table 1, but

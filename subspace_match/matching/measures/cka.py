@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .sides import Moments, varying_sides
+from ..reduction.moments import PairMoments
+from .sides import varying_sides
 from .values import measure
 
 
 @measure(0.0, 1.0)
-def linear_cka(pair: Moments) -> float:
+def linear_cka(pair: PairMoments) -> float:
     """Return the linear centred kernel alignment.
 
     CKA = |X_c'Y_c|_F^2 / (|X_c'X_c|_F |Y_c'Y_c|_F) (Kornblith et al. 2019, arXiv 1905.00414,

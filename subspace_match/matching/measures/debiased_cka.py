@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from .sides import Moments, Side, varying_sides
+from ..reduction.moments import PairMoments
+from .sides import Side, varying_sides
 from .values import UndefinedError, measure
 
 # Smallest estimate of a side with itself, relative to the sum of its terms' absolute values. The
@@ -15,7 +16,7 @@ SMALLEST_ESTIMATE = 1e-8
 
 
 @measure(-1.0, 1.0)
-def debiased_linear_cka(pair: Moments) -> float:
+def debiased_linear_cka(pair: PairMoments) -> float:
     """Return linear CKA with the unbiased estimator of HSIC.
 
     HSIC_1(K, L) = (tr K~L~ + 1'K~1 1'L~1 / ((d-1)(d-2)) - 2 / (d-2) 1'K~L~1) / (d (d-3)), where K~

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .sides import Moments, varying_sides
+from ..reduction.moments import PairMoments
+from .sides import varying_sides
 from .values import measure
 
 
 @measure(0.0, 1.0)
-def procrustes(pair: Moments) -> float:
+def procrustes(pair: PairMoments) -> float:
     """Return the similarity after the best rotation.
 
     max over orthogonal Q of <X_c, Y_c Q> / (|X_c|_F |Y_c|_F) = |X_c'Y_c|_* / (|X_c|_F |Y_c|_F),

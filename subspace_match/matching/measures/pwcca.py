@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from .sides import Moments, varying_sides
+from ..reduction.moments import PairMoments
+from .sides import varying_sides
 from .values import measure, warn_not_determined
 
 EQUAL = 1e-8  # correlations that differ by less count as equal: rounding rotates their variables
 
 
 @measure(0.0, 1.0)
-def pwcca(pair: Moments) -> float:
+def pwcca(pair: PairMoments) -> float:
     """Return projection-weighted CCA, with weights from X's side.
 
     sum_i alpha_i rho_i / sum_i alpha_i with alpha_i = sum_j |<h_i, x_j>|, where h_i is the i-th
