@@ -26,7 +26,7 @@ import torch
 from hostile_layers import HOSTILE
 
 import subspace_match as sm
-from subspace_match.matching.path import EPSILONS
+from subspace_match.matching.epsilons import EPSILONS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import oracles

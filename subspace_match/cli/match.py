@@ -87,8 +87,9 @@ def run(options: argparse.Namespace) -> None:
 def _matched(options: argparse.Namespace) -> Matched:
     import numpy as np
 
+    from ..matching.epsilons import EPSILONS
     from ..matching.null import null_paths
-    from ..matching.path import EPSILONS, match_path
+    from ..matching.path import match_path
     from ..matching.reduction.moments import reduce
     from ..matching.validation import FewSamplesWarning, as_activations
     from ..storage.arrays import open_array

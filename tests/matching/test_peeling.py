@@ -83,10 +83,8 @@ def test_state_after_a_block_equals_a_fresh_factorisation(case, device, monkeypa
     x, y = np.split(np.arange(factor.shape[1]), [pair.neurons_x])
     for module in (updates_numpy, updates_torch):
         monkeypatch.setattr(module, "BLOCK", 12)
-    independent = pair.well_conditioned, pair.well_conditioned
-    state = peel.updates_for(
-        factor_spans(factor, x, y, device, independent=independent), len(x), device
-    )
+    spans = factor_spans(factor, x, y, device, independent=pair.well_conditioned)
+    state = peel.updates_for(spans, len(x), device)
     removed, _, accurate = state.remove_block()
     assert accurate
     assert len(removed) == 12
@@ -125,7 +123,7 @@ def test_products_of_well_conditioned_pairs_give_the_same_spans(distance, device
     factor = device.array(pair.factor)
     sides = np.split(np.arange(factor.shape[1]), [pair.neurons_x])
     by_qr, by_products = (
-        factor_spans(factor, *sides, device, independent=(True, True), products=products)
+        factor_spans(factor, *sides, device, independent=True, products=products)
         for products in (None, device.array(pair.unit_products))
     )
     inverse = device.numpy(by_qr.coefficients).diagonal()[pair.neurons_x :]

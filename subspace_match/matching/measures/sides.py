@@ -2,7 +2,7 @@
 
 Measures are defined on centred activations and depend only on their inner products. The columns of
 the centred factor have the same inner products as the centred neurons, so they replace them: no
-measure subtracts a mean, and none squares the columns without need.
+measure subtracts a mean, and none squares the columns unless its definition does.
 
 Constant neurons (dead ones included) have no effect on centred measures. After centring only
 rounding is left of them, so their columns are set to exactly 0. A measure that divides by a side's
@@ -19,8 +19,8 @@ import scipy.linalg
 from ..reduction.moments import PairMoments
 from .values import UndefinedError
 
-# Relative to the norm before centring, times the number of columns; as in matching, so that a near
-# copy still adds a direction. It also detects constants, near copies of the constant direction.
+# Relative to the norm before centring, per column; the same as for matching, so that a near copy
+# still adds a direction. It also detects constant neurons, whose deviations are only rounding.
 RANK_TOLERANCE = 1e-13
 
 
