@@ -41,15 +41,12 @@ def as_activations(argument: str, value: Any) -> Any:
                 f" {type(value).__name__}: {error}"
             ) from error
     shape = tuple(value.shape)
-    if len(shape) < 2:
+    if len(shape) != 2:
+        one_neuron = "for a single neuron use array[:, None]"
+        maps = "convert maps [N, C, H, W] by map.transpose(0, 2, 3, 1).reshape(-1, C)"
         raise ValueError(
-            f"{argument}: expected two dimensions (samples, neurons), found shape {shape}; for a"
-            " single neuron use array[:, None]"
-        )
-    if len(shape) > 2:
-        raise ValueError(
-            f"{argument}: expected two dimensions (samples, neurons), found shape {shape}; convert"
-            " maps [N, C, H, W] by map.transpose(0, 2, 3, 1).reshape(-1, C)"
+            f"{argument}: expected two dimensions (samples, neurons), found shape {shape};"
+            f" {one_neuron if len(shape) < 2 else maps}"
         )
     if shape[0] == 0 or shape[1] == 0:
         raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cases
 import numpy as np
 import pytest
+from helpers import path_of
 
 import subspace_match as sm
 from subspace_match.matching.peeling import peel, updates_numpy, updates_torch
@@ -47,7 +48,7 @@ def counts(monkeypatch):
 
 
 def count(case, counts, device) -> dict[str, int]:
-    sm.match_path(sm.reduce(*case(np.random.default_rng(0)), device=device), device=device)
+    path_of(*case(np.random.default_rng(0)), device)
     return counts
 
 

@@ -17,9 +17,6 @@ def canonical_correlations(pair: PairMoments) -> np.ndarray:
     determined by pivoted QR of its columns in units of their norms before centring, with tolerance
     1e-13 times the number of neurons, so near copies do add a direction.
 
-    Args:
-        pair: moments of the two sides, from ``reduce``.
-
     Returns:
         (min(rank of X, rank of Y),) float64 in [0, 1], descending.
 
@@ -42,9 +39,6 @@ def mean_cca(pair: PairMoments) -> float:
     sum_i rho_i / min(rank of X, rank of Y) (Kornblith et al. 2019, arXiv 1905.00414, table 1, but
     with ranks instead of widths, because a dependent neuron adds no direction). Invariant to
     invertible mixes of either side, and therefore 1 for any two layers with both ranks d - 1.
-
-    Args:
-        pair: moments of the two sides, from ``reduce``.
 
     Returns:
         A number in [0, 1]; NaN if every neuron of a side is constant.

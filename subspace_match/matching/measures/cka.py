@@ -18,9 +18,6 @@ def linear_cka(pair: PairMoments) -> float:
     invertible mixes. It increases with n / d even for unrelated layers; ``debiased_linear_cka``
     does not.
 
-    Args:
-        pair: moments of the two sides, from ``reduce``.
-
     Returns:
         A number in [0, 1]; NaN if every neuron of a side is constant.
 

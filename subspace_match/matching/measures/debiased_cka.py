@@ -30,9 +30,6 @@ def debiased_linear_cka(pair: PairMoments) -> float:
     so second moments do not determine it; the pair stores it in ``length_products``, in units of
     tr X_c'X_c tr Y_c'Y_c.
 
-    Args:
-        pair: moments of the two sides, from ``reduce``.
-
     Returns:
         HSIC_1(X, Y) / sqrt(HSIC_1(X, X) HSIC_1(Y, Y)), in [-1, 1]. It is 0 on average for unrelated
         layers, so it can be negative. NaN with fewer than 4 samples, or if the estimate of a side

@@ -35,9 +35,6 @@ def one_to_one_matching(pair: PairMoments) -> OneToOne:
     even with weak correlations, except constant neurons. Their correlation is undefined; they are
     left out, where the paper sets it to 0.
 
-    Args:
-        pair: moments of the two sides, from ``reduce``.
-
     Returns:
         min(n_x, n_y) pairs, without counting constant neurons.
 
@@ -58,9 +55,6 @@ def one_to_one(pair: PairMoments) -> float:
     """Return the mean correlation of neurons matched by ``one_to_one_matching``.
 
     Invariant to permutations and to a positive scale and a shift of each neuron, not to rotations.
-
-    Args:
-        pair: moments of the two sides, from ``reduce``.
 
     Returns:
         A number in [-1, 1], negative only if every matching has a negative sum; NaN if every

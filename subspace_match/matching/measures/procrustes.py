@@ -19,9 +19,6 @@ def procrustes(pair: PairMoments) -> float:
     the squared distance of Ding et al. 2021 (arXiv 2108.01661) between sides scaled to norm 1.
     Invariant to rotations and to one scale factor per side, not to invertible mixes.
 
-    Args:
-        pair: moments of the two sides, from ``reduce``.
-
     Returns:
         A number in [0, 1]; NaN if every neuron of a side is constant.
 

@@ -26,9 +26,6 @@ def pwcca(pair: PairMoments) -> float:
     that the singular value decomposition returns, unless all correlations are equal. A
     ``MeasureWarning`` reports this.
 
-    Args:
-        pair: moments of the two sides, from ``reduce``.
-
     Returns:
         A number in [0, 1]; NaN if every neuron of a side is constant.
 

@@ -35,9 +35,6 @@ MEASURES: dict[str, Callable[[PairMoments], float]] = {
 def all_measures(pair: PairMoments) -> dict[str, float]:
     """Compute every measure of a pair.
 
-    Args:
-        pair: moments of the two sides, from ``reduce``.
-
     Returns:
         Values by name, always in the same order. "linear_regression_x" predicts X from Y,
         "linear_regression_y" Y from X.
@@ -63,9 +60,6 @@ class Noted(NamedTuple):
 
 def noted_measures(pair: PairMoments) -> dict[str, Noted]:
     """Compute every measure as ``all_measures``, with the reason if it is NaN or not determined.
-
-    Args:
-        pair: moments of the two sides, from ``reduce``.
 
     Example:
         >>> import numpy as np, subspace_match as sm
