@@ -1,4 +1,4 @@
-"""Pairs of activations for tests of matching; each case draws one from a generator."""
+"""Pairs of activations for tests of matching, drawn from a generator or by hypothesis."""
 
 from __future__ import annotations
 
