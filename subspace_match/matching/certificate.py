@@ -9,13 +9,13 @@ A set of neurons is the maximum match of an epsilon if it is
 
 Both need the distance of a neuron from the columns of F that remained at some moment. If a side's
 columns are put in reverse order of removal, every such set is a leading block. With S = Q R in that
-order, the squared distance of t from the first p columns is the sum of squares of Q't below row p.
-So one factorisation per side serves every neuron, every moment and every epsilon, in O(n^3). It
-shares nothing with the updates in ``peeling`` except the factor F.
+order, the squared distance of t from the first p columns is the sum of the squares of the entries
+of Q't below row p. So one factorisation per side serves every neuron, every moment and every
+epsilon, in O(n^3). It shares nothing with the updates in ``peeling`` except the factor F.
 
-Rank: a column that adds no direction must not get a row. LAPACK's QR would give it a row of pure
-rounding, which would corrupt all later columns. Therefore columns are factored in panels. If a
-column depends on those before it, it is left out and the rest of the panel is factored again.
+Rank: a column that adds no direction must not get a row of R. LAPACK's QR would give it a row of
+pure rounding, which would corrupt all later columns. Therefore columns are factored in panels. A
+column that depends on those before it is left out, and the rest of the panel is factored again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Certificate:
     Attributes:
         epsilon: the epsilon of the match.
         sound: every member is within epsilon of the other side's members, up to rounding; a
-            distance exactly at epsilon counts as within.
+            distance equal to epsilon counts as within.
         complete: every live neuron outside the match was farther than epsilon when it was removed,
             up to rounding.
         margin: smallest |distance - epsilon| of all these decisions; inf if there are none because
@@ -75,9 +75,9 @@ def certify(
 ) -> list[Certificate]:
     """Check the matches { v : critical(v) <= epsilon } of a path, one certificate per epsilon.
 
-    The path is not trusted: the members need not be the last neurons of the removal order. If they
-    are, as in every path of ``match_path``, all epsilons share two factorisations; an epsilon for
-    which they are not needs two of its own.
+    The path is not trusted. In every path of ``match_path`` the members are the last neurons of the
+    removal order; then all epsilons share two factorisations. An epsilon whose members are not the
+    last ones needs two factorisations of its own.
 
     Args:
         pair: moments of the two sides.
@@ -120,7 +120,7 @@ class _Distances:
         last_first = order[::-1]
         of_y = last_first >= pair.neurons_x
         sides = [last_first[~of_y], last_first[of_y]]
-        # Entry i: how many neurons of the side remain when i neurons remain in all.
+        # Entry i: how many neurons of the side remain when i neurons of both sides remain.
         self._left = [np.r_[0, np.cumsum(of_side)] for of_side in (~of_y, of_y)]
         factor, column = device.array(pair.factor), np.cumsum(pair.live) - 1
         columns = [device.take(factor.T, column[side]).T for side in sides]
@@ -192,7 +192,7 @@ class _Side:
         rank = self._rank[left]
         deepest = int(rank.max(initial=0))
         distances = self._outside[rank, np.arange(len(left))] ** 0.5
-        # With zeros below a target's own block, the solution is that of its own block.
+        # With zeros below its own block, a target gets the solution of its own block.
         own_block = np.arange(deepest)[:, None] < rank
         inside = self._rotated[:deepest, : len(left)] * self._device.array(own_block)
         coefficients = self._device.triangular_solve(self._upper[:deepest, :deepest], inside)
@@ -230,10 +230,8 @@ def staircase(columns: Array, targets: Array, device: Device) -> tuple[Array, Ar
             above, corner = work[:rank, start : start + tried], device.triu(reflectors[:tried])
             good = _extend(inverse, rank, above, corner, RANK_TOLERANCE * width, device)
             end = rank + good
-            upper[:rank, rank:end], upper[rank:end, rank:end] = (
-                above[:, :good],
-                corner[:good, :good],
-            )
+            upper[:rank, rank:end] = above[:, :good]
+            upper[rank:end, rank:end] = corner[:good, :good]
             new = slice(rank - first, end - first)
             vectors[rank:, new] = _unit_lower(reflectors[:, :good], device)
             scales[new] = tau[:good]

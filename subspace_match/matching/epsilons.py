@@ -1,3 +1,3 @@
-"""The default grid of epsilons, in a module without imports: the configuration reads it too."""
+"""The default grid of epsilons. It imports nothing, because the configuration reads it too."""
 
-EPSILONS = (0.15, 0.2, 0.25, 0.3, 0.5)  # the authors' grid
+EPSILONS = (0.15, 0.2, 0.25, 0.3, 0.5)  # the grid of Wang et al. 2018

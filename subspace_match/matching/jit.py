@@ -9,7 +9,7 @@ import numba
 
 
 def compiled(function: Callable[..., Any], fastmath: Any = False) -> Any:
-    """Compile a function; cache it on disk where a cache folder is writable."""
+    """Compile a function; cache it on disk if a cache folder is writable."""
     try:
         return numba.njit(cache=True, error_model="numpy", fastmath=fastmath)(function)
     except RuntimeError:  # neither the module's folder nor the user's cache is writable

@@ -1,9 +1,9 @@
 """Compare every layer of one network with every layer of another.
 
-Each layer is read once, and each product of two layers is computed once. All layers of X form one
-wide matrix, and so do all layers of Y, so one product per chunk gives every cross moment X_i'Y_j.
-Each layer's own moments X_i'X_i are computed once, not once per partner. Memory holds one chunk of
-all layers and two copies of all moments while they are added up.
+Each layer is read once. All layers of X form one wide matrix, and all layers of Y another, so one
+product per chunk gives every cross moment X_i'Y_j. Each layer's own moments X_i'X_i are computed
+once, not once per partner. Memory holds one chunk of all layers, and two copies of all moments
+while they are added up.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def layer_pairs(
     """Compute the moments of every pair of layers, the same as ``reduce`` would return.
 
     The call reads every layer once. The iterator then assembles one pair at a time. If a pair's
-    neurons are so nearly dependent that the moments lose a direction, its two layers are read again
-    at that point for a QR factor. (A float64 layer with dead neurons is also read again, as in
+    neurons are so nearly dependent that the moments lose a direction, the iterator reads its two
+    layers again for a QR factor. (A float64 layer with dead neurons is also read again, as in
     ``reduce``, because its squares may have underflowed.)
 
     Args:
@@ -102,11 +102,11 @@ def layer_pairs(
     layers_x, layers_y = _as_layers("xs", xs), _as_layers("ys", ys)
     _same_samples({**layers_x, **layers_y})
     device = resolve_device(device)
-    widths = [layer.shape[1] for layer in (*layers_x.values(), *layers_y.values())]
-    warn_of_few_samples(max(widths), layers_x["xs[0]"].shape[0])
-    step = as_chunk_samples(chunk_samples, 8 * sum(widths))
     arrays = [*layers_x.values(), *layers_y.values()]
-    blocks = Blocks.for_device(device, arrays[0].shape[0], step, sum(widths))
+    samples, widths = arrays[0].shape[0], [layer.shape[1] for layer in arrays]
+    warn_of_few_samples(max(widths), samples)
+    step = as_chunk_samples(chunk_samples, 8 * sum(widths))
+    blocks = Blocks.for_device(device, samples, step, sum(widths))
     side_x, side_y = _Side(layers_x, blocks, device), _Side(layers_y, blocks, device)
 
     cross = GroupedSum(blocks, device, side_x.width, side_y.width)
@@ -115,13 +115,13 @@ def layer_pairs(
             parts = [own[block] for own in rows]
             chunk_x, chunk_y = side_x.add(parts[: len(xs)]), side_y.add(parts[len(xs) :])
             device.add_product(cross.next(), chunk_x.T, chunk_y)
-    own = side_x.own_moments(), side_y.own_moments()
-    return _assemble(side_x, side_y, *own, cross.total(), blocks, device)
+    own_x, own_y = side_x.own_moments(), side_y.own_moments()
+    return _assemble(side_x, side_y, own_x, own_y, cross.total(), blocks, device)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """A layer, its columns in the wide matrix, and the upper triangle of its own moments."""
+    """A layer, its columns in the wide matrix, and its own moments as an upper triangle."""
 
     layer: LayerReader
     columns: slice
@@ -145,7 +145,7 @@ class _Side:
         self._step, self._device = blocks.step, device
 
     def add(self, rows: list[Array]) -> Array:
-        """Add a block; return its columns of all layers as float64, overwritten by the next."""
+        """Add a block of every layer; return it as one matrix, which the next call overwrites."""
         chunk = self._joint[: len(rows[0])]
         for place, own in zip(self.places, rows, strict=True):
             block = chunk[:, place.columns]
@@ -187,8 +187,7 @@ def _assemble(
         joint[:width_x, :width_x], joint[width_x:, width_x:] = own_x[i], own_y[j]
         joint[:width_x, width_x:], joint[width_x:, :width_x] = block, block.T
         sums = device.concatenate([all_x[x.columns], all_y[y.columns]])
-        additions, step = blocks.additions, blocks.step
-        yield i, j, pair_from_sums(x.layer, y.layer, joint, sums, additions, step, device)
+        yield i, j, pair_from_sums(x.layer, y.layer, joint, sums, blocks, device)
 
 
 def _as_layers(argument: str, layers: Sequence[Any]) -> dict[str, Any]:
@@ -210,5 +209,5 @@ def _same_samples(layers: dict[str, Any]) -> None:
             raise ValueError(
                 f"xs and ys: expected the same samples in all layers, found"
                 f" {layers[first].shape[0]} in {first} and {layers[name].shape[0]} in {name}; group"
-                " layers by their number of samples, and compare the groups one by one"
+                " layers by their number of samples, and compare each group separately"
             )

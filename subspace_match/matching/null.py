@@ -1,8 +1,8 @@
-"""The null distribution: match paths under permuted samples. Is a match more than chance?
+"""The null distribution: match paths under permuted samples, to tell a match from chance.
 
-Permuting one network's samples makes its activations unrelated to the other network's, row by row,
-but leaves each side's own moments unchanged: only the cross moments X'Y change. Similarities under
-K permutations give p-values and the null band of the figures (ours; the paper has no null).
+After a permutation of one network's samples its activations are unrelated to those of the other
+network. Each side's own moments do not change, only the cross moments X'Y do. Similarities under K
+permutations give p-values and the null band of the figures (ours; the paper has no null).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .reduction.moments import PairMoments, pair_from_moments
 from .reduction.reading import read_ahead
 from .validation import as_activations, as_chunk_samples, same_samples
 
-BATCH_BYTES = 256 * 2**20  # for the permutations computed in one read of X
+BATCH_BYTES = 256 * 2**20  # memory for the permutations that share one read of X
 
 
 def null_paths(
@@ -37,17 +37,17 @@ def null_paths(
     """Yield match paths of X against Y with Y's samples permuted.
 
     A permutation reads Y's rows in random order, so Y stays on the device in its own type, float32
-    or float64: 4 or 8 d n_y bytes. X is read chunk by chunk, once per batch of permutations: as
-    many as fit in 256 MB at 8 (2 n_x n_y + d) bytes each. A permutation whose moments do not
-    determine the factor reads X once more. Each permutation costs d n_x n_y multiply-adds and a
-    path.
+    or float64: 4 or 8 d n_y bytes. X is read chunk by chunk, once per batch of permutations. A
+    batch has 256 MB, and a permutation needs 8 (2 n_x n_y + d) bytes of it. If the moments of a
+    permutation do not determine the factor, X is read once more. Each permutation costs d n_x n_y
+    multiply-adds and a path.
 
     Args:
         pair: the moments of x and y, from ``reduce``.
         x: (samples, n_x) NumPy array, torch tensor or Zarr array.
         y: (samples, n_y), the same samples in the same order.
-        orders: permutations of the samples, (samples,) int64 each, consumed lazily. Permute what is
-            exchangeable: images, not the correlated positions within an image.
+        orders: permutations of the samples, (samples,) int64 each, consumed lazily. Permute whole
+            images: the positions within an image are correlated, so they are not exchangeable.
         device: "cpu", "cuda" or "auto".
 
     Yields:
@@ -90,7 +90,7 @@ def null_paths(
 
 
 class _Permuted:
-    """An array with its rows in another order, computed as it is sliced."""
+    """An array with its rows in another order; a slice is copied when it is read."""
 
     def __init__(self, held: Array, order: Array) -> None:
         self._held, self._order = held, order
@@ -155,7 +155,7 @@ def _permuted_pair(
 ) -> PairMoments:
     """Replace the pair's cross moments; each side's own moments do not change.
 
-    A path needs no centred factor, so the samples are not read again for that alone.
+    A path needs no centred factor, so the samples are not read again only for that factor.
     """
     cross, moments = device.numpy(cross), pair.second_moments.copy()
     products = pair.length_products.copy()

@@ -37,9 +37,9 @@ class MatchPath:
 
     Attributes:
         critical_epsilon_x: (n_x,) float64, the smallest epsilon at which the neuron is in the
-            maximum match. Accurate to 1e-8, and too small rather than too large:
-            ``PairMoments.tie_margin`` is subtracted, so that a neuron exactly at an epsilon is in
-            its match. NaN for a dead neuron, which is in no match.
+            maximum match. Accurate to 1e-8 and never too large: ``PairMoments.tie_margin`` is
+            subtracted, so that a neuron exactly at an epsilon is in its match. NaN for a dead
+            neuron, which is in no match.
         critical_epsilon_y: (n_y,) float64, the same for Y's neurons.
         removal_order: (live neurons,) int64 in the order of removal; X's neurons are 0 to n_x - 1,
             Y's n_x to n_x + n_y - 1.
@@ -121,10 +121,11 @@ class MatchPath:
         """Prove a maximum match independently, from new factorisations of its sets.
 
         Sound: each member's distance from the other side's members is at most epsilon. Complete:
-        each other live neuron was farther than epsilon from the remaining neurons when it was
-        removed (ours; see ``certificate`` for why this proves the match). Certain: no distance is
-        so close to epsilon that rounding could have changed a decision, and none is a tie. O(n^3)
-        for all epsilons together and little more for each. Ranks use ``spans.RANK_TOLERANCE``.
+        each other live neuron was farther than epsilon from the other side's remaining neurons when
+        it was removed (ours; ``certificate`` explains why this proves the match). Certain: no
+        distance is so close to epsilon that rounding could have changed a decision, and none is a
+        tie. Costs O(n^3) for all epsilons together and little more for each. Ranks use
+        ``spans.RANK_TOLERANCE``.
 
         Args:
             epsilon: a number in [0, 1), or a sequence of such numbers.
@@ -133,7 +134,7 @@ class MatchPath:
         Returns:
             A certificate, or for a sequence a list of them in the same order. The match is proved
             if it is ``sound`` and ``complete``. If it is not ``certain``, one of its distances
-            cannot be told apart from epsilon; a slightly different epsilon avoids this.
+            equals epsilon up to rounding; a slightly different epsilon avoids this.
 
         Raises:
             ValueError: if an epsilon is not in [0, 1), the device is unavailable, or the path does
@@ -165,7 +166,7 @@ def match_path(pair: PairMoments, *, device: DeviceLike = "auto") -> MatchPath:
     Let rho_k be the largest relative distance r(v | other side) among the neurons that remain after
     k removals. The neuron removed next has critical epsilon min(rho_0, ..., rho_k) (ours). The
     maximum match of Wang et al. 2018, Definition 3, is then the set with critical epsilon <=
-    epsilon. O(n^3) in all, whatever the number of samples. Decisions are made in float64, with the
+    epsilon. Costs O(n^3) for any number of samples. Decisions are made in float64, with the
     tolerances in ``peeling.spans`` and ``peeling.updates``. Critical epsilons are accurate to
     ``factor.ACCURACY`` = 1e-8 if no neuron is closer than about 1e-8 to the rest of its side.
     ``MatchPath.verify`` tells whether the match of one epsilon is certain.

@@ -1,7 +1,7 @@
-"""Ties: a neuron whose distance equals epsilon is in the match, whatever rounding did to it.
+"""Ties: a neuron whose distance equals epsilon is in the match, in spite of rounding.
 
-Rounding may make two different numbers out of one. A distance r therefore counts as at most epsilon
-if r <= epsilon + m, where m is the ``tie_margin`` of the moments. The margin is subtracted once,
+Rounding may make two equal numbers different. Therefore a distance r counts as at most epsilon if
+r <= epsilon + m, where m is the ``tie_margin`` of the moments. The margin is subtracted once,
 from the critical epsilons, so that every reader (a table, a web page) only has to compare
 critical <= epsilon. Minimal matches add it to epsilon instead. Neurons between epsilon and
 epsilon + m also enter the match; the certificate of such a match is not ``certain``.
@@ -23,13 +23,13 @@ def lower_by_margin(distances: np.ndarray, margin: float) -> np.ndarray:
 
 
 def tie_squares(epsilon: float, margin: float) -> tuple[float, float]:
-    """Return the bounds of the squared distances that count as a tie; the upper one is included."""
+    """Return the smallest and the largest squared distance that count as a tie."""
     below_one = np.nextafter(1.0, 0.0)
     return max(epsilon - margin, 0.0) ** 2, min((epsilon + margin) ** 2, float(below_one))
 
 
 class TieWarning(UserWarning):
-    """The result depends on distances that cannot be told apart from epsilon."""
+    """The result depends on distances that equal epsilon up to rounding."""
 
 
 def warn_of_ties(ties: int, epsilon: float, margin: float) -> None:
@@ -38,7 +38,7 @@ def warn_of_ties(ties: int, epsilon: float, margin: float) -> None:
         warnings.warn(
             f"minimal matches: expected distances that rounding cannot move across epsilon"
             f" {epsilon:g}, found some within {margin:.1g} of it; they count as equal to epsilon,"
-            " so these neurons are in the match: try a slightly different epsilon to see what"
+            " so their neurons are in the match: try a slightly different epsilon to see what"
             " depends on them",
             TieWarning,
             stacklevel=4,

@@ -14,7 +14,7 @@ import scipy.sparse
 # span, so above this ratio part of the similarity is chance.
 FEW_SAMPLES = 0.2
 
-CHUNK_BYTES = 32 * 2**20  # of float64, both sides together; more does not increase speed
+CHUNK_BYTES = 32 * 2**20  # float64 numbers of both sides together; more is not faster
 
 
 def as_activations(argument: str, value: Any) -> Any:
@@ -41,15 +41,12 @@ def as_activations(argument: str, value: Any) -> Any:
                 f" {type(value).__name__}: {error}"
             ) from error
     shape = tuple(value.shape)
-    if len(shape) < 2:
+    if len(shape) != 2:
+        one_neuron = "for a single neuron use array[:, None]"
+        maps = "convert maps [N, C, H, W] by map.transpose(0, 2, 3, 1).reshape(-1, C)"
         raise ValueError(
-            f"{argument}: expected two dimensions (samples, neurons), found shape {shape}; for a"
-            " single neuron use array[:, None]"
-        )
-    if len(shape) > 2:
-        raise ValueError(
-            f"{argument}: expected two dimensions (samples, neurons), found shape {shape}; convert"
-            " maps [N, C, H, W] by map.transpose(0, 2, 3, 1).reshape(-1, C)"
+            f"{argument}: expected two dimensions (samples, neurons), found shape {shape};"
+            f" {one_neuron if len(shape) < 2 else maps}"
         )
     if shape[0] == 0 or shape[1] == 0:
         raise ValueError(
@@ -72,7 +69,8 @@ def _check_chunks(argument: str, value: Any) -> None:
     block = getattr(value, "shards", None) or value.chunks
     expected = math.prod(-(-n // of) for n, of in zip(value.shape, block, strict=True))
     chunks_per_block = math.prod(of // n for of, n in zip(block, value.chunks, strict=True))
-    missing, empty = expected - value.nchunks_initialized // chunks_per_block, None
+    missing = expected - value.nchunks_initialized // chunks_per_block
+    empty = None
     if root := getattr(store, "root", None):  # an empty file is read as zeros too
         files = (Path(root) / value.path).rglob("*")
         empty = next((file for file in files if file.is_file() and not file.stat().st_size), None)
@@ -80,8 +78,8 @@ def _check_chunks(argument: str, value: Any) -> None:
         found = f"{missing} missing" if missing else f"{empty} empty"
         raise ValueError(
             f"{argument}: expected all {expected} chunks or shards of a Zarr array, found {found},"
-            f" which would be read as {value.fill_value}; copy the array again, or, if all their"
-            " values are that, write it with config={'write_empty_chunks': True}"
+            f" which would be read as {value.fill_value}; copy the array again, or, if that is the"
+            " true value, write it with config={'write_empty_chunks': True}"
         )
 
 
@@ -95,7 +93,7 @@ def _check_dense(argument: str, value: Any) -> None:
                 f" ({kind}); leave masked samples out of both sides, or fill them in"
             )
         layout = str(getattr(part, "layout", "torch.strided"))
-        # SciPy's sparse arrays, and those of the package "sparse".
+        # Sparse arrays of SciPy, of the package "sparse" and of torch.
         if scipy.sparse.issparse(part) or hasattr(part, "todense") or layout != "torch.strided":
             how = "x.to_dense()" if kind == "Tensor" else "x.toarray() or x.todense()"
             raise ValueError(

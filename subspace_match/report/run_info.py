@@ -1,4 +1,4 @@
-"""What produced a run, for its page: read from the provenance record beside its tables."""
+"""What produced a run, from the provenance record next to its tables."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .runs import Run
 
 
 def run_info(run: Run) -> dict[str, Any]:
-    """Return what produced a run, as plain JSON values.
+    """Describe what produced a run, as plain JSON values.
 
     Returns:
         ``changed`` and ``default``: the configuration in two parts, each with dotted keys.
-        ``again``: the command that reproduces the run. ``digests``: by what they stand for.
-        ``runs``: which calls of Snakemake ran which rules. Without a record, the whole
+        ``again``: the command that reproduces the run. ``digests``: of code and inputs, by results
+        folder. ``runs``: which calls of Snakemake ran which rules. Without a record, the whole
         configuration is in ``changed``, and there are no digests and no calls.
     """
     record = run.record or {"differs": run.config, "digests": {}, "runs": []}

@@ -1,10 +1,12 @@
-"""Pairs of activations for tests of matching; each case draws one from a generator."""
+"""Pairs of activations for tests of matching, drawn from a generator or by hypothesis."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 Pair = tuple[np.ndarray, np.ndarray]
 EPSILONS = (0.05, 0.15, 0.2, 0.25, 0.3, 0.5, 0.8)
@@ -160,6 +162,55 @@ def wide_and_dependent(rng: np.random.Generator) -> Pair:
             noise = 10.0 ** rng.choice([-7, -5, -3]) * rng.normal(size=len(layer))
             layer[:, copy] = layer[:, rng.integers(0, 40)] * (1 + noise)
     return x, y
+
+
+def exact_differences(rng: np.random.Generator) -> Pair:
+    """z, z + s w and w with s down to 1e-8: w depends on the others with coefficients 1 / s."""
+    x, y = related(rng)
+    for layer in (x, y):
+        for first in range(0, 18, 3):
+            direction = np.abs(rng.normal(size=len(layer)))
+            layer[:, first + 1] = layer[:, first] + 10.0 ** rng.uniform(-8, -3) * direction
+            layer[:, first + 2] = direction
+    return x, y
+
+
+def nearly_dependent(rng: np.random.Generator, noise: float) -> Pair:
+    """Y is noise away from a space of fewer dimensions, and its last neuron is a copy."""
+    hidden = rng.normal(size=(11, 3))
+    x = hidden @ rng.normal(size=(3, 4))
+    y = hidden @ rng.normal(size=(3, 8)) + noise * rng.normal(size=(11, 8))
+    y[:, 7] = y[:, 3]
+    return x, y
+
+
+@st.composite
+def generated(draw: st.DrawFn, widest: int = 30, most_samples: int = 80) -> Pair:
+    """Related layers with copies, near copies and dead neurons."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n_x, n_y = draw(st.integers(1, widest)), draw(st.integers(1, widest))
+    samples = draw(st.integers(2, most_samples))
+    dead, copies = draw(st.integers(0, 3)), draw(st.integers(0, 5))
+    noise = draw(st.sampled_from([0.0, 1e-7, 1e-5, 1e-3]))
+    x, y = related(rng, max(n_x, 4), max(n_y, 4), samples)
+    x, y = x[:, :n_x], y[:, :n_y]
+    for layer in (x, y):
+        width = layer.shape[1]
+        for _ in range(copies):
+            source, copy = rng.integers(0, width, 2)
+            layer[:, copy] = layer[:, source] * (1 + noise * rng.normal(size=samples))
+        layer[:, rng.integers(0, width, dead)] = 0.0
+    return x, y
+
+
+@st.composite
+def small_integers(draw: st.DrawFn, widest: int, most_samples: int) -> Pair:
+    """Layers that mostly have exact dependence, copies and dead neurons."""
+    samples = draw(st.integers(1, most_samples))
+    shapes = st.tuples(st.just(samples), st.integers(1, widest))
+    layers = arrays(np.int8, shapes, elements=st.integers(-2, 2), fill=st.nothing())
+    x, y = draw(layers), draw(layers)
+    return x.astype(np.float32), y.astype(np.float32)
 
 
 CASES: tuple[Callable[[np.random.Generator], Pair], ...] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cases
 import exact_oracles
 import numpy as np
 import pytest
@@ -56,10 +57,7 @@ def test_a_copy_beside_nearly_dependent_neurons_adds_no_direction(noise, device)
     """If it counted as adding a direction, critical epsilons would move by 2e-2."""
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        hidden = rng.normal(size=(11, 3))
-        x = hidden @ rng.normal(size=(3, 4))
-        y = hidden @ rng.normal(size=(3, 8)) + noise * rng.normal(size=(11, 8))
-        y[:, 7] = y[:, 3]
+        x, y = cases.nearly_dependent(rng, noise)
         x = x + 0.3 * rng.normal(size=x.shape) * (seed % 2)
         products = exact_oracles.inner_products(x, y)
         exact = exact_oracles.critical_epsilons(

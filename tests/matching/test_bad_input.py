@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pytest
 import scipy.sparse
 import torch
 import zarr
+from helpers import path_of, raises
 
 import subspace_match as sm
 from subspace_match.matching.null import null_paths
 
 GOOD = np.eye(4, 2)
-
-
-def raises(*parts: str):
-    return pytest.raises(ValueError, match=".*".join(map(re.escape, parts)))
 
 
 @pytest.mark.parametrize(
@@ -179,7 +174,7 @@ def test_cuda_without_a_cuda_device_is_refused(monkeypatch):
 
 @pytest.mark.parametrize("epsilon", [1, 1.0, -0.1, np.nan, np.inf])
 def test_an_epsilon_outside_the_range_is_refused(epsilon):
-    path = sm.match_path(sm.reduce(GOOD, GOOD, device="cpu"), device="cpu")
+    path = path_of(GOOD, GOOD)
     parts = ("epsilon: expected a number in [0, 1)", f"found {float(epsilon)}", "at 1 all neurons")
     with raises(*parts):
         path.maximum_match(epsilon)
@@ -193,13 +188,13 @@ def test_an_epsilon_outside_the_range_is_refused(epsilon):
 
 @pytest.mark.parametrize("epsilon", ["a third", None, [[0.1], [0.1, 0.2]]])
 def test_an_epsilon_that_is_not_a_number_is_refused(epsilon):
-    path = sm.match_path(sm.reduce(GOOD, GOOD, device="cpu"), device="cpu")
+    path = path_of(GOOD, GOOD)
     with raises("epsilon: expected a number in [0, 1), found"):
         path.similarity(epsilon)
 
 
 def test_a_maximum_match_takes_one_epsilon():
-    path = sm.match_path(sm.reduce(GOOD, GOOD, device="cpu"), device="cpu")
+    path = path_of(GOOD, GOOD)
     with raises(
         "epsilon: expected one number", "found an array of shape (2,)", "one epsilon at a time"
     ):

@@ -8,6 +8,7 @@ import cases
 import exact_oracles
 import numpy as np
 import pytest
+from helpers import path_of
 
 import subspace_match as sm
 from subspace_match.matching.backends import resolve_device
@@ -86,7 +87,7 @@ def verdicts(kind, seed, d, scale, device, chunk_samples) -> tuple[int, int, int
     """Count the epsilons tested, those certified, and those certified with a wrong match."""
     x, y = kind(seed, d, scale)
     squares = exact_squares(kind, seed, d, scale)
-    path = sm.match_path(sm.reduce(x, y, device=device, chunk_samples=chunk_samples), device=device)
+    path = path_of(x, y, device, chunk_samples=chunk_samples)
     rounding = path.verify(0.3, device=device).rounding
     exact = exact_oracles.critical_epsilons(squares)
     epsilons = [
@@ -130,7 +131,7 @@ def long_layers() -> tuple[np.ndarray, np.ndarray, tuple]:
 
 def assert_accurate_on_long_layers(device, **options) -> None:
     x, y, squares = long_layers()
-    path = sm.match_path(sm.reduce(x, y, device=device, **options), device=device)
+    path = path_of(x, y, device, **options)
     assert path.critical_epsilon_y[0] == pytest.approx(0.44766, abs=5e-6)
     exact = exact_oracles.critical_epsilons(squares)
     np.testing.assert_allclose(path.critical_epsilon, exact, rtol=0, atol=2e-8)
@@ -152,7 +153,7 @@ def test_near_copies_are_not_told_apart_by_rounding(device):
     for seed in range(4):
         squares = exact_squares(copies, seed, 10_000, 1e-5)
         x, y = copies(seed, 10_000, 1e-5)
-        path = sm.match_path(sm.reduce(x, y, device=device), device=device)
+        path = path_of(x, y, device)
         exact = exact_oracles.critical_epsilons(squares)
         np.testing.assert_allclose(path.critical_epsilon, exact, rtol=0, atol=1e-8)
         near = exact[2] + np.array([-5e-5, -1e-5, -1e-6, -1e-7, 1e-7, 1e-6, 1e-5, 5e-5])

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import cases
 import numpy as np
 import oracles
 import pytest
+from helpers import path_of
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import subspace_match as sm
 from subspace_match.matching import certificate
@@ -17,27 +15,16 @@ from subspace_match.matching import certificate
 EPSILONS = (0.001, 0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 0.8, 0.99)
 
 
-def path_of(x, y, device="cpu") -> sm.MatchPath:
-    return sm.match_path(sm.reduce(x, y, device=device), device=device)
-
-
 def is_proved(path: sm.MatchPath, epsilon: float) -> bool:
     found = path.verify(epsilon, device="cpu")
     return found.sound and found.complete
 
 
-def critical_of(path: sm.MatchPath) -> np.ndarray:
-    return np.concatenate([path.critical_epsilon_x, path.critical_epsilon_y])
-
-
 def tampered(path: sm.MatchPath, critical=None, order=None) -> sm.MatchPath:
     """Copy a path with other critical epsilons (X's neurons, then Y's) or another order."""
-    critical = critical_of(path) if critical is None else critical
-    x, y = np.split(critical, [path.pair.neurons_x])
+    critical = path.critical_epsilon if critical is None else critical
     order = path.removal_order if order is None else order
-    return dataclasses.replace(
-        path, critical_epsilon_x=x, critical_epsilon_y=y, removal_order=order
-    )
+    return sm.MatchPath(*np.split(critical, [path.pair.neurons_x]), order, path.pair)
 
 
 def between(path: sm.MatchPath, share: float) -> float:
@@ -45,10 +32,19 @@ def between(path: sm.MatchPath, share: float) -> float:
 
     ``share`` is the fraction of such gaps that lie below it.
     """
-    values = np.unique(critical_of(path)[path.removal_order])
+    values = np.unique(path.critical_epsilon[path.removal_order])
     apart = np.flatnonzero(np.diff(values) > 1e-5)
     position = apart[int(share * len(apart))]
     return float(values[position : position + 2].mean())
+
+
+def matches_of(case):
+    """Yield a path, an epsilon, critical epsilons, and neurons in and outside the match."""
+    path = path_of(*case(np.random.default_rng(0)))
+    for epsilon in [between(path, share) for share in (0.3, 0.5, 0.8)]:
+        critical, order = path.critical_epsilon, path.removal_order
+        inside = critical[order] <= epsilon
+        yield path, epsilon, critical, order[inside], order[~inside]
 
 
 def oracle_distances(x, y, order) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -84,26 +80,9 @@ def test_every_match_of_a_correct_path_is_proved(case, device):
 
 
 @settings(max_examples=80, deadline=None)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    n_x=st.integers(1, 30),
-    n_y=st.integers(1, 30),
-    samples=st.integers(2, 80),
-    dead=st.integers(0, 3),
-    copies=st.integers(0, 5),
-    noise=st.sampled_from([0.0, 1e-7, 1e-5, 1e-3]),
-)
-def test_matches_of_generated_layers_are_proved(seed, n_x, n_y, samples, dead, copies, noise):
-    rng = np.random.default_rng(seed)
-    x, y = cases.related(rng, max(n_x, 4), max(n_y, 4), samples)
-    x, y = x[:, :n_x], y[:, :n_y]
-    for layer in (x, y):
-        width = layer.shape[1]
-        for _ in range(copies):
-            source, copy = rng.integers(0, width, 2)
-            layer[:, copy] = layer[:, source] * (1 + noise * rng.normal(size=samples))
-        layer[:, rng.integers(0, width, dead)] = 0.0
-    for found in path_of(x, y).verify(EPSILONS):
+@given(cases.generated())
+def test_matches_of_generated_layers_are_proved(pair):
+    for found in path_of(*pair).verify(EPSILONS):
         assert (found.sound and found.complete) or not found.certain, found
 
 
@@ -132,12 +111,7 @@ def test_distances_equal_the_oracle_within_the_stated_rounding(case, shuffled, d
 def test_rounding_after_near_copies_adds_no_rank(device):
     """z, z + s w and w: rounding puts the third 1e-16 / s outside the span of the first two."""
     rng = np.random.default_rng(0)
-    x, y = cases.related(rng)
-    for layer in (x, y):
-        for first in range(0, 18, 3):
-            direction = np.abs(rng.normal(size=len(layer)))
-            layer[:, first + 1] = layer[:, first] + 10.0 ** rng.uniform(-8, -3) * direction
-            layer[:, first + 2] = direction
+    x, y = cases.exact_differences(rng)
     pair = sm.reduce(x, y, device=device)
     for _ in range(5):
         order = rng.permutation(x.shape[1] + y.shape[1])
@@ -167,34 +141,20 @@ def test_the_panel_width_does_not_matter(case, panel, device, monkeypatch):
 )
 class TestTampered:
     def test_an_extra_member_is_not_sound(self, case):
-        path = path_of(*case(np.random.default_rng(0)))
-        for share in (0.3, 0.5, 0.8):
-            epsilon = between(path, share)
-            critical = critical_of(path)
-            outside = path.removal_order[critical[path.removal_order] > epsilon]
+        for path, epsilon, critical, _, outside in matches_of(case):
             critical[outside[-1]] = epsilon / 2
             assert not tampered(path, critical).verify(epsilon).sound
 
     def test_a_missing_member_is_not_complete(self, case):
-        path = path_of(*case(np.random.default_rng(0)))
-        for share in (0.3, 0.5, 0.8):
-            epsilon = between(path, share)
-            critical = critical_of(path)
-            inside = path.removal_order[critical[path.removal_order] <= epsilon]
+        for path, epsilon, critical, inside, _ in matches_of(case):
             critical[inside[0]] = 1.0
             assert not tampered(path, critical).verify(epsilon).complete
 
     def test_two_swapped_values_are_not_proved(self, case):
-        path = path_of(*case(np.random.default_rng(0)))
-        for share in (0.3, 0.5, 0.8):
-            epsilon = between(path, share)
-            critical = critical_of(path)
-            live = critical[path.removal_order]
-            inside = path.removal_order[live <= epsilon][0]
-            outside = path.removal_order[live > epsilon][-1]
-            critical[[inside, outside]] = critical[[outside, inside]]
-            found = tampered(path, critical).verify(epsilon)
-            assert not (found.sound and found.complete)
+        for path, epsilon, critical, inside, outside in matches_of(case):
+            swapped = [inside[0], outside[-1]]
+            critical[swapped] = critical[swapped[::-1]]
+            assert not is_proved(tampered(path, critical), epsilon)
 
     def test_a_shuffled_order_is_not_proved(self, case):
         """Some neuron is removed too early, while it is still close."""
@@ -247,7 +207,7 @@ def test_the_margin_can_belong_to_a_neuron_of_y():
 def test_a_decision_closer_than_rounding_is_not_certain(device):
     x, y = cases.related(np.random.default_rng(0))
     path = path_of(x, y, device)
-    critical = np.unique(critical_of(path))
+    critical = np.unique(path.critical_epsilon)
     for value in critical[critical < 1]:
         assert not path.verify(value, device=device).certain
         assert not path.verify(value + 1e-15, device=device).certain
@@ -259,7 +219,7 @@ def test_near_copies_make_decisions_less_certain():
     x, y = cases.near_duplicates(np.random.default_rng(0))
     path = path_of(x, y)
     assert path.verify(0.3).certain
-    critical = critical_of(path)
+    critical = path.critical_epsilon
     assert not path.verify(critical[critical < 1].max() + 1e-12).certain
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from dataclasses import dataclass
 from functools import reduce
 
@@ -12,6 +11,7 @@ import numpy as np
 import oracles
 import pytest
 import scipy.linalg
+from helpers import path_of, raises
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -168,7 +168,7 @@ def test_every_order_finds_the_minimum_match_if_there_is_one():
     mix[0, 29] = 1
     x = rng.integers(-9, 10, (200, 30)).astype(np.float32)
     y = (x @ mix).astype(np.float32)[:, rng.permutation(30)]
-    path = sm.match_path(pair_of(x, y), device="cpu")
+    path = path_of(x, y)
     simple = sm.simple_matches(path)
     assert len(simple) == 60
     for options in ({}, {"order": "random", "seed": 1}, {"order": "small"}):
@@ -248,10 +248,6 @@ def test_a_larger_tolerance_finds_matches_with_noise():
     x = rng.normal(size=(50, 3))
     found = sm.simple_matches(pair_of(x, x + 1e-3 * rng.normal(size=(50, 3))), 1e-2)
     assert found.sizes.tolist() == [2] * 6
-
-
-def raises(*parts: str):
-    return pytest.raises(ValueError, match=".*".join(map(re.escape, parts)))
 
 
 @pytest.mark.parametrize("noise", [0.0, 1e-8])

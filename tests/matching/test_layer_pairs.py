@@ -6,31 +6,13 @@ import cases
 import numpy as np
 import pytest
 import torch
+from helpers import Recorder, path_of
 
 import subspace_match as sm
 from subspace_match.matching.backends.numpy_ import Cpu
 from subspace_match.matching.layer_pairs import heat_map, layer_pairs
 
 SAMPLES = 150
-
-
-class Recorder:
-    """An array-like that records the slices read from it."""
-
-    def __init__(self, layer: np.ndarray) -> None:
-        self.shape, self.dtype = layer.shape, layer.dtype
-        self.slices: list[tuple[int, int]] = []
-        self._layer = layer
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        start, stop, _ = rows.indices(self.shape[0])
-        self.slices.append((start, stop))
-        return self._layer[rows]
-
-    @property
-    def reads(self) -> float:
-        """Number of reads of each sample, on average."""
-        return sum(stop - start for start, stop in self.slices) / self.shape[0]
 
 
 def networks(hostile: bool) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -73,7 +55,7 @@ def test_the_heat_map_equals_match_path_pair_by_pair(hostile, device):
     assert found.shape == (len(xs), len(ys), len(cases.EPSILONS))
     for i, x in enumerate(xs):
         for j, y in enumerate(ys):
-            path = sm.match_path(sm.reduce(x, y, device=device), device=device)
+            path = path_of(x, y, device)
             np.testing.assert_array_equal(found[i, j], path.similarity(cases.EPSILONS))
     assert 0 < found.mean() < 1
 

@@ -8,6 +8,7 @@ import cases
 import numpy as np
 import oracles
 import pytest
+from helpers import path_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,10 +16,6 @@ import subspace_match as sm
 
 SEEDS = st.integers(0, 2**32 - 1)
 MATCHABLE = (cases.related, cases.low_rank_plus_noise, cases.unequal_widths, cases.dead_neurons)
-
-
-def path_of(x, y) -> sm.MatchPath:
-    return sm.match_path(sm.reduce(x, y, device="cpu"), device="cpu")
 
 
 def assert_same_path(found: sm.MatchPath, x_expected, y_expected) -> None:

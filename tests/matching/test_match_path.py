@@ -7,6 +7,7 @@ import numpy as np
 import oracles
 import pytest
 import zarr
+from helpers import path_of
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -14,10 +15,6 @@ import subspace_match as sm
 from subspace_match.matching.peeling import updates_numpy, updates_torch
 
 SEEDS = range(4)
-
-
-def path_of(x, y, device="cpu", **options) -> sm.MatchPath:
-    return sm.match_path(sm.reduce(x, y, device=device, **options), device=device)
 
 
 def sets(match: sm.Match) -> tuple[list[int], list[int]]:
@@ -47,20 +44,9 @@ def test_the_block_size_does_not_matter(case, device, monkeypatch):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.data())
-def test_matches_equal_the_oracle_on_small_integers(data):
-    """Most pairs of small integers have exact dependence, copies and dead neurons."""
-    samples = data.draw(st.integers(1, 8))
-    values = st.integers(-2, 2)
-
-    def layer() -> np.ndarray:
-        neurons = data.draw(st.integers(1, 6))
-        size = samples * neurons
-        drawn = data.draw(st.lists(values, min_size=size, max_size=size))
-        return np.array(drawn, dtype=np.float32).reshape(samples, neurons)
-
-    x, y = layer(), layer()
-    epsilon = data.draw(st.floats(0.01, 0.99))
+@given(cases.small_integers(widest=6, most_samples=8), st.floats(0.01, 0.99))
+def test_matches_equal_the_oracle_on_small_integers(pair, epsilon):
+    x, y = pair
     expected = oracles.maximum_match(x, y, epsilon)
     # Rounding decides about a distance exactly at epsilon, in the oracle too.
     assume(expected == oracles.maximum_match(x, y, epsilon - 1e-7))
@@ -69,29 +55,9 @@ def test_matches_equal_the_oracle_on_small_integers(data):
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    n_x=st.integers(1, 30),
-    n_y=st.integers(1, 30),
-    samples=st.integers(2, 80),
-    dead=st.integers(0, 3),
-    copies=st.integers(0, 5),
-    noise=st.sampled_from([0.0, 1e-7, 1e-5, 1e-3]),
-    epsilon=st.sampled_from(cases.EPSILONS),
-)
-def test_matches_equal_the_oracle_on_generated_layers(
-    seed, n_x, n_y, samples, dead, copies, noise, epsilon
-):
-    rng = np.random.default_rng(seed)
-    x, y = cases.related(rng, max(n_x, 4), max(n_y, 4), samples)
-    x, y = x[:, :n_x], y[:, :n_y]
-    for layer in (x, y):
-        width = layer.shape[1]
-        for _ in range(copies):
-            source, copy = rng.integers(0, width, 2)
-            layer[:, copy] = layer[:, source] * (1 + noise * rng.normal(size=samples))
-        layer[:, rng.integers(0, width, dead)] = 0.0
-    assert_equals_oracle(path_of(x, y), x, y, [epsilon])
+@given(cases.generated(), st.sampled_from(cases.EPSILONS))
+def test_matches_equal_the_oracle_on_generated_layers(pair, epsilon):
+    assert_equals_oracle(path_of(*pair), *pair, [epsilon])
 
 
 @pytest.mark.parametrize(
@@ -103,7 +69,7 @@ def test_similarity_equals_the_oracle_around_every_breakpoint(case, device):
     """Just below and just above every critical epsilon."""
     x, y = case(np.random.default_rng(1))
     path, step = path_of(x, y, device), 1e-7
-    critical = np.concatenate([path.critical_epsilon_x, path.critical_epsilon_y])
+    critical = path.critical_epsilon
     breakpoints = np.unique(critical[critical < 1])
     checked = 0
     for below, here, above in zip(
@@ -215,7 +181,7 @@ def test_critical_epsilons_follow_from_the_removal_order():
     """Each is the smallest distance of all removals so far."""
     x, y = cases.related(np.random.default_rng(3))
     path = path_of(x, y)
-    critical = np.concatenate([path.critical_epsilon_x, path.critical_epsilon_y])
+    critical = path.critical_epsilon
     left_x, left_y = np.ones(x.shape[1], dtype=bool), np.ones(y.shape[1], dtype=bool)
     level = 1.0
     for neuron in path.removal_order:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 import cases
 import exact_oracles
 import numpy as np
 import oracles
 import pytest
+from helpers import path_of, raises
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -42,7 +41,7 @@ def layers_of(case, seed: int, dtype=np.float32):
 
 def midpoint_epsilons(path: sm.MatchPath, count: int, rng: np.random.Generator) -> list[float]:
     """Return midpoints between critical epsilons, always including the lowest."""
-    critical = np.concatenate([path.critical_epsilon_x, path.critical_epsilon_y])
+    critical = path.critical_epsilon
     breakpoints = np.append(np.unique(critical[critical < 1]), 1.0)
     gaps = np.flatnonzero(np.diff(breakpoints) > 1e-5)
     middles = (breakpoints[gaps] + breakpoints[gaps + 1]) / 2
@@ -63,7 +62,7 @@ def test_some_neurons_equal_the_greedy_search(case):
     for seed in range(3):
         rng = np.random.default_rng(seed + 50)
         x, y = layers_of(case, seed)
-        path = sm.match_path(pair_of(x, y), device="cpu")
+        path = path_of(x, y)
         common = rng.choice([0.15, 0.2, 0.3, 0.5, 0.8], 2)
         for epsilon in [*common, *midpoint_epsilons(path, 3, rng)]:
             greedy = oracles.GreedyMinimalMatches(x, y, epsilon)
@@ -74,7 +73,7 @@ def test_some_neurons_equal_the_greedy_search(case):
 @pytest.mark.parametrize("case", SEVERAL, ids=lambda case: case.__name__)
 def test_every_neuron_equals_the_greedy_search(case):
     x, y = layers_of(case, 7, np.float64)
-    path = sm.match_path(pair_of(x, y), device="cpu")
+    path = path_of(x, y)
     for epsilon in [0.25, *midpoint_epsilons(path, 1, np.random.default_rng(0))]:
         greedy = oracles.GreedyMinimalMatches(x, y, epsilon)
         found = sm.minimal_matches(path, epsilon)
@@ -85,7 +84,7 @@ def test_every_neuron_equals_the_greedy_search(case):
 def test_the_limit_on_terms_does_not_change_the_matches(case, monkeypatch):
     """With 3 terms even small cases apply them to the matrix often."""
     x, y = layers_of(case, 4)
-    path = sm.match_path(pair_of(x, y), device="cpu")
+    path = path_of(x, y)
     expected = sm.minimal_matches(path, 0.3)
     monkeypatch.setattr(minimal_walk, "MOST_TERMS", 3)
     monkeypatch.setattr(minimal_walk, "NEURONS_PER_TERM", 1000)
@@ -97,7 +96,7 @@ def test_the_limit_on_terms_does_not_change_the_matches(case, monkeypatch):
 @pytest.mark.parametrize("effort", [0.0, 1e9], ids=["never", "always"])
 @pytest.mark.parametrize("case", SEVERAL, ids=lambda case: case.__name__)
 def test_the_lookahead_does_not_change_the_matches(case, effort, monkeypatch):
-    path = sm.match_path(pair_of(*layers_of(case, 5)), device="cpu")
+    path = path_of(*layers_of(case, 5))
     epsilons = [0.01, 0.3, *midpoint_epsilons(path, 2, np.random.default_rng(0))]
     without_change = [sm.minimal_matches(path, epsilon) for epsilon in epsilons]
     monkeypatch.setattr(minimal_walk, "LOOKAHEAD_QUEUE", 1)
@@ -153,19 +152,9 @@ def test_restarts_keep_the_smallest_match():
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.data())
-def test_small_integers_equal_the_greedy_search(data):
-    """Most such pairs have exact dependence, copies and dead neurons."""
-    samples = data.draw(st.integers(1, 7))
-
-    def layer() -> np.ndarray:
-        neurons = data.draw(st.integers(1, 5))
-        size = samples * neurons
-        drawn = data.draw(st.lists(st.integers(-2, 2), min_size=size, max_size=size))
-        return np.array(drawn, dtype=np.float32).reshape(samples, neurons)
-
-    x, y = layer(), layer()
-    epsilon = data.draw(st.floats(0.01, 0.99))
+@given(cases.small_integers(widest=5, most_samples=7), st.floats(0.01, 0.99))
+def test_small_integers_equal_the_greedy_search(pair, epsilon):
+    x, y = pair
     greedy, lower, upper = (
         oracles.GreedyMinimalMatches(x, y, epsilon + step) for step in (0.0, -1e-7, 1e-7)
     )
@@ -181,24 +170,13 @@ def test_small_integers_equal_the_greedy_search(data):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    seed=st.integers(0, 2**32 - 1),
-    n_x=st.integers(1, 16),
-    n_y=st.integers(1, 16),
-    samples=st.integers(4, 60),
-    copies=st.integers(0, 4),
-    noise=st.sampled_from([0.0, 1e-7, 1e-5, 1e-3]),
-    epsilon=st.sampled_from(cases.EPSILONS),
-    order=st.sampled_from(["authors", "random", "small"]),
+    cases.generated(widest=16, most_samples=60),
+    st.sampled_from(cases.EPSILONS),
+    st.sampled_from([{}, {"order": "random", "seed": 1}, {"order": "small"}]),
 )
-def test_generated_matches_are_minimal(seed, n_x, n_y, samples, copies, noise, epsilon, order):
-    rng = np.random.default_rng(seed)
-    x, y = cases.related(rng, max(n_x, 4), max(n_y, 4), samples)
-    for layer in (x, y):
-        for _ in range(copies):
-            source, copy = rng.integers(0, layer.shape[1], 2)
-            layer[:, copy] = layer[:, source] * (1 + noise * rng.normal(size=samples))
-    options = {"seed": seed} if order == "random" else {}
-    found = sm.minimal_matches(pair_of(x, y), epsilon, order=order, **options)
+def test_matches_of_generated_layers_are_minimal(pair, epsilon, options):
+    x, y = pair
+    found = sm.minimal_matches(pair_of(x, y), epsilon, **options)
     assert_minimal(x, y, epsilon, found)
 
 
@@ -242,7 +220,7 @@ def test_order_small_finds_smaller_matches():
 @pytest.mark.parametrize("case", SEVERAL, ids=lambda case: case.__name__)
 def test_order_small_never_finds_larger_matches(case):
     for seed in range(3):
-        path = sm.match_path(pair_of(*layers_of(case, seed)), device="cpu")
+        path = path_of(*layers_of(case, seed))
         for epsilon in (0.01, 0.3, 0.5):
             small, authors = (
                 sm.minimal_matches(path, epsilon, order=order).sizes
@@ -314,7 +292,7 @@ def test_progress_counts_each_neuron_once_per_order(options, orders):
     "case", [cases.near_duplicates, cases.copies_at_every_scale], ids=lambda case: case.__name__
 )
 def test_near_copies_need_no_second_factorisation(case, monkeypatch):
-    path = sm.match_path(pair_of(*layers_of(case, 0)), device="cpu")
+    path = path_of(*layers_of(case, 0))
     calls = []
     factor_spans = minimal_walk.factor_spans
     monkeypatch.setattr(
@@ -342,7 +320,7 @@ def test_near_copies_need_no_second_factorisation(case, monkeypatch):
 )
 def test_lost_precision_does_not_change_the_matches(case, changed, refactors, monkeypatch):
     """Tolerances under which every coefficient is too small, or every removal inaccurate."""
-    path = sm.match_path(pair_of(*layers_of(case, 1, np.float64)), device="cpu")
+    path = path_of(*layers_of(case, 1, np.float64))
     expected = sm.minimal_matches(path, 0.8)
     assert len(expected)
     monkeypatch.setattr(minimal_walk, "SAFE_INVERSE", 0.0)  # always store duals
@@ -414,10 +392,6 @@ def test_duals_stay_accurate_when_near_copies_leave(case, longest, monkeypatch):
             np.testing.assert_allclose(1 / lengths[i], distance[0], rtol=1e-6)
 
 
-def raises(*parts: str):
-    return pytest.raises(ValueError, match=".*".join(map(re.escape, parts)))
-
-
 @pytest.mark.parametrize(
     ("neuron", "parts"),
     [
@@ -473,11 +447,7 @@ def test_an_invalid_epsilon_is_an_error(epsilon, found):
 def test_rounding_does_not_let_a_copy_replace_nearly_dependent_neurons(noise):
     """The copy's coefficients on them are rounding, though larger than ``DEPENDS``."""
     for seed in range(60):
-        rng = np.random.default_rng(seed)
-        hidden = rng.normal(size=(11, 3))
-        x = hidden @ rng.normal(size=(3, 4))
-        y = hidden @ rng.normal(size=(3, 8)) + noise * rng.normal(size=(11, 8))
-        y[:, 7] = y[:, 3]
+        x, y = cases.nearly_dependent(np.random.default_rng(seed), noise)
         products = exact_oracles.inner_products(x, y)
         for chunk_samples in (None, 1):
             pair = sm.reduce(x, y, device="cpu", chunk_samples=chunk_samples)

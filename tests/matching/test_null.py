@@ -3,23 +3,11 @@
 import cases
 import numpy as np
 import pytest
+from helpers import Recorder, path_of
 
 import subspace_match as sm
 from subspace_match.matching import null
 from subspace_match.matching.null import null_paths, p_values
-
-
-class Recorder:
-    """An array-like that counts how often its samples are read."""
-
-    def __init__(self, layer: np.ndarray) -> None:
-        self.layer, self.shape, self.dtype = layer, layer.shape, layer.dtype
-        self.reads = 0.0
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        block = self.layer[rows]
-        self.reads += len(block) / len(self.layer)
-        return block
 
 
 @pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
@@ -29,7 +17,7 @@ def test_null_paths_equal_matching_permuted_samples(case, device: str) -> None:
     orders = [rng.permutation(len(x)) for _ in range(3)]
     found = null_paths(sm.reduce(x, y, device=device), x, y, orders, device=device)
     for path, order in zip(found, orders, strict=True):
-        expected = sm.match_path(sm.reduce(x, y[order], device=device), device=device)
+        expected = path_of(x, y[order], device)
         for epsilon in cases.EPSILONS:
             one, other = path.maximum_match(epsilon), expected.maximum_match(epsilon)
             assert one.x.tolist() == other.x.tolist()
@@ -54,8 +42,9 @@ def test_each_path_keeps_its_own_pair(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_samples_are_read_once_for_all_permutations() -> None:
     rng = np.random.default_rng(0)
-    x, y = (Recorder(layer) for layer in cases.related(rng))
-    pair = sm.reduce(x.layer, y.layer)
+    layers = cases.related(rng)
+    pair = sm.reduce(*layers)
+    x, y = map(Recorder, layers)
     list(null.null_paths(pair, x, y, [rng.permutation(150) for _ in range(7)]))
     assert (x.reads, y.reads) == (1, 1)
 

@@ -6,6 +6,7 @@ import cases
 import numpy as np
 import oracles
 import pytest
+from helpers import path_of
 
 import subspace_match as sm
 from subspace_match.matching import certificate
@@ -15,6 +16,7 @@ from subspace_match.matching.peeling import peel, updates, updates_numpy
 
 EPSILONS = (0.001, 0.003, 0.01, 0.03, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 0.9)
 DRIFT = 1e-7  # largest error of peeling's distances on the worst layers
+HARD = (*cases.CASES, cases.exact_differences)
 
 
 def conditioned(
@@ -40,7 +42,7 @@ def test_certain_matches_equal_the_oracle_at_condition_numbers(condition, seed, 
     x, y = conditioned(np.random.default_rng(seed), condition)
     for layer in (x, y):
         assert np.linalg.cond(layer.astype(np.float64)) == pytest.approx(condition, rel=0.2)
-    path = sm.match_path(sm.reduce(x, y, device=device), device=device)
+    path = path_of(x, y, device)
     certain = 0
     for found in path.verify(EPSILONS, device=device):
         if not found.certain:
@@ -65,19 +67,8 @@ def distances(pair: sm.PairMoments, device: DeviceLike = "cpu") -> tuple[np.ndar
     return peeled, fresh._removal[0][::-1]
 
 
-def exact_differences(rng: np.random.Generator) -> cases.Pair:
-    """z, z + s w and w with s down to 1e-8: w depends on the others with coefficients 1 / s."""
-    x, y = cases.related(rng)
-    for layer in (x, y):
-        for first in range(0, 18, 3):
-            direction = np.abs(rng.normal(size=len(layer)))
-            layer[:, first + 1] = layer[:, first] + 10.0 ** rng.uniform(-8, -3) * direction
-            layer[:, first + 2] = direction
-    return x, y
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("case", [*cases.CASES, exact_differences], ids=lambda case: case.__name__)
+@pytest.mark.parametrize("case", HARD, ids=lambda case: case.__name__)
 def test_peeling_does_not_drift(case, dtype, device):
     for seed in range(5):
         x, y = (layer.astype(dtype) for layer in case(np.random.default_rng(seed)))
@@ -85,7 +76,7 @@ def test_peeling_does_not_drift(case, dtype, device):
         np.testing.assert_allclose(peeled, fresh, rtol=0, atol=DRIFT)
 
 
-@pytest.mark.parametrize("case", [*cases.CASES, exact_differences], ids=lambda case: case.__name__)
+@pytest.mark.parametrize("case", HARD, ids=lambda case: case.__name__)
 def test_rotations_do_not_drift(case, monkeypatch):
     """From the first removal on, not only where other updates have lost digits."""
     monkeypatch.setattr(
@@ -106,8 +97,8 @@ def test_peeling_does_not_drift_at_condition_numbers(condition, device):
 
 @pytest.mark.parametrize("seed", [2, 12, 13])
 def test_exact_differences_equal_the_oracle(seed, device):
-    x, y = exact_differences(np.random.default_rng(seed))
-    path = sm.match_path(sm.reduce(x, y, device=device), device=device)
+    x, y = cases.exact_differences(np.random.default_rng(seed))
+    path = path_of(x, y, device)
     for found in path.verify(EPSILONS, device=device):
         match = path.maximum_match(found.epsilon)
         assert (found.sound, found.complete, found.certain) == (True, True, True)
@@ -136,7 +127,7 @@ def test_a_long_peel_does_not_drift(device):
 )
 def test_peeling_without_refactoring_would_drift(module, name, value, monkeypatch):
     """Both reasons to factor again are needed: without either, distances are wrong by 1e-4."""
-    case = cases.copies_at_every_scale if name == "ENTRY_ERROR" else exact_differences
+    case = cases.copies_at_every_scale if name == "ENTRY_ERROR" else cases.exact_differences
     pairs = [sm.reduce(*case(np.random.default_rng(seed)), device="cpu") for seed in range(2, 16)]
     monkeypatch.setattr(module, name, value)
     drifts = [np.abs(np.subtract(*distances(pair))).max() for pair in pairs]

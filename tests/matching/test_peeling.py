@@ -5,6 +5,7 @@ from __future__ import annotations
 import cases
 import numpy as np
 import pytest
+from helpers import path_of
 
 import subspace_match as sm
 from subspace_match.matching.peeling import peel, updates_numpy, updates_torch
@@ -47,7 +48,7 @@ def counts(monkeypatch):
 
 
 def count(case, counts, device) -> dict[str, int]:
-    sm.match_path(sm.reduce(*case(np.random.default_rng(0)), device=device), device=device)
+    path_of(*case(np.random.default_rng(0)), device)
     return counts
 
 
@@ -83,10 +84,8 @@ def test_state_after_a_block_equals_a_fresh_factorisation(case, device, monkeypa
     x, y = np.split(np.arange(factor.shape[1]), [pair.neurons_x])
     for module in (updates_numpy, updates_torch):
         monkeypatch.setattr(module, "BLOCK", 12)
-    independent = pair.well_conditioned, pair.well_conditioned
-    state = peel.updates_for(
-        factor_spans(factor, x, y, device, independent=independent), len(x), device
-    )
+    spans = factor_spans(factor, x, y, device, independent=pair.well_conditioned)
+    state = peel.updates_for(spans, len(x), device)
     removed, _, accurate = state.remove_block()
     assert accurate
     assert len(removed) == 12
@@ -125,7 +124,7 @@ def test_products_of_well_conditioned_pairs_give_the_same_spans(distance, device
     factor = device.array(pair.factor)
     sides = np.split(np.arange(factor.shape[1]), [pair.neurons_x])
     by_qr, by_products = (
-        factor_spans(factor, *sides, device, independent=(True, True), products=products)
+        factor_spans(factor, *sides, device, independent=True, products=products)
         for products in (None, device.array(pair.unit_products))
     )
     inverse = device.numpy(by_qr.coefficients).diagonal()[pair.neurons_x :]

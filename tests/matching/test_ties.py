@@ -9,6 +9,7 @@ import cases
 import exact_oracles
 import numpy as np
 import pytest
+from helpers import path_of
 
 import subspace_match as sm
 from subspace_match.matching.ties import TieWarning, lower_by_margin, tie_squares
@@ -76,7 +77,7 @@ TIES = [
 @pytest.mark.parametrize("chunk_samples", [None, 1])
 def test_a_neuron_exactly_at_epsilon_is_in_the_match(tie, chunk_samples, device):
     x, y, epsilon = tie
-    path = sm.match_path(sm.reduce(x, y, device=device, chunk_samples=chunk_samples), device=device)
+    path = path_of(x, y, device, chunk_samples=chunk_samples)
     match = path.maximum_match(epsilon)
     assert (0 in match.x, 0 in match.y) == (True, True)
     assert path.similarity(epsilon) == (len(match.x) + len(match.y)) / (x.shape[1] + y.shape[1])
@@ -89,7 +90,7 @@ def test_a_neuron_exactly_at_epsilon_is_in_the_match(tie, chunk_samples, device)
 @pytest.mark.parametrize("tie", TIES, ids=range(len(TIES)))
 def test_a_tie_is_proved_but_not_certain(tie, device):
     x, y, epsilon = tie
-    path = sm.match_path(sm.reduce(x, y, device=device), device=device)
+    path = path_of(x, y, device)
     found = path.verify(epsilon, device=device)
     assert (found.sound, found.complete, found.certain) == (True, True, False)
     assert found.margin <= found.rounding
@@ -148,7 +149,7 @@ def test_an_array_matches_itself_at_epsilon_0(case, dtype, device):
     for layer in case(np.random.default_rng(0)):
         layer = layer.astype(dtype)
         live = int((layer != 0).any(0).sum())
-        path = sm.match_path(sm.reduce(layer, layer, device=device), device=device)
+        path = path_of(layer, layer, device)
         assert path.similarity(0) == live / layer.shape[1]
         found = path.verify(0, device=device)
         assert (found.sound, found.complete, found.certain) == (True, True, live == 0)
@@ -163,7 +164,7 @@ def test_exact_critical_epsilons_of_integers_are_ties(device):
         squares = exact_oracles.squared_critical_epsilons(
             exact_oracles.inner_products(x, y), x.shape[1]
         )
-        path = sm.match_path(sm.reduce(x, y, device=device), device=device)
+        path = path_of(x, y, device)
         for square in {square for square in squares if square is not None and square < 1}:
             epsilon = exact_oracles.root(square)
             if Fraction(epsilon) ** 2 < square:
@@ -179,7 +180,7 @@ def test_exact_critical_epsilons_of_integers_are_ties(device):
 
 def test_orthogonal_neurons_match_at_no_epsilon():
     below_one = float(np.nextafter(1, 0))
-    path = sm.match_path(sm.reduce(np.eye(4)[:, :2], np.eye(4)[:, 2:], device="cpu"), device="cpu")
+    path = path_of(np.eye(4)[:, :2], np.eye(4)[:, 2:])
     assert path.similarity(below_one) == 0.0
     np.testing.assert_array_equal(
         lower_by_margin(np.array([1.0, 0.5, 1e-12]), 1e-9), [1.0, 0.5 - 1e-9, 0]

@@ -74,7 +74,7 @@ def experiment(
         layers: their names, from input to output.
         seeds: of the networks; all pairs are compared.
         draws: number of draws of positions.
-        without: tables to leave without rows, as if the run had not been asked for them.
+        without: tables to write without rows, as if the run had not requested them.
         images: whether to write the data set.
         change: changes the configuration after it is validated.
     """

@@ -1,4 +1,8 @@
-"""Arrays and linear algebra on one device, with NumPy or torch. Knows no matching algorithm."""
+"""Backends: arrays and linear algebra on one device. They contain no matching algorithm.
+
+``base`` has the interface, ``Device``; ``numpy_`` and ``torch_`` implement it. ``names`` turns
+"cpu", "cuda" or "auto" into the name of a device that exists.
+"""
 
 from __future__ import annotations
 

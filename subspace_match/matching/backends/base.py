@@ -1,9 +1,9 @@
 """The interface to arrays on a device.
 
-The mathematics of this package is written once. It uses what NumPy arrays and torch tensors share
-(slices, ``+``, ``.T``, ``.sum(0)``) and the methods of ``Device`` for everything else. On the CPU
-arrays are NumPy arrays: a job that matches a small layer takes a tenth of a second, and importing
-torch would take ten times as long. On a GPU arrays are torch tensors.
+The mathematics is written once for NumPy arrays and torch tensors. It uses the operations that both
+share (slices, ``+``, ``.T``, ``.sum(0)``) and the methods of ``Device`` for everything else. On the
+CPU arrays are NumPy arrays: a job that matches a small layer takes a tenth of a second, and
+importing torch would take ten times as long. On a GPU arrays are torch tensors.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     import torch
-
 
 Array: TypeAlias = Any  # a NumPy array or a torch tensor
 DeviceLike: TypeAlias = "str | torch.device | Device"

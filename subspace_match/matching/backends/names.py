@@ -1,4 +1,4 @@
-"""Device names: where to compute. A chosen device is never replaced silently."""
+"""Device names: check that a device can compute. No device replaces another one silently."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _DRIVERS = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
 
 
 def device_name(device: str) -> str:
-    """Return torch's name for "cpu", "cuda" or "auto" (CUDA where torch finds it, else the CPU).
+    """Return torch's name for "cpu", "cuda" or "auto" (CUDA if torch finds it, else the CPU).
 
     Raises:
         ValueError: if the device is unknown, absent or has no float64; or, for "auto", if
-            CUDA_VISIBLE_DEVICES names a GPU (as Slurm sets it) and there is none.
+            CUDA_VISIBLE_DEVICES names a GPU (Slurm sets it) but there is none.
     """
     if device == "auto":
         if _cuda_is_available():

@@ -1,4 +1,4 @@
-"""Torch tensors on a GPU, in float64. Nothing is copied back to the host except on request."""
+"""Torch tensors on a GPU, in float64. They stay there; only ``numpy`` copies them to the host."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PANEL = 128  # columns of a Gram matrix per product: narrow panels waste less be
 
 
 class TorchDevice(Device):
-    """Torch tensors on a device of torch, by its name."""
+    """Torch tensors on the torch device of this name."""
 
     def __init__(self, name: str) -> None:
         self.name, self._device = name, torch.device(name)

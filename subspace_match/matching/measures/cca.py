@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from .sides import Moments, Side, sides, varying_sides
+from ..reduction.moments import PairMoments
+from .sides import Side, sides, varying_sides
 from .values import measure
 
 
-def canonical_correlations(pair: Moments) -> np.ndarray:
+def canonical_correlations(pair: PairMoments) -> np.ndarray:
     """Return canonical correlations: cosines of the principal angles between the centred spans.
 
     They are the singular values of Q_x'Q_y, with Q_x and Q_y orthonormal bases of the centred sides
     (Hotelling 1936). Dependent and constant neurons add no direction. The rank of a side is
     determined by pivoted QR of its columns in units of their norms before centring, with tolerance
     1e-13 times the number of neurons, so near copies do add a direction.
-
-    Args:
-        pair: moments of the two sides, from ``reduce``.
 
     Returns:
         (min(rank of X, rank of Y),) float64 in [0, 1], descending.
@@ -35,15 +33,12 @@ def canonical_correlations(pair: Moments) -> np.ndarray:
 
 
 @measure(0.0, 1.0)
-def mean_cca(pair: Moments) -> float:
+def mean_cca(pair: PairMoments) -> float:
     """Return the mean canonical correlation.
 
     sum_i rho_i / min(rank of X, rank of Y) (Kornblith et al. 2019, arXiv 1905.00414, table 1, but
     with ranks instead of widths, because a dependent neuron adds no direction). Invariant to
     invertible mixes of either side, and therefore 1 for any two layers with both ranks d - 1.
-
-    Args:
-        pair: moments of the two sides, from ``reduce``.
 
     Returns:
         A number in [0, 1]; NaN if every neuron of a side is constant.

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from .sides import Moments, varying_sides
+from ..reduction.moments import PairMoments
+from .sides import varying_sides
 from .values import measure
 
 
 @measure(0.0, 1.0)
-def linear_cka(pair: Moments) -> float:
+def linear_cka(pair: PairMoments) -> float:
     """Return the linear centred kernel alignment.
 
     CKA = |X_c'Y_c|_F^2 / (|X_c'X_c|_F |Y_c'Y_c|_F) (Kornblith et al. 2019, arXiv 1905.00414,
     equation 4 with linear kernels). Invariant to rotations and to one scale factor per side, not to
     invertible mixes. It increases with n / d even for unrelated layers; ``debiased_linear_cka``
     does not.
-
-    Args:
-        pair: moments of the two sides, from ``reduce``.
 
     Returns:
         A number in [0, 1]; NaN if every neuron of a side is constant.

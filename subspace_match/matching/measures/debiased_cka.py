@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from .sides import Moments, Side, varying_sides
+from ..reduction.moments import PairMoments
+from .sides import Side, varying_sides
 from .values import UndefinedError, measure
 
 # Smallest estimate of a side with itself, relative to the sum of its terms' absolute values. The
@@ -15,7 +16,7 @@ SMALLEST_ESTIMATE = 1e-8
 
 
 @measure(-1.0, 1.0)
-def debiased_linear_cka(pair: Moments) -> float:
+def debiased_linear_cka(pair: PairMoments) -> float:
     """Return linear CKA with the unbiased estimator of HSIC.
 
     HSIC_1(K, L) = (tr K~L~ + 1'K~1 1'L~1 / ((d-1)(d-2)) - 2 / (d-2) 1'K~L~1) / (d (d-3)), where K~
@@ -28,9 +29,6 @@ def debiased_linear_cka(pair: Moments) -> float:
     with S_xy = sum_i |x_i - mean|^2 |y_i - mean|^2. This sum is of fourth order in the activations,
     so second moments do not determine it; the pair stores it in ``length_products``, in units of
     tr X_c'X_c tr Y_c'Y_c.
-
-    Args:
-        pair: moments of the two sides, from ``reduce``.
 
     Returns:
         HSIC_1(X, Y) / sqrt(HSIC_1(X, X) HSIC_1(Y, Y)), in [-1, 1]. It is 0 on average for unrelated

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.optimize
 
-from .sides import Moments, Side, sides, varying_sides
+from ..reduction.moments import PairMoments
+from .sides import Side, sides, varying_sides
 from .values import measure
 
 
@@ -26,16 +27,13 @@ class OneToOne:
     correlations: np.ndarray
 
 
-def one_to_one_matching(pair: Moments) -> OneToOne:
+def one_to_one_matching(pair: PairMoments) -> OneToOne:
     """Return the one-to-one matching of neurons with the largest sum of correlations.
 
     The bipartite matching of Li et al. 2016 (arXiv 1511.07543, section 3.2), by the Hungarian
     method, with signed correlations as in the paper. All neurons of the narrower side are matched,
     even with weak correlations, except constant neurons. Their correlation is undefined; they are
     left out, where the paper sets it to 0.
-
-    Args:
-        pair: moments of the two sides, from ``reduce``.
 
     Returns:
         min(n_x, n_y) pairs, without counting constant neurons.
@@ -53,13 +51,10 @@ def one_to_one_matching(pair: Moments) -> OneToOne:
 
 
 @measure(-1.0, 1.0)
-def one_to_one(pair: Moments) -> float:
+def one_to_one(pair: PairMoments) -> float:
     """Return the mean correlation of neurons matched by ``one_to_one_matching``.
 
     Invariant to permutations and to a positive scale and a shift of each neuron, not to rotations.
-
-    Args:
-        pair: moments of the two sides, from ``reduce``.
 
     Returns:
         A number in [-1, 1], negative only if every matching has a negative sum; NaN if every

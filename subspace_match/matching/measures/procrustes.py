@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .sides import Moments, varying_sides
+from ..reduction.moments import PairMoments
+from .sides import varying_sides
 from .values import measure
 
 
 @measure(0.0, 1.0)
-def procrustes(pair: Moments) -> float:
+def procrustes(pair: PairMoments) -> float:
     """Return the similarity after the best rotation.
 
     max over orthogonal Q of <X_c, Y_c Q> / (|X_c|_F |Y_c|_F) = |X_c'Y_c|_* / (|X_c|_F |Y_c|_F),
@@ -17,9 +18,6 @@ def procrustes(pair: Moments) -> float:
     s, arccos s is the angular distance of Williams et al. 2021 (arXiv 2110.14739), and 2 - 2 s is
     the squared distance of Ding et al. 2021 (arXiv 2108.01661) between sides scaled to norm 1.
     Invariant to rotations and to one scale factor per side, not to invertible mixes.
-
-    Args:
-        pair: moments of the two sides, from ``reduce``.
 
     Returns:
         A number in [0, 1]; NaN if every neuron of a side is constant.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from .sides import Moments, varying_sides
+from ..reduction.moments import PairMoments
+from .sides import varying_sides
 from .values import measure, warn_not_determined
 
 EQUAL = 1e-8  # correlations that differ by less count as equal: rounding rotates their variables
 
 
 @measure(0.0, 1.0)
-def pwcca(pair: Moments) -> float:
+def pwcca(pair: PairMoments) -> float:
     """Return projection-weighted CCA, with weights from X's side.
 
     sum_i alpha_i rho_i / sum_i alpha_i with alpha_i = sum_j |<h_i, x_j>|, where h_i is the i-th
@@ -24,9 +25,6 @@ def pwcca(pair: Moments) -> float:
     are determined only up to a rotation. The weights, and so PWCCA, then depend on the variables
     that the singular value decomposition returns, unless all correlations are equal. A
     ``MeasureWarning`` reports this.
-
-    Args:
-        pair: moments of the two sides, from ``reduce``.
 
     Returns:
         A number in [0, 1]; NaN if every neuron of a side is constant.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+from ..reduction.moments import PairMoments
 from .cca import mean_cca
 from .cka import linear_cka
 from .debiased_cka import debiased_linear_cka
@@ -14,12 +15,11 @@ from .one_to_one import one_to_one
 from .procrustes import procrustes
 from .pwcca import pwcca
 from .regression import linear_regression
-from .sides import Moments
 from .svcca import svcca
 from .values import MeasureWarning
 
 # By name, in the order of the rows of a table.
-MEASURES: dict[str, Callable[[Moments], float]] = {
+MEASURES: dict[str, Callable[[PairMoments], float]] = {
     "linear_cka": linear_cka,
     "debiased_linear_cka": debiased_linear_cka,
     "mean_cca": mean_cca,
@@ -32,11 +32,8 @@ MEASURES: dict[str, Callable[[Moments], float]] = {
 }
 
 
-def all_measures(pair: Moments) -> dict[str, float]:
+def all_measures(pair: PairMoments) -> dict[str, float]:
     """Compute every measure of a pair.
-
-    Args:
-        pair: moments of the two sides, from ``reduce``.
 
     Returns:
         Values by name, always in the same order. "linear_regression_x" predicts X from Y,
@@ -61,11 +58,8 @@ class Noted(NamedTuple):
     note: str
 
 
-def noted_measures(pair: Moments) -> dict[str, Noted]:
+def noted_measures(pair: PairMoments) -> dict[str, Noted]:
     """Compute every measure as ``all_measures``, with the reason if it is NaN or not determined.
-
-    Args:
-        pair: moments of the two sides, from ``reduce``.
 
     Example:
         >>> import numpy as np, subspace_match as sm

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .sides import Moments, sides
+from ..reduction.moments import PairMoments
+from .sides import sides
 from .values import UndefinedError, measure
 
 
 @measure(0.0, 1.0)
-def linear_regression(pair: Moments, target: str = "x", *, centred: bool = True) -> float:
+def linear_regression(pair: PairMoments, target: str = "x", *, centred: bool = True) -> float:
     """Return R^2 of the regression of one side's neurons, together, on the other side's.
 
     R^2 = |Q_Y'X|_F^2 / |X|_F^2 for target X, with Q_Y an orthonormal basis of Y (Kornblith et al.

@@ -2,7 +2,7 @@
 
 Measures are defined on centred activations and depend only on their inner products. The columns of
 the centred factor have the same inner products as the centred neurons, so they replace them: no
-measure subtracts a mean, and none squares the columns without need.
+measure subtracts a mean, and none squares the columns unless its definition does.
 
 Constant neurons (dead ones included) have no effect on centred measures. After centring only
 rounding is left of them, so their columns are set to exactly 0. A measure that divides by a side's
@@ -12,44 +12,16 @@ variance is NaN if all neurons of that side are constant.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import scipy.linalg
 
+from ..reduction.moments import PairMoments
 from .values import UndefinedError
 
-# Relative to the norm before centring, times the number of columns; as in matching, so that a near
-# copy still adds a direction. It also detects constants, near copies of the constant direction.
+# Relative to the norm before centring, per column; the same as for matching, so that a near copy
+# still adds a direction. It also detects constant neurons, whose deviations are only rounding.
 RANK_TOLERANCE = 1e-13
-
-
-class Moments(Protocol):
-    """The part of ``PairMoments`` that measures read; a protocol, so importing it is cheap.
-
-    Attributes:
-        norms: norm of each neuron before centring, (n,) float64; 0 for dead neurons.
-        length_products: [[sum a^2, sum a b], [sum a b, sum b^2]] over the samples, (2, 2) float64.
-            For each sample, a is its share of sum |x - mean x|^2 and b of sum |y - mean y|^2.
-        neurons_x: n_x; the first n_x neurons are X's.
-        samples: d.
-        factor: F with F'F the moments of the live columns scaled to norm 1, (k, live) float64.
-        centred_factor: the same for the live columns without their means, scaled by the same norms;
-            None if neither the moments nor a second read provide it.
-    """
-
-    @property
-    def norms(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def length_products(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def neurons_x(self) -> int: ...  # noqa: D102
-    @property
-    def samples(self) -> int: ...  # noqa: D102
-    @property
-    def factor(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def centred_factor(self) -> np.ndarray | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -88,7 +60,7 @@ class Side:
         return basis
 
 
-def sides(pair: Moments, *, centred: bool = True) -> tuple[Side, Side]:
+def sides(pair: PairMoments, *, centred: bool = True) -> tuple[Side, Side]:
     """Return both sides of a pair.
 
     Args:
@@ -127,7 +99,7 @@ def sides(pair: Moments, *, centred: bool = True) -> tuple[Side, Side]:
     return both[0], both[1]
 
 
-def varying_sides(pair: Moments) -> tuple[Side, Side]:
+def varying_sides(pair: PairMoments) -> tuple[Side, Side]:
     """Return both sides, centred.
 
     Raises:

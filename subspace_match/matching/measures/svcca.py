@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from .sides import Moments, Side, varying_sides
+from ..reduction.moments import PairMoments
+from .sides import Side, varying_sides
 from .values import measure, warn_not_determined
 
 EQUAL = 1e-8  # relative difference of singular values to count as equal: rounding rotates axes
 
 
 @measure(0.0, 1.0)
-def svcca(pair: Moments, variance: float = 0.99) -> float:
+def svcca(pair: PairMoments, variance: float = 0.99) -> float:
     """Return the mean canonical correlation of the leading principal components.
 
     Each centred side is reduced to the smallest number of leading principal components that explain

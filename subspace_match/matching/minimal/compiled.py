@@ -1,28 +1,29 @@
-"""Compiled loops that test removals: remove one neuron and see which others leave with it (ours).
+"""Compiled loops that test a removal: remove one neuron and find which others leave with it (ours).
 
 The matrix W of ``peeling.spans`` is never changed. Each removal appends one rank-one term to a
-list, and an exchange (see ``peeling``) appends two. The current value of a row of W is its row in
-the matrix minus the list's terms, so a removal with k terms costs O(m k). A rejected test drops its
-terms, so no test copies an array of size m^2.
+list, and an exchange (see ``peeling.peel``) appends two. The current value of a row of W is its row
+in the matrix minus the list's terms, so a removal with k terms costs O(m k). A rejected test drops
+its terms, so no test copies an array of size m^2.
 
 Numerics: P[i, i] = |w_i|^2, where the dual vector w_i is the row of S^+ that belongs to z_i. Its
 length is 1 / (distance of z_i from the other neurons of its side). When a near copy of z_i leaves,
 a projection shortens w_i, and the update of P[i, i] is a difference of two squares: it loses half
-its digits or more. So where neurons are that close, the dual vectors are stored as further columns
-of W, in coordinates of an orthonormal basis of the span; they lose half as many digits. The row of
-P that a removal divides by is then computed from them, P[i, k] = w_i w_k, for the removed neuron
-only: O(m^2). If they are inaccurate too, the remaining neurons are factored again.
+its digits or more. Dual vectors lose half as many. So if neurons are that close, the dual vectors
+are stored as further columns of W, in coordinates of an orthonormal basis of the span. The row of P
+that a removal divides by is then computed from them, P[i, k] = w_i w_k, only for the removed
+neuron: O(m^2). If the dual vectors are inaccurate too, the remaining neurons are factored again.
 
 The test of neuron u removes u and then, one by one, each neuron that becomes farther than epsilon.
 It ends early when no neuron of the group remains. It also ends when it has to remove a neuron that
-was tested before u and is still present: the whole group rejected its removal in a state that
-contained this one, so none of the group can survive without it.
+was tested before u and is still present: none of the group survived without that neuron in a larger
+state, so none can survive without it in this one.
 
 Lookahead: when many neurons have to leave at once, often too few remain to span the other side and
-none of the group survives, which one-by-one removals notice late. So first the maximum match of the
-remaining neurons is computed from the factor: measure one side against the other, drop the neurons
-that are too far, and alternate. With sides of s and t neurons it costs O(k s (s + t)), however many
-leave. Only a rejection is used; otherwise, or if the lookahead would cost more, removals follow.
+none of the group survives; removals one by one would find this late. So first the maximum match of
+the remaining neurons is computed from the factor: measure one side against the other, drop the
+neurons that are too far, and alternate. With sides of s and t neurons this costs O(k s (s + t)) for
+any number of leaving neurons. The lookahead can only reject. If it does not, or if it would cost
+more than the removals, the removals follow.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ TERMS, LEFT_X, LEFT_Y, GROUP = range(4)  # entries of State.counts
 
 
 class Tolerances(NamedTuple):
-    """Constants of ``peeling`` and ``walk``, and the squared distance from which on ties begin.
+    """Constants of ``peeling`` and ``walk``, and the smallest squared distance that is a tie.
 
-    They are arguments because numba compiles global constants into its cached code, and the cache
-    does not notice a change in another file. For the same reason ``Base``, ``State`` and all
-    compiled functions that call each other are in this file.
+    They are arguments because numba compiles global constants into its cached code and does not
+    notice a change in another file. For the same reason ``Base``, ``State`` and all compiled
+    functions that call each other are in this file.
     """
 
     rank_tolerance: float
@@ -64,7 +65,7 @@ class Tolerances(NamedTuple):
 
 
 class Base(NamedTuple):
-    """Data that several states share, over m positions: X's neurons, then Y's.
+    """Data that several states share. Its m positions hold X's neurons, then Y's.
 
     Attributes:
         neurons: neuron at each position, (m,) int64.
@@ -77,7 +78,7 @@ class Base(NamedTuple):
         term_side: 0 for a term of X, 1 for one of Y, (most terms,) int64.
         vectors: F', (all columns, k) float64, indexed by ``neurons``.
         tolerances: tolerances and limits.
-        ties: number of distances seen at epsilon, (1,) int64; shared by the whole walk.
+        ties: number of distances seen that equal epsilon, (1,) int64; shared by the whole walk.
     """
 
     neurons: np.ndarray
@@ -104,7 +105,7 @@ class State(NamedTuple):
         alive: whether the neuron remains, (m,) bool; False once it is queued for removal.
         basis: whether it is in the basis of its side, (m,) bool; until it is removed.
         dependent: whether it is dependent on that basis, (m,) bool; until it is removed.
-        group: whether its minimal match is searched, (m,) bool.
+        group: whether the search is for its minimal match, (m,) bool.
     """
 
     counts: np.ndarray
@@ -192,7 +193,7 @@ def _successor(base: Base, state: State, neuron: int, row: np.ndarray) -> tuple[
 def _exchange(base: Base, state: State, neuron: int, successor: int, row: np.ndarray) -> None:
     """Replace the neuron by its successor in the basis: two terms, and no distance changes.
 
-    The equations are in ``peeling``.
+    The equations are in ``peeling.peel``.
     """
     terms, (side, first, last, _, _) = state.counts[TERMS], _sides(base, neuron)
     change, rounding = _column(base, state, successor) / row[successor], state.highest[neuron]
@@ -228,7 +229,7 @@ def _shrink_span(base: Base, state: State, neuron: int, row: np.ndarray) -> None
 
 @compiled
 def _is_accurate(base: Base, state: State, neuron: int, row: np.ndarray) -> bool:
-    """Return whether the neuron's row of P is accurate enough (see ``peeling``)."""
+    """Return whether the neuron's row of P is accurate enough (see ``peeling.peel``)."""
     highest, limits = max(state.highest[neuron], 0.0), base.tolerances
     share = max(limits.entry_error * np.sqrt(highest), limits.lost_digits)
     return bool(row[neuron] >= min(share, limits.most_kept) * highest)
@@ -274,7 +275,7 @@ def _remove(base: Base, state: State, neuron: int) -> bool:
     state.basis[neuron] = False
     successor, strength = _successor(base, state, neuron, row)
     negligible = base.tolerances.rank_tolerance * len(base.order) * np.sqrt(abs(row[neuron]))
-    # Beside near copies even a coefficient above ``depends`` can be mere rounding: test it first.
+    # With near copies, rounding alone can exceed ``depends``, so test this first.
     if strength <= negligible:
         _shrink_span(base, state, neuron, row)
     elif strength > base.tolerances.depends:
@@ -286,7 +287,7 @@ def _remove(base: Base, state: State, neuron: int) -> bool:
 
 @compiled
 def _too_far(square: float, bound: float) -> bool:
-    """Return whether a squared distance is beyond epsilon; the one place that decides this."""
+    """Return whether a squared distance is beyond epsilon. Only this function decides it."""
     return bool(square > bound)
 
 
@@ -318,7 +319,7 @@ def _enqueue_violators(
     found, tie_square = 0, base.tolerances.tie_square
     for i in range(among[0], among[1]):
         found += (state.residual[i] >= tie_square) & state.alive[i]
-    if found == 0:  # the usual case, and this loop without branches is faster
+    if found == 0:  # the usual case; a loop without branches finds it faster
         return tail
     for i in range(among[0], among[1]):
         if state.alive[i] and state.residual[i] >= tie_square:
@@ -351,7 +352,7 @@ def _orthonormal_basis(base: Base, span: np.ndarray) -> np.ndarray:
     for neuron in span:
         direction = directions[rank]
         direction[:] = base.vectors[base.neurons[neuron]]
-        for _ in range(2):  # once is not enough for near copies: a part along the source remains
+        for _ in range(2):  # once leaves too much rounding in near copies
             _project_out(direction, directions[:rank])
         length = np.sqrt(_dot(direction, direction))
         if length > tolerance:
@@ -364,19 +365,19 @@ def _orthonormal_basis(base: Base, span: np.ndarray) -> np.ndarray:
 def _must_reject(
     base: Base, state: State, side: int, bound: float, earliest: int, effort: float
 ) -> bool:
-    """Look ahead: return whether the test is certain to be rejected without the queued neurons.
+    """Look ahead: return whether the test is certainly rejected without the queued neurons.
 
     Args:
         base: base of the state.
         state: the state; queued neurons are not alive.
         side: side that loses many neurons.
-        bound: largest squared distance that counts as at epsilon.
+        bound: largest squared distance that counts as equal to epsilon.
         earliest: as in ``_cascade``.
         effort: limit on the multiplications.
     """
     stays, settled = state.alive.copy(), 0
     outside = np.empty(base.vectors.shape[1])
-    while settled < 2:  # until neither side loses a neuron
+    while settled < 2:  # until both sides lose no neuron
         span, others = np.flatnonzero(stays[: base.width_x]), np.flatnonzero(stays[base.width_x :])
         others += base.width_x
         if side:
@@ -431,7 +432,7 @@ def _cascade(
 
 @compiled
 def _overwrite(state: State, source: State) -> None:
-    """Copy all but ``group`` from another state of the same base."""
+    """Copy everything except ``group`` from another state of the same base."""
     state.counts[:] = source.counts
     state.residual[:] = source.residual
     state.diagonal[:] = source.diagonal
@@ -452,7 +453,7 @@ def advance(
         state: current state, which contains the whole group; updated in place.
         before: overwritten with the state before the last test.
         first: rank of the first removal to test.
-        bound: largest squared distance that counts as at epsilon.
+        bound: largest squared distance that counts as equal to epsilon.
         most_terms: return FULL when the list has this many terms.
 
     Returns:

@@ -9,8 +9,8 @@ contain these y; and the reached set is a match.
 
 Zero means the following. A match is exact if relative distances r(x | Y*) are at most
 ``tolerance``. A coefficient counts as zero if x does not need y_j: if B[j, x]^2 / P[j, j], the
-growth of the squared distance of x when y_j is removed (see ``peeling``), is rounding. Only the
-growth is tested, without r(x | Y*)^2, which contains the rounding in all directions.
+growth of the squared distance of x when y_j is removed (see ``peeling.peel``), is only rounding.
+The test does not add r(x | Y*)^2, which contains the rounding in all directions.
 
 Rounding moves each neuron by a fraction u of its norm. A neuron with coefficients c over others
 moves by u sqrt(1 + |c|^2) relative to its expansion. The condition number of a mix bounds that
@@ -90,7 +90,7 @@ Match(x=array([0, 1, 2]), y=array([0, 1, 2]))]
         np.searchsorted(live, maximum.x),
         np.searchsorted(live, maximum.y + n_x),
         Cpu(),
-        independent=(moments.well_conditioned, moments.well_conditioned),
+        independent=moments.well_conditioned,
     )
     neurons = live[spans.neurons]
     of_x = neurons < n_x

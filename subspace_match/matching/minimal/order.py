@@ -21,7 +21,7 @@ def removal_orders(
     seed: int | None,
     restarts: int,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Generate orders of tests, each with the neurons to find minimal matches of.
+    """Generate orders of tests, each with the neurons whose minimal matches to find.
 
     Args:
         walk: walk of the maximum match.

@@ -20,7 +20,7 @@ class MinimalMatches(Mapping[Neuron, Match]):
     Neurons often share a minimal match, so each is stored once. Only the attributes need saving.
 
     Attributes:
-        neurons_x: n_x. Columns 0 to n_x - 1 are X's neurons, the others Y's, n in all.
+        neurons_x: n_x. Of the n columns, 0 to n_x - 1 are X's neurons, the others Y's.
         distinct: membership of each distinct match, (k, n) bool.
         match_of: row of ``distinct`` with each neuron's match, (n,) int64; -1 for a neuron outside
             the maximum match.
@@ -74,7 +74,7 @@ class MinimalMatches(Mapping[Neuron, Match]):
 
 
 def deduplicate(neurons_x: int, rows: np.ndarray, row_of: np.ndarray) -> MinimalMatches:
-    """Store equal rows once and drop rows that no neuron refers to; ``row_of`` is -1 for none."""
+    """Store equal rows once and drop unused rows; ``row_of`` is -1 for a neuron without a row."""
     found = np.flatnonzero(row_of >= 0)
     keys = [rows[row].tobytes() for row in row_of[found]]
     order = {key: place for place, key in enumerate(sorted(set(keys)))}

@@ -38,7 +38,7 @@ def minimal_match(
 
     The authors' greedy search: start from the maximum match. For each other neuron u in turn, take
     the maximum match without u; continue with it if it contains v, else keep u. A test costs at
-    most O(m^2) for a maximum match of m neurons, whatever the number of samples.
+    most O(m^2) for a maximum match of m neurons and any number of samples.
 
     Args:
         pair: moments of the two sides, from ``reduce``, or their ``match_path``. A path saves the
@@ -57,7 +57,7 @@ def minimal_match(
             invalid.
 
     Warns:
-        TieWarning: if distances are at epsilon, or so close to it that rounding decides.
+        TieWarning: if distances equal epsilon up to rounding.
 
     Example:
         >>> from subspace_match.matching.reduction.moments import reduce

@@ -2,9 +2,9 @@
 
 All neurons share one order of tests, and neurons with the same answers so far share a state. A node
 of the tree is a state, the next test and the group of neurons that reached it together. One test
-serves the whole group: neurons that are still in the match continue with the smaller match, those
-that dropped out continue with the match before the test. Each test that splits a group makes both
-parts smaller, so n neurons cause at most n - 1 splits.
+serves the whole group: neurons that are still in the match continue with the smaller match; neurons
+that dropped out continue with the match before the test. Both parts of a split group are smaller
+than the group, so n neurons cause at most n - 1 splits.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ LONGEST_DUALS = 1.5  # shorten the duals when they are this many times longer th
 
 
 class Walk:
-    """Walks through the tree of one maximum match.
+    """Walks through the decision tree of one maximum match.
 
     Args:
         factor: F, (k, columns) float64, columns of norm 1.
-        columns: columns in the maximum match, X's first, (m,) int64; or all columns to choose from
-            if ``find_maximum`` is called next.
+        columns: columns in the maximum match, X's first, (m,) int64; or, if ``find_maximum`` is
+            called next, all columns from which it chooses.
         width_x: columns of F before this one are X's.
         epsilon: in [0, 1).
         products: F'F, (columns, columns) float64, if all columns of F are known to be independent
@@ -82,7 +82,7 @@ class Walk:
         """Reduce the columns to their maximum match; return whether any of the group are in it."""
         state = _with_group(self.base, self._state, group)
         base, state, survived = self._settle(self.base, state, -1)
-        if survived and state.counts[TERMS] >= _most_terms(base):
+        if survived and state.counts[TERMS] >= _most_terms(len(base.order)):
             base, state = _apply_terms(base, state)
         self.base, self._state = base, state
         return survived
@@ -94,12 +94,12 @@ class Walk:
 
     @property
     def ties(self) -> int:
-        """Number of distances seen that count as at epsilon."""
+        """Number of distances seen that count as equal to epsilon."""
         return int(self._ties[0])
 
     def spans(self) -> tuple[np.ndarray, np.ndarray, int]:
-        """W of the maximum match, (m, m); the columns of its neurons, (m,); how many are X's."""
-        # Removals beside near copies cost precision in P, so factor again instead of updating.
+        """Return W of the maximum match, (m, m), its columns of F, (m,), and how many are X's."""
+        # Removing near copies costs precision in P, so factor again instead of updating.
         has_duals = self.base.matrix.shape[1] > len(self.base.order)
         base, _ = (self._refactor if has_duals else _apply_terms)(self.base, self._state)
         width = len(base.neurons)
@@ -123,7 +123,7 @@ class Walk:
             base, state, first = pending.pop()
             before, outcome = state.copy(), SPLIT
             while outcome != DONE:
-                most = _most_terms(base)
+                most = _most_terms(len(base.order))
                 outcome, first = advance(base, state, before, first, self._bound, most)
                 base_before = base
                 if outcome == REFACTOR:
@@ -163,7 +163,7 @@ class Walk:
         independent = self._products is not None
         spans = factor_spans(
             *(self._factor, x, y, Cpu()),
-            independent=(independent, independent),
+            independent=independent,
             products=self._products,
             with_duals=not independent,
         )
@@ -171,7 +171,7 @@ class Walk:
         diagonal = np.diagonal(matrix).copy()
         if (diagonal > SAFE_INVERSE).any():
             if spans.duals is None:
-                self._products = None  # independent, but too close to dependent to be used
+                self._products = None  # too close to dependent to factor F'F instead of F
                 return self._factor_columns(columns)
             matrix = np.hstack([matrix, spans.duals])
         state = State(
@@ -197,8 +197,8 @@ def _height(factor: np.ndarray) -> int:
     return int((below > RANK_TOLERANCE).sum())
 
 
-def _most_terms(base: Base) -> int:
-    return max(MOST_TERMS, len(base.order) // NEURONS_PER_TERM)
+def _most_terms(width: int) -> int:
+    return max(MOST_TERMS, width // NEURONS_PER_TERM)
 
 
 def _base(
@@ -213,8 +213,8 @@ def _base(
     """Build a base with room for the longest list of terms and those of one more test."""
     width = len(neurons)
     each = 2 if state.dependent.any() else 1
-    # Two more: one for an exchange, one for the last row of the test. Unused room takes no memory.
-    room = max(MOST_TERMS, width // NEURONS_PER_TERM) + each * width + 2
+    # Plus one term of an exchange and the last row of the test. Unused room takes no memory.
+    room = _most_terms(width) + each * width + 2
     lefts, rights = np.empty((room, width)), np.empty((room, matrix.shape[1]))
     return Base(
         *(neurons, int(state.counts[LEFT_X]), rank, np.argsort(rank), matrix),

@@ -1,1 +1,6 @@
-"""Peeling: remove the farthest neuron again and again. The core of the match path."""
+"""Peeling: remove the farthest neuron again and again. The core of the match path.
+
+``peel`` has the loop and derives what a removal changes. ``spans`` factors both sides before the
+first removal. ``updates`` is the interface of a removal, with one implementation per module:
+``updates_numpy``, ``updates_torch`` and, for near copies, ``updates_rotation``.
+"""

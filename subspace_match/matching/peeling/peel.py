@@ -1,24 +1,25 @@
 """Remove the farthest neuron again and again, until one side is empty.
 
-Removing basis neuron j of side S takes z_j out of the span of S. Let p = P[j, j], and let row j of
-the coefficients be W[j, :] (see ``spans``). The squared distance of every neuron t of the other
-side grows by W[j, t]^2 / p, and the rows of S lose the rank-one term P[:, j] W[j, :] / p. A removal
-reads row j only, so the terms are collected and applied as one matrix product: O(m^2) per removal,
-at the speed of matrix multiplication.
+Removal: let j be a neuron in the basis of its side S, W[j, :] its row of the coefficients (see
+``spans``) and p = P[j, j]. Without j the span of S loses a direction. The squared distance of every
+neuron t of the other side grows by W[j, t]^2 / p, and the rows of S lose the rank-one term
+P[:, j] W[j, :] / p. A removal reads only row j, so the terms of many removals are collected and
+applied as one matrix product: O(m^2) per removal, at the speed of matrix multiplication.
 
 Exchange: if a dependent neuron q has a coefficient on j, the span of S does not need z_j. Let
 c = W[:, q] over S, with c_j != 0. Then q takes j's place in the basis, and the coefficients v of
 every vector become v - (c / c_j) v_j, where c_q = -1 gives q the coefficient v_j / c_j. P changes
-from both sides. If c_j is too small to divide by, but large enough for q to add a direction to the
-remaining basis, accuracy is lost. If q adds no direction, which means |c_j| / sqrt(p) is below the
-rank tolerance, then c_j is rounding, even if it is larger than 1: near copies have a large p.
+from both sides, and no distance changes. The distance of q from the remaining basis is
+|c_j| / sqrt(p). If it is below the rank tolerance, q adds no direction and c_j is rounding, even if
+c_j is larger than 1: near copies have a large p. If q adds a direction but c_j is too small to
+divide by, accuracy is lost.
 
 Numerics: a diagonal entry of P is h = 1 / (squared distance from the rest of its side). Rounding of
 unit columns moves that distance by about 1e-16, so h has a relative error of 1e-16 sqrt(h). When
 removals lower the entry to p, the absolute error stays, and the relative error becomes
-1e-16 h^(3/2) / p. If it exceeds about 1e-7, the removals so far stand, and the remaining neurons
-are factored again and removed by rotations (see ``updates_rotation``). Rotations lose no digits, so
-this happens at most once. Factoring again for every neuron with a near copy would cost O(m^4).
+1e-16 h^(3/2) / p. If it exceeds about 1e-7, the removals so far remain valid, and the remaining
+neurons are factored again and removed by rotations (see ``updates_rotation``). Rotations lose no
+digits, so this happens at most once. Factoring again for every near copy would cost O(m^4).
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def peel(
     Args:
         factor: F, (k, m) float64, columns of norm 1, X's ``width_x`` columns first.
         width_x: number of X's columns.
-        products: F'F, if all columns are known to be independent and F comes from the moments.
+        products: F'F if all columns are known to be independent and F comes from the moments, else
+            None.
         device: where to compute.
 
     Returns:
@@ -69,10 +71,9 @@ def _updates_of_spans(
     factor: np.ndarray, x: np.ndarray, y: np.ndarray, products: np.ndarray | None, device: Device
 ) -> SpanUpdates:
     transposed = device.array(np.ascontiguousarray(factor.T))
-    independent = products is not None
     spans = factor_spans(
         *(transposed.T, x, y, device),
-        independent=(independent, independent),
+        independent=products is not None,
         products=None if products is None else device.array(products),
     )
     return updates_for(spans, len(x), device)

@@ -8,14 +8,14 @@ belongs to neuron i. Let S be a basis of its side, and T all neurons of the othe
 - W[i, q] = the coefficient on i of q, a neuron of the same side that depends on the basis.
 
 The row of a dependent neuron q is zero except for W[q, q] = -1, so q's column over its own side
-states the relation sum_i W[i, q] z_i - z_q = 0.
+expresses the relation sum_i W[i, q] z_i - z_q = 0.
 
 Numerics: factor, never invert. With S = Q R from a QR of the columns of F, P = R^-1 R^-T and
 B = R^-1 Q'T; the rows of Q'T below those of R are the part of T outside the span. Inverting the
-moments instead would give different matches where neurons are near copies. If F itself comes from
-the moments, every neuron is far enough from dependent that S'S = R'R and Q'T = R^-T S'T lose
-nothing and cost a third: their error is the error of the moments times about 1 / distance^2. Far
-from dependence, B = P S'T is as accurate and cheaper still.
+moments instead would give wrong matches of near copies. But if F itself comes from the moments,
+every neuron is far enough from dependent: S'S = R'R and Q'T = R^-T S'T then lose nothing and cost a
+third. Their error is the error of the moments times about 1 / distance^2. Still farther from
+dependent, B = P S'T is as accurate too, and even cheaper.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import scipy.linalg
 
 from ..backends.base import Array, Device
 
-# Times the number of columns. A looser tolerance would be wrong: a near copy does add a direction.
+# Per column of a side. A larger tolerance would be wrong: a near copy does add a direction.
 RANK_TOLERANCE = 1e-13
 # Limits of P[i, i] = 1 / (squared distance of column i from the rest of its side).
 SAFE_INVERSE = 1e6  # an error of 1e-16 in S'S moves a squared distance by at most about 1e-10
@@ -36,7 +36,7 @@ SAFE_PRODUCT = 1e4  # up to here, B = P S'T is accurate too
 
 @dataclass(frozen=True)
 class Spans:
-    """Both sides' spans. Positions: X's basis, X's dependent neurons, then the same for Y.
+    """Both sides' spans. The positions hold X's basis, X's dependent neurons, then the same for Y.
 
     Attributes:
         neurons: the neuron at each position, (m,) int64.
@@ -61,7 +61,7 @@ def factor_spans(
     y: np.ndarray,
     device: Device,
     *,
-    independent: tuple[bool, bool],
+    independent: bool,
     products: Array | None = None,
     with_duals: bool = False,
 ) -> Spans:
@@ -72,22 +72,19 @@ def factor_spans(
         x: columns of F that are X's neurons, at least one.
         y: columns of F that are Y's neurons, at least one.
         device: where F is.
-        independent: whether X's columns, and Y's columns, are known to be independent; then their
-            rank is not determined.
-        products: F'F, (live, live) float64, if F comes from well-conditioned moments, so that F'F
-            is as accurate as F. The products are then factored instead of F.
+        independent: whether each side's columns are known to be linearly independent; then no rank
+            is determined.
+        products: F'F, (live, live) float64, if F comes from well-conditioned moments: F'F is then
+            as accurate as F, and is factored instead.
         with_duals: whether to return the duals. P is then computed from them, so that both agree to
-            the last digits. The basis should come from a pivoted QR
-            (``independent=(False, False)``): the rows of R are then as small as the distances they
-            stand for, and every entry of R^-1 is accurate.
+            the last digits. The basis should come from a pivoted QR (``independent=False``): the
+            rows of R are then as small as the distances they stand for, and every entry of R^-1 is
+            accurate.
 
     Returns:
         The spans, on the device.
     """
-    (x, rank_x), (y, rank_y) = (
-        _basis_first(factor, side, known, device)
-        for side, known in zip((x, y), independent, strict=True)
-    )
+    (x, rank_x), (y, rank_y) = (_basis_first(factor, side, independent, device) for side in (x, y))
     neurons, width = np.concatenate([x, y]), len(x) + len(y)
     columns = factor.T
     if not np.array_equal(neurons, np.arange(len(columns))):
@@ -161,7 +158,7 @@ def _solve_by_products(
 
 def _is_triangular(columns: Array, device: Device) -> bool:
     width = columns.shape[1]
-    if bool(columns[width:].any()):  # checked first because it is cheaper
+    if bool(columns[width:].any()):  # first because it is cheaper
         return False
     return not bool(device.triu(columns[:width].T, 1).any())
 

@@ -1,4 +1,4 @@
-"""Span updates on the CPU: every removed neuron is inspected, and only its case is computed."""
+"""Span updates on the CPU, with NumPy and BLAS."""
 
 from __future__ import annotations
 

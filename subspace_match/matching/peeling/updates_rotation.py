@@ -2,14 +2,14 @@
 
 For side S = Q R and the other side's neurons T, we store the rows of Q'[S T], triangular over the
 basis. Without column j, every later column has one entry below the diagonal. Rotations of adjacent
-rows remove these entries and leave in the last row the direction that only j spanned: the squared
-distance of each t grows by the square of its entry there. If a dependent neuron also has an entry
-there, above the rank tolerance, it takes that place in the basis and no span shrinks.
+rows remove these entries. Then the last row holds the direction that only j spanned: the squared
+distance of each t grows by the square of its entry in that row. If a dependent neuron has an entry
+there above the rank tolerance, it takes the place of j in the basis, and no span shrinks.
 
 Rotations preserve lengths. So each remaining neuron is as accurate as after a new factorisation,
-however near its removed copies were. A removal costs O(m^2), but row by row, which is slower than
-the matrix products of the other updates; hence this is used only after those have lost digits. It
-runs on the CPU, because each rotation depends on the one before.
+however near its removed copies were. A removal costs O(m^2) as in the other updates, but row by
+row, which is slower than matrix products; so rotations are used only after the others have lost
+digits. They run on the CPU, because each rotation depends on the one before.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
-from scipy.linalg import lapack
 
+from ..backends.numpy_ import Cpu
 from ..jit import compiled
 from .spans import RANK_TOLERANCE
 from .updates import BLOCK, COMPACT, SpanUpdates
@@ -82,8 +82,7 @@ class RotationUpdates(SpanUpdates):
         tolerance = RANK_TOLERANCE * len(order)
         rank = int((np.abs(np.diagonal(upper)) > tolerance).sum())
         others = np.asfortranarray(factor[:, self._neurons[other]])
-        work = 64 * (others.shape[1] + 65)  # workspace for LAPACK's largest blocks, 64 wide
-        rotated = lapack.dormqr("L", "T", reflectors[:, : len(scales)], scales, others, work)[0]
+        rotated = Cpu().apply_q_transposed(reflectors[:, : len(scales)], scales, others)
         rows = np.empty((rank, len(self._neurons)))
         rows[:, own], rows[:, other] = upper[:rank], rotated[:rank]
         self._residual[other] = (rotated[rank:] ** 2).sum(0)
@@ -162,7 +161,7 @@ def _take_column_out(
         order: as in ``Side``; overwritten. All but its last entry is the remaining basis.
         place: index of the removed column in ``order``.
         dependent_from: as in ``Side``. A row of the basis is zero left of its own column's
-            position, or left of this one if that column was dependent at the start.
+            position, or left of ``dependent_from`` if that column was dependent at the start.
         own_stop: end of this side's positions.
         other_start: start of the other side's positions.
         other_stop: end of the other side's positions.

@@ -1,4 +1,4 @@
-"""Span updates on a GPU: nothing is copied back to the host within a block of removals."""
+"""Span updates on a GPU: within a block of removals, nothing is copied to the host."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class TorchUpdates(SpanUpdates):
     def _remove_or_exchange(self, step: int) -> None:
         """Remove the farthest neuron when there are dependent neurons: two terms, possibly zero.
 
-        Every case is computed and one is selected, because the host does not know which applies. A
-        dependent neuron's row is zero except for itself, so its removal changes nothing.
+        Compute every case and select one on the device. The row of a dependent neuron is zero
+        except for itself, so its removal changes nothing.
         """
         neuron, first, second = self._take_farthest(step), 2 * step, 2 * step + 1
         self._dependent.index_fill_(0, neuron, 0.0)
@@ -135,7 +135,7 @@ class TorchUpdates(SpanUpdates):
     def _any_inaccurate(self, order: torch.Tensor) -> bool:
         """Return whether any diagonal entry of P is inaccurate, without dependent neurons.
 
-        Entries then only fall, so each is lowest at the end or when its neuron is removed.
+        Without them entries only fall, so each is lowest at the end or when its neuron is removed.
         """
         steps = len(order)
         rights = self._first_rights[steps]

@@ -1,1 +1,6 @@
-"""Reduction: from activations to moments and a joint factor, in one pass over the samples."""
+"""Reduction: from activations to moments and a joint factor, in one pass over the samples.
+
+``moments`` has the entry, ``reduce``, and the result, ``PairMoments``. ``reading`` reads the
+samples, ``block_sums`` adds up their products, and ``factor`` factors the sums. ``second_read``
+reads the samples again if the sums have lost digits. ``centred`` subtracts means, on request.
+"""

@@ -4,7 +4,7 @@ If every product passes at most h additions, the error of a sum of products is a
 the sum of their absolute values (Higham 2002, section 4.2): for columns of norm 1, at most h 2^-53.
 BLAS may add the products of a block of b samples in any order, so a product passes up to b
 additions. Adding d / b blocks one by one needs d / b more. Here blocks have a bounded length and
-are added in groups of sqrt(d / b): b + 2 sqrt(d / b) additions at most, however samples are read.
+are added in groups of sqrt(d / b): at most b + 2 sqrt(d / b) additions for any chunk size.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from ..backends.base import Array, Device
 
 BLOCK_SAMPLES = 1024  # longer blocks are hardly faster, shorter ones slower
-SMALLEST_GROUP = 32  # few additions compared with those in a block; most sums need one group only
+SMALLEST_GROUP = 32  # few additions compared with a block's; most sums need only one group
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """The division of samples into blocks, and of blocks into groups.
+    """How samples are divided into blocks, and blocks into groups.
 
     Attributes:
         samples: number of samples in all.
@@ -51,7 +51,7 @@ class Blocks:
 
     @property
     def additions(self) -> int:
-        """Largest number of additions that a product passes, in its block and outside."""
+        """Largest number of additions that a product passes, inside and outside its block."""
         return self.length + self.block_additions
 
     @property

@@ -1,7 +1,7 @@
 """Centred activations, so that an offset that all neurons share matches nothing.
 
-This is ours; the paper does not centre. Two neurons whose means are large compared with their
-standard deviations have almost the same direction, whatever they respond to.
+The paper does not centre; this is ours. If the means of two neurons are large compared with their
+standard deviations, the neurons have almost the same direction, even if nothing else relates them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .reading import check_range, read_ahead
 
 
 class Deviations:
-    """Activations (samples, neurons) minus each neuron's mean, computed as they are sliced.
+    """Activations (samples, neurons) minus each neuron's mean, computed when they are read.
 
     The array is read once for the means. Slices are float64. The first sample is subtracted before
     the mean, which keeps digits if means are large compared with deviations, and makes a constant

@@ -1,9 +1,9 @@
 """The joint factor F: columns of n numbers that replace activation vectors of d samples.
 
-F'F = Z'Z for the columns of Z scaled to norm 1, so the columns of F have the same inner products,
-spans and distances as the activation vectors. F comes from the moments by a Cholesky
-factorisation, or, if rounding has lost a direction in the moments, from the samples by streaming
-QR. In both cases F is upper triangular.
+F'F = Z'Z for the columns of Z scaled to norm 1. So the columns of F have the same inner products
+and distances as the unit activation vectors, and their spans correspond. F comes from the moments
+by a Cholesky factorisation or, if rounding has lost a direction in the moments, from the samples by
+streaming QR. In both cases F is upper triangular.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def factor_from_moments(
 
     Let r be the smallest distance of a column from the span of the others, and e the error of the
     moments. The difference of two columns that are r apart then has a squared length with a
-    relative error of up to 4 e / r^2. So has the squared distance of a neuron that only this
-    difference reaches, and its distance has an error of 2 e / r^2. (Errors of many near columns
-    could add up to more, but e already assumes that all roundings go one way.)
+    relative error of up to 4 e / r^2. If a neuron lies along this difference only, its squared
+    distance has that relative error too, and its distance an error of 2 e / r^2. (Errors of many
+    near columns could add up to more, but e already assumes that all roundings go one way.)
 
     Args:
         scaled_moments: (n, n) float64; unit diagonal, or less for centred columns.
@@ -58,9 +58,9 @@ def factor_from_moments(
         accuracy: largest acceptable error of a distance.
 
     Returns:
-        F, (n, n) upper triangular with F'F = scaled_moments, and the error of distances; or None if
-        that exceeds ``accuracy``: then columns are dependent or nearly so, and only the samples can
-        tell which.
+        F, (n, n) upper triangular with F'F = scaled_moments, and the error of distances. None if
+        that error exceeds ``accuracy``: the columns are dependent or nearly dependent, and only the
+        samples show which.
     """
     factor = device.cholesky(scaled_moments)
     if factor is None or len(factor) == 0:
@@ -73,7 +73,8 @@ def factor_from_moments(
 class StreamedFactor:
     """The triangular factor of the samples by streaming QR: R <- R of QR([R; next chunk]).
 
-    Each group of chunks has its own factor, and these are combined: each sample passes few steps.
+    Each group of chunks has its own factor, and the factors are combined at the end of a group. So
+    each sample passes few steps.
     """
 
     def __init__(self, columns: int, group: int, device: Device) -> None:

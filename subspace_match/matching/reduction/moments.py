@@ -1,10 +1,10 @@
 """From activations to moments: the one pass over the samples.
 
-Cost: slightly more than d n^2 / 2 multiply-adds, on the device. Memory: one step of samples in its
-own type, the next step, which is read meanwhile, and a block of float64 that fits in a CPU's cache.
+Cost: slightly more than d n^2 / 2 multiply-adds, half of those of one full product Z'Z in float64.
+Memory: one step of samples in its own type, the next step, which is read meanwhile, and a block of
+float64 that fits in a CPU's cache.
 
-The lower limit is those multiply-adds, at best half of one full product Z'Z (d n^2, float64).
-Measured on one core, both sides float32 in memory, d = 10,000, relative to that product in torch:
+Time relative to the full product in torch, on one core, for float32 sides in memory, d = 10,000:
 
     n_x = n_y      64     256     512
     reduce       0.98    0.62    0.64
@@ -56,15 +56,15 @@ class PairMoments:
             samples.
         moment_error: bound on the rounding error of an entry of the moments of the live columns
             scaled to norm 1, from the number of additions made.
-        column_error: estimated rounding error of a unit column of the factor, both from the second
-            read (if there was one) and from a later factorisation of the columns.
-        tie_margin: distances this close to an epsilon count as equal to it. If the moments
-            determine the distances, this is their rounding error, at most 5e-9; otherwise 5e-9.
+        column_error: estimated rounding error of a unit column of the factor, from the second read
+            (if there was one) and from a later factorisation of the columns.
+        tie_margin: distances this close to an epsilon count as equal to it. If the pair is
+            well-conditioned, it is the rounding error of distances, at most 5e-9; otherwise 5e-9.
         centred_factor: G, (k, live) float64, upper triangular; G'G are the moments of the centred
-            live columns, scaled by their norms before centring. It also comes from a second read if
-            the moments do not determine it: if means are large compared with deviations, or
-            centred columns are nearly dependent. None if it was not computed, as for the
-            permutations of a null distribution.
+            live columns, divided by their norms before centring. It also comes from a second read
+            if the moments do not determine it: if means are large compared with deviations, or
+            centred columns are nearly dependent. None if a permutation of a null distribution would
+            need a second read for it.
         centred: whether each neuron's mean was subtracted first, so that all fields describe the
             deviations.
     """
@@ -127,8 +127,8 @@ def reduce(
     Activations are read once. They are read again for a QR factor if neurons are so nearly
     dependent that rounded moments do not give every distance to 5e-9 (some neuron is closer than
     about 0.003 to the others' span); ``PairMoments.well_conditioned`` is then False. They are also
-    read again if the centred neurons are nearly dependent (to 1e-6, about 0.0005 of the norms), for
-    example if means are 2,000 times the deviations.
+    read again if rounded moments do not give the distances of centred neurons to 1e-6 (some neuron
+    is closer than about 0.0005 of its norm), for example if means are 2,000 times the deviations.
 
     Args:
         x: (samples, n_x) NumPy array, torch tensor or Zarr array.
@@ -174,7 +174,7 @@ def reduce(
     squares = device.numpy(moments.diagonal())
     check_range("x", x, squares[: x.shape[1]], step)
     check_range("y", y, squares[layers[0].width : -1], step)
-    pair = pair_from_sums(*layers, moments, sums, blocks.additions, step, device)
+    pair = pair_from_sums(*layers, moments, sums, blocks, device)
     return replace(pair, centred=centred)
 
 
@@ -183,8 +183,7 @@ def pair_from_sums(
     y: LayerReader,
     moments: Array,
     sums: Array,
-    additions: int,
-    step: int,
+    blocks: Blocks,
     device: Device,
 ) -> PairMoments:
     """Build the pair from the sums over all samples.
@@ -195,8 +194,7 @@ def pair_from_sums(
         moments: E'E, (n + 2, n + 2) float64 on the device, with E = [X a Y b] the columns of both
             ``LayerReader``.
         sums: column sums of E, (n + 2,).
-        additions: largest number of additions that a product in the moments has passed.
-        step: samples to read at a time.
+        blocks: how the samples were added up.
         device: where the moments are.
 
     Returns:
@@ -207,8 +205,8 @@ def pair_from_sums(
     neurons = np.delete(np.arange(len(sums)), [x.width - 1, len(sums) - 1])
     moments = device.take(device.take(moments, neurons), neurons, axis=1)
     sums = device.take(sums, neurons)
-    error = moment_error(additions, len(neurons))
-    return pair_from_moments(x.array, y.array, moments, sums, products, error, step, device)
+    error = moment_error(blocks.additions, len(neurons))
+    return pair_from_moments(x.array, y.array, moments, sums, products, error, blocks.step, device)
 
 
 def pair_from_moments(

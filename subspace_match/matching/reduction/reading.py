@@ -1,4 +1,4 @@
-"""Reading activations: some samples at a time, while a thread reads the next ones."""
+"""Read activations, some samples at a time, while a thread reads the next ones."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def read_ahead(
 class _ChunkReader:
     """Consecutive slices of an array, read by whole chunks.
 
-    Otherwise a chunk that two slices share would be decompressed twice. An array without chunks is
-    sliced directly.
+    A plain slice would decompress a chunk again that it shares with the slice before. An array
+    without chunks is sliced directly.
     """
 
     def __init__(self, array: Any) -> None:
@@ -87,8 +87,9 @@ class LayerReader:
     Attributes:
         array: (samples, neurons).
         width: number of columns, neurons + 1.
-        shift: (neurons,) float64, the rough means: those of the first rows, None before they are
-            read. Squared distances from them keep digits that squared lengths would lose.
+        shift: (neurons,) float64, the rough means, which are the means of the first rows; None
+            before these are read. Squared distances from them keep digits that squared lengths
+            would lose.
     """
 
     def __init__(self, array: Any) -> None:
@@ -112,8 +113,8 @@ class LayerReader:
             sums: column sums, (width,).
 
         Returns:
-            The neurons' weights -2 o, (width - 1,), to which the distance column adds with weight
-            1; and the sum of the squared distances over the samples, sum a - d |o|^2.
+            The weights -2 o of the neurons' columns, (width - 1,), while the weight of the distance
+            column is 1; and the sum of the squared distances over the samples, sum a - d |o|^2.
         """
         assert self.shift is not None, "call this after the last row was read"
         samples = self.array.shape[0]

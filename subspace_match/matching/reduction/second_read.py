@@ -1,7 +1,7 @@
-"""The centred factor, and the second read of the samples if the moments have lost digits.
+"""The centred factor, and a second read of the samples if the moments have lost digits.
 
 The centred factor G is for centred neurons what the joint factor F is for uncentred ones:
-G'G = Z_c'Z_c, where the columns of Z were scaled to norm 1 before centring. So a column of G is
+G'G = Z_c'Z_c, where the columns of Z are scaled to norm 1 and then centred. So a column of G is
 short if its neuron's deviations are small compared with its mean.
 
 From the moments, G'G is Z'Z minus the products of the means. This cancels if means are large

@@ -1,6 +1,5 @@
 // The figures: Vega-Lite specifications, and the class that draws one on the page.
 
-const SERIES = "series";
 const { vegaEmbed } = window;
 const TOP = { orient: "top", direction: "vertical" };
 const SHARE = { format: "%", grid: true, tickCount: 5 };
@@ -9,13 +8,8 @@ const SHARE = { format: "%", grid: true, tickCount: 5 };
 function theme() {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(`--${name}`).trim();
-  return {
-    ink: colour("ink"),
-    soft: colour("soft"),
-    line: colour("line"),
-    ground: colour("ground"),
-    series: colour("series").split(/\s+/),
-  };
+  const [ink, soft, line, series] = ["ink", "soft", "line", "series"].map(colour);
+  return { ink, soft, line, series: series.split(/\s+/) };
 }
 
 const config = (colours) => ({
@@ -115,12 +109,14 @@ export class Chart {
     };
     const data = this.data;
     const turn = (this.turn = (this.turn ?? 0) + 1);
-    const plain = { mode: "vega-lite", actions: false, tooltip: false, hover: false };
     const within = document.createElement("div");
     within.setAttribute("aria-hidden", "true"); // the parent has the label
     this.element.append(within);
     const made = await vegaEmbed(within, specification, {
-      ...plain,
+      mode: "vega-lite",
+      actions: false,
+      tooltip: false,
+      hover: false,
       renderer: this.renderer,
       config: config(colours),
     });
@@ -162,8 +158,8 @@ export class Chart {
 const data = (name) => ({ data: { name } });
 const legendPlace = (width) => (width < 500 ? { orient: "bottom", columns: 2 } : { orient: "right", columns: 1 });
 const quantitative = (field, more = {}) => ({ field, type: "quantitative", ...more });
-const share = (field, title) =>
-  quantitative(field, { title, axis: SHARE, scale: { domain: [0, 1] } });
+const similarity = (field) =>
+  quantitative(field, { title: "Similarity", axis: SHARE, scale: { domain: [0, 1] } });
 const layerAxis = (names) => ({
   field: "layer",
   type: "ordinal",
@@ -172,11 +168,17 @@ const layerAxis = (names) => ({
   axis: { labelAngle: -90, labelOverlap: "greedy", labelLimit: 110, grid: false },
 });
 const coloured = (domain) => ({
-  field: SERIES,
+  field: "series",
   type: "nominal",
   title: null,
   scale: { domain },
   legend: domain.length > 1 ? TOP : null,
+});
+/** A line at the selected epsilon. */
+const epsilonRule = (colours) => ({
+  data: { values: [{}] },
+  mark: { type: "rule", strokeDash: [5, 3], color: colours.ink },
+  encoding: { x: { datum: { expr: "epsilon" }, type: "quantitative" } },
 });
 
 /** Similarity by layer, one curve per comparison. Data: curves, pairs, layers; parameter: layer. */
@@ -189,27 +191,27 @@ export const byDepth = (names, series) => (colours) => {
       {
         ...data("curves"),
         mark: { type: "area", opacity: 0.22, clip: true },
-        encoding: { y: share("chance", "Similarity"), color: colour },
+        encoding: { y: similarity("chance"), color: colour },
       },
       {
         ...data("curves"),
         mark: { type: "line", strokeDash: [2, 3], strokeWidth: 1.5 },
-        encoding: { y: share("chance", "Similarity"), color: colour },
+        encoding: { y: similarity("chance"), color: colour },
       },
       {
         ...data("curves"),
         mark: { type: "area", opacity: 0.25 },
-        encoding: { y: share("low", "Similarity"), y2: { field: "high" }, color: colour },
+        encoding: { y: similarity("low"), y2: { field: "high" }, color: colour },
       },
       {
         ...data("pairs"),
         mark: { type: "line", strokeWidth: 1, opacity: 0.7 },
-        encoding: { y: share("value", "Similarity"), color: colour, detail: { field: "pair" } },
+        encoding: { y: similarity("value"), color: colour, detail: { field: "pair" } },
       },
       {
         ...data("curves"),
         mark: { type: "line", strokeWidth: 2.5, point: { size: names.length > 40 ? 18 : 50 } },
-        encoding: { y: share("value", "Similarity"), color: colour },
+        encoding: { y: similarity("value"), color: colour },
       },
       {
         ...data("layers"),
@@ -234,23 +236,19 @@ export const byEpsilon = (series) => (colours) => {
       {
         ...data("chance"),
         mark: { type: "area", interpolate: "step-before", opacity: 0.25, color: colours.soft },
-        encoding: { x, y: share("value", "Similarity") },
+        encoding: { x, y: similarity("value") },
       },
       {
         ...data("draws"),
         mark: { type: "line", interpolate: "step-after", strokeWidth: 0.7, color: colours.soft },
-        encoding: { x, y: share("value", "Similarity"), detail: { field: "draw" } },
+        encoding: { x, y: similarity("value"), detail: { field: "draw" } },
       },
       {
         ...data("curves"),
         mark: { type: "line", interpolate: "step-after", strokeWidth: 2 },
-        encoding: { x, y: share("value", "Similarity"), color: coloured(series) },
+        encoding: { x, y: similarity("value"), color: coloured(series) },
       },
-      {
-        data: { values: [{}] },
-        mark: { type: "rule", strokeDash: [5, 3], color: colours.ink },
-        encoding: { x: { datum: { expr: "epsilon" }, type: "quantitative" } },
-      },
+      epsilonRule(colours),
     ],
   };
 };
@@ -263,6 +261,7 @@ export const criticals = (colours) => {
     axis: { tickCount: 5 },
   });
   const y = { field: "network", type: "nominal", title: "Network", scale: { domain: ["A", "B"] } };
+  const yOffset = quantitative("jitter", { scale: { domain: [-0.15, 1.15] } });
   return {
     layer: [
       {
@@ -271,7 +270,7 @@ export const criticals = (colours) => {
         encoding: {
           x,
           y,
-          yOffset: quantitative("jitter", { scale: { domain: [-0.15, 1.15] } }),
+          yOffset,
           color: { field: "network", type: "nominal", legend: null },
           shape: {
             field: "network",
@@ -285,13 +284,9 @@ export const criticals = (colours) => {
         ...data("neurons"),
         transform: [{ filter: "datum.name === neuron" }],
         mark: { type: "point", size: 160, strokeWidth: 2.5, color: colours.ink, opacity: 1 },
-        encoding: { x, y, yOffset: quantitative("jitter", { scale: { domain: [-0.15, 1.15] } }) },
+        encoding: { x, y, yOffset },
       },
-      {
-        data: { values: [{}] },
-        mark: { type: "rule", strokeDash: [5, 3], color: colours.ink },
-        encoding: { x: { datum: { expr: "epsilon" }, type: "quantitative" } },
-      },
+      epsilonRule(colours),
     ],
   };
 };
@@ -315,21 +310,19 @@ export const sizes = () => ({
 
 /** Every layer of A against every layer of B. Data: cells. */
 export const heatMap = (namesA, namesB) => (colours, width) => {
-  const names = (domain, field, title) => ({
+  const layers = (field, domain, more) => ({
     field,
     type: "ordinal",
-    title,
+    title: `Layer of network ${field.toUpperCase()}`,
     scale: { type: "band", domain },
-    axis: { labelOverlap: "greedy", labelLimit: 110, grid: false, ticks: false },
+    axis: { labelOverlap: "greedy", labelLimit: 110, grid: false, ticks: false, ...more },
   });
-  const a = names(namesA, "a", "Layer of network A");
-  const b = names(namesB, "b", "Layer of network B");
   return {
     ...data("cells"),
     mark: { type: "rect", cursor: "pointer" },
     encoding: {
-      x: { ...b, axis: { ...b.axis, labelAngle: -90 } },
-      y: { ...a, sort: "descending", scale: { ...a.scale, domain: namesA.toReversed() } },
+      x: layers("b", namesB, { labelAngle: -90 }),
+      y: { ...layers("a", namesA.toReversed()), sort: "descending" },
       color: quantitative("value", {
         title: null,
         scale: { domain: [0, 1], scheme: "viridis" },
@@ -348,6 +341,6 @@ export const measures = (names, series) => (colours, width) => ({
     y: quantitative("value", { title: "Similarity", axis: SHARE, scale: { domainMax: 1 } }),
     color: { ...coloured(series), legend: legendPlace(width) },
     strokeDash: { ...coloured(series), legend: legendPlace(width) },
-    detail: { field: SERIES },
+    detail: { field: "series" },
   },
 });

@@ -327,27 +327,35 @@ function heatMaps(own) {
     return () => {};
   }
   const readout = h("p", { class: "readout" });
-  const names = { match: h("figcaption"), cka: h("figcaption", {}, "Linear CKA") };
-  const box = () => h("div", { role: "img" });
-  const boxes = { match: box(), cka: box() };
-  byId("between").append(
-    h("h3", {}, "Every layer of A against every layer of B"), readout,
-    h("div", { class: "side-by-side" },
-      ["match", "cka"].map((kind) => h("figure", {}, names[kind], boxes[kind]))),
-  );
   let shown;
-  const chart = Object.fromEntries(["match", "cka"].map((kind) => [kind, new Chart(
-    boxes[kind],
-    (colours, width) => heatMap(shown.layers_a, shown.layers_b)(colours, width),
-    {
+  const figure = () => {
+    const [caption, box] = [h("figcaption"), h("div", { role: "img" })];
+    const specify = (colours, width) => heatMap(shown.layers_a, shown.layers_b)(colours, width);
+    const chart = new Chart(box, specify, {
       renderer: "canvas",
       height: 420,
       pick: (datum) => datum?.a && change({ layer: datum.a, neuron: "" }),
       point: (datum) => {
         if (datum?.a) readout.textContent = `${datum.a} of A and ${datum.b} of B: ${percent(datum.value)}`;
       },
-    },
-  )]));
+    });
+    const show = (title, record) => {
+      const values = numbers(record);
+      const { layers_a: a, layers_b: b } = shown;
+      caption.textContent = title;
+      box.setAttribute("aria-label", `${title}: ${a.length} by ${b.length} layers,`
+        + ` ${percent(Math.min(...values))} to ${percent(Math.max(...values))}`);
+      const cells = Array.from(values, (value, place) =>
+        ({ a: a[Math.floor(place / b.length)], b: b[place % b.length], value }));
+      chart.show({ cells }, {}, true);
+    };
+    return { element: h("figure", {}, caption, box), show };
+  };
+  const [ofMatch, ofCka] = [figure(), figure()];
+  byId("between").append(
+    h("h3", {}, "Every layer of A against every layer of B"), readout,
+    h("div", { class: "side-by-side" }, ofMatch.element, ofCka.element),
+  );
   let last = "";
   return () => {
     shown = found.find((one) => one.pair === state.pair) ?? found[0];
@@ -356,20 +364,10 @@ function heatMaps(own) {
     const key = `${shown.pair} ${at}`;
     if (key === last) return;
     last = key;
-    const cells = (values) => Array.from(values, (value, place) => ({
-      a: shown.layers_a[Math.floor(place / shown.layers_b.length)],
-      b: shown.layers_b[place % shown.layers_b.length],
-      value,
-    }));
-    const pair = own.pairs[shown.pair];
-    names.match.textContent = `Maximum match at epsilon ${grid[at].epsilon}, the nearest of the grid`
-      + ` (A: ${own.networks[pair.a].name}, B: ${own.networks[pair.b].name})`;
-    for (const kind of ["match", "cka"]) {
-      const values = numbers(kind === "cka" ? shown.cka : shown.similarity[at]);
-      boxes[kind].setAttribute("aria-label", `${names[kind].textContent}: ${shown.layers_a.length} by`
-        + ` ${shown.layers_b.length} layers, ${percent(Math.min(...values))} to ${percent(Math.max(...values))}`);
-      chart[kind].show({ cells: cells(values) }, {}, true);
-    }
+    const [a, b] = [own.pairs[shown.pair].a, own.pairs[shown.pair].b].map((one) => own.networks[one].name);
+    ofMatch.show(`Maximum match at epsilon ${grid[at].epsilon}, the nearest of the grid (A: ${a}, B: ${b})`,
+      shown.similarity[at]);
+    ofCka.show("Linear CKA", shown.cka);
   };
 }
 
