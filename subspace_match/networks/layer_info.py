@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-_SHOWN = 3
-
 
 @dataclass(frozen=True)
 class LayerInfo:
@@ -48,17 +46,12 @@ def check_planned(
         missing = [layer for layer in expected if layer not in found]
         unknown = [layer for layer in found if layer not in expected]
         raise ValueError(
-            f"{network}: expected the layers that were planned, {_shown(missing)} among them, found"
-            f" {_shown(unknown)} instead; remove the folder layers of the results, plan with the"
-            " torch and torchvision versions that extract, and run again"
+            f"{network}: expected the layers that were planned, {', '.join(missing[:3]) or 'none'}"
+            f" among them, found {', '.join(unknown[:3]) or 'none'} instead; remove the folder"
+            " layers of the results, plan with the torch and torchvision versions that extract, and"
+            " run again"
         )
 
 
 def _outline(layer: Mapping[str, Any]) -> str:
     return "{name} ({node}, {kind}) of {height} x {width}".format_map(layer)
-
-
-def _shown(layers: Sequence[str]) -> str:
-    """Return the first few layers in one line."""
-    more = f" and {len(layers) - _SHOWN} more" if len(layers) > _SHOWN else ""
-    return ", ".join(layers[:_SHOWN]) + more if layers else "none"

@@ -89,10 +89,9 @@ def permuted_samples(samples: np.ndarray, layer: LayerInfo, image_order: np.ndar
     """Return the row that replaces each sample when images are permuted and positions stay.
 
     Args:
-        samples: from ``draw_samples``.
-        layer: the layer that they belong to.
-        image_order: (images,) the image that replaces each image, a permutation within the groups
-            of ``image_groups``.
+        samples: samples of the layer, from ``draw_samples``.
+        layer: the layer.
+        image_order: (images,) from ``image_permutation``.
 
     Returns:
         (samples,) int64: rows of the layer's activations in the permuted order.

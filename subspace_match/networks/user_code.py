@@ -65,12 +65,7 @@ def build_from_user_code(name: str) -> nn.Module:
 
 
 def broken(name: str, error: Exception) -> ValueError:
-    """Return the error for user code that fails, with the file and line where it fails.
-
-    Args:
-        name: ``network.name`` of the configuration.
-        error: raised by the code, or by parsing it.
-    """
+    """Return the error for ``network.name``'s code that fails, with the file and line."""
     if isinstance(error, SyntaxError):
         location, reason = f"{error.filename}, line {error.lineno}", error.msg
     else:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -325,7 +326,7 @@ def test_every_published_preprocessing_is_converted() -> None:
         for kind in models.get_model_weights(model):
             found = module._published_preprocessing(kind)
             assert found.crop == kind.transforms().crop_size[0]
-            assert Preprocessing.from_record(found.record()) == found
+            assert Preprocessing.from_record(asdict(found)) == found
 
 
 def test_the_error_for_weights_of_another_network_lists_the_differences(tmp_path: Path) -> None:
