@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -80,5 +80,5 @@ def few_samples(summary: pd.DataFrame) -> str:
 
 def comparisons(table: pd.DataFrame, parts: str = "Panels") -> str:
     """Name the comparisons of a table: one, or one for each panel."""
-    names: Sequence[str] = list(table["comparison"].unique())
+    names = list(table["comparison"].unique())
     return f" {parts}: {'; '.join(names)}." if len(names) > 1 else f" Compared: {names[0]}."

@@ -45,10 +45,7 @@ class FigureSpec:
     def caption(self, tables: Tables, experiment: str, config: Mapping[str, Any]) -> str:
         """Return the figure's caption.
 
-        Args:
-            tables: by name.
-            experiment: name of the experiment's folder, which carries its digest.
-            config: the experiment's configuration.
+        It names the experiment by its folder, whose name contains a digest.
         """
         from .captions import source
 

@@ -162,12 +162,6 @@ def transfer_weights(
 
     Raises:
         ValueError: if no tensor can be copied.
-
-    Example:
-        >>> about = {"name": "resnet20", "width": 0.1, "hidden": [], "channels": 1}
-        >>> start = build(**about, classes=10)
-        >>> transfer_weights(start, {**about, "classes": 3}, seed=0)[1]
-        ['output.weight', 'output.bias']
     """
     torch.manual_seed(seed)  # custom layers draw their weights from the global generator
     network = build(**architecture)

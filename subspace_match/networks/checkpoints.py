@@ -29,17 +29,7 @@ def save_network(
     architecture: Mapping[str, Any],
     preprocessing: Preprocessing,
 ) -> None:
-    """Write a network, made by ``build(**architecture)``, to a ``.safetensors`` file.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp(), "network.safetensors")
-        >>> about = {"name": "plain20", "width": 0.1, "hidden": [], "channels": 1, "classes": 2}
-        >>> save_network(path, build(**about), about, Preprocessing((0.1,), (0.3,)))
-        >>> network, preprocessing = load_network(path, torch.device("cpu"))
-        >>> preprocessing.mean
-        (0.1,)
-    """
+    """Write a network, made by ``build(**architecture)``, to a ``.safetensors`` file."""
     # Copies, because the format refuses tensors that share memory, such as tied weights.
     tensors = {
         name: tensor.clone(memory_format=torch.contiguous_format)

@@ -49,11 +49,6 @@ def draw_samples(
 
     Returns:
         For each draw (samples,) int64, at most ``positions`` samples.
-
-    Example:
-        >>> layer = LayerInfo("conv1", "conv1.2", "conv", 8, 2, 2)
-        >>> [draw.shape for draw in draw_samples(layer, 3, 6, 2, seed=0)]
-        [(6,), (6,)]
     """
     map_size = layer.height * layer.width
     if uses_all_samples(layer, images, positions):

@@ -12,9 +12,8 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,8 +80,7 @@ def train(
         stages: which checkpoints to keep.
         resume_file: read at the start and written after each epoch. If it is damaged, it is renamed
             and training starts from the beginning.
-        identity: stands for everything that the training depends on, including images and stages; a
-            resume file with another identity is not used.
+        identity: of the ``ResumeFile``; it must depend on the images and stages too.
         progress: called after each step and epoch.
 
     Returns:
@@ -94,7 +92,8 @@ def train(
     """
     _check(images, settings, stages)
     # Otherwise chance would decide the best epoch, and extraction would refuse the network later.
-    check_repeatable(partial(_output, network.eval()), test)
+    network.eval()
+    check_repeatable(lambda batch, sink: sink("its output", network(batch)), test)
     optimiser = torch.optim.SGD(
         network.parameters(),
         lr=settings["learning_rate"],
@@ -106,11 +105,9 @@ def train(
     )
     # It shares the weights. One graph, because parts that fail to compile would go unnoticed.
     # No layout optimisation: it chooses channels last even where ``memory_order`` avoids it.
-    compiled = (
-        torch.compile(network, fullgraph=True, options={"layout_optimization": False})
-        if settings["compile"]
-        else network
-    )
+    compiled: Any = network
+    if settings["compile"]:
+        compiled = torch.compile(network, fullgraph=True, options={"layout_optimization": False})
     saved = ResumeFile(resume_file, identity)
     history = _resume(saved, network, optimiser, stages)
     if not history:
@@ -119,7 +116,7 @@ def train(
         progress.epoch(finished)
     for epoch in range(len(history), settings["epochs"]):
         loss, train_accuracy = _one_epoch(
-            cast(nn.Module, compiled), optimiser, images, settings, seed, epoch, progress.step
+            compiled, optimiser, images, settings, seed, epoch, progress.step
         )
         rate = optimiser.param_groups[0]["lr"]
         test_accuracy = accuracy(network, test, settings["batch_size"])
@@ -143,11 +140,6 @@ def accuracy(network: nn.Module, images: Images, batch_size: int) -> float:
         for inputs, labels in images.batches(batch_size):
             correct += (network(inputs).argmax(1) == labels).sum()
     return int(correct) / len(images)
-
-
-def _output(network: nn.Module, batch: torch.Tensor, sink: Callable[[str, Any], None]) -> None:
-    with torch.inference_mode():
-        sink("its output", network(batch))
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
@@ -187,13 +179,8 @@ def _one_epoch(
     draw_seed = _mixed_seed(seed, epoch)
     generator = torch.Generator().manual_seed(draw_seed)
     order = torch.randperm(len(images), generator=generator)[: steps * size]
-    batches = images.augmented(
-        order,
-        size,
-        crop_padding=settings["crop_padding"],
-        flip=settings["flip"],
-        generator=generator,
-    )
+    augmentation = {key: settings[key] for key in ("crop_padding", "flip")}
+    batches = images.augmented(order, size, **augmentation, generator=generator)
     total_loss = torch.zeros((), device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
     with _seeded(draw_seed, device):

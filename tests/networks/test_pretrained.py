@@ -194,7 +194,7 @@ def test_the_error_for_two_fitting_dictionaries_lists_them(tmp_path: Path) -> No
     [
         ({"epoch": 3, "weights": {"a": torch.ones(1)}}, r"with the keys epoch, weights \(a\)$"),
         ({"a.weight": torch.ones(1)}, r"with the keys a\.weight$"),
-        ({f"k{n}": n for n in range(9)}, "with the keys k0, k1, k2, k3, k4 and 4 more$"),
+        ({f"k{n}": n for n in range(9)}, "with the keys k0, k1, k2, k3, k4, and 4 more$"),
         ({}, "with no keys$"),
         ([torch.ones(1)], "with an object of list$"),
     ],
