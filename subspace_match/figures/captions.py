@@ -47,11 +47,6 @@ def count_range(counts: Iterable[int], noun: str) -> str:
     return f"{words} {noun}{'' if known[-1] == 1 else 's'}"
 
 
-def epsilon_list(table: pd.DataFrame) -> str:
-    """Return the epsilons of a table in words."""
-    return listed(f"{epsilon:g}" for epsilon in sorted(table["epsilon"].unique()))
-
-
 def listed(words: Iterable[str]) -> str:
     """Return "a, b and c"."""
     *most, last = words

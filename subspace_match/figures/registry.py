@@ -45,7 +45,7 @@ class FigureSpec:
     def caption(self, tables: Tables, experiment: str, config: Mapping[str, Any]) -> str:
         """Return the figure's caption.
 
-        It names the experiment by its folder, whose name contains a digest.
+        ``experiment`` is the name of the experiment's folder, which contains its digest.
         """
         from .captions import source
 

@@ -96,7 +96,7 @@ def panels(titles: Sequence[str], width: float, height: float = 2.9) -> tuple[Fi
 def layer_panels(table: pd.DataFrame, label: str, beside: float = 0) -> tuple[Figure, list[Panel]]:
     """Create one panel per comparison of the table, with layers on the horizontal axis.
 
-    ``label`` is that of the vertical axis; ``beside`` are inches for the legend of each panel.
+    ``label`` names the vertical axis; ``beside`` is the width in inches of a panel's own legend.
     """
     names = list(table["comparison"].unique())
     layers = [layers_of(table[table["comparison"] == name]) for name in names]

@@ -150,7 +150,7 @@ def transfer_weights(
 ) -> tuple[nn.Module, list[str]]:
     """Build a network and copy every tensor of equal name and shape from another network.
 
-    This starts a fine-tuning, perhaps with other classes; the output layer is new then.
+    Fine-tuning starts this way. If the number of classes differs, the output layer is new.
 
     Args:
         start: the network to copy from.

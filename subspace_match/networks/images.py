@@ -31,7 +31,7 @@ class Images(ABC):
 
     Attributes:
         labels: (images,) int64, on the device.
-        preprocessing: that of the network.
+        preprocessing: of the network.
 
     Example:
         >>> import numpy as np
@@ -65,9 +65,9 @@ class Images(ABC):
 
         Args:
             split: the split.
-            preprocessing: that of the network; image files need its ``crop``, because the images
-                of a batch must have one size.
-            device: that of the network.
+            preprocessing: of the network; image files need its ``crop``, because the images of a
+                batch must have one size.
+            device: of the network.
             workers: number of processes that decode image files, 0 for the current process only.
                 It does not change any value.
 

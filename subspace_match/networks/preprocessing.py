@@ -33,11 +33,9 @@ class Preprocessing:
 
 
 def configured_preprocessing(network: Mapping[str, Any], image_size: int) -> Preprocessing | None:
-    """Return the preprocessing that the configuration sets for pretrained weights, if any.
+    """Return the preprocessing that the section ``network`` sets for pretrained weights, if any.
 
-    Args:
-        network: the section ``network``; its ``mean`` and ``std`` may be None.
-        image_size: height and width in pixels to which each whole image is resized.
+    It resizes each whole image to ``image_size``, the height and width in pixels.
     """
     if network["mean"] is None or network["std"] is None:
         return None

@@ -42,7 +42,7 @@ def check_repeatable(run: Run, images: Images) -> None:
     Args:
         run: runs a network, in evaluation mode and on the images' device, on a batch, and passes
             each value to compare, with its name, to a sink.
-        images: source of the few, evenly spaced.
+        images: a few of them, evenly spaced, are used.
 
     Raises:
         ValueError: naming the first value that differs.

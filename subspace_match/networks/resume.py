@@ -21,7 +21,7 @@ from ..storage.files import atomic_write, remove_abandoned
 class ResumeFile:
     """The tensors and the progress of a training, replaced after each epoch.
 
-    The identity stands for everything that decides the training; a file with another is not used.
+    The identity stands for all that decides the training. A file with another one is not used.
     """
 
     path: Path

@@ -41,9 +41,10 @@ def draw_samples(
     Args:
         layer: a fully connected layer uses every image.
         images: number of images in the test split.
-        positions: number of positions to draw from a convolution's map, spread evenly over the
-            images (the authors draw them independently). If there are fewer than images, they come
-            from some groups of images only. If the map has no more, all are used, in one draw.
+        positions: number of positions to draw from a convolution's maps, spread evenly over the
+            images (the authors draw them independently). If there are more images than positions,
+            only some groups of images are sampled. If the maps of all images have no more
+            positions than this, all are used, in a single draw.
         draws: number of independent draws.
         seed: layers with the same map size, in any network, have the same positions.
 

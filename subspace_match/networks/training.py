@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -176,14 +175,17 @@ def _one_epoch(
     criterion = nn.CrossEntropyLoss(label_smoothing=settings["label_smoothing"])
     device, size = images.labels.device, settings["batch_size"]
     steps = steps_per_epoch(len(images), size)
-    draw_seed = _mixed_seed(seed, epoch)
+    # Hashed to 32 bits, because torch's CPU generator ignores higher ones.
+    draw_seed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
     generator = torch.Generator().manual_seed(draw_seed)
     order = torch.randperm(len(images), generator=generator)[: steps * size]
     augmentation = {key: settings[key] for key in ("crop_padding", "flip")}
     batches = images.augmented(order, size, **augmentation, generator=generator)
     total_loss = torch.zeros((), device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    with _seeded(draw_seed, device):
+    # Dropout draws from the global generators, which are restored afterwards.
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(draw_seed)
         for step, (inputs, labels) in enumerate(batches, start=epoch * steps):
             optimiser.param_groups[0]["lr"] = learning_rate(settings, steps, step)
             optimiser.zero_grad()
@@ -196,19 +198,6 @@ def _one_epoch(
             correct += (output.argmax(1) == labels).sum()
             step_done()
     return float(total_loss) / steps, int(correct) / len(order)
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the global generators, from which dropout draws, and restore them afterwards."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
-
-
-def _mixed_seed(seed: int, epoch: int) -> int:
-    """Hash (seed, epoch) to 32 bits; torch's CPU generator ignores higher bits."""
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
 def _state(network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -47,12 +47,9 @@ def read_published(kind: WeightsEnum) -> Any:
 def read_user_file(weights: str, published: list[str]) -> Any:
     """Read a user's file of weights.
 
-    Args:
-        weights: path of the file.
-        published: names of published weights, alternatives that the error lists.
-
     Raises:
-        ValueError: if the file is missing, of another type or unreadable.
+        ValueError: if the file is missing or unreadable, or has another suffix; the message then
+            also lists the names of ``published`` weights.
     """
     file = Path(weights)
     if not file.name.endswith(_ENDINGS):
