@@ -87,7 +87,8 @@ def train(snakemake: Any) -> None:
             stages=stages,
             resume_file=resume_file,
             identity=identity,
-            progress=training.Progress(step=bar.update, epoch=after_epoch),
+            step_done=bar.update,
+            epoch_done=after_epoch,
         )
 
     for path, record in zip(map(Path, output.networks), output.records, strict=True):

@@ -32,13 +32,10 @@ class LayerInfo:
 def check_planned(
     layers: Sequence[LayerInfo], planned: Sequence[Mapping[str, Any]], network: str
 ) -> None:
-    """Raise a ValueError unless a network has the planned layers.
+    """Raise a ValueError that names the network unless it has the planned layers.
 
-    Args:
-        layers: layers of the network for the images it receives.
-        planned: records of the layers, listed before the network existed. Numbers of neurons are
-            not compared, because only a file of weights tells its number of classes.
-        network: named in the error.
+    The records were made before the network existed. Numbers of neurons are not compared, because
+    only a file of weights tells its number of classes.
     """
     found = [_outline(asdict(layer)) for layer in layers]
     expected = [_outline(layer) for layer in planned]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,6 @@ from .images import Images
 from .repeatability import check_repeatable, strict_float32
 from .resume import ResumeFile
 from .stages import Epoch, Stages
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Callbacks of a training: after every step and after every epoch."""
-
-    step: Callable[[], object]
-    epoch: Callable[[Epoch], None]
 
 
 def learning_rate(settings: Mapping[str, Any], steps_per_epoch: int, step: int) -> float:
@@ -62,7 +54,8 @@ def train(
     stages: Stages,
     resume_file: Path,
     identity: str,
-    progress: Progress,
+    step_done: Callable[[], object],
+    epoch_done: Callable[[Epoch], None],
 ) -> list[Epoch]:
     """Train a network in place; resume if there is a resume file.
 
@@ -80,7 +73,8 @@ def train(
         resume_file: read at the start and written after each epoch. If it is damaged, it is renamed
             and training starts from the beginning.
         identity: of the ``ResumeFile``; it must depend on the images and stages too.
-        progress: called after each step and epoch.
+        step_done: called after each step.
+        epoch_done: called after each epoch, and for those before a resumption.
 
     Returns:
         All epochs, including those before a resumption.
@@ -112,20 +106,20 @@ def train(
     if not history:
         stages.begin(network)
     for finished in history:
-        progress.epoch(finished)
+        epoch_done(finished)
     for epoch in range(len(history), settings["epochs"]):
         loss, train_accuracy = _one_epoch(
-            compiled, optimiser, images, settings, seed, epoch, progress.step
+            compiled, optimiser, images, settings, seed, epoch, step_done
         )
         rate = optimiser.param_groups[0]["lr"]
         test_accuracy = accuracy(network, test, settings["batch_size"])
         history.append(Epoch(epoch + 1, rate, loss, train_accuracy, test_accuracy))
         # Before the resume file is written, because finished epochs are not repeated.
         stages.after_epoch(network, history)
-        progress_so_far = {"history": list(map(asdict, history)), "stages": stages.checksums}
-        saved.save(_state(network, optimiser), progress_so_far)
+        progress = {"history": list(map(asdict, history)), "stages": stages.checksums}
+        saved.save(_state(network, optimiser), progress)
         stages.remove_previous_best(history)
-        progress.epoch(history[-1])
+        epoch_done(history[-1])
     stages.keep("last", network, history)
     return history
 
