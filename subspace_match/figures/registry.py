@@ -120,7 +120,7 @@ def figure_names(comparisons: int) -> list[str]:
 
 
 def _function(name: str) -> Callable[..., Any]:
-    # Import statements, not names to import: the digest of a job's code follows only these.
+    # The digest of a job's code follows import statements only, not importlib.
     from . import critical, depth, layer_pairs, other_measures, preferred_images, sizes
 
     modules = (critical, depth, layer_pairs, other_measures, preferred_images, sizes)

@@ -93,7 +93,7 @@ class LayeredNetwork(fx.Interpreter):
         return layers
 
     def _certain_shapes(self, channels: int, height: int, width: int) -> dict[str, Shape]:
-        """Return each layer's shape for 2 images; refuse layers if their neuron axis is unsure."""
+        """Return each layer's shape for 2 images; refuse layers whose neuron axis is uncertain."""
         # Run the network itself first: errors inside a graph mention the tracer's objects.
         output_for(self._network, (channels, height, width))
         found, error = self._shapes(2, channels, height, width)

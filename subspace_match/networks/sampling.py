@@ -15,17 +15,17 @@ import numpy as np
 from .layer_info import LayerInfo
 
 # Images per group. Larger groups sample fewer positions of a map; smaller ones permute less.
-GROUP = 50
+_GROUP = 50
 
 
 def image_groups(images: int, positions: int, seed: int) -> list[np.ndarray]:
-    """Return random groups of about GROUP images; all images of a group share their positions.
+    """Return random groups of about 50 images; all images of a group share their positions.
 
     The images of a group can therefore be permuted, as the null hypothesis requires, without
     needing a sample that was not extracted.
     """
     order = np.random.default_rng([seed, images]).permutation(images)
-    return np.array_split(order, -(-images // min(GROUP, positions)))
+    return np.array_split(order, -(-images // min(_GROUP, positions)))
 
 
 def uses_all_samples(layer: LayerInfo, images: int, positions: int) -> bool:

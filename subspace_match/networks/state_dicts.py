@@ -31,7 +31,7 @@ def find_state_dict(
     Args:
         content: content of the checkpoint.
         architecture: arguments of ``build``; ``classes`` follows the tensors, except for user code.
-        source: what errors call the checkpoint.
+        source: name of the checkpoint in errors.
 
     Raises:
         ValueError: if none fits (with the differences, or the keys found), or several do.

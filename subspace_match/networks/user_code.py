@@ -62,7 +62,7 @@ def build_from_user_code(name: str) -> nn.Module:
 
 
 def broken(name: str, error: Exception) -> ValueError:
-    """Return the error for ``network.name``'s code that fails, with the file and line."""
+    """Return the error for failing code of ``network.name``, with the file and line."""
     if isinstance(error, SyntaxError):
         location, reason = f"{error.filename}, line {error.lineno}", error.msg
     else:
