@@ -30,7 +30,7 @@ from subspace_match.networks.images import Images
 from subspace_match.networks.memory_order import move_to
 from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.networks.stages import Stages
-from subspace_match.networks.training import Progress, train
+from subspace_match.networks.training import train
 
 BATCH, PADDING, CHANNELS = 128, 4, 3
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
@@ -125,7 +125,8 @@ def ours(images: Images, width: float) -> float:
             stages=Stages(Path(folder), [], lambda path, _: path.touch()),
             resume_file=Path(folder, "resume"),
             identity="",
-            progress=Progress(step=lambda: times.append(time.perf_counter()), epoch=lambda _: None),
+            step_done=lambda: times.append(time.perf_counter()),
+            epoch_done=lambda _: None,
         )
     return median_step(times)
 

@@ -17,11 +17,11 @@ def train(snakemake: Any) -> None:
     from subspace_match.data.prepared import load
     from subspace_match.matching.backends.names import device_name
     from subspace_match.networks import training
+    from subspace_match.networks.architectures import transfer_weights
     from subspace_match.networks.checkpoints import load_network, save_network, write_network_record
     from subspace_match.networks.images import Images
     from subspace_match.networks.memory_order import move_to
     from subspace_match.networks.stages import Epoch, Stages, best_epoch
-    from subspace_match.networks.transfer import transfer_weights
     from subspace_match.storage.files import sha256, write_table
 
     params, paths, output = snakemake.params, snakemake.input, snakemake.output
@@ -87,7 +87,8 @@ def train(snakemake: Any) -> None:
             stages=stages,
             resume_file=resume_file,
             identity=identity,
-            progress=training.Progress(step=bar.update, epoch=after_epoch),
+            step_done=bar.update,
+            epoch_done=after_epoch,
         )
 
     for path, record in zip(map(Path, output.networks), output.records, strict=True):

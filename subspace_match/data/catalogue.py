@@ -12,7 +12,6 @@ from typing import Any
 
 # As torchvision recognises images.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-DEBIAN_FASHION_MNIST = "/usr/share/datasets/fashion-mnist"
 
 
 @dataclass(frozen=True)
@@ -60,18 +59,12 @@ SOURCES = {
 
 
 def source_of(name: str, root: str | None) -> Source:
-    """Return what is known about a data set before it is read.
+    """Return what is known about a data set before its files are read.
 
-    Args:
-        name: a key of ``SOURCES``.
-        root: folder of its files; only an image folder is looked at, to count its classes.
+    Only an image folder is looked at, to count its classes.
 
     Raises:
         ValueError: if an image folder has no class folders below ``train``.
-
-    Example:
-        >>> source_of("cifar100", None).classes
-        100
     """
     source = SOURCES[name]
     if source.classes:
@@ -83,12 +76,7 @@ def source_of(name: str, root: str | None) -> Source:
 
 
 def count_test_images(name: str, root: str | None, test_fraction: float) -> int:
-    """Estimate the size of the test split without reading images.
-
-    Example:
-        >>> count_test_images("mnist_5k", None, 0.2)
-        1000
-    """
+    """Estimate the size of the test split without reading images."""
     if SOURCES[name].bundled:
         return round(5000 * test_fraction)  # mnist_5k
     if count := SOURCES[name].test_images:
@@ -166,6 +154,7 @@ def files_are_missing(name: str, root: str | None, found: str = "none") -> Value
             where += f"/{reader}/raw or *-ubyte.gz in {root}"
         if name == "fashion_mnist":
             advice += (
-                f" or: apt-get install dataset-fashion-mnist (data.root: {DEBIAN_FASHION_MNIST})"
+                " or: apt-get install dataset-fashion-mnist"
+                " (data.root: /usr/share/datasets/fashion-mnist)"
             )
     return ValueError(f"data.root: expected {where}, found {found}; {advice}")

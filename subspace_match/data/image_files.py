@@ -25,9 +25,6 @@ from .prepared import FileSplit, stratified_split
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_FAULTS_SHOWN = 20  # unreadable files named in one error
-_BATCH = 1000  # files queued at once for the threads
-
 
 def list_imagenet(root: str | None) -> tuple[FileSplit, FileSplit]:
     """Return ImageNet's splits; the training split is empty without the folder ``train``."""
@@ -37,7 +34,7 @@ def list_imagenet(root: str | None) -> tuple[FileSplit, FileSplit]:
         raise files_are_missing("imagenet", root, f"{len(classes)} of {known} classes in val")
     test = _list("imagenet", folder, "val", classes)
     if "train" in image_folders("imagenet", folder):
-        return _list("imagenet", folder, "train", classes, every_class=True), test
+        return _list("imagenet", folder, "train", classes), test
     return FileSplit((), np.empty(0, np.int64), np.empty(0, np.int64), folder), test
 
 
@@ -47,9 +44,9 @@ def list_image_folder(
     """Return both splits; without a test folder, divide the training images."""
     folder = folder_of("image_folder", root)
     classes = subfolders(folder / "train")
-    train = _list("image_folder", folder, "train", classes, every_class=True)
-    for part in image_folders("image_folder", folder)[1:]:
-        return train, _list("image_folder", folder, part, classes)
+    train = _list("image_folder", folder, "train", classes)
+    if test_folders := image_folders("image_folder", folder)[1:]:
+        return train, _list("image_folder", folder, test_folders[0], classes)
     try:
         parts = stratified_split(train.labels, test_fraction, split_seed)
     except ValueError as error:
@@ -66,30 +63,28 @@ def list_image_folder(
     return kept, test
 
 
-def _list(
-    name: str, root: Path, part: str, classes: Sequence[str], *, every_class: bool = False
-) -> FileSplit:
-    """List the images of a folder by class; with ``every_class`` no class may be empty."""
+def _list(name: str, root: Path, part: str, classes: Sequence[str]) -> FileSplit:
+    """List the images of a folder by class; no class may lack training images."""
     from torchvision.datasets.folder import make_dataset
 
     folder = root / part
     if unknown := sorted(set(subfolders(folder)) - set(classes)):
-        shown = ", ".join(unknown[:5])
-        raise files_are_missing(name, str(root), f"other classes in {part}: {shown}")
+        found = f"other classes in {part}: {', '.join(unknown[:5])}"
+        raise files_are_missing(name, str(root), found)
 
     def is_image(path: str) -> bool:
         hidden = any(name[0] == "." for name in Path(path).relative_to(folder).parts)
         return path.lower().endswith(IMAGE_SUFFIXES) and not hidden
 
     numbers = {label: number for number, label in enumerate(classes)}
-    found = make_dataset(folder, numbers, is_valid_file=is_image, allow_empty=True)
-    labels = np.array([label for _, label in found], dtype=np.int64)
-    counts = np.bincount(labels, minlength=len(classes))
-    if not found or (every_class and not counts.all()):
-        empty = [label for label, count in zip(classes, counts, strict=True) if not count]
-        shown = ", ".join(empty[:5])
-        raise files_are_missing(name, str(root), f"no images in {part} of {shown}")
-    files = tuple(path.removeprefix(f"{root}{os.sep}") for path, _ in found)
+    images = make_dataset(folder, numbers, is_valid_file=is_image, allow_empty=True)
+    labels = np.array([number for _, number in images], dtype=np.int64)
+    present = set(labels.tolist())
+    empty = [label for label, number in numbers.items() if number not in present]
+    if not images or (part == "train" and empty):
+        found = f"no images in {part} of {', '.join(empty[:5])}"
+        raise files_are_missing(name, str(root), found)
+    files = tuple(path.removeprefix(f"{root}{os.sep}") for path, _ in images)
     return FileSplit(files, labels, np.arange(len(files)), root)
 
 
@@ -141,8 +136,8 @@ def read_histograms(parts: Sequence[FileSplit], wanted: Collection[str]) -> list
 
     found: list[np.ndarray | ValueError | None] = []
     with ThreadPoolExecutor() as pool:
-        for start in range(0, len(paths), _BATCH):
-            found += pool.map(read, paths[start : start + _BATCH])
+        for start in range(0, len(paths), 1000):  # a queue of all files would take much memory
+            found += pool.map(read, paths[start : start + 1000])
     faults = {
         str(path): result
         for (_, path), result in zip(paths, found, strict=True)
@@ -151,10 +146,10 @@ def read_histograms(parts: Sequence[FileSplit], wanted: Collection[str]) -> list
     if len(faults) == 1:
         raise next(iter(faults.values()))
     if faults:
-        more = f" and {len(faults) - _FAULTS_SHOWN} more" if len(faults) > _FAULTS_SHOWN else ""
+        more = f" and {len(faults) - 20} more" if len(faults) > 20 else ""
         raise ValueError(
             f"{parts[0].root}: expected readable images with 8 bits per channel, found"
-            f" {len(faults)} unreadable ones: {', '.join(list(faults)[:_FAULTS_SHOWN])}{more};"
-            " restore or remove them, then prepare the data again"
+            f" {len(faults)} unreadable ones: {', '.join(list(faults)[:20])}{more}; restore or"
+            " remove them, then prepare the data again"
         )
     return [result for result in found if isinstance(result, np.ndarray)]

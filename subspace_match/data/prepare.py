@@ -14,7 +14,7 @@ from .prepared import DataSet, FileSplit, Split
 from .readers import read_bundled_digits, read_torchvision
 
 # ImageNet's training images; the values that everybody uses.
-IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+_IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 MOMENT_FILES = 10_000  # the mean and deviation of a folder come from at most this many files
 
 
@@ -49,7 +49,7 @@ def prepare(
     if name == "imagenet":
         train, test = list_imagenet(root)
         read_histograms([train, test], frozenset())
-        about |= {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+        about |= _IMAGENET
     elif name == "image_folder":
         train, test = list_image_folder(root, test_fraction, split_seed)
         chosen = np.random.default_rng(split_seed).permutation(len(train.files))[:MOMENT_FILES]
@@ -62,9 +62,8 @@ def prepare(
             else read_torchvision(name, root)
         )
         train, test = (_padded(part, image_size) for part in parts)
-        about |= _moments(
-            np.array([np.bincount(c.ravel(), minlength=256) for c in train.images.swapaxes(0, 1)])
-        )
+        channels = train.images.swapaxes(0, 1)
+        about |= _moments(np.array([np.bincount(c.ravel(), minlength=256) for c in channels]))
     about |= resize_and_crop(image_size, files=isinstance(train, FileSplit))
     about |= {"train_images": len(train.labels), "test_images": len(test.labels)}
     return DataSet(train, test, about)

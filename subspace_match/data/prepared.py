@@ -95,12 +95,9 @@ def save(path: str | Path, data: DataSet) -> None:
 def load(path: str | Path, root: str | None = None) -> DataSet:
     """Read a file written by ``save``.
 
-    Args:
-        path: the file.
-        root: folder of the data set's own files, required if the images stayed in them.
-
     Raises:
-        ValueError: if the file is damaged (the message names it), or ``root`` is required and None.
+        ValueError: if the file is damaged (the message names it), or if the images stayed in their
+            own files and ``root``, the folder of these, is None.
     """
     from safetensors import SafetensorError, safe_open
 

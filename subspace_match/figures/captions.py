@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,11 +47,6 @@ def count_range(counts: Iterable[int], noun: str) -> str:
     return f"{words} {noun}{'' if known[-1] == 1 else 's'}"
 
 
-def epsilon_list(table: pd.DataFrame) -> str:
-    """Return the epsilons of a table in words."""
-    return listed(f"{epsilon:g}" for epsilon in sorted(table["epsilon"].unique()))
-
-
 def listed(words: Iterable[str]) -> str:
     """Return "a, b and c"."""
     *most, last = words
@@ -80,5 +75,5 @@ def few_samples(summary: pd.DataFrame) -> str:
 
 def comparisons(table: pd.DataFrame, parts: str = "Panels") -> str:
     """Name the comparisons of a table: one, or one for each panel."""
-    names: Sequence[str] = list(table["comparison"].unique())
+    names = list(table["comparison"].unique())
     return f" {parts}: {'; '.join(names)}." if len(names) > 1 else f" Compared: {names[0]}."

@@ -27,11 +27,11 @@ _EPSILONS = np.linspace(0, 1, 501)
 @styled
 def similarity_by_epsilon(neurons: pd.DataFrame) -> Figure:
     """Draw the similarity of every layer against epsilon, all pairs and draws pooled."""
-    by_comparison = list(neurons.groupby("comparison", sort=False))
-    names = [str(name) for name, _ in by_comparison]
+    names = list(neurons["comparison"].unique())
     figure, grid = panels(names, 6.4 if len(names) == 1 else 3.6)
-    layers_by_panel = [layers_of(rows) for _, rows in by_comparison]
-    for axes, (_, rows), layers in zip(grid, by_comparison, layers_by_panel, strict=True):
+    by_comparison = [neurons[neurons["comparison"] == name] for name in names]
+    layers_by_panel = list(map(layers_of, by_comparison))
+    for axes, rows, layers in zip(grid, by_comparison, layers_by_panel, strict=True):
         by_depth = rows.groupby("depth")["critical_epsilon"]
         width = 1.3 if len(layers) <= MANY_LAYERS else 0.8
         for number, (depth, layer) in enumerate(layers.items()):
@@ -66,12 +66,10 @@ def critical_epsilons(neurons: pd.DataFrame) -> Figure:
     first = neurons[neurons["draw"] == neurons["draw"].min()]
     figure, parts = layer_panels(first, r"Critical $\epsilon$ of a neuron")
     rng = np.random.default_rng(0)  # only spreads the points sideways
+    styles = {"a": ("o", colour(0, 5), -0.2), "b": ("^", colour(3, 5), 0.2)}
     for panel in parts:
         rows = panel.rows(first[~first["dead"]])
-        for network, shape, shade, shift in (
-            ("a", "o", colour(0, 5), -0.2),
-            ("b", "^", colour(3, 5), 0.2),
-        ):
+        for network, (shape, shade, shift) in styles.items():
             own = rows[rows["network"] == network]
             panel.axes.scatter(
                 panel.positions(own["depth"]) + shift + rng.uniform(-0.13, 0.13, len(own)),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from .captions import BAND, chance, comparisons, epsilon_list, few_samples, pairs_and_draws
+from .captions import BAND, chance, comparisons, few_samples, listed, pairs_and_draws
 from .style import (
     LEGEND_AT_RIGHT,
     Panel,
@@ -23,7 +23,7 @@ from .style import (
     styled,
 )
 
-SAME_SEED = ", same seed"  # ends the name of a comparison of a network with itself
+_SAME_SEED = ", same seed"  # ends the name of a comparison of a network with itself
 _CHANCE: Any = {"alpha": 0.25, "hatch": "////", "linewidth": 0}
 _SIMILARITY = "Maximum matching similarity"
 
@@ -60,8 +60,9 @@ def similarity_by_depth(summary: pd.DataFrame) -> Figure:
 
 def describe_similarity_by_depth(summary: pd.DataFrame) -> str:
     """Describe ``similarity_by_depth``."""
+    epsilons = listed(f"{epsilon:g}" for epsilon in sorted(summary["epsilon"].unique()))
     return (
-        f"One curve per epsilon: {epsilon_list(summary)}. Mean over {pairs_and_draws(summary)}."
+        f"One curve per epsilon: {epsilons}. Mean over {pairs_and_draws(summary)}."
         f" {BAND} {chance(summary, 'Hatched')}{few_samples(summary)}{comparisons(summary)}"
     )
 
@@ -81,7 +82,7 @@ def stages(summary: pd.DataFrame) -> Figure:
         shown = list(rows["shown"].unique())
         for number, name in enumerate(shown):
             curve = rows[rows["shown"] == name]
-            _curve(panel, curve, number, len(shown), name.removesuffix(SAME_SEED))
+            _curve(panel, curve, number, len(shown), name.removesuffix(_SAME_SEED))
             if (curve["null_95"] > 0).any():
                 shade = colour(number, len(shown))
                 positions = panel.positions(curve["depth"])
@@ -107,27 +108,13 @@ def describe_stages(summary: pd.DataFrame) -> str:
 
 
 def _at_middle_epsilon(summary: pd.DataFrame) -> pd.DataFrame:
-    """Select the middle epsilon; ``comparison`` becomes the panel and ``shown`` the curve."""
+    """Select the middle epsilon; ``comparison`` becomes a panel's title, ``shown`` its curves."""
     own = summary[summary["epsilon"] == middle_epsilon(summary)].sort_values("depth", kind="stable")
-    groups = stage_groups(own["comparison"].unique())
-    return own.assign(comparison=own["comparison"].map(groups), shown=own["comparison"])
-
-
-def stage_groups(comparisons: Iterable[str]) -> dict[str, str]:
-    """Return the title of each comparison's panel in ``stages``.
-
-    Example:
-        >>> stage_groups(["last", "initial to last, same seed"])  # doctest: +NORMALIZE_WHITESPACE
-        {'last': 'Two networks at equal stages',
-         'initial to last, same seed': 'A network against itself'}
-    """
-    names = list(comparisons)
-    of_two = [name for name in names if not name.endswith(SAME_SEED)]
-    equal = " at equal stages" if all(" to " not in name for name in of_two) else ""
-    return {
-        name: f"Two networks{equal}" if name in of_two else "A network against itself"
-        for name in names
-    }
+    names = own["comparison"]
+    with_itself = names.str.endswith(_SAME_SEED)
+    equal = "" if names[~with_itself].str.contains(" to ").any() else " at equal stages"
+    titles = np.where(with_itself, "A network against itself", f"Two networks{equal}")
+    return own.assign(comparison=titles, shown=names)
 
 
 def _curve(panel: Panel, rows: pd.DataFrame, number: int, count: int, label: str) -> None:

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from .captions import comparisons, network_pairs
 from .style import message_figure, middle_epsilon, styled
 
-NO_HEAT_MAP = "This run has no heat map: none was asked for."
 _LABEL_HEIGHT = 0.16  # inches per layer name
 
 
@@ -22,7 +21,7 @@ def heat_map(table: pd.DataFrame) -> Figure:
     One row of panels per comparison; values are means over pairs of networks.
     """
     if table.empty:
-        return message_figure(NO_HEAT_MAP)
+        return message_figure("This run has no heat map: none was asked for.")
     epsilon = middle_epsilon(table)
     own = table[table["epsilon"] == epsilon]
     names = list(own["comparison"].unique())
@@ -30,24 +29,21 @@ def heat_map(table: pd.DataFrame) -> Figure:
     side = min(6.0, max(3.0, 0.17 * most))
     figure = Figure(figsize=(2 * side + 2.2, len(names) * (side + 0.8)), layout="constrained")
     grid = figure.subplots(len(names), 2, squeeze=False)
+    columns = {rf"Match, $\epsilon$ = {epsilon:g}": "similarity", "Linear CKA": "linear_cka"}
     for row, name in zip(grid, names, strict=True):
-        columns = {
-            rf"Match, $\epsilon$ = {epsilon:g}": "similarity",
-            "Linear CKA": "linear_cka",
-        }
+        rows = own[own["comparison"] == name]
         for axes, (title, column) in zip(row, columns.items(), strict=True):
-            rows = own[own["comparison"] == name]
             values = rows.pivot_table(column, "depth_a", "depth_b", "mean", dropna=False)
             axes.grid(visible=False)  # readers could take grid lines for values
             image = axes.imshow(
                 values, mpl.colormaps["viridis"], vmin=0, vmax=1, origin="lower", aspect="auto"
             )
-            for which, axis in (("b", axes.xaxis), ("a", axes.yaxis)):
-                listed = rows.drop_duplicates(f"depth_{which}").sort_values(f"depth_{which}")
-                layers = list(listed[f"layer_{which}"])
+            for network, axis in (("b", axes.xaxis), ("a", axes.yaxis)):
+                listed = rows.drop_duplicates(f"depth_{network}").sort_values(f"depth_{network}")
+                layers = list(listed[f"layer_{network}"])
                 step = math.ceil(len(layers) * _LABEL_HEIGHT / (side - 0.4))
                 axis.set_ticks(range(0, len(layers), step), layers[::step])
-                axis.set_label_text(f"Layer of network {which.upper()}")
+                axis.set_label_text(f"Layer of network {network.upper()}")
             axes.tick_params("x", rotation=90)
             axes.set_title(title if len(names) == 1 else f"{name}: {title}")
     figure.colorbar(image, ax=grid, label="Similarity", aspect=30, shrink=min(1, 1.6 / len(names)))

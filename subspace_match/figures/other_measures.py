@@ -17,10 +17,8 @@ def measures(values: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     of positions; the other measures use the first draw.
     """
     epsilon = middle_epsilon(summary)
-    match = summary[summary["epsilon"] == epsilon].assign(
-        measure=rf"match, $\epsilon$ = {epsilon:g}", value=lambda rows: rows["similarity"]
-    )
-    curves = pd.concat([match, values])
+    match = summary[summary["epsilon"] == epsilon].rename(columns={"similarity": "value"})
+    curves = pd.concat([match.assign(measure=rf"match, $\epsilon$ = {epsilon:g}"), values])
     names = list(curves["measure"].unique())
     figure, parts = layer_panels(summary, "Similarity")
     for panel in parts:

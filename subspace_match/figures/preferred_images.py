@@ -15,7 +15,6 @@ from .style import message_figure, styled
 
 Images = np.ndarray | Callable[[int], np.ndarray]
 
-_NO_IMAGES = "This run has no images that activate the neurons of its minimal matches."
 _MAX_MATCHES = 5
 _MAX_ROWS = 14  # of images, over all matches
 _MAX_NEURONS = 6  # per network and match
@@ -34,12 +33,9 @@ def top_images(
     One block per minimal match, see ``chosen_matches``: neurons of network A on the left, of
     network B on the right. One row of images per neuron, strongest activation first.
 
-    Args:
-        members: the table ``minimal_match_members``.
-        networks: the table ``networks``, with their keys.
-        ranking: the table ``top_images``.
-        images: (images, channels, height, width) uint8, grey or RGB; or a function that returns
-            the image of a given index.
+    The first arguments are the tables ``minimal_match_members``, ``networks`` and ``top_images``.
+    The images are (images, channels, height, width) uint8, grey or RGB, or a function that returns
+    the image of a given index.
     """
     if members.empty:
         return message_figure(NO_MATCHES)
@@ -49,13 +45,13 @@ def top_images(
     of_layer = ranking[ranking["layer"] == first["layer"]]
     ranked = [of_layer[of_layer["key"] == key].sort_values("rank") for key in keys]
     if any(own.empty for own in ranked):
-        return message_figure(_NO_IMAGES)
+        return message_figure("This run has no images of the neurons of its minimal matches.")
     indices = [dict(list(own.groupby("neuron")["image"])) for own in ranked]
 
-    rows = [_row_count(match) for _, match in shown.iterrows()]
+    counts = shown["longest"].clip(upper=_MAX_NEURONS)
     strip = _IMAGES_PER_NEURON * _IMAGE
     width = 2 * (_LABEL + strip) + _GAP
-    height = 0.7 + sum(_HEADING + _ROW * count for count in rows)
+    height = 0.7 + sum(_HEADING + _ROW * count for count in counts)
     figure = Figure(figsize=(width, height))
     lefts = (_LABEL, 2 * _LABEL + strip + _GAP)
     title = rf"Layer {first['layer']}, $\epsilon$ = {first['epsilon']:g}"
@@ -64,7 +60,7 @@ def top_images(
         name = f"Network {side.upper()}: {network_words(first, side)}"
         figure.text(left / width, 1 - 0.42 / height, name, va="center", fontsize=10)
     top = 0.6
-    for count, (_, match) in zip(rows, shown.iterrows(), strict=True):
+    for count, (_, match) in zip(counts, shown.iterrows(), strict=True):
         figure.text(0, 1 - (top + 0.2) / height, _heading(match), va="center", weight="bold")
         top += _HEADING
         for side, left, by_neuron in zip("ab", lefts, indices, strict=True):
@@ -134,14 +130,10 @@ def network_words(match: pd.Series[Any], side: str) -> str:
     return ", ".join([*([] if model == "base" else [model]), f"seed {seed}", stage])
 
 
-def _row_count(match: pd.Series[Any]) -> int:
-    return min(_MAX_NEURONS, max(len(match["neurons_a"]), len(match["neurons_b"])))
-
-
 def _heading(match: pd.Series[Any]) -> str:
-    counts = [len(match[f"neurons_{side}"]) for side in "ab"]
-    words = f"Minimal match {match['match']}: {counts[0]} + {counts[1]} neurons"
-    return words if max(counts) <= _MAX_NEURONS else f"{words}, {_MAX_NEURONS} of each are shown"
+    a, b = (len(match[f"neurons_{side}"]) for side in "ab")
+    words = f"Minimal match {match['match']}: {a} + {b} neurons"
+    return words if max(a, b) <= _MAX_NEURONS else f"{words}, {_MAX_NEURONS} of each are shown"
 
 
 def _strip(indices: Sequence[int], images: Images) -> np.ndarray:

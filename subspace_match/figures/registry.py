@@ -45,10 +45,7 @@ class FigureSpec:
     def caption(self, tables: Tables, experiment: str, config: Mapping[str, Any]) -> str:
         """Return the figure's caption.
 
-        Args:
-            tables: by name.
-            experiment: name of the experiment's folder, which carries its digest.
-            config: the experiment's configuration.
+        ``experiment`` is the name of the experiment's folder, which contains its digest.
         """
         from .captions import source
 
@@ -123,7 +120,7 @@ def figure_names(comparisons: int) -> list[str]:
 
 
 def _function(name: str) -> Callable[..., Any]:
-    # Import statements, not names to import: the digest of a job's code follows only these.
+    # The digest of a job's code follows import statements only, not importlib.
     from . import critical, depth, layer_pairs, other_measures, preferred_images, sizes
 
     modules = (critical, depth, layer_pairs, other_measures, preferred_images, sizes)

@@ -50,10 +50,7 @@ styled = mpl.rc_context(_STYLE)
 class Panel(NamedTuple):
     """The part of a figure that shows one comparison.
 
-    Attributes:
-        comparison: its name.
-        axes: to draw on; the horizontal position of a layer is its number, from 0.
-        layers: names by depth, from input to output.
+    The horizontal position of a layer is its number, from 0. ``layers`` has names by depth.
     """
 
     comparison: str
@@ -71,8 +68,7 @@ class Panel(NamedTuple):
 
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure in the format of the path's suffix, without a time stamp."""
-    path = Path(path)
-    kind = path.suffix.removeprefix(".")
+    kind = Path(path).suffix.removeprefix(".")
     no_date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
     with atomic_write(path) as temporary, mpl.rc_context(_STYLE):
         figure.savefig(temporary, format=kind, metadata=no_date)
@@ -98,13 +94,9 @@ def panels(titles: Sequence[str], width: float, height: float = 2.9) -> tuple[Fi
 
 
 def layer_panels(table: pd.DataFrame, label: str, beside: float = 0) -> tuple[Figure, list[Panel]]:
-    """Create one panel per comparison, with layers on the horizontal axis.
+    """Create one panel per comparison of the table, with layers on the horizontal axis.
 
-    Args:
-        table: with rows for every layer of every comparison. Layers for which the optional column
-            ``few_samples`` is true get an asterisk.
-        label: of the vertical axis.
-        beside: inches that each panel needs for its own legend.
+    ``label`` names the vertical axis; ``beside`` is the width in inches of a panel's own legend.
     """
     names = list(table["comparison"].unique())
     layers = [layers_of(table[table["comparison"] == name]) for name in names]
@@ -112,8 +104,8 @@ def layer_panels(table: pd.DataFrame, label: str, beside: float = 0) -> tuple[Fi
     width = 1.7 + 0.5 * most if len(names) == 1 else 0.9 + 0.27 * most
     width = min(_MAX_WIDTH, max(5.8 if len(names) == 1 else 3.4, width))
     figure, grid = panels(names, width + beside)
-    columns = _columns(len(names), width + beside)
     same_layers = all(own.equals(layers[0]) for own in layers)
+    columns = _columns(len(names), width + beside)
     for number, (axes, own) in enumerate(zip(grid, layers, strict=True)):
         has_panel_below = number + columns < len(names)
         layer_axis(axes, own, width - 1, labelled=not (same_layers and has_panel_below))

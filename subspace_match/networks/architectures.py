@@ -1,9 +1,13 @@
-"""Build networks by name: small-image networks, torchvision's models, or the user's own code."""
+"""Build networks by name, and set their initial weights.
+
+A name is one of the small-image networks, a model of torchvision, or the user's own code.
+"""
 
 from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -65,9 +69,6 @@ def build(name: str, *, width: float, hidden: list[int], channels: int, classes:
 
 def outline(**architecture: Any) -> nn.Module:
     """Build a network for its shapes only, on the meta device (without values) where possible.
-
-    Args:
-        architecture: arguments of ``build``.
 
     Example:
         >>> net = outline(name="vgg16_bn", width=1.0, hidden=[], channels=3, classes=10)
@@ -142,3 +143,35 @@ def initialise(network: nn.Module, seed: int) -> None:
             continue
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def transfer_weights(
+    start: nn.Module, architecture: Mapping[str, Any], seed: int
+) -> tuple[nn.Module, list[str]]:
+    """Build a network and copy every tensor of equal name and shape from another network.
+
+    Fine-tuning starts this way. If the number of classes differs, the output layer is new.
+
+    Args:
+        start: the network to copy from.
+        architecture: arguments of ``build``.
+        seed: seed of the weights that ``start`` does not have.
+
+    Returns:
+        The network on the CPU, in training mode, and the names of its new tensors.
+
+    Raises:
+        ValueError: if no tensor can be copied.
+    """
+    torch.manual_seed(seed)  # custom layers draw their weights from the global generator
+    network = build(**architecture)
+    initialise(network, seed)
+    source, own = start.state_dict(), network.state_dict()
+    new = [n for n, tensor in own.items() if n not in source or source[n].shape != tensor.shape]
+    if len(new) == len(own):
+        raise ValueError(
+            "models.start: expected a network with at least one tensor of the same name and shape,"
+            f" found none that fits {architecture['name']}"
+        )
+    network.load_state_dict({name: own[name] if name in new else source[name] for name in own})
+    return network, new

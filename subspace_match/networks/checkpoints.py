@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,36 +29,20 @@ def save_network(
     architecture: Mapping[str, Any],
     preprocessing: Preprocessing,
 ) -> None:
-    """Write a network to a file.
-
-    Args:
-        path: a ``.safetensors`` file.
-        network: made by ``build(**architecture)``.
-        architecture: the arguments of ``build``.
-        preprocessing: of the images that the network was trained on.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp(), "network.safetensors")
-        >>> about = {"name": "plain20", "width": 0.1, "hidden": [], "channels": 1, "classes": 2}
-        >>> save_network(path, build(**about), about, Preprocessing((0.1,), (0.3,)))
-        >>> network, preprocessing = load_network(path, torch.device("cpu"))
-        >>> preprocessing.mean
-        (0.1,)
-    """
+    """Write a network, made by ``build(**architecture)``, to a ``.safetensors`` file."""
     # Copies, because the format refuses tensors that share memory, such as tied weights.
     tensors = {
         name: tensor.clone(memory_format=torch.contiguous_format)
         for name, tensor in network.state_dict().items()
     }
-    about = {"architecture": dict(architecture), "preprocessing": preprocessing.record()}
+    about = {"architecture": dict(architecture), "preprocessing": asdict(preprocessing)}
     with atomic_write(path) as temporary:
         # One entry only: safetensors writes several in an order that varies between runs.
         save_file(tensors, temporary, {"about": json.dumps(about)})
 
 
 def load_network(path: str | Path, device: torch.device) -> tuple[nn.Module, Preprocessing]:
-    """Read a network, in evaluation mode, on the device, and its preprocessing.
+    """Read a network and its preprocessing; the network is on the device, in evaluation mode.
 
     Raises:
         ValueError: if the file is damaged (the message names it), or the code of a custom network
@@ -78,10 +63,7 @@ def load_network(path: str | Path, device: torch.device) -> tuple[nn.Module, Pre
 def write_network_record(path: str | Path, network: str | Path, **about: Any) -> None:
     """Write a network's record: how it was made, and the SHA-256 of its checkpoint.
 
-    Args:
-        path: file of the record.
-        network: the checkpoint.
-        about: plain JSON values; at least the network's digest, seed and stage.
+    ``about`` has plain JSON values: at least the network's digest, seed and stage.
     """
     versions = {"version": __version__, "torch": str(torch.__version__)}
     write_record(path, about | {"sha256": sha256(network)} | versions)

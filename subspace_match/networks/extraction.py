@@ -26,13 +26,13 @@ def extract(
     sink: Sink,
     batch_done: Callable[[], object],
 ) -> float | None:
-    """Run one forward pass over the images, and pass the samples of each layer to a sink.
+    """Run each image through the network once, and pass the samples of each layer to a sink.
 
     Args:
         network: on the images' device.
-        images: the images.
+        images: all images, in the order of ``samples``.
         layers: layers of the network.
-        samples: for each layer name, the flat indices of every draw, images in order.
+        samples: by layer name, the sorted flat indices of every draw (``sampling``).
         batch_size: images per forward pass.
         sink: called with a layer's name, the draw's number and (samples, neurons) float32, in the
             samples' order.

@@ -11,23 +11,27 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
+from torch import Generator, Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
 
 from ..data.image_files import read_image
 from ..data.prepared import FileSplit, Split
 from .preprocessing import Preprocessing
 
-Batch = tuple[torch.Tensor, torch.Tensor]
+Batch = tuple[Tensor, Tensor]
 Transform = Callable[[Any], Any]
 
 
 class Images(ABC):
     """Images and labels as a network receives them.
 
+    If an image file is unreadable, each method raises a ValueError that names it.
+
     Attributes:
         labels: (images,) int64, on the device.
-        preprocessing: that of the network.
+        preprocessing: of the network.
 
     Example:
         >>> import numpy as np
@@ -39,8 +43,9 @@ class Images(ABC):
         [((3, 1, 4, 4), [0, 1, 2]), ((2, 1, 4, 4), [3, 4])]
     """
 
-    def __init__(self, labels: torch.Tensor, preprocessing: Preprocessing) -> None:
+    def __init__(self, labels: Tensor, preprocessing: Preprocessing) -> None:
         self.labels, self.preprocessing = labels, preprocessing
+        self._transforms = _evaluation(preprocessing)
         # (pixel / 255 - mean) / std, as one product and one difference.
         mean, std = (
             torch.tensor(values, dtype=torch.float32, device=labels.device)
@@ -60,9 +65,9 @@ class Images(ABC):
 
         Args:
             split: the split.
-            preprocessing: that of the network; image files need its ``crop``, because the images
-                of a batch must have one size.
-            device: that of the network.
+            preprocessing: of the network; image files need its ``crop``, because the images of a
+                batch must have one size.
+            device: of the network.
             workers: number of processes that decode image files, 0 for the current process only.
                 It does not change any value.
 
@@ -91,58 +96,51 @@ class Images(ABC):
         return channels, height, width
 
     @abstractmethod
-    def resized(self, index: Sequence[int]) -> torch.Tensor:
-        """Return some images after resizing and cropping, before standardisation.
-
-        Args:
-            index: positions in the split.
+    def resized(self, index: Sequence[int] | Tensor) -> Tensor:
+        """Return some images, by position, after resizing and cropping, before standardisation.
 
         Returns:
             (images, channels, height, width) uint8.
-
-        Raises:
-            ValueError: if an image file is unreadable; the message names it.
         """
 
-    @abstractmethod
     def batches(self, size: int) -> Iterator[Batch]:
         """Yield inputs and labels of all images in order, ``size`` images at a time.
 
         Yields:
             (images, channels, height, width) float32, and (images,) int64.
-
-        Raises:
-            ValueError: if an image file is unreadable; the message names it.
         """
+        return self._batches(torch.arange(len(self)), size, None)
 
-    @abstractmethod
     def augmented(
-        self,
-        order: torch.Tensor,
-        size: int,
-        *,
-        crop_padding: int,
-        flip: bool,
-        generator: torch.Generator,
+        self, order: Tensor, size: int, *, crop_padding: int, flip: bool, generator: Generator
     ) -> Iterator[Batch]:
-        """Yield randomly augmented images in a given order, for training.
+        """Yield randomly augmented images in a given order, for training, as ``batches`` does.
 
         Args:
             order: (images,) int64 positions in the split, on the CPU.
             size: batch size.
-            crop_padding: pixels of zeros on each side before a random crop, 0 for no crop. Image
-                files use a random resized crop instead.
+            crop_padding: as for ``augment``. Image files use a random resized crop instead.
             flip: whether to flip each image with probability 1/2.
             generator: on the CPU; decides every draw, for any device and number of workers.
-
-        Yields:
-            As ``batches``.
-
-        Raises:
-            ValueError: if an image file is unreadable; the message names it.
         """
+        augmentation = {"crop_padding": crop_padding, "flip": flip, "generator": generator}
+        return self._batches(order, size, augmentation)
 
-    def standardised(self, pixels: torch.Tensor) -> torch.Tensor:
+    def _batches(
+        self, order: Tensor, size: int, augmentation: dict[str, Any] | None
+    ) -> Iterator[Batch]:
+        loaded = self._loaded(order, size, augmentation)
+        indices = torch.split(order.to(self.labels.device), size)
+        for index, pixels in zip(indices, loaded, strict=True):
+            yield self.standardised(pixels), self.labels[index]
+
+    @abstractmethod
+    def _loaded(
+        self, order: Tensor, size: int, augmentation: dict[str, Any] | None
+    ) -> Iterator[Tensor]:
+        """Yield (images, channels, height, width) uint8 on the device, in this order."""
+
+    def standardised(self, pixels: Tensor) -> Tensor:
         """Convert pixels (images, channels, height, width) to the network's float32 input."""
         batch = pixels.float() * self._scale - self._shift
         # Make the memory format explicit: with one channel, torch sees every format at once.
@@ -152,46 +150,26 @@ class Images(ABC):
 class _ArrayImages(Images):
     """Images of one size in one uint8 tensor on the device."""
 
-    def __init__(
-        self, pixels: torch.Tensor, labels: torch.Tensor, preprocessing: Preprocessing
-    ) -> None:
+    def __init__(self, pixels: Tensor, labels: Tensor, preprocessing: Preprocessing) -> None:
         super().__init__(labels, preprocessing)
         self._pixels = pixels
-        self._transforms = _evaluation(preprocessing)
 
-    def resized(self, index: Sequence[int]) -> torch.Tensor:
+    def resized(self, index: Sequence[int] | Tensor) -> Tensor:
         return _transformed(self._pixels[torch.as_tensor(index)], self._transforms)
 
-    def batches(self, size: int) -> Iterator[Batch]:
-        for start in range(0, len(self), size):
-            part = slice(start, start + size)
-            pixels = _transformed(self._pixels[part], self._transforms)
-            yield self.standardised(pixels), self.labels[part]
-
-    def augmented(
-        self,
-        order: torch.Tensor,
-        size: int,
-        *,
-        crop_padding: int,
-        flip: bool,
-        generator: torch.Generator,
-    ) -> Iterator[Batch]:
+    def _loaded(
+        self, order: Tensor, size: int, augmentation: dict[str, Any] | None
+    ) -> Iterator[Tensor]:
         for index in torch.split(order.to(self.labels.device), size):
-            pixels = augment(
-                _transformed(self._pixels[index], self._transforms),
-                crop_padding=crop_padding,
-                flip=flip,
-                generator=generator,
-            )
-            yield self.standardised(pixels), self.labels[index]
+            pixels = self.resized(index)
+            yield augment(pixels, **augmentation) if augmentation else pixels
 
 
 class _FileImages(Images):
     """Images that are decoded from their files on demand."""
 
     def __init__(
-        self, split: FileSplit, labels: torch.Tensor, preprocessing: Preprocessing, workers: int
+        self, split: FileSplit, labels: Tensor, preprocessing: Preprocessing, workers: int
     ) -> None:
         super().__init__(labels, preprocessing)
         if preprocessing.crop is None:
@@ -201,55 +179,40 @@ class _FileImages(Images):
             )
         self._split, self._workers = split, workers
 
-    def resized(self, index: Sequence[int]) -> torch.Tensor:
-        decoded = _Decoded(self._split, _evaluation(self.preprocessing))
-        return _checked(_stack([decoded[i, 0] for i in index]))
-
-    def batches(self, size: int) -> Iterator[Batch]:
-        order = torch.arange(len(self))
-        yield from self._loaded(order, [0] * len(self), size, _evaluation(self.preprocessing))
-
-    def augmented(
-        self,
-        order: torch.Tensor,
-        size: int,
-        *,
-        crop_padding: int,  # noqa: ARG002 - a random resized crop replaces it
-        flip: bool,
-        generator: torch.Generator,
-    ) -> Iterator[Batch]:
-        # One seed per image, so that the draws do not depend on the worker that decodes it.
-        seeds = torch.randint(2**32, (len(order),), generator=generator).tolist()
-        yield from self._loaded(order, seeds, size, _training(self.preprocessing, flip))
+    def resized(self, index: Sequence[int] | Tensor) -> Tensor:
+        decoded = _Decoded(self._split, self._transforms)
+        return _checked(_stack([decoded[int(position), 0] for position in index]))
 
     def _loaded(
-        self, order: torch.Tensor, seeds: list[int], size: int, transforms: list[Transform]
-    ) -> Iterator[Batch]:
-        device = self.labels.device
+        self, order: Tensor, size: int, augmentation: dict[str, Any] | None
+    ) -> Iterator[Tensor]:
+        transforms, seeds = self._transforms, [0] * len(order)
+        if augmentation:
+            transforms = _training(self.preprocessing, augmentation["flip"])
+            # One seed per image, so that the draws do not depend on the worker that decodes it.
+            generator = augmentation["generator"]
+            seeds = torch.randint(2**32, (len(order),), generator=generator).tolist()
         loader = DataLoader(
             _Decoded(self._split, transforms),
             batch_size=size,
             sampler=list(zip(order.tolist(), seeds, strict=True)),
             num_workers=self._workers,
             collate_fn=_stack,
-            pin_memory=device.type == "cuda",
+            pin_memory=self.labels.device.type == "cuda",
             # Otherwise the loader draws from the global generator, which seeds dropout.
-            generator=torch.Generator(),
+            generator=Generator(),
         )
-        for index, loaded in zip(torch.split(order.to(device), size), loader, strict=True):
-            pixels = _checked(loaded).to(device, non_blocking=True)
-            yield self.standardised(pixels), self.labels[index]
+        for batch in loader:
+            yield _checked(batch).to(self.labels.device, non_blocking=True)
 
 
 class _Decoded(Dataset[Any]):
     """Decoded image files, indexed by (position in the split, seed of the random transforms)."""
 
     def __init__(self, split: FileSplit, transforms: list[Transform]) -> None:
-        from torchvision.transforms import v2
-
         self.split, self.transforms = split, [*transforms, v2.PILToTensor()]
 
-    def __getitem__(self, item: tuple[int, int]) -> torch.Tensor | ValueError:
+    def __getitem__(self, item: tuple[int, int]) -> Tensor | ValueError:
         """Return (channels, height, width) uint8, or the error: a raised one loses its message."""
         position, seed = item
         try:
@@ -262,31 +225,28 @@ class _Decoded(Dataset[Any]):
             return _transformed(image, self.transforms)
 
 
-def _stack(decoded: list[torch.Tensor | ValueError]) -> torch.Tensor | ValueError:
+def _stack(decoded: list[Tensor | ValueError]) -> Tensor | ValueError:
     """Return a batch, or the first error among its images."""
-    pixels = [item for item in decoded if isinstance(item, torch.Tensor)]
+    pixels = [item for item in decoded if isinstance(item, Tensor)]
     errors = [item for item in decoded if isinstance(item, ValueError)]
     return errors[0] if errors else torch.stack(pixels)
 
 
-def _checked(batch: torch.Tensor | ValueError) -> torch.Tensor:
+def _checked(batch: Tensor | ValueError) -> Tensor:
     if isinstance(batch, ValueError):
         raise batch
     return batch
 
 
-def _transformed(image: Any, transforms: list[Transform]) -> torch.Tensor:
+def _transformed(image: Any, transforms: list[Transform]) -> Tensor:
     for transform in transforms:
         image = transform(image)
-    pixels: torch.Tensor = image
+    pixels: Tensor = image
     return pixels
 
 
 def _evaluation(preprocessing: Preprocessing) -> list[Transform]:
     """Return the transforms that give an image, or a batch, the network's input size."""
-    # Imported late, because small images usually need no transform.
-    from torchvision.transforms import v2
-
     transforms: list[Transform] = []
     if preprocessing.resize is not None:
         interpolation = v2.InterpolationMode(preprocessing.interpolation)
@@ -297,17 +257,12 @@ def _evaluation(preprocessing: Preprocessing) -> list[Transform]:
 
 
 def _training(preprocessing: Preprocessing, flip: bool) -> list[Transform]:
-    """Return a random resized crop and, if asked for, a random flip."""
-    from torchvision.transforms import v2
-
     interpolation = v2.InterpolationMode(preprocessing.interpolation)
     crop = v2.RandomResizedCrop(preprocessing.crop, interpolation=interpolation)
     return [crop, v2.RandomHorizontalFlip(0.5)] if flip else [crop]
 
 
-def augment(
-    images: torch.Tensor, *, crop_padding: int, flip: bool, generator: torch.Generator
-) -> torch.Tensor:
+def augment(images: Tensor, *, crop_padding: int, flip: bool, generator: Generator) -> Tensor:
     """Crop each image at random after zero padding, and flip it with probability 1/2.
 
     Args:
@@ -318,12 +273,6 @@ def augment(
 
     Returns:
         A tensor of the same shape.
-
-    Example:
-        >>> images = torch.arange(4.0).reshape(1, 1, 2, 2)
-        >>> same = augment(images, crop_padding=0, flip=False, generator=torch.Generator())
-        >>> torch.equal(same, images)
-        True
     """
     count, _, height, width = images.shape
     device = images.device

@@ -25,9 +25,6 @@ from .task_check import output_for
 
 Sink = Callable[[str, torch.Tensor], None]
 
-_COMPUTED = {"call_module", "call_function", "call_method"}
-_FAULTS_SHOWN = 5
-
 
 class LayeredNetwork(fx.Interpreter):
     """A network in evaluation mode that passes its layers' activations to a sink as it runs.
@@ -68,11 +65,11 @@ class LayeredNetwork(fx.Interpreter):
             ) from error
         super().__init__(fx.GraphModule(network, graph))
         self._network = network
-        names = {node: str(tracer.node_to_qualname[node]) for node in tracer.node_to_qualname}
-        self._names = {node: names[node] for node in graph.nodes if node.op in _COMPUTED}
+        computed = [node for node in graph.nodes if node.op.startswith("call_")]
+        self._names = {node: str(tracer.node_to_qualname[node]) for node in computed}
         self._layers = _select(network, nodes, self._names)
         first = channels_first(graph, network, _block_output)
-        self._channels_first = {names[node] for node in self._layers & first}
+        self._channels_first = {self._names[node] for node in self._layers & first}
         self._prefix = "block" if nodes == "block" else None
         self._sink: Sink | None = None
         self._captured: set[fx.Node] = set()
@@ -96,13 +93,13 @@ class LayeredNetwork(fx.Interpreter):
         return layers
 
     def _certain_shapes(self, channels: int, height: int, width: int) -> dict[str, Shape]:
-        """Return each layer's shape for 2 images; refuse layers whose neuron axis may not be 1."""
+        """Return each layer's shape for 2 images; refuse layers whose neuron axis is uncertain."""
         # Run the network itself first: errors inside a graph mention the tracer's objects.
         output_for(self._network, (channels, height, width))
         found, error = self._shapes(2, channels, height, width)
         if error is not None:
             raise error
-        # Stop where the network rejects a size. Three images, to recognise the axis of images.
+        # A network may reject these sizes. Three images, to recognise the axis of images.
         taller, _ = self._shapes(3, channels, 2 * height, width)
         wider, _ = self._shapes(3, channels, height, 2 * width)
         certain, faults = {}, []
@@ -114,12 +111,11 @@ class LayeredNetwork(fx.Interpreter):
                 known = f", whose axis of neurons is {axis}" if axis else ""
                 faults.append(f"{shape} for 2 images at {node}{known}")
         if faults:
-            more = len(faults) - _FAULTS_SHOWN
+            more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
             raise ValueError(
                 "network: expected layers that are certain to have shape (images, neurons) or"
-                f" (images, channels, height, width), found {'; '.join(faults[:_FAULTS_SHOWN])}"
-                + (f"; and {more} more" if more > 0 else "")
-                + "; select other nodes in extraction.nodes"
+                f" (images, channels, height, width), found {'; '.join(faults[:5])}{more}; select"
+                " other nodes in extraction.nodes"
             )
         return certain
 
@@ -217,18 +213,16 @@ def _blocks(module: nn.Module) -> Iterator[nn.Module]:
 def _select(
     network: nn.Module, nodes: str | Sequence[str], names: dict[fx.Node, str]
 ) -> set[fx.Node]:
-    """Return the nodes that are layers."""
     if isinstance(nodes, str):
         return _of_kind(network, nodes, names)
     selected = set()
     for pattern in nodes:
         matching = {node for node in names if fnmatchcase(names[node], pattern)}
         if not matching:
-            known = list(names.values())
-            near = difflib.get_close_matches(pattern, known, n=3, cutoff=0.0)
+            near = difflib.get_close_matches(pattern, names.values(), n=3, cutoff=0.0)
             raise ValueError(
                 "extraction.nodes: expected patterns that match nodes of the network, found"
-                f" {pattern!r}, which matches none of {len(known)}; the nearest are"
+                f" {pattern!r}, which matches none of {len(names)}; the nearest are"
                 f" {', '.join(near)}"
             )
         selected |= matching

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-_SHOWN = 3
-
 
 @dataclass(frozen=True)
 class LayerInfo:
@@ -34,13 +32,10 @@ class LayerInfo:
 def check_planned(
     layers: Sequence[LayerInfo], planned: Sequence[Mapping[str, Any]], network: str
 ) -> None:
-    """Raise a ValueError unless a network has the planned layers.
+    """Raise a ValueError that names the network unless it has the planned layers.
 
-    Args:
-        layers: layers of the network for the images it receives.
-        planned: records of the layers, listed before the network existed. Numbers of neurons are
-            not compared, because only a file of weights tells its number of classes.
-        network: named in the error.
+    The records were made before the network existed. Numbers of neurons are not compared, because
+    only a file of weights tells its number of classes.
     """
     found = [_outline(asdict(layer)) for layer in layers]
     expected = [_outline(layer) for layer in planned]
@@ -48,17 +43,12 @@ def check_planned(
         missing = [layer for layer in expected if layer not in found]
         unknown = [layer for layer in found if layer not in expected]
         raise ValueError(
-            f"{network}: expected the layers that were planned, {_shown(missing)} among them, found"
-            f" {_shown(unknown)} instead; remove the folder layers of the results, plan with the"
-            " torch and torchvision versions that extract, and run again"
+            f"{network}: expected the layers that were planned, {', '.join(missing[:3]) or 'none'}"
+            f" among them, found {', '.join(unknown[:3]) or 'none'} instead; remove the folder"
+            " layers of the results, plan with the torch and torchvision versions that extract, and"
+            " run again"
         )
 
 
 def _outline(layer: Mapping[str, Any]) -> str:
     return "{name} ({node}, {kind}) of {height} x {width}".format_map(layer)
-
-
-def _shown(layers: Sequence[str]) -> str:
-    """Return the first few layers in one line."""
-    more = f" and {len(layers) - _SHOWN} more" if len(layers) > _SHOWN else ""
-    return ", ".join(layers[:_SHOWN]) + more if layers else "none"

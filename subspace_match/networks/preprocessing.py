@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -25,23 +25,17 @@ class Preprocessing:
     crop: int | None = None
     interpolation: str = "bilinear"
 
-    def record(self) -> dict[str, Any]:
-        """Return plain JSON values for ``from_record``."""
-        return asdict(self)
-
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Preprocessing:
-        """Build from the values that ``record`` returned."""
+        """Build from ``dataclasses.asdict`` of a Preprocessing, perhaps read from JSON."""
         values = dict(record)
         return cls(tuple(values.pop("mean")), tuple(values.pop("std")), **values)
 
 
 def configured_preprocessing(network: Mapping[str, Any], image_size: int) -> Preprocessing | None:
-    """Return the preprocessing that the configuration sets for pretrained weights, if any.
+    """Return the preprocessing that the section ``network`` sets for pretrained weights, if any.
 
-    Args:
-        network: the section ``network``; its ``mean`` and ``std`` may be None.
-        image_size: height and width in pixels to which each whole image is resized.
+    It resizes each whole image to ``image_size``, the height and width in pixels.
     """
     if network["mean"] is None or network["std"] is None:
         return None
@@ -50,14 +44,6 @@ def configured_preprocessing(network: Mapping[str, Any], image_size: int) -> Pre
 
 
 def trained_preprocessing(about: Mapping[str, Any]) -> Preprocessing:
-    """Return the preprocessing of networks trained on a data set.
-
-    Args:
-        about: ``DataSet.about`` of the prepared data set.
-
-    Example:
-        >>> trained_preprocessing({"mean": [0.5], "std": [0.25]}).mean
-        (0.5,)
-    """
+    """Return the preprocessing of networks trained on a data set, from its ``DataSet.about``."""
     mean, std = tuple(about["mean"]), tuple(about["std"])
     return Preprocessing(mean, std, about.get("resize"), about.get("crop"))

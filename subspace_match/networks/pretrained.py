@@ -15,21 +15,13 @@ from torchvision.models import WeightsEnum
 
 from .architectures import build, torchvision_model
 from .preprocessing import Preprocessing
-from .state_dicts import find_state_dict
+from .state_dicts import find_state_dict, first_few
 from .weight_files import read_published, read_user_file
-
-_FAULTS_SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A network that is not trained here.
-
-    Attributes:
-        network: with its weights, in evaluation mode, on the CPU.
-        preprocessing: of its images.
-        architecture: arguments of ``build``.
-    """
+    """A network in evaluation mode on the CPU, and the arguments of ``build`` that made it."""
 
     network: nn.Module
     preprocessing: Preprocessing
@@ -53,17 +45,14 @@ def load_pretrained(
     Raises:
         ValueError: if the weights are missing, damaged, not finite or of another network, or the
             preprocessing is unknown.
-
-    Example:
-        >>> load_pretrained({"name": "torchvision:alexnet", "width": 1.0, "hidden": [],
-        ...                  "channels": 3, "classes": 10}, "elsewhere/alexnet.pt")
-        Traceback (most recent call last):
-        ...
-        ValueError: network.weights: expected a file, found none at elsewhere/alexnet.pt
     """
     architecture, preprocessing = resolve_pretrained(architecture, weights, preprocessing)
     name = architecture["name"]
-    content = _read_weights(name, weights)
+    kind, published = None, []
+    if chosen := torchvision_model(name):
+        kind = _published_kind(chosen[0], weights)
+        published = list(models.get_model_weights(chosen[0]).__members__)
+    content = read_published(kind) if kind else read_user_file(weights, published)
     architecture, tensors = find_state_dict(content, architecture, f"{weights} and {name}")
     network = build(**architecture)
     network.load_state_dict(tensors)
@@ -76,16 +65,10 @@ def resolve_pretrained(
 ) -> tuple[dict[str, Any], Preprocessing]:
     """Return what is known about a pretrained network before its weights are read.
 
-    Args:
-        architecture: as for ``load_pretrained``.
-        weights: as for ``load_pretrained``.
-        preprocessing: as for ``load_pretrained``.
+    The arguments and errors are those of ``load_pretrained``.
 
     Returns:
         Arguments of ``build``, with ``classes`` unchanged, and the preprocessing of the images.
-
-    Raises:
-        ValueError: if the preprocessing is unknown.
     """
     architecture = dict(architecture)
     if chosen := torchvision_model(architecture["name"]):
@@ -106,15 +89,6 @@ def _published_kind(model: str, weights: str) -> WeightsEnum | None:
     published = models.get_model_weights(model)
     name = weights.removeprefix(f"{published.__name__}.")
     return published[name] if name in published.__members__ else None
-
-
-def _read_weights(architecture: str, weights: str) -> Any:
-    """Return the content of the file of published weights, or of the user's file."""
-    if (chosen := torchvision_model(architecture)) is None:
-        return read_user_file(weights, [])
-    if (kind := _published_kind(chosen[0], weights)) is not None:
-        return read_published(kind)
-    return read_user_file(weights, list(models.get_model_weights(chosen[0]).__members__))
 
 
 def _published_preprocessing(kind: WeightsEnum) -> Preprocessing:
@@ -149,9 +123,7 @@ def _check_finite(network: nn.Module, source: str) -> None:
         name: int((~torch.isfinite(tensor)).sum()) for name, tensor in network.state_dict().items()
     }
     if named := [f"{name} ({count} values)" for name, count in wrong.items() if count]:
-        more = len(named) - _FAULTS_SHOWN
-        shown = ", ".join(named[:_FAULTS_SHOWN]) + (f" and {more} more" if more > 0 else "")
         raise ValueError(
-            f"network.weights: expected finite numbers, found NaN or infinity in {shown} of"
-            f" {source}"
+            "network.weights: expected finite numbers, found NaN or infinity in"
+            f" {first_few(named)} of {source}"
         )

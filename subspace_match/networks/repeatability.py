@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -32,9 +32,8 @@ def strict_float32(device: torch.device) -> AbstractContextManager[None]:
     """
     if device.type == "cpu":
         return nullcontext()
-    return cast(
-        AbstractContextManager[None], torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-    )
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    return flags
 
 
 def check_repeatable(run: Run, images: Images) -> None:
@@ -43,7 +42,7 @@ def check_repeatable(run: Run, images: Images) -> None:
     Args:
         run: runs a network, in evaluation mode and on the images' device, on a batch, and passes
             each value to compare, with its name, to a sink.
-        images: a few of them are used, evenly spaced.
+        images: a few of them, evenly spaced, are used.
 
     Raises:
         ValueError: naming the first value that differs.
@@ -52,8 +51,6 @@ def check_repeatable(run: Run, images: Images) -> None:
     index = [number * len(images) // count for number in range(count)]
     batch = images.standardised(images.resized(index).to(images.labels.device))
     first: dict[str, Any] = {}
-    with strict_float32(batch.device):
-        run(batch, lambda name, value: first.update({name: _copied(value)}))
 
     def compare(part: torch.Tensor, fault: str) -> None:
         differing: list[str] = []
@@ -62,17 +59,18 @@ def check_repeatable(run: Run, images: Images) -> None:
             if not differing and _differ(first[name], value, len(batch), len(part)):
                 differing.append(name)
 
-        with strict_float32(batch.device):
-            run(part, check)
+        run(part, check)
         if differing:
             raise ValueError(
                 "network: expected the same values for an image in every run in evaluation mode,"
                 f" found different ones {fault}, first at {differing[0]}"
             )
 
-    compare(batch, "in a second run (a dropout that eval() does not switch off?)")
-    if count > 1:
-        compare(batch[: count // 2], "in a smaller batch (statistics of the batch?)")
+    with torch.inference_mode(), strict_float32(batch.device):
+        run(batch, lambda name, value: first.update({name: _copied(value)}))
+        compare(batch, "in a second run (a dropout that eval() does not switch off?)")
+        if count > 1:
+            compare(batch[: count // 2], "in a smaller batch (statistics of the batch?)")
 
 
 def _copied(value: Any) -> Any:

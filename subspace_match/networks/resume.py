@@ -21,22 +21,14 @@ from ..storage.files import atomic_write, remove_abandoned
 class ResumeFile:
     """The tensors and the progress of a training, replaced after each epoch.
 
-    Attributes:
-        path: path of the file.
-        identity: stands for everything that decides the training; a file with another identity is
-            not used.
+    The identity stands for all that decides the training. A file with another one is not used.
     """
 
     path: Path
     identity: str
 
     def save(self, tensors: Mapping[str, torch.Tensor], progress: Mapping[str, Any]) -> None:
-        """Replace the file.
-
-        Args:
-            tensors: by name.
-            progress: plain JSON values.
-        """
+        """Replace the file; ``progress`` has plain JSON values."""
         on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         about = {"identity": self.identity, "progress": json.dumps(progress)}
         with atomic_write(self.path) as temporary:

@@ -15,17 +15,17 @@ import numpy as np
 from .layer_info import LayerInfo
 
 # Images per group. Larger groups sample fewer positions of a map; smaller ones permute less.
-GROUP = 50
+_GROUP = 50
 
 
 def image_groups(images: int, positions: int, seed: int) -> list[np.ndarray]:
-    """Return random groups of about GROUP images; all images of a group share their positions.
+    """Return random groups of about 50 images; all images of a group share their positions.
 
     The images of a group can therefore be permuted, as the null hypothesis requires, without
     needing a sample that was not extracted.
     """
     order = np.random.default_rng([seed, images]).permutation(images)
-    return np.array_split(order, -(-images // min(GROUP, positions)))
+    return np.array_split(order, -(-images // min(_GROUP, positions)))
 
 
 def uses_all_samples(layer: LayerInfo, images: int, positions: int) -> bool:
@@ -41,19 +41,15 @@ def draw_samples(
     Args:
         layer: a fully connected layer uses every image.
         images: number of images in the test split.
-        positions: number of positions to draw from a convolution's map, spread evenly over the
-            images (the authors draw them independently). If there are fewer than images, they come
-            from some groups of images only. If the map has no more, all are used, in one draw.
+        positions: number of positions to draw from a convolution's maps, spread evenly over the
+            images (the authors draw them independently). If there are more images than positions,
+            only some groups of images are sampled. If the maps of all images have no more
+            positions than this, all are used, in a single draw.
         draws: number of independent draws.
         seed: layers with the same map size, in any network, have the same positions.
 
     Returns:
         For each draw (samples,) int64, at most ``positions`` samples.
-
-    Example:
-        >>> layer = LayerInfo("conv1", "conv1.2", "conv", 8, 2, 2)
-        >>> [draw.shape for draw in draw_samples(layer, 3, 6, 2, seed=0)]
-        [(6,), (6,)]
     """
     map_size = layer.height * layer.width
     if uses_all_samples(layer, images, positions):
@@ -89,10 +85,9 @@ def permuted_samples(samples: np.ndarray, layer: LayerInfo, image_order: np.ndar
     """Return the row that replaces each sample when images are permuted and positions stay.
 
     Args:
-        samples: from ``draw_samples``.
-        layer: the layer that they belong to.
-        image_order: (images,) the image that replaces each image, a permutation within the groups
-            of ``image_groups``.
+        samples: samples of the layer, from ``draw_samples``.
+        layer: the layer.
+        image_order: (images,) from ``image_permutation``.
 
     Returns:
         (samples,) int64: rows of the layer's activations in the permuted order.

@@ -48,17 +48,29 @@ _PLAIN: dict[str, tuple[int, tuple[int, ...]]] = {
 }
 ARCHITECTURES = (*_VGG_PLANS, *_RESNETS, *_PLAIN)
 
+Modules = dict[str, nn.Module]
+
 
 def build_small_image_network(
     name: str, *, width: float, hidden: list[int], channels: int, classes: int
 ) -> nn.Module:
     """Build one of ``ARCHITECTURES``; the arguments are those of ``architectures.build``."""
-    if name in _RESNETS:
-        return _resnet(*_RESNETS[name], width, channels, classes)
-    if name in _PLAIN:
-        return _plain(*_PLAIN[name], width, channels, classes)
     norm = nn.BatchNorm2d if name.endswith("_bn") else None
-    return _vgg(cfgs[_VGG_PLANS[name]], norm, width, hidden, channels, classes)
+    if name in _RESNETS:
+        modules, features = _resnet(*_RESNETS[name], width, channels)
+    elif name in _PLAIN:
+        modules, features = _plain(*_PLAIN[name], width, channels)
+    else:
+        modules, features = _vgg(cfgs[_VGG_PLANS[name]], norm, width, channels)
+    modules |= {"average": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+    if name in _VGG_PLANS:
+        for number, neurons in enumerate(hidden, start=1):
+            linear = [nn.Linear(features, neurons, bias=norm is None)]
+            normal = [nn.BatchNorm1d(neurons)] if norm else []
+            modules[f"fc{number}"] = nn.Sequential(*linear, *normal, nn.ReLU(inplace=True))
+            features = neurons
+    modules["output"] = nn.Linear(features, classes)
+    return nn.Sequential(OrderedDict(modules))
 
 
 def _scaled(channels: int, width: float) -> int:
@@ -66,14 +78,10 @@ def _scaled(channels: int, width: float) -> int:
 
 
 def _vgg(
-    plan: list[str | int],
-    norm: type[nn.BatchNorm2d] | None,
-    width: float,
-    hidden: list[int],
-    channels: int,
-    classes: int,
-) -> nn.Module:
-    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    plan: list[str | int], norm: type[nn.BatchNorm2d] | None, width: float, channels: int
+) -> tuple[Modules, int]:
+    """Return the modules by name, and the number of channels that they return."""
+    modules: Modules = {}
     convolutions = pools = 0
     for entry in plan:
         if entry == "M":
@@ -84,14 +92,7 @@ def _vgg(
             out = _scaled(int(entry), width)
             modules[f"conv{convolutions}"] = Conv2dNormActivation(channels, out, norm_layer=norm)
             channels = out
-    features = channels
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    for number, neurons in enumerate(hidden, start=1):
-        linear = [nn.Linear(features, neurons, bias=norm is None)]
-        normal = [nn.BatchNorm1d(neurons)] if norm else []
-        layers[f"fc{number}"] = nn.Sequential(*linear, *normal, nn.ReLU(inplace=True))
-        features = neurons
-    return _with_head(modules, layers, features, classes)
+    return modules, channels
 
 
 def _resnet(
@@ -100,19 +101,17 @@ def _resnet(
     stages: tuple[int, ...],
     width: float,
     channels: int,
-    classes: int,
-) -> nn.Module:
-    modules: OrderedDict[str, nn.Module] = OrderedDict()
+) -> tuple[Modules, int]:
     previous = _scaled(stages[0], width)
-    modules["stem"] = Conv2dNormActivation(channels, previous)
+    modules: Modules = {"stem": Conv2dNormActivation(channels, previous)}
     for number, (count, planes) in enumerate(zip(blocks, stages, strict=True), start=1):
-        stage = OrderedDict[str, nn.Module]()
+        stage = nn.Sequential()
         for index in range(count):
             stride = 2 if number > 1 and index == 0 else 1
-            stage[str(index)] = _block(block, previous, _scaled(planes, width), stride)
+            stage.append(_block(block, previous, _scaled(planes, width), stride))
             previous = _scaled(planes, width) * block.expansion
-        modules[f"stage{number}"] = nn.Sequential(stage)
-    return _with_head(modules, OrderedDict(), previous, classes)
+        modules[f"stage{number}"] = stage
+    return modules, previous
 
 
 def _block(
@@ -127,9 +126,9 @@ def _block(
 
 
 def _plain(
-    convolutions: int, stages: tuple[int, ...], width: float, channels: int, classes: int
-) -> nn.Module:
-    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    convolutions: int, stages: tuple[int, ...], width: float, channels: int
+) -> tuple[Modules, int]:
+    modules: Modules = {}
     # The first stage has one more convolution, as the stem of a residual network.
     for stage, planes in enumerate(stages):
         for index in range(convolutions + (stage == 0)):
@@ -138,16 +137,4 @@ def _plain(
             name = f"conv{len(modules) + 1}"
             modules[name] = Conv2dNormActivation(channels, out, stride=stride)
             channels = out
-    return _with_head(modules, OrderedDict(), channels, classes)
-
-
-def _with_head(
-    maps: OrderedDict[str, nn.Module],
-    vectors: OrderedDict[str, nn.Module],
-    features: int,
-    classes: int,
-) -> nn.Module:
-    """Join layers of maps, global average pooling, layers of vectors, and the output layer."""
-    pooled = {"average": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
-    output = {"output": nn.Linear(features, classes)}
-    return nn.Sequential(OrderedDict(maps | pooled | vectors | output))
+    return modules, channels

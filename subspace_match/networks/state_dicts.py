@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,8 +21,6 @@ Tensors = dict[str, torch.Tensor]
 # DenseNet's weights were published when names of modules could contain a dot.
 _OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")
 _DEPTH = 3  # of nested dictionaries; one may even contain itself
-_KEYS_SHOWN = 5
-_FAULTS_SHOWN = 5
 
 
 def find_state_dict(
@@ -33,7 +31,7 @@ def find_state_dict(
     Args:
         content: content of the checkpoint.
         architecture: arguments of ``build``; ``classes`` follows the tensors, except for user code.
-        source: named in errors.
+        source: name of the checkpoint in errors.
 
     Raises:
         ValueError: if none fits (with the differences, or the keys found), or several do.
@@ -42,12 +40,12 @@ def find_state_dict(
     fitting: dict[str, tuple[dict[str, Any], Tensors]] = {}
     faults: list[list[str]] = []
     for location, found in tensor_dicts(content, expected.keys()).items():
-        adapted, adapted_tensors = dict(architecture), expected
+        adapted, wanted = dict(architecture), expected
         if not is_user_code(architecture["name"]):
-            adapted["classes"] = _classes(adapted, expected, found)
+            adapted["classes"] = _classes(architecture["classes"], expected, found)
         if adapted != architecture:
-            adapted_tensors = outline(**adapted).state_dict()
-        faults.append(_faults(adapted_tensors, found))
+            wanted = outline(**adapted).state_dict()
+        faults.append(_faults(wanted, found))
         if not faults[-1] and not any(_equal(found, other) for _, other in fitting.values()):
             fitting[location] = adapted, found
     if len(fitting) == 1:
@@ -62,18 +60,16 @@ def find_state_dict(
             "network.weights: expected a dictionary of the network's tensors, such as"
             f" {next(iter(expected), None)}, found {source} with {_description(content)}"
         )
-    nearest = min(faults, key=len)
-    more = len(nearest) - _FAULTS_SHOWN
-    shown = "; ".join(nearest[:_FAULTS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-    raise ValueError(f"network.weights: expected weights of the network, found {source}: {shown}")
+    raise ValueError(
+        f"network.weights: expected weights of the network, found {source}:"
+        f" {first_few(min(faults, key=len), '; ')}"
+    )
 
 
 def tensor_dicts(content: Any, names: Collection[str]) -> dict[str, Tensors]:
     """Return each dictionary of tensors in a checkpoint by its location, prefixes removed.
 
-    Args:
-        content: content of the checkpoint.
-        names: names of the network's tensors; a prefix is whatever precedes one of them.
+    A prefix is whatever precedes one of the ``names`` of the network's tensors.
 
     Example:
         >>> weights = {"module.output.weight": torch.ones(2), "module.output.bias": torch.ones(1)}
@@ -135,14 +131,11 @@ def _equal(one: Tensors, other: Tensors) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def _classes(
-    architecture: Mapping[str, Any], expected: Mapping[str, torch.Tensor], tensors: Tensors
-) -> int:
-    """Return the number of outputs of the tensors' network.
+def _classes(classes: int, expected: Mapping[str, torch.Tensor], tensors: Tensors) -> int:
+    """Return the number of classes of the tensors' network.
 
     It is the length of the first axis of tensors that differ from the expected ones in this only.
     """
-    classes = int(architecture["classes"])
     found = {
         tensors[name].shape[0]
         for name, tensor in expected.items()
@@ -156,18 +149,24 @@ def _classes(
 
 
 def _description(content: Any) -> str:
+    """Describe a checkpoint by its first keys, each with the first keys of its value."""
     if not isinstance(content, Mapping):
         return f"an object of {type(content).__name__}"
-    return f"the keys {_keys(content)}" if content else "no keys"
-
-
-def _keys(content: Mapping[Any, Any], depth: int = 2) -> str:
-    """Return the first keys, each with the keys of its value."""
-    shown = [
-        f"{key} ({_keys(value, depth - 1)})"
-        if isinstance(value, Mapping) and value and depth > 1
+    keys = [
+        f"{key} ({first_few(list(map(str, value)))})"
+        if isinstance(value, Mapping) and value
         else str(key)
-        for key, value in list(content.items())[:_KEYS_SHOWN]
+        for key, value in content.items()
     ]
-    more = len(content) - _KEYS_SHOWN
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    return f"the keys {first_few(keys)}" if keys else "no keys"
+
+
+def first_few(words: Sequence[str], separator: str = ", ") -> str:
+    """Join the first five, and count the others.
+
+    Example:
+        >>> first_few("abcdefgh")
+        'a, b, c, d, e, and 3 more'
+    """
+    more = [f"and {len(words) - 5} more"] if len(words) > 5 else []
+    return separator.join([*words[:5], *more])

@@ -20,13 +20,6 @@ def check_classifies(network: nn.Module, images: ImageShape, classes: int) -> No
 
     Raises:
         ValueError: if its output, in evaluation or training mode, is not one score per class.
-
-    Example:
-        >>> check_classifies(nn.Sequential(nn.Flatten(), nn.Linear(12, 9)), (3, 2, 2), classes=10)
-        Traceback (most recent call last):
-        ...
-        ValueError: network: expected scores (images, at least 10 classes), found in evaluation \
-shape (2, 9) for 2 images
     """
     if not any(weights.requires_grad for weights in network.parameters()):
         raise ValueError(
@@ -36,9 +29,11 @@ shape (2, 9) for 2 images
         network.train(mode == "training")
         output = output_for(network, images)
         if found := _fault(output, classes):
+            if hasattr(network, "aux_logits") and not isinstance(output, torch.Tensor):
+                found += "; add ?aux_logits=false to the name of torchvision's model"
             raise ValueError(
                 f"network: expected scores (images, at least {classes} classes), found in {mode}"
-                f" {found}{_advice(network, output)}"
+                f" {found}"
             )
     network.eval()
 
@@ -71,9 +66,3 @@ def _fault(output: Any, classes: int) -> str | None:
     if output.ndim != 2 or output.shape[0] != 2 or output.shape[1] < classes:
         return f"shape {tuple(output.shape)} for 2 images"
     return None if output.is_floating_point() else f"values of {output.dtype}"
-
-
-def _advice(network: nn.Module, output: Any) -> str:
-    if hasattr(network, "aux_logits") and not isinstance(output, torch.Tensor):
-        return "; add ?aux_logits=false to the name of torchvision's model"
-    return ""

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,14 +22,6 @@ from .images import Images
 from .repeatability import check_repeatable, strict_float32
 from .resume import ResumeFile
 from .stages import Epoch, Stages
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Callbacks of a training: after every step and after every epoch."""
-
-    step: Callable[[], object]
-    epoch: Callable[[Epoch], None]
 
 
 def learning_rate(settings: Mapping[str, Any], steps_per_epoch: int, step: int) -> float:
@@ -64,7 +54,8 @@ def train(
     stages: Stages,
     resume_file: Path,
     identity: str,
-    progress: Progress,
+    step_done: Callable[[], object],
+    epoch_done: Callable[[Epoch], None],
 ) -> list[Epoch]:
     """Train a network in place; resume if there is a resume file.
 
@@ -81,9 +72,9 @@ def train(
         stages: which checkpoints to keep.
         resume_file: read at the start and written after each epoch. If it is damaged, it is renamed
             and training starts from the beginning.
-        identity: stands for everything that the training depends on, including images and stages; a
-            resume file with another identity is not used.
-        progress: called after each step and epoch.
+        identity: of the ``ResumeFile``; it must depend on the images and stages too.
+        step_done: called after each step.
+        epoch_done: called after each epoch, and for those before a resumption.
 
     Returns:
         All epochs, including those before a resumption.
@@ -94,7 +85,8 @@ def train(
     """
     _check(images, settings, stages)
     # Otherwise chance would decide the best epoch, and extraction would refuse the network later.
-    check_repeatable(partial(_output, network.eval()), test)
+    network.eval()
+    check_repeatable(lambda batch, sink: sink("its output", network(batch)), test)
     optimiser = torch.optim.SGD(
         network.parameters(),
         lr=settings["learning_rate"],
@@ -106,30 +98,28 @@ def train(
     )
     # It shares the weights. One graph, because parts that fail to compile would go unnoticed.
     # No layout optimisation: it chooses channels last even where ``memory_order`` avoids it.
-    compiled = (
-        torch.compile(network, fullgraph=True, options={"layout_optimization": False})
-        if settings["compile"]
-        else network
-    )
+    compiled: Any = network
+    if settings["compile"]:
+        compiled = torch.compile(network, fullgraph=True, options={"layout_optimization": False})
     saved = ResumeFile(resume_file, identity)
     history = _resume(saved, network, optimiser, stages)
     if not history:
         stages.begin(network)
     for finished in history:
-        progress.epoch(finished)
+        epoch_done(finished)
     for epoch in range(len(history), settings["epochs"]):
         loss, train_accuracy = _one_epoch(
-            cast(nn.Module, compiled), optimiser, images, settings, seed, epoch, progress.step
+            compiled, optimiser, images, settings, seed, epoch, step_done
         )
         rate = optimiser.param_groups[0]["lr"]
         test_accuracy = accuracy(network, test, settings["batch_size"])
         history.append(Epoch(epoch + 1, rate, loss, train_accuracy, test_accuracy))
         # Before the resume file is written, because finished epochs are not repeated.
         stages.after_epoch(network, history)
-        progress_so_far = {"history": list(map(asdict, history)), "stages": stages.checksums}
-        saved.save(_state(network, optimiser), progress_so_far)
+        progress = {"history": list(map(asdict, history)), "stages": stages.checksums}
+        saved.save(_state(network, optimiser), progress)
         stages.remove_previous_best(history)
-        progress.epoch(history[-1])
+        epoch_done(history[-1])
     stages.keep("last", network, history)
     return history
 
@@ -143,11 +133,6 @@ def accuracy(network: nn.Module, images: Images, batch_size: int) -> float:
         for inputs, labels in images.batches(batch_size):
             correct += (network(inputs).argmax(1) == labels).sum()
     return int(correct) / len(images)
-
-
-def _output(network: nn.Module, batch: torch.Tensor, sink: Callable[[str, Any], None]) -> None:
-    with torch.inference_mode():
-        sink("its output", network(batch))
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
@@ -184,19 +169,17 @@ def _one_epoch(
     criterion = nn.CrossEntropyLoss(label_smoothing=settings["label_smoothing"])
     device, size = images.labels.device, settings["batch_size"]
     steps = steps_per_epoch(len(images), size)
-    draw_seed = _mixed_seed(seed, epoch)
+    # Hashed to 32 bits, because torch's CPU generator ignores higher ones.
+    draw_seed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
     generator = torch.Generator().manual_seed(draw_seed)
     order = torch.randperm(len(images), generator=generator)[: steps * size]
-    batches = images.augmented(
-        order,
-        size,
-        crop_padding=settings["crop_padding"],
-        flip=settings["flip"],
-        generator=generator,
-    )
+    augmentation = {key: settings[key] for key in ("crop_padding", "flip")}
+    batches = images.augmented(order, size, **augmentation, generator=generator)
     total_loss = torch.zeros((), device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    with _seeded(draw_seed, device):
+    # Dropout draws from the global generators, which are restored afterwards.
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(draw_seed)
         for step, (inputs, labels) in enumerate(batches, start=epoch * steps):
             optimiser.param_groups[0]["lr"] = learning_rate(settings, steps, step)
             optimiser.zero_grad()
@@ -209,19 +192,6 @@ def _one_epoch(
             correct += (output.argmax(1) == labels).sum()
             step_done()
     return float(total_loss) / steps, int(correct) / len(order)
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the global generators, from which dropout draws, and restore them afterwards."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
-
-
-def _mixed_seed(seed: int, epoch: int) -> int:
-    """Hash (seed, epoch) to 32 bits; torch's CPU generator ignores higher bits."""
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
 def _state(network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

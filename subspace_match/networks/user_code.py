@@ -31,6 +31,7 @@ def build_from_user_code(name: str) -> nn.Module:
             f"network.name: expected a class or function of your own, found {name!r}, which is in"
             " Python's standard library; rename the module if it is yours"
         )
+    returns_module = "network.name: expected a class or function that returns an nn.Module, found"
     try:
         make = getattr(importlib.import_module(source), target)
     except (ImportError, AttributeError, ValueError) as error:
@@ -41,10 +42,7 @@ def build_from_user_code(name: str) -> nn.Module:
     except Exception as error:
         raise broken(name, error) from error
     if isinstance(make, nn.Module) or not callable(make):
-        raise ValueError(
-            f"network.name: expected a class or function that returns an nn.Module, found"
-            f" {name!r}, an object of {type(make).__name__}"
-        )
+        raise ValueError(f"{returns_module} {name!r}, an object of {type(make).__name__}")
     try:
         inspect.signature(make).bind()
     except TypeError as error:
@@ -58,19 +56,13 @@ def build_from_user_code(name: str) -> nn.Module:
         raise broken(name, error) from error
     if not isinstance(network, nn.Module):
         raise ValueError(
-            f"network.name: expected a class or function that returns an nn.Module, found"
-            f" {name!r}, which returns an object of {type(network).__name__}"
+            f"{returns_module} {name!r}, which returns an object of {type(network).__name__}"
         )
     return network
 
 
 def broken(name: str, error: Exception) -> ValueError:
-    """Return the error for user code that fails, with the file and line where it fails.
-
-    Args:
-        name: ``network.name`` of the configuration.
-        error: raised by the code, or by parsing it.
-    """
+    """Return the error for failing code of ``network.name``, with the file and line."""
     if isinstance(error, SyntaxError):
         location, reason = f"{error.filename}, line {error.lineno}", error.msg
     else:

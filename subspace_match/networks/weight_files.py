@@ -1,8 +1,8 @@
 """Read files of pretrained weights: torchvision's published ones, or a file of the user.
 
 Published weights are read from torch hub's folder and never downloaded here, because many jobs may
-run at once, often on machines without internet. Files are safetensors, or PyTorch files read as
-tensors only (``weights_only``), so no code in a pickle is run.
+run at once, often on machines without internet. PyTorch files are read as tensors only
+(``weights_only``), so no code in a pickle is run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torchvision.models import WeightsEnum
 from ..storage.files import sha256
 from ..storage.lfs_pointers import is_lfs_pointer, lfs_pointer_error
 
-ENDINGS = (".safetensors", ".pt", ".pth", ".pth.tar", ".th", ".ckpt")
+_ENDINGS = (".safetensors", ".pt", ".pth", ".pth.tar", ".th", ".ckpt")
 
 
 def read_published(kind: WeightsEnum) -> Any:
@@ -47,18 +47,15 @@ def read_published(kind: WeightsEnum) -> Any:
 def read_user_file(weights: str, published: list[str]) -> Any:
     """Read a user's file of weights.
 
-    Args:
-        weights: path of the file.
-        published: names of published weights, which the error lists as alternatives.
-
     Raises:
-        ValueError: if the file is missing, of another type or unreadable.
+        ValueError: if the file is missing or unreadable, or has another suffix; the message then
+            also lists the names of ``published`` weights.
     """
     file = Path(weights)
-    if not file.name.endswith(ENDINGS):
+    if not file.name.endswith(_ENDINGS):
         names = f"one of {', '.join(published)}, or " if published else ""
         raise ValueError(
-            f"network.weights: expected {names}a file {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]},"
+            f"network.weights: expected {names}a file {', '.join(_ENDINGS[:-1])} or {_ENDINGS[-1]},"
             f" found {weights!r}"
         )
     if not file.is_file():

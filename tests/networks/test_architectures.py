@@ -11,7 +11,13 @@ from torch.nn import functional
 from torchvision import models
 
 from subspace_match.experiment.code_inputs import module_files
-from subspace_match.networks.architectures import ARCHITECTURES, build, initialise, outline
+from subspace_match.networks.architectures import (
+    ARCHITECTURES,
+    build,
+    initialise,
+    outline,
+    transfer_weights,
+)
 from subspace_match.networks.layer_graph import LayeredNetwork
 
 PLAIN_LAYERS: dict[str, Any] = {"width": 1.0, "hidden": [], "channels": 3, "classes": 10}
@@ -281,3 +287,35 @@ def test_a_network_that_cannot_be_traced_is_refused(own: str) -> None:
     network = build(f"{own}:DataDependent", **PLAIN_LAYERS)
     with pytest.raises(ValueError, match=r"torch\.fx can trace, .*; found DataDependent, where"):
         LayeredNetwork(network)
+
+
+# Fine-tuning
+
+START = {"name": "vgg11_bn", "width": 0.05, "hidden": [8], "channels": 1, "classes": 4}
+
+
+def initialised() -> nn.Module:
+    network = build(**START)
+    initialise(network, 7)
+    return network
+
+
+def test_all_weights_of_the_same_architecture_are_copied() -> None:
+    network, new = transfer_weights(initialised(), START, seed=0)
+    assert new == []
+    for name, tensor in initialised().state_dict().items():
+        assert torch.equal(network.state_dict()[name], tensor)
+
+
+def test_the_seed_decides_the_output_layer_for_other_classes() -> None:
+    network, new = transfer_weights(initialised(), START | {"classes": 3}, seed=5)
+    assert new == ["output.weight", "output.bias"]
+    fresh = build(**START | {"classes": 3})
+    initialise(fresh, 5)
+    assert torch.equal(network.output.weight, fresh.output.weight)
+    assert torch.equal(network.conv1[0].weight, initialised().conv1[0].weight)
+
+
+def test_a_network_without_a_common_tensor_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"models\.start: expected a network with at least"):
+        transfer_weights(nn.Linear(2, 2), START, seed=0)

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,7 @@ def test_the_error_for_two_fitting_dictionaries_lists_them(tmp_path: Path) -> No
     [
         ({"epoch": 3, "weights": {"a": torch.ones(1)}}, r"with the keys epoch, weights \(a\)$"),
         ({"a.weight": torch.ones(1)}, r"with the keys a\.weight$"),
-        ({f"k{n}": n for n in range(9)}, "with the keys k0, k1, k2, k3, k4 and 4 more$"),
+        ({f"k{n}": n for n in range(9)}, "with the keys k0, k1, k2, k3, k4, and 4 more$"),
         ({}, "with no keys$"),
         ([torch.ones(1)], "with an object of list$"),
     ],
@@ -325,7 +326,7 @@ def test_every_published_preprocessing_is_converted() -> None:
         for kind in models.get_model_weights(model):
             found = module._published_preprocessing(kind)
             assert found.crop == kind.transforms().crop_size[0]
-            assert Preprocessing.from_record(found.record()) == found
+            assert Preprocessing.from_record(asdict(found)) == found
 
 
 def test_the_error_for_weights_of_another_network_lists_the_differences(tmp_path: Path) -> None:

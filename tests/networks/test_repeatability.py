@@ -18,7 +18,7 @@ from subspace_match.networks.layer_graph import LayeredNetwork
 from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.networks.repeatability import check_repeatable
 from subspace_match.networks.sampling import draw_samples
-from subspace_match.networks.training import Progress, Stages, train
+from subspace_match.networks.training import Stages, train
 
 
 def check(network: LayeredNetwork, images: Images) -> None:
@@ -157,7 +157,8 @@ def test_training_refuses_a_network_that_is_not_repeatable(tmp_path: Path, chang
             stages=Stages(tmp_path / "stages", [], lambda *_: None),
             resume_file=tmp_path / "resume",
             identity="",
-            progress=Progress(step=lambda: steps.append(1), epoch=lambda _: None),
+            step_done=lambda: steps.append(1),
+            epoch_done=lambda _: None,
         )
     assert not steps
     assert not list(tmp_path.iterdir())

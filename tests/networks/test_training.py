@@ -19,7 +19,6 @@ from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.networks.resume import ResumeFile
 from subspace_match.networks.stages import Epoch, Stages, best_epoch
 from subspace_match.networks.training import (
-    Progress,
     accuracy,
     learning_rate,
     steps_per_epoch,
@@ -105,7 +104,8 @@ def run(
         SETTINGS | changes,
         stages=stages,
         resume_file=resume_file,
-        progress=Progress(step=step, epoch=lambda _: None),
+        step_done=step,
+        epoch_done=lambda _: None,
         **options,
     )
     return network, history
@@ -339,7 +339,8 @@ def test_a_data_set_without_training_images_is_refused(tmp_path: Path) -> None:
             stages=Stages(tmp_path, [], save),
             resume_file=tmp_path / "resume",
             identity="",
-            progress=Progress(step=lambda: None, epoch=lambda _: None),
+            step_done=lambda: None,
+            epoch_done=lambda _: None,
         )
 
 
