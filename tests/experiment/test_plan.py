@@ -150,6 +150,58 @@ def test_wide_layers_ask_for_the_memory_of_their_matrices(results: Path) -> None
     ) in (2000 + 16_500, 2500 + 16_000)
 
 
+def test_a_fully_connected_layer_asks_for_what_all_images_take(results: Path) -> None:
+    """It is extracted at every image, however few positions there are."""
+    changes = {
+        "network": {"width": 1, "hidden": [4096]},
+        "matching": {"layers": ["fc1"]},
+        "minimal_matches": {"layers": []},
+        "chance": {"permutations": 20},
+        "extraction": {"positions": 10},
+    }
+    asked = []
+    for data in ({"test_fraction": 0.02}, {"name": "mnist", "root": "mnist"}):
+        plan = plan_of(changes | {"data": data}, results)
+        resources, jobs = JobResources(plan), wildcards_of_jobs(plan)
+        runtime = resources.minutes(20, resources.null_work)(jobs["null_work"][0], 1)
+        null, top = (
+            getattr(resources, name)(jobs[name][0], 1) for name in ("null_mb", "top_images_mb")
+        )
+        asked.append((null, top, runtime))
+    few, many = asked
+    # 100 and 10,000 images: 0.3 GB of float64 for one side's samples.
+    assert many[0] >= few[0] + 500
+    assert many[1] >= few[1] + 500
+    assert many[2] > few[2]
+
+
+def test_a_wide_layer_asks_for_more_memory_and_time(results: Path) -> None:
+    asked = []
+    for layers in ("conv*", "fc1"):
+        changes = {
+            "network": {"width": 1, "hidden": [4096]},
+            "matching": {"layers": [layers]},
+            "minimal_matches": {"layers": [layers]},
+            "chance": {"permutations": 20},
+        }
+        plan = plan_of(changes, results)
+        resources, jobs = JobResources(plan), wildcards_of_jobs(plan)
+        asked.append(
+            {
+                name: getattr(resources, name)(own[0], *([1] if name.endswith("_mb") else []))
+                for name, own in jobs.items()
+                if name.startswith(("match", "one_layer", "minimal", "null", "certify", "measure"))
+            }
+        )
+    narrow, wide = asked
+    for name in wide:
+        if name.endswith("_mb"):
+            # The moments of two networks with 4,096 neurons each are half a gigabyte.
+            assert wide[name] > narrow[name] + 10 * 512, name
+        else:
+            assert wide[name] > narrow[name], name
+
+
 def test_workers_that_read_image_files_ask_for_memory(results: Path) -> None:
     images = {"name": "imagenet", "root": "r", "image_size": 64}
     asked = [

@@ -7,7 +7,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from filelock import FileLock
 from pipeline.conftest import shared_by_test_processes
 from pipeline.faults import contents
 from pipeline.slurm import Cluster, missing_programs, wait_until
-from pipeline.workspaces import TINY, Workspace, idx_files, without
+from pipeline.workspaces import TINY, Workspace, without
 
 SUBMITTED = re.compile(r"Job (\d+) has been submitted with SLURM jobid")
 
@@ -238,16 +238,6 @@ def test_a_second_invocation_is_refused_and_loses_nothing(
     assert workspace.tables() == tables
 
 
-def resources_asked_for(workspace: Workspace) -> dict[str, dict[str, int]]:
-    """Return what the first job of each rule asks for."""
-    text = workspace.snakemake("-n", "--profile", "profiles/slurm").text
-    jobs = re.findall(r"^rule (\w+):(?:\n .*)*?\n +resources: (.*)", text, re.MULTILINE)
-    return {
-        rule: {name: int(n) for name, n in re.findall(r"(\w+)=(\d+)", resources)}
-        for rule, resources in reversed(jobs)
-    }
-
-
 def test_every_job_cancelled_after_an_edit_leaves_nothing_stale(
     cluster: Cluster, workspace: Workspace
 ) -> None:
@@ -271,48 +261,3 @@ def test_every_job_cancelled_after_an_edit_leaves_nothing_stale(
     assert new.exists()
     after = contents(workspace)
     assert [name for name in before if after.get(name) != before[name]] == []
-
-
-def test_a_fully_connected_layer_asks_for_what_all_images_take(
-    empty_workspace: Callable[..., Workspace], tmp_path: Path
-) -> None:
-    """It is extracted at every image, however few positions there are. Needs no cluster."""
-    workspace = empty_workspace()
-    changes = {
-        "network": {"width": 1, "hidden": [4096]},
-        "matching": {"layers": ["fc1"]},
-        "minimal_matches": {"layers": []},
-        "chance": {"permutations": 20},
-        "extraction": {"positions": 10},
-    }
-    workspace.configure(**changes, data={"test_fraction": 0.02})
-    few = resources_asked_for(workspace)
-    idx_files(tmp_path / "data", fill=1)
-    workspace.configure(**changes, data={"name": "mnist", "root": str(tmp_path / "data")})
-    many = resources_asked_for(workspace)
-    # 100 and 10,000 images: 0.3 GB of float64 for one side's samples.
-    assert many["null"]["mem_mb"] >= few["null"]["mem_mb"] + 500
-    assert many["null"]["runtime"] > few["null"]["runtime"]
-    assert many["top_images"]["mem_mb"] >= few["top_images"]["mem_mb"] + 500
-
-
-def test_a_wide_layer_asks_for_more_memory_and_time(workspace: Workspace) -> None:
-    """Needs no cluster."""
-    asked = {}
-    for layers in ("conv*", "fc1"):
-        workspace.configure(
-            network={"width": 1, "hidden": [4096]},
-            matching={"layers": [layers]},
-            minimal_matches={"layers": [layers]},
-            chance={"permutations": 20},
-            heat_map={"positions": 0},
-        )
-        asked |= {(rule, layers): own for rule, own in resources_asked_for(workspace).items()}
-    for rule in ("match", "certify", "measure", "minimal_match", "null"):
-        narrow, wide = asked[rule, "conv*"], asked[rule, "fc1"]
-        # Other measures and minimal matches are computed on the CPU.
-        on_gpu = rule in ("match", "certify", "null")
-        assert narrow.get("gpu", 0) == wide.get("gpu", 0) == on_gpu
-        # Two networks' moments of 4,096 neurons each are half a gigabyte.
-        assert wide["mem_mb"] > narrow["mem_mb"] + 10 * 512
-        assert wide["runtime"] > narrow["runtime"]
