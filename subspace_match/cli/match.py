@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 LEAST_PERMUTATIONS = 2  # always made, to warn of matches that do not depend on the samples' order
 
-SUMMARY = "find the neurons of two layers that span each other"
 EPILOG = """example:
   subspace-match a.npy b.npy --epsilon 0.2 0.3 --minimal --null 200 --out results
 
