@@ -6,9 +6,9 @@
 rule aggregate:
     """Gather all layers, pairs and epsilons into tables."""
     input:
-        matches=any_age(PLAN.matches),
-        certificates=any_age(PLAN.certificates),
-        measures=any_age(PLAN.measures),
+        matches=any_age(PLAN.of_groups(PLAN.paths.match, "path.npz")),
+        certificates=any_age(PLAN.of_groups(PLAN.paths.certificates)),
+        measures=any_age(PLAN.of_groups(PLAN.paths.measures)),
         minimal=any_age(PLAN.minimal_matches),
         nulls=any_age(PLAN.nulls),
         heat_maps=any_age(PLAN.heat_maps),

@@ -66,7 +66,7 @@ def test_every_experiment_of_the_project_can_be_planned(name: str, results: Path
         assert in_groups == sorted(layer["name"] for layer in plan.layers[pair])
         assert max(map(len, groups.values())) <= LAYERS_PER_JOB
     jobs = sum(map(len, plan.groups.values()))
-    assert len(set(plan.matches)) == len(plan.certificates) == len(plan.measures) == jobs
+    assert len(set(plan.of_groups(plan.paths.match, "path.npz"))) == jobs
     permutations, positions = plan.config["chance"]["permutations"], plan.config["heat_map"]
     assert len(plan.nulls) == (jobs if permutations else 0)
     assert len(plan.heat_maps) == (len(plan.pairs) if positions["positions"] else 0)
@@ -285,16 +285,17 @@ def several(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 def test_wildcard_patterns_fit_the_keys_of_their_models(several: Plan) -> None:
     paths = several.paths
     keys = {name: paths.model_key(model) for name, model in paths.models.items()}
-    assert set(several.trained_models.split("|")) == {keys["source"], keys["tuned"]}
-    assert several.pretrained_models == keys["loaded"]
+    assert set(several.models(paths.model_key).split("|")) == {keys["source"], keys["tuned"]}
+    assert several.models(paths.model_key, pretrained=True) == keys["loaded"]
     initial = {paths.initial_key(paths.models[name]) for name in ("source", "tuned")}
-    assert set(several.initial_models.split("|")) == initial
+    assert set(several.models(paths.initial_key).split("|")) == initial
 
 
 def test_the_pattern_of_no_model_fits_nothing(results: Path) -> None:
     plan = plan_of(SMALL, results)
-    assert not re.match(plan.pretrained_models, "")
-    assert not re.match(plan.pretrained_models, "vgg11_bn-0123456789")
+    pattern = plan.models(plan.paths.model_key, pretrained=True)
+    assert not re.match(pattern, "")
+    assert not re.match(pattern, "vgg11_bn-0123456789")
 
 
 def test_rules_look_up_what_a_job_needs_by_its_wildcards(several: Plan) -> None:
