@@ -51,12 +51,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two networks to compare.
-
-    Attributes:
-        a, b: the networks.
-        comparison: short description, the same for pairs that differ only in their seeds.
-    """
+    """Two networks to compare; pairs that differ only in their seeds have the same description."""
 
     a: Network
     b: Network
@@ -111,7 +106,7 @@ def _entry_pairs(entry: dict[str, Any], models: dict[str, Model], config: Config
         a, b = models[name_a], models[name_b]
         for stage_a, stage_b in _stages(entry["stages"], a, b, config["stages"]):
             for seed_a, seed_b in itertools.product(_seeds(a, config), _seeds(b, config)):
-                if not _selects(entry["seeds"], seed_a, seed_b):
+                if entry["seeds"] != "all" and (entry["seeds"] == "same") != (seed_a == seed_b):
                     continue
                 if (name_a, stage_a) == (name_b, stage_b) and seed_a >= seed_b:
                     continue  # the same network, or the same pair in reverse order
@@ -134,10 +129,6 @@ def _stages(wanted: Any, a: Model, b: Model, stages: list[Stage]) -> list[tuple[
 
 def _seeds(model: Model, config: Config) -> list[int]:
     return [PRETRAINED_SEED] if model.pretrained else sorted(config["seeds"])
-
-
-def _selects(wanted: str, seed_a: int, seed_b: int) -> bool:
-    return wanted == "all" or (seed_a == seed_b) == (wanted == "same")
 
 
 def _description(a: Network, b: Network, seeds: str, models: int) -> str:

@@ -46,10 +46,8 @@ def data_source(section: Mapping[str, Any]) -> list[str]:
 
 def network_sources(section: Mapping[str, Any]) -> list[str]:
     """Return the sources named by a ``network`` section: a custom module, a file of weights."""
-    module, weights = section["name"].partition(":"), section.get("weights")
-    sources = []
-    if module[1] and module[0] != "torchvision":
-        sources.append(f"module {section['name']}")
+    name, weights = section["name"], section.get("weights")
+    sources = [f"module {name}"] if ":" in name and not name.startswith("torchvision:") else []
     # A file has a suffix; the names of published weights have none.
     if weights is not None and Path(weights).suffix:
         sources.append(f"weights {weights}")
@@ -78,12 +76,20 @@ def content_digest(source: str, cache: str | Path, say: Say = lambda _: None) ->
         return cached.digest(file, {"": _state(file.stat())})[:10]
     data, _, location = name.partition(" ")
     root = Path(location).expanduser()
-    content, files = hashlib.sha256(), 0
-    for folder, states in _image_files(data, root) if SOURCES[data].files else _small(data, root):
-        content.update(f"{folder.relative_to(root)}\0{cached.digest(folder, states)}\n".encode())
-        files += len(states)
-    if not files:
+    if SOURCES[data].files:
+        parts = [root / part for part in image_folders(data, root)]
+        folders = [found for part in parts if part.is_dir() for found in _images_below(part)]
+    else:
+        small = small_files(data, root)
+        folders = [
+            (folder, {f.name: _state(f.stat()) for f in small if f.parent == folder})
+            for folder in sorted({file.parent for file in small})
+        ]
+    if not any(states for _, states in folders):
         raise FileNotFoundError(f"data.root: expected the files of {data} in {root}, found none")
+    content = hashlib.sha256()
+    for folder, states in folders:
+        content.update(f"{folder.relative_to(root)}\0{cached.digest(folder, states)}\n".encode())
     return content.hexdigest()[:10]
 
 
@@ -91,30 +97,17 @@ def _state(status: os.stat_result) -> State:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _small(data: str, root: Path) -> Iterator[tuple[Path, dict[str, State]]]:
-    found = small_files(data, root)
-    for folder in sorted({file.parent for file in found}):
-        yield folder, {f.name: _state(f.stat()) for f in found if f.parent == folder}
-
-
-def _image_files(data: str, root: Path) -> Iterator[tuple[Path, dict[str, State]]]:
-    for part in image_folders(data, root):
-        if (root / part).is_dir():
-            yield from _images_below(root / part)
-
-
 def _images_below(folder: Path) -> Iterator[tuple[Path, dict[str, State]]]:
     """Yield every folder below, with the states of its images; skip hidden files and folders."""
     states, folders = {}, []
     with os.scandir(folder) as entries:
         for entry in entries:
-            name = entry.name
-            if name[0] == ".":
+            if entry.name[0] == ".":
                 continue
             if entry.is_dir():
-                folders.append(name)
-            elif name.lower().endswith(IMAGE_SUFFIXES):
-                states[name] = _state(entry.stat())
+                folders.append(entry.name)
+            elif entry.name.lower().endswith(IMAGE_SUFFIXES):
+                states[entry.name] = _state(entry.stat())
     yield folder, states
     for name in sorted(folders):
         yield from _images_below(folder / name)
@@ -155,11 +148,8 @@ class _Cache:
             for name, state in states.items()
             if all(abs(now - moment) > _YOUNG for moment in state[1:])
         }
-        head = {
-            "folder": location,
-            "digest": digest,
-            "signature": signature if len(settled) == len(states) else None,
-        }
+        valid_for = signature if len(settled) == len(states) else None
+        head = {"folder": location, "digest": digest, "signature": valid_for}
         with atomic_write(file) as temporary:
             text = (json.dumps(signed(line)) for line in (head, settled))
             temporary.write_text("".join(f"{line}\n" for line in text), encoding="ascii")

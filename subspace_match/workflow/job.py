@@ -107,7 +107,6 @@ def show_progress() -> bool:
 
 
 def _log_to_terminal() -> None:
-    """Show warnings and errors on the terminal."""
     on_terminal = logging.StreamHandler()
     on_terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     on_terminal.setLevel(logging.WARNING)
@@ -118,7 +117,6 @@ def _log_to_terminal() -> None:
 
 
 def _log_to_file(path: str) -> None:
-    """Log to the job's own file too."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     # Another Snakemake deletes this file when it starts a job that waits for this one. The handler
     # then opens a new file.

@@ -24,10 +24,7 @@ def any_age(workflow: Any, path: Found | Callable[[Any], Found]) -> Callable[[An
     """Return an input function that ignores modification times.
 
     In a forced run times count, so that Snakemake also forces the jobs that read forced outputs.
-
-    Args:
-        workflow: Snakemake's object.
-        path: a path with wildcards, paths without, or a function of the wildcards.
+    ``path`` is a path with wildcards, a list of paths without, or a function of the wildcards.
     """
 
     def found(wildcards: Any) -> Any:
@@ -52,12 +49,9 @@ def keep_outputs() -> None:
     """Stop Snakemake from copying outputs before a job and deleting complete ones after it."""
     for storage in vars(snakemake.persistence).values():
         if "backup_output" in getattr(storage, "__dict__", {}):
-            storage.backup_output = storage.cleanup_backup = _copy_nothing
+            # A job never leaves half an output, so there is nothing to copy.
+            storage.backup_output = storage.cleanup_backup = lambda *_: None
             storage.restore_output = _is_complete
-
-
-def _copy_nothing(_persistence: object, _path: object) -> None:
-    """Stand in for Snakemake's backup: a job never leaves half an output."""
 
 
 def _is_complete(_persistence: object, path: Path) -> bool:
@@ -65,10 +59,7 @@ def _is_complete(_persistence: object, path: Path) -> bool:
     if path.name.endswith(SUFFIX):
         return path.exists()
     try:
-        job = Records().find(path)
-        if job is not None and path.exists():
-            check(path.absolute(), job)
-            return True
-    except ValueError:  # the record or the output is damaged
-        pass
-    return False
+        check(path.absolute(), Records().required(path))
+    except ValueError:  # no output, no record, or one of them is damaged
+        return False
+    return True
