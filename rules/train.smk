@@ -82,7 +82,7 @@ rule load_pretrained:
     params:
         network=PLAN.section("network"),
         images=PLAN.image_shape,
-        image_size=PLAN.image_size,
+        image_size=lambda wildcards: PLAN.model(wildcards).data["image_size"],
         reads=PLAN.pretrained_sources,
     script:
         "../workflow_scripts/load_pretrained.py"

@@ -85,12 +85,7 @@ def _row(matched: Matched, place: int) -> list[str]:
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
-    """Align columns to the right.
-
-    Example:
-        >>> _aligned([["epsilon", "p"], ["0.5", "0.01"]])
-        ['  epsilon     p', '      0.5  0.01']
-    """
+    """Return one line per row, with columns aligned to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "".join(f"  {cell:>{width}}" for cell, width in zip(row, widths, strict=True))

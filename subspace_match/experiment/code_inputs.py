@@ -47,11 +47,7 @@ class Code:
         return [script.stem for script in scripts if self._rule_files(script.stem)] + [LISTING]
 
     def files(self, script: str) -> list[Path]:
-        """Return all files that decide what a script makes, sorted.
-
-        Args:
-            script: its name without ".py", or ``LISTING``.
-        """
+        """Return all files that decide what a script (or ``LISTING``) makes, sorted."""
         if script not in self._files:
             if script == LISTING:
                 modules, own = {f"{PACKAGE}.experiment.planned_layers"}, []
@@ -118,10 +114,6 @@ def module_files(name: str) -> tuple[Path, list[Path]]:
 
     Raises:
         ValueError: if there is no such module.
-
-    Example:
-        >>> module_files("resnet20")[1], module_files("torchvision:vgg16")[1]
-        ([], [])
     """
     module, colon, _ = name.partition(":")
     if not colon or module == "torchvision":

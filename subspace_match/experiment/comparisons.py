@@ -59,15 +59,7 @@ class Pair:
 
 
 def models_of(config: Config) -> dict[str, Model]:
-    """Return the models of a complete configuration by name.
-
-    Example:
-        >>> parts = {"data": {"name": "d"}, "network": {"name": "n"}, "training": {}}
-        >>> list(models_of(parts | {"models": {}}))
-        ['base']
-        >>> models_of(parts | {"models": {"m": {"data": {"name": "e"}}}})["m"].data
-        {'name': 'e'}
-    """
+    """Return the models of a complete configuration by name."""
     return {
         name: Model(name, start=own.get("start"), **sections_of(own, config))
         for name, own in (config["models"] or {"base": {}}).items()

@@ -32,15 +32,23 @@ def schema() -> dict[str, Any]:
     known = found["properties"]
     known["matching"]["properties"]["epsilons"]["default"] = list(EPSILONS)
     known["data"]["properties"]["name"]["enum"] = list(SOURCES)
+    _refuse_unknown_keys(found)
     return found
+
+
+def _refuse_unknown_keys(part: Any) -> None:
+    if isinstance(part, dict):
+        if isinstance(part.get("properties"), dict):
+            part |= {"type": "object", "additionalProperties": False}
+        for inner in part.values():
+            _refuse_unknown_keys(inner)
 
 
 def read_config(files: Sequence[str | Path], overrides: Mapping[str, Any] | None = None) -> Config:
     """Return the complete configuration of several files and values.
 
     Args:
-        files: configuration files; later ones override earlier ones. The first is the default file,
-            which may be missing if there are others.
+        files: later ones override earlier ones. The first may be missing if there are others.
         overrides: keys and values that override all files.
 
     Raises:
@@ -66,12 +74,7 @@ def read_config(files: Sequence[str | Path], overrides: Mapping[str, Any] | None
 
 
 def merged(config: Mapping[str, Any], more: Mapping[str, Any]) -> Config:
-    """Return a configuration with overrides, section by section.
-
-    Example:
-        >>> merged({"seeds": [0], "data": {"name": "mnist"}}, {"data": {"root": "d"}})
-        {'seeds': [0], 'data': {'name': 'mnist', 'root': 'd'}}
-    """
+    """Return a configuration with overrides, key by key in each section."""
     result = dict(config)
     for key, value in more.items():
         own = result.get(key)

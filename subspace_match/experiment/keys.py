@@ -123,7 +123,7 @@ class Keys:
         return f"{model_key(model)}.seed_{network.seed}.{stage}"
 
     def group(self, layers: Sequence[str], of: Sequence[str] = ()) -> str:
-        """Return the key of a job's layers, which may be a part ``of`` the layers of another job."""
+        """Return the key of a job's layers, which may be a part ``of`` another job's layers."""
         return f"{layers[0]}-{layers[-1]}-{digest(list(layers), list(of))}"
 
     # What is computed from networks
@@ -212,12 +212,7 @@ def named_digest(name: str, *parts: Any) -> str:
 
 
 def slug(name: str) -> str:
-    """Return a name that is safe in a path: an import path has colons and dots.
-
-    Example:
-        >>> slug("torchvision:vgg16")
-        'torchvision_vgg16'
-    """
+    """Return a name that is safe in a path: "torchvision:vgg16" becomes "torchvision_vgg16"."""
     return re.sub(r"[^\w-]+", "_", name)
 
 

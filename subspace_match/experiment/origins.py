@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,7 @@ from .comparisons import models_of
 from .config import Config, read_config
 from .keys import Origins, without_location
 from .paths import Paths
-from .user_files import AREA, content_digest, data_source, network_sources
-
-Say = Callable[[str], object]
+from .user_files import AREA, Say, content_digest, data_source, network_sources
 
 
 def origins_of(
@@ -24,11 +22,8 @@ def origins_of(
 ) -> Origins:
     """Return digests of a project's code and of the user's files that a configuration names.
 
-    Args:
-        config: complete configuration.
-        code: code of the project.
-        results: folder of all results, in which checksums are cached.
-        say: receives messages for the user: about slow work and missing files.
+    The folder of results keeps checksums for the next call. ``say`` receives messages for the user
+    about slow work and missing files.
 
     Raises:
         ValueError: if files are missing, and no data set was prepared from them before.
@@ -94,7 +89,7 @@ def config_of(project: str | Path, configfiles: Iterable[str | Path] = ()) -> Co
 
     Args:
         project: folder of the workflow.
-        configfiles: files as for ``snakemake --configfile``; later ones override earlier ones.
+        configfiles: as for ``snakemake --configfile``; later ones override earlier ones.
 
     Raises:
         ValueError: if the configuration is wrong.

@@ -180,16 +180,6 @@ class Plan:
         return [self.paths.heat_map(*pair) for pair in self.layers] if wanted else []
 
     @property
-    def top_images(self) -> list[str]:
-        """Top images of all networks."""
-        return [self.paths.top_images(network) for network in self.paths.networks]
-
-    @property
-    def network_records(self) -> list[str]:
-        """Records of all networks."""
-        return [self.paths.network(network, ".json") for network in self.paths.networks.values()]
-
-    @property
     def networks(self) -> dict[str, dict[str, Any]]:
         """Model, seed and stage of all networks, by key."""
         return {key: asdict(network) for key, network in self.paths.networks.items()}
@@ -218,10 +208,6 @@ class Plan:
         """Return what decides the content of a data set that a job prepares."""
         return without_location(self.paths.data_sets[wildcards.data])
 
-    def data_root(self, wildcards: Wildcards) -> Any:
-        """Return the folder of the original files of a data set that a job prepares, or None."""
-        return self.paths.data_sets[wildcards.data]["root"]
-
     def start(self, wildcards: Wildcards) -> str:
         """Return the network from which a training starts."""
         return self.paths.start(wildcards.model, int(wildcards.seed))
@@ -231,10 +217,6 @@ class Plan:
         data = self.model(wildcards).data
         source = source_of(data["name"], data["root"])
         return {"channels": source.channels, "classes": source.classes}
-
-    def image_size(self, wildcards: Wildcards) -> Any:
-        """Return height and width of the images of a job's model, in pixels."""
-        return self.model(wildcards).data["image_size"]
 
     def network_file(self, suffix: str) -> Callable[[Wildcards], str]:
         """Return a look-up of the weights (.safetensors) or record (.json) of a job's network."""

@@ -34,12 +34,7 @@ State = tuple[int, int, int]
 
 
 def data_source(section: Mapping[str, Any]) -> list[str]:
-    """Return the source named by a ``data`` section; none for data bundled with a package.
-
-    Example:
-        >>> data_source({"name": "cifar10", "root": "/data"}), data_source({"name": "mnist_5k"})
-        (['data cifar10 /data'], [])
-    """
+    """Return the source named by a ``data`` section; none for data bundled with a package."""
     name = section["name"]
     return [] if SOURCES[name].bundled else [f"data {name} {section['root']}"]
 

@@ -44,7 +44,9 @@ def run(work: Callable[[Any], None], snakemake: Any, threads: int | None = None)
         threads: the number that the rule reserves; None for the configured one. It decides the
             order of additions, so it does not depend on how many threads a machine can spare.
     """
-    _limit_threads(threads or snakemake.config["threads"])
+    # Libraries read these variables when they are loaded, so set them before the work imports any.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(threads or snakemake.config["threads"])
     _log_to_terminal()
     for number in _ENDING_SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
@@ -126,12 +128,6 @@ def _log_to_file(path: str) -> None:
     in_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     for logger in _LOGGERS:
         logger.addHandler(in_file)
-
-
-def _limit_threads(threads: int) -> None:
-    # Libraries read these variables when they are loaded, so set them before the work imports any.
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[variable] = str(threads)
 
 
 def _exit_on_signal(number: int, _frame: object) -> None:

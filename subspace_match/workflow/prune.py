@@ -225,12 +225,7 @@ def _report(found: Found, results: Path, delete: bool) -> None:
 
 
 def _bytes(number: float) -> str:
-    """Format a size for people.
-
-    Example:
-        >>> _bytes(999), _bytes(1_500_000)
-        ('999 B', '1.5 MB')
-    """
+    """Format a size for people, such as "999 B" and "1.5 MB"."""
     units = ["B", "kB", "MB", "GB", "TB"]
     while number >= 1000 and len(units) > 1:
         number /= 1000

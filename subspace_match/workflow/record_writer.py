@@ -33,11 +33,13 @@ class JobRecord:
 
     Attributes:
         file: the record's path: beside the job's outputs, with the name of its log.
+        forced: whether to run the job even if its result is up to date.
     """
 
     def __init__(self, snakemake: Any, code: Iterable[str | Path]) -> None:
         self._job = snakemake
         self._invocation: Record = json.loads(os.environ[INVOCATION])
+        self.forced = bool(self._invocation.get("forced", False))
         self._results = Path(snakemake.config["results"])
         log = Path(snakemake.log[0])
         self.file = self._results / log.relative_to(self._results / "logs").with_suffix(SUFFIX)
@@ -45,11 +47,6 @@ class JobRecord:
         self._inputs = [Path(f) for f in snakemake.input if Path(f).is_relative_to(self._results)]
         # For Snakemake the record is one of the job's outputs.
         self._outputs = [file for file in map(Path, snakemake.output) if file != self.file]
-
-    @property
-    def forced(self) -> bool:
-        """Whether to run the job even if its result is up to date."""
-        return bool(self._invocation.get("forced", False))
 
     @cached_property
     def made_from(self) -> dict[str, tuple[Job, str]]:
@@ -99,7 +96,7 @@ class JobRecord:
             str(output.relative_to(self.file.parent)): sha256(output) for output in self._outputs
         }
         folder = self.file.relative_to(self._results).parent
-        run = {"rules": [self._job.rule]}
+        run: Record = {"rules": [self._job.rule]}
         run |= {key: self._invocation[key] for key in ("command", "commit", "changed")}
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
         run["python"] = platform.python_version()
