@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..matching.minimal.result import MinimalMatches
-    from ..matching.path import MatchPath
     from .match_output import Matched
 
 PROGRESS_INTERVAL = 0.1  # seconds between two updates of the line
@@ -86,6 +84,7 @@ def run(options: argparse.Namespace) -> None:
 def _matched(options: argparse.Namespace) -> Matched:
     import numpy as np
 
+    from ..matching.minimal.search import minimal_matches
     from ..matching.null import null_paths
     from ..matching.path import EPSILONS, match_path
     from ..matching.reduction.moments import reduce
@@ -95,8 +94,8 @@ def _matched(options: argparse.Namespace) -> Matched:
 
     x, y = as_activations("a", open_array(options.a)), as_activations("b", open_array(options.b))
     device = options.device
-    reads = 1 + options.centre
-    with warnings.catch_warnings(), Progress("samples", reads * x.shape[0]) as progress:
+    samples_to_read = (1 + options.centre) * x.shape[0]
+    with warnings.catch_warnings(), Progress("samples", samples_to_read) as progress:
         warnings.simplefilter("ignore", FewSamplesWarning)  # the table reports it
         watched = _WatchedArray(x, progress.update)
         pair = reduce(watched, y, device=device, centred=options.centre)
@@ -112,7 +111,12 @@ def _matched(options: argparse.Namespace) -> Matched:
         for permuted_path in null_paths(pair, x, y, orders, device=device):
             permuted.append(permuted_path.critical_epsilon)
             progress.update()
-    minimal = [_minimal(path, epsilon) for epsilon in epsilons] if options.minimal else []
+    minimal = []
+    for epsilon in epsilons if options.minimal else []:
+        match = path.maximum_match(epsilon)
+        neurons = len(match.x) + len(match.y)
+        with Progress(f"minimal matches at {epsilon:g}", neurons) as progress:
+            minimal.append(minimal_matches(path, epsilon, progress=progress.update))
     return Matched(path, certificates, np.stack(permuted), options.null > 0, minimal)
 
 
@@ -155,17 +159,8 @@ class _WatchedArray:
         return read
 
 
-def _minimal(path: MatchPath, epsilon: float) -> MinimalMatches:
-    from ..matching.minimal.search import minimal_matches
-
-    match = path.maximum_match(epsilon)
-    neurons = len(match.x) + len(match.y)
-    with Progress(f"minimal matches at {epsilon:g}", neurons) as progress:
-        return minimal_matches(path, epsilon, progress=progress.update)
-
-
 def _explained_by_permutations(matched: Matched) -> str:
-    """Return where permutations reach half of the observed similarity, in words, or ""."""
+    """Describe at which epsilons permutations reach half of the observed similarity."""
     found = []
     for epsilon in matched.epsilons:
         observed = matched.path.similarity(epsilon)

@@ -13,7 +13,6 @@ from typing import Any
 
 from .config import Config, sections_of
 
-Stage = str | int
 PRETRAINED_SEED = 0  # a pretrained model has one network
 
 
@@ -106,7 +105,7 @@ def _entry_pairs(entry: dict[str, Any], models: dict[str, Model], config: Config
                 yield Pair(one, other, _description(one, other, entry["seeds"], len(models)))
 
 
-def _stages(wanted: Any, a: Model, b: Model, stages: list[Stage]) -> list[tuple[str, str]]:
+def _stages(wanted: Any, a: Model, b: Model, stages: list[str | int]) -> list[tuple[str, str]]:
     stages_a, stages_b = (["last"] if m.pretrained else [str(s) for s in stages] for m in (a, b))
     if wanted == "same":
         # A pretrained network has one stage, compared with each stage of the other network.

@@ -20,14 +20,12 @@ from ..matching.epsilons import EPSILONS
 from .plain_yaml import as_number, read_yaml
 
 Config = dict[str, Any]
-
-# Sections of the configuration that an entry of ``models`` may override.
-MODEL_SECTIONS = ("data", "network", "training")
+MODEL_SECTIONS = ("data", "network", "training")  # sections that a model may override
 
 
 @functools.cache
 def schema() -> dict[str, Any]:
-    """Return the schema of the configuration."""
+    """Return ``schema.yaml`` with the values that other modules define."""
     found = read_yaml(Path(__file__).with_name("schema.yaml"))
     known = found["properties"]
     known["matching"]["properties"]["epsilons"]["default"] = list(EPSILONS)

@@ -27,15 +27,10 @@ from .user_files import data_source, network_sources
 
 @dataclass(frozen=True)
 class Origins:
-    """Digests of what decides results besides the configuration; see ``origins.origins_of``.
+    """Digests of what decides results besides the configuration; see ``origins.origins_of``."""
 
-    Attributes:
-        code: digest of the code of each script (``code_inputs``).
-        contents: digest of each of the user's own data sets, modules and weights (``user_files``).
-    """
-
-    code: Mapping[str, str]
-    contents: Mapping[str, str]
+    code: Mapping[str, str]  # of each script (``code_inputs``)
+    contents: Mapping[str, str]  # of each of the user's own sources (``user_files``)
 
 
 @dataclass(frozen=True)

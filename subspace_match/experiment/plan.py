@@ -85,16 +85,15 @@ class Plan:
         self.minimal_groups = {key: self._minimal_groups(key) for key in self.layers}
         self._warn_of_unused_patterns((layers for layers, _ in shared.values()), "matching")
         self._warn_of_unused_patterns(self.layers.values(), "minimal_matches")
+        path = self.paths.experiment
         self.tables = {
-            f"{name}_{suffix}": self.paths.experiment(f"tables/{name}.{suffix}")
+            f"{name}_{suffix}": path(f"tables/{name}.{suffix}")
             for name, suffixes in tables.items()
             for suffix in suffixes
         }
-        self.tables |= {
-            name: self.paths.experiment(f"{name}.json") for name in ("metrics", "config")
-        }
+        self.tables |= {name: path(f"{name}.json") for name in ("metrics", "config")}
         self.figures = [
-            self.paths.experiment(f"figures/{name}.{suffix}")
+            path(f"figures/{name}.{suffix}")
             for name in figure_names(len({pair.comparison for pair in pairs.values()}))
             for suffix in config["figures"]["formats"]
         ]
@@ -130,17 +129,17 @@ class Plan:
 
     def _minimal_groups(self, pair: PairKey) -> dict[str, tuple[str, list[str]]]:
         chosen = [layer["name"] for layer in self._select(self.layers[pair], "minimal_matches")]
-        found = {}
-        for group, names in self.groups[pair].items():
-            if kept := [name for name in names if name in chosen]:
-                found[self.paths.group(kept, of=names)] = group, kept
-        return found
+        return {
+            self.paths.group(kept, of=names): (group, kept)
+            for group, names in self.groups[pair].items()
+            if (kept := [name for name in names if name in chosen])
+        }
 
     def models(self, key: Callable[[Model], str], *, pretrained: bool = False) -> str:
         """Return a regular expression of the keys of all trained or all pretrained models."""
         models = self.paths.models.values()
         keys = sorted(key(model) for model in models if model.pretrained == pretrained)
-        return "|".join(keys) or "(?!)"  # the latter matches nothing
+        return "|".join(keys) or "(?!)"  # without keys: an expression that matches nothing
 
     # Targets
 
@@ -154,7 +153,7 @@ class Plan:
         return self.tables.get(f"{name}_parquet") or self.tables[f"{name}_csv"]
 
     def of_groups(self, path: Callable[..., str], *name: str) -> list[str]:
-        """Return a file of every group of every pair; ``path`` is a method of ``paths``."""
+        """Return the files of all groups of all pairs; ``path`` is a method of ``paths``."""
         pairs = self.groups.items()
         return [path(*pair, group, *name) for pair, groups in pairs for group in groups]
 
@@ -200,9 +199,8 @@ class Plan:
 
     def training_data_file(self, name: str) -> Callable[[Wildcards], str]:
         """Return a look-up of a file of the data set that a job's model is trained on."""
-        return lambda wildcards: self.paths.data(
-            name, self.paths.data_key(self.model(wildcards).data)
-        )
+        paths = self.paths
+        return lambda wildcards: paths.data(name, paths.data_key(self.model(wildcards).data))
 
     def data_settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return what decides the content of a data set that a job prepares."""
@@ -236,12 +234,8 @@ class Plan:
 
     def minimal_input(self, name: str) -> Callable[[Wildcards], str]:
         """Return a look-up of a file of the group with which a job's layers were matched."""
-
-        def found(wildcards: Wildcards) -> str:
-            pair = wildcards.a, wildcards.b
-            return self.paths.match(*pair, self.minimal_groups[pair][wildcards.group][0], name)
-
-        return found
+        groups, match = self.minimal_groups, self.paths.match
+        return lambda w: match(w.a, w.b, groups[w.a, w.b][w.group][0], name)
 
     # The user's own files that a job reads, as sources of ``user_files``
 

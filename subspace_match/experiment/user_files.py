@@ -71,21 +71,26 @@ def content_digest(source: str, cache: str | Path, say: Say = lambda _: None) ->
         return cached.digest(file, {"": _state(file.stat())})[:10]
     data, _, location = name.partition(" ")
     root = Path(location).expanduser()
-    if SOURCES[data].files:
-        parts = [root / part for part in image_folders(data, root)]
-        folders = [found for part in parts if part.is_dir() for found in _images_below(part)]
-    else:
-        small = small_files(data, root)
-        folders = [
-            (folder, {f.name: _state(f.stat()) for f in small if f.parent == folder})
-            for folder in sorted({file.parent for file in small})
-        ]
-    if not any(states for _, states in folders):
-        raise FileNotFoundError(f"data.root: expected the files of {data} in {root}, found none")
-    content = hashlib.sha256()
-    for folder, states in folders:
+    content, files = hashlib.sha256(), 0
+    # One folder at a time, because a large data set has millions of files.
+    for folder, states in _folders(data, root):
         content.update(f"{folder.relative_to(root)}\0{cached.digest(folder, states)}\n".encode())
+        files += len(states)
+    if not files:
+        raise FileNotFoundError(f"data.root: expected the files of {data} in {root}, found none")
     return content.hexdigest()[:10]
+
+
+def _folders(data: str, root: Path) -> Iterator[tuple[Path, dict[str, State]]]:
+    """Yield every folder of a data set, with the states of its files."""
+    if SOURCES[data].files:
+        for part in image_folders(data, root):
+            if (root / part).is_dir():
+                yield from _images_below(root / part)
+    else:
+        files = small_files(data, root)
+        for folder in sorted({file.parent for file in files}):
+            yield folder, {f.name: _state(f.stat()) for f in files if f.parent == folder}
 
 
 def _state(status: os.stat_result) -> State:
@@ -93,7 +98,7 @@ def _state(status: os.stat_result) -> State:
 
 
 def _images_below(folder: Path) -> Iterator[tuple[Path, dict[str, State]]]:
-    """Yield every folder below, with the states of its images; skip hidden files and folders."""
+    """Yield a folder and all below it, with the states of their images; skip hidden ones."""
     states, folders = {}, []
     with os.scandir(folder) as entries:
         for entry in entries:

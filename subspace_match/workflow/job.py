@@ -64,11 +64,14 @@ def run(work: Callable[[Any], None], snakemake: Any, threads: int | None = None)
             check_as_planned(work.__name__, snakemake)
             record.write()
     except Exception as error:
-        if not _message_suffices(error):
+        out_of_memory = _is_out_of_memory(error)
+        disk_full = getattr(error, "errno", None) == errno.ENOSPC
+        if not (isinstance(error, ValueError) or disk_full or out_of_memory):
             log.exception("the job failed")
             raise
+        # The message suffices without a traceback.
         line, _, _ = str(error).partition("\n")
-        log.error("%s", f"{_OUT_OF_MEMORY_ADVICE}: {line}" if _is_out_of_memory(error) else error)
+        log.error("%s", f"{_OUT_OF_MEMORY_ADVICE}: {line}" if out_of_memory else error)
         log.debug("raised here", exc_info=True)
         sys.exit(1)
 
@@ -89,12 +92,6 @@ def _reuses_result(record: JobRecord, log_file: str) -> bool:
     if reused:
         log.info("the result exists and is up to date: reused")
     return reused
-
-
-def _message_suffices(error: Exception) -> bool:
-    """Return whether the message suffices without a traceback: bad input, full disk or memory."""
-    disk_full = getattr(error, "errno", None) == errno.ENOSPC
-    return isinstance(error, ValueError) or disk_full or _is_out_of_memory(error)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -29,14 +29,11 @@ _UNFINISHED = (".*.partial", ".*.replaced", "resume.safetensors*", "stages.parti
 
 @dataclass
 class Found:
-    """The files in a folder of results that no plan names.
+    """The files in a folder of results that no plan names."""
 
-    Attributes:
-        unnamed: the files and folders to remove, by the job that made them.
-        kept: files that stay although no plan names them, with the reason.
-    """
-
+    # Files and folders to remove, by the job that made them.
     unnamed: dict[Path, list[Path]] = field(default_factory=dict)
+    # Files that stay, with the reason.
     kept: dict[Path, str] = field(default_factory=dict)
 
 

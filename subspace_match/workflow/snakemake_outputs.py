@@ -40,7 +40,7 @@ def any_age(workflow: Any, path: Found | Callable[[Any], Found]) -> Callable[[An
 
 
 def is_forced(workflow: Any) -> bool:
-    """Whether finished results are made again (--force, --forceall, --forcerun)."""
+    """Return whether finished results are made again (--force, --forceall, --forcerun)."""
     settings = workflow.dag_settings
     return bool(settings.forceall or settings.forcetargets or settings.forcerun)
 
@@ -55,7 +55,7 @@ def keep_outputs() -> None:
 
 
 def _is_complete(_persistence: object, path: Path) -> bool:
-    """Whether an output of a failed job is that of an earlier job; if not, Snakemake deletes it."""
+    """Return whether a failed job left an earlier job's output; if not, Snakemake deletes it."""
     if path.name.endswith(SUFFIX):
         return path.exists()
     try:
