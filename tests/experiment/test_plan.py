@@ -121,7 +121,7 @@ def test_every_job_asks_for_memory_and_time_and_for_more_at_a_retry(
 
 
 def test_memory_of_the_default_experiment(results: Path) -> None:
-    """Up to 256 neurons a side; 76,032 activations an image, in batches of 128 and of 250."""
+    """Up to 256 neurons per side; 76,032 activations per image, in batches of 128 and 250."""
     plan = plan_of({}, results)
     resources, jobs = JobResources(plan), wildcards_of_jobs(plan)
     assert resources.gpu == 1
