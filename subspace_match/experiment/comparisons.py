@@ -13,7 +13,7 @@ from typing import Any
 
 from .config import Config, sections_of
 
-PRETRAINED_SEED = 0  # a pretrained model has one network
+PRETRAINED_SEED = 0  # of the only network of a pretrained model
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ class Keys:
 
     @cached_property
     def matching_digest(self) -> str:
-        """Digest of moments and match paths; a path holds all epsilons, so it has none."""
+        """Digest of moments and match paths; epsilons are left out, as a path covers all."""
         chunk = self.config["matching"]["chunk_samples"]
         return self._made_by("match", self.extraction_digest, chunk)
 

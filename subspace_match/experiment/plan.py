@@ -48,8 +48,8 @@ class Plan:
         warnings: what a user should know before the run.
 
     Raises:
-        ValueError: if ``compare`` selects no pair, a network cannot be built or see its images, two
-            networks share no layer, or no pattern fits a layer.
+        ValueError: if ``compare`` selects no pair, a network cannot be built or process its
+            images, two networks share no layer, or no pattern fits a layer.
     """
 
     def __init__(

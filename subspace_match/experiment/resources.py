@@ -1,8 +1,8 @@
 """What a job asks a cluster for: memory, minutes and a GPU. Nothing here changes a result.
 
-Memory follows the size of the work: layer widths, positions, images. Every retry of a failed job
-asks for one more multiple of memory and time. Sizes are those of a process on the CPU; on a GPU
-most of this memory is needed there.
+Memory follows the size of the work: layer widths, positions, images. The n-th attempt of a job asks
+for n times the memory and time. Sizes are those of a process on the CPU; on a GPU most of this
+memory is needed there.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class JobResources:
         }
 
     def minutes(self, least: int, work: Work = lambda _: 0) -> Callable[[Wildcards, int], int]:
-        """Return a job's time: ``least`` minutes, and its operations in steps of 10 minutes."""
+        """Return a function of a job's minutes: ``least``, plus its operations in steps of 10."""
 
         def runtime(wildcards: Wildcards, attempt: int) -> int:
             computing = work(wildcards) / (self.config["threads"] * GIGAFLOPS * 1e9) / 60
