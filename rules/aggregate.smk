@@ -6,16 +6,16 @@
 rule aggregate:
     """Gather all layers, pairs and epsilons into tables."""
     input:
-        matches=any_age(PLAN.matches),
-        certificates=any_age(PLAN.certificates),
-        measures=any_age(PLAN.measures),
+        matches=any_age(PLAN.of_groups(PLAN.paths.match, "path.npz")),
+        certificates=any_age(PLAN.of_groups(PLAN.paths.certificates)),
+        measures=any_age(PLAN.of_groups(PLAN.paths.measures)),
         minimal=any_age(PLAN.minimal_matches),
         nulls=any_age(PLAN.nulls),
         heat_maps=any_age(PLAN.heat_maps),
-        top_images=any_age(PLAN.top_images),
+        top_images=any_age([PLAN.paths.top_images(key) for key in PLAN.paths.networks]),
         # The table of top images refers to these.
         images=any_age(PLAN.paths.data("images.safetensors")),
-        records=any_age(PLAN.network_records),
+        records=any_age([PLAN.paths.network(n, ".json") for n in PLAN.paths.networks.values()]),
     output:
         **{name: update(table) for name, table in PLAN.tables.items()},
         provenance=update(PLAN.paths.record(PLAN.paths.experiment("aggregate"))),

@@ -17,7 +17,7 @@ rule prepare_data:
         runtime=30,
     params:
         data=PLAN.data_settings,
-        root=PLAN.data_root,
+        root=lambda wildcards: PLAN.paths.data_sets[wildcards.data]["root"],
         reads=PLAN.data_sources,
     script:
         "../workflow_scripts/prepare_data.py"

@@ -16,7 +16,7 @@ rule initialise:
     benchmark:
         PLAN.paths.benchmark(PLAN.paths.training("{model}", "{seed}", "initial"))
     wildcard_constraints:
-        model=PLAN.initial_models,
+        model=PLAN.models(PLAN.paths.initial_key),
     resources:
         mem_mb=4000,
         runtime=10,
@@ -48,7 +48,7 @@ rule train:
     benchmark:
         PLAN.paths.benchmark(PLAN.paths.training("{model}", "{seed}", "train"))
     wildcard_constraints:
-        model=PLAN.trained_models,
+        model=PLAN.models(PLAN.paths.model_key),
     threads: config["threads"]
     resources:
         mem_mb=RESOURCES.train_mb,
@@ -75,14 +75,14 @@ rule load_pretrained:
     benchmark:
         PLAN.paths.benchmark(PLAN.paths.training("{model}", "{seed}", "last"))
     wildcard_constraints:
-        model=PLAN.pretrained_models,
+        model=PLAN.models(PLAN.paths.model_key, pretrained=True),
     resources:
         mem_mb=4000,
         runtime=10,
     params:
         network=PLAN.section("network"),
         images=PLAN.image_shape,
-        image_size=PLAN.image_size,
+        image_size=lambda wildcards: PLAN.model(wildcards).data["image_size"],
         reads=PLAN.pretrained_sources,
     script:
         "../workflow_scripts/load_pretrained.py"

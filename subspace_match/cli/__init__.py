@@ -1,15 +1,14 @@
-"""The command line: ``main`` and one module per subcommand."""
+"""The command line, ``subspace-match``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from ..extras import MissingExtraError
-from . import match, provenance, prune, report
-
-COMMANDS = {"match": match, "report": report, "provenance": provenance, "prune": prune}
+from . import match, pipeline
 
 _EPILOG = """'subspace-match a.npy b.npy ...' is short for 'subspace-match match a.npy b.npy ...'.
 'subspace-match COMMAND --help' explains a command."""
@@ -17,10 +16,11 @@ _EPILOG = """'subspace-match a.npy b.npy ...' is short for 'subspace-match match
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 2 after bad input, which is reported in one line."""
+    parser, commands = _parser()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments and arguments[0] not in (*COMMANDS, "-h", "--help"):
+    if arguments and arguments[0] not in (*commands, "-h", "--help"):
         arguments.insert(0, "match")
-    options = _parser().parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
         options.run(options)
     except (ValueError, OSError, MemoryError, MissingExtraError) as error:
@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """Return the parser, and the parser of each subcommand."""
     parser = argparse.ArgumentParser(
         prog="subspace-match",
         description="Compare two layers neuron by neuron, or inspect results of the pipeline.",
@@ -37,14 +38,45 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, module in COMMANDS.items():
+
+    def add(
+        name: str, run: Callable[[argparse.Namespace], None], summary: str, epilog: str
+    ) -> argparse.ArgumentParser:
         command = commands.add_parser(
             name,
-            help=module.SUMMARY,
-            description=module.SUMMARY[0].upper() + module.SUMMARY[1:] + ".",
-            epilog=module.EPILOG,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
-    return parser
+        command.set_defaults(run=run)
+        return command
+
+    summary = "find the neurons of two layers that span each other"
+    match.add_arguments(add("match", match.run, summary, match.EPILOG))
+
+    summary = "write one HTML page that compares finished runs"
+    report = add("report", pipeline.report, summary, pipeline.REPORT)
+    report.add_argument(
+        "folders", nargs="+", type=Path, metavar="DIR", help="a run: results/experiments/NAME"
+    )
+    report.add_argument(
+        "--out", type=Path, default=Path("report.html"), help="the page (default: report.html)"
+    )
+
+    summary = "print what made a result"
+    provenance = add("provenance", pipeline.provenance, summary, pipeline.PROVENANCE)
+    help_text = "a table, figure, network, store or other result"
+    provenance.add_argument("file", type=Path, help=help_text)
+
+    summary = "list or remove results that are no longer current"
+    prune = add("prune", pipeline.prune, summary, pipeline.PRUNE)
+    prune.add_argument(
+        "--configfile",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="experiments whose results to keep, besides those of config/config.yaml",
+    )
+    prune.add_argument("--delete", action="store_true", help="remove what is listed")
+    return parser, commands.choices

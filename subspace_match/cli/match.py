@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .progress import Progress
-
 if TYPE_CHECKING:
-    from ..matching.minimal.result import MinimalMatches
-    from ..matching.path import MatchPath
     from .match_output import Matched
 
+PROGRESS_INTERVAL = 0.1  # seconds between two updates of the line
 LEAST_PERMUTATIONS = 2  # always made, to warn of matches that do not depend on the samples' order
 
-SUMMARY = "find the neurons of two layers that span each other"
 EPILOG = """example:
   subspace-match a.npy b.npy --epsilon 0.2 0.3 --minimal --null 200 --out results
 
@@ -87,7 +84,7 @@ def run(options: argparse.Namespace) -> None:
 def _matched(options: argparse.Namespace) -> Matched:
     import numpy as np
 
-    from ..matching.epsilons import EPSILONS
+    from ..matching.minimal.search import minimal_matches
     from ..matching.null import null_paths
     from ..matching.path import match_path
     from ..matching.reduction.moments import reduce
@@ -97,8 +94,8 @@ def _matched(options: argparse.Namespace) -> Matched:
 
     x, y = as_activations("a", open_array(options.a)), as_activations("b", open_array(options.b))
     device = options.device
-    reads = 1 + options.centre
-    with warnings.catch_warnings(), Progress("samples", reads * x.shape[0]) as progress:
+    samples_to_read = (1 + options.centre) * x.shape[0]
+    with warnings.catch_warnings(), Progress("samples", samples_to_read) as progress:
         warnings.simplefilter("ignore", FewSamplesWarning)  # the table reports it
         watched = _WatchedArray(x, progress.update)
         pair = reduce(watched, y, device=device, centred=options.centre)
@@ -114,8 +111,38 @@ def _matched(options: argparse.Namespace) -> Matched:
         for permuted_path in null_paths(pair, x, y, orders, device=device):
             permuted.append(permuted_path.critical_epsilon)
             progress.update()
-    minimal = [_minimal(path, epsilon) for epsilon in epsilons] if options.minimal else []
+    minimal = []
+    for epsilon in epsilons if options.minimal else []:
+        match = path.maximum_match(epsilon)
+        neurons = len(match.x) + len(match.y)
+        with Progress(f"minimal matches at {epsilon:g}", neurons) as progress:
+            minimal.append(minimal_matches(path, epsilon, progress=progress.update))
     return Matched(path, certificates, np.stack(permuted), options.null > 0, minimal)
+
+
+class Progress:
+    """A line "what: done/total" on the terminal while work goes on; silent in a file or a log."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what, self._total, self._done = what, total, 0
+        self._shown = float("-inf")
+        self._visible = sys.stderr.isatty()
+
+    def update(self, count: int = 1) -> None:
+        """Count work that is done."""
+        self._done += count
+        now = time.monotonic()
+        if self._visible and now - self._shown >= PROGRESS_INTERVAL:
+            self._shown = now
+            sys.stderr.write(f"\r\033[K{self._what}: {self._done}/{self._total}")
+            sys.stderr.flush()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._visible:
+            sys.stderr.write("\r\033[K")
 
 
 class _WatchedArray:
@@ -132,17 +159,8 @@ class _WatchedArray:
         return read
 
 
-def _minimal(path: MatchPath, epsilon: float) -> MinimalMatches:
-    from ..matching.minimal.search import minimal_matches
-
-    match = path.maximum_match(epsilon)
-    neurons = len(match.x) + len(match.y)
-    with Progress(f"minimal matches at {epsilon:g}", neurons) as progress:
-        return minimal_matches(path, epsilon, progress=progress.update)
-
-
 def _explained_by_permutations(matched: Matched) -> str:
-    """Return where permutations reach half of the observed similarity, in words, or ""."""
+    """Describe at which epsilons permutations reach half of the observed similarity."""
     found = []
     for epsilon in matched.epsilons:
         observed = matched.path.similarity(epsilon)

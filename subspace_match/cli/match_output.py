@@ -23,21 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Matched:
-    """Everything that the command computed.
-
-    Attributes:
-        path: the match path.
-        certificates: one for each epsilon, in increasing order.
-        permuted: critical epsilons under each permutation of B's samples, (permutations, neurons).
-        with_null: whether the user asked for permutations.
-        minimal: minimal matches at each epsilon; empty unless asked for.
-    """
+    """Everything that the command computed."""
 
     path: MatchPath
-    certificates: list[Certificate]
-    permuted: np.ndarray
-    with_null: bool
-    minimal: list[MinimalMatches]
+    certificates: list[Certificate]  # one for each epsilon, in increasing order
+    permuted: np.ndarray  # critical epsilons with B's samples permuted, (permutations, neurons)
+    with_null: bool  # whether the user asked for permutations
+    minimal: list[MinimalMatches]  # one for each epsilon; empty unless the user asked for them
 
     @property
     def epsilons(self) -> list[float]:
@@ -85,12 +77,7 @@ def _row(matched: Matched, place: int) -> list[str]:
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
-    """Align columns to the right.
-
-    Example:
-        >>> _aligned([["epsilon", "p"], ["0.5", "0.01"]])
-        ['  epsilon     p', '      0.5  0.01']
-    """
+    """Return one line per row, with columns aligned to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "".join(f"  {cell:>{width}}" for cell, width in zip(row, widths, strict=True))

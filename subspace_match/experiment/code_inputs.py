@@ -27,7 +27,6 @@ PACKAGE = "subspace_match"
 NEUTRAL = f"{PACKAGE}.workflow"
 # The code that lists the layers of each architecture. Planning runs it, no script does.
 LISTING = "listing"
-_LISTING_MODULE = f"{PACKAGE}.experiment.planned_layers"
 
 
 class Code:
@@ -48,14 +47,10 @@ class Code:
         return [script.stem for script in scripts if self._rule_files(script.stem)] + [LISTING]
 
     def files(self, script: str) -> list[Path]:
-        """Return all files that decide what a script makes, sorted.
-
-        Args:
-            script: its name without ".py", or ``LISTING``.
-        """
+        """Return all files that decide what a script (or ``LISTING``) makes, sorted."""
         if script not in self._files:
             if script == LISTING:
-                modules, own = {_LISTING_MODULE}, []
+                modules, own = {f"{PACKAGE}.experiment.planned_layers"}, []
             else:
                 file = self.project / "workflow_scripts" / f"{script}.py"
                 modules, own = set(_imported_names(file)), [file, *self._rule_files(script)]
@@ -70,13 +65,9 @@ class Code:
         """Return ten hexadecimal digits: a digest of the names and contents of ``files``."""
         return code_digest(self.project, self.files(script))
 
-    @cached_property
-    def _rules(self) -> dict[Path, str]:
-        files = (self.project / "rules").glob("*.smk")
-        return {file: file.read_text(encoding="utf-8") for file in files}
-
     def _rule_files(self, script: str) -> list[Path]:
-        return [file for file, text in self._rules.items() if f"/{script}.py" in text]
+        files = (self.project / "rules").glob("*.smk")
+        return [file for file in files if f"/{script}.py" in file.read_text(encoding="utf-8")]
 
     @cached_property
     def _graph(self) -> ImportGraph:
@@ -123,10 +114,6 @@ def module_files(name: str) -> tuple[Path, list[Path]]:
 
     Raises:
         ValueError: if there is no such module.
-
-    Example:
-        >>> module_files("resnet20")[1], module_files("torchvision:vgg16")[1]
-        ([], [])
     """
     module, colon, _ = name.partition(":")
     if not colon or module == "torchvision":
@@ -169,7 +156,7 @@ def module_digest(name: str) -> str:
 
 
 def code_digest(folder: Path, files: Iterable[Path]) -> str:
-    """Return ten hexadecimal digits: a digest of the files' names below a folder and contents."""
+    """Return ten hexadecimal digits: a digest of files' contents and names below a folder."""
     content = hashlib.sha256()
     for file in files:
         content.update(f"{file.relative_to(folder).as_posix()}\0".encode())
@@ -204,6 +191,6 @@ def _imported_names(file: Path, package: Sequence[str] = ()) -> Iterator[str]:
 def _files_of(folder: Path, module: str) -> list[Path]:
     """Return the files that Python runs to import a module: its own and its packages'."""
     parts = module.split(".")
-    paths = [folder.joinpath(*parts[:n]) for n in range(1, len(parts) + 1)]
+    paths = (folder.joinpath(*parts[:n]) for n in range(1, len(parts) + 1))
     files = (file for path in paths for file in (path.with_suffix(".py"), path / "__init__.py"))
     return [file for file in files if file.is_file()]

@@ -13,8 +13,7 @@ from typing import Any
 
 from .config import Config, sections_of
 
-Stage = str | int
-PRETRAINED_SEED = 0  # a pretrained model has one network
+PRETRAINED_SEED = 0  # of the only network of a pretrained model
 
 
 @dataclass(frozen=True)
@@ -51,12 +50,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two networks to compare.
-
-    Attributes:
-        a, b: the networks.
-        comparison: short description, the same for pairs that differ only in their seeds.
-    """
+    """Two networks to compare; pairs that differ only in their seeds have the same description."""
 
     a: Network
     b: Network
@@ -64,15 +58,7 @@ class Pair:
 
 
 def models_of(config: Config) -> dict[str, Model]:
-    """Return the models of a complete configuration by name.
-
-    Example:
-        >>> parts = {"data": {"name": "d"}, "network": {"name": "n"}, "training": {}}
-        >>> list(models_of(parts | {"models": {}}))
-        ['base']
-        >>> models_of(parts | {"models": {"m": {"data": {"name": "e"}}}})["m"].data
-        {'name': 'e'}
-    """
+    """Return the models of a complete configuration by name."""
     return {
         name: Model(name, start=own.get("start"), **sections_of(own, config))
         for name, own in (config["models"] or {"base": {}}).items()
@@ -111,7 +97,7 @@ def _entry_pairs(entry: dict[str, Any], models: dict[str, Model], config: Config
         a, b = models[name_a], models[name_b]
         for stage_a, stage_b in _stages(entry["stages"], a, b, config["stages"]):
             for seed_a, seed_b in itertools.product(_seeds(a, config), _seeds(b, config)):
-                if not _selects(entry["seeds"], seed_a, seed_b):
+                if entry["seeds"] != "all" and (entry["seeds"] == "same") != (seed_a == seed_b):
                     continue
                 if (name_a, stage_a) == (name_b, stage_b) and seed_a >= seed_b:
                     continue  # the same network, or the same pair in reverse order
@@ -119,7 +105,7 @@ def _entry_pairs(entry: dict[str, Any], models: dict[str, Model], config: Config
                 yield Pair(one, other, _description(one, other, entry["seeds"], len(models)))
 
 
-def _stages(wanted: Any, a: Model, b: Model, stages: list[Stage]) -> list[tuple[str, str]]:
+def _stages(wanted: Any, a: Model, b: Model, stages: list[str | int]) -> list[tuple[str, str]]:
     stages_a, stages_b = (["last"] if m.pretrained else [str(s) for s in stages] for m in (a, b))
     if wanted == "same":
         # A pretrained network has one stage, compared with each stage of the other network.
@@ -134,10 +120,6 @@ def _stages(wanted: Any, a: Model, b: Model, stages: list[Stage]) -> list[tuple[
 
 def _seeds(model: Model, config: Config) -> list[int]:
     return [PRETRAINED_SEED] if model.pretrained else sorted(config["seeds"])
-
-
-def _selects(wanted: str, seed_a: int, seed_b: int) -> bool:
-    return wanted == "all" or (seed_a == seed_b) == (wanted == "same")
 
 
 def _description(a: Network, b: Network, seeds: str, models: int) -> str:

@@ -20,30 +20,33 @@ from ..matching.epsilons import EPSILONS
 from .plain_yaml import as_number, read_yaml
 
 Config = dict[str, Any]
-
-# Sections of the configuration that an entry of ``models`` may override.
-MODEL_SECTIONS = ("data", "network", "training")
-
-# Old names of keys, and the names that replaced them.
-RENAMED = {"heat_map.places": "heat_map.positions"}
+MODEL_SECTIONS = ("data", "network", "training")  # sections that a model may override
 
 
 @functools.cache
 def schema() -> dict[str, Any]:
-    """Return the schema of the configuration: type, range and default of every key."""
+    """Return ``schema.yaml`` with the values that other modules define."""
     found = read_yaml(Path(__file__).with_name("schema.yaml"))
     known = found["properties"]
     known["matching"]["properties"]["epsilons"]["default"] = list(EPSILONS)
     known["data"]["properties"]["name"]["enum"] = list(SOURCES)
+    _refuse_unknown_keys(found)
     return found
+
+
+def _refuse_unknown_keys(part: Any) -> None:
+    if isinstance(part, dict):
+        if isinstance(part.get("properties"), dict):
+            part |= {"type": "object", "additionalProperties": False}
+        for inner in part.values():
+            _refuse_unknown_keys(inner)
 
 
 def read_config(files: Sequence[str | Path], overrides: Mapping[str, Any] | None = None) -> Config:
     """Return the complete configuration of several files and values.
 
     Args:
-        files: configuration files; later ones override earlier ones. The first is the default file,
-            which may be missing if there are others.
+        files: later ones override earlier ones. The first may be missing if there are others.
         overrides: keys and values that override all files.
 
     Raises:
@@ -69,12 +72,7 @@ def read_config(files: Sequence[str | Path], overrides: Mapping[str, Any] | None
 
 
 def merged(config: Mapping[str, Any], more: Mapping[str, Any]) -> Config:
-    """Return a configuration with overrides, section by section.
-
-    Example:
-        >>> merged({"seeds": [0], "data": {"name": "mnist"}}, {"data": {"root": "d"}})
-        {'seeds': [0], 'data': {'name': 'mnist', 'root': 'd'}}
-    """
+    """Return a configuration with overrides, key by key in each section."""
     result = dict(config)
     for key, value in more.items():
         own = result.get(key)
@@ -119,49 +117,37 @@ def _expand_homes(config: Config) -> None:
                 ) from error
 
 
-def validated(config: Mapping[str, Any], against: Mapping[str, Any] | None = None) -> Config:
+def validated(config: Mapping[str, Any]) -> Config:
     """Return a configuration completed with defaults, if it fits the schema.
 
-    Args:
-        config: nested mappings, as the user wrote them.
-        against: JSON schema whose properties have ``default`` values; None for ``schema()``.
-
-    Returns:
-        A new, complete configuration. Integers become floats where the schema says "number", so
-        that 1 and 1.0 are the same configuration.
+    Integers become floats where the schema says "number", so that 1 and 1.0 are the same
+    configuration.
 
     Raises:
         ValueError: one line per fault: a renamed key with its new name, an unknown key with the
             nearest known one, a wrong value with what was expected.
 
     Example:
-        >>> schema = {"properties": {"seeds": {"type": "array", "default": [0, 1]}},
-        ...           "additionalProperties": False}
-        >>> validated({}, schema)
-        {'seeds': [0, 1]}
-        >>> validated({"seed": 3}, schema)
+        >>> validated({"seed": 3})
         Traceback (most recent call last):
         ValueError: config: unknown key 'seed'; the nearest known key is 'seeds'
     """
-    against = schema() if against is None else against
-    faults = [*_wrong_keys(config), *_renamed_keys(config)]
-    complete: Config = {} if faults else _with_defaults(config, against)
-    if not faults:
-        faults = [fault for error in _errors(complete, against) for fault in _describe(error)]
-    if not faults:
-        for name, model in complete.get("models", {}).items():
-            faults += _complete_model(f"models.{name}", model, complete, against)
-    if not faults:
-        faults = list(_conflicts(complete))
+    faults = list(_wrong_keys(config))
+    complete: Config = {} if faults else _with_defaults(config, schema())
+    # Each check needs a configuration that passed those before it.
+    for check in (_schema_faults, _model_faults, _conflicts):
+        faults = faults or list(check(complete))
     if faults:
         raise ValueError("\n".join(f"config: {fault}" for fault in faults))
     return complete
 
 
 def _wrong_keys(value: Any, prefix: str = "") -> Iterator[str]:
-    """Yield a fault for each key that is not a string."""
+    """Yield a fault for each key that is not a string, and for the one renamed key."""
     if isinstance(value, Mapping):
         for key, part in value.items():
+            if f"{prefix}{key}" == "heat_map.places":
+                yield "heat_map.places was renamed to heat_map.positions"
             if not isinstance(key, str):
                 where = f"{prefix.removesuffix('.')}: " if prefix else ""
                 yield f"{where}expected strings as keys, found {key!r}; write it in quotes"
@@ -171,18 +157,13 @@ def _wrong_keys(value: Any, prefix: str = "") -> Iterator[str]:
             yield from _wrong_keys(part, f"{prefix}{number}.")
 
 
-def _renamed_keys(config: Mapping[str, Any]) -> Iterator[str]:
-    for old, new in RENAMED.items():
-        section, _, key = old.partition(".")
-        if isinstance(part := config.get(section), Mapping) and key in part:
-            yield f"{old} was renamed to {new}"
-
-
 def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
     if "properties" in schema and isinstance(value, Mapping):
         known = schema["properties"]
         filled = {
-            key: _with_defaults(value.get(key, _default(part)), part) for key, part in known.items()
+            # A section without keys of its own has the default values of its keys.
+            key: _with_defaults(value.get(key, part.get("default", {})), part)
+            for key, part in known.items()
         }
         return filled | {key: other for key, other in value.items() if key not in known}
     if schema.get("type") == "array" and isinstance(value, list):
@@ -190,20 +171,22 @@ def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
     return _as_number(value, schema.get("type"))
 
 
-def _complete_model(
-    where: str, model: Config, config: Config, schema: Mapping[str, Any]
-) -> list[str]:
-    """Convert a model's own values to the types of the schema, and return their faults."""
-    faults = []
-    for section in set(MODEL_SECTIONS) & set(model):
-        part = schema["properties"][section]
-        known = part["properties"]
-        model[section] = {
-            key: _with_defaults(value, known.get(key, {})) for key, value in model[section].items()
-        }
-        found = _errors(config[section] | model[section], part)
-        faults += [f for error in found for f in _describe(error, f"{where}.{section}.")]
-    return faults
+def _schema_faults(config: Config) -> Iterator[str]:
+    for error in _errors(config, schema()):
+        yield from _describe(error)
+
+
+def _model_faults(config: Config) -> Iterator[str]:
+    """Yield the faults of all models; convert their values to the types of the schema."""
+    for name, model in config["models"].items():
+        for section in set(MODEL_SECTIONS) & set(model):
+            part = schema()["properties"][section]
+            model[section] = {
+                key: _with_defaults(value, part["properties"].get(key, {}))
+                for key, value in model[section].items()
+            }
+            for error in _errors(config[section] | model[section], part):
+                yield from _describe(error, f"models.{name}.{section}.")
 
 
 def _as_number(value: Any, types: Any) -> Any:
@@ -224,10 +207,6 @@ def _as_number(value: Any, types: Any) -> Any:
         except OverflowError:
             return math.inf  # refused later
     return value
-
-
-def _default(schema: Mapping[str, Any]) -> Any:
-    return {} if "properties" in schema else schema["default"]
 
 
 def _is_integer(_checker: Any, value: Any) -> bool:
@@ -289,7 +268,7 @@ def _expected(schema: Mapping[str, Any]) -> str:
 
 def _conflicts(config: Config) -> Iterator[str]:
     """Yield faults between keys, which a schema cannot express."""
-    models = config.get("models", {})
+    models = config["models"]
     yield from _section_conflicts("", config)
     for name, model in models.items():
         yield from _section_conflicts(f"models.{name}.", config | sections_of(model, config))
@@ -302,13 +281,13 @@ def _conflicts(config: Config) -> Iterator[str]:
             if start not in models or start in seen:
                 break
             seen.append(start)
-    stages = list(map(str, config.get("stages", [])))
+    stages = list(map(str, config["stages"]))
     if len(set(stages)) < len(stages):
         yield f"stages: expected a list without repetition, found {config['stages']}"
-    for number, entry in enumerate(config.get("compare", [])):
+    known = list(models) or ["base"]
+    for number, entry in enumerate(config["compare"]):
         where = f"compare.{number}"
-        for name in set(entry["models"]) - set(models or {"base"}):
-            known = list(models or {"base": {}})
+        for name in set(entry["models"]) - set(known):
             yield f"{where}.models: expected two of {known}, found {name!r}"
         if isinstance(entry["stages"], list):
             for stage in set(map(str, entry["stages"])) - set(stages):
@@ -322,26 +301,23 @@ def sections_of(model: Config, config: Config) -> Config:
 
 def _section_conflicts(above: str, config: Config) -> Iterator[str]:
     """Yield faults between the sections of one model."""
-    training = config.get("training", {})
-    epochs = training.get("epochs", 0)
-    if training.get("warmup_epochs", 0) > epochs:
+    data, network, training = (config[section] for section in MODEL_SECTIONS)
+    epochs, size = training["epochs"], data["image_size"]
+    if training["warmup_epochs"] > epochs:
         yield (
             f"{above}training.warmup_epochs: expected at most training.epochs ({epochs}),"
             f" found {training['warmup_epochs']}"
         )
-    size = config.get("data", {}).get("image_size", 0)
-    if training.get("crop_padding", 0) > size:
+    if training["crop_padding"] > size:
         yield (
             f"{above}training.crop_padding: expected at most data.image_size ({size}),"
             f" found {training['crop_padding']}"
         )
-    pretrained = config.get("network", {}).get("weights") is not None
-    for stage in map(str, config.get("stages", [])):
-        if stage.isdigit() and int(stage) > epochs and not pretrained:
+    for stage in map(str, config["stages"]):
+        if stage.isdigit() and int(stage) > epochs and network["weights"] is None:
             yield (
                 f"stages: expected epochs of the training, at most {epochs}"
                 f" ({above}training.epochs), found {stage}"
             )
-    data = config.get("data", {})
-    if data.get("name", "mnist_5k") != "mnist_5k" and data.get("root") is None:
+    if data["name"] != "mnist_5k" and data["root"] is None:
         yield f"{above}data.root: expected the folder that holds {data['name']}'s files, found null"

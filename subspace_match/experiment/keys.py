@@ -27,25 +27,15 @@ from .user_files import data_source, network_sources
 
 @dataclass(frozen=True)
 class Origins:
-    """Digests of what decides results besides the configuration; see ``origins.origins_of``.
+    """Digests of what decides results besides the configuration; see ``origins.origins_of``."""
 
-    Attributes:
-        code: digest of the code of each script (``code_inputs``).
-        contents: digest of each of the user's own data sets, modules and weights (``user_files``).
-    """
-
-    code: Mapping[str, str]
-    contents: Mapping[str, str]
+    code: Mapping[str, str]  # of each script (``code_inputs``)
+    contents: Mapping[str, str]  # of each of the user's own sources (``user_files``)
 
 
 @dataclass(frozen=True)
 class Keys:
-    """Keys of all results of one configuration.
-
-    Attributes:
-        config: complete configuration.
-        origins: digests of code and of the user's own files.
-    """
+    """Keys of all results of one complete configuration."""
 
     config: Config
     origins: Origins
@@ -93,10 +83,7 @@ class Keys:
         return named_digest(settings["name"], without_location(settings), contents, code)
 
     def initial_key(self, model: Model) -> str:
-        """Return the key of a model's initial weights.
-
-        It excludes training settings, so all trainings share them.
-        """
+        """Return the key of a model's initial weights, which all its trainings share."""
         code = self.origins.code["initialise"]
         return self._network_key(model, "initial", self.data_key(model.data), code)
 
@@ -109,10 +96,8 @@ class Keys:
         start = self.initial_key(model)
         if model.start is not None:
             start = self.model_key(self.models[model.start])
-        threads, code = self.config["threads"], self.origins.code["train"]
-        return self._network_key(
-            model, start, data, model.training, self.kept_epochs, threads, code
-        )
+        training = model.training, self.kept_epochs, self.config["threads"]
+        return self._network_key(model, start, data, *training, self.origins.code["train"])
 
     def _network_key(self, model: Model, *parts: Any) -> str:
         """Return a key in which files of weights and modules count by content, not by name."""
@@ -133,12 +118,7 @@ class Keys:
         return f"{model_key(model)}.seed_{network.seed}.{stage}"
 
     def group(self, layers: Sequence[str], of: Sequence[str] = ()) -> str:
-        """Return the key of the layers of one job.
-
-        Args:
-            layers: their names.
-            of: the layers that were matched together, if ``layers`` are a part of them.
-        """
+        """Return the key of a job's layers, which may be a part ``of`` another job's layers."""
         return f"{layers[0]}-{layers[-1]}-{digest(list(layers), list(of))}"
 
     # What is computed from networks
@@ -149,15 +129,15 @@ class Keys:
     @cached_property
     def extraction_digest(self) -> str:
         """Digest of the activation stores, the same for all networks."""
-        extraction, threads = self.config["extraction"], self.config["threads"]
-        return self._made_by("extract", self.data_key(), extraction, threads)
+        settings = self.config["extraction"], self.config["threads"]
+        return self._made_by("extract", self.data_key(), *settings)
 
     @cached_property
     def heat_map_activations_digest(self) -> str:
         """Digest of the activation stores for heat maps: all layers have the same samples."""
         extraction = {key: self.config["extraction"][key] for key in ("nodes", "batch_size")}
-        heat_map, threads = self.config["heat_map"], self.config["threads"]
-        return self._made_by("extract", self.data_key(), extraction, heat_map, threads)
+        settings = extraction, self.config["heat_map"], self.config["threads"]
+        return self._made_by("extract", self.data_key(), *settings)
 
     @cached_property
     def top_images_digest(self) -> str:
@@ -172,7 +152,7 @@ class Keys:
 
     @cached_property
     def matching_digest(self) -> str:
-        """Digest of moments and match paths; a path holds all epsilons, so it has none."""
+        """Digest of moments and match paths; epsilons are left out, as a path covers all."""
         chunk = self.config["matching"]["chunk_samples"]
         return self._made_by("match", self.extraction_digest, chunk)
 
@@ -200,16 +180,13 @@ class Keys:
     @cached_property
     def experiment_digest(self) -> str:
         """Digest of the tables, the figures and the page."""
-        matching = self.config["matching"]
+        matching, key = self.config["matching"], self.key
         return digest(
             [self.null_digest, self.minimal_digest, self.heat_map_digest, self.top_images_digest],
             [self.certificate_digest, self.measure_digest],
             [self.origins.code[script] for script in ("aggregate", "plot", "report")],
             # Tables have rows in the order of pairs, and name models as the configuration does.
-            [
-                (self.key(p.a), self.key(p.b), p.comparison, p.a.model, p.b.model)
-                for p in self.pairs
-            ],
+            [(key(p.a), key(p.b), p.comparison, p.a.model, p.b.model) for p in self.pairs],
             matching["layers"],
             sorted(matching["epsilons"]),
             self.config["minimal_matches"],
@@ -219,12 +196,7 @@ class Keys:
 
 
 def digest(*parts: Any) -> str:
-    """Return ten hexadecimal digits of a SHA-256 of plain JSON values.
-
-    Example:
-        >>> digest({"b": 1, "a": 2.5}) == digest({"a": 2.5, "b": 1})
-        True
-    """
+    """Return ten hexadecimal digits of a SHA-256 of JSON values; the order of keys is ignored."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
@@ -235,20 +207,10 @@ def named_digest(name: str, *parts: Any) -> str:
 
 
 def slug(name: str) -> str:
-    """Return a name that is safe in a path: an import path has colons and dots.
-
-    Example:
-        >>> slug("torchvision:vgg16")
-        'torchvision_vgg16'
-    """
+    """Return a name that is safe in a path: "torchvision:vgg16" becomes "torchvision_vgg16"."""
     return re.sub(r"[^\w-]+", "_", name)
 
 
 def without_location(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a section ``data`` without keys that decide no result: folder and reader processes.
-
-    Example:
-        >>> without_location({"name": "cifar10", "root": "somewhere", "workers": 2})
-        {'name': 'cifar10'}
-    """
+    """Return a section ``data`` without keys that decide no result: folder and reader processes."""
     return {key: value for key, value in data.items() if key not in ("root", "workers")}

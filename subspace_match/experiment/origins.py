@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..storage.files import Record, read_record
+from ..storage.files import read_record
 from ..storage.job_records import Records, check
 from .code_inputs import Code
 from .comparisons import models_of
 from .config import Config, read_config
 from .keys import Origins, without_location
 from .paths import Paths
-from .user_files import AREA, content_digest, data_source, network_sources
-
-Say = Callable[[str], object]
+from .user_files import AREA, Say, content_digest, data_source, network_sources
 
 
 def origins_of(
@@ -25,11 +22,8 @@ def origins_of(
 ) -> Origins:
     """Return digests of a project's code and of the user's files that a configuration names.
 
-    Args:
-        config: complete configuration.
-        code: code of the project.
-        results: folder of all results, in which checksums are cached.
-        say: receives messages for the user: about slow work and missing files.
+    The folder of results keeps checksums for the next call. ``say`` receives messages for the user
+    about slow work and missing files.
 
     Raises:
         ValueError: if files are missing, and no data set was prepared from them before.
@@ -57,9 +51,12 @@ def _data_digest(source: str, section: dict[str, Any], cache: Path, say: Say) ->
         return content_digest(source, cache, say)
     except FileNotFoundError:
         # The files may have moved; the prepared data set suffices if it is certain which one it is.
-        records = _data_records(cache.parent)
-        settings = without_location(section)
-        prepared = {r.get("content") for r in records if r.get("settings") == settings}
+        settings, records, prepared = without_location(section), Records(), set()
+        for file in cache.parent.glob("data/*/data.json"):
+            if (job := records.find(file)) is not None:
+                check(file.absolute(), job)
+                if (record := read_record(file)).get("settings") == settings:
+                    prepared.add(record.get("content"))
         if len(prepared) != 1 or None in prepared:
             from ..data.catalogue import files_are_missing
 
@@ -71,36 +68,20 @@ def _data_digest(source: str, section: dict[str, Any], cache: Path, say: Say) ->
         return str(prepared.pop())
 
 
-def _data_records(results: Path) -> Iterator[Record]:
-    """Read the record of every prepared data set."""
-    records = Records()
-    for file in sorted(results.glob("data/*/data.json")):
-        if (job := records.find(file)) is not None:
-            check(file.absolute(), job)
-            yield read_record(file)
-
-
 def paths_of(project: str | Path, configfiles: Iterable[str | Path] = ()) -> Paths:
     """Return the paths of a project's results; arguments as for ``config_of``.
 
     Raises:
         ValueError: if the configuration is wrong, or files that it names are missing.
     """
-    config = config_of(project, configfiles)
-    with _importable(project):
-        origins = origins_of(config, Code(project), Path(project, config["results"]))
-    return Paths(config, origins)
-
-
-@contextmanager
-def _importable(project: str | Path) -> Iterator[None]:
-    """Make modules beside the Snakefile importable, as in a run of the workflow."""
-    folder = str(Path(project).absolute())
+    config, folder = config_of(project, configfiles), str(Path(project).absolute())
+    # Modules beside the Snakefile can be imported, as in a run of the workflow.
     sys.path.insert(0, folder)
     try:
-        yield
+        origins = origins_of(config, Code(project), Path(project, config["results"]))
     finally:
         sys.path.remove(folder)
+    return Paths(config, origins)
 
 
 def config_of(project: str | Path, configfiles: Iterable[str | Path] = ()) -> Config:
@@ -108,10 +89,9 @@ def config_of(project: str | Path, configfiles: Iterable[str | Path] = ()) -> Co
 
     Args:
         project: folder of the workflow.
-        configfiles: files as for ``snakemake --configfile``; later ones override earlier ones.
+        configfiles: as for ``snakemake --configfile``; later ones override earlier ones.
 
     Raises:
         ValueError: if the configuration is wrong.
     """
-    folder = Path(project, "config")
-    return read_config([folder / "config.yaml", *configfiles])
+    return read_config([Path(project, "config", "config.yaml"), *configfiles])

@@ -18,13 +18,6 @@ class Paths(Keys):
     """Paths of all results of one configuration, relative to the working directory.
 
     A path may have Snakemake's wildcards in place of keys.
-
-    Example:
-        >>> from subspace_match.experiment.keys import Origins
-        >>> data = {"name": "mnist_5k", "root": None, "workers": 2}
-        >>> paths = Paths({"results": "out", "data": data}, Origins({"prepare_data": "1f"}, {}))
-        >>> paths.data("images.safetensors").startswith("out/data/mnist_5k-")
-        True
     """
 
     def data(self, name: str, key: str | None = None) -> str:

@@ -45,13 +45,7 @@ def as_number(text: str, kind: type[int] | type[float]) -> int | float | None:
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a configuration file.
-
-    Args:
-        path: a YAML or JSON file.
-
-    Returns:
-        Its mapping; empty for an empty file.
+    """Return the mapping in a YAML or JSON file; empty for an empty file.
 
     Raises:
         ValueError: if the file does not exist, is not UTF-8, is not one mapping, or has a repeated
@@ -139,7 +133,7 @@ def _faults(node: yaml.Node, above: tuple[yaml.Node, ...]) -> Iterator[tuple[yam
 
 
 def _reads_alike(node: yaml.Node) -> bool:
-    """Whether YAML 1.1 and 1.2 give a node the same type."""
+    """Return whether YAML 1.1 and 1.2 give a node the same type."""
     tag = node.tag.removeprefix(_TAG)
     if not isinstance(node, yaml.ScalarNode):
         return tag in ("map", "seq")

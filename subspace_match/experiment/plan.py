@@ -7,6 +7,7 @@ the layers of each model (``planned_layers``).
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -15,7 +16,6 @@ from ..data.catalogue import source_of
 from .comparisons import Model, Network, Pair
 from .config import Config
 from .keys import Origins, without_location
-from .layer_selection import divide, select, unused_patterns
 from .paths import Paths
 from .planned_layers import LayerRecord, layers_of, shared_layers
 from .user_files import data_source, network_sources
@@ -48,8 +48,8 @@ class Plan:
         warnings: what a user should know before the run.
 
     Raises:
-        ValueError: if ``compare`` selects no pair, a network cannot be built or see its images, two
-            networks share no layer, or no pattern fits a layer.
+        ValueError: if ``compare`` selects no pair, a network cannot be built or process its
+            images, two networks share no layer, or no pattern fits a layer.
     """
 
     def __init__(
@@ -62,9 +62,8 @@ class Plan:
         self.config = config
         self.paths = Paths(config, origins)
         self.warnings: list[str] = []
-        pairs = {
-            (self.paths.key(pair.a), self.paths.key(pair.b)): pair for pair in self.paths.pairs
-        }
+        key_of = self.paths.key
+        pairs = {(key_of(pair.a), key_of(pair.b)): pair for pair in self.paths.pairs}
         self.layers_of_model = {
             name: layers_of(model, config, self.paths.layers(name))
             for name, model in self.paths.models.items()
@@ -81,60 +80,66 @@ class Plan:
                     f" map size: {', '.join(left_out)}"
                 )
         self.pairs = [_pair_record(key, pair, shared[key][1]) for key, pair in pairs.items()]
-        self.layers = {
-            key: select(layers, config, "matching") for key, (layers, _) in shared.items()
-        }
+        self.layers = {key: self._select(layers, "matching") for key, (layers, _) in shared.items()}
         self.groups = {key: self._groups(layers) for key, layers in self.layers.items()}
         self.minimal_groups = {key: self._minimal_groups(key) for key in self.layers}
-        all_layers = (layers for layers, _ in shared.values())
-        self.warnings += unused_patterns(all_layers, config, "matching")
-        self.warnings += unused_patterns(self.layers.values(), config, "minimal_matches")
+        self._warn_of_unused_patterns((layers for layers, _ in shared.values()), "matching")
+        self._warn_of_unused_patterns(self.layers.values(), "minimal_matches")
+        path = self.paths.experiment
         self.tables = {
-            f"{name}_{suffix}": self.paths.experiment(f"tables/{name}.{suffix}")
+            f"{name}_{suffix}": path(f"tables/{name}.{suffix}")
             for name, suffixes in tables.items()
             for suffix in suffixes
         }
-        self.tables |= {
-            name: self.paths.experiment(f"{name}.json") for name in ("metrics", "config")
-        }
+        self.tables |= {name: path(f"{name}.json") for name in ("metrics", "config")}
         self.figures = [
-            self.paths.experiment(f"figures/{name}.{suffix}")
+            path(f"figures/{name}.{suffix}")
             for name in figure_names(len({pair.comparison for pair in pairs.values()}))
             for suffix in config["figures"]["formats"]
         ]
 
+    def _select(self, layers: Sequence[LayerRecord], section: str) -> list[LayerRecord]:
+        """Return the layers that fit a pattern of a section of the configuration."""
+        patterns = self.config[section]["layers"]
+        selected = [layer for layer in layers if any(_fits(layer, each) for each in patterns)]
+        if patterns and not selected:
+            raise ValueError(
+                f"config: {section}.layers: expected patterns that fit a layer, found {patterns};"
+                f" the layers are {', '.join(layer['name'] for layer in layers)}"
+            )
+        return selected
+
+    def _warn_of_unused_patterns(
+        self, layers: Iterable[Sequence[LayerRecord]], section: str
+    ) -> None:
+        """Warn of each pattern that fits no layer of any pair, such as a misspelt name."""
+        all_layers = [layer for each in layers for layer in each]
+        names = ", ".join(dict.fromkeys(layer["name"] for layer in all_layers))
+        self.warnings += [
+            f"config: {section}.layers: {pattern!r} fits no layer; the layers are {names}"
+            for pattern in self.config[section]["layers"]
+            if not any(_fits(layer, pattern) for layer in all_layers)
+        ]
+
     def _groups(self, layers: Sequence[LayerRecord]) -> dict[str, list[str]]:
-        groups = divide([layer["name"] for layer in layers], LAYERS_PER_JOB)
-        return {self.paths.group(names): names for names in groups}
+        """Divide layers into jobs; each takes every k-th layer, for equal work."""
+        names = [layer["name"] for layer in layers]
+        jobs = -(-len(names) // LAYERS_PER_JOB)
+        return {self.paths.group(names[n::jobs]): names[n::jobs] for n in range(jobs)}
 
     def _minimal_groups(self, pair: PairKey) -> dict[str, tuple[str, list[str]]]:
-        selected = select(self.layers[pair], self.config, "minimal_matches")
-        chosen = {layer["name"] for layer in selected}
-        found = {}
-        for group, names in self.groups[pair].items():
-            if kept := [name for name in names if name in chosen]:
-                found[self.paths.group(kept, of=names)] = group, kept
-        return found
+        chosen = [layer["name"] for layer in self._select(self.layers[pair], "minimal_matches")]
+        return {
+            self.paths.group(kept, of=names): (group, kept)
+            for group, names in self.groups[pair].items()
+            if (kept := [name for name in names if name in chosen])
+        }
 
-    # Patterns of wildcards
-
-    @property
-    def initial_models(self) -> str:
-        """Pattern of the keys of initial weights, drawn from a seed."""
-        return _pattern(self.paths.initial_key(model) for model in self._models(pretrained=False))
-
-    @property
-    def trained_models(self) -> str:
-        """Pattern of the keys of trained weights."""
-        return _pattern(self.paths.model_key(model) for model in self._models(pretrained=False))
-
-    @property
-    def pretrained_models(self) -> str:
-        """Pattern of the keys of pretrained weights."""
-        return _pattern(self.paths.model_key(model) for model in self._models(pretrained=True))
-
-    def _models(self, *, pretrained: bool) -> list[Model]:
-        return [each for each in self.paths.models.values() if each.pretrained == pretrained]
+    def models(self, key: Callable[[Model], str], *, pretrained: bool = False) -> str:
+        """Return a regular expression of the keys of all trained or all pretrained models."""
+        models = self.paths.models.values()
+        keys = sorted(key(model) for model in models if model.pretrained == pretrained)
+        return "|".join(keys) or "(?!)"  # without keys: an expression that matches nothing
 
     # Targets
 
@@ -147,25 +152,15 @@ class Plan:
         """Return the path of a table, as Parquet if it is written so."""
         return self.tables.get(f"{name}_parquet") or self.tables[f"{name}_csv"]
 
-    @property
-    def matches(self) -> list[str]:
-        """Match paths of all pairs."""
-        return self._of_groups(lambda a, b, group: self.paths.match(a, b, group, "path.npz"))
-
-    @property
-    def certificates(self) -> list[str]:
-        """Certificates of all pairs."""
-        return self._of_groups(self.paths.certificates)
-
-    @property
-    def measures(self) -> list[str]:
-        """Other measures of all pairs."""
-        return self._of_groups(self.paths.measures)
+    def of_groups(self, path: Callable[..., str], *name: str) -> list[str]:
+        """Return the files of all groups of all pairs; ``path`` is a method of ``paths``."""
+        pairs = self.groups.items()
+        return [path(*pair, group, *name) for pair, groups in pairs for group in groups]
 
     @property
     def nulls(self) -> list[str]:
         """Null distributions of all pairs; empty without permutations."""
-        return self._of_groups(self.paths.null) if self.config["chance"]["permutations"] else []
+        return self.of_groups(self.paths.null) if self.config["chance"]["permutations"] else []
 
     @property
     def minimal_matches(self) -> list[str]:
@@ -184,22 +179,9 @@ class Plan:
         return [self.paths.heat_map(*pair) for pair in self.layers] if wanted else []
 
     @property
-    def top_images(self) -> list[str]:
-        """Top images of all networks."""
-        return [self.paths.top_images(network) for network in self.paths.networks]
-
-    @property
-    def network_records(self) -> list[str]:
-        """Records of all networks."""
-        return [self.paths.network(network, ".json") for network in self.paths.networks.values()]
-
-    @property
     def networks(self) -> dict[str, dict[str, Any]]:
         """Model, seed and stage of all networks, by key."""
         return {key: asdict(network) for key, network in self.paths.networks.items()}
-
-    def _of_groups(self, path: Callable[[str, str, str], str]) -> list[str]:
-        return [path(*pair, group) for pair, groups in self.groups.items() for group in groups]
 
     # Look-ups by the wildcards of a job
 
@@ -217,18 +199,12 @@ class Plan:
 
     def training_data_file(self, name: str) -> Callable[[Wildcards], str]:
         """Return a look-up of a file of the data set that a job's model is trained on."""
-        return lambda wildcards: self.paths.data(
-            name, self.paths.data_key(self.model(wildcards).data)
-        )
+        paths = self.paths
+        return lambda wildcards: paths.data(name, paths.data_key(self.model(wildcards).data))
 
     def data_settings(self, wildcards: Wildcards) -> dict[str, Any]:
         """Return what decides the content of a data set that a job prepares."""
         return without_location(self.paths.data_sets[wildcards.data])
-
-    def data_root(self, wildcards: Wildcards) -> str | None:
-        """Return the folder of the original files of a data set that a job prepares."""
-        root: str | None = self.paths.data_sets[wildcards.data]["root"]
-        return root
 
     def start(self, wildcards: Wildcards) -> str:
         """Return the network from which a training starts."""
@@ -239,11 +215,6 @@ class Plan:
         data = self.model(wildcards).data
         source = source_of(data["name"], data["root"])
         return {"channels": source.channels, "classes": source.classes}
-
-    def image_size(self, wildcards: Wildcards) -> int:
-        """Return height and width of the images of a job's model, in pixels."""
-        size: int = self.model(wildcards).data["image_size"]
-        return size
 
     def network_file(self, suffix: str) -> Callable[[Wildcards], str]:
         """Return a look-up of the weights (.safetensors) or record (.json) of a job's network."""
@@ -263,12 +234,8 @@ class Plan:
 
     def minimal_input(self, name: str) -> Callable[[Wildcards], str]:
         """Return a look-up of a file of the group with which a job's layers were matched."""
-
-        def found(wildcards: Wildcards) -> str:
-            pair = wildcards.a, wildcards.b
-            return self.paths.match(*pair, self.minimal_groups[pair][wildcards.group][0], name)
-
-        return found
+        groups, match = self.minimal_groups, self.paths.match
+        return lambda w: match(w.a, w.b, groups[w.a, w.b][w.group][0], name)
 
     # The user's own files that a job reads, as sources of ``user_files``
 
@@ -310,9 +277,9 @@ def _pair_record(key: PairKey, pair: Pair, left_out: list[str]) -> dict[str, Any
     }
 
 
-def _pattern(keys: Iterable[str]) -> str:
-    """Return a regular expression of these keys; without keys, one that matches nothing."""
-    return "|".join(sorted(keys)) or "(?!)"
+def _fits(layer: LayerRecord, pattern: str) -> bool:
+    """Return whether a layer's name or graph node fits a shell pattern."""
+    return any(fnmatch.fnmatchcase(layer[key], pattern) for key in ("name", "node"))
 
 
 def _modules(model: Model) -> list[str]:

@@ -19,8 +19,6 @@ from ..storage.files import damaged, read_signed, write_signed
 from .comparisons import Model, models_of
 from .config import Config
 
-_SHAPE = ("kind", "height", "width")
-
 LayerRecord = dict[str, Any]
 
 
@@ -47,7 +45,10 @@ def layers_of(model: Model, config: Config, path: str | Path) -> list[LayerRecor
             raise damaged(path, f"{wrong[0]!r}, which is not the name of a layer")
         return layers
     layers = _find_layers(model, config)
-    shapes = {layer["node"]: _shape(layer) for layer in layers}
+    shapes = {}
+    for layer in layers:
+        size = f" x {layer['height']} x {layer['width']}" if layer["kind"] == "conv" else ""
+        shapes[layer["node"]] = f"images x {layer['neurons']} neurons{size}"
     write_signed(path, {"layers": layers, "shapes": shapes})
     return layers
 
@@ -63,8 +64,8 @@ def shared_layers(
     Raises:
         ValueError: if the networks share no layer.
     """
-    maps_b = {layer["name"]: [layer[key] for key in _SHAPE] for layer in b}
-    shared = [layer for layer in a if maps_b.get(layer["name"]) == [layer[key] for key in _SHAPE]]
+    maps_b = {layer["name"]: _map(layer) for layer in b}
+    shared = [layer for layer in a if maps_b.get(layer["name"]) == _map(layer)]
     if not shared:
         raise ValueError(
             "compare: expected two networks with layers of the same name and map size, found"
@@ -76,10 +77,8 @@ def shared_layers(
     return shared, sorted({layer["name"] for layer in [*a, *b]} - names)
 
 
-def _shape(layer: LayerRecord) -> str:
-    """Describe the shape of a layer's activations."""
-    size = f" x {layer['height']} x {layer['width']}" if layer["kind"] == "conv" else ""
-    return f"images x {layer['neurons']} neurons{size}"
+def _map(layer: LayerRecord) -> tuple[Any, ...]:
+    return layer["kind"], layer["height"], layer["width"]
 
 
 def _maps(layers: Sequence[LayerRecord]) -> str:
@@ -105,13 +104,13 @@ def _pretrained(model: Model, images: LayerRecord) -> tuple[dict[str, Any], Prep
     """Return architecture and preprocessing of pretrained weights without reading these."""
     from ..networks.pretrained import resolve_pretrained
 
-    network = model.network
-    architecture = {key: network[key] for key in ("name", "width", "hidden")} | images
-    return resolve_pretrained(
-        architecture,
-        network["weights"],
-        configured_preprocessing(network, model.data["image_size"]),
-    )
+    preprocessing = configured_preprocessing(model.network, model.data["image_size"])
+    architecture = _architecture(model) | images
+    return resolve_pretrained(architecture, model.network["weights"], preprocessing)
+
+
+def _architecture(model: Model) -> dict[str, Any]:
+    return {key: model.network[key] for key in ("name", "width", "hidden")}
 
 
 def _find_layers(model: Model, config: Config) -> list[LayerRecord]:
@@ -136,7 +135,7 @@ def _find_layers(model: Model, config: Config) -> list[LayerRecord]:
         )
     size = crop or config["data"]["image_size"]
     images = {"channels": source.channels, "classes": source.classes}
-    architecture = {key: model.network[key] for key in ("name", "width", "hidden")} | images
+    architecture = _architecture(model) | images
     if model.pretrained:
         architecture, preprocessing = _pretrained(model, images)
         if (channels := len(preprocessing.mean)) != source.channels:

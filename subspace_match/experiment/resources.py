@@ -1,8 +1,8 @@
 """What a job asks a cluster for: memory, minutes and a GPU. Nothing here changes a result.
 
-Memory follows the size of the work: layer widths, positions, images. Every retry of a failed job
-asks for one more multiple of memory and time. Sizes are those of a process on the CPU; on a GPU
-most of this memory is needed there.
+Memory follows the size of the work: layer widths, positions, images. The n-th attempt of a job asks
+for n times the memory and time. Sizes are those of a process on the CPU; on a GPU most of this
+memory is needed there.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ MINIMAL_MATRICES = 30
 GIGAFLOPS = 10  # one thread of a slow CPU
 
 Work = Callable[[Wildcards], float]  # floating-point operations
+Sizes = tuple[int, int, int, int]  # neurons of A, neurons of B, samples, draws of a layer
 
 
 class JobResources:
@@ -44,7 +45,7 @@ class JobResources:
         }
 
     def minutes(self, least: int, work: Work = lambda _: 0) -> Callable[[Wildcards, int], int]:
-        """Return a job's time: ``least`` minutes, and its operations in steps of 10 minutes."""
+        """Return a function of a job's minutes: ``least``, plus its operations in steps of 10."""
 
         def runtime(wildcards: Wildcards, attempt: int) -> int:
             computing = work(wildcards) / (self.config["threads"] * GIGAFLOPS * 1e9) / 60
@@ -62,9 +63,7 @@ class JobResources:
     def extract_mb(self, wildcards: Wildcards, input: Any, attempt: int) -> int:
         """Images, the activations of a batch, and unfinished shards of every layer and draw."""
         model = self.plan.network(wildcards).model
-        batch = _megabytes(
-            2 * self._activations(model) * self.config["extraction"]["batch_size"], 4
-        )
+        batch = 2 * self._activations(model) * self.config["extraction"]["batch_size"]
         # The positions of a heat map have one draw.
         heat_map_positions = self.config["heat_map"]["positions"]
         unfinished = sum(
@@ -76,7 +75,7 @@ class JobResources:
             for samples, draws in [self._samples_and_draws(layer)]
         )
         images = 2 * input.size_mb + _readers_mb(self.config["data"])
-        return _rounded(images + batch + 2 * unfinished, attempt)
+        return _rounded(images + _megabytes(batch, 4) + 2 * unfinished, attempt)
 
     def top_images_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """Activations of one draw of the largest layer, and their order."""
@@ -121,18 +120,15 @@ class JobResources:
 
     def null_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """As matching one layer and draw, plus one side's samples and products of permutations."""
-        largest = max(
-            _megabytes(2 * samples * b + MATRICES * (a + b) ** 2)
-            for a, b, samples, _ in self._group(wildcards)
-        )
-        return _rounded(512 + largest, attempt)
+        group = self._group(wildcards)
+        largest = max(2 * samples * b + MATRICES * (a + b) ** 2 for a, b, samples, _ in group)
+        return _rounded(512 + _megabytes(largest), attempt)
 
     def null_work(self, wildcards: Wildcards) -> float:
         """A product of both sides and a peeling of each layer and permutation."""
         permutations: int = self.config["chance"]["permutations"]
-        return permutations * sum(
-            2 * samples * a * b + 10 * (a + b) ** 3 for a, b, samples, _ in self._group(wildcards)
-        )
+        group = self._group(wildcards)
+        return permutations * sum(2 * n * a * b + 10 * (a + b) ** 3 for a, b, n, _ in group)
 
     def heat_map_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """Moments of all layers, and the matrices of a match of the two widest."""
@@ -145,18 +141,15 @@ class JobResources:
         paths = len(a) * len(b) * widest
         return _rounded(512 + _megabytes(2 * moments + 2 * paths + MATRICES * widest**2), attempt)
 
-    def _group(self, wildcards: Wildcards) -> list[tuple[int, int, int, int]]:
+    def _group(self, wildcards: Wildcards) -> list[Sizes]:
         return self._sizes(wildcards, self.plan.group(wildcards))
 
-    def _minimal_group(self, wildcards: Wildcards) -> list[tuple[int, int, int, int]]:
+    def _minimal_group(self, wildcards: Wildcards) -> list[Sizes]:
         return self._sizes(wildcards, self.plan.minimal_group(wildcards))
 
-    def _sizes(self, wildcards: Wildcards, names: Sequence[str]) -> list[tuple[int, int, int, int]]:
-        """Return (neurons of A, neurons of B, samples, draws) of each layer of a job's pair."""
+    def _sizes(self, wildcards: Wildcards, names: Sequence[str]) -> list[Sizes]:
         a, b = (self._layers[self._model(key)] for key in (wildcards.a, wildcards.b))
-        return [
-            (a[name].neurons, b[name].neurons, *self._samples_and_draws(a[name])) for name in names
-        ]
+        return [(a[n].neurons, b[n].neurons, *self._samples_and_draws(a[n])) for n in names]
 
     def _model(self, network: str) -> str:
         return self.plan.paths.networks[network].model
@@ -178,7 +171,7 @@ class JobResources:
         return positions, draws
 
 
-def _widest(group: Sequence[tuple[int, int, int, int]]) -> int:
+def _widest(group: Sequence[Sizes]) -> int:
     return max(a + b for a, b, _, _ in group)
 
 

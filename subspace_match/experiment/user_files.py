@@ -34,22 +34,15 @@ State = tuple[int, int, int]
 
 
 def data_source(section: Mapping[str, Any]) -> list[str]:
-    """Return the source named by a ``data`` section; none for data bundled with a package.
-
-    Example:
-        >>> data_source({"name": "cifar10", "root": "/data"}), data_source({"name": "mnist_5k"})
-        (['data cifar10 /data'], [])
-    """
+    """Return the source named by a ``data`` section; none for data bundled with a package."""
     name = section["name"]
     return [] if SOURCES[name].bundled else [f"data {name} {section['root']}"]
 
 
 def network_sources(section: Mapping[str, Any]) -> list[str]:
     """Return the sources named by a ``network`` section: a custom module, a file of weights."""
-    module, weights = section["name"].partition(":"), section.get("weights")
-    sources = []
-    if module[1] and module[0] != "torchvision":
-        sources.append(f"module {section['name']}")
+    name, weights = section["name"], section.get("weights")
+    sources = [f"module {name}"] if ":" in name and not name.startswith("torchvision:") else []
     # A file has a suffix; the names of published weights have none.
     if weights is not None and Path(weights).suffix:
         sources.append(f"weights {weights}")
@@ -79,7 +72,8 @@ def content_digest(source: str, cache: str | Path, say: Say = lambda _: None) ->
     data, _, location = name.partition(" ")
     root = Path(location).expanduser()
     content, files = hashlib.sha256(), 0
-    for folder, states in _image_files(data, root) if SOURCES[data].files else _small(data, root):
+    # One folder at a time, because a large data set has millions of files.
+    for folder, states in _folders(data, root):
         content.update(f"{folder.relative_to(root)}\0{cached.digest(folder, states)}\n".encode())
         files += len(states)
     if not files:
@@ -87,34 +81,33 @@ def content_digest(source: str, cache: str | Path, say: Say = lambda _: None) ->
     return content.hexdigest()[:10]
 
 
+def _folders(data: str, root: Path) -> Iterator[tuple[Path, dict[str, State]]]:
+    """Yield every folder of a data set, with the states of its files."""
+    if SOURCES[data].files:
+        for part in image_folders(data, root):
+            if (root / part).is_dir():
+                yield from _images_below(root / part)
+    else:
+        files = small_files(data, root)
+        for folder in sorted({file.parent for file in files}):
+            yield folder, {f.name: _state(f.stat()) for f in files if f.parent == folder}
+
+
 def _state(status: os.stat_result) -> State:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _small(data: str, root: Path) -> Iterator[tuple[Path, dict[str, State]]]:
-    found = small_files(data, root)
-    for folder in sorted({file.parent for file in found}):
-        yield folder, {f.name: _state(f.stat()) for f in found if f.parent == folder}
-
-
-def _image_files(data: str, root: Path) -> Iterator[tuple[Path, dict[str, State]]]:
-    for part in image_folders(data, root):
-        if (root / part).is_dir():
-            yield from _images_below(root / part)
-
-
 def _images_below(folder: Path) -> Iterator[tuple[Path, dict[str, State]]]:
-    """Yield every folder below, with the states of its images; skip hidden files and folders."""
+    """Yield a folder and all below it, with the states of their images; skip hidden ones."""
     states, folders = {}, []
     with os.scandir(folder) as entries:
         for entry in entries:
-            name = entry.name
-            if name[0] == ".":
+            if entry.name[0] == ".":
                 continue
             if entry.is_dir():
-                folders.append(name)
-            elif name.lower().endswith(IMAGE_SUFFIXES):
-                states[name] = _state(entry.stat())
+                folders.append(entry.name)
+            elif entry.name.lower().endswith(IMAGE_SUFFIXES):
+                states[entry.name] = _state(entry.stat())
     yield folder, states
     for name in sorted(folders):
         yield from _images_below(folder / name)
@@ -155,11 +148,8 @@ class _Cache:
             for name, state in states.items()
             if all(abs(now - moment) > _YOUNG for moment in state[1:])
         }
-        head = {
-            "folder": location,
-            "digest": digest,
-            "signature": signature if len(settled) == len(states) else None,
-        }
+        valid_for = signature if len(settled) == len(states) else None
+        head = {"folder": location, "digest": digest, "signature": valid_for}
         with atomic_write(file) as temporary:
             text = (json.dumps(signed(line)) for line in (head, settled))
             temporary.write_text("".join(f"{line}\n" for line in text), encoding="ascii")

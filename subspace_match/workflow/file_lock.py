@@ -30,13 +30,6 @@ def exclusive_writer(artefact: str | Path, notify: Callable[[str], object]) -> I
     Args:
         artefact: its lock file lies beside it and is hidden.
         notify: called with a message before waiting, and if the file system has no locks.
-
-    Example:
-        >>> import tempfile
-        >>> artefact = Path(tempfile.mkdtemp(), "network")
-        >>> with exclusive_writer(artefact, print):
-        ...     print(sorted(path.name for path in artefact.parent.iterdir()))
-        ['.network.lock']
     """
     path = lock_file(artefact)
     lock = FileLock(path, poll_interval=POLL_SECONDS, fallback_to_soft=False)
@@ -53,8 +46,8 @@ def exclusive_writer(artefact: str | Path, notify: Callable[[str], object]) -> I
             f"{path}: the file system has no locks ({error.strerror}); start nothing else that"
             " writes the same results"
         )
-    started = f"{datetime.now(UTC):%F %T} UTC"
-    _write(path, f"{platform.node()}, process {os.getpid()}, since {started}")
+    since = f"{datetime.now(UTC):%F %T} UTC"
+    _write(path, f"{platform.node()}, process {os.getpid()}, since {since}")
     try:
         yield
     finally:

@@ -25,10 +25,8 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 def exclusive_gpu(notify: Callable[[str], object]) -> Iterator[None]:
     """Restrict this process to one GPU that no other such process uses, if it sees any GPU.
 
-    Enter it before CUDA is loaded; the restriction stays.
-
-    Args:
-        notify: called with a message that names the GPU, and with one before waiting.
+    Enter it before CUDA is loaded; the restriction stays. ``notify`` gets a message that names the
+    GPU, and one before waiting.
     """
     devices = visible_gpus()
     if not devices:

@@ -12,7 +12,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,7 @@ def invocation(
         project: folder of the workflow.
         config: complete configuration.
         default: complete default configuration.
-        more: plain JSON values: ``forced``, whether to make existing results again; ``origins`` and
-            ``files`` from ``plan_for_jobs``.
+        more: ``forced``, whether to make existing results again, and ``plan_for_jobs``.
     """
     changes = _git(project, "diff", "--name-only", "HEAD")
     known = {
@@ -61,10 +60,8 @@ def _git(folder: str | Path, *arguments: str) -> str | None:
 
 def plan_for_jobs(origins: Origins, code: Code) -> dict[str, Any]:
     """Return the digests and code files of a plan as plain JSON values, for ``invocation``."""
-    files = {
-        name: [str(file.relative_to(code.project)) for file in code.files(name)]
-        for name in code.names
-    }
+    root, names = code.project, code.names
+    files = {name: [str(file.relative_to(root)) for file in code.files(name)] for name in names}
     return {"origins": asdict(origins), "files": files}
 
 
@@ -94,20 +91,11 @@ def check_as_planned(script: str, snakemake: Any) -> None:
     Raises:
         ValueError: if any of them changed.
     """
-    if changed := list(_changed(planned_origins(), script, snakemake)):
-        raise ValueError(
-            f"{snakemake.rule}: expected {' and '.join(changed)} as when the run was planned, found"
-            " other content; run snakemake again, what is finished is kept"
-        )
-
-
-def _changed(planned: Origins, script: str, snakemake: Any) -> Iterator[str]:
-    files = code_files(script, snakemake)
-    project = Path(snakemake.scriptdir).parent
+    planned, files, changed = planned_origins(), code_files(script, snakemake), []
     if not all(file.is_file() for file in files) or (
-        code_digest(project, files) != planned.code[script]
+        code_digest(Path(snakemake.scriptdir).parent, files) != planned.code[script]
     ):
-        yield f"the code of {script}"
+        changed.append(f"the code of {script}")
     cache = Path(snakemake.config["results"], AREA)
     for source in snakemake.params.get("reads", []):
         try:
@@ -115,7 +103,12 @@ def _changed(planned: Origins, script: str, snakemake: Any) -> Iterator[str]:
         except FileNotFoundError:
             found = "no such files"
         if found != planned.contents[source]:
-            yield f"what is named by {source!r}"
+            changed.append(f"what is named by {source!r}")
+    if changed:
+        raise ValueError(
+            f"{snakemake.rule}: expected {' and '.join(changed)} as when the run was planned, found"
+            " other content; run snakemake again, what is finished is kept"
+        )
 
 
 def _known() -> dict[str, Any]:

@@ -44,7 +44,9 @@ def run(work: Callable[[Any], None], snakemake: Any, threads: int | None = None)
         threads: the number that the rule reserves; None for the configured one. It decides the
             order of additions, so it does not depend on how many threads a machine can spare.
     """
-    _limit_threads(threads or snakemake.config["threads"])
+    # Libraries read these variables when they are loaded, so set them before the work imports any.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(threads or snakemake.config["threads"])
     _log_to_terminal()
     for number in _ENDING_SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
@@ -62,11 +64,14 @@ def run(work: Callable[[Any], None], snakemake: Any, threads: int | None = None)
             check_as_planned(work.__name__, snakemake)
             record.write()
     except Exception as error:
-        if not _message_suffices(error):
+        out_of_memory = _is_out_of_memory(error)
+        disk_full = getattr(error, "errno", None) == errno.ENOSPC
+        if not (isinstance(error, ValueError) or disk_full or out_of_memory):
             log.exception("the job failed")
             raise
+        # The message suffices without a traceback.
         line, _, _ = str(error).partition("\n")
-        log.error("%s", f"{_OUT_OF_MEMORY_ADVICE}: {line}" if _is_out_of_memory(error) else error)
+        log.error("%s", f"{_OUT_OF_MEMORY_ADVICE}: {line}" if out_of_memory else error)
         log.debug("raised here", exc_info=True)
         sys.exit(1)
 
@@ -89,12 +94,6 @@ def _reuses_result(record: JobRecord, log_file: str) -> bool:
     return reused
 
 
-def _message_suffices(error: Exception) -> bool:
-    """Return whether the message suffices without a traceback: bad input, full disk or memory."""
-    disk_full = getattr(error, "errno", None) == errno.ENOSPC
-    return isinstance(error, ValueError) or disk_full or _is_out_of_memory(error)
-
-
 def _is_out_of_memory(error: Exception) -> bool:
     # torch's error is a subclass of RuntimeError for GPU memory and a plain one for CPU memory.
     from_torch = isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
@@ -107,7 +106,6 @@ def show_progress() -> bool:
 
 
 def _log_to_terminal() -> None:
-    """Show warnings and errors on the terminal."""
     on_terminal = logging.StreamHandler()
     on_terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     on_terminal.setLevel(logging.WARNING)
@@ -118,7 +116,6 @@ def _log_to_terminal() -> None:
 
 
 def _log_to_file(path: str) -> None:
-    """Log to the job's own file too."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     # Another Snakemake deletes this file when it starts a job that waits for this one. The handler
     # then opens a new file.
@@ -128,12 +125,6 @@ def _log_to_file(path: str) -> None:
     in_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     for logger in _LOGGERS:
         logger.addHandler(in_file)
-
-
-def _limit_threads(threads: int) -> None:
-    # Libraries read these variables when they are loaded, so set them before the work imports any.
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[variable] = str(threads)
 
 
 def _exit_on_signal(number: int, _frame: object) -> None:

@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,14 +29,11 @@ _UNFINISHED = (".*.partial", ".*.replaced", "resume.safetensors*", "stages.parti
 
 @dataclass
 class Found:
-    """The files in a folder of results that no plan names.
+    """The files in a folder of results that no plan names."""
 
-    Attributes:
-        unnamed: the files and folders to remove, by the job that made them.
-        kept: files that stay although no plan names them, with the reason.
-    """
-
+    # Files and folders to remove, by the job that made them.
     unnamed: dict[Path, list[Path]] = field(default_factory=dict)
+    # Files that stay, with the reason.
     kept: dict[Path, str] = field(default_factory=dict)
 
 
@@ -62,12 +59,7 @@ def named_files(project: Path, configfile: str | None) -> set[Path]:
 
 
 def find(results: Path, named: set[Path]) -> Found:
-    """Find the files in a folder of results that no plan names.
-
-    Args:
-        results: the folder.
-        named: every file that a plan names, with absolute paths.
-    """
+    """Find the files in a folder of results that no plan names; ``named`` has absolute paths."""
     results, found = results.absolute(), Found()
     seen: set[Path] = set()
     for base in sorted(set(_jobs(results))):
@@ -76,12 +68,12 @@ def find(results: Path, named: set[Path]) -> Found:
         seen.update(own)
         if record not in named:
             if not any(other in named for other in base.parent.glob(f"*{SUFFIX}")):
-                own += _unfinished(base.parent)
+                own += [path for pattern in _UNFINISHED for path in base.parent.glob(pattern)]
             found.unnamed[base] = [path for path in own if path not in found.kept]
     # Planning writes one file for each listing of layers and each folder of the user's files.
-    for file in (file for area in ("layers", AREA) for file in (results / area).glob("*.json")):
-        if file not in named:
-            found.unnamed[file] = [file]
+    for area in ("layers", AREA):
+        listed = set((results / area).glob("*.json"))
+        found.unnamed |= {file: [file] for file in sorted(listed - named)}
     seen |= named | {path for paths in found.unnamed.values() for path in paths}
     for path in _others(results, seen):
         found.kept.setdefault(path, "no record of a job names it")
@@ -120,10 +112,6 @@ def _logs_of(base: Path, results: Path) -> list[Path]:
     return [path for path in logs if path.exists()]
 
 
-def _unfinished(folder: Path) -> list[Path]:
-    return [path for pattern in _UNFINISHED for path in sorted(folder.glob(pattern))]
-
-
 def _others(results: Path, seen: set[Path]) -> Iterator[Path]:
     """Yield the topmost folders and files that contain nothing of ``seen``, except lock files."""
     above = {parent for path in seen for parent in path.parents}
@@ -160,15 +148,11 @@ def remove(found: Found, results: Path) -> None:
                     path.unlink(missing_ok=True)
             for base in bases:
                 lock_file(base).unlink(missing_ok=True)
-        for base in bases:
-            for path in (base, *found.unnamed[base]):
-                _remove_empty(path.parent, results.absolute())
-
-
-def _remove_empty(folder: Path, results: Path) -> None:
-    while folder.is_dir() and folder != results and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent
+        for path in (path for base in bases for path in (base, *found.unnamed[base])):
+            empty = path.parent
+            while empty.is_dir() and empty != results.absolute() and not any(empty.iterdir()):
+                empty.rmdir()
+                empty = empty.parent
 
 
 def _small_files(project: Path, configfile: str | None) -> set[Path]:
@@ -176,8 +160,8 @@ def _small_files(project: Path, configfile: str | None) -> set[Path]:
     paths = paths_of(project, [configfile] if configfile else [])
     listings = {Path(project, paths.layers(model)).absolute() for model in paths.models}
     # A source is "data NAME FOLDER", "weights FILE" or "module NAME"; folders can contain spaces.
-    roots = [Path(source.split(" ", 2)[-1]).absolute() for source in paths.origins.contents]
-    roots += [Path(source.split(" ", 1)[-1]).absolute() for source in paths.origins.contents]
+    sources = paths.origins.contents
+    roots = [Path(source.split(" ", n)[-1]).absolute() for source in sources for n in (1, 2)]
     checksums = set()
     for file in Path(project, paths.config["results"], AREA).glob("*.json"):
         try:
@@ -190,14 +174,8 @@ def _small_files(project: Path, configfile: str | None) -> set[Path]:
     return listings | checksums
 
 
-def size_of(paths: Iterable[Path]) -> int:
-    """Return the size of files and folders in bytes."""
-    files = (file for path in paths for file in ([path] if path.is_file() else path.rglob("*")))
-    return sum(file.lstat().st_size for file in files if not file.is_dir())
-
-
 def prune(project: Path, configfiles: Sequence[str], *, delete: bool) -> None:
-    """List or remove what nothing names any more.
+    """List or remove the results of a project that no configuration names.
 
     Args:
         project: folder of the Snakefile.
@@ -224,8 +202,14 @@ def prune(project: Path, configfiles: Sequence[str], *, delete: bool) -> None:
         _report(find(folder, named), folder, delete)
 
 
+def _size_of(path: Path) -> int:
+    """Return the size of a file or folder in bytes."""
+    files = [path] if path.is_file() else path.rglob("*")
+    return sum(file.lstat().st_size for file in files if not file.is_dir())
+
+
 def _report(found: Found, results: Path, delete: bool) -> None:
-    sizes = {base: size_of(paths) for base, paths in found.unnamed.items()}
+    sizes = {base: sum(map(_size_of, paths)) for base, paths in found.unnamed.items()}
     if delete:
         remove(found, results)
     for base in found.unnamed:
@@ -238,12 +222,7 @@ def _report(found: Found, results: Path, delete: bool) -> None:
 
 
 def _bytes(number: float) -> str:
-    """Format a size for people.
-
-    Example:
-        >>> _bytes(999), _bytes(1_500_000)
-        ('999 B', '1.5 MB')
-    """
+    """Format a size for people, such as "999 B" and "1.5 MB"."""
     units = ["B", "kB", "MB", "GB", "TB"]
     while number >= 1000 and len(units) > 1:
         number /= 1000

@@ -26,11 +26,7 @@ _TIMESTAMP = ".snakemake_timestamp"  # Snakemake adds it to folders
 
 
 def lineage(jobs: Iterable[Job], results: str | Path) -> Iterator[Job]:
-    """Yield all jobs whose outputs these jobs used, directly or through other jobs.
-
-    Args:
-        jobs: where to start; they are not yielded themselves.
-        results: folder of all results.
+    """Yield all other jobs whose outputs these jobs used, directly or through other jobs.
 
     Raises:
         ValueError: if a file or its record does not exist.
@@ -48,10 +44,7 @@ def lineage(jobs: Iterable[Job], results: str | Path) -> Iterator[Job]:
 
 
 def publish(job: Job, folder: str | Path) -> bool:
-    """Copy a job's outputs and its record to a folder.
-
-    Returns:
-        False, with nothing copied, if an output no longer exists.
+    """Copy a job's outputs and record to a folder; return False if an output no longer exists.
 
     Raises:
         ValueError: if an output was changed since the job made it.
@@ -83,10 +76,6 @@ def restore(published: str | Path, results: str | Path) -> Restored:
 
     Existing files are never replaced. If some of a job's outputs exist and are unchanged, only the
     missing ones are restored.
-
-    Args:
-        published: folder of jobs' outputs and records.
-        results: folder of all results.
 
     Raises:
         ValueError: if a published file is damaged.

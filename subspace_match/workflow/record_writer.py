@@ -27,19 +27,19 @@ PACKAGES = ("numpy", "scipy", "torch", "zarr")
 class JobRecord:
     """The record of a running job.
 
+    Args:
+        snakemake: the object that Snakemake gives to a script.
+        code: all code files that decide the result.
+
     Attributes:
         file: the record's path: beside the job's outputs, with the name of its log.
+        forced: whether to run the job even if its result is up to date.
     """
 
     def __init__(self, snakemake: Any, code: Iterable[str | Path]) -> None:
-        """Collect the job's inputs, code and outputs.
-
-        Args:
-            snakemake: the object that Snakemake gives to a script.
-            code: all code files that decide the result.
-        """
         self._job = snakemake
         self._invocation: Record = json.loads(os.environ[INVOCATION])
+        self.forced = bool(self._invocation.get("forced", False))
         self._results = Path(snakemake.config["results"])
         log = Path(snakemake.log[0])
         self.file = self._results / log.relative_to(self._results / "logs").with_suffix(SUFFIX)
@@ -47,11 +47,6 @@ class JobRecord:
         self._inputs = [Path(f) for f in snakemake.input if Path(f).is_relative_to(self._results)]
         # For Snakemake the record is one of the job's outputs.
         self._outputs = [file for file in map(Path, snakemake.output) if file != self.file]
-
-    @property
-    def forced(self) -> bool:
-        """Whether to run the job even if its result is up to date."""
-        return bool(self._invocation.get("forced", False))
 
     @cached_property
     def made_from(self) -> dict[str, tuple[Job, str]]:
@@ -101,7 +96,11 @@ class JobRecord:
             str(output.relative_to(self.file.parent)): sha256(output) for output in self._outputs
         }
         folder = self.file.relative_to(self._results).parent
-        run = {key: self._invocation[key] for key in ("command", "commit", "changed")}
+        run: Record = {"rules": [self._job.rule]}
+        run |= {key: self._invocation[key] for key in ("command", "commit", "changed")}
+        versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+        run["python"] = platform.python_version()
+        run["packages"] = {"subspace-match": __version__, **versions}
         record: Record = {
             "rule": self._job.rule,
             "wildcards": dict(self._job.wildcards),
@@ -118,20 +117,12 @@ class JobRecord:
                 if name.endswith(".safetensors")
             },
             "digests": {folder.parts[0]: [folder.parts[1]]},
-            "runs": [{"rules": [self._job.rule], **run, **_versions()}],
+            "runs": [run],
             "code": {os.path.relpath(file): sha256(file) for file in self._code},
         }
         for name, (job, _) in self.made_from.items():
             _add_provenance(record, job.record, name)
         write_signed(self.file, record)
-
-
-def _versions() -> dict[str, Any]:
-    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {
-        "python": platform.python_version(),
-        "packages": {"subspace-match": __version__, **packages},
-    }
 
 
 def _add_provenance(record: Record, source: Record, file: str) -> None:

@@ -24,10 +24,7 @@ def any_age(workflow: Any, path: Found | Callable[[Any], Found]) -> Callable[[An
     """Return an input function that ignores modification times.
 
     In a forced run times count, so that Snakemake also forces the jobs that read forced outputs.
-
-    Args:
-        workflow: Snakemake's object.
-        path: a path with wildcards, paths without, or a function of the wildcards.
+    ``path`` is a path with wildcards, a list of paths without, or a function of the wildcards.
     """
 
     def found(wildcards: Any) -> Any:
@@ -43,7 +40,7 @@ def any_age(workflow: Any, path: Found | Callable[[Any], Found]) -> Callable[[An
 
 
 def is_forced(workflow: Any) -> bool:
-    """Whether finished results are made again (--force, --forceall, --forcerun)."""
+    """Return whether finished results are made again (--force, --forceall, --forcerun)."""
     settings = workflow.dag_settings
     return bool(settings.forceall or settings.forcetargets or settings.forcerun)
 
@@ -52,23 +49,17 @@ def keep_outputs() -> None:
     """Stop Snakemake from copying outputs before a job and deleting complete ones after it."""
     for storage in vars(snakemake.persistence).values():
         if "backup_output" in getattr(storage, "__dict__", {}):
-            storage.backup_output = storage.cleanup_backup = _copy_nothing
+            # A job never leaves half an output, so there is nothing to copy.
+            storage.backup_output = storage.cleanup_backup = lambda *_: None
             storage.restore_output = _is_complete
 
 
-def _copy_nothing(_persistence: object, _path: object) -> None:
-    """Stand in for Snakemake's backup: a job never leaves half an output."""
-
-
 def _is_complete(_persistence: object, path: Path) -> bool:
-    """Whether an output of a failed job is that of an earlier job; if not, Snakemake deletes it."""
+    """Return whether a failed job left an earlier job's output; if not, Snakemake deletes it."""
     if path.name.endswith(SUFFIX):
         return path.exists()
     try:
-        job = Records().find(path)
-        if job is not None and path.exists():
-            check(path.absolute(), job)
-            return True
-    except ValueError:  # the record or the output is damaged
-        pass
-    return False
+        check(path.absolute(), Records().required(path))
+    except ValueError:  # no output, no record, or one of them is damaged
+        return False
+    return True

@@ -29,12 +29,7 @@ def plan_of(
 
     A job inherits that record from the run (on another machine if its batch system passes
     environment variables on), so its paths are those of the plan even if files changed since.
-
-    Args:
-        workflow: Snakemake's object.
-        config: Snakemake's configuration; completed in place.
-        tables: as for ``Plan``.
-        figure_names: as for ``Plan``.
+    ``config``, Snakemake's configuration, is completed in place.
 
     Raises:
         WorkflowError: if the configuration is wrong; Snakemake prints it without a traceback.

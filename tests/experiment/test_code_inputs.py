@@ -130,7 +130,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_only_content_matters_and_neither_folders_nor_times(project: Path) -> None:
+def test_only_content_matters_not_folders_or_times(project: Path) -> None:
     before = {name: CODE.digest(name) for name in CODE.names}
     for file in project.rglob("*.py"):
         os.utime(file, (0, 0))
@@ -201,7 +201,7 @@ def test_a_users_network_counts_with_the_users_modules_that_it_imports(
     assert [file.name for file in module_files("beside:Net")[1]] == ["beside.py"]
 
 
-def test_of_an_installed_library_only_the_module_counts(
+def test_only_the_named_module_of_an_installed_library_counts(
     own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed = own.with_name("site-packages")

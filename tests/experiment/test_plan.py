@@ -66,12 +66,11 @@ def test_every_experiment_of_the_project_can_be_planned(name: str, results: Path
         assert in_groups == sorted(layer["name"] for layer in plan.layers[pair])
         assert max(map(len, groups.values())) <= LAYERS_PER_JOB
     jobs = sum(map(len, plan.groups.values()))
-    assert len(set(plan.matches)) == len(plan.certificates) == len(plan.measures) == jobs
+    assert len(set(plan.of_groups(plan.paths.match, "path.npz"))) == jobs
     permutations, positions = plan.config["chance"]["permutations"], plan.config["heat_map"]
     assert len(plan.nulls) == (jobs if permutations else 0)
     assert len(plan.heat_maps) == (len(plan.pairs) if positions["positions"] else 0)
     assert len(plan.minimal_matches) == jobs * len(plan.config["minimal_matches"]["epsilons"])
-    assert len(plan.top_images) == len(plan.network_records) == len(plan.networks)
 
 
 def wildcards_of_jobs(plan: Plan) -> dict[str, list[SimpleNamespace]]:
@@ -122,7 +121,7 @@ def test_every_job_asks_for_memory_and_time_and_for_more_at_a_retry(
 
 
 def test_memory_of_the_default_experiment(results: Path) -> None:
-    """Up to 256 neurons a side; 76,032 activations an image, in batches of 128 and of 250."""
+    """Up to 256 neurons per side; 76,032 activations per image, in batches of 128 and 250."""
     plan = plan_of({}, results)
     resources, jobs = JobResources(plan), wildcards_of_jobs(plan)
     assert resources.gpu == 1
@@ -337,16 +336,17 @@ def several(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 def test_wildcard_patterns_fit_the_keys_of_their_models(several: Plan) -> None:
     paths = several.paths
     keys = {name: paths.model_key(model) for name, model in paths.models.items()}
-    assert set(several.trained_models.split("|")) == {keys["source"], keys["tuned"]}
-    assert several.pretrained_models == keys["loaded"]
+    assert set(several.models(paths.model_key).split("|")) == {keys["source"], keys["tuned"]}
+    assert several.models(paths.model_key, pretrained=True) == keys["loaded"]
     initial = {paths.initial_key(paths.models[name]) for name in ("source", "tuned")}
-    assert set(several.initial_models.split("|")) == initial
+    assert set(several.models(paths.initial_key).split("|")) == initial
 
 
 def test_the_pattern_of_no_model_fits_nothing(results: Path) -> None:
     plan = plan_of(SMALL, results)
-    assert not re.match(plan.pretrained_models, "")
-    assert not re.match(plan.pretrained_models, "vgg11_bn-0123456789")
+    pattern = plan.models(plan.paths.model_key, pretrained=True)
+    assert not re.match(pattern, "")
+    assert not re.match(pattern, "vgg11_bn-0123456789")
 
 
 def test_rules_look_up_what_a_job_needs_by_its_wildcards(several: Plan) -> None:
@@ -364,9 +364,7 @@ def test_rules_look_up_what_a_job_needs_by_its_wildcards(several: Plan) -> None:
     assert several.training_data_file("data.json")(jobs["source"]) == paths.data("data.json", key)
     assert several.data_settings(SimpleNamespace(data=key))["split_seed"] == 5
     assert "root" not in several.data_settings(SimpleNamespace(data=key))
-    assert several.data_root(SimpleNamespace(data=key)) is None
     assert several.image_shape(tuned) == {"channels": 1, "classes": 10}
-    assert several.image_size(tuned) == 32
     (loaded,) = (key for key, each in several.networks.items() if each["model"] == "loaded")
     assert several.network_file(".json")(SimpleNamespace(network=loaded)).endswith("last.json")
     (layer,) = several.planned_layers(SimpleNamespace(network=loaded))

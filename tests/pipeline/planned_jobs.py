@@ -54,9 +54,9 @@ def jobs_of(plan: Plan) -> dict[str, set[str]]:
             jobs["extract_places"].add(paths.heat_map_activations(key))
     jobs["prepare_data"].add(paths.data("images.safetensors"))
     jobs |= {
-        "match": set(plan.matches),
-        "certify": set(plan.certificates),
-        "measure": set(plan.measures),
+        "match": set(plan.of_groups(paths.match, "path.npz")),
+        "certify": set(plan.of_groups(paths.certificates)),
+        "measure": set(plan.of_groups(paths.measures)),
         "minimal_match": set(plan.minimal_matches),
         "null": set(plan.nulls),
         "heat_map": set(plan.heat_maps),

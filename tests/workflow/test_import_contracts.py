@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
-# A line for a module that breaks a contract, or two.
+# Lines that break one or two contracts, by the module that contains them.
 VIOLATIONS = {
     "storage/files.py": "from ..workflow import job",
     "new_room.py": "",

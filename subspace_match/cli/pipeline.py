@@ -1,0 +1,88 @@
+"""The subcommands for results of the pipeline: ``report``, ``provenance`` and ``prune``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..extras import needs
+
+REPORT = """example:
+  subspace-match report results/experiments/vgg11_bn-* --out comparison.html
+
+The page needs no network. Every run of the pipeline writes its own page too.
+"""
+
+PROVENANCE = """The output names configuration, networks, versions, commit and command.
+
+example:
+  subspace-match provenance results/experiments/NAME/tables/similarity.csv
+"""
+
+PRUNE = """A result is current if a configuration and the present code name it. Run this in the
+project's folder. Without --delete nothing is removed.
+
+example:
+  subspace-match prune --configfile config/mine.yaml
+"""
+
+
+def report(options: argparse.Namespace) -> None:
+    """Write one page that shows several finished runs side by side."""
+    with needs("workflow", "report"):
+        from ..report import write_page
+
+        write_page(options.folders, options.out)
+
+
+def provenance(options: argparse.Namespace) -> None:
+    """Print what made a result, as YAML.
+
+    Raises:
+        ValueError: if the file or its record is missing, or the file was changed since.
+    """
+    with needs("workflow", "provenance"):
+        import yaml
+
+        from ..storage.job_records import Records, check
+
+        file = options.file.absolute()
+        job = Records().required(file)
+        check(file, job)
+        record = job.record
+    checksums = record["weights_and_images"]
+    networks, data = (
+        {name: checksum for name, checksum in checksums.items() if name.startswith(area)}
+        for area in ("networks/", "data/")
+    )
+    described = {
+        "file": str(file),
+        "made_by": {"rule": record["rule"]} | record["wildcards"],
+        "differs_from_default": record["differs"],
+        "seeds": dict(_seeds(record["config"])),
+        "networks_sha256": networks,
+        "data_sha256": data,
+        "digests": record["digests"],
+        "runs": record["runs"],
+        "config": record["config"],
+    }
+    sys.stdout.write(yaml.safe_dump(described, sort_keys=False, width=100))
+
+
+def _seeds(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _seeds(value, f"{above}{key}.")
+        elif key.endswith(("seed", "seeds")):
+            yield f"{above}{key}", value
+
+
+def prune(options: argparse.Namespace) -> None:
+    """List or remove results that are no longer current."""
+    with needs("workflow", "prune"):
+        from ..workflow.prune import prune
+
+        prune(Path(), options.configfile, delete=options.delete)
