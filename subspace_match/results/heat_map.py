@@ -24,7 +24,7 @@ def heat_map(stores: StorePair, *, device: DeviceLike, chunk_samples: int | None
         [HeatMapLayer(*(layer[key] for key in HeatMapLayer._fields)) for layer in own]
         for own in (store.layers.values() for store in both)
     )
-    # Widths differ from pair to pair, so shorter ones are padded with NaN.
+    # Pairs of layers differ in width, so shorter ones are padded with NaN.
     width = sum(max(layer.neurons for layer in own) for own in (layers_a, layers_b))
     critical = np.full((len(xs), len(ys), width), np.nan)
     cka = np.empty((len(xs), len(ys)))

@@ -1,4 +1,8 @@
-"""Files of results that cover all layers of a network: heat maps and top images."""
+"""Files of results that cover all layers of a network: heat maps and top images.
+
+Functions that load a file raise a ValueError that names the file if it is damaged or its origin is
+not valid.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ class HeatMap:
         origin: what the heat map was computed from.
         layers_a, layers_b: the layers of each network, from input to output.
         critical_epsilon: (layers_a, layers_b, neurons) float64, A's neurons before B's; padded with
-            NaN to the largest number of neurons.
+            NaN to the pair of layers with most neurons.
         linear_cka: (layers_a, layers_b) float64.
     """
 
@@ -48,11 +52,7 @@ def save_heat_map(path: str | Path, heat_map: HeatMap) -> None:
 
 
 def load_heat_map(path: str | Path) -> HeatMap:
-    """Read what ``save_heat_map`` wrote.
-
-    Raises:
-        ValueError: if the file is damaged or its origin is not valid, naming the file.
-    """
+    """Read what ``save_heat_map`` wrote."""
     arrays, record = read_arrays(path)
     a, b = ([HeatMapLayer(*layer) for layer in record[f"layers_{side}"]] for side in "ab")
     return HeatMap(Origin.from_record(record.get("origin"), path), a, b, **arrays)
@@ -64,9 +64,9 @@ class TopImages:
 
     Attributes:
         origin: what they were computed from.
-        accuracy: of the network on the same images; None if it is no classifier.
-        layers: images (neurons, ranks) int64 and their activations (neurons, ranks), the highest
-            first, by the layer's name.
+        accuracy: of the network on the same images; None if it is not a classifier.
+        layers: by the layer's name, images (neurons, ranks) int64 and their activations (neurons,
+            ranks), the highest first.
     """
 
     origin: Origin
@@ -84,11 +84,7 @@ def save_top_images(path: str | Path, top_images: TopImages) -> None:
 
 
 def load_top_images(path: str | Path) -> TopImages:
-    """Read what ``save_top_images`` wrote.
-
-    Raises:
-        ValueError: if the file is damaged or its origin is not valid, naming the file.
-    """
+    """Read what ``save_top_images`` wrote."""
     arrays, record = read_arrays(path)
     names = dict.fromkeys(name.rpartition("/")[0] for name in arrays)
     layers = {name: (arrays[f"{name}/images"], arrays[f"{name}/activations"]) for name in names}

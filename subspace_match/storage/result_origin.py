@@ -23,11 +23,18 @@ class Origin:
     checkpoints: tuple[str, ...]
 
     @classmethod
+    def of_stores(cls, digest: str, *abouts: Mapping[str, Any]) -> Origin:
+        """Build from the attributes of the activation stores of one or two networks."""
+        keys = ("network", "checkpoint")
+        return Origin(digest, *(tuple(about[key] for about in abouts) for key in keys))
+
+    @classmethod
     def from_record(cls, record: Any, path: str | Path) -> Self:
-        """Build from the JSON form of ``asdict``, as a file at ``path`` holds it.
+        """Build from the JSON form of ``asdict``.
 
         Raises:
-            ValueError: if a field is missing, unknown or has another type, naming the file.
+            ValueError: if a field is missing, unknown or has another type, naming the file ``path``
+                that contains the record.
         """
         values = dict(record) if isinstance(record, dict) else {}
         values = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
@@ -41,7 +48,7 @@ class Origin:
         return cls(**values)
 
     def check(self, path: str | Path, digest: str, checkpoints: Mapping[str, str]) -> None:
-        """Raise a ValueError unless the result was computed from the present networks.
+        """Raise a ValueError if the result was computed from other settings or networks.
 
         Args:
             path: the result's file, named in the error.
@@ -77,8 +84,3 @@ class LayerOrigin(Origin):
     depth: int
     samples: int
     draw: int
-
-    @property
-    def key(self) -> tuple[tuple[str, ...], str, int]:
-        """The networks, layer and draw: equal for all results that belong together."""
-        return self.networks, self.layer, self.draw
