@@ -32,11 +32,12 @@ def gather(files: Mapping[str, Sequence[str]], settings: Any) -> dict[str, pd.Da
         files: paths of the results of all jobs: "matches", "certificates", "measures", "minimal",
             "nulls", "heat_maps" and "top_images", each empty if it was not asked for, and "records"
             of the networks, in the order of ``settings.networks``.
-        settings: what the plan says about them, as attributes: ``epsilons``, the grid, ascending;
-            ``networks``, model, seed and stage of each network by its key; ``pairs``, in the order
-            of the tables, each with ``network_a`` and ``network_b`` (keys), ``PAIR_COLUMNS`` and
-            ``left_out`` (the layers that only one of the two has); and the expected digest of each
-            kind of result, such as ``matching_digest``.
+        settings: what the plan says about them, as attributes:
+            epsilons: the grid, ascending.
+            networks: model, seed and stage of each network, by its key.
+            pairs: keys ``network_a`` and ``network_b``, ``PAIR_COLUMNS``, and ``left_out``, the
+                layers that only one of the two networks has. Tables keep the order of pairs.
+            matching_digest and others: the digest that each kind of result must have.
 
     Raises:
         ValueError: if a file is damaged, or was computed from other networks or settings.
