@@ -13,11 +13,7 @@ from .store_pair import StorePair
 
 
 def heat_map(stores: StorePair, *, device: DeviceLike, chunk_samples: int | None) -> HeatMap:
-    """Match every layer of network A with every layer of network B.
-
-    Raises:
-        ValueError: if a store is damaged.
-    """
+    """Match every layer of network A with every layer of network B; see ``StorePair``."""
     both = stores.a, stores.b
     xs, ys = ([store.activations(name) for name in store.layers] for store in both)
     layers_a, layers_b = (

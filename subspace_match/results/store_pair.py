@@ -15,19 +15,13 @@ from ..storage.result_origin import LayerOrigin, Origin
 
 
 class StorePair:
-    """Two open stores.
+    """The stores in two folders, ``a`` and ``b``, and the origin of a result of both.
 
-    Attributes:
-        a, b: the stores.
-        origin: the origin of a result that is computed from both.
+    Raises:
+        ValueError: if a folder is not a store, or is damaged.
     """
 
     def __init__(self, a: str | Path, b: str | Path, digest: str) -> None:
-        """Open the stores in two folders; ``digest`` as in ``Origin``.
-
-        Raises:
-            ValueError: if a folder is not a store, or is damaged.
-        """
         self.a, self.b = ActivationStore(a), ActivationStore(b)
         self.origin = Origin.of_stores(digest, self.a.about, self.b.about)
 

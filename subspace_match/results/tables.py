@@ -37,29 +37,23 @@ class PairNames:
 
 
 PAIR_COLUMNS = tuple(field.name for field in fields(PairNames))
-LAYER_COLUMNS = (*PAIR_COLUMNS, "layer", "node", "depth", "kind")
+_LAYER = ("layer", "node", "depth", "kind")
+LAYER_COLUMNS = PAIR_COLUMNS + _LAYER
 
 
 @dataclass(frozen=True)
 class LayerResult:
     """The results of one layer of a pair of networks, in one draw of positions.
 
-    Attributes:
-        pair: the names of the pair.
-        match: the match path, and the layer and draw.
-        certificates: one per epsilon of the grid, in ascending order.
-        null: critical epsilons (permutations, n_a + n_b) when B's images are permuted; None if no
-            permutations were asked for, or in all draws but the first.
-        measures: value and note of each other measure, by name; empty in all draws but the first.
-        minimal: minimal matches by epsilon; empty if none were asked for.
+    Only the first draw has a null, measures and minimal matches, and only if they were asked for.
     """
 
     pair: PairNames
     match: LayerMatch
-    certificates: Sequence[Certificate] = ()
-    null: np.ndarray | None = None
+    certificates: Sequence[Certificate] = ()  # one per epsilon of the grid, ascending
+    null: np.ndarray | None = None  # critical epsilons (permutations, n_a + n_b)
     measures: Measures = field(default_factory=dict)
-    minimal: Mapping[float, MinimalMatches] = field(default_factory=dict)
+    minimal: Mapping[float, MinimalMatches] = field(default_factory=dict)  # by epsilon
 
 
 def similarity_table(results: Iterable[LayerResult]) -> pd.DataFrame:
@@ -80,7 +74,7 @@ def similarity_table(results: Iterable[LayerResult]) -> pd.DataFrame:
         margin: smallest |distance - epsilon| of all decisions.
         certain: whether the margin is larger than rounding errors, and no decision is a tie.
     """
-    parts = []
+    rows = []
     for result in results:
         origin, proofs = result.match.origin, result.certificates
         bounds = np.array([proof.epsilon for proof in proofs])
@@ -111,8 +105,8 @@ def similarity_table(results: Iterable[LayerResult]) -> pd.DataFrame:
             by_chance = _null_similarity(result.null, bounds)
             columns["null_95"] = _upper_quantile(by_chance)
             columns["p_value"] = p_values(similarity, by_chance)
-        parts.append(_layer_rows(result, columns))
-    return pd.concat(parts, ignore_index=True)
+        rows.append((result, columns))
+    return _layer_table(rows)
 
 
 def summary_table(similarity: pd.DataFrame) -> pd.DataFrame:
@@ -159,15 +153,15 @@ def measure_table(results: Iterable[LayerResult]) -> pd.DataFrame:
         value: NaN where the measure is not defined.
         note: why the value is NaN or not determined; otherwise empty.
     """
-    parts = []
+    rows = []
     for result in results:
         columns = {
             "measure": list(map(_of_networks, result.measures)),
             "value": [value for value, _ in result.measures.values()],
             "note": [_of_networks(note) for _, note in result.measures.values()],
         }
-        parts.append(_layer_rows(result, columns))
-    return _table((*LAYER_COLUMNS, "measure", "value", "note"), parts)
+        rows.append((result, columns))
+    return _layer_table(rows, "measure", "value", "note")
 
 
 def minimal_match_table(results: Iterable[LayerResult]) -> pd.DataFrame:
@@ -179,7 +173,7 @@ def minimal_match_table(results: Iterable[LayerResult]) -> pd.DataFrame:
         match: number of the minimal match in ``member_table``; neurons can share one.
         size_a, size_b: number of neurons of each network in the minimal match.
     """
-    parts = []
+    rows = []
     for result in results:
         for epsilon, found in sorted(result.minimal.items()):
             neurons = np.flatnonzero(found.match_of >= 0)
@@ -193,9 +187,8 @@ def minimal_match_table(results: Iterable[LayerResult]) -> pd.DataFrame:
                 "size_a": members[:, : found.neurons_x].sum(1),
                 "size_b": members[:, found.neurons_x :].sum(1),
             }
-            parts.append(_layer_rows(result, columns))
-    own = ("epsilon", "network", "neuron", "match", "size_a", "size_b")
-    return _table((*LAYER_COLUMNS, *own), parts)
+            rows.append((result, columns))
+    return _layer_table(rows, "epsilon", "network", "neuron", "match", "size_a", "size_b")
 
 
 def member_table(results: Iterable[LayerResult]) -> pd.DataFrame:
@@ -206,14 +199,15 @@ def member_table(results: Iterable[LayerResult]) -> pd.DataFrame:
         match: number of the minimal match, as in ``minimal_match_table``.
         neurons_a, neurons_b: list of the indices of each network's members.
     """
-    parts = []
+    rows = []
     for result in results:
         for epsilon, found in sorted(result.minimal.items()):
             columns: dict[str, Any] = {"epsilon": epsilon, "match": np.arange(len(found.distinct))}
-            for side, rows in zip("ab", np.hsplit(found.distinct, [found.neurons_x]), strict=True):
-                columns[f"neurons_{side}"] = list(map(np.flatnonzero, rows))
-            parts.append(_layer_rows(result, columns))
-    return _table((*LAYER_COLUMNS, "epsilon", "match", "neurons_a", "neurons_b"), parts)
+            a, b = np.hsplit(found.distinct, [found.neurons_x])
+            columns["neurons_a"] = list(map(np.flatnonzero, a))
+            columns["neurons_b"] = list(map(np.flatnonzero, b))
+            rows.append((result, columns))
+    return _layer_table(rows, "epsilon", "match", "neurons_a", "neurons_b")
 
 
 def heat_map_table(
@@ -245,7 +239,7 @@ def heat_map_table(
         }
         parts.append(pd.DataFrame(asdict(pair) | columns))
     own = ("layer_a", "depth_a", "layer_b", "depth_b", "epsilon", "similarity", "linear_cka")
-    return _table((*PAIR_COLUMNS, *own), parts)
+    return _table(parts, *PAIR_COLUMNS, *own)
 
 
 def left_out_table(pairs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -285,7 +279,7 @@ def top_image_table(top_images: Iterable[TopImages]) -> pd.DataFrame:
                 "activation": activations.ravel(),
             }
             parts.append(pd.DataFrame(columns))
-    return _table(("key", "layer", "neuron", "rank", "image", "activation"), parts)
+    return _table(parts, "key", "layer", "neuron", "rank", "image", "activation")
 
 
 def network_table(networks: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -311,13 +305,13 @@ def null_table(results: Iterable[LayerResult]) -> pd.DataFrame:
         null_95: similarity that at most 5% of the permutations exceed.
     """
     bounds = np.arange(100) / 100
-    parts = []
+    rows = []
     for result in results:
         if result.null is not None:
             by_chance = _null_similarity(result.null, bounds)
             curves = {"null_mean": by_chance.mean(0), "null_95": _upper_quantile(by_chance)}
-            parts.append(_layer_rows(result, {"epsilon": bounds} | curves))
-    return _table((*LAYER_COLUMNS, "epsilon", "null_mean", "null_95"), parts)
+            rows.append((result, {"epsilon": bounds} | curves))
+    return _layer_table(rows, "epsilon", "null_mean", "null_95")
 
 
 def neuron_table(results: Iterable[LayerResult]) -> pd.DataFrame:
@@ -332,20 +326,20 @@ def neuron_table(results: Iterable[LayerResult]) -> pd.DataFrame:
         dead: whether all its activations are zero.
         critical_epsilon: smallest epsilon at which it is in the maximum match; NaN if it is dead.
     """
-    parts = []
+    rows = []
     for result in results:
-        own = zip("ab", result.match.critical_epsilon, result.match.norm, strict=True)
-        for side, critical, norm in own:
+        match = result.match
+        for side, critical, norm in zip("ab", match.critical_epsilon, match.norm, strict=True):
             columns = {
-                "draw": result.match.origin.draw,
+                "draw": match.origin.draw,
                 "network": side,
                 "neuron": np.arange(len(critical)),
                 "norm": norm,
                 "dead": np.isnan(critical),
                 "critical_epsilon": critical,
             }
-            parts.append(_layer_rows(result, columns))
-    return pd.concat(parts, ignore_index=True)
+            rows.append((result, columns))
+    return _layer_table(rows)
 
 
 def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
@@ -372,13 +366,18 @@ def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
     return {"accuracy": accuracy, "similarity": one}
 
 
-def _layer_rows(result: LayerResult, columns: Mapping[str, Any]) -> pd.DataFrame:
-    """Return rows of one layer: ``LAYER_COLUMNS``, then the given columns."""
-    layer = {key: getattr(result.match.origin, key) for key in LAYER_COLUMNS[len(PAIR_COLUMNS) :]}
-    return pd.DataFrame(asdict(result.pair) | layer | dict(columns))
+def _layer_table(
+    rows: Iterable[tuple[LayerResult, Mapping[str, Any]]], *columns: str
+) -> pd.DataFrame:
+    """Build a table of layers from values of its own columns; without any, name these columns."""
+    parts = []
+    for result, own in rows:
+        layer = {key: getattr(result.match.origin, key) for key in _LAYER}
+        parts.append(pd.DataFrame(asdict(result.pair) | layer | dict(own)))
+    return _table(parts, *LAYER_COLUMNS, *columns)
 
 
-def _table(columns: Sequence[str], parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
+def _table(parts: Iterable[pd.DataFrame], *columns: str) -> pd.DataFrame:
     """Join parts of a table; without any rows, return only the columns."""
     # An empty part would change the types of the columns to object.
     filled = [part for part in parts if len(part)]

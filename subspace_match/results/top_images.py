@@ -12,11 +12,7 @@ from ..storage.result_origin import Origin
 
 
 def top_images_of(store: ActivationStore, digest: str) -> TopImages:
-    """Find the top images of every neuron; ``digest`` as in ``Origin``.
-
-    Raises:
-        ValueError: if the store is damaged.
-    """
+    """Find the top images of every neuron; ``digest`` as in ``Origin``."""
     layers = {}
     for name, layer in store.layers.items():
         images = store.samples(name) // (layer["height"] * layer["width"])

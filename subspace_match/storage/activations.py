@@ -123,14 +123,12 @@ class ActivationStore:
         path: its folder.
         about: attributes of the group.
         layers: each layer's entry by its name, in order of computation.
+
+    Raises:
+        ValueError: if ``path`` is not a store, or its manifest or metadata is damaged.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Open a store.
-
-        Raises:
-            ValueError: if it is not a store, or its manifest or metadata is damaged.
-        """
         self.path = Path(path)
         try:
             self._files = read_manifest(self.path)

@@ -127,14 +127,13 @@ def _read(path: Path) -> Any:
 
 
 class WholeZarrArray:
-    """A Zarr array with all its files, open for reading; its errors name the damaged file."""
+    """A Zarr array in a folder, open for reading; its errors name the damaged file.
+
+    Raises:
+        ValueError: if a file is missing; in ``[rows]``, if a file cannot be read.
+    """
 
     def __init__(self, array: Any, folder: Path) -> None:
-        """Check that no file of the array is missing from its folder.
-
-        Raises:
-            ValueError: if a file is missing.
-        """
         self._array, self._folder = array, folder
         self.shape: tuple[int, ...] = array.shape
         self.dtype: Any = array.dtype
@@ -146,11 +145,6 @@ class WholeZarrArray:
         self._check_files()
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        """Return rows of the array.
-
-        Raises:
-            ValueError: if a file cannot be read.
-        """
         try:
             return np.asarray(self._array[rows])
         except Exception as error:  # codecs raise errors of any kind

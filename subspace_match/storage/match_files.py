@@ -61,18 +61,11 @@ def _prefix(layer: str, draw: int) -> str:
 
 @dataclass(frozen=True)
 class LayerMatch:
-    """The match path of one layer of two networks, in one draw of positions.
+    """The match path of one layer of networks A and B, in one draw of positions."""
 
-    Attributes:
-        critical_epsilon: (n_a,) and (n_b,) float64, NaN for a dead neuron.
-        norm: (n_a,) and (n_b,) float64, Euclidean norm of each neuron's activation vector.
-        removal_order: as in ``MatchPath``.
-        origin: what the match was computed from.
-    """
-
-    critical_epsilon: tuple[np.ndarray, np.ndarray]
-    norm: tuple[np.ndarray, np.ndarray]
-    removal_order: np.ndarray
+    critical_epsilon: tuple[np.ndarray, np.ndarray]  # (n_a,), (n_b,) float64; NaN for dead neurons
+    norm: tuple[np.ndarray, np.ndarray]  # of each activation vector, Euclidean; (n_a,), (n_b,)
+    removal_order: np.ndarray  # as in ``MatchPath``
     origin: LayerOrigin
 
     @classmethod

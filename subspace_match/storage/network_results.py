@@ -27,21 +27,15 @@ class HeatMapLayer(NamedTuple):
 
 @dataclass(frozen=True)
 class HeatMap:
-    """The match of every layer of network A with every layer of network B.
-
-    Attributes:
-        origin: what the heat map was computed from.
-        layers_a, layers_b: the layers of each network, from input to output.
-        critical_epsilon: (layers_a, layers_b, neurons) float64, A's neurons before B's; padded with
-            NaN to the pair of layers with most neurons.
-        linear_cka: (layers_a, layers_b) float64.
-    """
+    """The match of every layer of network A with every layer of network B."""
 
     origin: Origin
-    layers_a: Sequence[HeatMapLayer]
+    layers_a: Sequence[HeatMapLayer]  # from input to output
     layers_b: Sequence[HeatMapLayer]
+    # (layers_a, layers_b, neurons) float64, A's neurons before B's; padded with NaN to the pair of
+    # layers with most neurons.
     critical_epsilon: np.ndarray
-    linear_cka: np.ndarray
+    linear_cka: np.ndarray  # (layers_a, layers_b) float64
 
 
 def save_heat_map(path: str | Path, heat_map: HeatMap) -> None:
@@ -60,17 +54,12 @@ def load_heat_map(path: str | Path) -> HeatMap:
 
 @dataclass(frozen=True)
 class TopImages:
-    """The images that activate each neuron of one network most.
-
-    Attributes:
-        origin: what they were computed from.
-        accuracy: of the network on the same images; None if it is not a classifier.
-        layers: by the layer's name, images (neurons, ranks) int64 and their activations (neurons,
-            ranks), the highest first.
-    """
+    """The images that activate each neuron of one network most."""
 
     origin: Origin
-    accuracy: float | None
+    accuracy: float | None  # of the network on the same images; None if it is not a classifier
+    # By the layer's name: images (neurons, ranks) int64 and their activations (neurons, ranks), the
+    # highest first.
     layers: Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 

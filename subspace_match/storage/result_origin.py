@@ -10,17 +10,11 @@ from typing import Any, Self, get_origin, get_type_hints
 
 @dataclass(frozen=True)
 class Origin:
-    """What a result was computed from.
+    """What a result of one or two networks was computed from."""
 
-    Attributes:
-        digest: of the settings and the code that decide the result, as in its path (``Paths``).
-        networks: keys of the networks, one or two.
-        checkpoints: SHA-256 of each network's weights.
-    """
-
-    digest: str
-    networks: tuple[str, ...]
-    checkpoints: tuple[str, ...]
+    digest: str  # of the settings and the code that decide the result, as in its path (``Paths``)
+    networks: tuple[str, ...]  # the key of each network
+    checkpoints: tuple[str, ...]  # the SHA-256 of each network's weights
 
     @classmethod
     def of_stores(cls, digest: str, *abouts: Mapping[str, Any]) -> Origin:
@@ -67,20 +61,11 @@ class Origin:
 
 @dataclass(frozen=True)
 class LayerOrigin(Origin):
-    """What a result of one layer of two networks was computed from.
+    """What a result of one layer of two networks was computed from."""
 
-    Attributes:
-        layer: name of the layer, such as "conv1".
-        node: name of its node in the network's graph.
-        kind: "conv" or "fc".
-        depth: position of the layer, from 1 at the input.
-        samples: number of samples.
-        draw: number of the draw of positions, from 0.
-    """
-
-    layer: str
-    node: str
-    kind: str
-    depth: int
-    samples: int
-    draw: int
+    layer: str  # the layer's name, such as "conv1"
+    node: str  # the name of its node in the network's graph
+    kind: str  # "conv" or "fc"
+    depth: int  # position of the layer, from 1 at the input
+    samples: int  # number of samples
+    draw: int  # index of the draw of positions, from 0
