@@ -12,7 +12,7 @@ def match(snakemake: Any) -> None:
     from subspace_match.results.store_pair import StorePair
     from subspace_match.storage.match_files import LayerMatch, save_matches, save_moments
 
-    warnings.simplefilter("ignore", FewSamplesWarning)  # the similarity table says it
+    warnings.simplefilter("ignore", FewSamplesWarning)  # the similarity table reports these
     paths, params, output = snakemake.input, snakemake.params, snakemake.output
     device = resolve_device(snakemake.config["device"])
     log.info("matching on %s", device.name)

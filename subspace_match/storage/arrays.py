@@ -1,4 +1,4 @@
-"""Open activations from a user's file; its suffix selects the format.
+"""Activations from a user's file; its suffix selects the format.
 
 Zarr reads a missing chunk as zeros. A lost chunk looks like one that was not written because it
 contains only zeros. So every missing chunk is an error.
@@ -90,7 +90,7 @@ def _readable(what: str | Path) -> Iterator[None]:
         raise
     except Exception as error:
         raise ValueError(
-            f"{what}: expected {FORMATS}, found what cannot be read ({_reason(error)})"
+            f"{what}: expected {FORMATS}, found an unreadable one ({_reason(error)})"
         ) from error
 
 
@@ -165,10 +165,9 @@ class WholeZarrArray:
         if (first := next((key for key in keys if key not in files), None)) is None:
             return
         expected = math.prod(map(len, self._grid))
-        missing = max(1, expected - len(files))
         raise ValueError(
-            f"{self._folder}: expected all {expected} files of a Zarr array, found that {missing}"
-            f" {'is' if missing == 1 else 'are'} missing, {first} for one, which Zarr would read as"
+            f"{self._folder}: expected all {expected} files of a Zarr array, found"
+            f" {max(1, expected - len(files))} missing, such as {first}, which Zarr would read as"
             f" {self._array.fill_value}; copy the array again, or, if that is its content, write it"
             " with config={'write_empty_chunks': True}"
         )

@@ -83,7 +83,7 @@ class Records:
             errors += unreadable
         if errors:
             raise ValueError(
-                f"{path}: expected a record of what made it, found a damaged one ({errors[0]});"
+                f"{path}: expected the record of its job, found a damaged one ({errors[0]});"
                 f" remove {path} too"
             )
         return None
