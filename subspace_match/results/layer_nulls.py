@@ -21,18 +21,10 @@ def null_of_layer(
     seed: int,
     device: DeviceLike,
 ) -> np.ndarray:
-    """Compute the null of a layer's first draw; errors as of ``StorePair.activations``.
+    """Return the null of a layer's first draw, (permutations, n_a + n_b) float64.
 
-    Args:
-        stores: of the two networks.
-        layer: its name.
-        pair: its moments.
-        permutations: number of permutations.
-        seed: of the permutations of images; equal seeds permute all layers of all pairs alike.
-        device: where to compute.
-
-    Returns:
-        (permutations, n_a + n_b) float64.
+    ``pair`` contains the layer's moments. Equal seeds give equal permutations of images for all
+    layers and pairs of networks. Errors are those of ``StorePair.activations``.
     """
     entry, about = stores.a.layers[layer], stores.a.about
     info = LayerInfo(**{key: entry[key] for key in LayerInfo.__dataclass_fields__})

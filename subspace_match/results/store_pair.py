@@ -46,7 +46,7 @@ class StorePair:
     def match_paths(
         self, layers: Iterable[str], *, device: DeviceLike, chunk_samples: int | None
     ) -> Iterator[tuple[LayerOrigin, MatchPath]]:
-        """Yield the match path of every draw of some layers; errors as of ``activations``."""
+        """Yield the match path of every draw of these layers; errors as in ``activations``."""
         for layer in layers:
             for draw in range(self.a.layers[layer]["draws"]):
                 x, y = self.activations(layer, draw)

@@ -117,19 +117,13 @@ class Records:
 
 
 def check(path: Path, job: Job, *, whole: bool = True) -> str:
-    """Check that a file or store is unchanged since its job made it.
+    """Return the SHA-256 of a job's output; raise a ValueError if it has changed since then.
 
     Args:
-        path: one of the job's outputs, or a file in a store.
-        job: the job.
+        path: the output: a file, a store, or a file in a store.
+        job: the job that made it.
         whole: read every file of a store. Otherwise read only its manifest; ``ActivationStore``
             compares files with the manifest when it reads them.
-
-    Returns:
-        The output's SHA-256.
-
-    Raises:
-        ValueError: if it was changed.
     """
     ((output, checksum),) = (
         (output, c) for output, c in job.checksums.items() if path.is_relative_to(output)

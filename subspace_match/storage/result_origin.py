@@ -42,12 +42,9 @@ class Origin:
         return cls(**values)
 
     def check(self, path: str | Path, digest: str, checkpoints: Mapping[str, str]) -> None:
-        """Raise a ValueError if the result was computed from other settings or networks.
+        """Raise a ValueError that names ``path`` if digest or checkpoints are not as expected.
 
-        Args:
-            path: the result's file, named in the error.
-            digest: the expected digest.
-            checkpoints: SHA-256 of each network's present weights, by the network's key.
+        ``checkpoints`` contains the SHA-256 of each network's present weights, by its key.
         """
         found = self.digest, *self.checkpoints
         expected = digest, *map(checkpoints.get, self.networks)
