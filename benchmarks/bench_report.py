@@ -38,7 +38,7 @@ from subspace_match.experiment.config import validated
 from subspace_match.matching.certificate import Certificate
 from subspace_match.matching.minimal.result import MinimalMatches
 from subspace_match.results import tables
-from subspace_match.results.layer_result import LayerResult, PairNames
+from subspace_match.results.tables import LayerResult, PairNames
 from subspace_match.storage.files import sha256, write_record, write_signed, write_table
 from subspace_match.storage.job_records import SUFFIX
 from subspace_match.storage.match_files import LayerMatch

@@ -1,7 +1,7 @@
 """Write digests of the user's own files to published/contents.json, for DVC.
 
 DVC does not track the data sets, weights and modules that the configuration names. This file tells
-DVC whether their content changed, wherever they lie. Run from the project's root:
+DVC whether their content changed. Run from the project's root:
 
     python -m workflow_scripts.contents
 """
@@ -27,4 +27,4 @@ if __name__ == "__main__":
     except ValueError as error:
         if not FILE.exists():
             sys.exit(str(error))
-        sys.stdout.write(f"{error}\nUsing their published digests.\n")
+        sys.stdout.write(f"{error}\nUsing the published digests.\n")

@@ -50,21 +50,13 @@ def extract(snakemake: Any) -> None:
     else:
         drawn = draw_places(layers, len(images), places["places"], places["seed"])
         samples = {name: [index] for name, index in drawn.items()}
-    entries = [
-        asdict(layer)
-        | {
-            "depth": depth,
-            "draws": len(samples[layer.name]),
-            "samples": len(samples[layer.name][0]),
-        }
-        for depth, layer in enumerate(layers, start=1)
-    ]
-    for entry in entries:
-        if places is None and entry["kind"] == "conv" and entry["samples"] < settings["positions"]:
-            log.info(
-                "%s has %d positions, fewer than extraction.positions (%d)",
-                *(entry["name"], entry["samples"], settings["positions"]),
-            )
+    entries = []
+    for depth, layer in enumerate(layers, start=1):
+        draws, count = len(samples[layer.name]), len(samples[layer.name][0])
+        entries.append(asdict(layer) | {"depth": depth, "draws": draws, "samples": count})
+        if places is None and layer.kind == "conv" and count < (most := settings["positions"]):
+            message = "%s has %d positions, fewer than extraction.positions (%d)"
+            log.info(message, layer.name, count, most)
     about = {
         "digest": snakemake.params.digest,
         "network": snakemake.wildcards.network,
@@ -83,8 +75,8 @@ def extract(snakemake: Any) -> None:
             disable=not show_progress(),
         ) as bar,
     ):
-        for name, draws in samples.items():
-            for draw, index in enumerate(draws):
+        for name, indices in samples.items():
+            for draw, index in enumerate(indices):
                 store.samples(name, draw, index)
         accuracy = extract(
             layered,

@@ -1,4 +1,4 @@
-"""Two networks' activations at the same samples -> every layer of one matched with every other."""
+"""Two networks' activations at the same samples -> the match of each layer of A with each of B."""
 
 import warnings
 from typing import Any
@@ -13,7 +13,7 @@ def heat_map(snakemake: Any) -> None:
     from subspace_match.results.store_pair import StorePair
     from subspace_match.storage.network_results import save_heat_map
 
-    warnings.simplefilter("ignore", FewSamplesWarning)  # the similarity table says it
+    warnings.simplefilter("ignore", FewSamplesWarning)  # the similarity table reports these
     paths, params = snakemake.input, snakemake.params
     device = resolve_device(snakemake.config["device"])
     log.info("matching on %s", device.name)

@@ -1,4 +1,4 @@
-"""Pretrained weights -> a checkpoint like that of a network trained here."""
+"""Pretrained weights -> a checkpoint like those of networks that the workflow trains."""
 
 from typing import Any
 

@@ -9,19 +9,19 @@ from subspace_match.workflow.job import log, run
 def match(snakemake: Any) -> None:
     from subspace_match.matching.backends import resolve_device
     from subspace_match.matching.validation import FewSamplesWarning
-    from subspace_match.results.layer_matches import match_layers
     from subspace_match.results.store_pair import StorePair
-    from subspace_match.storage.match_files import save_matches, save_moments
+    from subspace_match.storage.match_files import LayerMatch, save_matches, save_moments
 
-    warnings.simplefilter("ignore", FewSamplesWarning)  # the similarity table says it
+    warnings.simplefilter("ignore", FewSamplesWarning)  # the similarity table reports these
     paths, params, output = snakemake.input, snakemake.params, snakemake.output
     device = resolve_device(snakemake.config["device"])
     log.info("matching on %s", device.name)
     stores = StorePair(paths.a, paths.b, params.digest)
-    chunk_samples = params.chunk_samples
-    found = list(match_layers(stores, params.layers, device=device, chunk_samples=chunk_samples))
-    save_moments(output.moments, {match.origin: pair for match, pair in found})
-    save_matches(output.path, [match for match, _ in found])
+    found = dict(
+        stores.match_paths(params.layers, device=device, chunk_samples=params.chunk_samples)
+    )
+    save_moments(output.moments, {origin: path.pair for origin, path in found.items()})
+    save_matches(output.path, map(LayerMatch.from_path, found.values(), found))
 
 
 run(match, snakemake)  # type: ignore[name-defined]

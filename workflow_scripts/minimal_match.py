@@ -16,7 +16,7 @@ def minimal_match(snakemake: Any) -> None:
     for origin, match in load_matches(paths.path).items():
         if origin.draw > 0 or origin.layer not in layers:
             continue
-        # The saved path, as a GPU could round a new one to another match.
+        # Use the saved path: a new one could be rounded to another match on a GPU.
         path = match.path(paths.moments)
         with tqdm(
             total=int((path.critical_epsilon <= epsilon).sum()),

@@ -17,7 +17,7 @@ def null(snakemake: Any) -> None:
     stores, nulls = StorePair(paths.a, paths.b, params.digest), {}
     for layer in params.layers:
         _, pair = load_moments(paths.moments, layer)
-        found = null_of_layer(stores, layer, pair, params.chance, device=device)
+        found = null_of_layer(stores, layer, pair, **params.chance, device=device)
         nulls[stores.layer_origin(layer)] = found
     save_nulls(snakemake.output.null, nulls)
 

@@ -36,7 +36,7 @@ def read(path: str) -> Any:
 
 
 def read_images(path: str, root: str | None) -> Any:
-    """Return a function from index to image of the evaluation split, as the networks see it."""
+    """Return a function from an index to that image of the evaluation split, as networks see it."""
     import torch
 
     from subspace_match.data.prepared import load

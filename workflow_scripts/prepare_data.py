@@ -1,4 +1,4 @@
-"""A data set's own files -> one file with images or file names, labels and the split."""
+"""Files of a data set -> one file with images (or their file names), labels and the split."""
 
 from typing import Any
 

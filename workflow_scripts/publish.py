@@ -1,7 +1,7 @@
 """Copy results of config/config.yaml to published/, for DVC.
 
-This is no rule, so it is never skipped: the results of the current configuration replace whatever
-`dvc checkout` left in published/. Run from the project's root:
+This is not a rule of the workflow, so it always runs: the results of the current configuration
+replace all files that `dvc checkout` left in published/. Run from the project's root:
 
     python -m workflow_scripts.publish data     # the data sets
     python -m workflow_scripts.publish tables   # tables, metrics, figures and the page
@@ -17,7 +17,7 @@ from subspace_match.storage.job_records import Job, Records
 from subspace_match.workflow.publishing import PUBLISHED, lineage, publish
 
 PARTS = ("data", "tables", "stores")
-KEPT = ("data", "stores", "contents.json")  # they belong to other parts
+KEPT = ("data", "stores", "contents.json")  # not part of "tables"
 
 
 def publish_part(part: str) -> None:
@@ -46,7 +46,7 @@ def publish_part(part: str) -> None:
             path.unlink()
     for job, folder in jobs:
         if not publish(job, folder):
-            sys.stdout.write(f"not published, since outputs are missing: {job.file}\n")
+            sys.stdout.write(f"not published, because outputs are missing: {job.file}\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Copy published/ back to the folder of results, after `dvc pull` on another machine.
 
-Existing files stay. Results of other code than the current one are skipped. Run from the project's
+Existing files stay. Results of code other than the present code are skipped. Run from the project's
 root:
 
     python -m workflow_scripts.restore
@@ -16,8 +16,8 @@ def restore_all() -> None:
     outcome = restore(PUBLISHED, config_of(".")["results"])
     for name, reason in outcome.skipped.items():
         sys.stdout.write(f"skipped {name}: {reason}\n")
-    sys.stdout.write(f"restored the outputs of {len(outcome.restored)} jobs")
-    sys.stdout.write(f"; those of {len(outcome.present)} jobs existed\n")
+    restored, present = len(outcome.restored), len(outcome.present)
+    sys.stdout.write(f"restored the outputs of {restored} jobs; those of {present} jobs existed\n")
 
 
 if __name__ == "__main__":

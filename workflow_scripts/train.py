@@ -1,4 +1,4 @@
-"""Data set + initial network + seed -> checkpoints by stage, and the results of each epoch."""
+"""Data set + initial network + seed -> a checkpoint per stage, and the results of each epoch."""
 
 from pathlib import Path
 from typing import Any
@@ -25,16 +25,11 @@ def train(snakemake: Any) -> None:
     from subspace_match.storage.files import sha256, write_table
 
     params, paths, output = snakemake.params, snakemake.input, snakemake.output
-    settings, seed, model = (
-        params.training,
-        int(snakemake.wildcards.seed),
-        snakemake.wildcards.model,
-    )
+    settings, model = params.training, snakemake.wildcards.model
+    seed = int(snakemake.wildcards.seed)
     device = torch.device(device_name(snakemake.config["device"]))
-    log.info(
-        "training on %s%s%s",
-        *(device, ", bfloat16" * settings["amp"], ", compiled" * settings["compile"]),
-    )
+    how = ", bfloat16" * settings["amp"] + ", compiled" * settings["compile"]
+    log.info("training on %s%s", device, how)
     start, preprocessing = load_network(paths.start, torch.device("cpu"))
     data = load(paths.images, params.data["root"])
     train_images, test_images = (
@@ -57,7 +52,8 @@ def train(snakemake: Any) -> None:
     folder = Path(output.history).parent
     stages = Stages(folder / "stages.partial", params.epochs, save)
     steps = training.steps_per_epoch(len(train_images), settings["batch_size"])
-    # The model's key stands for configuration and code; the rest for initial network and images.
+    # The model's key stands for the configuration and code. The checksums add the initial network
+    # and the images.
     identity = "-".join([model, *map(sha256, [paths.start, paths.images])])
     resume_file = folder / "resume.safetensors"
     if resume_file.exists():
@@ -95,7 +91,7 @@ def train(snakemake: Any) -> None:
         epoch = {"best": best_epoch(history), "last": history[-1]}.get(path.stem)
         if epoch is None:
             epoch = history[int(path.stem.removeprefix("epoch_")) - 1]
-        # A copy, so that a kill from here on leaves all files that a resumption needs.
+        # A copy: if the job is killed from here on, all files needed to resume still exist.
         stages.copy(path.stem, history, path)
         write_network_record(
             record,

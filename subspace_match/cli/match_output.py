@@ -104,7 +104,7 @@ def write_files(folder: Path) -> Callable[[Matched, str, str], None]:
         from ..figures.critical import similarity_by_epsilon
         from ..figures.style import save
         from ..results import tables
-        from ..results.layer_result import LayerResult, PairNames
+        from ..results.tables import LayerResult, PairNames
         from ..storage.files import write_record, write_table
         from ..storage.match_files import LayerMatch
         from ..storage.result_origin import LayerOrigin

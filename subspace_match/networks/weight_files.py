@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torchvision.models import WeightsEnum
 
 from ..storage.files import sha256
-from ..storage.lfs_pointers import is_lfs_pointer, lfs_pointer_error
+from ..storage.lfs_pointers import check_no_lfs_pointer
 
 _ENDINGS = (".safetensors", ".pt", ".pth", ".pth.tar", ".th", ".ckpt")
 
@@ -64,8 +64,7 @@ def read_user_file(weights: str, published: list[str]) -> Any:
 
 
 def _read(file: Path) -> Any:
-    if is_lfs_pointer(file):
-        raise lfs_pointer_error(file)
+    check_no_lfs_pointer(file)
     try:
         if file.suffix == ".safetensors":
             return load_file(file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -20,41 +20,24 @@ from ..storage.match_files import (
 from ..storage.network_results import load_heat_map, load_top_images
 from ..storage.result_origin import LayerOrigin
 from . import tables
-from .layer_result import LayerResult, PairNames
 
 Result = TypeVar("Result")
-Key = tuple[tuple[str, ...], str, int]
+Key = tuple[tuple[str, ...], str, int]  # networks, layer and draw of results that belong together
 
 
-class Settings(Protocol):
-    """What the plan says about the results.
-
-    Attributes:
-        epsilons: the grid, ascending.
-        networks: model, seed and stage of each network, by its key.
-        pairs: ``network_a`` and ``network_b``, the keys of the networks; ``PAIR_COLUMNS``; and
-            ``left_out``, the layers that only one of them has. Tables keep the order of pairs.
-        matching_digest and others: digest that each kind of result must have.
-    """
-
-    epsilons: Sequence[float]
-    networks: Mapping[str, Mapping[str, Any]]
-    pairs: Sequence[Mapping[str, Any]]
-    matching_digest: str
-    certificate_digest: str
-    null_digest: str
-    heat_map_digest: str
-    top_images_digest: str
-
-
-def gather(files: Mapping[str, Sequence[str]], settings: Settings) -> dict[str, pd.DataFrame]:
+def gather(files: Mapping[str, Sequence[str]], settings: Any) -> dict[str, pd.DataFrame]:
     """Build all tables of ``registry.TABLES``.
 
     Args:
         files: paths of the results of all jobs: "matches", "certificates", "measures", "minimal",
             "nulls", "heat_maps" and "top_images", each empty if it was not asked for, and "records"
             of the networks, in the order of ``settings.networks``.
-        settings: what the plan says about them.
+        settings: what the plan says about them, as attributes:
+            epsilons: the grid, ascending.
+            networks: model, seed and stage of each network, by its key.
+            pairs: keys ``network_a`` and ``network_b``, ``PAIR_COLUMNS``, and ``left_out``, the
+                layers that only one of the two networks has. Tables keep the order of pairs.
+            matching_digest and others: the digest that each kind of result must have.
 
     Raises:
         ValueError: if a file is damaged, or was computed from other networks or settings.
@@ -63,8 +46,8 @@ def gather(files: Mapping[str, Sequence[str]], settings: Settings) -> dict[str, 
         key: read_record(path)["sha256"]
         for key, path in zip(settings.networks, files["records"], strict=True)
     }
-    names: dict[tuple[str, ...], PairNames] = {
-        (pair["network_a"], pair["network_b"]): PairNames(
+    names: dict[tuple[str, ...], tables.PairNames] = {
+        (pair["network_a"], pair["network_b"]): tables.PairNames(
             **{key: pair[key] for key in tables.PAIR_COLUMNS}
         )
         for pair in settings.pairs
@@ -102,10 +85,10 @@ def gather(files: Mapping[str, Sequence[str]], settings: Settings) -> dict[str, 
 
 def _layer_results(
     files: Mapping[str, Sequence[str]],
-    settings: Settings,
+    settings: Any,
     checkpoints: Mapping[str, str],
-    names: Mapping[tuple[str, ...], PairNames],
-) -> list[LayerResult]:
+    names: Mapping[tuple[str, ...], tables.PairNames],
+) -> list[tables.LayerResult]:
     """Join the results of each layer and draw, in the order of pairs, depths and draws."""
     matching = settings.matching_digest, checkpoints
     proved = settings.certificate_digest, checkpoints
@@ -116,7 +99,7 @@ def _layer_results(
     for key, (epsilon, found) in _read(load_minimal_matches, files["minimal"], *matching):
         minimal.setdefault(key, {})[epsilon] = found
     results = [
-        LayerResult(
+        tables.LayerResult(
             names[match.origin.networks],
             match,
             certificates[key],
@@ -127,7 +110,12 @@ def _layer_results(
         for key, match in _read(load_matches, files["matches"], *matching)
     ]
     order = {networks: number for number, networks in enumerate(names)}
-    return sorted(results, key=lambda r: (order[r.origin.networks], r.origin.depth, r.origin.draw))
+
+    def place(result: tables.LayerResult) -> tuple[int, int, int]:
+        origin = result.match.origin
+        return order[origin.networks], origin.depth, origin.draw
+
+    return sorted(results, key=place)
 
 
 def _read(
@@ -136,11 +124,11 @@ def _read(
     digest: str,
     checkpoints: Mapping[str, str],
 ) -> Iterator[tuple[Key, Result]]:
-    """Load the files of one kind and check the origin of every result."""
+    """Load the files of one kind, and check the origin of every result."""
     for path in paths:
         for origin, found in load(path).items():
             origin.check(path, digest, checkpoints)
-            yield origin.key, found
+            yield (origin.networks, origin.layer, origin.draw), found
 
 
 def warnings_of(made: Mapping[str, pd.DataFrame]) -> Iterator[str]:

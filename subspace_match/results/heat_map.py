@@ -13,18 +13,14 @@ from .store_pair import StorePair
 
 
 def heat_map(stores: StorePair, *, device: DeviceLike, chunk_samples: int | None) -> HeatMap:
-    """Match every layer of network A with every layer of network B.
-
-    Raises:
-        ValueError: if a store is damaged.
-    """
+    """Match every layer of network A with every layer of network B; see ``StorePair``."""
     both = stores.a, stores.b
     xs, ys = ([store.activations(name) for name in store.layers] for store in both)
     layers_a, layers_b = (
         [HeatMapLayer(*(layer[key] for key in HeatMapLayer._fields)) for layer in own]
         for own in (store.layers.values() for store in both)
     )
-    # Widths differ from pair to pair, so shorter ones are padded with NaN.
+    # Pairs of layers differ in width, so shorter ones are padded with NaN.
     width = sum(max(layer.neurons for layer in own) for own in (layers_a, layers_b))
     critical = np.full((len(xs), len(ys), width), np.nan)
     cka = np.empty((len(xs), len(ys)))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from ..matching.backends.base import DeviceLike
@@ -18,33 +16,23 @@ def null_of_layer(
     stores: StorePair,
     layer: str,
     pair: PairMoments,
-    chance: Mapping[str, int],
     *,
+    permutations: int,
+    seed: int,
     device: DeviceLike,
 ) -> np.ndarray:
-    """Compute the null of a layer's first draw.
+    """Return the null of a layer's first draw, (permutations, n_a + n_b) float64.
 
-    Args:
-        stores: of the two networks.
-        layer: its name.
-        pair: its moments.
-        chance: number of ``permutations`` and their ``seed``; all layers of all pairs get the same
-            permutations of images.
-        device: where to compute.
-
-    Returns:
-        (permutations, n_a + n_b) float64.
-
-    Raises:
-        ValueError: if the stores hold different samples, or one is damaged.
+    ``pair`` contains the layer's moments. Equal seeds give equal permutations of images for all
+    layers and pairs of networks. Errors are those of ``StorePair.activations``.
     """
     entry, about = stores.a.layers[layer], stores.a.about
     info = LayerInfo(**{key: entry[key] for key in LayerInfo.__dataclass_fields__})
     images, extraction = about["data"]["test_images"], about["extraction"]
     groups = image_groups(images, extraction["positions"], extraction["position_seed"])
-    samples = stores.a.samples(layer)
-    rng = np.random.default_rng(chance["seed"])
-    permutations = (image_permutation(groups, rng) for _ in range(chance["permutations"]))
-    orders = (permuted_samples(samples, info, permutation) for permutation in permutations)
+    samples, rng = stores.a.samples(layer), np.random.default_rng(seed)
+    orders = (
+        permuted_samples(samples, info, image_permutation(groups, rng)) for _ in range(permutations)
+    )
     x, y = stores.activations(layer)
     return np.stack([p.critical_epsilon for p in null_paths(pair, x, y, orders, device=device)])

@@ -1,41 +1,34 @@
-"""The activation stores of two networks that are compared."""
+"""The activation stores of two networks, and the match paths of their layers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from ..matching.backends.base import DeviceLike
+from ..matching.path import MatchPath, match_path
+from ..matching.reduction.moments import reduce
 from ..storage.activations import ActivationStore, CheckedArray
 from ..storage.result_origin import LayerOrigin, Origin
 
 
 class StorePair:
-    """Two open stores.
+    """The stores in two folders, ``a`` and ``b``, and the origin of a result of both.
 
-    Attributes:
-        a, b: the stores.
-        origin: of a result that is computed from both.
+    Raises:
+        ValueError: if a folder is not a store, or is damaged.
     """
 
     def __init__(self, a: str | Path, b: str | Path, digest: str) -> None:
-        """Open the stores in two folders; ``digest`` as in ``Origin``.
-
-        Raises:
-            ValueError: if a folder is not a store, or is damaged.
-        """
         self.a, self.b = ActivationStore(a), ActivationStore(b)
-        self.origin = origin_of(digest, self.a, self.b)
+        self.origin = Origin.of_stores(digest, self.a.about, self.b.about)
 
     def layer_origin(self, layer: str, draw: int = 0) -> LayerOrigin:
         """Return the origin of a result of one layer and draw."""
-        entry = self.a.layers[layer]
-        return LayerOrigin(
-            **vars(self.origin),
-            layer=layer,
-            **{key: entry[key] for key in ("node", "kind", "depth", "samples")},
-            draw=draw,
-        )
+        own = {key: self.a.layers[layer][key] for key in ("node", "kind", "depth", "samples")}
+        return LayerOrigin(**vars(self.origin), layer=layer, draw=draw, **own)
 
     def activations(self, layer: str, draw: int = 0) -> tuple[CheckedArray, CheckedArray]:
         """Return the activations (samples, neurons) of both networks on the same samples.
@@ -50,10 +43,12 @@ class StorePair:
             )
         return self.a.activations(layer, draw), self.b.activations(layer, draw)
 
-
-def origin_of(digest: str, *stores: ActivationStore) -> Origin:
-    """Return the origin of a result that is computed from these stores."""
-    networks, checkpoints = (
-        tuple(store.about[key] for store in stores) for key in ("network", "checkpoint")
-    )
-    return Origin(digest, networks, checkpoints)
+    def match_paths(
+        self, layers: Iterable[str], *, device: DeviceLike, chunk_samples: int | None
+    ) -> Iterator[tuple[LayerOrigin, MatchPath]]:
+        """Yield the match path of every draw of these layers; errors as in ``activations``."""
+        for layer in layers:
+            for draw in range(self.a.layers[layer]["draws"]):
+                x, y = self.activations(layer, draw)
+                pair = reduce(x, y, device=device, chunk_samples=chunk_samples)
+                yield self.layer_origin(layer, draw), match_path(pair, device=device)

@@ -1,43 +1,70 @@
 """Tidy tables of an experiment.
 
-A table of pairs begins with ``PAIR_COLUMNS``: the comparison, and the model, seed and stage of both
-networks. A table of layers begins with ``LAYER_COLUMNS``: these and the layer's name, graph node,
-depth (from 1) and kind ("conv" or "fc").
+A table of pairs of networks begins with ``PAIR_COLUMNS``: the comparison, and the model, seed and
+stage of both networks. A table of layers begins with ``LAYER_COLUMNS``: ``PAIR_COLUMNS``, and the
+layer's name, graph node, depth (from 1) and kind ("conv" or "fc").
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..matching.certificate import Certificate
+from ..matching.minimal.result import MinimalMatches
 from ..matching.null import p_values
 from ..matching.validation import FEW_SAMPLES
+from ..storage.match_files import LayerMatch, Measures
 from ..storage.network_results import HeatMap, TopImages
-from .layer_result import LayerResult, PairNames
+
+
+@dataclass(frozen=True)
+class PairNames:
+    """What is compared, in words, and the model, seed and stage of training of both networks."""
+
+    comparison: str
+    model_a: str
+    seed_a: int
+    stage_a: str
+    model_b: str
+    seed_b: int
+    stage_b: str
+
 
 PAIR_COLUMNS = tuple(field.name for field in fields(PairNames))
-LAYER_COLUMNS = (*PAIR_COLUMNS, "layer", "node", "depth", "kind")
-# Measures call the two sides x and y; in the tables these are the networks a and b.
-_MEASURES = {
-    "linear_regression_x": "linear_regression_a",
-    "linear_regression_y": "linear_regression_b",
-}
+_LAYER = ("layer", "node", "depth", "kind")
+LAYER_COLUMNS = PAIR_COLUMNS + _LAYER
 
 
-def similarity_table(results: Sequence[LayerResult]) -> pd.DataFrame:
+@dataclass(frozen=True)
+class LayerResult:
+    """The results of one layer of a pair of networks, in one draw of positions.
+
+    Only the first draw has a null, measures and minimal matches, and only if they were asked for.
+    """
+
+    pair: PairNames
+    match: LayerMatch
+    certificates: Sequence[Certificate] = ()  # one per epsilon of the grid, ascending
+    null: np.ndarray | None = None  # critical epsilons (permutations, n_a + n_b)
+    measures: Measures = field(default_factory=dict)
+    minimal: Mapping[float, MinimalMatches] = field(default_factory=dict)  # by epsilon
+
+
+def similarity_table(results: Iterable[LayerResult]) -> pd.DataFrame:
     """One row per (pair, layer, draw, epsilon): observed and null similarity.
 
     Columns after the layer's:
-        neurons_a, neurons_b, dead_a, dead_b: number of all neurons, and of dead ones.
-        draw, samples: number of the draw, and its number of samples.
-        neurons_per_sample: neurons of the wider layer, divided by samples.
-        few_samples: whether these are more than ``FEW_SAMPLES``: some of the match is chance.
-        epsilon: of the grid.
+        neurons_a, neurons_b, dead_a, dead_b: numbers of all neurons and of dead neurons.
+        draw, samples: index of the draw, and its number of samples.
+        neurons_per_sample: number of neurons of the wider layer, divided by ``samples``.
+        few_samples: whether that is more than ``FEW_SAMPLES``; then some of the match is chance.
+        epsilon: from the grid.
         matched_a, matched_b: number of neurons in the maximum match.
         similarity: (matched_a + matched_b) / (neurons_a + neurons_b) (Wang et al. 2018, Definition
             3); dead neurons count in the denominator, as in the authors' code.
@@ -47,15 +74,15 @@ def similarity_table(results: Sequence[LayerResult]) -> pd.DataFrame:
         margin: smallest |distance - epsilon| of all decisions.
         certain: whether the margin is larger than rounding errors, and no decision is a tie.
     """
-    parts = []
+    rows = []
     for result in results:
-        origin, certificates = result.origin, result.certificates
-        bounds = np.array([certificate.epsilon for certificate in certificates])
+        origin, proofs = result.match.origin, result.certificates
+        bounds = np.array([proof.epsilon for proof in proofs])
         a, b = result.match.critical_epsilon
         neurons_per_sample = max(len(a), len(b)) / origin.samples
         matched_a, matched_b = _counts(a, bounds), _counts(b, bounds)
         similarity = (matched_a + matched_b) / (len(a) + len(b))
-        columns = {
+        columns: dict[str, Any] = {
             "neurons_a": len(a),
             "neurons_b": len(b),
             "dead_a": int(np.isnan(a).sum()),
@@ -68,23 +95,18 @@ def similarity_table(results: Sequence[LayerResult]) -> pd.DataFrame:
             "matched_a": matched_a,
             "matched_b": matched_b,
             "similarity": similarity,
-            **_null_columns(result.null, bounds, similarity),
-            "verified": [proof.sound and proof.complete for proof in certificates],
-            "margin": [proof.margin for proof in certificates],
-            "certain": [proof.certain for proof in certificates],
+            "null_95": np.nan,
+            "p_value": np.nan,
+            "verified": [proof.sound and proof.complete for proof in proofs],
+            "margin": [proof.margin for proof in proofs],
+            "certain": [proof.certain for proof in proofs],
         }
-        parts.append(_layer_rows(result, columns))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _null_columns(
-    null: np.ndarray | None, bounds: np.ndarray, similarity: np.ndarray
-) -> dict[str, Any]:
-    """Return the columns ``null_95`` and ``p_value``; NaN without a null."""
-    if null is None:
-        return {"null_95": np.nan, "p_value": np.nan}
-    by_chance = _null_similarity(null, bounds)
-    return {"null_95": _upper_quantile(by_chance), "p_value": p_values(similarity, by_chance)}
+        if result.null is not None:
+            by_chance = _null_similarity(result.null, bounds)
+            columns["null_95"] = _upper_quantile(by_chance)
+            columns["p_value"] = p_values(similarity, by_chance)
+        rows.append((result, columns))
+    return _layer_table(rows)
 
 
 def summary_table(similarity: pd.DataFrame) -> pd.DataFrame:
@@ -92,10 +114,10 @@ def summary_table(similarity: pd.DataFrame) -> pd.DataFrame:
 
     Columns after these:
         similarity: mean over draws and pairs.
-        pairs, draws: number of pairs, and of draws of each.
+        pairs, draws: number of pairs, and of draws per pair.
         low, high: 2.5% and 97.5% quantiles over all draws of all pairs.
         sd_pairs: standard deviation of the pairs' means; NaN for one pair.
-        sd_draws: standard deviation of draws around their pair's mean; NaN for one draw.
+        sd_draws: standard deviation of the draws around the mean of their pair; NaN for one draw.
         null_95: mean over pairs; NaN without a null.
         samples: number of samples of a draw.
         few_samples: whether any draw has few samples.
@@ -128,22 +150,18 @@ def measure_table(results: Iterable[LayerResult]) -> pd.DataFrame:
 
     Columns after the layer's:
         measure: its name; "linear_regression_a" predicts A from B.
-        value: NaN where it is not defined.
-        note: why the value is NaN or not determined; empty for all others.
+        value: NaN where the measure is not defined.
+        note: why the value is NaN or not determined; otherwise empty.
     """
-    parts = [
-        _layer_rows(
-            result,
-            {
-                "measure": [_MEASURES.get(name, name) for name in result.measures],
-                "value": [value for value, _ in result.measures.values()],
-                "note": [_of_networks(note) for _, note in result.measures.values()],
-            },
-        )
-        for result in results
-        if result.measures
-    ]
-    return _table((*LAYER_COLUMNS, "measure", "value", "note"), parts)
+    rows = []
+    for result in results:
+        columns = {
+            "measure": list(map(_of_networks, result.measures)),
+            "value": [value for value, _ in result.measures.values()],
+            "note": [_of_networks(note) for _, note in result.measures.values()],
+        }
+        rows.append((result, columns))
+    return _layer_table(rows, "measure", "value", "note")
 
 
 def minimal_match_table(results: Iterable[LayerResult]) -> pd.DataFrame:
@@ -153,9 +171,9 @@ def minimal_match_table(results: Iterable[LayerResult]) -> pd.DataFrame:
         epsilon: of the maximum match.
         network, neuron: "a" or "b", and the neuron's index.
         match: number of the minimal match in ``member_table``; neurons can share one.
-        size_a, size_b: number of neurons of either network in the minimal match.
+        size_a, size_b: number of neurons of each network in the minimal match.
     """
-    parts = []
+    rows = []
     for result in results:
         for epsilon, found in sorted(result.minimal.items()):
             neurons = np.flatnonzero(found.match_of >= 0)
@@ -169,9 +187,8 @@ def minimal_match_table(results: Iterable[LayerResult]) -> pd.DataFrame:
                 "size_a": members[:, : found.neurons_x].sum(1),
                 "size_b": members[:, found.neurons_x :].sum(1),
             }
-            parts.append(_layer_rows(result, columns))
-    own = ("epsilon", "network", "neuron", "match", "size_a", "size_b")
-    return _table((*LAYER_COLUMNS, *own), parts)
+            rows.append((result, columns))
+    return _layer_table(rows, "epsilon", "network", "neuron", "match", "size_a", "size_b")
 
 
 def member_table(results: Iterable[LayerResult]) -> pd.DataFrame:
@@ -180,20 +197,17 @@ def member_table(results: Iterable[LayerResult]) -> pd.DataFrame:
     Columns after the layer's:
         epsilon: of the maximum match.
         match: number of the minimal match, as in ``minimal_match_table``.
-        neurons_a, neurons_b: lists of the indices of either network's members.
+        neurons_a, neurons_b: list of the indices of each network's members.
     """
-    parts = []
+    rows = []
     for result in results:
         for epsilon, found in sorted(result.minimal.items()):
-            sides = np.split(found.distinct, [found.neurons_x], axis=1)
-            columns = {
-                "epsilon": epsilon,
-                "match": np.arange(len(found.distinct)),
-                "neurons_a": [np.flatnonzero(members) for members in sides[0]],
-                "neurons_b": [np.flatnonzero(members) for members in sides[1]],
-            }
-            parts.append(_layer_rows(result, columns))
-    return _table((*LAYER_COLUMNS, "epsilon", "match", "neurons_a", "neurons_b"), parts)
+            columns: dict[str, Any] = {"epsilon": epsilon, "match": np.arange(len(found.distinct))}
+            a, b = np.hsplit(found.distinct, [found.neurons_x])
+            columns["neurons_a"] = list(map(np.flatnonzero, a))
+            columns["neurons_b"] = list(map(np.flatnonzero, b))
+            rows.append((result, columns))
+    return _layer_table(rows, "epsilon", "match", "neurons_a", "neurons_b")
 
 
 def heat_map_table(
@@ -203,9 +217,9 @@ def heat_map_table(
 
     Columns after the pair's:
         layer_a, depth_a, layer_b, depth_b: the two layers.
-        epsilon: of the grid.
+        epsilon: from the grid.
         similarity: as in ``similarity_table``.
-        linear_cka: the same for all epsilons.
+        linear_cka: equal for all epsilons.
     """
     parts = []
     bounds = np.array(epsilons)
@@ -225,14 +239,14 @@ def heat_map_table(
         }
         parts.append(pd.DataFrame(asdict(pair) | columns))
     own = ("layer_a", "depth_a", "layer_b", "depth_b", "epsilon", "similarity", "linear_cka")
-    return _table((*PAIR_COLUMNS, *own), parts)
+    return _table(parts, *PAIR_COLUMNS, *own)
 
 
 def left_out_table(pairs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """One row per (pair, layer that only one of its networks has).
 
     Args:
-        pairs: ``PAIR_COLUMNS`` of each pair, and under "left_out" the names of such layers.
+        pairs: ``PAIR_COLUMNS`` of each pair, and the names of these layers under "left_out".
     """
     rows = [
         {key: pair[key] for key in PAIR_COLUMNS} | {"layer": layer}
@@ -243,14 +257,14 @@ def left_out_table(pairs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def top_image_table(top_images: Iterable[TopImages]) -> pd.DataFrame:
-    """One row per (network, layer, neuron, rank): one of the images that activate it most.
+    """One row per (network, layer, neuron, rank): one of the images that activate the neuron most.
 
     Columns:
-        key: the network's, as in ``network_table``.
+        key: the network's key, as in ``network_table``.
         layer, neuron: the layer's name and the neuron's index.
         rank: 0 for the highest activation.
         image: index of the image in the evaluation split.
-        activation: the neuron's highest in the image.
+        activation: the neuron's highest activation in the image.
     """
     parts = []
     for found in top_images:
@@ -265,7 +279,7 @@ def top_image_table(top_images: Iterable[TopImages]) -> pd.DataFrame:
                 "activation": activations.ravel(),
             }
             parts.append(pd.DataFrame(columns))
-    return _table(("key", "layer", "neuron", "rank", "image", "activation"), parts)
+    return _table(parts, "key", "layer", "neuron", "rank", "image", "activation")
 
 
 def network_table(networks: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -273,12 +287,13 @@ def network_table(networks: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
     Args:
         networks: model, seed, stage, accuracy and checkpoint of each network, by its key. The
-            accuracy is that on the images on which networks are compared: None for a network that
-            is no classifier, NaN in the table. The checkpoint is the SHA-256 of the weights.
+            accuracy is measured on the images on which networks are compared; None for a network
+            that is not a classifier (NaN in the table). The checkpoint is the SHA-256 of the
+            weights.
     """
-    columns = ("model", "seed", "stage", "accuracy", "checkpoint")
-    rows = [{name: own[name] for name in columns} | {"key": key} for key, own in networks.items()]
-    return pd.DataFrame(rows).astype({"accuracy": float})
+    columns = ["model", "seed", "stage", "accuracy", "checkpoint", "key"]
+    rows = [{**own, "key": key} for key, own in networks.items()]
+    return pd.DataFrame(rows, columns=columns).astype({"accuracy": float})
 
 
 def null_table(results: Iterable[LayerResult]) -> pd.DataFrame:
@@ -290,41 +305,41 @@ def null_table(results: Iterable[LayerResult]) -> pd.DataFrame:
         null_95: similarity that at most 5% of the permutations exceed.
     """
     bounds = np.arange(100) / 100
-    parts = []
+    rows = []
     for result in results:
         if result.null is not None:
             by_chance = _null_similarity(result.null, bounds)
             curves = {"null_mean": by_chance.mean(0), "null_95": _upper_quantile(by_chance)}
-            parts.append(_layer_rows(result, {"epsilon": bounds} | curves))
-    return _table((*LAYER_COLUMNS, "epsilon", "null_mean", "null_95"), parts)
+            rows.append((result, {"epsilon": bounds} | curves))
+    return _layer_table(rows, "epsilon", "null_mean", "null_95")
 
 
 def neuron_table(results: Iterable[LayerResult]) -> pd.DataFrame:
-    """One row per (pair, layer, draw, neuron of either network): its critical epsilon.
+    """One row per (pair, layer, draw, network, neuron): its critical epsilon.
 
-    The distribution of these in a layer is its similarity at every epsilon.
+    The distribution function of a layer's critical epsilons is the layer's similarity.
 
     Columns after the layer's:
-        draw: its number.
+        draw: index of the draw.
         network, neuron: "a" or "b", and the neuron's index.
         norm: Euclidean norm of its activation vector.
         dead: whether all its activations are zero.
         critical_epsilon: smallest epsilon at which it is in the maximum match; NaN if it is dead.
     """
-    parts = []
+    rows = []
     for result in results:
-        own = zip("ab", result.match.critical_epsilon, result.match.norm, strict=True)
-        for side, critical, norm in own:
+        match = result.match
+        for side, critical, norm in zip("ab", match.critical_epsilon, match.norm, strict=True):
             columns = {
-                "draw": result.origin.draw,
+                "draw": match.origin.draw,
                 "network": side,
                 "neuron": np.arange(len(critical)),
                 "norm": norm,
                 "dead": np.isnan(critical),
                 "critical_epsilon": critical,
             }
-            parts.append(_layer_rows(result, columns))
-    return pd.concat(parts, ignore_index=True)
+            rows.append((result, columns))
+    return _layer_table(rows)
 
 
 def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
@@ -332,9 +347,9 @@ def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
 
     Returns:
         ``{"accuracy": {"seed_0": ...}, "similarity": {"conv1": {"0.15": ...}}}``. With several
-        models or stages, the names of networks contain these too; with several comparisons,
-        similarities are grouped by comparison. The accuracy of a network that is no classifier is
-        None, as JSON has no NaN.
+        models or stages, they are part of the networks' names. With several comparisons,
+        similarities are grouped by comparison. The accuracy of a network that is not a classifier
+        is None, as JSON has no NaN.
     """
     several = [key for key in ("model", "stage") if networks[key].nunique() > 1]
     accuracy = {
@@ -351,26 +366,31 @@ def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
     return {"accuracy": accuracy, "similarity": one}
 
 
-def _layer_rows(result: LayerResult, columns: Mapping[str, Any]) -> pd.DataFrame:
-    """Return rows of one layer: ``LAYER_COLUMNS``, then the given columns."""
-    layer = {key: getattr(result.origin, key) for key in ("layer", "node", "depth", "kind")}
-    return pd.DataFrame(asdict(result.pair) | layer | dict(columns))
+def _layer_table(
+    rows: Iterable[tuple[LayerResult, Mapping[str, Any]]], *columns: str
+) -> pd.DataFrame:
+    """Build a table of layers from values of its own columns; without any, name these columns."""
+    parts = []
+    for result, own in rows:
+        layer = {key: getattr(result.match.origin, key) for key in _LAYER}
+        parts.append(pd.DataFrame(asdict(result.pair) | layer | dict(own)))
+    return _table(parts, *LAYER_COLUMNS, *columns)
 
 
-def _table(columns: Sequence[str], parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Join parts of a table; without rows it still has its columns."""
-    # An empty part would turn the types of the columns into object.
+def _table(parts: Iterable[pd.DataFrame], *columns: str) -> pd.DataFrame:
+    """Join parts of a table; without any rows, return only the columns."""
+    # An empty part would change the types of the columns to object.
     filled = [part for part in parts if len(part)]
     return pd.concat(filled or [pd.DataFrame(columns=list(columns))], ignore_index=True)
 
 
 def _of_networks(text: str) -> str:
-    """Name the networks a and b where a note on a measure names the sides x and y."""
-    return re.sub(r"\b[xy]\b", lambda side: "ab"["xy".index(side[0])], text)
+    """Rename the sides x and y, in a measure's name or note, to the networks a and b."""
+    return re.sub("(?<![a-z])[xy](?![a-z])", lambda side: {"x": "a", "y": "b"}[side[0]], text)
 
 
 def _counts(critical: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    """Count critical epsilons <= each bound; a dead neuron's NaN never is."""
+    """Count the critical epsilons <= each bound; the NaN of dead neurons never counts."""
     return np.asarray((critical[:, None] <= bounds).sum(0))
 
 

@@ -8,26 +8,20 @@ import numpy as np
 
 from ..storage.activations import ActivationStore
 from ..storage.network_results import TopImages
-from .store_pair import origin_of
-
-COUNT = 9  # images per neuron, as in Figure 5 of Wang et al. 2018
+from ..storage.result_origin import Origin
 
 
 def top_images_of(store: ActivationStore, digest: str) -> TopImages:
-    """Find the top images of every neuron; ``digest`` as in ``Origin``.
-
-    Raises:
-        ValueError: if the store is damaged.
-    """
+    """Find the top images of every neuron; ``digest`` as in ``Origin``."""
     layers = {}
     for name, layer in store.layers.items():
         images = store.samples(name) // (layer["height"] * layer["width"])
         layers[name] = top_images(store.activations(name), images)
-    return TopImages(origin_of(digest, store), store.about["accuracy"], layers)
+    return TopImages(Origin.of_stores(digest, store.about), store.about["accuracy"], layers)
 
 
 def top_images(
-    activations: Any, images: np.ndarray, count: int = COUNT
+    activations: Any, images: np.ndarray, count: int = 9
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the images that activate each neuron most, among the samples that were extracted.
 
@@ -36,7 +30,7 @@ def top_images(
     Args:
         activations: (samples, neurons), any array that can be sliced.
         images: (samples,) int64, the image of each sample, in ascending order.
-        count: number of images; fewer if there are not so many.
+        count: number of images, 9 in Figure 5 of Wang et al. 2018; fewer if there are fewer.
 
     Returns:
         Images (neurons, count) int64 and their activations (neurons, count), the highest first.

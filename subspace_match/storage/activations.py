@@ -1,9 +1,9 @@
 """Activation stores: a Zarr v3 group per network, an array (samples, neurons) per layer and draw.
 
-Arrays are chunked along samples and sharded, so a layer is a few files. The group's attributes
-describe the extraction; a manifest lists each file's size and SHA-256. Opening a layer detects
-missing or truncated files and damaged metadata. Reading it detects damaged chunks, by a checksum
-(CRC-32C) of each chunk.
+Each array is split along its samples into chunks, and a file (a shard) contains several chunks. The
+group's attributes describe the extraction. A manifest lists each file's size and SHA-256. Opening a
+layer detects missing or truncated files and damaged metadata. Reading it detects damaged chunks, by
+the checksum (CRC-32C) of each chunk.
 """
 
 from __future__ import annotations
@@ -30,39 +30,35 @@ class StoreWriter:
     def __init__(self, path: Path, about: Mapping[str, Any], layers: list[dict[str, Any]]) -> None:
         self._group = zarr.create_group(path, zarr_format=3, attributes={**about, "layers": layers})
         self._arrays = {
-            (layer["name"], draw): self._array(_name(layer["name"], draw), layer)
+            (layer["name"], draw): self._new_activations(layer, draw)
             for layer in layers
             for draw in range(layer["draws"])
         }
         self._pending: dict[tuple[str, int], list[np.ndarray]] = {key: [] for key in self._arrays}
         self._written = dict.fromkeys(self._arrays, 0)
 
-    def _array(self, name: str, layer: Mapping[str, Any]) -> zarr.Array[Any]:
+    def _new_activations(self, layer: Mapping[str, Any], draw: int) -> zarr.Array[Any]:
         samples, neurons = layer["samples"], layer["neurons"]
-        chunk = max(1, min(samples, CHUNK_BYTES // (4 * neurons)))
-        # A shard is a whole number of chunks, and not more of them than the layer has.
-        chunks = min(SHARD_CHUNKS, -(-samples // chunk))
+        rows = max(1, min(samples, CHUNK_BYTES // (4 * neurons)))
+        # A shard is a whole number of chunks, and never more chunks than the layer has.
+        shard = rows * min(SHARD_CHUNKS, -(-samples // rows))
+        name, shape = f"activations/{layer['name']}/draw_{draw}", (samples, neurons)
+        return self._new(name, "float32", shape, chunks=(rows, neurons), shards=(shard, neurons))
+
+    def _new(self, name: str, dtype: str, shape: tuple[int, ...], **parts: Any) -> zarr.Array[Any]:
         return self._group.create_array(
-            f"activations/{name}",
-            shape=(samples, neurons),
-            chunks=(chunk, neurons),
-            shards=(chunk * chunks, neurons),
-            dtype="float32",
+            name,
+            shape=shape,
+            dtype=dtype,
             compressors=[ZstdCodec(level=1), Crc32cCodec()],
             # By default a chunk of zeros gets no file, so a lost file would read as zeros.
             config={"write_empty_chunks": True},
+            **parts,
         )
 
     def samples(self, name: str, draw: int, index: np.ndarray) -> None:
         """Write the sample indices of a layer's rows."""
-        array = self._group.create_array(
-            f"samples/{_name(name, draw)}",
-            shape=index.shape,
-            chunks=index.shape,
-            dtype="int64",
-            compressors=[ZstdCodec(level=1), Crc32cCodec()],
-            config={"write_empty_chunks": True},
-        )
+        array = self._new(f"samples/{name}/draw_{draw}", "int64", index.shape, chunks=index.shape)
         array[:] = index
 
     def append(self, name: str, draw: int, rows: np.ndarray) -> None:
@@ -102,10 +98,6 @@ class StoreWriter:
         self._pending[key] = [rows[whole:]]
 
 
-def _name(layer: str, draw: int) -> str:
-    return f"{layer}/draw_{draw}"
-
-
 @contextmanager
 def new_store(
     path: str | Path, about: Mapping[str, Any], layers: list[dict[str, Any]]
@@ -114,8 +106,8 @@ def new_store(
 
     Args:
         path: folder of the store.
-        about: attributes, plain JSON.
-        layers: for each layer its name, draws, samples per draw and neurons, and any other keys.
+        about: attributes, as JSON.
+        layers: name, draws, samples per draw and neurons of each layer, and any other keys.
     """
     with atomic_write(path) as temporary:
         writer = StoreWriter(temporary, about, layers)
@@ -131,14 +123,12 @@ class ActivationStore:
         path: its folder.
         about: attributes of the group.
         layers: each layer's entry by its name, in order of computation.
+
+    Raises:
+        ValueError: if ``path`` is not a store, or its manifest or metadata is damaged.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Open a store.
-
-        Raises:
-            ValueError: if it is not a store, or its manifest or metadata is damaged.
-        """
         self.path = Path(path)
         try:
             self._files = read_manifest(self.path)
@@ -159,11 +149,11 @@ class ActivationStore:
         """
         if name not in self.layers:
             raise ValueError(f"{self.path}: expected one of {list(self.layers)}, found {name!r}")
-        return self._open(f"activations/{_name(name, draw)}")
+        return self._open(f"activations/{name}/draw_{draw}")
 
     def samples(self, name: str, draw: int = 0) -> np.ndarray:
         """Return the flat indices of a layer's samples, (samples,) int64."""
-        return self._open(f"samples/{_name(name, draw)}")[:]
+        return self._open(f"samples/{name}/draw_{draw}")[:]
 
     def _open(self, name: str) -> CheckedArray:
         for file in self._files:
@@ -175,10 +165,8 @@ class ActivationStore:
         """Raise a ValueError unless a file has its size and, for metadata, its SHA-256."""
         path, listed = self.path / file, self._files[file]
         try:
-            if path.name == _METADATA:
+            if path.name == _METADATA or not path.exists():
                 check_content(path, listed["sha256"])
-            elif not path.exists():
-                raise ValueError(f"{path} is missing")
             elif (size := path.stat().st_size) != listed["bytes"]:
                 raise ValueError(f"{path} has {size} bytes instead of {listed['bytes']}")
         except ValueError as error:

@@ -1,7 +1,6 @@
-"""Checks of names and zip files from others, before anything is read or written by them.
+"""Checks of files from others, for example from ``dvc pull``, before anything is read or unpacked.
 
-A record or an archive can come from anywhere, for example by ``dvc pull``. A name in it must stay
-below the project's own folder, and a zip file must not unpack to more than expected.
+Names in them must stay in the project's own folder. Zip files and arrays must not be too large.
 """
 
 from __future__ import annotations
@@ -26,12 +25,7 @@ def stays_inside(name: Any) -> bool:
 
 
 def check_members(archive: zipfile.ZipFile, most: int) -> None:
-    """Raise a ValueError if an archive's members leave the folder or unpack to too many bytes.
-
-    Args:
-        archive: open for reading.
-        most: limit of the sum of their unpacked sizes, in bytes.
-    """
+    """Raise a ValueError if a member leaves the folder or all take more than ``most`` bytes."""
     members = archive.infolist()
     if outside := [member.filename for member in members if not stays_inside(member.filename)]:
         raise ValueError(

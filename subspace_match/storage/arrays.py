@@ -1,9 +1,15 @@
-"""Open activations from a user's file; its suffix selects the format."""
+"""Activations from a user's file; its suffix selects the format.
+
+Zarr reads a missing chunk as zeros. A lost chunk looks like one that was not written because it
+contains only zeros. So every missing chunk is an error.
+"""
 
 from __future__ import annotations
 
+import itertools
+import math
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,9 +18,11 @@ import numpy as np
 
 from ..extras import MissingExtraError, needs
 from .archives import check_fits
-from .lfs_pointers import is_lfs_pointer, lfs_pointer_error
+from .lfs_pointers import check_no_lfs_pointer
 
 FORMATS = ".npy, .npz, .pt, .safetensors or a Zarr array"
+_SUFFIXES = (".npy", ".npz", ".pt", ".safetensors")
+_ZARR_METADATA = {"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"}
 
 
 def open_array(source: str) -> Any:
@@ -24,7 +32,7 @@ def open_array(source: str) -> Any:
         source: ``PATH``, or ``PATH:NAME`` for one of several arrays in a file.
 
     Returns:
-        A NumPy array (memory-mapped for .npy), torch tensor or Zarr array.
+        A NumPy array (memory-mapped for .npy), torch tensor or ``WholeZarrArray``.
 
     Raises:
         ValueError: if the file, its format or the name is unknown, or the array cannot be read, is
@@ -38,61 +46,30 @@ def open_array(source: str) -> Any:
         (4, 3)
     """
     path, name = _split(source)
-    if path.suffix not in _READERS and not path.is_dir():
+    if path.suffix not in _SUFFIXES and not path.is_dir():
         raise ValueError(f"{path}: expected {FORMATS}, found a file ending in {path.suffix!r}")
-    if path.is_file() and is_lfs_pointer(path):
-        raise lfs_pointer_error(path)
+    if path.is_file():
+        check_no_lfs_pointer(path)
     with _readable(path):
-        size = _unpacked(path, name)
+        size = _unpacked_size(path, name)
     check_fits(path, size)
     with _readable(path):
-        arrays = _READERS.get(path.suffix, _zarr)(path)
-    if not isinstance(arrays, Mapping):
-        return _checked(arrays, path)
-    if name is None and len(arrays) == 1:
-        (name,) = arrays
-    if name is None or name not in arrays:
-        raise ValueError(
-            f"{path}: expected the name of one of its arrays, as in {path}:NAME, found"
-            f" {name or 'none'}; its arrays are {', '.join(arrays) or 'none'}"
-        )
-    with _readable(f"{path}:{name}"):
-        array = arrays[name]
-        if isinstance(array, bytes):  # NumPy returns a member without an array header as bytes
-            raise TypeError("not an array")
-    return _checked(array, path / name)
-
-
-@contextmanager
-def _readable(what: str | Path) -> Iterator[None]:
-    """Convert every error to a ValueError that names the file: readers raise errors of any kind."""
-    try:
-        yield
-    except MissingExtraError:
-        raise
-    except Exception as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(
-            f"{what}: expected {FORMATS}, found what cannot be read ({reason})"
-        ) from error
-
-
-def _unpacked(path: Path, name: str | None) -> int:
-    """Return the bytes that a zip file takes in memory: those of the named array, or of all."""
-    if path.is_dir() or not zipfile.is_zipfile(path):
-        return 0
-    with zipfile.ZipFile(path) as archive:
-        sizes = {member.filename: member.file_size for member in archive.infolist()}
-    return sizes.get(f"{name}.npy", sum(sizes.values()))
-
-
-def _checked(array: Any, path: Path) -> Any:
-    """Return the array; check that a Zarr array has all its files."""
-    if not path.is_dir():
-        return array
-    from .zarr_arrays import WholeArray
-
-    return WholeArray(array, path)
+        arrays = _read(path)
+    folder = path
+    if isinstance(arrays, Mapping):
+        if name is None and len(arrays) == 1:
+            (name,) = arrays
+        if name is None or name not in arrays:
+            raise ValueError(
+                f"{path}: expected the name of one of its arrays, as in {path}:NAME, found"
+                f" {name or 'none'}; its arrays are {', '.join(arrays) or 'none'}"
+            )
+        folder = path / name
+        with _readable(f"{path}:{name}"):
+            arrays = arrays[name]
+            if isinstance(arrays, bytes):  # a member of an .npz file without an array header
+                raise TypeError("not an array")
+    return WholeZarrArray(arrays, folder) if path.is_dir() else arrays
 
 
 def _split(source: str) -> tuple[Path, str | None]:
@@ -104,40 +81,106 @@ def _split(source: str) -> tuple[Path, str | None]:
     raise ValueError(f"{source}: expected a file ({FORMATS}), found no such file")
 
 
-def _npy(path: Path) -> Any:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+@contextmanager
+def _readable(what: str | Path) -> Iterator[None]:
+    """Convert every error to a ValueError that names the file: readers raise errors of any kind."""
+    try:
+        yield
+    except MissingExtraError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"{what}: expected {FORMATS}, found an unreadable one ({_reason(error)})"
+        ) from error
 
 
-def _npz(path: Path) -> Any:
-    # Arrays are read on access, so an array of objects does not block the others.
-    return np.load(path, allow_pickle=False)
+def _reason(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
-def _torch(path: Path) -> Any:
-    with needs("torch", str(path)):
-        import torch
-
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _safetensors(path: Path) -> Any:
-    with needs("torch", str(path)):
-        from safetensors.torch import load_file
-
-    return load_file(path)
+def _unpacked_size(path: Path, name: str | None) -> int:
+    """Return the bytes that a zip file takes in memory: those of the named array, or of all."""
+    if path.is_dir() or not zipfile.is_zipfile(path):
+        return 0
+    with zipfile.ZipFile(path) as archive:
+        sizes = {member.filename: member.file_size for member in archive.infolist()}
+    return sizes.get(f"{name}.npy", sum(sizes.values()))
 
 
-def _zarr(path: Path) -> Any:
+def _read(path: Path) -> Any:
+    """Return the file's only array, or its arrays by name."""
+    if path.suffix in (".npy", ".npz"):
+        # Arrays of an .npz file are read on access, so an array of objects does not block others.
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    if path.suffix == ".pt":
+        with needs("torch", str(path)):
+            import torch
+        return torch.load(path, map_location="cpu", weights_only=True)
+    if path.suffix == ".safetensors":
+        with needs("torch", str(path)):
+            from safetensors.torch import load_file
+        return load_file(path)
     with needs("zarr", str(path)):
         import zarr
-
     opened = zarr.open(path, mode="r")
     return dict(opened.arrays()) if isinstance(opened, zarr.Group) else opened
 
 
-_READERS: dict[str, Callable[[Path], Any]] = {
-    ".npy": _npy,
-    ".npz": _npz,
-    ".pt": _torch,
-    ".safetensors": _safetensors,
-}
+class WholeZarrArray:
+    """A Zarr array in a folder, open for reading; its errors name the damaged file.
+
+    Raises:
+        ValueError: if a file is missing; in ``[rows]``, if a file cannot be read.
+    """
+
+    def __init__(self, array: Any, folder: Path) -> None:
+        self._array, self._folder = array, folder
+        self.shape: tuple[int, ...] = array.shape
+        self.dtype: Any = array.dtype
+        self.chunks: tuple[int, ...] = array.chunks
+        # The shape of the part in one file: a shard contains several chunks.
+        self._block: tuple[int, ...] = array.shards or array.chunks
+        # The indices of the files along each axis.
+        self._grid = [range(-(-n // of)) for n, of in zip(self.shape, self._block, strict=True)]
+        self._check_files()
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        try:
+            return np.asarray(self._array[rows])
+        except Exception as error:  # codecs raise errors of any kind
+            file = self._folder / self._first_damaged(*rows.indices(self.shape[0])[:2])
+            raise ValueError(
+                f"{file}: expected a whole chunk of a Zarr array, found a damaged one"
+                f" ({_reason(error)}); copy the array again"
+            ) from error
+
+    def _check_files(self) -> None:
+        files = {
+            file.relative_to(self._folder).as_posix()
+            for file in self._folder.rglob("*")
+            # Zarr reads an empty file as zeros too.
+            if file.name not in _ZARR_METADATA and file.is_file() and file.stat().st_size
+        }
+        keys = map(self._array.metadata.encode_chunk_key, itertools.product(*self._grid))
+        if (first := next((key for key in keys if key not in files), None)) is None:
+            return
+        expected = math.prod(map(len, self._grid))
+        raise ValueError(
+            f"{self._folder}: expected all {expected} files of a Zarr array, found"
+            f" {max(1, expected - len(files))} missing, such as {first}, which Zarr would read as"
+            f" {self._array.fill_value}; copy the array again, or, if that is its content, write it"
+            " with config={'write_empty_chunks': True}"
+        )
+
+    def _first_damaged(self, start: int, stop: int) -> str:
+        """Return the first unreadable file with rows from start to stop."""
+        height = self._block[0]
+        first, *others = self._grid
+        rows = range(start // height, min(-(-stop // height), len(first)))
+        for place in itertools.product(rows, *others):
+            edges = zip(place, self._block, strict=True)
+            try:
+                self._array[tuple(slice(at * size, (at + 1) * size) for at, size in edges)]
+            except Exception:
+                return str(self._array.metadata.encode_chunk_key(place))
+        return ""

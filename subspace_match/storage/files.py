@@ -1,12 +1,12 @@
-"""Files that are complete or absent, and whose damage is noticed.
+"""Files that are complete or absent, with checksums that reveal damage.
 
-Every output is written to a temporary name beside its own and then renamed, so a killed job leaves
-nothing that looks complete. Records are JSON. Arrays are ``.npz`` with a JSON record inside, never
-a pickle. Tables are Parquet or CSV.
+Every output is written under a temporary name in the same folder and then renamed, so a killed job
+leaves no file that looks complete. Records are JSON. Arrays are ``.npz`` files that contain a JSON
+record, never pickles. Tables are Parquet or CSV.
 
-Every file has a checksum. That of a job's output is in the job's record (``job_records``), those of
-the files in a folder are in the folder's manifest. Records, manifests and files that belong to no
-job are signed: they contain a checksum of their own content.
+The record of a job (``job_records``) contains the checksums of its outputs. The manifest of a
+folder contains the checksums of its files. Records, manifests and files that belong to no job are
+signed: they contain a checksum of their own content.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 _RECORD = "about.json"
 _CHECKSUM = "checksum"
-_PARTIAL = ".partial"
+_PARTIAL, _REPLACED = ".partial", ".replaced"  # suffixes of temporary files
 Record = dict[str, Any]
 Readable = str | Path | zipfile.Path  # a file, or a member of a zip archive
 
@@ -42,28 +42,20 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
     Raises:
         OSError: with errno ENOSPC and the file's name, if the disk or the user's quota is full.
-
-    Example:
-        >>> import tempfile
-        >>> target = Path(tempfile.mkdtemp(), "notes.txt")
-        >>> with atomic_write(target) as temporary:
-        ...     _ = temporary.write_text("whole")
-        >>> target.read_text()
-        'whole'
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Random, because two containers can share a host name and a process number.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{_PARTIAL}")
-    replaced = temporary.with_suffix(".replaced")
+    replaced = temporary.with_suffix(_REPLACED)
     try:
         yield temporary
-        if path.is_dir():  # a rename cannot replace it; deleting it takes longer than renaming
+        if path.is_dir():  # a rename cannot replace a folder, and deleting it takes time
             path.rename(replaced)
         temporary.replace(path)
     except Exception as error:
         if _is_full_disk(error):
-            message = "no space left on the disk; free some and run again, what is finished is kept"
+            message = "no space left on the disk; free some and run again; finished files are kept"
             raise OSError(errno.ENOSPC, message, str(path)) from error
         raise
     finally:
@@ -74,19 +66,19 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 def remove_abandoned(path: str | Path) -> None:
     """Remove the temporary files of killed writers of a file or folder.
 
-    Call it only while holding the lock of ``path``'s writers: it removes a running writer's too.
+    Call it only while holding the lock of the path's writers, as it also removes the temporary
+    files of a running writer.
     """
     path = Path(path)
-    for suffix in (_PARTIAL, ".replaced"):
+    for suffix in (_PARTIAL, _REPLACED):
         for abandoned in path.parent.glob(f".{glob.escape(path.name)}.*{suffix}"):
             _remove(abandoned)
 
 
 def _is_full_disk(error: Exception) -> bool:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    # safetensors raises an error of its own.
-    return os.strerror(errno.ENOSPC) in str(error)
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # safetensors raises its own class of error.
+    return full or os.strerror(errno.ENOSPC) in str(error)
 
 
 def _remove(path: Path) -> None:
@@ -109,7 +101,7 @@ def read_record(path: Readable) -> Record:
         ValueError: if it is damaged, with the file's name and what to do.
     """
     try:
-        record = json.loads(_opened(path).read_text(encoding="utf-8"))
+        record = json.loads(_as_path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise damaged(path, error) from error
     if not isinstance(record, dict):
@@ -118,7 +110,7 @@ def read_record(path: Readable) -> Record:
 
 
 def write_signed(path: str | Path, record: Mapping[str, Any]) -> None:
-    """Write a JSON file that contains a checksum of its content, under an additional key."""
+    """Write a JSON file with an additional key: the checksum of all others."""
     write_record(path, signed(record))
 
 
@@ -128,14 +120,11 @@ def read_signed(path: Readable) -> Record:
     Raises:
         ValueError: if it is damaged, with the file's name and what to do.
     """
+    record = read_record(path)
     try:
-        return verified(read_record(path))
-    except BrokenSignatureError as error:
+        return verified(record)
+    except ValueError as error:
         raise damaged(path, error) from error
-
-
-class BrokenSignatureError(ValueError):
-    """A record does not match its checksum."""
 
 
 def signed(record: Mapping[str, Any]) -> Record:
@@ -147,27 +136,18 @@ def verified(record: Mapping[str, Any]) -> Record:
     """Return a signed record without its checksum.
 
     Raises:
-        BrokenSignatureError: if the checksum is missing or does not match.
-
-    Example:
-        >>> verified(signed({"a": 1}))
-        {'a': 1}
+        ValueError: if the checksum is missing or does not match.
     """
     plain = {key: value for key, value in record.items() if key != _CHECKSUM}
     if _CHECKSUM not in record:
-        raise BrokenSignatureError(f"no {_CHECKSUM}")
+        raise ValueError(f"no {_CHECKSUM}")
     if (found := checksum_of(plain)) != record[_CHECKSUM]:
-        raise BrokenSignatureError(f"{_CHECKSUM} {found} instead of {record[_CHECKSUM]}")
+        raise ValueError(f"{_CHECKSUM} {found} instead of {record[_CHECKSUM]}")
     return plain
 
 
 def checksum_of(record: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of plain JSON values, independent of the order of keys.
-
-    Example:
-        >>> checksum_of({"a": 1, "b": [2.5]}) == checksum_of({"b": [2.5], "a": 1})
-        True
-    """
+    """Return the SHA-256 of plain JSON values, independent of the order of keys."""
     text = json.dumps(record, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -182,11 +162,7 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Any], about: Mapping[str
 
 
 def read_arrays(path: str | Path, prefix: str = "") -> tuple[dict[str, np.ndarray], Record]:
-    """Return the arrays and the record from a file of ``write_arrays``.
-
-    Args:
-        path: the file.
-        prefix: read only arrays whose names begin with it.
+    """Return the arrays whose names begin with a prefix, and the record, from ``write_arrays``.
 
     Raises:
         ValueError: if the file is damaged; the format has a checksum for each array.
@@ -198,16 +174,16 @@ def read_arrays(path: str | Path, prefix: str = "") -> tuple[dict[str, np.ndarra
             wanted = [name for name in archive if name == _RECORD or name.startswith(prefix)]
             arrays = {name: archive[name] for name in wanted}
         about: Record = json.loads(arrays.pop(_RECORD).tobytes())
+    except FileNotFoundError:
+        raise
     # MemoryError: a damaged header can claim any size.
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, MemoryError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
         raise damaged(path, error) from error
     return arrays, about
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as Parquet or CSV, depending on the path's suffix."""
+    """Write a table as Parquet or CSV, as the path's suffix says."""
     with atomic_write(path) as temporary:
         if Path(path).suffix == ".parquet":
             table.to_parquet(temporary, index=False)
@@ -225,27 +201,23 @@ def damaged(path: Readable, cause: object) -> ValueError:
 
 def sha256(path: Readable) -> str:
     """Return the SHA-256 of a file, or of a folder's manifest, which lists its files' SHA-256."""
-    file = _opened(path)
+    file = _as_path(path)
     with (file / MANIFEST if file.is_dir() else file).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def write_manifest(folder: Path) -> None:
-    """Write a signed file that lists a folder's files with their sizes and checksums."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    """Write a signed list of a folder's files with their sizes and checksums."""
     listed = {
         file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": sha256(file)}
-        for file in files
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
     }
     write_signed(folder / MANIFEST, {"files": listed})
 
 
 def read_manifest(folder: Path | zipfile.Path) -> dict[str, dict[str, Any]]:
-    """Return the size and checksum of a folder's files, by their paths relative to the folder.
-
-    Raises:
-        ValueError: if the manifest is damaged.
-    """
+    """Return the size and checksum of each of a folder's files; see ``read_signed`` for errors."""
     listed: dict[str, dict[str, Any]] = read_signed(folder / MANIFEST)["files"]
     return listed
 
@@ -258,5 +230,5 @@ def check_content(file: Path | zipfile.Path, expected: str) -> None:
         raise ValueError(f"{file} has the SHA-256 {found} instead of {expected}")
 
 
-def _opened(path: Readable) -> Path | zipfile.Path:
+def _as_path(path: Readable) -> Path | zipfile.Path:
     return path if isinstance(path, zipfile.Path) else Path(path)

@@ -20,18 +20,17 @@ PACKED = ".zip"  # suffix of a store that is published as one file
 
 @dataclass(frozen=True)
 class Job:
-    """A finished job.
+    """A finished job: its record and the record's file.
 
-    Attributes:
-        file: its record's file.
-        record: the record's content.
+    Raises:
+        ValueError: if the record is incomplete, or a name in it is outside its folder. Published
+            records can come from anyone.
     """
 
     file: Path
     record: Record
 
     def __post_init__(self) -> None:
-        """Reject a record with names outside its folder: published records can be anyone's."""
         try:
             named = [self.record["folder"], *self.record["outputs"], *self.record["inputs"]]
             code = dict(self.record["code"])
@@ -49,7 +48,7 @@ class Job:
 
     @property
     def outputs(self) -> list[Path]:
-        """The job's outputs, beside its record or below."""
+        """The job's outputs, in the folder of its record or below."""
         return [self.file.parent / name for name in self.record["outputs"]]
 
     @property
@@ -72,20 +71,20 @@ class Records:
         """Return the job that made a file or the store that contains it, None without a record.
 
         Raises:
-            ValueError: if only a damaged record could name it.
+            ValueError: if no readable record names the file, and a damaged one might.
         """
         path = Path(path).absolute()
-        all_damaged = []
+        errors = []
         for folder in path.parents:
-            jobs, damaged = self._read_folder(folder)
+            jobs, unreadable = self._read_folder(folder)
             for output in (path, *path.parents):
                 if (job := jobs.get(output)) is not None:
                     return job
-            all_damaged += damaged
-        if all_damaged:
+            errors += unreadable
+        if errors:
             raise ValueError(
-                f"{path}: expected a record of what made it, found a damaged one"
-                f" ({all_damaged[0]}); remove {path} too"
+                f"{path}: expected the record of its job, found a damaged one ({errors[0]});"
+                f" remove {path} too"
             )
         return None
 
@@ -105,58 +104,44 @@ class Records:
         return job
 
     def _read_folder(self, folder: Path) -> tuple[dict[Path, Job], list[ValueError]]:
+        """Return the jobs of a folder's records by output, and the errors of damaged records."""
         if folder not in self._read:
-            jobs: dict[Path, Job] = {}
-            damaged = []
+            jobs, errors = self._read[folder] = {}, []
             for file in sorted(folder.glob(f"*{SUFFIX}")):
                 try:
                     job = Job(file, read_signed(file))
-                except ValueError as error:
-                    damaged.append(error)
-                else:
                     jobs |= dict.fromkeys(job.checksums, job)
-            self._read[folder] = jobs, damaged
+                except ValueError as error:
+                    errors.append(error)
         return self._read[folder]
 
 
 def check(path: Path, job: Job, *, whole: bool = True) -> str:
-    """Check that a file or store is unchanged since its job made it.
+    """Return the SHA-256 of a job's output; raise a ValueError if it has changed since then.
 
     Args:
-        path: one of the job's outputs, or a file in a store.
-        job: the job.
+        path: the output: a file, a store, or a file in a store.
+        job: the job that made it.
         whole: read every file of a store. Otherwise read only its manifest; ``ActivationStore``
             compares files with the manifest when it reads them.
-
-    Returns:
-        The output's SHA-256.
-
-    Raises:
-        ValueError: if it was changed.
     """
     ((output, checksum),) = (
         (output, c) for output, c in job.checksums.items() if path.is_relative_to(output)
     )
-    part = path.relative_to(output).as_posix() if whole else None
+    part = path.relative_to(output).as_posix()
     try:
-        if output.suffix == PACKED:
-            _check_store(zipfile.Path(output), checksum, part)
-        elif output.is_dir():
-            _check_store(output, checksum, part)
-        else:
-            check_content(output, checksum)
+        store = zipfile.Path(output) if output.suffix == PACKED else output
+        if not store.is_dir():
+            check_content(store, checksum)
+            return checksum
+        check_content(store / MANIFEST, checksum)
+        if whole and part != MANIFEST:
+            listed = read_manifest(store)
+            for name in listed if part == "." else [part]:
+                check_content(store / name, listed[name]["sha256"])
     except (ValueError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{output}: expected what the rule {job.record['rule']} made, found a later change"
             f" ({error}); remove it, and run or pull again"
         ) from error
     return checksum
-
-
-def _check_store(store: Path | zipfile.Path, checksum: str, part: str | None) -> None:
-    """Check a store's manifest and one, all (".") or none (None) of the files that it lists."""
-    check_content(store / MANIFEST, checksum)
-    listed = read_manifest(store)
-    for name in listed if part == "." else filter(None, [part]):
-        if name != MANIFEST:
-            check_content(store / name, listed[name]["sha256"])

@@ -1,13 +1,14 @@
 """Files of the results of layers: matches, moments, certificates, measures, nulls, minimal matches.
 
-A job computes a group of layers, each in several draws of positions. Its file has a ``Part`` for
-each layer and draw.
+A job computes a group of layers, each in several draws of positions. Its file has a part for each
+layer and draw. All functions that load a file raise a ValueError that names the file if it is
+damaged or an origin in it is not valid. They keep the order in which parts were saved.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,69 +21,51 @@ from ..matching.reduction.moments import PairMoments
 from .files import read_arrays, write_arrays
 from .result_origin import LayerOrigin
 
+# The arrays and the other values (JSON) of one layer and draw, each by name.
+Part = tuple[Mapping[str, np.ndarray], Mapping[str, Any]]
+Measures = Mapping[str, tuple[float, str]]  # value and note of each measure, by name
 _SCALARS = (
     *("neurons_x", "samples", "well_conditioned", "centred"),
     *("moment_error", "column_error", "tie_margin"),
 )
 
 
-@dataclass(frozen=True)
-class Part:
-    """One layer and draw of a file: its origin, arrays by name, and other values as JSON."""
-
-    origin: LayerOrigin
-    arrays: Mapping[str, np.ndarray]
-    values: Mapping[str, Any] = field(default_factory=dict)
-
-
-def save_parts(path: str | Path, parts: Iterable[Part]) -> None:
-    """Write parts to one file."""
+def _save(path: str | Path, parts: Mapping[LayerOrigin, Part]) -> None:
     arrays: dict[str, np.ndarray] = {}
     record: dict[str, Any] = {}
-    for part in parts:
-        prefix = _prefix(part.origin.layer, part.origin.draw)
-        arrays |= {prefix + name: array for name, array in part.arrays.items()}
-        record[prefix] = {"origin": asdict(part.origin), "values": dict(part.values)}
+    for origin, (own, values) in parts.items():
+        prefix = _prefix(origin.layer, origin.draw)
+        arrays |= {prefix + name: array for name, array in own.items()}
+        record[prefix] = {"origin": asdict(origin), "values": values}
     write_arrays(path, arrays, {"parts": record})
 
 
-def load_parts(path: str | Path, prefix: str = "") -> list[Part]:
-    """Read the parts of a file whose names begin with ``prefix``, in the order of writing.
-
-    Raises:
-        ValueError: if the file is damaged or an origin is not valid, naming the file.
-    """
+def _load(path: str | Path, prefix: str = "") -> dict[LayerOrigin, Part]:
+    """Read the parts whose names begin with ``prefix``."""
     stored, record = read_arrays(path, prefix)
     arrays: dict[str, dict[str, np.ndarray]] = {}
     for key, array in stored.items():
-        name = key.rpartition("/")[2]
-        arrays.setdefault(key.removesuffix(name), {})[name] = array
-    return [
-        Part(LayerOrigin.from_record(entry.get("origin"), path), arrays[name], entry["values"])
-        for name, entry in record["parts"].items()
-        if name.startswith(prefix)
-    ]
+        part, _, name = key.rpartition("/")
+        arrays.setdefault(f"{part}/", {})[name] = array
+    return {
+        LayerOrigin.from_record(entry.get("origin"), path): (arrays[part], entry["values"])
+        for part, entry in record["parts"].items()
+        if part.startswith(prefix)
+    }
 
 
 def _prefix(layer: str, draw: int) -> str:
-    """Return what the names of a part's arrays begin with."""
+    """Return the beginning of the names of a part's arrays."""
     return f"{layer}/draw_{draw}/"
 
 
 @dataclass(frozen=True)
 class LayerMatch:
-    """The match path of one layer of two networks, in one draw of positions.
+    """The match path of one layer of networks A and B, in one draw of positions."""
 
-    Attributes:
-        critical_epsilon: (n_a,) and (n_b,) float64, NaN for a dead neuron.
-        norm: (n_a,) and (n_b,) float64, Euclidean norm of each neuron's activation vector.
-        removal_order: as in ``MatchPath``.
-        origin: what the match was computed from.
-    """
-
-    critical_epsilon: tuple[np.ndarray, np.ndarray]
-    norm: tuple[np.ndarray, np.ndarray]
-    removal_order: np.ndarray
+    critical_epsilon: tuple[np.ndarray, np.ndarray]  # (n_a,), (n_b,) float64; NaN for dead neurons
+    norm: tuple[np.ndarray, np.ndarray]  # of each activation vector, Euclidean; (n_a,), (n_b,)
+    removal_order: np.ndarray  # as in ``MatchPath``
     origin: LayerOrigin
 
     @classmethod
@@ -93,7 +76,7 @@ class LayerMatch:
         return cls(critical, (norms[:neurons_x], norms[neurons_x:]), path.removal_order, origin)
 
     def path(self, moments: str | Path) -> MatchPath:
-        """Return the ``MatchPath``; its moments are read from their file.
+        """Return the ``MatchPath``, with its moments from their file.
 
         Raises:
             ValueError: if the file is damaged, or its moments have another origin.
@@ -109,82 +92,72 @@ class LayerMatch:
 
 def save_matches(path: str | Path, matches: Iterable[LayerMatch]) -> None:
     """Write the matches of several layers and draws."""
-    save_parts(path, (Part(match.origin, _match_arrays(match)) for match in matches))
-
-
-def _match_arrays(match: LayerMatch) -> dict[str, np.ndarray]:
-    arrays = {"removal_order": match.removal_order}
-    for side, critical, norm in zip("ab", match.critical_epsilon, match.norm, strict=True):
-        own = {"critical_epsilon": critical, "norm": norm, "dead": np.isnan(critical)}
-        arrays |= {f"{name}_{side}": array for name, array in own.items()}
-    return arrays
+    parts: dict[LayerOrigin, Part] = {}
+    for match in matches:
+        arrays = {"removal_order": match.removal_order}
+        for side, critical, norm in zip("ab", match.critical_epsilon, match.norm, strict=True):
+            own = {"critical_epsilon": critical, "norm": norm, "dead": np.isnan(critical)}
+            arrays |= {f"{name}_{side}": array for name, array in own.items()}
+        parts[match.origin] = arrays, {}
+    _save(path, parts)
 
 
 def load_matches(path: str | Path) -> dict[LayerOrigin, LayerMatch]:
-    """Read what ``save_matches`` wrote; see ``load_parts`` for errors."""
+    """Read what ``save_matches`` wrote."""
     return {
-        part.origin: LayerMatch(
-            (part.arrays["critical_epsilon_a"], part.arrays["critical_epsilon_b"]),
-            (part.arrays["norm_a"], part.arrays["norm_b"]),
-            part.arrays["removal_order"],
-            part.origin,
+        origin: LayerMatch(
+            (arrays["critical_epsilon_a"], arrays["critical_epsilon_b"]),
+            (arrays["norm_a"], arrays["norm_b"]),
+            arrays["removal_order"],
+            origin,
         )
-        for part in load_parts(path)
+        for origin, (arrays, _) in _load(path).items()
     }
 
 
 def save_moments(path: str | Path, moments: Mapping[LayerOrigin, PairMoments]) -> None:
     """Write the moments of several layers and draws."""
-    save_parts(
-        path,
-        (
-            Part(origin, _moment_arrays(pair), {key: getattr(pair, key) for key in _SCALARS})
-            for origin, pair in moments.items()
-        ),
-    )
-
-
-def _moment_arrays(pair: PairMoments) -> dict[str, np.ndarray]:
-    # The moments are symmetric; both factors are upper triangular and have the same shape.
-    upper = _upper_indices(pair.factor.shape)
-    arrays = {
-        "second_moments": pair.second_moments[np.triu_indices(len(pair.sums))],
-        "factor": pair.factor[upper],
-        "factor_shape": np.array(pair.factor.shape),
-        "sums": pair.sums,
-        "length_products": pair.length_products,
-    }
-    if pair.centred_factor is not None:
-        arrays["centred_factor"] = pair.centred_factor[upper]
-    return arrays
+    parts: dict[LayerOrigin, Part] = {}
+    for origin, pair in moments.items():
+        # The moments are symmetric; both factors are upper triangular and have the same shape.
+        upper = _upper(pair.factor.shape)
+        arrays = {
+            "second_moments": pair.second_moments[_upper(pair.second_moments.shape)],
+            "factor": pair.factor[upper],
+            "factor_shape": np.array(pair.factor.shape),
+            "sums": pair.sums,
+            "length_products": pair.length_products,
+        }
+        if pair.centred_factor is not None:
+            arrays["centred_factor"] = pair.centred_factor[upper]
+        parts[origin] = arrays, {key: getattr(pair, key) for key in _SCALARS}
+    _save(path, parts)
 
 
 def load_moments(path: str | Path, layer: str, draw: int = 0) -> tuple[LayerOrigin, PairMoments]:
-    """Read the moments of one layer and draw; see ``load_parts`` for errors."""
-    (part,) = load_parts(path, _prefix(layer, draw))
-    arrays = part.arrays
+    """Read the moments of one layer and draw."""
+    ((origin, (arrays, values)),) = _load(path, _prefix(layer, draw)).items()
     moments = _triangular(arrays["second_moments"], (len(arrays["sums"]),) * 2)
     centred = arrays.get("centred_factor")
-    return part.origin, PairMoments(
+    return origin, PairMoments(
         second_moments=moments + np.triu(moments, 1).T,
         sums=arrays["sums"],
         length_products=arrays["length_products"],
         factor=_triangular(arrays["factor"], arrays["factor_shape"]),
         centred_factor=None if centred is None else _triangular(centred, arrays["factor_shape"]),
-        **part.values,
+        **values,
     )
 
 
+def _upper(shape: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Mark the entries of a matrix on and above its diagonal."""
+    return np.triu(np.ones(shape, bool))
+
+
 def _triangular(entries: np.ndarray, shape: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Return the matrix with these entries on and above its diagonal, and zeros below."""
     matrix = np.zeros(shape)
-    matrix[_upper_indices(matrix.shape)] = entries
+    matrix[_upper(shape)] = entries
     return matrix
-
-
-def _upper_indices(shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    rows, columns = shape
-    return np.triu_indices(rows, 0, columns)
 
 
 def save_certificates(
@@ -192,91 +165,70 @@ def save_certificates(
 ) -> None:
     """Write the certificates of several layers and draws, one per epsilon."""
     columns = [field.name for field in fields(Certificate) if field.name != "neuron"]
-    save_parts(
-        path,
-        (
-            Part(
-                origin,
-                {key: np.array([getattr(each, key) for each in found]) for key in columns},
-                {"neurons": [each.neuron for each in found]},
-            )
-            for origin, found in certificates.items()
-        ),
-    )
+    parts: dict[LayerOrigin, Part] = {}
+    for origin, found in certificates.items():
+        arrays = {key: np.array([getattr(each, key) for each in found]) for key in columns}
+        parts[origin] = arrays, {"neurons": [each.neuron for each in found]}
+    _save(path, parts)
 
 
 def load_certificates(path: str | Path) -> dict[LayerOrigin, list[Certificate]]:
-    """Read what ``save_certificates`` wrote; see ``load_parts`` for errors."""
+    """Read what ``save_certificates`` wrote."""
     certificates = {}
-    for part in load_parts(path):
-        rows = zip(*(array.tolist() for array in part.arrays.values()), strict=True)
-        certificates[part.origin] = [
-            Certificate(**dict(zip(part.arrays, row, strict=True)), neuron=neuron and tuple(neuron))
-            for row, neuron in zip(rows, part.values["neurons"], strict=True)
+    for origin, (arrays, values) in _load(path).items():
+        rows = zip(*(array.tolist() for array in arrays.values()), strict=True)
+        certificates[origin] = [
+            Certificate(**dict(zip(arrays, row, strict=True)), neuron=neuron and tuple(neuron))
+            for row, neuron in zip(rows, values["neurons"], strict=True)
         ]
     return certificates
 
 
-Measures = Mapping[str, tuple[float, str]]  # value and note of each measure, by name
-
-
 def save_measures(path: str | Path, measures: Mapping[LayerOrigin, Measures]) -> None:
     """Write the other measures of several layers."""
-    save_parts(
-        path,
-        (
-            Part(
-                origin,
-                {name: np.array(value) for name, (value, _) in found.items()},
-                {name: note for name, (_, note) in found.items()},
-            )
-            for origin, found in measures.items()
-        ),
-    )
+    parts: dict[LayerOrigin, Part] = {}
+    for origin, found in measures.items():
+        values = {name: np.array(value) for name, (value, _) in found.items()}
+        parts[origin] = values, {name: note for name, (_, note) in found.items()}
+    _save(path, parts)
 
 
 def load_measures(path: str | Path) -> dict[LayerOrigin, Measures]:
-    """Read what ``save_measures`` wrote; see ``load_parts`` for errors."""
+    """Read what ``save_measures`` wrote."""
     return {
-        part.origin: {name: (v.item(), part.values[name]) for name, v in part.arrays.items()}
-        for part in load_parts(path)
+        origin: {name: (value.item(), notes[name]) for name, value in values.items()}
+        for origin, (values, notes) in _load(path).items()
     }
 
 
 def save_nulls(path: str | Path, nulls: Mapping[LayerOrigin, np.ndarray]) -> None:
     """Write the null of several layers: critical epsilons (permutations, n_a + n_b)."""
-    parts = (Part(origin, {"critical_epsilon": null}) for origin, null in nulls.items())
-    save_parts(path, parts)
+    _save(path, {origin: ({"critical_epsilon": null}, {}) for origin, null in nulls.items()})
 
 
 def load_nulls(path: str | Path) -> dict[LayerOrigin, np.ndarray]:
-    """Read what ``save_nulls`` wrote; see ``load_parts`` for errors."""
-    return {part.origin: part.arrays["critical_epsilon"] for part in load_parts(path)}
+    """Read what ``save_nulls`` wrote."""
+    return {origin: arrays["critical_epsilon"] for origin, (arrays, _) in _load(path).items()}
 
 
 def save_minimal_matches(
     path: str | Path, epsilon: float, minimal: Mapping[LayerOrigin, MinimalMatches]
 ) -> None:
     """Write the minimal matches of several layers at one epsilon."""
-    save_parts(
-        path,
-        (
-            Part(
-                origin,
-                {"distinct": np.packbits(found.distinct, axis=1), "match_of": found.match_of},
-                {"neurons_x": found.neurons_x, "epsilon": epsilon},
-            )
-            for origin, found in minimal.items()
-        ),
-    )
+    parts: dict[LayerOrigin, Part] = {}
+    for origin, found in minimal.items():
+        bits = np.packbits(found.distinct, axis=1)
+        arrays = {"distinct": bits, "match_of": found.match_of}
+        parts[origin] = arrays, {"neurons_x": found.neurons_x, "epsilon": epsilon}
+    _save(path, parts)
 
 
 def load_minimal_matches(path: str | Path) -> dict[LayerOrigin, tuple[float, MinimalMatches]]:
-    """Read the epsilon and the minimal matches of each layer; see ``load_parts`` for errors."""
+    """Read the epsilon and the minimal matches of each layer."""
     minimal = {}
-    for part in load_parts(path):
-        match_of = part.arrays["match_of"]
-        bits = np.unpackbits(part.arrays["distinct"], axis=1, count=len(match_of))
-        found = MinimalMatches(part.values["neurons_x"], bits.astype(bool), match_of)
-        minimal[part.origin] = part.values["epsilon"], found
+    for origin, (arrays, values) in _load(path).items():
+        match_of = arrays["match_of"]
+        bits = np.unpackbits(arrays["distinct"], axis=1, count=len(match_of))
+        found = MinimalMatches(values["neurons_x"], bits.astype(bool), match_of)
+        minimal[origin] = values["epsilon"], found
     return minimal

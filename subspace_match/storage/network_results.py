@@ -1,4 +1,8 @@
-"""Files of results that cover all layers of a network: heat maps and top images."""
+"""Files of results that cover all layers of a network: heat maps and top images.
+
+Functions that load a file raise a ValueError that names the file if it is damaged or its origin is
+not valid.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +27,15 @@ class HeatMapLayer(NamedTuple):
 
 @dataclass(frozen=True)
 class HeatMap:
-    """The match of every layer of network A with every layer of network B.
-
-    Attributes:
-        origin: what the heat map was computed from.
-        layers_a, layers_b: the layers of each network, from input to output.
-        critical_epsilon: (layers_a, layers_b, neurons) float64, A's neurons before B's; padded with
-            NaN to the largest number of neurons.
-        linear_cka: (layers_a, layers_b) float64.
-    """
+    """The match of every layer of network A with every layer of network B."""
 
     origin: Origin
-    layers_a: Sequence[HeatMapLayer]
+    layers_a: Sequence[HeatMapLayer]  # from input to output
     layers_b: Sequence[HeatMapLayer]
+    # (layers_a, layers_b, neurons) float64, A's neurons before B's; padded with NaN to the pair of
+    # layers with most neurons.
     critical_epsilon: np.ndarray
-    linear_cka: np.ndarray
+    linear_cka: np.ndarray  # (layers_a, layers_b) float64
 
 
 def save_heat_map(path: str | Path, heat_map: HeatMap) -> None:
@@ -48,11 +46,7 @@ def save_heat_map(path: str | Path, heat_map: HeatMap) -> None:
 
 
 def load_heat_map(path: str | Path) -> HeatMap:
-    """Read what ``save_heat_map`` wrote.
-
-    Raises:
-        ValueError: if the file is damaged or its origin is not valid, naming the file.
-    """
+    """Read what ``save_heat_map`` wrote."""
     arrays, record = read_arrays(path)
     a, b = ([HeatMapLayer(*layer) for layer in record[f"layers_{side}"]] for side in "ab")
     return HeatMap(Origin.from_record(record.get("origin"), path), a, b, **arrays)
@@ -60,17 +54,12 @@ def load_heat_map(path: str | Path) -> HeatMap:
 
 @dataclass(frozen=True)
 class TopImages:
-    """The images that activate each neuron of one network most.
-
-    Attributes:
-        origin: what they were computed from.
-        accuracy: of the network on the same images; None if it is no classifier.
-        layers: images (neurons, ranks) int64 and their activations (neurons, ranks), the highest
-            first, by the layer's name.
-    """
+    """The images that activate each neuron of one network most."""
 
     origin: Origin
-    accuracy: float | None
+    accuracy: float | None  # of the network on the same images; None if it is not a classifier
+    # By the layer's name: images (neurons, ranks) int64 and their activations (neurons, ranks), the
+    # highest first.
     layers: Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
@@ -84,11 +73,7 @@ def save_top_images(path: str | Path, top_images: TopImages) -> None:
 
 
 def load_top_images(path: str | Path) -> TopImages:
-    """Read what ``save_top_images`` wrote.
-
-    Raises:
-        ValueError: if the file is damaged or its origin is not valid, naming the file.
-    """
+    """Read what ``save_top_images`` wrote."""
     arrays, record = read_arrays(path)
     names = dict.fromkeys(name.rpartition("/")[0] for name in arrays)
     layers = {name: (arrays[f"{name}/images"], arrays[f"{name}/activations"]) for name in names}

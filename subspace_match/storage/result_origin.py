@@ -10,24 +10,25 @@ from typing import Any, Self, get_origin, get_type_hints
 
 @dataclass(frozen=True)
 class Origin:
-    """What a result was computed from.
+    """What a result of one or two networks was computed from."""
 
-    Attributes:
-        digest: of the settings and the code that decide the result, as in its path (``Paths``).
-        networks: keys of the networks, one or two.
-        checkpoints: SHA-256 of each network's weights.
-    """
+    digest: str  # of the settings and the code that decide the result, as in its path (``Paths``)
+    networks: tuple[str, ...]  # the key of each network
+    checkpoints: tuple[str, ...]  # the SHA-256 of each network's weights
 
-    digest: str
-    networks: tuple[str, ...]
-    checkpoints: tuple[str, ...]
+    @classmethod
+    def of_stores(cls, digest: str, *abouts: Mapping[str, Any]) -> Origin:
+        """Build from the attributes of the activation stores of one or two networks."""
+        keys = ("network", "checkpoint")
+        return Origin(digest, *(tuple(about[key] for about in abouts) for key in keys))
 
     @classmethod
     def from_record(cls, record: Any, path: str | Path) -> Self:
-        """Build from the JSON form of ``asdict``, as a file at ``path`` holds it.
+        """Build from the JSON form of ``asdict``.
 
         Raises:
-            ValueError: if a field is missing, unknown or has another type, naming the file.
+            ValueError: if a field is missing, unknown or has another type, naming the file ``path``
+                that contains the record.
         """
         values = dict(record) if isinstance(record, dict) else {}
         values = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
@@ -41,12 +42,9 @@ class Origin:
         return cls(**values)
 
     def check(self, path: str | Path, digest: str, checkpoints: Mapping[str, str]) -> None:
-        """Raise a ValueError unless the result was computed from the present networks.
+        """Raise a ValueError that names ``path`` if digest or checkpoints are not as expected.
 
-        Args:
-            path: the result's file, named in the error.
-            digest: the expected digest.
-            checkpoints: SHA-256 of each network's present weights, by the network's key.
+        ``checkpoints`` contains the SHA-256 of each network's present weights, by its key.
         """
         found = self.digest, *self.checkpoints
         expected = digest, *map(checkpoints.get, self.networks)
@@ -60,25 +58,11 @@ class Origin:
 
 @dataclass(frozen=True)
 class LayerOrigin(Origin):
-    """What a result of one layer of two networks was computed from.
+    """What a result of one layer of two networks was computed from."""
 
-    Attributes:
-        layer: name of the layer, such as "conv1".
-        node: name of its node in the network's graph.
-        kind: "conv" or "fc".
-        depth: position of the layer, from 1 at the input.
-        samples: number of samples.
-        draw: number of the draw of positions, from 0.
-    """
-
-    layer: str
-    node: str
-    kind: str
-    depth: int
-    samples: int
-    draw: int
-
-    @property
-    def key(self) -> tuple[tuple[str, ...], str, int]:
-        """The networks, layer and draw: equal for all results that belong together."""
-        return self.networks, self.layer, self.draw
+    layer: str  # the layer's name, such as "conv1"
+    node: str  # the name of its node in the network's graph
+    kind: str  # "conv" or "fc"
+    depth: int  # position of the layer, from 1 at the input
+    samples: int  # number of samples
+    draw: int  # index of the draw of positions, from 0

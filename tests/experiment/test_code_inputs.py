@@ -55,11 +55,7 @@ RULES_OF = {
 # Modules of other rooms than these decide what runs, not what comes out.
 ROOMS = ("matching", "networks", "data", "storage", "results", "figures", "report")
 # Only the command line and users call these.
-UNREACHED = {
-    "matching/minimal/exact.py",
-    "storage/arrays.py",
-    "storage/zarr_arrays.py",
-}
+UNREACHED = {"matching/minimal/exact.py", "storage/arrays.py"}
 
 
 def names(script: str) -> set[str]:

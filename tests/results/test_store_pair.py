@@ -11,7 +11,6 @@ from subspace_match.matching.null import null_paths
 from subspace_match.networks.layer_info import LayerInfo
 from subspace_match.networks.sampling import image_groups, image_permutation, permuted_samples
 from subspace_match.results.heat_map import heat_map
-from subspace_match.results.layer_matches import match_layers
 from subspace_match.results.layer_nulls import null_of_layer
 from subspace_match.results.store_pair import StorePair
 from subspace_match.results.top_images import top_images, top_images_of
@@ -53,32 +52,30 @@ def stores(tmp_path: Path) -> StorePair:
 
 
 def test_every_draw_of_a_layer_is_matched(stores: StorePair) -> None:
-    found = list(match_layers(stores, SAMPLES, chunk_samples=None, **DEVICE))
-    origins = [match.origin for match, _ in found]
-    assert [(o.layer, o.draw, o.depth) for o in origins] == [
+    found = dict(stores.match_paths(SAMPLES, chunk_samples=None, **DEVICE))
+    assert [(o.layer, o.draw, o.depth) for o in found] == [
         *(("conv1", 0, 1), ("conv1", 1, 1), ("fc1", 0, 2))
     ]
-    assert {(o.digest, o.networks, o.checkpoints) for o in origins} == {
+    assert {(o.digest, o.networks, o.checkpoints) for o in found} == {
         ("d", ("n0", "n1"), ("sha of n0", "sha of n1"))
     }
-    for match, pair in found:
-        x, y = stores.activations(match.origin.layer, match.origin.draw)
-        path = sm.match_path(sm.reduce(x, y, **DEVICE), **DEVICE)
-        np.testing.assert_array_equal(match.critical_epsilon[0], path.critical_epsilon_x)
-        np.testing.assert_array_equal(match.critical_epsilon[1], path.critical_epsilon_y)
-        np.testing.assert_array_equal(pair.factor, path.pair.factor)
+    for origin, path in found.items():
+        x, y = stores.activations(origin.layer, origin.draw)
+        expected = sm.match_path(sm.reduce(x, y, **DEVICE), **DEVICE)
+        np.testing.assert_array_equal(path.critical_epsilon, expected.critical_epsilon)
+        np.testing.assert_array_equal(path.pair.factor, expected.pair.factor)
 
 
 def test_stores_of_different_samples_are_refused(stores: StorePair, tmp_path: Path) -> None:
     other = write(tmp_path / "c.zarr", "n1", (4, 2), last=1000)
     with pytest.raises(ValueError, match="conv1: expected the same samples in both stores, found"):
-        list(match_layers(StorePair(stores.a.path, other, "d"), SAMPLES, chunk_samples=1, **DEVICE))
+        StorePair(stores.a.path, other, "d").activations("conv1")
 
 
 def test_the_null_permutes_images_and_keeps_positions(stores: StorePair) -> None:
     x, y = stores.activations("conv1")
     pair = sm.reduce(x, y, **DEVICE)
-    found = null_of_layer(stores, "conv1", pair, {"permutations": 3, "seed": 1}, **DEVICE)
+    found = null_of_layer(stores, "conv1", pair, permutations=3, seed=1, **DEVICE)
     groups, rng = image_groups(IMAGES, 80, 0), np.random.default_rng(1)
     layer = LayerInfo("conv1", "conv1.0", "conv", 3, SIZE, SIZE)
     orders = [

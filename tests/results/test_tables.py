@@ -11,9 +11,10 @@ import subspace_match as sm
 from subspace_match.matching.certificate import Certificate
 from subspace_match.matching.measures import Noted, noted_measures
 from subspace_match.matching.minimal.result import MinimalMatches
-from subspace_match.results.layer_result import LayerResult, PairNames
 from subspace_match.results.registry import read_networks
 from subspace_match.results.tables import (
+    LayerResult,
+    PairNames,
     heat_map_table,
     left_out_table,
     measure_table,

@@ -1,10 +1,9 @@
-"""Git LFS pointers are recognised."""
-
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from subspace_match.storage.lfs_pointers import is_lfs_pointer
+from subspace_match.storage.lfs_pointers import check_no_lfs_pointer
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
 
@@ -19,6 +18,10 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsiz
         (b"version 2 of my weights", False),
     ],
 )
-def test_the_first_line_identifies_a_pointer(tmp_path: Path, content: bytes, pointer: bool) -> None:
+def test_a_pointer_is_an_error_and_other_files_are_not(
+    tmp_path: Path, content: bytes, pointer: bool
+) -> None:
     (tmp_path / "file").write_bytes(content)
-    assert is_lfs_pointer(tmp_path / "file") is pointer
+    error = pytest.raises(ValueError, match="found a Git LFS pointer to it; run 'git lfs pull'")
+    with error if pointer else nullcontext():
+        check_no_lfs_pointer(tmp_path / "file")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from subspace_match.storage.files import write_arrays
-from subspace_match.storage.match_files import load_parts
+from subspace_match.storage.match_files import load_matches
 from subspace_match.storage.network_results import (
     HeatMap,
     HeatMapLayer,
@@ -68,7 +68,7 @@ def test_a_record_with_other_fields_is_no_origin(
     with pytest.raises(
         ValueError, match=re.escape(f"{tmp_path / 'path.npz'}: expected the origin")
     ):
-        load_parts(tmp_path / "path.npz")
+        load_matches(tmp_path / "path.npz")
 
 
 def test_a_saved_heat_map_is_loaded_unchanged(tmp_path: Path) -> None:

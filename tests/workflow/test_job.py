@@ -285,7 +285,7 @@ def test_times_and_folders_do_not_matter(job: SimpleNamespace, tmp_path: Path) -
         ("activations/1/net.zarr/manifest.json", "net.zarr: expected what the rule extract made"),
         (
             "networks/net/seed_0/train.provenance.json",
-            "last.safetensors: expected a record of what made it, found a damaged one",
+            "last.safetensors: expected the record of its job, found a damaged one",
         ),
     ],
 )
