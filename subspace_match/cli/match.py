@@ -84,6 +84,7 @@ def run(options: argparse.Namespace) -> None:
 def _matched(options: argparse.Namespace) -> Matched:
     import numpy as np
 
+    from ..matching.epsilons import EPSILONS
     from ..matching.minimal.search import minimal_matches
     from ..matching.null import null_paths
     from ..matching.path import match_path
