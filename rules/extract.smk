@@ -29,7 +29,7 @@ rule extract:
         "../workflow_scripts/extract.py"
 
 
-use rule extract as extract_places with:
+use rule extract as extract_heat_map with:
     """Extract the activations for the heat map: all layers at the same relative positions."""
     output:
         store=update(directory(PLAN.paths.heat_map_activations("{network}"))),
@@ -39,12 +39,8 @@ use rule extract as extract_places with:
     benchmark:
         PLAN.paths.benchmark(PLAN.paths.heat_map_activations("{network}"))
     params:
-        # Positions and draws are those of the heat map.
         extraction={key: config["extraction"][key] for key in ("nodes", "batch_size")},
-        places={
-            "places": config["heat_map"]["positions"],
-            "seed": config["heat_map"]["seed"],
-        },
+        heat_map=config["heat_map"],
         planned=PLAN.planned_layers,
         digest=PLAN.paths.heat_map_activations_digest,
         reads=PLAN.extraction_sources,

@@ -18,7 +18,7 @@ def extract(snakemake: Any) -> None:
     from subspace_match.networks.images import Images
     from subspace_match.networks.layer_graph import LayeredNetwork
     from subspace_match.networks.layer_info import check_planned
-    from subspace_match.networks.sampling import draw_places, draw_samples
+    from subspace_match.networks.sampling import draw_samples, draw_shared_positions
     from subspace_match.storage.activations import new_store
     from subspace_match.storage.files import damaged, read_record, sha256
 
@@ -34,9 +34,9 @@ def extract(snakemake: Any) -> None:
     images = Images.on_device(data.test, preprocessing, device, workers=workers)
     layered = LayeredNetwork(network, settings["nodes"])
 
-    layers, places = layered.layers(*images.shape), snakemake.params.get("places")
+    layers, heat_map = layered.layers(*images.shape), snakemake.params.get("heat_map")
     check_planned(layers, snakemake.params.planned, paths.network)
-    if places is None:
+    if heat_map is None:
         samples = {
             layer.name: draw_samples(
                 layer,
@@ -48,13 +48,13 @@ def extract(snakemake: Any) -> None:
             for layer in layers
         }
     else:
-        drawn = draw_places(layers, len(images), places["places"], places["seed"])
+        drawn = draw_shared_positions(layers, len(images), heat_map["positions"], heat_map["seed"])
         samples = {name: [index] for name, index in drawn.items()}
     entries = []
     for depth, layer in enumerate(layers, start=1):
         draws, count = len(samples[layer.name]), len(samples[layer.name][0])
         entries.append(asdict(layer) | {"depth": depth, "draws": draws, "samples": count})
-        if places is None and layer.kind == "conv" and count < (most := settings["positions"]):
+        if heat_map is None and layer.kind == "conv" and count < (most := settings["positions"]):
             message = "%s has %d positions, fewer than extraction.positions (%d)"
             log.info(message, layer.name, count, most)
     about = {
@@ -63,7 +63,7 @@ def extract(snakemake: Any) -> None:
         "checkpoint": record["sha256"],
         "images": "test split",
         "data": data.about,
-        "extraction": settings if places is None else settings | places,
+        "extraction": settings if heat_map is None else settings | heat_map,
         "version": __version__,
     }
     with (

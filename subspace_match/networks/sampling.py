@@ -106,7 +106,7 @@ def permuted_samples(samples: np.ndarray, layer: LayerInfo, image_order: np.ndar
     return np.asarray(rows)
 
 
-def draw_places(
+def draw_shared_positions(
     layers: list[LayerInfo], images: int, places: int, seed: int
 ) -> dict[str, np.ndarray]:
     """Return the samples of all layers at the same places of the same images (not in the paper).
@@ -126,7 +126,7 @@ def draw_places(
     Example:
         >>> conv = LayerInfo("conv1", "c", "conv", 8, 2, 2)
         >>> fc = LayerInfo("fc1", "f", "fc", 8, 1, 1)
-        >>> places = draw_places([conv, fc], 3, 4, seed=0)
+        >>> places = draw_shared_positions([conv, fc], 3, 4, seed=0)
         >>> places["conv1"] // 4, places["fc1"]
         (array([0, 1, 1, 2]), array([0, 1, 1, 2]))
     """

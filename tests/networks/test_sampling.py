@@ -3,8 +3,8 @@ import pytest
 
 from subspace_match.networks.layer_info import LayerInfo
 from subspace_match.networks.sampling import (
-    draw_places,
     draw_samples,
+    draw_shared_positions,
     image_groups,
     image_permutation,
     permuted_samples,
@@ -88,7 +88,7 @@ def test_draws_are_independent_and_each_can_be_permuted() -> None:
 def test_places_are_the_same_points_of_the_same_images_in_all_layers() -> None:
     fine, coarse = (LayerInfo(f"conv{n}", "a", "conv", 8, n * 4, n * 4) for n in (2, 1))
     vectors = LayerInfo("fc1", "a", "fc", 8, 1, 1)
-    samples = draw_places([fine, coarse, vectors], 30, 1000, seed=0)
+    samples = draw_shared_positions([fine, coarse, vectors], 30, 1000, seed=0)
     image, place = np.divmod(samples["conv2"], 64)
     assert (np.diff(image) >= 0).all()
     assert set(np.bincount(image)) == {33, 34}
@@ -96,6 +96,8 @@ def test_places_are_the_same_points_of_the_same_images_in_all_layers() -> None:
     assert len(set(place)) == 64
     assert np.array_equal(samples["conv1"], image * 16 + row // 2 * 4 + column // 2)
     assert np.array_equal(samples["fc1"], image)
-    again = draw_places([coarse], 30, 1000, seed=0)
+    again = draw_shared_positions([coarse], 30, 1000, seed=0)
     assert np.array_equal(again["conv1"], samples["conv1"])
-    assert not np.array_equal(draw_places([coarse], 30, 1000, 1)["conv1"], samples["conv1"])
+    assert not np.array_equal(
+        draw_shared_positions([coarse], 30, 1000, 1)["conv1"], samples["conv1"]
+    )

@@ -51,7 +51,7 @@ def jobs_of(plan: Plan) -> dict[str, set[str]]:
         jobs["extract"].add(paths.activations(key))
         jobs["top_images"].add(paths.top_images(key))
         if plan.heat_maps:
-            jobs["extract_places"].add(paths.heat_map_activations(key))
+            jobs["extract_heat_map"].add(paths.heat_map_activations(key))
     jobs["prepare_data"].add(paths.data("images.safetensors"))
     jobs |= {
         "match": set(plan.of_groups(paths.match, "path.npz")),

@@ -142,9 +142,9 @@ def test_two_runs_from_two_clones_that_share_results_both_succeed(
     figures = [Path(w.paths.experiment("figures")) for w in (clones[0], finished)]
     for file in figures[0].iterdir():
         assert file.read_bytes() == (figures[1] / file.name).read_bytes()
-    # Each job's work was done once.
-    logs = [log.read_text() for log in (shared / "logs").rglob("train.log")]
-    assert [log.count("Epoch(epoch=1,") for log in logs] == [1, 1] * (head_start == "training")
+    # No network was trained twice. (Snakemake deletes the log of a job that its own job waits for.)
+    for log in (shared / "logs").rglob("train.log"):
+        assert log.read_text().count("Epoch(epoch=2,") <= 1
     assert not [file for file in shared.rglob(".*") if file.suffix in (".partial", ".replaced")]
 
 
@@ -254,7 +254,7 @@ def test_a_damaged_network_is_noticed_and_healed(workspace: Workspace) -> None:
     # The tables were made from the undamaged file; a job that reads it again notices.
     assert "Nothing to be done" in workspace.snakemake("-n").text
     workspace.configure(heat_map={"positions": 200})
-    text = workspace.snakemake("--until", "extract_places", fails=True).text
+    text = workspace.snakemake("--until", "extract_heat_map", fails=True).text
     assert "seed_0/last.safetensors: expected what the rule train made" in text
     network.unlink()
     workspace.configure()

@@ -12,8 +12,8 @@ from pipeline.planned_jobs import missing_jobs
 from pipeline.workspaces import AGGREGATE, BARE, MATCHED, MATCHES, TABLES, Workspace, idx_files
 
 BELOW_MATCHING = MATCHES | {"heat_map": 1} | TABLES
-ONE_NETWORK = {"initialise": 1, "train": 1, "extract": 1, "extract_places": 1, "top_images": 1}
-BELOW_NETWORKS = {"extract": 2, "extract_places": 2, "top_images": 2} | BELOW_MATCHING
+ONE_NETWORK = {"initialise": 1, "train": 1, "extract": 1, "extract_heat_map": 1, "top_images": 1}
+BELOW_NETWORKS = {"extract": 2, "extract_heat_map": 2, "top_images": 2} | BELOW_MATCHING
 
 
 def append(path: Path, text: str) -> None:
@@ -99,7 +99,7 @@ def test_changed_positions_are_extracted_from_the_same_networks(workspace: Works
 def test_another_heat_map_extracts_only_its_own_samples(workspace: Workspace) -> None:
     workspace.configure(heat_map={"positions": 200})
     below = {"heat_map": 1, **TABLES}
-    assert missing_jobs(workspace) == {"extract_places": 2, **below}
+    assert missing_jobs(workspace) == {"extract_heat_map": 2, **below}
     workspace.configure(heat_map={"positions": 0})
     assert workspace.make_tables().jobs == AGGREGATE
 
@@ -115,7 +115,7 @@ def test_a_stage_that_is_always_kept_is_extracted_without_training(workspace: Wo
 
 def test_untrained_networks_need_no_training(workspace: Workspace) -> None:
     workspace.configure(stages=["initial"], seeds=[0, 1], training={"epochs": 5})
-    extracted = {"extract": 2, "extract_places": 2, "top_images": 2}
+    extracted = {"extract": 2, "extract_heat_map": 2, "top_images": 2}
     assert missing_jobs(workspace) == extracted | BELOW_MATCHING
 
 
