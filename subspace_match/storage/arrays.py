@@ -54,25 +54,26 @@ def open_array(source: str) -> Any:
         size = _unpacked_size(path, name)
     check_fits(path, size)
     with _readable(path):
-        arrays = _read(path)
+        array = _read(path)
     folder = path
-    if isinstance(arrays, Mapping):
-        if name is None and len(arrays) == 1:
-            (name,) = arrays
-        if name is None or name not in arrays:
+    if isinstance(array, Mapping):
+        if name is None and len(array) == 1:
+            (name,) = array
+        if name is None or name not in array:
             raise ValueError(
                 f"{path}: expected the name of one of its arrays, as in {path}:NAME, found"
-                f" {name or 'none'}; its arrays are {', '.join(arrays) or 'none'}"
+                f" {name or 'none'}; its arrays are {', '.join(array) or 'none'}"
             )
         folder = path / name
         with _readable(f"{path}:{name}"):
-            arrays = arrays[name]
-            if isinstance(arrays, bytes):  # a member of an .npz file without an array header
+            array = array[name]
+            if isinstance(array, bytes):  # a member of an .npz file without an array header
                 raise TypeError("not an array")
-    return WholeZarrArray(arrays, folder) if path.is_dir() else arrays
+    return WholeZarrArray(array, folder) if path.is_dir() else array
 
 
 def _split(source: str) -> tuple[Path, str | None]:
+    """Return the path, and the name after it if there is one."""
     if Path(source).exists():
         return Path(source), None
     path, _, name = source.rpartition(":")
@@ -95,6 +96,7 @@ def _readable(what: str | Path) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
+    """Return the first line of an error's text."""
     return str(error).partition("\n")[0] or type(error).__name__
 
 
@@ -142,7 +144,21 @@ class WholeZarrArray:
         self._block: tuple[int, ...] = array.shards or array.chunks
         # The indices of the files along each axis.
         self._grid = [range(-(-n // of)) for n, of in zip(self.shape, self._block, strict=True)]
-        self._check_files()
+        files = {
+            file.relative_to(folder).as_posix()
+            for file in folder.rglob("*")
+            # Zarr reads an empty file as zeros too.
+            if file.name not in _ZARR_METADATA and file.is_file() and file.stat().st_size
+        }
+        keys = map(array.metadata.encode_chunk_key, itertools.product(*self._grid))
+        if first := next((key for key in keys if key not in files), None):
+            expected = math.prod(map(len, self._grid))
+            raise ValueError(
+                f"{folder}: expected all {expected} files of a Zarr array, found"
+                f" {max(1, expected - len(files))} missing, such as {first}, which Zarr would read"
+                f" as {array.fill_value}; copy the array again, or, if that is its content, write"
+                " it with config={'write_empty_chunks': True}"
+            )
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         try:
@@ -153,24 +169,6 @@ class WholeZarrArray:
                 f"{file}: expected a whole chunk of a Zarr array, found a damaged one"
                 f" ({_reason(error)}); copy the array again"
             ) from error
-
-    def _check_files(self) -> None:
-        files = {
-            file.relative_to(self._folder).as_posix()
-            for file in self._folder.rglob("*")
-            # Zarr reads an empty file as zeros too.
-            if file.name not in _ZARR_METADATA and file.is_file() and file.stat().st_size
-        }
-        keys = map(self._array.metadata.encode_chunk_key, itertools.product(*self._grid))
-        if (first := next((key for key in keys if key not in files), None)) is None:
-            return
-        expected = math.prod(map(len, self._grid))
-        raise ValueError(
-            f"{self._folder}: expected all {expected} files of a Zarr array, found"
-            f" {max(1, expected - len(files))} missing, such as {first}, which Zarr would read as"
-            f" {self._array.fill_value}; copy the array again, or, if that is its content, write it"
-            " with config={'write_empty_chunks': True}"
-        )
 
     def _first_damaged(self, start: int, stop: int) -> str:
         """Return the first unreadable file with rows from start to stop."""

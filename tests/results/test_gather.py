@@ -101,9 +101,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
     return paths
 
 
-def test_results_are_joined_in_the_order_of_pairs_depths_and_draws(
-    files: Files,
-) -> None:
+def test_results_are_joined_in_the_order_of_pairs_depths_and_draws(files: Files) -> None:
     made = gather(files, settings())
     assert list(made) == list(TABLES)
     similarity = made["similarity"].drop_duplicates(["seed_a", "layer", "draw"])

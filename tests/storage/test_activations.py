@@ -11,6 +11,8 @@ from subspace_match.storage.activations import ActivationStore, new_store
 RNG = np.random.default_rng(0)
 LAYERS = {"conv1": RNG.random((2, 2500, 40), np.float32), "fc1": np.zeros((1, 30, 8), np.float32)}
 
+SHARD = "activations/conv1/draw_0/c/3/0"
+
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -44,34 +46,31 @@ def test_a_store_returns_what_was_written(path: Path) -> None:
 def test_a_store_is_a_plain_zarr_v3_group_with_few_files(path: Path) -> None:
     group = zarr.open_group(path, mode="r", zarr_format=3)
     assert np.array_equal(group["activations/conv1/draw_0"][:], LAYERS["conv1"][0])
-    chunks = path / "activations" / "conv1" / "draw_0" / "c"
-    shards = [file for file in chunks.rglob("*") if file.is_file()]
-    assert len(shards) == 7
+    shards = (path / SHARD).parents[1]
+    assert len([file for file in shards.rglob("*") if file.is_file()]) == 7
 
 
 def test_a_layer_of_zeros_has_files(path: Path) -> None:
-    assert (path / "activations" / "fc1" / "draw_0" / "c" / "0" / "0").exists()
+    assert (path / "activations/fc1/draw_0/c/0/0").exists()
 
 
 def test_a_deleted_shard_is_named(path: Path) -> None:
-    (path / "activations" / "conv1" / "draw_0" / "c" / "3" / "0").unlink()
+    (path / SHARD).unlink()
     with pytest.raises(ValueError, match=r"seed_0\.zarr.*conv1/draw_0/c/3/0 is missing.*remove it"):
         ActivationStore(path).activations("conv1")
     ActivationStore(path).activations("fc1")
 
 
 def test_a_truncated_shard_is_named(path: Path) -> None:
-    shard = path / "activations" / "conv1" / "draw_0" / "c" / "3" / "0"
-    shard.write_bytes(shard.read_bytes()[:-1])
+    (path / SHARD).write_bytes((path / SHARD).read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"conv1/draw_0/c/3/0 has \d+ bytes instead of \d+"):
         ActivationStore(path).activations("conv1")
 
 
 def test_reading_detects_changed_bytes(path: Path) -> None:
-    shard = path / "activations" / "conv1" / "draw_0" / "c" / "3" / "0"
-    content = bytearray(shard.read_bytes())
+    content = bytearray((path / SHARD).read_bytes())
     content[100] ^= 1
-    shard.write_bytes(content)
+    (path / SHARD).write_bytes(content)
     activations = ActivationStore(path).activations("conv1")
     with pytest.raises(ValueError, match=r"seed_0\.zarr: expected a whole file.*conv1"):
         sm.reduce(activations, activations)
