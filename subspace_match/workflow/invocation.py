@@ -107,7 +107,7 @@ def check_as_planned(script: str, snakemake: Any) -> None:
     if changed:
         raise ValueError(
             f"{snakemake.rule}: expected {' and '.join(changed)} as when the run was planned, found"
-            " other content; run snakemake again, what is finished is kept"
+            " other content; run snakemake again, finished results are kept"
         )
 
 
