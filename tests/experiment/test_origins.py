@@ -67,7 +67,7 @@ def test_a_job_fails_if_its_code_has_changed_since_the_plan(
         check_as_planned("extract", job)
     check_as_planned("plot", SimpleNamespace(**vars(job) | {"params": {}}))
     (project / file).unlink()
-    with pytest.raises(ValueError, match="run snakemake again, what is finished is kept"):
+    with pytest.raises(ValueError, match="run snakemake again, finished results are kept"):
         check_as_planned("extract", job)
 
 
