@@ -164,7 +164,7 @@ def test_a_damaged_record_affects_only_files_without_another_record(project: Pat
     (folder / "extract_b.provenance.json").write_text("")
     assert Records().required(folder / "vgg-2.zarr").record["rule"] == "extract"
     with pytest.raises(
-        ValueError, match=r"vgg-9\.zarr: expected a record .*extract_b.*; remove "
+        ValueError, match=r"vgg-9\.zarr: expected the record .*extract_b.*; remove "
     ) as e:
         Records().required(folder / "vgg-9.zarr")
     assert "\n" not in str(e.value)
