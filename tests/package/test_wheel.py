@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
+from parallel import shared_by_test_processes
 
 PROJECT = Path(__file__).parents[2]
 NEWEST, OLDEST = 13, 11  # minor versions of Python 3 that the package supports
@@ -65,7 +67,17 @@ def newest_python() -> str:
 @pytest.fixture(scope="session")
 def light(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """The wheel of this source tree in an environment without extras."""
-    folder = tmp_path_factory.mktemp("wheel")
+    folder = shared_by_test_processes(tmp_path_factory) / "wheel"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            _install(folder)
+            (folder / "complete").touch()
+    (wheel,) = folder.glob("*.whl")
+    return Environment(wheel, folder / "light")
+
+
+def _install(folder: Path) -> None:
     source = folder / "source"  # building leaves files beside the sources
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(PROJECT / "subspace_match", source / "subspace_match", ignore=ignore)
@@ -84,7 +96,6 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     call(newest_python(), "-m", "venv", folder / "light")
     install = ("pip", "install", "--quiet", "--no-compile", "-c", PROJECT / "constraints.txt")
     call(folder / "light" / "bin" / "python", "-m", *install, wheel)
-    return Environment(wheel, folder / "light")
 
 
 def test_the_light_environment_is_small_and_consistent(light: Environment) -> None:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from parallel import shared_by_test_processes
 from pipeline.workspaces import Workspace, copy_project
-
-
-def shared_by_test_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder that all processes of this test run share."""
-    base = tmp_path_factory.getbasetemp()
-    # An xdist worker has its own folder below that of the run.
-    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture(scope="session")

@@ -184,6 +184,7 @@ def test_an_encoder_is_compared_with_a_classifier(workspace: Workspace) -> None:
     torch.save(weights, workspace.root / "encoder.pt")
     encoder = {"name": "encoder:Encoder", "weights": "encoder.pt", "mean": [0.1], "std": [0.3]}
     workspace.configure(
+        seeds=[0],
         models={"base": {}, "encoder": {"network": encoder}},
         compare=[{"models": ["base", "encoder"], "seeds": "all"}],
         matching={"layers": ["conv1"]},

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from pipeline.conftest import shared_by_test_processes
+from parallel import shared_by_test_processes
 from pipeline.faults import contents
 from pipeline.slurm import Cluster, missing_programs, wait_until
 from pipeline.workspaces import TINY, Workspace, without
