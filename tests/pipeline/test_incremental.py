@@ -53,15 +53,6 @@ def test_another_architecture_or_data_set_is_an_experiment_beside_the_first(
     assert missing_jobs(workspace) == {}
 
 
-def test_three_architectures_train_each_network_once(workspace: Workspace) -> None:
-    one_network = {"seeds": [0], "compare": [{"seeds": "same", "stages": "last"}]}
-    workspace.configure(network={"name": "vgg13_bn"}, stages=["initial", "last"], **one_network)
-    assert workspace.snakemake("--until", "train").jobs == {"initialise": 1, "train": 1}
-    for name, untrained in (("vgg11_bn", 0), ("vgg13_bn", 1), ("vgg16_bn", 2)):
-        workspace.configure(network={"name": name})
-        assert missing_jobs(workspace).get("train", 0) == untrained
-
-
 def test_another_version_of_torch_reruns_nothing(workspace: Workspace, tmp_path: Path) -> None:
     """The version is in each result's provenance; --forceall makes everything again."""
     record = tmp_path / "newer" / "torch-99.0.dist-info" / "METADATA"

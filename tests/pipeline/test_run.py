@@ -148,20 +148,6 @@ def test_both_networks_are_extracted_at_the_same_samples(finished: Workspace) ->
     assert samples["fc1"] == 4000
 
 
-def test_another_architecture_runs_from_the_configuration(workspace: Workspace) -> None:
-    workspace.configure(
-        network={"name": "resnet20", "width": 0.13, "hidden": []},
-        stages=["initial"],
-        matching={"layers": ["stage2.*relu", "conv1"]},
-        **BARE,
-    )
-    run = workspace.make_tables()
-    assert run.jobs["match"] == 1
-    assert "prepare_data" not in run.jobs
-    table = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
-    assert set(table["node"]) == {"stem.2", *(f"stage2.{block}.relu" for block in range(3))}
-
-
 def test_few_samples_are_flagged_with_a_warning(workspace: Workspace) -> None:
     layers = {"layers": ["conv1", "conv5"]}
     workspace.configure(extraction={"positions": 50}, matching=layers, **BARE)
