@@ -10,8 +10,7 @@
 
 VENV ?= .venv
 PYTHON ?= python3
-# More processes than cores: some tests wait for Slurm.
-PYTEST_FLAGS ?= -n 3 --dist worksteal
+PYTEST_FLAGS ?= -n 2 --dist worksteal
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 # Import the package from this folder even if another clone made the environment.
 export PYTHONPATH := $(CURDIR)
