@@ -21,6 +21,7 @@ from torchvision.models.feature_extraction import NodePathTracer
 from .layer_info import LayerInfo
 from .neuron_axis import Shape, axis_of_neurons, channels_first
 from .operations import CONVOLUTION, NONLINEARITIES
+from .state_dicts import first_few
 from .task_check import output_for
 
 Sink = Callable[[str, torch.Tensor], None]
@@ -111,10 +112,9 @@ class LayeredNetwork(fx.Interpreter):
                 known = f", whose axis of neurons is {axis}" if axis else ""
                 faults.append(f"{shape} for 2 images at {node}{known}")
         if faults:
-            more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
             raise ValueError(
                 "network: expected layers that are certain to have shape (images, neurons) or"
-                f" (images, channels, height, width), found {'; '.join(faults[:5])}{more}; select"
+                f" (images, channels, height, width), found {first_few(faults, '; ')}; select"
                 " other nodes in extraction.nodes"
             )
         return certain

@@ -67,16 +67,9 @@ def gather(files: Mapping[str, Sequence[str]], settings: Any) -> dict[str, pd.Da
         key: {**network, "checkpoint": checkpoints[key], "accuracy": accuracy[key]}
         for key, network in settings.networks.items()
     }
-    similarity = tables.similarity_table(results)
     return {
         "networks": tables.network_table(networks),
-        "similarity": similarity,
-        "summary": tables.summary_table(similarity),
-        "neurons": tables.neuron_table(results),
-        "measures": tables.measure_table(results),
-        "minimal_matches": tables.minimal_match_table(results),
-        "minimal_match_members": tables.member_table(results),
-        "null": tables.null_table(results),
+        **tables.layer_tables(results),
         "heat_map": tables.heat_map_table(heat_maps, settings.epsilons),
         "top_images": tables.top_image_table(top_images),
         "left_out": tables.left_out_table(settings.pairs),

@@ -56,6 +56,20 @@ class LayerResult:
     minimal: Mapping[float, MinimalMatches] = field(default_factory=dict)  # by epsilon
 
 
+def layer_tables(results: Sequence[LayerResult]) -> dict[str, pd.DataFrame]:
+    """Build all tables of layers and their neurons, by name."""
+    similarity = similarity_table(results)
+    return {
+        "similarity": similarity,
+        "summary": summary_table(similarity),
+        "neurons": neuron_table(results),
+        "measures": measure_table(results),
+        "minimal_matches": minimal_match_table(results),
+        "minimal_match_members": member_table(results),
+        "null": null_table(results),
+    }
+
+
 def similarity_table(results: Iterable[LayerResult]) -> pd.DataFrame:
     """One row per (pair, layer, draw, epsilon): observed and null similarity.
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
-from parallel import shared_by_test_processes
+from parallel import make_once, shared_by_test_processes
 
 PROJECT = Path(__file__).parents[2]
 NEWEST, OLDEST = 13, 11  # minor versions of Python 3 that the package supports
@@ -68,11 +67,7 @@ def newest_python() -> str:
 def light(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """The wheel of this source tree in an environment without extras."""
     folder = shared_by_test_processes(tmp_path_factory) / "wheel"
-    with FileLock(f"{folder}.lock"):
-        if not (folder / "complete").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            _install(folder)
-            (folder / "complete").touch()
+    make_once(folder, _install)
     (wheel,) = folder.glob("*.whl")
     return Environment(wheel, folder / "light")
 

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
-from parallel import shared_by_test_processes
+from parallel import make_once, shared_by_test_processes
 from pipeline.workspaces import Workspace, copy_project
 
 
@@ -16,11 +15,12 @@ from pipeline.workspaces import Workspace, copy_project
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace in which the tiny configuration has run. Copy it; do not change it."""
     root = shared_by_test_processes(tmp_path_factory) / "finished"
-    with FileLock(f"{root}.lock"):
-        if not (root / "complete").exists():
-            shutil.rmtree(root, ignore_errors=True)
-            run = copy_project(root).snakemake()
-            (root / "complete").write_text(run.text)
+
+    def make(root: Path) -> None:
+        run = copy_project(root).snakemake()
+        (root / "complete").write_text(run.text)
+
+    make_once(root, make)
     return Workspace(root)
 
 
@@ -28,12 +28,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def finished_with_seed_2(finished: Workspace) -> Workspace:
     """The finished workspace, with a third network trained. Copy it; do not change it."""
     root = finished.root.with_name("finished_with_seed_2")
-    with FileLock(f"{root}.lock"):
-        if not (root / "complete_with_seed_2").exists():
-            shutil.rmtree(root, ignore_errors=True)
-            shutil.copytree(finished.root, root, symlinks=True)
-            Workspace(root).snakemake("--config", "seeds=[0,2]", "--until", "train")
-            (root / "complete_with_seed_2").touch()
+
+    def make(root: Path) -> None:
+        shutil.copytree(finished.root, root, symlinks=True)
+        Workspace(root).snakemake("--config", "seeds=[0,2]", "--until", "train")
+
+    make_once(root, make)
     return Workspace(root)
 
 

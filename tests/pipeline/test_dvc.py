@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 import zarr
-from filelock import FileLock
+from parallel import make_once
 from pipeline.workspaces import (
     BARE,
     MATCHED,
@@ -88,21 +88,21 @@ def versioned_once(finished_with_seed_2: Workspace) -> Versioned:
     finished = finished_with_seed_2
     root = finished.root.with_name("versioned")
     workspace = Versioned(root)
-    with FileLock(f"{root}.lock"):
-        if not (root / ".git" / "complete").exists():
-            shutil.rmtree(root, ignore_errors=True)
-            shutil.copytree(finished.root, root, symlinks=True)
-            (root / ".dvc").mkdir()
-            shutil.copytree(PROJECT / ".dvc" / "plots", root / ".dvc" / "plots")
-            for name in ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore"):
-                shutil.copy2(PROJECT / name, root / name)
-            workspace.call("git", "init", "--quiet", "--initial-branch", "main")
-            workspace.call("git", "config", "user.name", "test")
-            workspace.call("git", "config", "user.email", "test@example.org")
-            workspace.commit("Project")
-            assert Run(0, workspace.dvc("repro")).jobs == {}
-            workspace.commit("Seeds 0 and 1")
-            (root / ".git" / "complete").touch()
+
+    def make(root: Path) -> None:
+        shutil.copytree(finished.root, root, symlinks=True)
+        (root / ".dvc").mkdir()
+        shutil.copytree(PROJECT / ".dvc" / "plots", root / ".dvc" / "plots")
+        for name in ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore"):
+            shutil.copy2(PROJECT / name, root / name)
+        workspace.call("git", "init", "--quiet", "--initial-branch", "main")
+        workspace.call("git", "config", "user.name", "test")
+        workspace.call("git", "config", "user.email", "test@example.org")
+        workspace.commit("Project")
+        assert Run(0, workspace.dvc("repro")).jobs == {}
+        workspace.commit("Seeds 0 and 1")
+
+    make_once(root, make)
     return workspace
 
 

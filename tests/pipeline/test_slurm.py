@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
-from parallel import shared_by_test_processes
+from parallel import make_once, shared_by_test_processes
 from pipeline.faults import contents
 from pipeline.slurm import Cluster, missing_programs, wait_until
 from pipeline.workspaces import TINY, Workspace, without
@@ -83,15 +82,16 @@ def training(
         target = os.path.relpath(network, workspace.root)
         return Training(workspace, target, network.with_name("resume.safetensors"), "")
 
-    folder = shared_by_test_processes(tmp_path_factory)
-    with FileLock(folder / "uninterrupted.lock"):
-        known = folder / "uninterrupted"
-        if not known.exists():
-            shutil.copytree(finished.root, folder / "training")
-            whole = configured(Workspace(folder / "training"))
-            whole.workspace.snakemake(whole.target)
-            known.write_text(whole.found)
-    return replace(configured(workspace), sha256=known.read_text())
+    folder = shared_by_test_processes(tmp_path_factory) / "uninterrupted"
+
+    def make(folder: Path) -> None:
+        shutil.copytree(finished.root, folder)
+        whole = configured(Workspace(folder))
+        whole.workspace.snakemake(whole.target)
+        (folder / "sha256").write_text(whole.found)
+
+    make_once(folder, make)
+    return replace(configured(workspace), sha256=(folder / "sha256").read_text())
 
 
 def training_log(workspace: Workspace, network: str) -> str:

@@ -176,7 +176,6 @@ def _tables(
                         minimal={0.3: minimal[number, layer]},
                         measures=noted_measures(pair),
                     )
-    similarity = tables.similarity_table(results)
     networks = {
         f"net.seed_{seed}": {"model": "base", "seed": seed, "stage": "last", "accuracy": 0.9}
         | {"checkpoint": f"{seed}" * 64}
@@ -184,13 +183,7 @@ def _tables(
     }
     made = {
         "networks": tables.network_table(networks),
-        "similarity": similarity,
-        "summary": tables.summary_table(similarity),
-        "neurons": tables.neuron_table(results),
-        "measures": tables.measure_table(results),
-        "minimal_matches": tables.minimal_match_table(results),
-        "minimal_match_members": tables.member_table(results),
-        "null": tables.null_table(results),
+        **tables.layer_tables(results),
         "heat_map": _heat_map(layers, results),
         "left_out": tables.left_out_table([]),
         "top_images": tables.top_image_table(
