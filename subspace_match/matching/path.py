@@ -190,13 +190,10 @@ def match_path(pair: PairMoments, *, device: DeviceLike = "auto") -> MatchPath:
         >>> path.critical_epsilon_x.round(3), path.critical_epsilon_y.round(3)
         (array([0.6, 1. ]), array([0.6]))
     """
+    device = resolve_device(device)
     live = np.flatnonzero(pair.live)
-    columns, distances = peel(
-        pair.factor,
-        int((live < pair.neurons_x).sum()),
-        pair.unit_products,
-        resolve_device(device),
-    )
+    width_x = int((live < pair.neurons_x).sum())
+    columns, distances = peel(pair.factor, width_x, pair.unit_products_on(device), device)
     order = live[columns]
     critical = np.full(len(pair.sums), np.nan)
     critical[order] = lower_by_margin(np.minimum.accumulate(distances), pair.tie_margin)

@@ -133,10 +133,12 @@ def warn_of_few_samples(neurons: int, samples: int) -> None:
         )
 
 
-def as_chunk_samples(chunk_samples: int | None, bytes_per_sample: int) -> int:
-    """Check the number of samples to hold at a time; None means as many as CHUNK_BYTES hold."""
+def as_chunk_samples(
+    chunk_samples: int | None, bytes_per_sample: int, chunk_bytes: int | None = None
+) -> int:
+    """Check the number of samples to hold at a time; None means as many as fit in a chunk."""
     if chunk_samples is None:
-        return max(1, CHUNK_BYTES // bytes_per_sample)
+        return max(1, (chunk_bytes or CHUNK_BYTES) // bytes_per_sample)
     if not isinstance(chunk_samples, (int, np.integer)) or chunk_samples < 1:
         raise ValueError(
             f"chunk_samples: expected a whole number of at least 1, found {chunk_samples!r}; use"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -18,3 +20,9 @@ if torch.cuda.is_available():
 def device(request: pytest.FixtureRequest) -> Device:
     """Run a test with NumPy, with the GPU code on the CPU, and on a GPU if there is one."""
     return DEVICES[request.param]
+
+
+@pytest.fixture
+def zarr() -> Any:
+    """Zarr, where it is installed: the mathematics must be testable on a GPU machine without it."""
+    return pytest.importorskip("zarr")

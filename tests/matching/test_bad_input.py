@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
-import zarr
 from helpers import path_of, raises
 
 import subspace_match as sm
@@ -41,7 +40,7 @@ def test_only_real_matrices_are_accepted(bad, parts):
 @pytest.mark.parametrize("kind", [{}, {"zarr_format": 2}, {"shards": (15, 4)}], ids=str)
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("emptied", [False, True])
-def test_a_zarr_array_with_a_missing_chunk_is_refused(kind, centred, emptied, tmp_path):
+def test_a_zarr_array_with_a_missing_chunk_is_refused(kind, centred, emptied, tmp_path, zarr):
     """The chunk would be read as zeros: neurons would be dead on part of the samples."""
     x = np.random.default_rng(0).normal(size=(40, 2))
     array = zarr.create_array(tmp_path / "x.zarr", data=x, chunks=(5, 2), **kind)
@@ -54,7 +53,7 @@ def test_a_zarr_array_with_a_missing_chunk_is_refused(kind, centred, emptied, tm
             sm.reduce(*sides, centred=centred)
 
 
-def test_a_zarr_array_in_memory_with_missing_chunks_is_refused():
+def test_a_zarr_array_in_memory_with_missing_chunks_is_refused(zarr):
     array = zarr.create_array({}, shape=(40, 2), chunks=(5, 2), dtype="float32")
     array[:30] = 1.0
     with raises("y: expected all 8 chunks or shards of a Zarr array, found 2 missing"):

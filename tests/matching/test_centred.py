@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import zarr
 
 import subspace_match as sm
 from subspace_match.matching.null import null_paths
@@ -46,6 +45,7 @@ def test_centring_equals_subtracting_the_means(
         dtype = torch.bfloat16 if kind == "bfloat16" else torch.float64
         sides = [torch.from_numpy(side).to(dtype) for side in sides]
     elif kind == "zarr":
+        zarr = pytest.importorskip("zarr")
         sides = [
             zarr.create_array(tmp_path / str(n), data=side, chunks=(100, side.shape[1]))
             for n, side in enumerate(sides)

@@ -203,7 +203,6 @@ def test_the_bound_grows_with_the_length_of_blocks(monkeypatch):
     x, y = common_means(0, 100_000, 1e-3)
     products = exact_oracles.inner_products(x, y)
     short = unit_moment_error(sm.reduce(x, y, device="cpu"), products)
-    monkeypatch.setattr(block_sums, "BLOCK_SAMPLES", 10**9)
     monkeypatch.setattr(Cpu, "block_samples", lambda *_: 10**9)
     long = sm.reduce(x, y, device="cpu", chunk_samples=100_000)
     assert long.moment_error > 1e-11

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cases
 import numpy as np
 import oracles
 import pytest
-import zarr
 from helpers import path_of
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -103,8 +104,12 @@ def test_a_planted_match_is_found(device):
     assert path.similarity(0.1) == 40 / 240
 
 
-def test_array_kinds_give_identical_paths(device):
+def test_array_kinds_give_identical_paths(device, zarr):
     import torch
+
+    def in_zarr(layer: np.ndarray) -> Any:
+        store = zarr.storage.MemoryStore()
+        return zarr.create_array(store, data=layer, chunks=(7, 5), shards=(21, 10))
 
     x, y = (layer.astype(np.float32) for layer in cases.related(np.random.default_rng(0)))
     expected = path_of(x, y, device)
@@ -124,10 +129,6 @@ def test_array_kinds_give_identical_paths(device):
         np.testing.assert_array_equal(found.critical_epsilon_x, expected.critical_epsilon_x)
         np.testing.assert_array_equal(found.critical_epsilon_y, expected.critical_epsilon_y)
         np.testing.assert_array_equal(found.removal_order, expected.removal_order)
-
-
-def in_zarr(layer: np.ndarray) -> zarr.Array:
-    return zarr.create_array(zarr.storage.MemoryStore(), data=layer, chunks=(7, 5), shards=(21, 10))
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def distances(pair: sm.PairMoments, device: DeviceLike = "cpu") -> tuple[np.ndar
     columns, peeled = peel.peel(
         pair.factor,
         int((live < pair.neurons_x).sum()),
-        pair.unit_products,
+        pair.unit_products_on(device),
         device,
     )
     fresh = certificate._Distances(pair, live[columns], device)

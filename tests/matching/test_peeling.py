@@ -125,7 +125,7 @@ def test_products_of_well_conditioned_pairs_give_the_same_spans(distance, device
     sides = np.split(np.arange(factor.shape[1]), [pair.neurons_x])
     by_qr, by_products = (
         factor_spans(factor, *sides, device, independent=True, products=products)
-        for products in (None, device.array(pair.unit_products))
+        for products in (None, pair.unit_products_on(device))
     )
     inverse = device.numpy(by_qr.coefficients).diagonal()[pair.neurons_x :]
     assert (inverse.max() < SAFE_PRODUCT) == (distance == 0.5)

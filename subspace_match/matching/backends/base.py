@@ -25,6 +25,7 @@ class Device(ABC):
     """A place for float64 arrays, and the operations that NumPy and torch spell differently."""
 
     name: str
+    chunk_bytes: int | None = None  # samples held at a time, as float64; None: as on the CPU
 
     @abstractmethod
     def array(self, values: np.ndarray) -> Array:
@@ -57,6 +58,10 @@ class Device(ABC):
     @abstractmethod
     def take(self, array: Array, positions: np.ndarray, axis: int = 0) -> Array:
         """Copy the rows or columns at these positions, in this order."""
+
+    @abstractmethod
+    def in_c_order(self, matrix: Array) -> Array:
+        """Return the matrix in C order, copied if it has another order."""
 
     @abstractmethod
     def column_sums(self, matrix: Array) -> Array:

@@ -22,6 +22,7 @@ from threadpoolctl import ThreadpoolController
 from .base import Array, Device
 
 QR_BLOCK = 32  # reflectors that LAPACK applies at once
+LONGEST = 1024  # samples in a block
 BLOCK = 2**17  # numbers (1 MB): a filled block stays in a core's cache until it is multiplied
 TILE = 2**16  # numbers: a filled tile stays in cache until its distances are computed
 NARROW = 256  # up to this many columns, a second thread hardly speeds up a Gram matrix
@@ -45,8 +46,9 @@ class Cpu(Device):
         return np.asarray(block)
 
     def block_samples(self, width: int) -> int:
-        # With fewer rows than columns the product is memory-bound.
-        return max(BLOCK // width, width)
+        # With fewer rows than columns the product is memory-bound. Longer blocks than LONGEST are
+        # hardly faster, but round more.
+        return min(max(BLOCK // width, width), LONGEST)
 
     def empty(self, *shape: int) -> Array:
         return np.empty(shape)
@@ -59,6 +61,9 @@ class Cpu(Device):
 
     def take(self, array: np.ndarray, positions: np.ndarray, axis: int = 0) -> Array:
         return array.take(positions, axis)
+
+    def in_c_order(self, matrix: np.ndarray) -> Array:
+        return np.ascontiguousarray(matrix)
 
     def column_sums(self, matrix: np.ndarray) -> Array:
         # NumPy adds rows one by one; in two levels of sqrt(rows) each, fewer errors add up.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,33 +10,59 @@ import torch
 
 from .base import Array, Device
 
-PANEL = 128  # columns of a Gram matrix per product: narrow panels waste less below the diagonal
+# Bytes that a copy between host and GPU moves at a time, through page-locked memory: about ten times
+# as fast as a copy of pageable memory.
+PIECE = 2**26
+PANEL = 1024  # columns of a Gram matrix per product: wide enough to occupy a whole GPU
 
 
 class TorchDevice(Device):
     """Torch tensors on the torch device of this name."""
 
+    chunk_bytes = 2**28
+
     def __init__(self, name: str) -> None:
         self.name, self._device = name, torch.device(name)
 
     def array(self, values: np.ndarray) -> Array:
-        # Torch needs native byte order and writable memory; memory maps and Zarr may have neither.
-        native = np.require(values, values.dtype.newbyteorder("="), ["C", "W"])
-        return torch.from_numpy(native).to(self._device)
+        # Torch needs native byte order, writable memory and no negative strides; memory maps, Zarr
+        # and slices may lack these. Fortran order stays.
+        native = np.require(values, values.dtype.newbyteorder("="), ["W"])
+        if any(stride < 0 for stride in native.strides):
+            native = np.ascontiguousarray(native)
+        return self._from_host(torch.from_numpy(native))
 
     def numpy(self, array: torch.Tensor) -> np.ndarray:
-        return array.cpu().numpy()
+        if self._device.type == "cpu":
+            return array.numpy()
+        host = torch.empty(array.shape, dtype=array.dtype)
+        for piece in _pieces(array):
+            pinned = torch.empty(array[piece].shape, dtype=array.dtype, pin_memory=True)
+            host[piece].copy_(pinned.copy_(array[piece]))
+        return host.numpy()
+
+    def _from_host(self, tensor: torch.Tensor) -> torch.Tensor:
+        if self._device.type == "cpu":
+            return tensor
+        if tensor.nbytes <= PIECE:  # returns once the values have left the host's memory
+            return tensor.to(self._device, non_blocking=True)
+        there = torch.empty_like(tensor, device=self._device)  # in the same order
+        for piece in _pieces(tensor):
+            there[piece].copy_(tensor[piece].contiguous().pin_memory(), non_blocking=True)
+        return there
 
     def rows(self, block: Any) -> Array:
         if isinstance(block, torch.Tensor):
-            return block.detach().to(self._device)
+            block = block.detach()
+            return self._from_host(block) if block.device.type == "cpu" else block.to(self._device)
         block = np.asarray(block)
         if block.dtype not in (np.float32, np.float64):
             block = block.astype(np.float64)
         return self.array(block)
 
     def block_samples(self, width: int) -> int:
-        return sys.maxsize  # a GPU is fastest with all samples at once
+        # A wide product needs many rows to hide that its result is read and written.
+        return min(max(width, 1024), 4096)
 
     def empty(self, *shape: int) -> Array:
         return torch.empty(*shape, dtype=torch.float64, device=self._device)
@@ -50,6 +75,9 @@ class TorchDevice(Device):
 
     def take(self, array: torch.Tensor, positions: np.ndarray, axis: int = 0) -> Array:
         return array.index_select(axis, self.array(positions))
+
+    def in_c_order(self, matrix: torch.Tensor) -> Array:
+        return matrix.contiguous()
 
     def column_sums(self, matrix: torch.Tensor) -> Array:
         return matrix.sum(0)
@@ -109,3 +137,9 @@ class TorchDevice(Device):
         self, reflectors: torch.Tensor, scales: torch.Tensor, matrix: torch.Tensor
     ) -> Array:
         return torch.ormqr(reflectors, scales, matrix, left=True, transpose=True)
+
+
+def _pieces(tensor: torch.Tensor) -> Iterator[slice]:
+    """Yield slices of rows with at most ``PIECE`` bytes, or one row."""
+    rows = max(1, PIECE * len(tensor) // max(1, tensor.nbytes))
+    return (slice(start, start + rows) for start in range(0, len(tensor), rows))

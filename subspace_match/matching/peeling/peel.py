@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..backends.base import Device
+from ..backends.base import Array, Device
 from ..backends.numpy_ import Cpu
 from .spans import Spans, factor_spans
 from .updates import SpanUpdates
@@ -34,15 +34,15 @@ from .updates_numpy import NumpyUpdates
 
 
 def peel(
-    factor: np.ndarray, width_x: int, products: np.ndarray | None, device: Device
+    factor: np.ndarray, width_x: int, products: Array | None, device: Device
 ) -> tuple[np.ndarray, np.ndarray]:
     """Remove all neurons, the farthest first, and record their distances.
 
     Args:
         factor: F, (k, m) float64, columns of norm 1, X's ``width_x`` columns first.
         width_x: number of X's columns.
-        products: F'F if all columns are known to be independent and F comes from the moments, else
-            None.
+        products: F'F, on the device, if all columns are known to be independent and F comes from
+            the moments, else None.
         device: where to compute.
 
     Returns:
@@ -68,13 +68,13 @@ def peel(
 
 
 def _updates_of_spans(
-    factor: np.ndarray, x: np.ndarray, y: np.ndarray, products: np.ndarray | None, device: Device
+    factor: np.ndarray, x: np.ndarray, y: np.ndarray, products: Array | None, device: Device
 ) -> SpanUpdates:
-    transposed = device.array(np.ascontiguousarray(factor.T))
+    transposed = device.in_c_order(device.array(factor).T)
     spans = factor_spans(
         *(transposed.T, x, y, device),
         independent=products is not None,
-        products=None if products is None else device.array(products),
+        products=products,
     )
     return updates_for(spans, len(x), device)
 

@@ -19,7 +19,6 @@ class TorchUpdates(SpanUpdates):
         side = device.array((spans.neurons >= width_x).astype(np.int64))
         basis = device.array(spans.basis)
         self._neurons = spans.neurons
-        self._width_x = int((spans.neurons < width_x).sum())  # X's neurons come first
         self._alive = np.ones(len(spans.neurons), dtype=bool)
         self._matrix = spans.coefficients
         self._residual = spans.residual
@@ -45,7 +44,7 @@ class TorchUpdates(SpanUpdates):
             return self._neurons[positions[:valid]], squares[:valid], False
         removed = self._neurons[positions]
         self._alive[positions] = False
-        self._apply(positions)
+        self._apply(steps)
         if has_dependent != self._has_dependent or self._alive.sum() <= COMPACT * len(self._alive):
             self._has_dependent = has_dependent
             self._compact()
@@ -115,7 +114,7 @@ class TorchUpdates(SpanUpdates):
         return torch.addmv(column, self._first_lefts[terms].T, weights, alpha=-1.0)
 
     def _read_back(self, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
-        """Copy what the host needs of a block, in one transfer.
+        """Copy what the host needs of a block, in one transfer (two if accuracy is lost).
 
         Returns:
             Positions and squared distances of the removed neurons, whether each removal left P
@@ -124,28 +123,29 @@ class TorchUpdates(SpanUpdates):
         order, squares = self._order[:steps], self._squares[:steps]
         if self._has_dependent:
             inaccurate = self._inaccurate_steps(order) | torch.cat(self._failed_exchange[:steps])
-        elif self._any_inaccurate(order):
-            inaccurate = self._inaccurate_steps(order)
         else:
-            inaccurate = torch.zeros_like(squares)
+            ends, all_accurate = self._ends(order)
+            inaccurate = (~all_accurate).expand_as(order)
         report = torch.cat([order, squares, inaccurate, self._dependent.sum()[None]]).cpu().numpy()
         positions, host_squares, flags = report[:-1].reshape(3, steps)
+        if not self._has_dependent:
+            if flags.any():  # rare, so which steps are inaccurate is computed only now
+                flags = self._inaccurate_steps(order).cpu().numpy()
+            else:
+                self._diagonal = ends
         return positions.astype(np.int64), host_squares, flags > 0, bool(report[-1] > 0)
 
-    def _any_inaccurate(self, order: torch.Tensor) -> bool:
-        """Return whether any diagonal entry of P is inaccurate, without dependent neurons.
+    def _ends(self, order: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the diagonal of P after a block, and whether it stayed accurate throughout.
 
-        Without them entries only fall, so each is lowest at the end or when its neuron is removed.
+        For blocks without dependent neurons. Entries then only fall, so each is lowest at the end
+        or when its neuron is removed.
         """
-        steps = len(order)
-        rights = self._first_rights[steps]
-        ends = self._diagonal - (self._first_lefts[steps] * rights).sum(0)
+        rights = self._first_rights[len(order)]
+        ends = self._diagonal - (self._first_lefts[len(order)] * rights).sum(0)
         lowest = torch.where(self._residual > -torch.inf, ends, torch.inf)
         lowest.scatter_(0, order, rights.gather(1, order[:, None]).squeeze(1))
-        if bool((lowest >= lowest_accurate(self._highest)).all()):
-            self._diagonal = ends
-            return False
-        return True
+        return ends, (lowest >= lowest_accurate(self._highest)).all()
 
     def _inaccurate_steps(self, order: torch.Tensor) -> torch.Tensor:
         """Return whether a diagonal entry of P is inaccurate after each removal, (steps,) bool."""
@@ -163,21 +163,20 @@ class TorchUpdates(SpanUpdates):
         inaccurate: torch.Tensor = (counts & ~(diagonals >= lowest_accurate(highest))).any(1)
         return inaccurate
 
-    def _apply(self, positions: np.ndarray) -> None:
-        """Subtract a block's terms from the matrix; a row only has terms of its own side."""
-        terms = len(positions) * self._terms_each
-        of_x = np.repeat(positions < self._width_x, self._terms_each)
-        x_rows, y_rows = slice(self._width_x), slice(self._width_x, None)
-        for rows, of_side in ((x_rows, of_x), (y_rows, ~of_x)):
-            chosen = self._device.array(np.flatnonzero(of_side))
-            lefts = self._first_lefts[terms][:, rows].index_select(0, chosen)
-            rights = self._first_rights[terms].index_select(0, chosen)
-            self._matrix[rows].addmm_(lefts.T, rights, alpha=-1.0)
+    def _apply(self, steps: int) -> None:
+        """Subtract a block's terms from the matrix.
+
+        A row only has terms of its own side; the left factors of the others are zero. To leave them
+        out would halve the arithmetic, but reading and writing the matrix takes longer, and the
+        choice would need a copy from the host.
+        """
+        terms = steps * self._terms_each
+        lefts, rights = self._first_lefts[terms], self._first_rights[terms]
+        self._matrix.addmm_(lefts.T, rights, alpha=-1.0)
 
     def _compact(self) -> None:
         """Copy the state without removed neurons."""
         kept = self._device.array(np.flatnonzero(self._alive))
-        self._width_x = int(self._alive[: self._width_x].sum())
         self._neurons = self._neurons[self._alive]
         self._alive = np.ones(len(kept), dtype=bool)
         self._matrix = self._matrix.index_select(0, kept).index_select(1, kept)

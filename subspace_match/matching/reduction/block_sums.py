@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 from ..backends.base import Array, Device
 
-BLOCK_SAMPLES = 1024  # longer blocks are hardly faster, shorter ones slower
 SMALLEST_GROUP = 32  # few additions compared with a block's; most sums need only one group
 
 
@@ -36,7 +35,7 @@ class Blocks:
     @classmethod
     def for_device(cls, device: Device, samples: int, step: int, width: int) -> Blocks:
         """Choose the block length that suits the device for samples of ``width`` numbers."""
-        return cls(samples, step, min(samples, step, device.block_samples(width), BLOCK_SAMPLES))
+        return cls(samples, step, min(samples, step, device.block_samples(width)))
 
     @property
     def count(self) -> int:

@@ -104,11 +104,15 @@ class PairMoments:
 
         None if the pair is not ``well_conditioned``: then only the factor is accurate.
         """
+        return self.unit_products_on(resolve_device("cpu"))
+
+    def unit_products_on(self, device: Device) -> Array | None:
+        """Compute ``unit_products`` on a device."""
         if not self.well_conditioned:
             return None
         live = np.flatnonzero(self.live)
-        scales = 1.0 / self.norms[live]
-        products = self.second_moments.take(live, 0).take(live, 1)
+        scales = device.array(1.0 / self.norms[live])
+        products = device.take(device.take(device.array(self.second_moments), live), live, axis=1)
         products *= scales[:, None]
         products *= scales
         return products
@@ -134,7 +138,7 @@ def reduce(
         x: (samples, n_x) NumPy array, torch tensor or Zarr array.
         y: (samples, n_y), the same samples in the same order.
         device: "cpu", "cuda" or "auto"; must have float64.
-        chunk_samples: samples held at a time; None for about 32 MB.
+        chunk_samples: samples held at a time; None for about 32 MB, on a GPU 256 MB.
         centred: whether to subtract each neuron's mean first, which needs one more read. The paper
             does not centre; but then an offset that all neurons share, such as a positive mean,
             makes neurons match that have nothing else in common. A constant neuron becomes dead.
@@ -164,7 +168,8 @@ def reduce(
     same_samples(x, y)
     warn_of_few_samples(max(x.shape[1], y.shape[1]), x.shape[0])
     device = resolve_device(device)
-    step = as_chunk_samples(chunk_samples, 8 * (x.shape[1] + y.shape[1]))
+    bytes_per_sample = 8 * (x.shape[1] + y.shape[1])
+    step = as_chunk_samples(chunk_samples, bytes_per_sample, device.chunk_bytes)
 
     if centred:
         x, y = Deviations("x", x, step), Deviations("y", y, step)
