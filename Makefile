@@ -5,6 +5,7 @@
 #   make test    run all tests
 #   make lint    check style, format, types, docstrings and which module imports which
 #   make bench   run every benchmark, each against a readable reference
+#   make gpu     check and time everything on a CUDA GPU, with the Python at hand: no set-up
 #
 # VENV is the environment's folder. Clones can share one: make run VENV=~/venvs/subspace-match
 
@@ -19,7 +20,7 @@ export PYTHONPATH := $(CURDIR)
 # because a new clone has newer files.
 READY := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: run slurm test lint bench setup clean
+.PHONY: run slurm test lint bench gpu setup clean
 
 run: setup
 	snakemake
@@ -41,6 +42,9 @@ lint: setup
 bench: setup
 	for bench in match_path reduction minimal_matches layer_pairs extraction training planning jobs report; do \
 		python benchmarks/bench_$$bench.py || exit 1; done
+
+gpu:
+	$(PYTHON) benchmarks/gpu.py
 
 setup: $(READY)
 

@@ -36,8 +36,8 @@ from typing import Any
 import numpy as np
 import torch
 
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests/matching")]
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/matching"))
 import cases
 
 import subspace_match as sm
@@ -48,6 +48,7 @@ from subspace_match.matching.null import null_paths
 from subspace_match.matching.peeling import peel
 from subspace_match.matching.peeling.updates import BLOCK
 
+ROOT = Path(__file__).parents[1]
 WORKERS = min(8, os.cpu_count() or 1)
 passed: list[bool] = []
 

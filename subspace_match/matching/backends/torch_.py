@@ -10,8 +10,8 @@ import torch
 
 from .base import Array, Device
 
-# Bytes that a copy between host and GPU moves at a time, through page-locked memory: about ten times
-# as fast as a copy of pageable memory.
+# Bytes per copy between host and GPU, through page-locked memory: without it, copies are about ten
+# times as slow.
 PIECE = 2**26
 PANEL = 1024  # columns of a Gram matrix per product: wide enough to occupy a whole GPU
 
