@@ -2,7 +2,7 @@
 
 A permutation of Y's samples only changes the cross moments, so both sides' own inverses serve all
 permutations. The removals of all of them run together, as operations on stacks of matrices: a
-removal takes a dozen small kernels, which for some hundred neurons take longer to start than to run.
+removal takes a dozen small kernels, and for some hundred neurons their start takes most of the time.
 Only pairs whose neurons are all independent can run together, as nearly all unrelated layers can;
 the caller computes the others one by one.
 """
