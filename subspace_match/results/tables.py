@@ -17,7 +17,7 @@ import pandas as pd
 
 from ..matching.certificate import Certificate
 from ..matching.minimal.result import MinimalMatches
-from ..matching.null import p_values
+from ..matching.permutation_test import p_values
 from ..matching.validation import FEW_SAMPLES
 from ..storage.match_files import LayerMatch, Measures
 from ..storage.network_results import HeatMap, TopImages
@@ -186,6 +186,8 @@ def minimal_match_table(results: Iterable[LayerResult]) -> pd.DataFrame:
         network, neuron: "a" or "b", and the neuron's index.
         match: number of the minimal match in ``member_table``; neurons can share one.
         size_a, size_b: number of neurons of each network in the minimal match.
+        orders: number of orders of the search; of their matches this is the smallest.
+        median_size, largest_size: of both networks together, over the orders.
     """
     rows = []
     for result in results:
@@ -193,6 +195,7 @@ def minimal_match_table(results: Iterable[LayerResult]) -> pd.DataFrame:
             neurons = np.flatnonzero(found.match_of >= 0)
             of_a = neurons < found.neurons_x
             members = found.distinct[found.match_of[neurons]]
+            by_order = found.sizes[None] if found.sizes_by_order is None else found.sizes_by_order
             columns = {
                 "epsilon": epsilon,
                 "network": np.where(of_a, "a", "b"),
@@ -200,9 +203,13 @@ def minimal_match_table(results: Iterable[LayerResult]) -> pd.DataFrame:
                 "match": found.match_of[neurons],
                 "size_a": members[:, : found.neurons_x].sum(1),
                 "size_b": members[:, found.neurons_x :].sum(1),
+                "orders": len(by_order),
+                "median_size": np.median(by_order[:, neurons], axis=0),
+                "largest_size": by_order[:, neurons].max(0),
             }
             rows.append((result, columns))
-    return _layer_table(rows, "epsilon", "network", "neuron", "match", "size_a", "size_b")
+    sizes = ("size_a", "size_b", "orders", "median_size", "largest_size")
+    return _layer_table(rows, "epsilon", "network", "neuron", "match", *sizes)
 
 
 def member_table(results: Iterable[LayerResult]) -> pd.DataFrame:
