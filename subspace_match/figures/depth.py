@@ -66,8 +66,8 @@ def describe_similarity_by_depth(summary: pd.DataFrame) -> str:
     """Describe ``similarity_by_depth``."""
     epsilons = listed(f"{epsilon:g}" for epsilon in sorted(summary["epsilon"].unique()))
     return (
-        f"One curve per epsilon: {epsilons}. Dashed: the area under the similarity as a function of"
-        f" epsilon, which is the mean of 1 - critical epsilon. Mean over {pairs_and_draws(summary)}."
+        f"One curve per epsilon: {epsilons}. Dashed: the area under the similarity as a function"
+        f" of epsilon, the mean of 1 - critical epsilon. Mean over {pairs_and_draws(summary)}."
         f" {BAND} {chance(summary, 'Hatched')}{few_samples(summary)}{comparisons(summary)}"
     )
 

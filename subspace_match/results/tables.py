@@ -367,8 +367,8 @@ def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
     Returns:
         ``{"accuracy": {"seed_0": ...}, "similarity": {"conv1": {"0.15": ...}}, "area": {"conv1":
         ...}}``. With several models or stages, they are part of the networks' names. With several
-        comparisons, similarities and areas are grouped by comparison. The accuracy of a network that is not a classifier
-        is None, as JSON has no NaN.
+        comparisons, similarities and areas are grouped by comparison. The accuracy of a network
+        that is not a classifier is None, as JSON has no NaN.
     """
     several = [key for key in ("model", "stage") if networks[key].nunique() > 1]
     accuracy = {
@@ -384,7 +384,7 @@ def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
         of_layer = similarity.setdefault(comparison, {}).setdefault(layer, {})
         of_layer[f"{row['epsilon']:g}"] = row["similarity"]
         areas.setdefault(comparison, {})[layer] = row["area"]
-    found = {"similarity": similarity, "area": areas}
+    found: dict[str, dict[str, Any]] = {"similarity": similarity, "area": areas}
     if len(similarity) == 1:
         found = {name: next(iter(values.values())) for name, values in found.items()}
     return {"accuracy": accuracy, **found}
