@@ -1,4 +1,4 @@
-"""Two networks' activations -> a group of layers matched with images permuted and left out."""
+"""Two networks' activations -> layers matched with images permuted, and on halves of them."""
 
 from typing import Any
 
@@ -29,6 +29,8 @@ def null(snakemake: Any) -> None:
         found = resampled_layer(stores, layer, pair, **params.chance, device=device)
         nulls[stores.layer_origin(layer)] = found
         log.info("%s: %d permutations", layer, len(found.any_image))
+        if found.half_images is None:
+            log.info("%s: too few samples for an interval over images", layer)
     save_nulls(snakemake.output.null, nulls)
 
 

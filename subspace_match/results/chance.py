@@ -22,7 +22,7 @@ Statistic = Callable[[np.ndarray], np.ndarray]  # critical epsilons (n,) -> valu
 # The start of the names of a null's columns, by the name of the null in ``Resampled``.
 PREFIXES = {"any_image": "", "within_class": "class_"}
 LEVELS = ("null_mean", "null_threshold")
-TESTS = ("p_value", "family_p_value", "adjusted_similarity")
+TESTS = ("p_value", "family_p_value", "adjusted")
 CHANCE_COLUMNS = tuple(f"{prefix}{name}" for prefix in PREFIXES.values() for name in LEVELS + TESTS)
 LEVEL_COLUMNS = tuple(f"{prefix}{name}" for prefix in PREFIXES.values() for name in LEVELS)
 
@@ -65,7 +65,7 @@ def chance_columns(
         found |= level_columns(own, len(values))
         for prefix, null in own.items():
             found[f"{prefix}p_value"] = p_values(values, null)
-            found[f"{prefix}adjusted_similarity"] = adjusted_similarity(values, null)
+            found[f"{prefix}adjusted"] = adjusted_similarity(values, null)
         columns.append(found)
     for prefix in PREFIXES.values():
         with_null = [number for number, own in enumerate(nulls) if prefix in own]

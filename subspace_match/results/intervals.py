@@ -1,10 +1,10 @@
-"""Intervals of mean similarities, over networks and over images, by the delete-one jackknife.
+"""Intervals of mean similarities: over networks by the jackknife, over images by half-sampling.
 
 Pairs share networks, so they are not independent: seven pairs of a network say no more of it than
 one. The independent units are the seeds, so a unit leaves with all its pairs. With N units, the mean
 without each and the t distribution with N - 1 degrees of freedom, the interval covers the mean over
 networks that the experiment could have trained. It needs three units, because two networks are one
-pair. An interval over images holds the networks fixed: a unit is a group of images.
+pair. An interval over images holds the networks fixed (see ``matching.halves``).
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..matching.path import area
+
 if TYPE_CHECKING:
     from .tables import LayerResult
 
 LEAST_UNITS = 3
 COVERAGE = 0.95
 SUMMARY_KEYS = ["comparison", "layer", "node", "depth", "kind", "epsilon"]
+BOUNDS = ("low_networks", "high_networks", "low_images", "high_images")
+_AREA = np.inf  # stands for the area, which has no epsilon, among the epsilons
 _NETWORKS = [f"{key}_{side}" for side in "ab" for key in ("model", "seed", "stage")]
 _ROUNDING = 1e-12  # a smaller standard error is rounding
 
@@ -48,8 +52,23 @@ def jackknife_error(leave_one_out: np.ndarray) -> np.ndarray:
 
 def half_width(leave_one_out: np.ndarray) -> np.ndarray:
     """Return half the width of the interval of an estimate, (...) float64."""
-    quantile = stats.t.ppf((1 + COVERAGE) / 2, len(leave_one_out) - 1)
-    return np.asarray(quantile * jackknife_error(leave_one_out))
+    return _quantile(len(leave_one_out) - 1) * jackknife_error(leave_one_out)
+
+
+def half_width_of_halves(halves: np.ndarray) -> np.ndarray:
+    """Return half the width of the interval over images, (...) float64.
+
+    The halves of one division deviate from their mean in opposite directions, so there are as many
+    degrees of freedom as divisions.
+
+    Args:
+        halves: (2 divisions, ...) the estimate on each half of the images.
+    """
+    return np.asarray(_quantile(len(halves) // 2) * halves.std(0, ddof=1))
+
+
+def _quantile(degrees: int) -> float:
+    return float(stats.t.ppf((1 + COVERAGE) / 2, degrees))
 
 
 def units_of_pairs(pairs: pd.DataFrame) -> list[frozenset[Any]]:
@@ -68,99 +87,114 @@ def units_of_pairs(pairs: pd.DataFrame) -> list[frozenset[Any]]:
     return [frozenset(seed for _, seed, _ in own - fixed) for own in networks]
 
 
+def summary_intervals(
+    similarity: pd.DataFrame, results: Iterable[LayerResult] = ()
+) -> pd.DataFrame:
+    """Return the intervals of the mean similarity and of the mean area.
+
+    Args:
+        similarity: ``tables.similarity_table``.
+        results: the results that it was made from; without them there is no interval over images.
+
+    Returns:
+        By ``SUMMARY_KEYS``: ``networks``, the number of units, and ``BOUNDS`` of the similarity and,
+        as ``area_...``, of the area. Those over networks are NaN below three units, those over
+        images without ``Resampled.half_images`` of every pair.
+    """
+    known = _with_area(similarity)
+    found = network_intervals(known).join(_image_half_widths(results))
+    estimate = known.groupby(SUMMARY_KEYS, sort=False)["similarity"].mean()
+    half = found.pop("half")
+    found["low_images"] = np.clip(estimate - half, 0, 1)
+    found["high_images"] = np.clip(estimate + half, 0, 1)
+    of_area = found.index.get_level_values("epsilon") == _AREA
+    areas = found.loc[of_area, list(BOUNDS)].add_prefix("area_").droplevel("epsilon")
+    return found[~of_area].join(areas)
+
+
 def network_intervals(similarity: pd.DataFrame) -> pd.DataFrame:
     """Return the number of units and the interval over networks, by ``SUMMARY_KEYS``.
 
     Args:
-        similarity: ``tables.similarity_table``.
-
-    Returns:
-        Columns ``networks``, ``low_networks`` and ``high_networks``; the interval is NaN with fewer
-        than three units.
+        similarity: columns of ``tables.similarity_table``.
     """
     parts = []
     for _, rows in similarity.groupby("comparison", sort=False):
         means, units = _pair_means(rows)
         estimate, without = means.mean(0), _leave_one_out(means, units)
-        half = half_width(without) if len(without) >= LEAST_UNITS else np.full(len(estimate), np.nan)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "networks": len(without),
-                    "low_networks": np.clip(estimate - half, 0, 1),
-                    "high_networks": np.clip(estimate + half, 0, 1),
-                }
-            )
-        )
+        enough = len(without) >= LEAST_UNITS
+        half = half_width(without) if enough else np.full(len(estimate), np.nan)
+        bounds = {"low": np.clip(estimate - half, 0, 1), "high": np.clip(estimate + half, 0, 1)}
+        parts.append(pd.DataFrame(bounds).add_suffix("_networks").assign(networks=len(without)))
     return pd.concat(parts)
 
 
-def image_intervals(results: Iterable[LayerResult], similarity: pd.DataFrame) -> pd.DataFrame:
-    """Return the interval over images, with these networks, by ``SUMMARY_KEYS``.
+def _image_half_widths(results: Iterable[LayerResult]) -> pd.DataFrame:
+    """Return half the width of the interval over images, by ``SUMMARY_KEYS``.
 
-    The mean similarity of all pairs without each of the groups of images gives the standard error
-    of the first draw of positions. The estimate is the mean over all draws.
-
-    Args:
-        results: of all pairs, layers and draws.
-        similarity: ``tables.similarity_table`` of the same results.
-
-    Returns:
-        Columns ``low_images`` and ``high_images``, without rows for layers whose images were not
-        left out in every pair.
+    All pairs of networks are matched on the same halves, so their means are means on each half. The
+    width is that of the first draw of positions.
     """
-    means = similarity.groupby(SUMMARY_KEYS, sort=False)["similarity"].mean()
-    without: dict[tuple[Any, ...], list[np.ndarray]] = {}
-    complete: dict[tuple[Any, ...], bool] = {}
+    found: dict[tuple[Any, ...], list[np.ndarray | None]] = {}
     for result in results:
-        if result.match.origin.draw > 0:
+        origin, null = result.match.origin, result.null
+        if origin.draw > 0:
             continue
-        origin = result.match.origin
         layer = (result.pair.comparison, origin.layer, origin.node, origin.depth, origin.kind)
-        left_out = None if result.null is None else result.null.without_images
+        halves = None if null is None else null.half_images
         for epsilon in (proof.epsilon for proof in result.certificates):
-            key = (*layer, epsilon)
-            complete[key] = complete.get(key, True) and left_out is not None
-            if left_out is not None:
-                without.setdefault(key, []).append((left_out <= epsilon).mean(1))
-    rows = []
-    for key, values in without.items():
-        # Another number of groups means other groups, which cannot be averaged.
-        if complete[key] and len({len(own) for own in values}) == 1:
-            half = float(half_width(np.mean(values, axis=0)))
-            rows.append((*key, max(means[key] - half, 0.0), min(means[key] + half, 1.0)))
-    table = pd.DataFrame(rows, columns=[*SUMMARY_KEYS, "low_images", "high_images"])
-    return table.set_index(SUMMARY_KEYS)
+            own = None if halves is None else (halves <= epsilon).mean(1)
+            found.setdefault((*layer, epsilon), []).append(own)
+        own = None if halves is None else area(halves)
+        found.setdefault((*layer, _AREA), []).append(own)
+    widths = {
+        key: float(half_width_of_halves(np.mean(values, axis=0)))  # type: ignore[arg-type]
+        for key, values in found.items()
+        if all(own is not None for own in values)
+    }
+    index = pd.MultiIndex.from_tuples(widths or [("",) * 6], names=SUMMARY_KEYS)
+    return pd.DataFrame({"half": list(widths.values()) or [np.nan]}, index=index, dtype=float)
+
+
+def _with_area(similarity: pd.DataFrame) -> pd.DataFrame:
+    """Add the areas as rows of one more epsilon, ``_AREA``."""
+    layers = [*_NETWORKS, *SUMMARY_KEYS[:-1], "draw"]
+    areas = similarity.drop_duplicates(layers)
+    areas = areas.assign(epsilon=_AREA, similarity=areas["area"])
+    return pd.concat([similarity, areas], ignore_index=True)
 
 
 def difference_table(similarity: pd.DataFrame) -> pd.DataFrame:
-    """One row per (two comparisons, layer of both, epsilon): paired tests over networks.
+    """One row per (two comparisons, layer of both, epsilon or area): paired tests over networks.
 
     Both comparisons lose a seed together, so networks that share one are compared with each other.
 
     Columns:
-        comparison_1, comparison_2: for example untrained and trained networks.
-        layer, epsilon: as in ``tables.similarity_table``.
-        similarity_1, similarity_2: means over the pairs of the seeds that both comparisons have.
+        comparison_1, comparison_2: for example of untrained and of trained networks.
+        layer: its name.
+        quantity: "similarity" at an epsilon, or "area".
+        epsilon: from the grid; NaN for the area.
+        value_1, value_2: means over the pairs of the seeds that both comparisons have.
         difference: the first minus the second.
         networks: number of these seeds, the independent units.
         low, high: 95% interval of the difference (jackknife); NaN below three units.
         p_value: two-sided, t distribution with ``networks`` - 1 degrees of freedom; NaN below three
-            units, or if all units agree exactly.
-        family_p_value: corrected for the layers of the two comparisons, at one epsilon (Holm 1979).
+            units, or if the difference is the same without any unit.
+        family_p_value: corrected for the layers, at one epsilon or for the area (Holm 1979).
     """
-    comparisons = dict(list(similarity.groupby("comparison", sort=False)))
+    known = _with_area(similarity)
+    comparisons = dict(list(known.groupby("comparison", sort=False)))
     names, parts = list(comparisons), []
     for place, first in enumerate(names):
         for second in names[place + 1 :]:
             parts += _differences(first, comparisons[first], second, comparisons[second])
-    columns = [
-        *("comparison_1", "comparison_2", "layer", "epsilon", "similarity_1", "similarity_2"),
-        *("difference", "networks", "low", "high", "p_value", "family_p_value"),
-    ]
-    return pd.concat([pd.DataFrame(columns=columns), *parts], ignore_index=True) if parts else (
-        pd.DataFrame(columns=columns)
-    )
+    columns = ["comparison_1", "comparison_2", "layer", "quantity", "epsilon", "value_1", "value_2"]
+    columns += ["difference", "networks", "low", "high", "p_value", "family_p_value"]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    of_area = table["epsilon"] == _AREA
+    table["quantity"] = np.where(of_area, "area", "similarity")
+    table["epsilon"] = table["epsilon"].where(~of_area, np.nan).astype(float)
+    return table[columns]
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
@@ -211,8 +245,8 @@ def _differences(
             "comparison_2": second,
             "layer": columns.get_level_values("layer"),
             "epsilon": columns.get_level_values("epsilon"),
-            "similarity_1": estimates[0].to_numpy(),
-            "similarity_2": estimates[1].to_numpy(),
+            "value_1": estimates[0].to_numpy(),
+            "value_2": estimates[1].to_numpy(),
             "difference": difference.to_numpy(),
             "networks": count,
             "low": (difference - half).to_numpy(),

@@ -1,7 +1,7 @@
-"""A layer matched again: with network B's images permuted, and with some images left out.
+"""A layer matched again: with network B's images permuted, and on halves of the images.
 
 Permuting any images shows what chance gives; permuting only images of one label shows what the
-labels alone explain. Leaving images out shows how much the similarity depends on the images.
+labels alone explain. Halves of the images show how much the similarity depends on the images.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..matching.backends.base import DeviceLike
-from ..matching.left_out import paths_without
+from ..matching.halves import paths_of_halves
 from ..matching.null import null_paths
 from ..matching.permutation_test import affordable_permutations
 from ..matching.reduction.moments import PairMoments
@@ -20,7 +20,9 @@ from ..networks.sampling import image_groups, image_permutation, permuted_sample
 from ..storage.match_files import Resampled
 from .store_pair import StorePair
 
-LEFT_OUT = 20  # groups of images that are left out in turn
+DIVISIONS = 10  # random divisions of the images into two halves
+# With more neurons per sample of a half, halves match by chance, and say nothing about all images.
+MOST_NEURONS_PER_SAMPLE = 0.5
 
 
 def resampled_layer(
@@ -32,19 +34,20 @@ def resampled_layer(
     seed: int,
     device: DeviceLike,
 ) -> Resampled:
-    """Match a layer's first draw again, with images permuted and with images left out.
+    """Match a layer's first draw again, with images permuted and on halves of the images.
 
     Args:
         stores: activations of both networks.
         layer: the layer's name.
         pair: the layer's moments.
         permutations: number of permutations; "auto": as many as its cost allows.
-        seed: equal seeds give equal permutations, and equal groups of images, for all layers and
+        seed: equal seeds give equal permutations, and equal halves of the images, for all layers and
             pairs of networks. A layer with fewer permutations has the first ones of the others.
         device: where to compute.
 
     Returns:
-        The critical epsilons. There are none within classes if the images have no labels.
+        The critical epsilons. There are none within classes if the images have no labels, and none
+        of halves if these have more than 0.5 neurons of the wider layer per sample.
 
     Raises:
         ValueError: as ``StorePair.activations``.
@@ -65,15 +68,21 @@ def resampled_layer(
         )
         return np.stack([p.critical_epsilon for p in null_paths(pair, x, y, orders, device=device)])
 
-    image = samples // (info.height * info.width)
-    present = np.random.default_rng([seed, 2]).permutation(np.unique(image))
-    left_out = np.array_split(present, min(LEFT_OUT, len(present)))
-    parts = [np.flatnonzero(np.isin(image, own)) for own in left_out]
-    without = paths_without(pair, x, y, parts, device=device)
+    def on_halves() -> np.ndarray:
+        image, rng = samples // (info.height * info.width), np.random.default_rng([seed, 2])
+        present = np.unique(image)
+        halves = (
+            np.flatnonzero(np.isin(image, rng.permutation(present)[: len(present) // 2]))
+            for _ in range(DIVISIONS)
+        )
+        paths = paths_of_halves(pair, x, y, halves, device=device)
+        return np.stack([path.critical_epsilon for path in paths])
+
+    enough = max(pair.neurons_x, pair.neurons_y) <= MOST_NEURONS_PER_SAMPLE * pair.samples / 2
     return Resampled(
         any_image=permuted(groups),
         within_class=None if labels is None else permuted(within_classes(groups, labels), 1),
-        without_images=np.stack([path.critical_epsilon for path in without]),
+        half_images=on_halves() if enough else None,
     )
 
 

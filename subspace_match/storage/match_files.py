@@ -203,25 +203,25 @@ def load_measures(path: str | Path) -> dict[LayerOrigin, Measures]:
 
 @dataclass(frozen=True)
 class Resampled:
-    """Critical epsilons of a layer, matched again with images permuted and with images left out.
+    """Critical epsilons of a layer, matched again with images permuted and on halves of the images.
 
-    Each array has a row per permutation or group of images, and as columns the neurons of A, then
+    Each array has a row per permutation or half of the images, and as columns the neurons of A, then
     those of B; NaN for dead neurons.
 
     Attributes:
         any_image: network B's images permuted, (permutations, n_a + n_b) float64.
         within_class: the same, among images of one label; None if the images have no labels.
-        without_images: each of several groups of images left out, (groups, n_a + n_b); None if this
-            was not asked for.
+        half_images: on half of the images, then on the other half, of several divisions, (halves,
+            n_a + n_b); None if there are too few samples.
     """
 
     any_image: np.ndarray
     within_class: np.ndarray | None = None
-    without_images: np.ndarray | None = None
+    half_images: np.ndarray | None = None
 
 
 def save_nulls(path: str | Path, nulls: Mapping[LayerOrigin, Resampled]) -> None:
-    """Write what was found with images permuted and left out, of several layers."""
+    """Write what was found with images permuted and on halves of them, of several layers."""
     _save(
         path,
         {
