@@ -20,8 +20,8 @@ def null(snakemake: Any) -> None:
         log.info("the images have no labels, so there are no permutations within classes")
     elif share < 0.5:
         log.warning(
-            "permutations within classes move at most %.0f%% of the images: the others have no image"
-            " of their class in their group; compare on more images of each class",
+            "permutations within classes move at most %.0f%% of the images: the others have no"
+            " image of their class in their group; compare on more images of each class",
             100 * share,
         )
     for layer in params.layers:

@@ -1,4 +1,4 @@
-"""Match paths of halves of the samples, to tell how much a similarity depends on the images at hand.
+"""Match paths of halves of the samples, to tell how much a similarity depends on the images.
 
 Images are divided at random into two halves, again and again. A statistic of one half has twice the
 variance of that of all, and shares one part of it with that of all: so, around its mean over the
@@ -77,7 +77,9 @@ def paths_of_halves(
         yield _path(held, half, moments, sums, error, device)
         rest = pair.second_moments - moments
         live = np.flatnonzero(pair.live)
-        share = float((np.diagonal(rest)[live] / np.diagonal(pair.second_moments)[live]).min(initial=1.0))
+        share = float(
+            (np.diagonal(rest)[live] / np.diagonal(pair.second_moments)[live]).min(initial=1.0)
+        )
         if share < LEAST_SHARE:
             # A neuron may even be dead in the others, which a difference cannot tell.
             yield _path(held, others, *_sums_of(held, others, device), device)

@@ -1,8 +1,8 @@
 """The permutation test: is a similarity larger than under permuted samples, in one layer or any?
 
-A null is an array with one row for each of K permutations. Tests are valid for every K. The 5% level
-needs K = 20 m - 1: only then is p <= 0.05 the same as exceeding the m-th largest value of the null,
-the ``threshold`` that tables and figures show.
+A null is an array with one row for each of K permutations. Tests are valid for every K. The 5%
+level needs K = 20 m - 1: only then is p <= 0.05 the same as exceeding the m-th largest value of the
+null, the ``threshold`` that tables and figures show.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def affordable_permutations(samples: int, neurons_x: int, neurons_y: int) -> int
         neurons_y: n_y.
 
     Example:
-        >>> [affordable_permutations(d, n, n) for d, n in ((1000, 8), (10_000, 256), (50_000, 4096))]
+        >>> layers = (1000, 8), (10_000, 256), (50_000, 4096)
+        >>> [affordable_permutations(samples, n, n) for samples, n in layers]
         [999, 99, 19]
     """
     work = 2 * samples * neurons_x * neurons_y + 10 * (neurons_x + neurons_y) ** 3

@@ -60,9 +60,7 @@ def within_classes(groups: list[np.ndarray], labels: np.ndarray) -> list[np.ndar
         >>> within_classes([np.array([3, 0, 2]), np.array([1])], np.array([7, 4, 7, 4]))
         [array([3]), array([0, 2]), array([1])]
     """
-    return [
-        group[labels[group] == label] for group in groups for label in np.unique(labels[group])
-    ]
+    return [group[labels[group] == label] for group in groups for label in np.unique(labels[group])]
 
 
 def uses_all_samples(layer: LayerInfo, images: int, positions: int) -> bool:

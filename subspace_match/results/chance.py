@@ -94,7 +94,7 @@ def neuron_columns(critical: np.ndarray, null: Resampled | None) -> dict[str, np
         For each null the m-th smallest critical epsilon of K = 20 m - 1 (a smaller one has
         p <= 0.05), and the p-value; NaN without the null and for dead neurons.
     """
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     for name, prefix in PREFIXES.items():
         found = None if null is None else getattr(null, name)
         limit = p_value = np.full(len(critical), np.nan)

@@ -1,10 +1,10 @@
 """Intervals of mean similarities: over networks by the jackknife, over images by half-sampling.
 
 Pairs share networks, so they are not independent: seven pairs of a network say no more of it than
-one. The independent units are the seeds, so a unit leaves with all its pairs. With N units, the mean
-without each and the t distribution with N - 1 degrees of freedom, the interval covers the mean over
-networks that the experiment could have trained. It needs three units, because two networks are one
-pair. An interval over images holds the networks fixed (see ``matching.halves``).
+one. The independent units are the seeds, so a unit leaves with all its pairs. With N units, the
+mean without each and the t distribution with N - 1 degrees of freedom, the interval covers the mean
+over networks that the experiment could have trained. It needs three units, because two networks are
+one pair. An interval over images holds the networks fixed (see ``matching.halves``).
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def summary_intervals(
         results: the results that it was made from; without them there is no interval over images.
 
     Returns:
-        By ``SUMMARY_KEYS``: ``networks``, the number of units, and ``BOUNDS`` of the similarity and,
-        as ``area_...``, of the area. Those over networks are NaN below three units, those over
+        By ``SUMMARY_KEYS``: ``networks``, the number of units, and ``BOUNDS`` of the similarity
+        and, as ``area_...``, of the area. Those over networks are NaN below three units, those over
         images without ``Resampled.half_images`` of every pair.
     """
     known = _with_area(similarity)
@@ -121,7 +121,7 @@ def network_intervals(similarity: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for _, rows in similarity.groupby("comparison", sort=False):
         means, units = _pair_means(rows)
-        estimate, without = means.mean(0), _leave_one_out(means, units)
+        estimate, without = means.mean(), _leave_one_out(means, units)
         enough = len(without) >= LEAST_UNITS
         half = half_width(without) if enough else np.full(len(estimate), np.nan)
         bounds = {"low": np.clip(estimate - half, 0, 1), "high": np.clip(estimate + half, 0, 1)}
@@ -183,7 +183,7 @@ def difference_table(similarity: pd.DataFrame) -> pd.DataFrame:
         family_p_value: corrected for the layers, at one epsilon or for the area (Holm 1979).
     """
     known = _with_area(similarity)
-    comparisons = dict(list(known.groupby("comparison", sort=False)))
+    comparisons = {str(name): rows for name, rows in known.groupby("comparison", sort=False)}
     names, parts = list(comparisons), []
     for place, first in enumerate(names):
         for second in names[place + 1 :]:
@@ -228,7 +228,7 @@ def _differences(
     if not len(columns):
         return []
     (means_1, units_1), (means_2, units_2) = ((m[columns], units) for m, units in kept)
-    estimates = means_1.mean(0), means_2.mean(0)
+    estimates = means_1.mean(), means_2.mean()
     difference = estimates[0] - estimates[1]
     without = _leave_one_out(means_1, units_1), _leave_one_out(means_2, units_2)
     count = min(map(len, without))

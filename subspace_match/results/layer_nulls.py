@@ -41,8 +41,8 @@ def resampled_layer(
         layer: the layer's name.
         pair: the layer's moments.
         permutations: number of permutations; "auto": as many as its cost allows.
-        seed: equal seeds give equal permutations, and equal halves of the images, for all layers and
-            pairs of networks. A layer with fewer permutations has the first ones of the others.
+        seed: equal seeds give equal permutations and halves of the images, for all layers and pairs
+            of networks. A layer with fewer permutations has the first ones of the others.
         device: where to compute.
 
     Returns:

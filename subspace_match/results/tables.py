@@ -101,8 +101,8 @@ def similarity_table(results: Iterable[LayerResult]) -> pd.DataFrame:
         family_p_value: corrected for the layers of the pair, at one epsilon (see
             ``permutation_test.family_wise_p_values``).
         adjusted: (similarity - null_mean) / (1 - null_mean).
-        class_null_mean, ... class_adjusted: the same after permuting B's images within classes: what
-            the labels do not explain. NaN also if the images have no labels.
+        class_null_mean, ... class_adjusted: the same after permuting B's images within classes, so
+            what the labels do not explain. NaN also if the images have no labels.
         area_null_mean, ... area_class_adjusted: the same for the area.
         verified: whether a fresh factorisation proves the match.
         margin: smallest |distance - epsilon| of all decisions.

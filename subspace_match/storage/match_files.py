@@ -203,10 +203,10 @@ def load_measures(path: str | Path) -> dict[LayerOrigin, Measures]:
 
 @dataclass(frozen=True)
 class Resampled:
-    """Critical epsilons of a layer, matched again with images permuted and on halves of the images.
+    """Critical epsilons of a layer that is matched again with images permuted, and on halves of them.
 
-    Each array has a row per permutation or half of the images, and as columns the neurons of A, then
-    those of B; NaN for dead neurons.
+    Each array has a row per permutation or half of the images, and as columns the neurons of A,
+    then those of B; NaN for dead neurons.
 
     Attributes:
         any_image: network B's images permuted, (permutations, n_a + n_b) float64.

@@ -26,7 +26,7 @@ def smallest_minimal_matches(
     seed: int = 0,
     progress: Callable[[int], Any] | None = None,
 ) -> MinimalMatches:
-    """Find minimal matches in the authors' order and in random ones, and keep each neuron's smallest.
+    """Find minimal matches in the authors' order and in random ones, and keep the smallest.
 
     Args:
         pair: as in ``minimal_matches``.
