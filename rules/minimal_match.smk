@@ -23,5 +23,6 @@ rule minimal_match:
     params:
         layers=PLAN.minimal_group,
         epsilon=lambda wildcards: float(wildcards.epsilon),
+        orders=config["minimal_matches"]["orders"],
     script:
         "../workflow_scripts/minimal_match.py"

@@ -1,9 +1,10 @@
 # Reads the activation stores of two networks and the moments of a group of layers.
-# Makes the null distribution: match paths with the images of network B permuted.
+# Makes the null distributions: match paths with the images of network B permuted, any and within
+# classes. Makes match paths of halves of the images, for intervals.
 
 
 rule null:
-    """Match some layers with the images of one network permuted."""
+    """Match some layers with the images of one network permuted, and on halves of the images."""
     input:
         a=any_age(PLAN.paths.activations("{a}")),
         b=any_age(PLAN.paths.activations("{b}")),

@@ -13,6 +13,7 @@ from .matching.measures import (
     svcca,
 )
 from .matching.minimal.exact import simple_matches
+from .matching.minimal.many_orders import smallest_minimal_matches
 from .matching.minimal.result import MinimalMatches
 from .matching.minimal.search import minimal_match, minimal_matches
 from .matching.path import Match, MatchPath, match_path, maximum_match
@@ -47,5 +48,6 @@ __all__ = [
     "pwcca",
     "reduce",
     "simple_matches",
+    "smallest_minimal_matches",
     "svcca",
 ]

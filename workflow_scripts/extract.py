@@ -44,6 +44,7 @@ def extract(snakemake: Any) -> None:
                 settings["positions"],
                 settings["draws"],
                 settings["position_seed"],
+                data.test.labels,
             )
             for layer in layers
         }
@@ -75,6 +76,7 @@ def extract(snakemake: Any) -> None:
             disable=not show_progress(),
         ) as bar,
     ):
+        store.labels(data.test.labels)
         for name, indices in samples.items():
             for draw, index in enumerate(indices):
                 store.samples(name, draw, index)

@@ -8,23 +8,25 @@ from subspace_match.workflow.job import log, run, show_progress
 def minimal_match(snakemake: Any) -> None:
     from tqdm import tqdm
 
-    from subspace_match.matching.minimal.search import minimal_matches
+    from subspace_match.matching.minimal.many_orders import smallest_minimal_matches
     from subspace_match.storage.match_files import load_matches, save_minimal_matches
 
-    epsilon, layers, paths = snakemake.params.epsilon, snakemake.params.layers, snakemake.input
+    params, paths = snakemake.params, snakemake.input
+    epsilon, orders = params.epsilon, params.orders
     minimal = {}
     for origin, match in load_matches(paths.path).items():
-        if origin.draw > 0 or origin.layer not in layers:
+        if origin.draw > 0 or origin.layer not in params.layers:
             continue
         # Use the saved path: a new one could be rounded to another match on a GPU.
         path = match.path(paths.moments)
         with tqdm(
-            total=int((path.critical_epsilon <= epsilon).sum()),
+            total=orders * int((path.critical_epsilon <= epsilon).sum()),
             desc=f"{origin.layer} at {epsilon}",
             unit="neuron",
             disable=not show_progress(),
         ) as bar:
-            found = minimal[origin] = minimal_matches(path, epsilon, progress=bar.update)
+            options = {"orders": orders, "progress": bar.update}
+            found = minimal[origin] = smallest_minimal_matches(path, epsilon, **options)
         counts = len(found), len(found.distinct)
         log.info("%s: %d neurons, %d minimal matches", origin.layer, *counts)
     save_minimal_matches(snakemake.output.minimal, epsilon, minimal)

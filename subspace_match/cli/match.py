@@ -17,7 +17,7 @@ PROGRESS_INTERVAL = 0.1  # seconds between two updates of the line
 LEAST_PERMUTATIONS = 2  # always made, to warn of matches that do not depend on the samples' order
 
 EPILOG = """example:
-  subspace-match a.npy b.npy --epsilon 0.2 0.3 --minimal --null 200 --out results
+  subspace-match a.npy b.npy --epsilon 0.2 0.3 --minimal --null 199 --out results
 
 Arrays have the shape (samples, neurons), with the same samples in both. Formats: .npy, .npz, .pt,
 .safetensors or a Zarr array; write PATH:NAME to choose one of several arrays in a file.
@@ -62,10 +62,10 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         ValueError: if an option or an array is not valid.
     """
+    from ..matching.permutation_test import check_permutations
     from .match_output import print_table, write_files
 
-    if options.null < 0:
-        raise ValueError(f"--null: expected a number of permutations >= 0, found {options.null}")
+    check_permutations("--null", options.null)
     if options.seed < 0:
         raise ValueError(f"--seed: expected a whole number >= 0, found {options.seed}")
     write = None if options.out is None else write_files(options.out)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..extras import needs
-from ..matching.null import p_values
+from ..matching.permutation_test import p_values, threshold
 from ..matching.validation import FEW_SAMPLES
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def print_table(matched: Matched) -> None:
     sides = path.critical_epsilon_x, path.critical_epsilon_y
     neurons, samples = [len(side) for side in sides], path.pair.samples
     header = ["epsilon", "in A", "in B", "similarity"]
-    header += ["null 95%", "p"] if matched.with_null else []
+    header += ["null 5%", "p"] if matched.with_null else []
     header += ["margin", *(["median minimal"] if matched.minimal else [])]
     lines = [f"{neurons[0]} + {neurons[1]} neurons, {samples} samples"]
     lines += _aligned([header, *(_row(matched, place) for place in range(len(matched.epsilons)))])
@@ -66,8 +66,7 @@ def _row(matched: Matched, place: int) -> list[str]:
     if matched.with_null:
         null = (matched.permuted <= epsilon).mean(1)
         (p,) = p_values(np.array([similarity]), null[:, None])
-        # The similarity that at most 5% of the permutations exceed.
-        cells += [f"{np.quantile(null, 0.95, method='higher'):.1%}", f"{p:.3g}"]
+        cells += [f"{threshold(null):.1%}", f"{p:.3g}"]
     proved = certificate.sound and certificate.complete and certificate.certain
     cells.append(f"{certificate.margin:.1e}{'' if proved else ' (uncertain)'}")
     if matched.minimal:
@@ -106,14 +105,14 @@ def write_files(folder: Path) -> Callable[[Matched, str, str], None]:
         from ..results import tables
         from ..results.tables import LayerResult, PairNames
         from ..storage.files import write_record, write_table
-        from ..storage.match_files import LayerMatch
+        from ..storage.match_files import LayerMatch, Resampled
         from ..storage.result_origin import LayerOrigin
 
     def write(matched: Matched, a: str, b: str) -> None:
         names = PairNames("", "", 0, "", "", 0, "")
         origin = LayerOrigin("", (), (), "A and B", "", "", 1, matched.path.pair.samples, 0)
         match = LayerMatch.from_path(matched.path, origin)
-        null = matched.permuted if matched.with_null else None
+        null = Resampled(matched.permuted) if matched.with_null else None
         minimal = dict(zip(matched.epsilons, matched.minimal, strict=False))
         result = [LayerResult(names, match, matched.certificates, null, minimal=minimal)]
         written = {

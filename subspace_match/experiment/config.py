@@ -17,6 +17,7 @@ import jsonschema
 
 from ..data.catalogue import SOURCES
 from ..matching.epsilons import EPSILONS
+from ..matching.permutation_test import check_permutations
 from .plain_yaml import as_number, read_yaml
 
 Config = dict[str, Any]
@@ -281,6 +282,11 @@ def _conflicts(config: Config) -> Iterator[str]:
             if start not in models or start in seen:
                 break
             seen.append(start)
+    if isinstance(permutations := config["chance"]["permutations"], int):
+        try:
+            check_permutations("chance.permutations", permutations)
+        except ValueError as error:
+            yield str(error)
     stages = list(map(str, config["stages"]))
     if len(set(stages)) < len(stages):
         yield f"stages: expected a list without repetition, found {config['stages']}"

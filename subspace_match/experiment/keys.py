@@ -159,7 +159,8 @@ class Keys:
     @cached_property
     def minimal_digest(self) -> str:
         """Digest of the minimal matches, the same for all epsilons."""
-        return self._made_by("minimal_match", self.matching_digest)
+        orders = self.config["minimal_matches"]["orders"]
+        return self._made_by("minimal_match", self.matching_digest, orders)
 
     @cached_property
     def certificate_digest(self) -> str:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from ..data.catalogue import count_test_images, source_of
+from ..matching.permutation_test import affordable_permutations
 from ..networks.layer_info import LayerInfo
 from ..networks.sampling import uses_all_samples
 from .plan import Plan, Wildcards
@@ -115,20 +116,29 @@ class JobResources:
         return _rounded(_megabytes(MINIMAL_MATRICES * widest**2), attempt)
 
     def minimal_match_work(self, wildcards: Wildcards) -> float:
-        """One search per neuron, whose first steps are shared with other neurons."""
-        return sum(100 * (a + b) ** 3 for a, b, _, _ in self._minimal_group(wildcards))
+        """One search per neuron and order, whose first steps are shared with other neurons."""
+        orders: int = self.config["minimal_matches"]["orders"]
+        return orders * sum(100 * (a + b) ** 3 for a, b, _, _ in self._minimal_group(wildcards))
 
     def null_mb(self, wildcards: Wildcards, attempt: int) -> int:
-        """As matching one layer and draw, plus one side's samples and products of permutations."""
+        """As matching one layer and draw, plus both sides' samples and products of permutations."""
         group = self._group(wildcards)
-        largest = max(2 * samples * b + MATRICES * (a + b) ** 2 for a, b, samples, _ in group)
-        return _rounded(512 + _megabytes(largest), attempt)
+        largest = max(samples * (a + b) + MATRICES * (a + b) ** 2 for a, b, samples, _ in group)
+        saved = sum(2 * self._permutations(*sizes) * (sizes[0] + sizes[1]) for sizes in group)
+        return _rounded(512 + _megabytes(largest + saved), attempt)
 
     def null_work(self, wildcards: Wildcards) -> float:
-        """A product of both sides and a peeling of each layer and permutation."""
-        permutations: int = self.config["chance"]["permutations"]
-        group = self._group(wildcards)
-        return permutations * sum(2 * n * a * b + 10 * (a + b) ** 3 for a, b, n, _ in group)
+        """A product of both sides and a peeling of each layer and permutation, in two nulls."""
+        return sum(
+            2 * self._permutations(a, b, n, draws) * (2 * n * a * b + 10 * (a + b) ** 3)
+            for a, b, n, draws in self._group(wildcards)
+        )
+
+    def _permutations(self, a: int, b: int, samples: int, _draws: int) -> int:
+        permutations: int | str = self.config["chance"]["permutations"]
+        if isinstance(permutations, str):
+            return affordable_permutations(samples, a, b)
+        return permutations
 
     def heat_map_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """Moments of all layers, and the matrices of a match of the two widest."""

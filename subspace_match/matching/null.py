@@ -40,7 +40,8 @@ def null_paths(
     or float64: 4 or 8 d n_y bytes. X is read chunk by chunk, once per batch of permutations. A
     batch has 256 MB, and a permutation needs 8 (2 n_x n_y + d) bytes of it. If the moments of a
     permutation do not determine the factor, X is read once more. Each permutation costs d n_x n_y
-    multiply-adds and a path.
+    multiply-adds and a path. What only other measures need, the centred factor and the length
+    products, is left out.
 
     Args:
         pair: the moments of x and y, from ``reduce``.
@@ -51,7 +52,8 @@ def null_paths(
         device: "cpu", "cuda" or "auto".
 
     Yields:
-        One path per permutation, with the same pair that ``reduce`` would return.
+        One path per permutation, with the pair that ``reduce`` would return, but without
+        ``centred_factor`` (None) and ``length_products`` (NaN).
 
     Raises:
         ValueError: if an order is not a permutation of the samples, or x and y are not the layers
@@ -85,16 +87,20 @@ def null_paths(
     while batch := [_on_device(order, pair.samples, device) for order in islice(orders, size)]:
         crosses = _cross_moments(pair, x, held, batch, blocks, device)
         for order, cross in zip(batch, crosses, strict=True):
-            permuted = _Permuted(held, order)
+            permuted = Reordered(held, order)
             yield match_path(_permuted_pair(pair, x, permuted, cross, error, device), device=device)
 
 
-class _Permuted:
-    """An array with its rows in another order; a slice is copied when it is read."""
+class Reordered:
+    """Some rows of an array in any order; a slice is copied when it is read.
+
+    Attributes:
+        shape: number of these rows, and of columns.
+    """
 
     def __init__(self, held: Array, order: Array) -> None:
         self._held, self._order = held, order
-        self.shape = held.shape
+        self.shape = (len(order), held.shape[1])
 
     def __getitem__(self, rows: slice) -> Array:
         return self._held[self._order[rows]]
@@ -116,71 +122,29 @@ def _step(pair: PairMoments) -> int:
 def _cross_moments(
     pair: PairMoments, x: Any, held: Array, orders: list[Array], blocks: Blocks, device: Device
 ) -> Array:
-    """Compute [X a]'[Y b] for every order of Y's rows, in one read of X.
-
-    The distance columns a and b (see ``LayerReader``) hold squared distances from the means,
-    divided by their sum. The result has shape (orders, n_x + 1, n_y + 1).
-    """
-    means = device.array(pair.sums / pair.samples)
-    mean_x, mean_y = means[: pair.neurons_x], means[pair.neurons_x :]
-    total_x, total_y = _totals(pair)
-    joint_x, joint_y = (device.empty(blocks.length, len(mean) + 1) for mean in (mean_x, mean_y))
-    cross = GroupedSum(blocks, device, len(orders), len(mean_x) + 1, len(mean_y) + 1)
+    """Compute X'Y for every order of Y's rows, in one read of X; (orders, n_x, n_y)."""
+    cross = GroupedSum(blocks, device, len(orders), pair.neurons_x, pair.neurons_y)
+    chunk_x, chunk_y = (device.empty(blocks.length, n) for n in (pair.neurons_x, pair.neurons_y))
     for start, (rows,) in read_ahead((x,), blocks.step, device):
         for block in blocks.slices(len(rows)):
             part, first = rows[block], start + block.start
-            chunk_x, chunk_y = joint_x[: len(part)], joint_y[: len(part)]
-            device.fill_with_distances(chunk_x, part, mean_x)
-            chunk_x[:, -1] /= total_x
+            own_x, own_y = chunk_x[: len(part)], chunk_y[: len(part)]
+            own_x[:] = part
             for order, products in zip(orders, cross.next(), strict=True):
-                permuted = held[order[first : first + len(part)]]
-                device.fill_with_distances(chunk_y, permuted, mean_y)
-                chunk_y[:, -1] /= total_y
-                device.add_product(products, chunk_x.T, chunk_y)
+                own_y[:] = held[order[first : first + len(part)]]
+                device.add_product(products, own_x.T, own_y)
     return cross.total()
 
 
-def _totals(pair: PairMoments) -> tuple[float, float]:
-    """Return each side's sum of squared distances from the means; NaN for a side without any."""
-    live = np.flatnonzero(pair.live)
-    if pair.centred_factor is None or not len(live):
-        return np.nan, np.nan
-    squares = ((pair.centred_factor * pair.norms[live]) ** 2).sum(0)
-    of_x, of_y = squares[live < pair.neurons_x].sum(), squares[live >= pair.neurons_x].sum()
-    return of_x or np.nan, of_y or np.nan
-
-
 def _permuted_pair(
-    pair: PairMoments, x: Any, permuted: _Permuted, cross: Array, error: float, device: Device
+    pair: PairMoments, x: Any, permuted: Reordered, cross: Array, error: float, device: Device
 ) -> PairMoments:
-    """Replace the pair's cross moments; each side's own moments do not change.
-
-    A path needs no centred factor, so the samples are not read again only for that factor.
-    """
-    cross, moments = device.numpy(cross), pair.second_moments.copy()
-    products = pair.length_products.copy()
-    moments[: pair.neurons_x, pair.neurons_x :] = cross[:-1, :-1]
-    moments[pair.neurons_x :, : pair.neurons_x] = cross[:-1, :-1].T
-    products[0, 1] = products[1, 0] = cross[-1, -1]
+    """Replace the pair's cross moments; each side's own moments do not change."""
+    moments = pair.second_moments.copy()
+    moments[: pair.neurons_x, pair.neurons_x :] = device.numpy(cross)
+    moments[pair.neurons_x :, : pair.neurons_x] = device.numpy(cross).T
     sums = device.array(pair.sums)
     return pair_from_moments(
-        *(x, permuted, device.array(moments), sums, products, error, _step(pair), device),
+        *(x, permuted, device.array(moments), sums, None, error, _step(pair), device),
         centre=False,
     )
-
-
-def p_values(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
-    """Return permutation p-values: p = (1 + #{null >= observed}) / (K + 1).
-
-    Args:
-        observed: (epsilons,) observed similarities.
-        null: (K, epsilons) similarities under K permutations.
-
-    Returns:
-        (epsilons,) float64, at least 1 / (K + 1).
-
-    Example:
-        >>> p_values(np.array([0.5, 0.1]), np.array([[0.0, 0.1], [0.2, 0.3], [0.6, 0.0]]))
-        array([0.5 , 0.75])
-    """
-    return np.asarray((1 + (null >= observed).sum(0)) / (len(null) + 1))

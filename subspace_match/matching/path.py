@@ -57,6 +57,22 @@ class MatchPath:
         """Critical epsilons of X's neurons, then of Y's, (n_x + n_y,) float64."""
         return np.concatenate([self.critical_epsilon_x, self.critical_epsilon_y])
 
+    @property
+    def area(self) -> float:
+        """Area under the similarity curve: the integral of s(epsilon) over [0, 1) (ours).
+
+        A neuron counts in s from its critical epsilon on, so the area is the mean of 1 - critical
+        epsilon over all neurons, where dead neurons count 0. It needs no epsilon, and is 1 for
+        exact copies and 0 if no neuron is nearer than 1 to the other side.
+
+        Example:
+            >>> x = np.eye(4)[:, :2]                       # neurons e0 and e1
+            >>> y = np.array([[1.0, 0, 0.75, 0]]).T        # distance 0.6 from e0
+            >>> round(match_path(reduce(x, y)).area, 6)    # (0.4 + 0 + 0.4) / 3
+            0.266667
+        """
+        return float(area(self.critical_epsilon))
+
     def maximum_match(self, epsilon: float) -> Match:
         """Return the maximum epsilon-approximate match (Wang et al. 2018, Definition 3).
 
@@ -158,6 +174,18 @@ class MatchPath:
             device=resolve_device(device),
         )
         return certificates[0] if bounds.ndim == 0 else certificates
+
+
+def area(critical_epsilon: np.ndarray) -> np.ndarray:
+    """Return the area under the similarity curve of each path, as ``MatchPath.area``.
+
+    Args:
+        critical_epsilon: (..., n_x + n_y) float64; NaN for dead neurons.
+
+    Returns:
+        (...) float64.
+    """
+    return np.asarray(np.nan_to_num(1.0 - critical_epsilon, nan=0.0).mean(-1))
 
 
 def match_path(pair: PairMoments, *, device: DeviceLike = "auto") -> MatchPath:

@@ -16,16 +16,51 @@ from .layer_info import LayerInfo
 
 # Images per group. Larger groups sample fewer positions of a map; smaller ones permute less.
 _GROUP = 50
+# Images of one class in a group, on average. With fewer, a permutation within classes moves less.
+_ALIKE = 5
 
 
-def image_groups(images: int, positions: int, seed: int) -> list[np.ndarray]:
+def image_groups(
+    images: int, positions: int, seed: int, labels: np.ndarray | None = None
+) -> list[np.ndarray]:
     """Return random groups of about 50 images; all images of a group share their positions.
 
     The images of a group can therefore be permuted, as the null hypothesis requires, without
-    needing a sample that was not extracted.
+    needing a sample that was not extracted. Of up to 10 classes, a random group has several images
+    each. Of more classes, images are dealt to groups in fives of one class.
+
+    Args:
+        images: number of images in the test split.
+        positions: as in ``draw_samples``.
+        seed: as in ``draw_samples``.
+        labels: (images,) class of each image; None if images have no classes.
     """
     order = np.random.default_rng([seed, images]).permutation(images)
-    return np.array_split(order, -(-images // min(_GROUP, positions)))
+    size = min(_GROUP, positions)
+    if labels is not None and len(np.unique(labels)) * _ALIKE > size:
+        order = _dealt(order, labels)
+    return np.array_split(order, -(-images // size))
+
+
+def _dealt(order: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Reorder images: five of each class in turn, again and again until none is left."""
+    # A class takes its turn where its first image is, so turns are as random as the order.
+    _, first, number = np.unique(labels[order], return_index=True, return_inverse=True)
+    by_class = np.argsort(number, kind="stable")
+    sizes = np.bincount(number)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[by_class] = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return np.asarray(order[np.lexsort((rank, first[number], rank // _ALIKE))])
+
+
+def within_classes(groups: list[np.ndarray], labels: np.ndarray) -> list[np.ndarray]:
+    """Return the parts of groups whose images have one label.
+
+    Example:
+        >>> within_classes([np.array([3, 0, 2]), np.array([1])], np.array([7, 4, 7, 4]))
+        [array([3]), array([0, 2]), array([1])]
+    """
+    return [group[labels[group] == label] for group in groups for label in np.unique(labels[group])]
 
 
 def uses_all_samples(layer: LayerInfo, images: int, positions: int) -> bool:
@@ -34,7 +69,12 @@ def uses_all_samples(layer: LayerInfo, images: int, positions: int) -> bool:
 
 
 def draw_samples(
-    layer: LayerInfo, images: int, positions: int, draws: int, seed: int
+    layer: LayerInfo,
+    images: int,
+    positions: int,
+    draws: int,
+    seed: int,
+    labels: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Return a layer's samples, sorted, for each draw.
 
@@ -47,6 +87,7 @@ def draw_samples(
             positions than this, all are used, in a single draw.
         draws: number of independent draws.
         seed: layers with the same map size, in any network, have the same positions.
+        labels: classes of the images, as in ``image_groups``.
 
     Returns:
         For each draw (samples,) int64, at most ``positions`` samples.
@@ -55,7 +96,7 @@ def draw_samples(
     if uses_all_samples(layer, images, positions):
         return [np.arange(images * map_size)]
     each = min(map_size, max(1, positions // images))
-    groups = image_groups(images, positions, seed)
+    groups = image_groups(images, positions, seed, labels)
     return [_draw(layer, groups, each, positions, [seed, draw]) for draw in range(draws)]
 
 

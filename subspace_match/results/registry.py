@@ -13,6 +13,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "networks": ("csv",),
     "similarity": ("parquet", "csv"),
     "summary": ("parquet", "csv"),
+    "differences": ("parquet", "csv"),
     "neurons": ("parquet", "csv"),
     "measures": ("parquet", "csv"),
     "minimal_matches": ("parquet",),

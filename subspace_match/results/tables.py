@@ -8,7 +8,7 @@ layer's name, graph node, depth (from 1) and kind ("conv" or "fc").
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -17,10 +17,19 @@ import pandas as pd
 
 from ..matching.certificate import Certificate
 from ..matching.minimal.result import MinimalMatches
-from ..matching.null import p_values
+from ..matching.path import area
 from ..matching.validation import FEW_SAMPLES
-from ..storage.match_files import LayerMatch, Measures
+from ..storage.match_files import LayerMatch, Measures, Resampled
 from ..storage.network_results import HeatMap, TopImages
+from .chance import (
+    CHANCE_COLUMNS,
+    LEVEL_COLUMNS,
+    chance_columns,
+    level_columns,
+    neuron_columns,
+    null_statistics,
+)
+from .intervals import SUMMARY_KEYS, difference_table, summary_intervals
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class LayerResult:
     pair: PairNames
     match: LayerMatch
     certificates: Sequence[Certificate] = ()  # one per epsilon of the grid, ascending
-    null: np.ndarray | None = None  # critical epsilons (permutations, n_a + n_b)
+    null: Resampled | None = None
     measures: Measures = field(default_factory=dict)
     minimal: Mapping[float, MinimalMatches] = field(default_factory=dict)  # by epsilon
 
@@ -61,7 +70,8 @@ def layer_tables(results: Sequence[LayerResult]) -> dict[str, pd.DataFrame]:
     similarity = similarity_table(results)
     return {
         "similarity": similarity,
-        "summary": summary_table(similarity),
+        "summary": summary_table(similarity, results),
+        "differences": difference_table(similarity),
         "neurons": neuron_table(results),
         "measures": measure_table(results),
         "minimal_matches": minimal_match_table(results),
@@ -82,69 +92,119 @@ def similarity_table(results: Iterable[LayerResult]) -> pd.DataFrame:
         matched_a, matched_b: number of neurons in the maximum match.
         similarity: (matched_a + matched_b) / (neurons_a + neurons_b) (Wang et al. 2018, Definition
             3); dead neurons count in the denominator, as in the authors' code.
-        null_95: similarity that at most 5% of the permutations exceed; NaN without a null.
-        p_value: see ``p_values``; NaN without a null.
+        area: area under the similarity curve (see ``MatchPath.area``), the same at every epsilon.
+        permutations: number of permutations of the null; 0 without a null.
+        null_mean, null_threshold: mean similarity after permuting B's images, and the similarity
+            that must be exceeded for p <= 0.05 (see ``permutation_test.threshold``). These and all
+            columns down to ``verified`` are NaN without a null.
+        p_value: see ``permutation_test.p_values``.
+        family_p_value: corrected for the layers of the pair, at one epsilon (see
+            ``permutation_test.family_wise_p_values``).
+        adjusted: (similarity - null_mean) / (1 - null_mean).
+        class_null_mean, ... class_adjusted: the same after permuting B's images within classes, so
+            what the labels do not explain. NaN also if the images have no labels.
+        area_null_mean, ... area_class_adjusted: the same for the area.
         verified: whether a fresh factorisation proves the match.
         margin: smallest |distance - epsilon| of all decisions.
         certain: whether the margin is larger than rounding errors, and no decision is a tie.
     """
-    rows = []
-    for result in results:
-        origin, proofs = result.match.origin, result.certificates
-        bounds = np.array([proof.epsilon for proof in proofs])
-        a, b = result.match.critical_epsilon
-        neurons_per_sample = max(len(a), len(b)) / origin.samples
-        matched_a, matched_b = _counts(a, bounds), _counts(b, bounds)
-        similarity = (matched_a + matched_b) / (len(a) + len(b))
-        columns: dict[str, Any] = {
-            "neurons_a": len(a),
-            "neurons_b": len(b),
-            "dead_a": int(np.isnan(a).sum()),
-            "dead_b": int(np.isnan(b).sum()),
-            "draw": origin.draw,
-            "samples": origin.samples,
-            "neurons_per_sample": neurons_per_sample,
-            "few_samples": neurons_per_sample > FEW_SAMPLES,
-            "epsilon": bounds,
-            "matched_a": matched_a,
-            "matched_b": matched_b,
-            "similarity": similarity,
-            "null_95": np.nan,
-            "p_value": np.nan,
-            "verified": [proof.sound and proof.complete for proof in proofs],
-            "margin": [proof.margin for proof in proofs],
-            "certain": [proof.certain for proof in proofs],
+    rows = [(result, _similarity_columns(result)) for result in results]
+    pairs: dict[tuple[Any, ...], list[int]] = {}
+    for number, (result, own) in enumerate(rows):
+        pairs.setdefault((result.pair, tuple(own["epsilon"])), []).append(number)
+    # The p-values of a layer are corrected for the other layers of its pair.
+    for numbers in pairs.values():
+        for number, found in zip(numbers, _chance([rows[n] for n in numbers]), strict=True):
+            rows[number][1].update(found)
+    table = _layer_table(rows)
+    last = ["verified", "margin", "certain"]
+    return table[[column for column in table if column not in last] + last]
+
+
+def _similarity_columns(result: LayerResult) -> dict[str, Any]:
+    origin, proofs = result.match.origin, result.certificates
+    bounds = np.array([proof.epsilon for proof in proofs])
+    a, b = result.match.critical_epsilon
+    neurons_per_sample = max(len(a), len(b)) / origin.samples
+    matched_a, matched_b = _counts(a, bounds), _counts(b, bounds)
+    return {
+        "neurons_a": len(a),
+        "neurons_b": len(b),
+        "dead_a": int(np.isnan(a).sum()),
+        "dead_b": int(np.isnan(b).sum()),
+        "draw": origin.draw,
+        "samples": origin.samples,
+        "neurons_per_sample": neurons_per_sample,
+        "few_samples": neurons_per_sample > FEW_SAMPLES,
+        "epsilon": bounds,
+        "matched_a": matched_a,
+        "matched_b": matched_b,
+        "similarity": (matched_a + matched_b) / (len(a) + len(b)),
+        "area": float(area(np.concatenate([a, b]))),
+        "permutations": 0 if result.null is None else len(result.null.any_image),
+        "verified": [proof.sound and proof.complete for proof in proofs],
+        "margin": [proof.margin for proof in proofs],
+        "certain": [proof.certain for proof in proofs],
+    }
+
+
+def _chance(
+    rows: Sequence[tuple[LayerResult, Mapping[str, Any]]],
+) -> Iterator[dict[str, np.ndarray | float]]:
+    """Yield the columns of chance of each layer of a pair: of every epsilon, and of the area."""
+    bounds = rows[0][1]["epsilon"]
+
+    def similarities_and_area(critical: np.ndarray) -> np.ndarray:
+        return np.append(_counts(critical, bounds) / len(critical), area(critical))
+
+    observed = [
+        similarities_and_area(np.concatenate(result.match.critical_epsilon)) for result, _ in rows
+    ]
+    nulls = [null_statistics(result.null, similarities_and_area) for result, _ in rows]
+    for found in chance_columns(observed, nulls):
+        yield {name: values[:-1] for name, values in found.items()} | {
+            f"area_{name}": values[-1] for name, values in found.items()
         }
-        if result.null is not None:
-            by_chance = _null_similarity(result.null, bounds)
-            columns["null_95"] = _upper_quantile(by_chance)
-            columns["p_value"] = p_values(similarity, by_chance)
-        rows.append((result, columns))
-    return _layer_table(rows)
 
 
-def summary_table(similarity: pd.DataFrame) -> pd.DataFrame:
+def summary_table(similarity: pd.DataFrame, results: Sequence[LayerResult] = ()) -> pd.DataFrame:
     """One row per (comparison, layer, epsilon): similarity over pairs of networks and draws.
+
+    Args:
+        similarity: ``similarity_table``.
+        results: what it was made from; without them there are no intervals over images.
 
     Columns after these:
         similarity: mean over draws and pairs.
         pairs, draws: number of pairs, and of draws per pair.
-        low, high: 2.5% and 97.5% quantiles over all draws of all pairs.
+        networks: number of independent units, the seeds of the networks that are not in every
+            pair (see ``intervals``).
+        low_networks, high_networks: 95% interval of the mean over networks, by the jackknife over
+            these units; NaN below three, as two networks are a single pair.
+        low_images, high_images: 95% interval over images for these networks, from halves of the
+            images (see ``matching.halves``); NaN without a null, or if samples are too few.
         sd_pairs: standard deviation of the pairs' means; NaN for one pair.
         sd_draws: standard deviation of the draws around the mean of their pair; NaN for one draw.
-        null_95: mean over pairs; NaN without a null.
+        area: mean over draws and pairs; the same at every epsilon.
+        area_low_networks, ... area_high_images: the same intervals, of the area.
+        null_mean, null_threshold, adjusted, class_..., area_...: means over pairs; NaN without a
+            null.
+        p_value, family_p_value, class_..., area_...: largest of all pairs.
         samples: number of samples of a draw.
         few_samples: whether any draw has few samples.
         certain, verified: whether all draws are certain, and verified.
     """
-    keys = ["comparison", "layer", "node", "depth", "kind", "epsilon"]
+    keys = SUMMARY_KEYS
     pair = [column for column in PAIR_COLUMNS if column != "comparison"]
     grouped = similarity.groupby(keys, sort=False)
     summary = grouped.agg(
         similarity=("similarity", "mean"),
-        low=("similarity", lambda values: values.quantile(0.025)),
-        high=("similarity", lambda values: values.quantile(0.975)),
-        null_95=("null_95", "mean"),
+        area=("area", "mean"),
+        **{
+            f"{of}{name}": (f"{of}{name}", "max" if name.endswith("p_value") else "mean")
+            for of in ("", "area_")
+            for name in CHANCE_COLUMNS
+        },
         samples=("samples", "first"),
         few_samples=("few_samples", "any"),
         certain=("certain", "all"),
@@ -154,9 +214,9 @@ def summary_table(similarity: pd.DataFrame) -> pd.DataFrame:
     counts, means, variances = of_pairs.count(), of_pairs.mean(), of_pairs.var()
     summary.insert(1, "pairs", counts.groupby(keys, sort=False).count())
     summary.insert(2, "draws", counts.groupby(keys, sort=False).first())
-    summary.insert(5, "sd_pairs", means.groupby(keys, sort=False).std())
-    summary.insert(6, "sd_draws", variances.groupby(keys, sort=False).mean() ** 0.5)
-    return summary.reset_index()
+    summary.insert(3, "sd_pairs", means.groupby(keys, sort=False).std())
+    summary.insert(4, "sd_draws", variances.groupby(keys, sort=False).mean() ** 0.5)
+    return summary.join(summary_intervals(similarity, results)).reset_index()
 
 
 def measure_table(results: Iterable[LayerResult]) -> pd.DataFrame:
@@ -186,6 +246,8 @@ def minimal_match_table(results: Iterable[LayerResult]) -> pd.DataFrame:
         network, neuron: "a" or "b", and the neuron's index.
         match: number of the minimal match in ``member_table``; neurons can share one.
         size_a, size_b: number of neurons of each network in the minimal match.
+        orders: number of orders of the search; of their matches this is the smallest.
+        median_size, largest_size: of both networks together, over the orders.
     """
     rows = []
     for result in results:
@@ -193,6 +255,7 @@ def minimal_match_table(results: Iterable[LayerResult]) -> pd.DataFrame:
             neurons = np.flatnonzero(found.match_of >= 0)
             of_a = neurons < found.neurons_x
             members = found.distinct[found.match_of[neurons]]
+            by_order = found.sizes[None] if found.sizes_by_order is None else found.sizes_by_order
             columns = {
                 "epsilon": epsilon,
                 "network": np.where(of_a, "a", "b"),
@@ -200,9 +263,13 @@ def minimal_match_table(results: Iterable[LayerResult]) -> pd.DataFrame:
                 "match": found.match_of[neurons],
                 "size_a": members[:, : found.neurons_x].sum(1),
                 "size_b": members[:, found.neurons_x :].sum(1),
+                "orders": len(by_order),
+                "median_size": np.median(by_order[:, neurons], axis=0),
+                "largest_size": by_order[:, neurons].max(0),
             }
             rows.append((result, columns))
-    return _layer_table(rows, "epsilon", "network", "neuron", "match", "size_a", "size_b")
+    sizes = ("size_a", "size_b", "orders", "median_size", "largest_size")
+    return _layer_table(rows, "epsilon", "network", "neuron", "match", *sizes)
 
 
 def member_table(results: Iterable[LayerResult]) -> pd.DataFrame:
@@ -315,17 +382,18 @@ def null_table(results: Iterable[LayerResult]) -> pd.DataFrame:
 
     Columns after the layer's:
         epsilon: 0, 0.01, ... 0.99.
-        null_mean: mean over the permutations.
-        null_95: similarity that at most 5% of the permutations exceed.
+        null_mean, null_threshold, class_null_mean, class_null_threshold: as in
+            ``similarity_table``.
     """
     bounds = np.arange(100) / 100
     rows = []
     for result in results:
         if result.null is not None:
-            by_chance = _null_similarity(result.null, bounds)
-            curves = {"null_mean": by_chance.mean(0), "null_95": _upper_quantile(by_chance)}
-            rows.append((result, {"epsilon": bounds} | curves))
-    return _layer_table(rows, "epsilon", "null_mean", "null_95")
+            nulls = null_statistics(
+                result.null, lambda critical: _counts(critical, bounds) / len(critical)
+            )
+            rows.append((result, {"epsilon": bounds} | level_columns(nulls, len(bounds))))
+    return _layer_table(rows, "epsilon", *LEVEL_COLUMNS)
 
 
 def neuron_table(results: Iterable[LayerResult]) -> pd.DataFrame:
@@ -339,11 +407,18 @@ def neuron_table(results: Iterable[LayerResult]) -> pd.DataFrame:
         norm: Euclidean norm of its activation vector.
         dead: whether all its activations are zero.
         critical_epsilon: smallest epsilon at which it is in the maximum match; NaN if it is dead.
+        null_critical_epsilon: a neuron with a smaller critical epsilon has p <= 0.05, by permuting
+            B's images; NaN without a null.
+        p_value: of this neuron, not corrected for the other ones.
+        class_null_critical_epsilon, class_p_value: the same after permuting within classes.
     """
     rows = []
     for result in results:
         match = result.match
+        chance = neuron_columns(np.concatenate(match.critical_epsilon), result.null)
+        neurons_a = len(match.critical_epsilon[0])
         for side, critical, norm in zip("ab", match.critical_epsilon, match.norm, strict=True):
+            own = slice(neurons_a) if side == "a" else slice(neurons_a, None)
             columns = {
                 "draw": match.origin.draw,
                 "network": side,
@@ -351,19 +426,22 @@ def neuron_table(results: Iterable[LayerResult]) -> pd.DataFrame:
                 "norm": norm,
                 "dead": np.isnan(critical),
                 "critical_epsilon": critical,
+                **{name: values[own] for name, values in chance.items()},
             }
             rows.append((result, columns))
     return _layer_table(rows)
 
 
 def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
-    """Return the numbers by which experiments are compared: accuracies and similarities.
+    """Return the numbers by which experiments are compared: accuracies, similarities and areas.
 
     Returns:
-        ``{"accuracy": {"seed_0": ...}, "similarity": {"conv1": {"0.15": ...}}}``. With several
-        models or stages, they are part of the networks' names. With several comparisons,
-        similarities are grouped by comparison. The accuracy of a network that is not a classifier
-        is None, as JSON has no NaN.
+        ``{"accuracy": {"seed_0": ...}, "similarity": {"conv1": {"0.15": ...}}, "area": {"conv1":
+        ...}, "chance": {"conv1": {"0.15": ..., "area": ...}}, "chance_within_class": ...}``. Chance
+        is the mean ``null_threshold``, which a similarity must exceed; without a null it is left
+        out. With several models or stages, they are part of the networks' names. With several
+        comparisons, all but the accuracy is grouped by comparison. The accuracy of a network that
+        is not a classifier is None, as JSON has no NaN.
     """
     several = [key for key in ("model", "stage") if networks[key].nunique() > 1]
     accuracy = {
@@ -373,11 +451,29 @@ def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
         for row in networks.to_dict("records")
     }
     similarity: dict[str, dict[str, dict[str, float]]] = {}
+    areas: dict[str, dict[str, float]] = {}
     for row in summary.to_dict("records"):
-        of_layer = similarity.setdefault(row["comparison"], {}).setdefault(row["layer"], {})
+        comparison, layer = row["comparison"], row["layer"]
+        of_layer = similarity.setdefault(comparison, {}).setdefault(layer, {})
         of_layer[f"{row['epsilon']:g}"] = row["similarity"]
-    one = next(iter(similarity.values())) if len(similarity) == 1 else similarity
-    return {"accuracy": accuracy, "similarity": one}
+        areas.setdefault(comparison, {})[layer] = row["area"]
+    found: dict[str, dict[str, Any]] = {"similarity": similarity, "area": areas}
+    for name, prefix in (("chance", ""), ("chance_within_class", "class_")):
+        if levels := _chance_levels(summary, f"{prefix}null_threshold"):
+            found[name] = levels
+    if len(similarity) == 1:
+        found = {name: next(iter(values.values())) for name, values in found.items()}
+    return {"accuracy": accuracy, **found}
+
+
+def _chance_levels(summary: pd.DataFrame, column: str) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the chance levels at each epsilon and of the area, by comparison and layer."""
+    levels: dict[str, dict[str, dict[str, float]]] = {}
+    for row in summary[summary[column].notna()].to_dict("records"):
+        of_layer = levels.setdefault(row["comparison"], {}).setdefault(row["layer"], {})
+        of_layer[f"{row['epsilon']:g}"] = row[column]
+        of_layer["area"] = row[f"area_{column}"]
+    return levels
 
 
 def _layer_table(
@@ -406,14 +502,3 @@ def _of_networks(text: str) -> str:
 def _counts(critical: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     """Count the critical epsilons <= each bound; the NaN of dead neurons never counts."""
     return np.asarray((critical[:, None] <= bounds).sum(0))
-
-
-def _null_similarity(critical: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    """Return the similarity of each permutation at each bound, (permutations, bounds)."""
-    counts = np.stack([_counts(permutation, bounds) for permutation in critical])
-    return np.asarray(counts / critical.shape[1])
-
-
-def _upper_quantile(by_chance: np.ndarray) -> np.ndarray:
-    # "higher" gives a similarity that occurred and is never too low: of 19, the largest.
-    return np.asarray(np.quantile(by_chance, 0.95, axis=0, method="higher"))

@@ -61,6 +61,10 @@ class StoreWriter:
         array = self._new(f"samples/{name}/draw_{draw}", "int64", index.shape, chunks=index.shape)
         array[:] = index
 
+    def labels(self, labels: np.ndarray) -> None:
+        """Write the class of each image."""
+        self._new("labels", "int64", labels.shape, chunks=labels.shape)[:] = labels
+
     def append(self, name: str, draw: int, rows: np.ndarray) -> None:
         """Add rows to a layer; write each shard once, when it is complete."""
         key = name, draw
@@ -154,6 +158,10 @@ class ActivationStore:
     def samples(self, name: str, draw: int = 0) -> np.ndarray:
         """Return the flat indices of a layer's samples, (samples,) int64."""
         return self._open(f"samples/{name}/draw_{draw}")[:]
+
+    def labels(self) -> np.ndarray | None:
+        """Return the class of each image, (images,) int64; None if images have no classes."""
+        return self._open("labels")[:] if "labels" in self._group else None
 
     def _open(self, name: str) -> CheckedArray:
         for file in self._files:

@@ -201,14 +201,39 @@ def load_measures(path: str | Path) -> dict[LayerOrigin, Measures]:
     }
 
 
-def save_nulls(path: str | Path, nulls: Mapping[LayerOrigin, np.ndarray]) -> None:
-    """Write the null of several layers: critical epsilons (permutations, n_a + n_b)."""
-    _save(path, {origin: ({"critical_epsilon": null}, {}) for origin, null in nulls.items()})
+@dataclass(frozen=True)
+class Resampled:
+    """Critical epsilons of a layer that is matched again with images permuted, and on halves of them.
+
+    Each array has a row per permutation or half of the images, and as columns the neurons of A,
+    then those of B; NaN for dead neurons.
+
+    Attributes:
+        any_image: network B's images permuted, (permutations, n_a + n_b) float64.
+        within_class: the same, among images of one label; None if the images have no labels.
+        half_images: on half of the images, then on the other half, of several divisions, (halves,
+            n_a + n_b); None if there are too few samples.
+    """
+
+    any_image: np.ndarray
+    within_class: np.ndarray | None = None
+    half_images: np.ndarray | None = None
 
 
-def load_nulls(path: str | Path) -> dict[LayerOrigin, np.ndarray]:
+def save_nulls(path: str | Path, nulls: Mapping[LayerOrigin, Resampled]) -> None:
+    """Write what was found with images permuted and on halves of them, of several layers."""
+    _save(
+        path,
+        {
+            origin: ({name: own for name, own in vars(null).items() if own is not None}, {})
+            for origin, null in nulls.items()
+        },
+    )
+
+
+def load_nulls(path: str | Path) -> dict[LayerOrigin, Resampled]:
     """Read what ``save_nulls`` wrote."""
-    return {origin: arrays["critical_epsilon"] for origin, (arrays, _) in _load(path).items()}
+    return {origin: Resampled(**arrays) for origin, (arrays, _) in _load(path).items()}
 
 
 def save_minimal_matches(
@@ -219,6 +244,8 @@ def save_minimal_matches(
     for origin, found in minimal.items():
         bits = np.packbits(found.distinct, axis=1)
         arrays = {"distinct": bits, "match_of": found.match_of}
+        if found.sizes_by_order is not None:
+            arrays["sizes_by_order"] = found.sizes_by_order
         parts[origin] = arrays, {"neurons_x": found.neurons_x, "epsilon": epsilon}
     _save(path, parts)
 
@@ -229,6 +256,7 @@ def load_minimal_matches(path: str | Path) -> dict[LayerOrigin, tuple[float, Min
     for origin, (arrays, values) in _load(path).items():
         match_of = arrays["match_of"]
         bits = np.unpackbits(arrays["distinct"], axis=1, count=len(match_of))
-        found = MinimalMatches(values["neurons_x"], bits.astype(bool), match_of)
+        sizes = arrays.get("sizes_by_order")
+        found = MinimalMatches(values["neurons_x"], bits.astype(bool), match_of, sizes)
         minimal[origin] = values["epsilon"], found
     return minimal

@@ -24,11 +24,14 @@ class MinimalMatches(Mapping[Neuron, Match]):
         distinct: membership of each distinct match, (k, n) bool.
         match_of: row of ``distinct`` with each neuron's match, (n,) int64; -1 for a neuron outside
             the maximum match.
+        sizes_by_order: number of neurons in the match that each of several orders found, (orders,
+            n) int64, 0 without a match; None if there was only one search.
     """
 
     neurons_x: int
     distinct: np.ndarray
     match_of: np.ndarray
+    sizes_by_order: np.ndarray | None = None
 
     @property
     def sizes(self) -> np.ndarray:

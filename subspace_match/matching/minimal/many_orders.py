@@ -1,0 +1,69 @@
+"""The smallest of a neuron's minimal matches over several orders, and how much their sizes vary.
+
+A minimal match cannot be made smaller by leaving neurons out, but another one may be smaller: the
+order in which removals are tested decides which is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..path import MatchPath
+from ..reduction.moments import PairMoments
+from .result import MinimalMatches, deduplicate
+from .search import minimal_matches
+
+
+def smallest_minimal_matches(
+    pair: PairMoments | MatchPath,
+    epsilon: float,
+    *,
+    orders: int = 10,
+    seed: int = 0,
+    progress: Callable[[int], Any] | None = None,
+) -> MinimalMatches:
+    """Find minimal matches in the authors' order and in random ones, and keep the smallest.
+
+    Args:
+        pair: as in ``minimal_matches``.
+        epsilon: as in ``minimal_matches``.
+        orders: number of orders, at least 1: the authors' order, then random ones.
+        seed: the k-th random order is that of ``minimal_matches`` with seed + k - 1.
+        progress: called with the number of neurons completed since the last call. The total is the
+            size of the maximum match times ``orders``.
+
+    Returns:
+        The smallest matches (the first of that size), with ``sizes_by_order``.
+
+    Raises:
+        ValueError: if ``orders`` is below 1, and as ``minimal_matches``.
+
+    Warns:
+        TieWarning: as ``minimal_matches``, for every order.
+
+    Example:
+        >>> from subspace_match.matching.reduction.moments import reduce
+        >>> x = np.eye(4)[:, :3]
+        >>> y = np.array([[1.0, 0, 0, 0], [0, 1, 1, 0], [0, 1, -1, 0], [0, 0, 0, 1]]).T
+        >>> matches = smallest_minimal_matches(reduce(x, y), 0.1, orders=3)
+        >>> matches.sizes, matches.sizes_by_order.shape
+        (array([2, 4, 4, 2, 4, 4, 0]), (3, 7))
+    """
+    if orders < 1:
+        raise ValueError(f"orders: expected at least 1, found {orders}; 10 show how sizes vary")
+    found = [minimal_matches(pair, epsilon, progress=progress)]
+    for number in range(orders - 1):
+        options: Any = {"order": "random", "seed": seed + number, "progress": progress}
+        found.append(minimal_matches(pair, epsilon, **options))
+    sizes = np.stack([one.sizes for one in found])
+    match_of = np.stack([one.match_of for one in found])
+    # Number the rows of all orders one after another; -1 stays outside the maximum match.
+    starts = np.cumsum([0, *(len(one.distinct) for one in found[:-1])])
+    numbered = np.where(match_of >= 0, match_of + starts[:, None], -1)
+    row_of = numbered[sizes.argmin(0), np.arange(sizes.shape[1])]
+    rows = np.concatenate([one.distinct for one in found])
+    return replace(deduplicate(found[0].neurons_x, rows, row_of), sizes_by_order=sizes)

@@ -1,0 +1,154 @@
+"""The permutation test: is a similarity larger than under permuted samples, in one layer or any?
+
+A null is an array with one row for each of K permutations. Tests are valid for every K. The 5%
+level needs K = 20 m - 1: only then is p <= 0.05 the same as exceeding the m-th largest value of the
+null, the ``threshold`` that tables and figures show.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+LEVEL = 20  # 1 / 5%, the level of a threshold
+# Floating-point operations of a layer's permutations: up to CHEAP more than 99, up to DEAR 99.
+CHEAP, DEAR = 2e10, 3e12
+_DECIMALS = 12  # similarities that differ by less are equal up to rounding
+
+
+def check_permutations(where: str, count: int) -> None:
+    """Refuse a number of permutations for which p <= 0.05 and the threshold disagree.
+
+    Args:
+        where: the option or key that gave the number, the start of the message.
+        count: K; 0 stands for no null.
+
+    Raises:
+        ValueError: unless it is 0 or one less than a multiple of 20.
+
+    Example:
+        >>> check_permutations("--null", 200)
+        Traceback (most recent call last):
+        ...
+        ValueError: --null: expected 0 or one less than a multiple of 20, so that p <= 0.05 and the\
+ null's threshold agree, found 200; use 199
+    """
+    if count < 0 or (count and (count + 1) % LEVEL):
+        # In words, as adding 0.5 would round 10 and 30 differently.
+        nearest = max(1, (count + 1 + LEVEL // 2) // LEVEL) * LEVEL - 1
+        raise ValueError(
+            f"{where}: expected 0 or one less than a multiple of {LEVEL}, so that p <= 0.05 and the"
+            f" null's threshold agree, found {count}; use {nearest}"
+        )
+
+
+def affordable_permutations(samples: int, neurons_x: int, neurons_y: int) -> int:
+    """Return the number of permutations of a layer that its cost allows.
+
+    99 permutations can give p = 0.01 also after the correction for several layers. A layer gets
+    more while they take about a second, and 19 if 99 would take more than about two minutes (on a
+    CPU core, measured at 20 to 40 Gflop/s).
+
+    Args:
+        samples: d.
+        neurons_x: n_x.
+        neurons_y: n_y.
+
+    Example:
+        >>> layers = (1000, 8), (10_000, 256), (50_000, 4096)
+        >>> [affordable_permutations(samples, n, n) for samples, n in layers]
+        [999, 99, 19]
+    """
+    work = 2 * samples * neurons_x * neurons_y + 10 * (neurons_x + neurons_y) ** 3
+    for count in (999, 499, 199):
+        if count * work <= CHEAP:
+            return count
+    return 99 if 99 * work <= DEAR else 19
+
+
+def p_values(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
+    """Return permutation p-values: p = (1 + #{null >= observed}) / (K + 1).
+
+    Args:
+        observed: (epsilons,) observed similarities.
+        null: (K, epsilons) similarities under K permutations.
+
+    Returns:
+        (epsilons,) float64, at least 1 / (K + 1).
+
+    Example:
+        >>> p_values(np.array([0.5, 0.1]), np.array([[0.0, 0.1], [0.2, 0.3], [0.6, 0.0]]))
+        array([0.5 , 0.75])
+    """
+    return np.asarray((1 + (null >= observed).sum(0)) / (len(null) + 1))
+
+
+def threshold(null: np.ndarray) -> np.ndarray:
+    """Return the value that an observation must exceed for p <= 0.05.
+
+    It is the m-th largest of K = 20 m - 1 values. The probability that a new value of the null
+    exceeds it is 5% on average over nulls; the maximum of 19 varies much around that.
+
+    Args:
+        null: (K, ...) similarities under K permutations.
+
+    Returns:
+        (...) float64; for another K the smallest value that at most 5% of the null exceed.
+
+    Example:
+        >>> threshold(np.arange(39.0)), threshold(np.arange(19.0))
+        (array(37.), array(18.))
+    """
+    return np.asarray(np.quantile(null, 1 - 1 / LEVEL, axis=0, method="higher"))
+
+
+def family_wise_p_values(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
+    """Return p-values that are corrected for testing several layers (step-down max-T).
+
+    Westfall and Young 1993, Algorithm 4.1. A layer's statistic is its similarity minus the mean of
+    its K + 1 similarities, observed and permuted: so a layer with a high chance level does not hide
+    the others. The layer with the largest statistic is compared with the largest statistic of all
+    layers in each permutation, the next one with the largest of the remaining layers, and so on.
+    The probability that any true null hypothesis has p <= a is at most a (given subset pivotality),
+    whatever the dependence between layers, since all share the permutations.
+
+    Args:
+        observed: (layers,) observed similarities.
+        null: (K, layers) similarities; a row is one permutation, the same in all layers.
+
+    Returns:
+        (layers,) float64, at least 1 / (K + 1) and never smaller than the plain ``p_values``.
+
+    Example:
+        >>> null = np.array([[0.1, 0.0], [0.0, 0.3], [0.1, 0.1]])
+        >>> family_wise_p_values(np.array([0.9, 0.2]), null), p_values(np.array([0.9, 0.2]), null)
+        (array([0.25, 0.5 ]), array([0.25, 0.5 ]))
+    """
+    both = np.vstack([observed, null])
+    # Rounding must not decide between a permutation and an observation that are equal.
+    statistics = (both - both.mean(0)).round(_DECIMALS)
+    order = np.argsort(-statistics[0], kind="stable")
+    ranked = statistics[:, order]
+    largest = np.maximum.accumulate(ranked[:, ::-1], axis=1)[:, ::-1]
+    stepped = np.maximum.accumulate(p_values(ranked[0], largest[1:]))
+    corrected = np.empty(len(order))
+    corrected[order] = stepped
+    return corrected
+
+
+def adjusted_similarity(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
+    """Return (s - mean) / (1 - mean), with the null's mean: 0 at the chance level, 1 at most.
+
+    Args:
+        observed: (...) observed similarities.
+        null: (K, ...) similarities under K permutations.
+
+    Returns:
+        (...) float64; NaN where the null's mean is 1, so that nothing can exceed chance.
+
+    Example:
+        >>> adjusted_similarity(np.array([0.5, 1.0]), np.array([[0.0, 1.0], [0.5, 1.0]]))
+        array([0.33333333,        nan])
+    """
+    mean = null.mean(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(mean < 1, (observed - mean) / (1 - mean), np.nan)
