@@ -2,6 +2,7 @@
 
     python benchmarks/gpu.py            on the CUDA device, at most 6 minutes on an H100
     python benchmarks/gpu.py --cpu      the same code on a CPU, at small sizes
+    python benchmarks/gpu.py times      one part: tests, pairs, networks or times
 
 Needs torch, torchvision, NumPy, SciPy, Numba, threadpoolctl, lazy_loader, safetensors, pytest and
 hypothesis; with pytest-xdist the tests run in parallel. Three parts:
@@ -44,12 +45,12 @@ import subspace_match as sm
 from subspace_match.matching.backends import resolve_device
 from subspace_match.matching.backends.torch_ import TorchDevice
 from subspace_match.matching.epsilons import EPSILONS
-from subspace_match.matching.null import null_paths
+from subspace_match.matching.null import null_critical_epsilons
 from subspace_match.matching.peeling import peel
 from subspace_match.matching.peeling.updates import BLOCK
 
 ROOT = Path(__file__).parents[1]
-WORKERS = min(8, os.cpu_count() or 1)
+WORKERS = min(16, os.cpu_count() or 1)
 passed: list[bool] = []
 
 
@@ -336,7 +337,7 @@ def time_null(
     pair = sm.reduce(x, y, device=where)
     rng = np.random.default_rng(0)
     orders = [rng.permutation(samples) for _ in range(count)]
-    taken = timer.seconds(lambda: list(null_paths(pair, x, y, orders, device=where)), 1)
+    taken = timer.seconds(lambda: list(null_critical_epsilons(pair, x, y, orders, device=where)))
     floor = count * 2 * samples * neurons**2 / limits["float64"]
     print_row(
         f"null {neurons} + {neurons}, {samples:,} samples, {count} permutations",
@@ -349,7 +350,8 @@ def time_minimal_matches(where: Any, neurons: int) -> None:
     path = sm.match_path(sm.reduce(x, y, device=where), device=where)
     sm.minimal_matches(sm.match_path(sm.reduce(x[:, :8], y[:, :8]), device="cpu"), 0.5)  # compile
     start = time.perf_counter()
-    found = sm.minimal_matches(path, 0.5)
+    epsilon = float(np.median(path.critical_epsilon))  # half of the neurons match
+    found = sm.minimal_matches(path, epsilon)
     taken = time.perf_counter() - start
     print_row(
         f"{len(found)} minimal matches of {neurons} + {neurons}, on the CPU", f"{taken:.2f} s"
@@ -388,38 +390,44 @@ def time_networks(timer: Timer, images: int) -> None:
     )
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cpu", action="store_true", help="run on the CPU, at small sizes")
-    small = parser.parse_args().cpu
-    where = TorchDevice("cpu") if small else resolve_device("cuda")
-    device = torch.device(where.name)
-    name = platform.processor() if small else torch.cuda.get_device_name()
-    print(f"{name}; torch {torch.__version__}, CUDA {torch.version.cuda}, {os.cpu_count()} cores")
-    timer = Timer(device)
-    with part("tests"):
-        run_tests(small)
-    with part("generated pairs"):
-        compare_pairs(where.name, 40 if small else 2000)
-    with part("extraction"):
-        compare_extraction(device, 4 if small else 64)
+def time_everything(timer: Timer, where: TorchDevice, small: bool) -> None:
     print_row("", "time", "over limit", "peak memory")
-    with part("limits"):
-        limits = measure_limits(timer, 512 if small else 8192)
+    limits = measure_limits(timer, 512 if small else 8192)
     sizes = [(512, 50_000), (2048, 50_000), (512, 1_000_000), (2048, 1_000_000), (4096, 50_000)]
     with part("reduction"):
         time_reduction(timer, where, limits, [(32, 1000)] if small else sizes)
     with part("paths and certificates"):
         time_path(timer, where, limits, [64] if small else [512, 2048, 4096])
-    if not small:
-        with part("profile"):
-            count_synchronisations(where, 1024)
     with part("null"):
         time_null(timer, where, limits, *((32, 500, 5) if small else (512, 10_000, 199)))
     with part("minimal matches"):
         time_minimal_matches(where, 32 if small else 512)
     with part("networks"):
         time_networks(timer, 50 if small else 10_000)
+    if timer.cuda:
+        with part("profile"):
+            count_synchronisations(where, 1024)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cpu", action="store_true", help="run on the CPU, at small sizes")
+    parser.add_argument("parts", nargs="*", help="tests, pairs, networks or times; without: all")
+    options = parser.parse_args()
+    small = options.cpu
+    where = TorchDevice("cpu") if small else resolve_device("cuda")
+    device = torch.device(where.name)
+    name = platform.processor() if small else torch.cuda.get_device_name()
+    print(f"{name}; torch {torch.__version__}, CUDA {torch.version.cuda}, {os.cpu_count()} cores")
+    parts: dict[str, Callable[[], None]] = {
+        "tests": lambda: run_tests(small),
+        "pairs": lambda: compare_pairs(where.name, 40 if small else 2000),
+        "networks": lambda: compare_extraction(device, 4 if small else 64),
+        "times": lambda: time_everything(Timer(device), where, small),
+    }
+    for chosen in options.parts or parts:
+        with part(chosen):
+            parts[chosen]()
     failed = passed.count(False)
     print(f"{passed.count(True)} passed, {failed} failed")
     return int(failed > 0)

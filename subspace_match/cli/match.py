@@ -86,7 +86,7 @@ def _matched(options: argparse.Namespace) -> Matched:
 
     from ..matching.epsilons import EPSILONS
     from ..matching.minimal.search import minimal_matches
-    from ..matching.null import null_paths
+    from ..matching.null import null_critical_epsilons
     from ..matching.path import match_path
     from ..matching.reduction.moments import reduce
     from ..matching.validation import FewSamplesWarning, as_activations
@@ -109,8 +109,8 @@ def _matched(options: argparse.Namespace) -> Matched:
     orders = (rng.permutation(pair.samples) for _ in range(count))
     permuted = []
     with Progress("permutations", count) as progress:
-        for permuted_path in null_paths(pair, x, y, orders, device=device):
-            permuted.append(permuted_path.critical_epsilon)
+        for critical in null_critical_epsilons(pair, x, y, orders, device=device):
+            permuted.append(critical)
             progress.update()
     minimal = []
     for epsilon in epsilons if options.minimal else []:

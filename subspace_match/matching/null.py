@@ -8,6 +8,7 @@ permutations give p-values and the null band of the figures (ours; the paper has
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -15,12 +16,14 @@ import numpy as np
 
 from .backends import resolve_device
 from .backends.base import Array, Device, DeviceLike
+from .backends.numpy_ import Cpu
 from .path import MatchPath, match_path
 from .reduction.block_sums import Blocks, GroupedSum
 from .reduction.centred import Deviations
 from .reduction.factor import moment_error
 from .reduction.moments import PairMoments, pair_from_moments
 from .reduction.reading import read_ahead
+from .ties import lower_by_margin
 from .validation import as_activations, as_chunk_samples, same_samples
 
 BATCH_BYTES = 256 * 2**20  # memory for the permutations that share one read of X
@@ -69,6 +72,46 @@ def null_paths(
         [0.0, 0.0, 0.0]
     """
     device = resolve_device(device)
+    for batch in _batches(pair, x, y, orders, device):
+        for number in range(len(batch.orders)):
+            yield match_path(batch.pair(number), device=device)
+
+
+def null_critical_epsilons(
+    pair: PairMoments,
+    x: Any,
+    y: Any,
+    orders: Iterable[np.ndarray],
+    *,
+    device: DeviceLike = "auto",
+) -> Iterator[np.ndarray]:
+    """Yield the critical epsilons of ``null_paths``; on a GPU many permutations run together.
+
+    Args:
+        pair: the moments of x and y, from ``reduce``.
+        x: as in ``null_paths``.
+        y: as in ``null_paths``.
+        orders: as in ``null_paths``.
+        device: "cpu", "cuda" or "auto".
+
+    Yields:
+        (n_x + n_y,) float64 per permutation, as ``MatchPath.critical_epsilon``.
+
+    Raises:
+        ValueError: as ``null_paths``.
+    """
+    device = resolve_device(device)
+    for batch in _batches(pair, x, y, orders, device):
+        for number, found in enumerate(batch.critical_epsilons()):
+            if found is None:
+                found = match_path(batch.pair(number), device=device).critical_epsilon
+            yield found
+
+
+def _batches(
+    pair: PairMoments, x: Any, y: Any, orders: Iterable[np.ndarray], device: Device
+) -> Iterator[_Batch]:
+    """Check the layers, and compute the cross moments of some permutations at a time."""
     x, y = as_activations("x", x), as_activations("y", y)
     same_samples(x, y)
     expected, found = (pair.samples, pair.neurons_x, pair.neurons_y), (*x.shape, y.shape[1])
@@ -81,14 +124,83 @@ def null_paths(
         x, y = (Deviations(name, side, _step(pair)) for name, side in (("x", x), ("y", y)))
     held = device.rows(y[:])
     orders = iter(orders)
-    size = max(1, BATCH_BYTES // (8 * (2 * pair.neurons_x * pair.neurons_y + pair.samples)))
+    bytes_each = 8 * (2 * pair.neurons_x * pair.neurons_y + pair.samples)
+    size = max(1, (device.chunk_bytes or BATCH_BYTES) // bytes_each)
     blocks = Blocks.for_device(device, pair.samples, _step(pair), len(pair.sums))
     error = max(pair.moment_error, moment_error(blocks.additions, len(pair.sums)))
     while batch := [_on_device(order, pair.samples, device) for order in islice(orders, size)]:
         crosses = _cross_moments(pair, x, held, batch, blocks, device)
-        for order, cross in zip(batch, crosses, strict=True):
-            permuted = Reordered(held, order)
-            yield match_path(_permuted_pair(pair, x, permuted, cross, error, device), device=device)
+        yield _Batch(pair, x, held, batch, crosses, error, device)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Some permutations of a pair's Y, and their cross moments.
+
+    Attributes:
+        unpermuted: the pair.
+        x: X's activations.
+        held: Y's activations, on the device.
+        orders: of Y's rows, (samples,) each, on the device.
+        crosses: X'Y under each order, (orders, n_x, n_y) on the device.
+        error: ``moment_error`` of the permuted moments.
+        device: where to compute.
+    """
+
+    unpermuted: PairMoments
+    x: Any
+    held: Array
+    orders: list[Array]
+    crosses: Array
+    error: float
+    device: Device
+
+    def pair(self, number: int) -> PairMoments:
+        """Return the pair of one permutation: each side's own moments do not change."""
+        pair, cross = self.unpermuted, self.device.numpy(self.crosses[number])
+        moments = pair.second_moments.copy()
+        moments[: pair.neurons_x, pair.neurons_x :] = cross
+        moments[pair.neurons_x :, : pair.neurons_x] = cross.T
+        y, sums = Reordered(self.held, self.orders[number]), self.device.array(pair.sums)
+        moments = self.device.array(moments)
+        return pair_from_moments(
+            *(self.x, y, moments, sums, None, self.error, _step(pair), self.device), centre=False
+        )
+
+    def critical_epsilons(self) -> list[np.ndarray | None]:
+        """Peel all permutations together on a GPU; None for each that must be peeled alone."""
+        pair = self.unpermuted
+        nothing: list[np.ndarray | None] = [None] * len(self.orders)
+        if isinstance(self.device, Cpu):
+            return nothing
+        from .peeling.permuted import peel_permuted  # imports torch
+
+        live = np.flatnonzero(pair.live)
+        width_x = int((live < pair.neurons_x).sum())
+        if not 0 < width_x < len(live):
+            return nothing
+        scales = 1.0 / pair.norms[live]
+        own = [
+            self.device.array(pair.second_moments[np.ix_(live[side], live[side])])
+            for side in (slice(width_x), slice(width_x, None))
+        ]
+        scales_x, scales_y = map(self.device.array, np.split(scales, [width_x]))
+        crosses = self.device.take(self.crosses, live[:width_x], axis=1)
+        crosses = self.device.take(crosses, live[width_x:] - pair.neurons_x, axis=2)
+        found = peel_permuted(
+            own[0] * scales_x[:, None] * scales_x,
+            own[1] * scales_y[:, None] * scales_y,
+            crosses * scales_x[:, None] * scales_y,
+            self.error,
+        )
+        if found is None:
+            return nothing
+        critical = np.full((len(self.orders), len(pair.sums)), np.nan)
+        for number in np.flatnonzero(found.valid):
+            lowest = np.minimum.accumulate(found.distances[number])
+            lowered = lower_by_margin(lowest, found.margins[number])
+            critical[number, live[found.order[number]]] = lowered
+        return [own if good else None for own, good in zip(critical, found.valid, strict=True)]
 
 
 class Reordered:
@@ -134,17 +246,3 @@ def _cross_moments(
                 own_y[:] = held[order[first : first + len(part)]]
                 device.add_product(products, own_x.T, own_y)
     return cross.total()
-
-
-def _permuted_pair(
-    pair: PairMoments, x: Any, permuted: Reordered, cross: Array, error: float, device: Device
-) -> PairMoments:
-    """Replace the pair's cross moments; each side's own moments do not change."""
-    moments = pair.second_moments.copy()
-    moments[: pair.neurons_x, pair.neurons_x :] = device.numpy(cross)
-    moments[pair.neurons_x :, : pair.neurons_x] = device.numpy(cross).T
-    sums = device.array(pair.sums)
-    return pair_from_moments(
-        *(x, permuted, device.array(moments), sums, None, error, _step(pair), device),
-        centre=False,
-    )

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..matching.backends.base import DeviceLike
 from ..matching.halves import paths_of_halves
-from ..matching.null import null_paths
+from ..matching.null import null_critical_epsilons
 from ..matching.permutation_test import affordable_permutations
 from ..matching.reduction.moments import PairMoments
 from ..networks.layer_info import LayerInfo
@@ -66,7 +66,7 @@ def resampled_layer(
             permuted_samples(samples, info, image_permutation(list(groups), rng))
             for _ in range(permutations)
         )
-        return np.stack([p.critical_epsilon for p in null_paths(pair, x, y, orders, device=device)])
+        return np.stack(list(null_critical_epsilons(pair, x, y, orders, device=device)))
 
     def on_halves() -> np.ndarray:
         image, rng = samples // (info.height * info.width), np.random.default_rng([seed, 2])

@@ -7,7 +7,8 @@ from helpers import Recorder, path_of
 
 import subspace_match as sm
 from subspace_match.matching import null
-from subspace_match.matching.null import null_paths
+from subspace_match.matching.backends.torch_ import TorchDevice
+from subspace_match.matching.null import null_critical_epsilons, null_paths
 from subspace_match.matching.permutation_test import p_values
 
 
@@ -23,6 +24,30 @@ def test_null_paths_equal_matching_permuted_samples(case, device: str) -> None:
             one, other = path.maximum_match(epsilon), expected.maximum_match(epsilon)
             assert one.x.tolist() == other.x.tolist()
             assert one.y.tolist() == other.y.tolist()
+
+
+@pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
+def test_permutations_that_run_together_have_the_same_critical_epsilons(case, device) -> None:
+    rng = np.random.default_rng(0)
+    x, y = case(rng)
+    pair, orders = sm.reduce(x, y, device="cpu"), [rng.permutation(len(x)) for _ in range(4)]
+    together = null_critical_epsilons(pair, x, y, orders, device=device)
+    alone = null_paths(pair, x, y, orders, device="cpu")
+    for found, path in zip(together, alone, strict=True):
+        np.testing.assert_allclose(found, path.critical_epsilon, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(("case", "count"), [(cases.related, 4), (cases.near_duplicates, 0)])
+def test_independent_layers_are_peeled_together(case, count, monkeypatch) -> None:
+    """All permutations of a layer of independent neurons, and none of near copies."""
+    alone = []
+    monkeypatch.setattr(null, "match_path", lambda pair, **_: alone.append(pair) or path)
+    rng = np.random.default_rng(0)
+    x, y = case(rng)
+    path = sm.match_path(sm.reduce(x, y))
+    orders = [rng.permutation(len(x)) for _ in range(4)]
+    list(null_critical_epsilons(path.pair, x, y, orders, device=TorchDevice("cpu")))
+    assert len(alone) == 4 - count
 
 
 def test_each_path_keeps_its_own_pair(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,10 @@
 """Peel a pair under many permutations at once, on a GPU.
 
 A permutation of Y's samples only changes the cross moments, so both sides' own inverses serve all
-permutations. The removals of all of them run together, as operations on stacks of matrices: a
-removal takes a dozen small kernels, and for some hundred neurons their start takes most of the time.
-Only pairs whose neurons are all independent can run together, as nearly all unrelated layers can;
-the caller computes the others one by one.
+permutations. The removals of all of them run together, as operations on stacks of matrices. (One
+removal is a dozen small kernels, and for layers of some hundred neurons most of the time goes into
+starting them.) Only pairs whose neurons are all independent can run together, as nearly all
+unrelated layers can; the caller computes the others one by one.
 """
 
 from __future__ import annotations
@@ -14,12 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..backends.torch_ import TorchDevice
 from ..reduction.factor import ACCURACY
 from .updates import BLOCK, COMPACT, lowest_accurate
-
-STACK_BYTES = 2**31  # memory for the stacks of matrices of the permutations that run together
-STACKS = 6  # matrices per permutation at the peak: products, factors, coefficients and copies
 
 
 @dataclass(frozen=True)
@@ -38,11 +34,6 @@ class PermutedRemovals:
     distances: np.ndarray
     margins: np.ndarray
     valid: np.ndarray
-
-
-def permutations_at_once(columns: int) -> int:
-    """Return how many permutations of a pair with this many live neurons fit in the memory."""
-    return max(1, STACK_BYTES // (8 * STACKS * columns**2))
 
 
 @torch.inference_mode()
@@ -89,7 +80,7 @@ def peel_permuted(
 def _errors_of_distances(joint: torch.Tensor, error: float) -> torch.Tensor:
     """Return the error of each permutation's distances, inf if its neurons are dependent.
 
-    See ``factor_from_moments``. Overwrites nothing.
+    See ``factor_from_moments``.
     """
     factors, failed = torch.linalg.cholesky_ex(joint, upper=True)
     eye = torch.eye(joint.shape[1], dtype=torch.float64, device=joint.device)
@@ -192,26 +183,3 @@ class _Stack:
         self._matrix = rows.gather(2, kept[:, None, :].expand(-1, self._left, -1))
         for name in ("_residual", "_columns", "_of_x", "_highest", "_diagonal"):
             setattr(self, name, getattr(self, name).gather(1, kept))
-
-
-def unit_moments(
-    moments: np.ndarray, width_x: int, live: np.ndarray, device: TorchDevice
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return both sides' own moments of unit live columns, and the scales of both sides.
-
-    Args:
-        moments: (n, n) float64 second moments of both sides.
-        width_x: number of X's columns.
-        live: (live,) int64 columns that are not zero.
-        device: where to put them.
-
-    Returns:
-        (live_x, live_x), (live_y, live_y), (live_x,) and (live_y,) float64 on the device.
-    """
-    sides = []
-    for own in (live[live < width_x], live[live >= width_x]):
-        scales = 1.0 / np.sqrt(np.diagonal(moments)[own])
-        unit = moments[np.ix_(own, own)] * scales[:, None] * scales
-        sides.append((device.array(unit), device.array(scales)))
-    (own_x, scales_x), (own_y, scales_y) = sides
-    return own_x, own_y, scales_x, scales_y
