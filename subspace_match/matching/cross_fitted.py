@@ -142,7 +142,7 @@ def _path(halves: HalvedMoments, device: DeviceLike, *, held_out_only: bool) -> 
         critical[live] = 1.0
         in_both = np.flatnonzero(halves.first.live & halves.second.live)
         order, distances = peel_halves(
-            _halves(halves, in_both),
+            [_half(pair, in_both) for pair in (halves.first, halves.second)],
             int((in_both < neurons_x).sum()),
             resolve_device(device),
             held_out_only=held_out_only,
@@ -152,15 +152,12 @@ def _path(halves: HalvedMoments, device: DeviceLike, *, held_out_only: bool) -> 
     return CrossFittedPath(critical[:neurons_x], critical[neurons_x:], note)
 
 
-def _halves(halves: HalvedMoments, neurons: np.ndarray) -> list[Half]:
-    """Return these neurons on both halves, in units of the geometric mean of their norms."""
-    first, second = halves.first.norms[neurons], halves.second.norms[neurons]
-    scales = np.sqrt(first / second)
-    return [_half(halves.first, neurons, scales), _half(halves.second, neurons, 1.0 / scales)]
-
-
-def _half(pair: PairMoments, neurons: np.ndarray, scales: np.ndarray) -> Half:
-    places, products = np.flatnonzero(np.isin(np.flatnonzero(pair.live), neurons)), None
-    if pair.well_conditioned:
-        products = pair.unit_products[np.ix_(places, places)]
-    return Half(pair.factor[:, places], scales, products)
+def _half(pair: PairMoments, neurons: np.ndarray) -> Half:
+    """Return these neurons, all live, on one half."""
+    live, norms = np.flatnonzero(pair.live), pair.norms[neurons]
+    factor, products = pair.factor, pair.unit_products
+    if len(neurons) < len(live):
+        places = np.flatnonzero(np.isin(live, neurons))
+        factor = factor[:, places]
+        products = None if products is None else products[np.ix_(places, places)]
+    return Half(factor, norms, products)

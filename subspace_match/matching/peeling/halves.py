@@ -34,13 +34,13 @@ class Half:
 
     Attributes:
         factor: F, (k, m) float64, columns of norm 1.
-        scales: their norms, in units of the geometric mean of both halves' norms, (m,) float64.
+        norms: norms of the neurons, (m,) float64.
         products: F'F if all columns are known to be independent and F comes from the moments, else
             None.
     """
 
     factor: np.ndarray
-    scales: np.ndarray
+    norms: np.ndarray
     products: np.ndarray | None
 
 
@@ -59,7 +59,7 @@ def peel_halves(
         order, (m,) int64 neurons; distances, (m,) float64 in [0, 1]: the distance of each neuron,
         when it was removed, from the other side's remaining neurons.
     """
-    neurons = np.arange(len(halves[0].scales))
+    neurons = np.arange(len(halves[0].norms))
     independent = all(half.products is not None for half in halves)
     sides = neurons[:width_x], neurons[width_x:]
     # Decided once, so that it does not depend on the removals.
@@ -125,11 +125,11 @@ class _Columns:
     def __init__(
         self, half: Half, neurons: np.ndarray, device: Device, *, independent: bool
     ) -> None:
-        in_order = np.array_equal(neurons, np.arange(len(half.scales)))
+        in_order = np.array_equal(neurons, np.arange(len(half.norms)))
         chosen = np.s_[:] if in_order else neurons
         # The transpose is contiguous, so that columns can be taken without copies.
         self.factor = device.array(np.ascontiguousarray(half.factor.T[chosen])).T
-        self.scales = device.array(half.scales[chosen])
+        self.norms = device.array(half.norms[chosen])
         self.products: Array | None = None
         if independent and half.products is not None:
             self.products = device.array(half.products[chosen][:, chosen])
@@ -171,25 +171,29 @@ def _factor_side(
             gram = rows[:, own], across
         others = parts[0] if len(parts) == 1 else device.concatenate(parts, axis=1)
         upper, inverse, over_basis, squares = solve(found.factor[:, own], others, gram, device)
-        scales = found.scales[own, None]
         rows = spans.matrices[half, 0, own]
-        rows[:, : side.start] = over_basis[:, : side.start] * found.scales[: side.start]
-        rows[:, end:] = over_basis[:, side.start :] * found.scales[end:]
+        rows[:, own] = inverse
+        rows[:, : side.start], rows[:, end:] = (
+            -over_basis[:, : side.start],
+            -over_basis[:, side.start :],
+        )
         rows[:, end + rest : side.stop] = 0.0
-        rows /= -scales
-        rows[:, own] = inverse / scales / found.scales[own]
-        uppers.append(upper * found.scales[own])
+        uppers.append(upper)
         squares = squares[: side.start] if side.start else squares[side.stop - end :]
-        spans.fitted[half, other] = squares.clip(min=0.0) * found.scales[other] ** 2
+        spans.fitted[half, other] = squares
         spans.matrices[half, 0][dependent, dependent] = 1.0
     for fit, measured in ((0, 1), (1, 0)):
-        vectors = spans.matrices[fit, 0, own] - spans.matrices[measured, 0, own]
+        # In the units of the fit.
+        ratio = columns[measured].norms / columns[fit].norms
+        vectors = spans.matrices[fit, 0, own] - spans.matrices[measured, 0, own] * (
+            ratio / ratio[own, None]
+        )
         vectors[:, own] = spans.matrices[fit, 0, own, own]
         vectors[:, end : side.stop] = 0.0
-        vectors = device.product(uppers[measured], vectors)
+        vectors = device.product(uppers[measured] * ratio[own], vectors)
         spans.matrices[fit, 1, own] = device.product(vectors[:, own].T, vectors)
         gained = (vectors[:, other] ** 2).sum(0)
-        spans.held_out[fit, other] = spans.fitted[measured, other] + gained
+        spans.held_out[fit, other] = spans.fitted[measured, other] * ratio[other] ** 2 + gained
 
 
 def _bases(
@@ -205,7 +209,7 @@ def _bases(
     undetermined = np.intersect1d(side, lost)
     side = np.setdiff1d(side, undetermined)
     while True:
-        joint = np.concatenate([half.factor[:, side] * half.scales[side] for half in halves])
+        joint = np.concatenate([half.factor[:, side] * half.norms[side] for half in halves])
         joint /= np.linalg.norm(joint, axis=0)
         basis, rest = _independent(joint, side)
         for half in halves:

@@ -45,8 +45,8 @@ from .updates import BLOCK, COMPACT, DEPENDS, SpanUpdates, lowest_accurate
 class HalvedSpans:
     """Both sides' spans, fitted on each half; positions as in ``spans.Spans``.
 
-    A neuron's unit is the geometric mean of its norms on both halves. So the product of its squared
-    residuals of both fits is relative.
+    The fit on half h takes each neuron in units of its norm on h. Then the product of the residuals
+    of both fits is relative, whatever a neuron's norms on the two halves are.
 
     Attributes:
         neurons: the neuron at each position, (m,) int64.
@@ -104,8 +104,8 @@ class HalvesUpdates(SpanUpdates):
             self._apply()
             if self._alive.sum() <= COMPACT * len(self._alive):
                 self._compact()
-        # A score is the product of four squares.
-        return removed, np.array(scores) ** 0.25, accurate
+        # A score is the product of four squares; rounding can make one of them negative.
+        return removed, np.maximum(scores, 0.0) ** 0.25, accurate
 
     def _remove(self, neuron: int) -> bool:
         """Remove a neuron; return whether its side is still accurate."""
@@ -118,7 +118,7 @@ class HalvesUpdates(SpanUpdates):
             self._dependent[neuron] = False
             return True
         self._basis[neuron] = False
-        rows = self._rows(neuron)
+        rows = self._rows(neuron, of_y)
         first, second = rows[:, 0], rows[:, 1]
         scaled = first / first[:, neuron, None]
         columns, change = rows[:, :, own], scaled[:, own]
@@ -136,8 +136,7 @@ class HalvesUpdates(SpanUpdates):
         across = scaled[:, other]
         if not self._held_out_only:
             self._fitted[:, other] += first[:, other] * across
-        held_out = self._held_out[:, other] - across * (rest[:, other] + second[:, other])
-        self._held_out[:, other] = held_out.clip(min=0.0)  # rounding can make it negative
+        self._held_out[:, other] -= across * (rest[:, other] + second[:, other])
         self._score(other)
         return self._is_accurate(own)
 
@@ -153,20 +152,20 @@ class HalvesUpdates(SpanUpdates):
             columns: its columns, on its own side.
             of_y: whether both are Y's.
         """
-        own, terms = self._sides[of_y], self._terms
+        own, terms = self._sides[of_y], self._terms[of_y]
+        lefts, rights = self._lefts[of_y], self._rights[of_y]
         first, second = rows[:, 0], rows[:, 1]
         relation = self._matrices[:, 0, own, successor] + 0.0
         for half, column in enumerate(relation if terms else ()):
-            lefts, rights = self._lefts[half, 0, :terms, own], self._rights[half, :terms]
-            column -= self._device.product(lefts.T, rights[:, successor, None])[:, 0]
+            weights = rights[half, :terms, successor, None]
+            column -= self._device.product(lefts[half, 0, :terms].T, weights)[:, 0]
         self._basis[successor], self._dependent[successor] = True, False
         change = relation / first[:, successor, None] * self._mask(own)
         scaled = self._device.zeros(2, len(self._neurons))
         scaled[:, own] = change
         rest = second - second[:, neuron, None] * scaled
         in_basis = first - first[:, neuron, None] * scaled
-        self._rights[:, terms + 2] = in_basis
-        self._lefts[:, 0, terms + 2, own] = change
+        rights[:, terms + 2], lefts[:, 0, terms + 2] = in_basis, change
         self._diagonal[:, own] -= in_basis[:, own] * change
         self._store(scaled, rest, columns, change, of_y)
         # An exchange can raise diagonal entries of P; a removal only lowers them.
@@ -186,13 +185,13 @@ class HalvesUpdates(SpanUpdates):
             return -1
         return None if strength <= DEPENDS else own.start + int(strengths.argmax())
 
-    def _rows(self, neuron: int) -> Array:
+    def _rows(self, neuron: int, of_y: bool) -> Array:
         """Compute the neuron's current rows of C and N for both halves, (2, 2, m)."""
-        rows, terms = self._matrices[:, :, neuron] + 0.0, self._terms
-        if terms:
-            for row, lefts, rights in zip(rows, self._lefts, self._rights, strict=True):
-                weights = lefts[:, :terms, neuron]
-                self._device.add_product(row, weights, rights[:terms], scale=-1.0)
+        rows, terms = self._matrices[:, :, neuron] + 0.0, self._terms[of_y]
+        if terms:  # only those of its own side change its rows
+            weights = self._lefts[of_y][:, :, :terms, neuron - self._sides[of_y].start]
+            for half, rights in enumerate(self._rights[of_y]):
+                self._device.add_product(rows[half], weights[half], rights[:terms], scale=-1.0)
         return rows
 
     def _store(
@@ -207,13 +206,12 @@ class HalvesUpdates(SpanUpdates):
             change: u in the rows of this side, (2, rows).
             of_y: whether this side is Y.
         """
-        own, terms = self._sides[of_y], self._terms
-        self._rights[:, terms], self._rights[:, terms + 1] = scaled, rest
-        self._lefts[:, :, terms, own] = columns
-        self._lefts[:, 1, terms + 1, own] = change
+        lefts, rights, terms = self._lefts[of_y], self._rights[of_y], self._terms[of_y]
+        own = self._sides[of_y]
+        rights[:, terms], rights[:, terms + 1] = scaled, rest
+        lefts[:, :, terms], lefts[:, 1, terms + 1] = columns, change
         self._diagonal[:, own] -= columns[:, 0] * scaled[:, own]
-        self._term_of_y[terms : terms + self._terms_each] = of_y
-        self._terms += self._terms_each
+        self._terms[of_y] += self._terms_each
 
     def _score(self, side: slice) -> None:
         """Compute the product of four squared residuals, by which neurons are removed."""
@@ -235,17 +233,18 @@ class HalvesUpdates(SpanUpdates):
 
     def _apply(self) -> None:
         """Subtract the terms from the matrices; a row only has terms of its own side."""
-        of_y, kind = self._term_of_y[: self._terms], np.arange(self._terms) % self._terms_each
-        for rows, of_side in zip(self._sides, (~of_y, of_y), strict=True):
-            for matrix, without in ((0, 1), (1, 2)):  # C has no term u, N not that of an exchange
-                chosen = np.flatnonzero(of_side & (kind != without))
+        for rows, lefts, rights, terms in zip(
+            self._sides, self._lefts, self._rights, self._terms, strict=True
+        ):
+            kind = np.arange(terms) % self._terms_each
+            for matrix, without in ((0, 1), (1, 2)):  # C lacks u w_N', N lacks the exchange's term
+                chosen = np.flatnonzero(kind != without)
                 for half in range(2):
-                    lefts = self._device.take(self._lefts[half, matrix][:, rows], chosen)
-                    rights = self._device.take(self._rights[half], chosen)
+                    left = self._device.take(lefts[half, matrix], chosen)
+                    right = self._device.take(rights[half], chosen)
                     total = self._matrices[half, matrix][rows]
-                    self._device.add_product(total, lefts.T, rights, scale=-1.0)
-        self._lefts[:] = 0.0
-        self._terms = 0
+                    self._device.add_product(total, left.T, right, scale=-1.0)
+        self._start_block()
 
     def _compact(self) -> None:
         """Copy the state without removed neurons."""
@@ -264,12 +263,22 @@ class HalvesUpdates(SpanUpdates):
         self._width_x, width = width_x, len(self._neurons)
         self._sides = slice(0, width_x), slice(width_x, width)
         self._has_dependent = bool(self._dependent.any())
-        self._terms, self._terms_each = 0, 3 if self._has_dependent else 2
+        self._terms_each = 3 if self._has_dependent else 2
         most = BLOCK * self._terms_each
-        # Factors of one side's terms are 0 in the rows of the other side.
-        self._lefts = self._device.zeros(2, 2, most, width)
-        self._rights = self._device.zeros(2, most, width)
-        self._term_of_y = np.empty(most, dtype=bool)
+        heights = width_x, width - width_x
+        # The terms of each side: the other side's neurons have other rows.
+        self._lefts = [self._device.empty(2, 2, most, height) for height in heights]
+        self._rights = [self._device.empty(2, most, width) for _ in heights]
+        self._start_block()
         self._lowest = self._lowest_accurate()
         self._gone, self._scores = self._device.zeros(width), self._device.zeros(width)
         self._score(slice(0, width))
+
+    def _start_block(self) -> None:
+        """Forget the terms. A factor that no removal sets is 0."""
+        self._terms = [0, 0]
+        for lefts, rights in zip(self._lefts, self._rights, strict=True):
+            lefts[:, 0, 1 :: self._terms_each] = 0.0
+            if self._has_dependent:
+                lefts[:, :, 2 :: self._terms_each] = 0.0
+                rights[:, 2 :: self._terms_each] = 0.0
