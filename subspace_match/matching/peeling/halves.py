@@ -183,16 +183,17 @@ def _factor_side(
         spans.fitted[half, other] = squares
         spans.matrices[half, 0][dependent, dependent] = 1.0
     for fit, measured in ((0, 1), (1, 0)):
-        # In the units of the fit.
-        ratio = columns[measured].norms / columns[fit].norms
-        vectors = spans.matrices[fit, 0, own] - spans.matrices[measured, 0, own] * (
-            ratio / ratio[own, None]
-        )
-        vectors[:, own] = spans.matrices[fit, 0, own, own]
-        vectors[:, end : side.stop] = 0.0
-        vectors = device.product(uppers[measured] * ratio[own], vectors)
-        spans.matrices[fit, 1, own] = device.product(vectors[:, own].T, vectors)
-        gained = (vectors[:, other] ** 2).sum(0)
+        fitted, products = spans.matrices[fit, :, own]
+        ratio = columns[measured].norms / columns[fit].norms  # to the units of the fit
+        upper = uppers[measured] * ratio[own]
+        duals = device.triangular_product(upper, fitted[:, own])
+        differences = spans.matrices[measured, 0, own, other] * ratio[other]
+        differences /= -ratio[own, None]
+        differences += fitted[:, other]
+        residuals = device.triangular_product(upper, differences)
+        products[:, own] = device.product(duals.T, duals)
+        products[:, other] = device.product(duals.T, residuals)
+        gained = (residuals**2).sum(0)
         spans.held_out[fit, other] = spans.fitted[measured, other] * ratio[other] ** 2 + gained
 
 
