@@ -68,8 +68,8 @@ def few_samples(summary: pd.DataFrame) -> str:
     if not summary["few_samples"].any():
         return ""
     return (
-        " An asterisk marks layers with more than 0.2 neurons per sample, where part of the"
-        " similarity is due to chance."
+        " An asterisk marks layers with more than 0.2 neurons per image, or whose area is more than"
+        " 0.05 above the cross-fitted area: part of the similarity is due to chance."
     )
 
 

@@ -65,7 +65,8 @@ def peel_halves(
     # Decided once, so that it does not depend on the removals.
     none, lost = neurons[:0], neurons[:0]
     if not independent:
-        lost = np.concatenate([_bases(halves, side, none)[2] for side in sides if len(side)] + [none])
+        found = [_bases(halves, side, none)[2] for side in sides if len(side)]
+        lost = np.concatenate([none, *found])
 
     def updates(x: np.ndarray, y: np.ndarray, independent: bool = False) -> HalvesUpdates:
         spans = factor_halves(halves, x, y, lost, device, independent=independent)

@@ -194,9 +194,7 @@ class HalvesUpdates(SpanUpdates):
                 self._device.add_product(rows[half], weights[half], rights[:terms], scale=-1.0)
         return rows
 
-    def _store(
-        self, scaled: Array, rest: Array, columns: Array, change: Array, of_y: bool
-    ) -> None:
+    def _store(self, scaled: Array, rest: Array, columns: Array, change: Array, of_y: bool) -> None:
         """Register the terms of one removal.
 
         Args:
