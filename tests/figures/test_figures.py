@@ -408,7 +408,7 @@ def test_an_empty_table_gives_a_figure_that_says_so(
 def test_layers_with_few_samples_get_an_asterisk_that_is_explained() -> None:
     axes = draw("similarity_by_depth", tables(few_samples=True)).axes[0]
     assert axes.get_xticklabels()[0].get_text() == "conv1*"
-    assert "* more than 0.2 neurons a sample" in axes.get_xlabel()
+    assert "* few images for its neurons" in axes.get_xlabel()
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ def test_warnings_name_the_layer_and_the_problem(files: Files) -> None:
         " it",
         "conv1 at epsilon 0.5: a fresh factorisation does not prove the match; please report this",
         "conv1 has 0.40 neurons per image (20 images), and its area is 0.63, but 0.63 cross-fitted;"
-        " above 0.2 neurons per image, or with a gap above 0.05, some of the match is chance",
+        " above 0.2 neurons per image, or with a gap above 0.03, some of the match is chance",
         "fc1: cross-fitted and held-out similarity: NaN, since there is one image",
         "conv1: pwcca: NaN, since a is constant",
         "fc1: pwcca: NaN, since a is constant",

@@ -109,7 +109,7 @@ def new_images(images: int = 100, rise: float = 0.0, note: str = "") -> NewImage
 
 @pytest.mark.parametrize(
     ("images", "rise", "flagged"),
-    [(15, 0.0, False), (14, 0.0, True), (100, 0.06, False), (100, 0.07, True)],
+    [(15, 0.0, False), (14, 0.0, True), (100, 0.03, False), (100, 0.04, True)],
 )
 def test_many_neurons_per_image_or_a_large_gap_are_flagged(
     images: int, rise: float, flagged: bool
