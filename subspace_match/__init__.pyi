@@ -1,4 +1,5 @@
 from .matching.certificate import Certificate
+from .matching.cross_fitted import CrossFittedPath, cross_fitted_path, held_out_path
 from .matching.layer_pairs import heat_map, layer_pairs
 from .matching.measures import (
     MeasureWarning,
@@ -17,6 +18,7 @@ from .matching.minimal.many_orders import smallest_minimal_matches
 from .matching.minimal.result import MinimalMatches
 from .matching.minimal.search import minimal_match, minimal_matches
 from .matching.path import Match, MatchPath, match_path, maximum_match
+from .matching.reduction.halves import HalvedMoments, reduce_halves
 from .matching.reduction.moments import PairMoments, reduce
 from .matching.ties import TieWarning
 from .matching.validation import FewSamplesWarning
@@ -24,7 +26,9 @@ from .version import __version__
 
 __all__ = [
     "Certificate",
+    "CrossFittedPath",
     "FewSamplesWarning",
+    "HalvedMoments",
     "Match",
     "MatchPath",
     "MeasureWarning",
@@ -33,8 +37,10 @@ __all__ = [
     "TieWarning",
     "__version__",
     "all_measures",
+    "cross_fitted_path",
     "debiased_linear_cka",
     "heat_map",
+    "held_out_path",
     "layer_pairs",
     "linear_cka",
     "linear_regression",
@@ -47,6 +53,7 @@ __all__ = [
     "procrustes",
     "pwcca",
     "reduce",
+    "reduce_halves",
     "simple_matches",
     "smallest_minimal_matches",
     "svcca",

@@ -18,8 +18,8 @@ import pandas as pd
 from ..matching.certificate import Certificate
 from ..matching.minimal.result import MinimalMatches
 from ..matching.path import area
-from ..matching.validation import FEW_SAMPLES
-from ..storage.match_files import LayerMatch, Measures, Resampled
+from ..matching.validation import FEW_SAMPLES, LARGE_GAP
+from ..storage.match_files import LayerMatch, Measures, NewImages, Resampled
 from ..storage.network_results import HeatMap, TopImages
 from .chance import (
     CHANCE_COLUMNS,
@@ -48,6 +48,7 @@ class PairNames:
 PAIR_COLUMNS = tuple(field.name for field in fields(PairNames))
 _LAYER = ("layer", "node", "depth", "kind")
 LAYER_COLUMNS = PAIR_COLUMNS + _LAYER
+_NEW_IMAGES = ("cross_fitted", "held_out", "gap", "cross_fitted_area", "held_out_area")
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,21 @@ def similarity_table(results: Iterable[LayerResult]) -> pd.DataFrame:
         neurons_a, neurons_b, dead_a, dead_b: numbers of all neurons and of dead neurons.
         draw, samples: index of the draw, and its number of samples.
         neurons_per_sample: number of neurons of the wider layer, divided by ``samples``.
-        few_samples: whether that is more than ``FEW_SAMPLES``; then some of the match is chance.
+        images: number of images of the samples, or of samples if their images are not known.
+        neurons_per_image: number of neurons of the wider layer, divided by ``images``.
+        few_samples: whether ``neurons_per_image`` is more than ``FEW_SAMPLES``, or the area more
+            than ``LARGE_GAP`` above the cross-fitted area; then some of the match is chance.
         epsilon: from the grid.
         matched_a, matched_b: number of neurons in the maximum match.
         similarity: (matched_a + matched_b) / (neurons_a + neurons_b) (Wang et al. 2018, Definition
             3); dead neurons count in the denominator, as in the authors' code.
         area: area under the similarity curve (see ``MatchPath.area``), the same at every epsilon.
+        cross_fitted, held_out: similarity by cross-fitted and by held-out distances, which new
+            images determine (see ``cross_fitted_path``); NaN where ``note`` says why.
+        gap: ``similarity`` minus ``cross_fitted``, an estimate of how much is due to fitting and
+            measuring on the same images.
+        cross_fitted_area, held_out_area: areas under these two curves.
+        note: why there is no cross-fitted and held-out similarity; otherwise empty.
         permutations: number of permutations of the null; 0 without a null.
         null_mean, null_threshold: mean similarity after permuting B's images, and the similarity
             that must be exceeded for p <= 0.05 (see ``permutation_test.threshold``). These and all
@@ -122,11 +132,16 @@ def similarity_table(results: Iterable[LayerResult]) -> pd.DataFrame:
 
 
 def _similarity_columns(result: LayerResult) -> dict[str, Any]:
-    origin, proofs = result.match.origin, result.certificates
+    origin, proofs, new = result.match.origin, result.certificates, result.match.new_images
     bounds = np.array([proof.epsilon for proof in proofs])
     a, b = result.match.critical_epsilon
-    neurons_per_sample = max(len(a), len(b)) / origin.samples
+    images = new.images if new else origin.samples
+    widest = max(len(a), len(b))
     matched_a, matched_b = _counts(a, bounds), _counts(b, bounds)
+    similarity = (matched_a + matched_b) / (len(a) + len(b))
+    own_area = float(area(np.concatenate([a, b])))
+    cross_fitted, held_out = _on_new_images(new, bounds)
+    large_gap = own_area - cross_fitted["area"] > LARGE_GAP
     return {
         "neurons_a": len(a),
         "neurons_b": len(b),
@@ -134,13 +149,21 @@ def _similarity_columns(result: LayerResult) -> dict[str, Any]:
         "dead_b": int(np.isnan(b).sum()),
         "draw": origin.draw,
         "samples": origin.samples,
-        "neurons_per_sample": neurons_per_sample,
-        "few_samples": neurons_per_sample > FEW_SAMPLES,
+        "neurons_per_sample": widest / origin.samples,
+        "images": images,
+        "neurons_per_image": widest / images,
+        "few_samples": widest > FEW_SAMPLES * images or bool(large_gap),
         "epsilon": bounds,
         "matched_a": matched_a,
         "matched_b": matched_b,
-        "similarity": (matched_a + matched_b) / (len(a) + len(b)),
-        "area": float(area(np.concatenate([a, b]))),
+        "similarity": similarity,
+        "area": own_area,
+        "cross_fitted": cross_fitted["similarity"],
+        "held_out": held_out["similarity"],
+        "gap": similarity - cross_fitted["similarity"],
+        "cross_fitted_area": cross_fitted["area"],
+        "held_out_area": held_out["area"],
+        "note": new.note if new else "the images of the samples are not known",
         "permutations": 0 if result.null is None else len(result.null.any_image),
         "verified": [proof.sound and proof.complete for proof in proofs],
         "margin": [proof.margin for proof in proofs],
@@ -185,12 +208,14 @@ def summary_table(similarity: pd.DataFrame, results: Sequence[LayerResult] = ())
             images (see ``matching.halves``); NaN without a null, or if samples are too few.
         sd_pairs: standard deviation of the pairs' means; NaN for one pair.
         sd_draws: standard deviation of the draws around the mean of their pair; NaN for one draw.
-        area: mean over draws and pairs; the same at every epsilon.
+        area, cross_fitted, held_out, gap, cross_fitted_area, held_out_area: means over draws and
+            pairs that have them; the areas are the same at every epsilon.
         area_low_networks, ... area_high_images: the same intervals, of the area.
         null_mean, null_threshold, adjusted, class_..., area_...: means over pairs; NaN without a
             null.
         p_value, family_p_value, class_..., area_...: largest of all pairs.
         samples: number of samples of a draw.
+        images: number of images of a draw.
         few_samples: whether any draw has few samples.
         certain, verified: whether all draws are certain, and verified.
     """
@@ -199,13 +224,14 @@ def summary_table(similarity: pd.DataFrame, results: Sequence[LayerResult] = ())
     grouped = similarity.groupby(keys, sort=False)
     summary = grouped.agg(
         similarity=("similarity", "mean"),
-        area=("area", "mean"),
+        **{key: (key, "mean") for key in ("area", *_NEW_IMAGES)},
         **{
             f"{of}{name}": (f"{of}{name}", "max" if name.endswith("p_value") else "mean")
             for of in ("", "area_")
             for name in CHANCE_COLUMNS
         },
         samples=("samples", "first"),
+        images=("images", "first"),
         few_samples=("few_samples", "any"),
         certain=("certain", "all"),
         verified=("verified", "all"),
@@ -437,11 +463,12 @@ def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
 
     Returns:
         ``{"accuracy": {"seed_0": ...}, "similarity": {"conv1": {"0.15": ...}}, "area": {"conv1":
-        ...}, "chance": {"conv1": {"0.15": ..., "area": ...}}, "chance_within_class": ...}``. Chance
-        is the mean ``null_threshold``, which a similarity must exceed; without a null it is left
-        out. With several models or stages, they are part of the networks' names. With several
-        comparisons, all but the accuracy is grouped by comparison. The accuracy of a network that
-        is not a classifier is None, as JSON has no NaN.
+        ...}, "cross_fitted_area": {"conv1": ...}, "chance": {"conv1": {"0.15": ..., "area": ...}},
+        "chance_within_class": ...}``. Chance is the mean ``null_threshold``, which a similarity
+        must exceed; without a null it is left out. With several models or stages, they are part of
+        the networks' names. With several comparisons, all but the accuracy is grouped by
+        comparison. A value that is not known is None, as JSON has no NaN: the accuracy of a network
+        that is not a classifier, and the cross-fitted area of a layer with too few images.
     """
     several = [key for key in ("model", "stage") if networks[key].nunique() > 1]
     accuracy = {
@@ -452,12 +479,16 @@ def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
     }
     similarity: dict[str, dict[str, dict[str, float]]] = {}
     areas: dict[str, dict[str, float]] = {}
+    cross_fitted: dict[str, dict[str, float | None]] = {}
     for row in summary.to_dict("records"):
         comparison, layer = row["comparison"], row["layer"]
         of_layer = similarity.setdefault(comparison, {}).setdefault(layer, {})
         of_layer[f"{row['epsilon']:g}"] = row["similarity"]
         areas.setdefault(comparison, {})[layer] = row["area"]
-    found: dict[str, dict[str, Any]] = {"similarity": similarity, "area": areas}
+        known = None if np.isnan(row["cross_fitted_area"]) else row["cross_fitted_area"]
+        cross_fitted.setdefault(comparison, {})[layer] = known
+    found: dict[str, dict[str, Any]]
+    found = {"similarity": similarity, "area": areas, "cross_fitted_area": cross_fitted}
     for name, prefix in (("chance", ""), ("chance_within_class", "class_")):
         if levels := _chance_levels(summary, f"{prefix}null_threshold"):
             found[name] = levels
@@ -502,3 +533,14 @@ def _of_networks(text: str) -> str:
 def _counts(critical: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     """Count the critical epsilons <= each bound; the NaN of dead neurons never counts."""
     return np.asarray((critical[:, None] <= bounds).sum(0))
+
+
+def _on_new_images(new: NewImages | None, bounds: np.ndarray) -> Iterator[dict[str, Any]]:
+    """Yield similarity and area by cross-fitted and by held-out distance; NaN if unknown."""
+    unknown = {"similarity": np.full(len(bounds), np.nan), "area": np.nan}
+    for critical in (new.cross_fitted, new.held_out) if new else (None, None):
+        if critical is None or (new and new.note):
+            yield unknown
+        else:
+            similarity = _counts(critical, bounds) / len(critical)
+            yield {"similarity": similarity, "area": float(area(critical))}
