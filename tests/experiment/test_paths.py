@@ -67,7 +67,7 @@ def changed(code: Mapping[str, str] | None = None, **changes: object) -> set[str
             {*BELOW_EXTRACTION, *BELOW_HEAT_MAP_ACTIVATIONS, "layers"},
         ),
         ({"matching": {"chunk_samples": 100}}, {"match", *BELOW_MATCH, "heat_map"}),
-        ({"chance": {"permutations": 5}}, {"null", "experiment"}),
+        ({"chance": {"permutations": 19}}, {"null", "experiment"}),
         ({"heat_map": {"positions": 5}}, BELOW_HEAT_MAP_ACTIVATIONS),
         ({"minimal_matches": {"epsilons": [0.5]}}, {"experiment"}),
         ({"matching": {"epsilons": [0.1]}}, {"certificates", "experiment"}),
