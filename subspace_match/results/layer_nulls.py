@@ -20,7 +20,7 @@ from ..networks.sampling import image_groups, image_permutation, permuted_sample
 from ..storage.match_files import Resampled
 from .store_pair import StorePair
 
-DIVISIONS = 10  # random divisions of the images into two halves
+DIVISIONS = 5  # random divisions of the images into two halves
 # With more neurons per sample of a half, halves match by chance, and say nothing about all images.
 MOST_NEURONS_PER_SAMPLE = 0.5
 

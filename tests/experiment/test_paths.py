@@ -70,6 +70,7 @@ def changed(code: Mapping[str, str] | None = None, **changes: object) -> set[str
         ({"chance": {"permutations": 19}}, {"null", "experiment"}),
         ({"heat_map": {"positions": 5}}, BELOW_HEAT_MAP_ACTIVATIONS),
         ({"minimal_matches": {"epsilons": [0.5]}}, {"experiment"}),
+        ({"minimal_matches": {"orders": 10}}, {"minimal", "experiment"}),
         ({"matching": {"epsilons": [0.1]}}, {"certificates", "experiment"}),
         ({"matching": {"layers": ["fc*"]}}, {"experiment"}),
         ({"seeds": [0, 1, 2]}, {"experiment"}),

@@ -99,7 +99,7 @@ def test_the_jackknife_covers_the_mean_where_pairs_share_networks(seeds: int) ->
 
 def test_halves_of_the_images_cover_the_mean_and_quantiles() -> None:
     """Of the share of values below 0, a step function as similarities are, and of a mean."""
-    rng, runs, images, divisions = np.random.default_rng(0), 400, 200, 10
+    rng, runs, images, divisions = np.random.default_rng(0), 400, 200, 5
     values = rng.normal(size=(images, runs))
     halves = []
     for _ in range(divisions):
