@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..matching.backends.base import DeviceLike
-from ..matching.halves import paths_of_halves
+from ..matching.half_samples import paths_of_halves
 from ..matching.null import null_paths
 from ..matching.permutation_test import affordable_permutations
 from ..matching.reduction.moments import PairMoments

@@ -6,7 +6,7 @@ from helpers import path_of, raises
 
 import subspace_match as sm
 
-EPSILON = 0.5
+EPSILON = 0.8
 
 
 def test_each_neuron_has_the_smallest_match_of_all_orders() -> None:

@@ -49,7 +49,7 @@ def by_hand(values: dict[tuple[int, int], float], seeds: int) -> tuple[float, fl
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_the_interval_over_networks_is_the_jackknife_by_hand(seeds: int) -> None:
     values = pairs_of(seeds)
-    found = summary_intervals(rows("last", values))
+    found = summary_intervals(rows("last", values), {})
     assert len(found) == 2
     for row in found.itertuples():
         assert row.networks == seeds
@@ -75,7 +75,7 @@ def test_units_are_the_seeds_of_networks_that_are_not_in_every_pair(
     pairs: list[tuple[int, int]], models: str, networks: int
 ) -> None:
     values = {pair: 0.4 + 0.01 * number for number, pair in enumerate(pairs)}
-    found = summary_intervals(rows("v and w", values, models))
+    found = summary_intervals(rows("v and w", values, models), {})
     assert (found["networks"] == networks).all()
     assert found["low_networks"].isna().all() == (networks < 3)
     assert found["low_networks"].isna().any() == (networks < 3)
@@ -108,6 +108,23 @@ def test_halves_of_the_images_cover_the_mean_and_quantiles() -> None:
     for statistic, truth in ((lambda v: (v <= 0).mean(0), 0.5), (lambda v: np.median(v, 0), 0.0)):
         width = half_width_of_halves(np.stack([statistic(half) for half in halves]))
         assert 0.92 <= (np.abs(statistic(values) - truth) <= width).mean() <= 0.99
+
+
+def test_the_interval_over_images_is_that_of_the_mean_over_pairs() -> None:
+    rng = np.random.default_rng(0)
+    values = {(0, 1): 0.4, (1, 2): 0.5}
+    halves = [rng.random((10, 7)) for _ in values]
+    layer = ("last", "conv1", "n", 1, "conv")
+    found = summary_intervals(rows("last", values), {layer: halves}).reset_index()
+    of_halves = np.array([(own <= 0.5).mean(1) for own in halves]).mean(0)
+    half = stats.t.ppf(0.975, 5) * of_halves.std(ddof=1)
+    row = found.iloc[1]
+    assert row["epsilon"] == 0.5
+    assert (row["low_images"], row["high_images"]) == pytest.approx((0.45 - half, 0.45 + half))
+    half = stats.t.ppf(0.975, 5) * np.mean([1 - own for own in halves], axis=(0, 2)).std(ddof=1)
+    assert row["area_high_images"] == pytest.approx(0.225 + half)
+    unknown = summary_intervals(rows("last", values), {layer: [halves[0], None]})
+    assert unknown[["low_images", "area_low_images"]].isna().all(axis=None)
 
 
 def test_differences_are_paired_over_networks() -> None:
