@@ -73,7 +73,7 @@ def test_out_writes_all_tables_and_figures(
     # The printed table, which needs no pandas, shows what is written.
     for line, row in zip(capsys.readouterr().out.splitlines()[2:], table.itertuples(), strict=True):
         cells = [f"{row.epsilon:g}", row.matched_a, row.matched_b, f"{row.similarity:.1%}"]
-        cells += [f"{row.null_95:.1%}", f"{row.p_value:.3g}", f"{row.margin:.1e}"]
+        cells += [f"{row.null_threshold:.1%}", f"{row.p_value:.3g}", f"{row.margin:.1e}"]
         assert line.split()[:7] == [str(cell) for cell in cells]
     summary = json.loads((out / "similarity.json").read_text())
     assert summary["similarity"] == table["similarity"].tolist()
@@ -99,7 +99,7 @@ def test_without_null_no_null_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*write(tmp_path, ".npy"), "--out", str(tmp_path / "out")]) == 0
-    assert "null 95%" not in capsys.readouterr().out
+    assert "null 5%" not in capsys.readouterr().out
     assert json.loads((tmp_path / "out" / "similarity.json").read_text())["p_value"] == [None] * 5
 
 
@@ -134,7 +134,8 @@ def test_layers_of_dead_neurons_only_are_written(tmp_path: Path) -> None:
     [
         (["{a}", "missing.npy"], "missing.npy: expected a file"),
         (["{a}", "{b}", "--epsilon", "1.5"], "epsilon: expected a number in [0, 1), found 1.5"),
-        (["{a}", "{b}", "--null", "-1"], "--null: expected a number of permutations"),
+        (["{a}", "{b}", "--null", "-1"], "--null: expected 0 or one less than a multiple of 20"),
+        (["{a}", "{b}", "--null", "200"], "and the null's threshold agree, found 200; use 199"),
         (["{a}", "{b}", "--seed", "-1"], "--seed: expected a whole number >= 0, found -1"),
         (
             ["{a}", "{torch}:number"],
@@ -183,7 +184,7 @@ def offset(folder: Path) -> list[str]:
     return [str(folder / "a.npy"), str(folder / "b.npy")]
 
 
-@pytest.mark.parametrize("null", [[], ["--null", "5"]])
+@pytest.mark.parametrize("null", [[], ["--null", "19"]])
 def test_a_match_due_to_shared_means_gives_a_warning(
     null: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -194,7 +195,7 @@ def test_a_match_due_to_shared_means_gives_a_warning(
         in printed
     )
     assert "or --centre" in printed
-    assert ("null 95%" in printed) == bool(null)
+    assert ("null 5%" in printed) == bool(null)
 
 
 def test_centre_removes_shared_means(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -225,12 +226,12 @@ def test_progress_is_shown_on_a_terminal_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
-    options = ["--null", "3", "--minimal", "--epsilon", "0.6"]
+    options = ["--null", "19", "--minimal", "--epsilon", "0.6"]
     assert main([*write(tmp_path, ".npy"), *options]) == 0
     shown = capsys.readouterr()
     for work in ("samples: ", "permutations: ", "minimal matches at 0.6: "):
         assert (work in shown.err) == terminal
-    assert "3/3" not in shown.out
+    assert "19/19" not in shown.out
     assert terminal or not shown.err
 
 

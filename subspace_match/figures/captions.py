@@ -10,8 +10,6 @@ from ..matching.validation import FEW_SAMPLES, LARGE_GAP
 if TYPE_CHECKING:
     import pandas as pd
 
-BAND = "The band covers the middle 95% of all draws of all pairs."
-
 
 def source(tables: Iterable[str], experiment: str, config: Mapping[str, Any]) -> str:
     """Return the end of every caption: the experiment and the tables behind the figure."""
@@ -55,13 +53,34 @@ def listed(words: Iterable[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def chance(summary: pd.DataFrame, mark: str) -> str:
-    """Explain how the figure marks the null distribution ("Hatched", "Dotted")."""
-    if summary["null_95"].isna().all():
+def band(summary: pd.DataFrame) -> str:
+    """Explain the band around a mean: over networks from three on, otherwise over images."""
+    over_networks = summary["low_networks"].notna()
+    kinds = []
+    if over_networks.any():
+        networks = count_range(summary.loc[over_networks, "networks"], "network")
+        kinds.append(f"over networks ({networks}, jackknife)")
+    if summary.loc[~over_networks, "low_images"].notna().any():
+        kinds.append("over images, for these networks (half-sampling)")
+    if not kinds:
+        return "There is no band: an interval needs three networks, or a null distribution."
+    words = " or, with fewer than three networks, ".join(kinds)
+    return f"The band is the 95% interval of the mean {words}."
+
+
+def chance(summary: pd.DataFrame, mark: str, mark_within: str) -> str:
+    """Explain how the figure marks the two null distributions ("Hatched", "Dotted")."""
+    if summary["null_threshold"].isna().all():
         return "The run has no permutations, so the chance level is not shown."
+    level = (
+        f"{mark}: the chance level, where it is above 0. A similarity above it has p <= 0.05 when"
+        " the images of one network are permuted."
+    )
+    if summary["class_null_threshold"].isna().all():
+        return f"{level} The images have no labels to permute within classes."
     return (
-        f"{mark}: the chance level, where it is above 0. It is the 95% quantile of the similarity"
-        " after permuting the images of one network."
+        f"{level} {mark_within}: the same level when images are permuted within classes, which is"
+        " what the labels alone explain."
     )
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from .captions import BAND, chance, comparisons, few_samples, listed, pairs_and_draws
+from .captions import band, chance, comparisons, few_samples, listed, pairs_and_draws
 from .style import (
     LEGEND_AT_RIGHT,
     Panel,
@@ -25,7 +25,12 @@ from .style import (
 
 _SAME_SEED = ", same seed"  # ends the name of a comparison of a network with itself
 _CHANCE: Any = {"alpha": 0.25, "hatch": "////", "linewidth": 0}
+_WITHIN: Any = {"alpha": 0.15, "hatch": "....", "linewidth": 0}
 _AREA: Any = {"color": "black", "linestyle": "--", "linewidth": 1.5}
+_LEVELS: dict[str, tuple[str, Any]] = {
+    "chance": ("null_threshold", {"linestyle": ":", "linewidth": 1}),
+    "labels alone": ("class_null_threshold", {"linestyle": "-.", "linewidth": 1}),
+}
 _SIMILARITY = "Maximum matching similarity"
 
 
@@ -34,30 +39,38 @@ def similarity_by_depth(summary: pd.DataFrame) -> Figure:
     """Draw the maximum matching similarity of every layer (Wang et al. 2018, Figure 1).
 
     One panel per comparison, one curve per epsilon, and the area under the curve of all epsilons in
-    black. A curve is the mean over pairs of networks and
-    draws of positions; its band covers the middle 95% of them. Where the 95% quantile of the null
-    distribution is above 0, it is hatched in the curve's colour. An asterisk marks layers with few
-    images for their neurons.
+    black. A curve is the mean over pairs of networks and draws of positions. Its band is the 95%
+    interval of this mean: over networks from three on, otherwise over images. The chance level is
+    hatched in the curve's colour, and the level of permutations within classes above it is dotted.
+    An asterisk marks layers with few images for their neurons.
     """
     figure, parts = layer_panels(summary, _SIMILARITY)
     epsilons = sorted(summary["epsilon"].unique(), reverse=True)
-    has_chance = False
+    has_chance = has_within = False
     for panel in parts:
         rows = panel.rows(summary)
         for number, epsilon in enumerate(epsilons):
             own = rows[rows["epsilon"] == epsilon].sort_values("depth")
             _curve(panel, own, number, len(epsilons), f"{epsilon:g}")
-            if (own["null_95"] > 0).any():
-                positions, shade = panel.positions(own["depth"]), colour(number, len(epsilons))
-                panel.axes.fill_between(positions, 0, own["null_95"], color=shade, **_CHANCE)
+            positions, shade = panel.positions(own["depth"]), colour(number, len(epsilons))
+            level, within = own["null_threshold"], own["class_null_threshold"]
+            if (level > 0).any():
+                panel.axes.fill_between(positions, 0, level, color=shade, **_CHANCE)
                 has_chance = True
+            if (within > level).any():
+                top = np.maximum(level, within)
+                panel.axes.fill_between(positions, level, top, color=shade, **_WITHIN)
+                has_within = True
         areas = rows.drop_duplicates("depth").sort_values("depth")
         panel.axes.plot(panel.positions(areas["depth"]), areas["area"], label="area", **_AREA)
         similarity_axis(panel.axes)
     handles, labels = parts[0].axes.get_legend_handles_labels()
     if has_chance:
         handles.append(Patch(facecolor="grey", **_CHANCE))
-        labels.append("chance, 95%")
+        labels.append("chance")
+    if has_within:
+        handles.append(Patch(facecolor="grey", **_WITHIN))
+        labels.append("labels alone")
     legend(figure, handles, labels, r"$\epsilon$")
     return figure
 
@@ -68,7 +81,8 @@ def describe_similarity_by_depth(summary: pd.DataFrame) -> str:
     return (
         f"One curve per epsilon: {epsilons}. Dashed: the area under the similarity as a function"
         f" of epsilon, the mean of 1 - critical epsilon. Mean over {pairs_and_draws(summary)}."
-        f" {BAND} {chance(summary, 'Hatched')}{few_samples(summary)}{comparisons(summary)}"
+        f" {band(summary)} {chance(summary, 'Hatched', 'Dotted')}{few_samples(summary)}"
+        f"{comparisons(summary)}"
     )
 
 
@@ -77,28 +91,28 @@ def stages(summary: pd.DataFrame) -> Figure:
     """Draw similarity by depth at the middle epsilon (Wang et al. 2018, Figure 4).
 
     One curve per comparison. Comparisons of two networks and of a network with itself at another
-    stage have a panel each. Bands as in ``similarity_by_depth``; the 95% quantile of the null
-    distribution is dotted in the curve's colour.
+    stage have a panel each. Bands as in ``similarity_by_depth``; the chance level is dotted in the
+    curve's colour, and the level of permutations within classes dash-dotted.
     """
     own = _at_middle_epsilon(summary)
     figure, parts = layer_panels(own, _SIMILARITY, beside=1.6)
     for panel in parts:
         rows = panel.rows(own)
-        shown = list(rows["shown"].unique())
+        shown, drawn = list(rows["shown"].unique()), set()
         for number, name in enumerate(shown):
             curve = rows[rows["shown"] == name]
             _curve(panel, curve, number, len(shown), name.removesuffix(_SAME_SEED))
-            if (curve["null_95"] > 0).any():
-                shade = colour(number, len(shown))
-                positions = panel.positions(curve["depth"])
-                panel.axes.plot(
-                    positions, curve["null_95"], color=shade, linestyle=":", linewidth=1
-                )
+            shade, positions = colour(number, len(shown)), panel.positions(curve["depth"])
+            for name, (column, line) in _LEVELS.items():
+                if (curve[column] > 0).any():
+                    panel.axes.plot(positions, curve[column], color=shade, **line)
+                    drawn.add(name)
         similarity_axis(panel.axes)
         handles, labels = panel.axes.get_legend_handles_labels()
-        if (rows["null_95"] > 0).any():
-            handles.append(Line2D([], [], color="grey", linestyle=":", linewidth=1))
-            labels.append("chance, 95%")
+        for name, (_, line) in _LEVELS.items():
+            if name in drawn:
+                handles.append(Line2D([], [], color="grey", **line))
+                labels.append(name)
         panel.axes.legend(handles, labels, title="Compared", **LEGEND_AT_RIGHT)
     return figure
 
@@ -107,8 +121,8 @@ def describe_stages(summary: pd.DataFrame) -> str:
     """Describe ``stages``."""
     own = _at_middle_epsilon(summary)
     return (
-        f"At epsilon {middle_epsilon(summary):g}. Mean over {pairs_and_draws(own)}. {BAND}"
-        f" {chance(own, 'Dotted')}{few_samples(own)}{comparisons(own)}"
+        f"At epsilon {middle_epsilon(summary):g}. Mean over {pairs_and_draws(own)}. {band(own)}"
+        f" {chance(own, 'Dotted', 'Dash-dotted')}{few_samples(own)}{comparisons(own)}"
     )
 
 
@@ -123,7 +137,7 @@ def _at_middle_epsilon(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def _curve(panel: Panel, rows: pd.DataFrame, number: int, count: int, label: str) -> None:
-    """Draw the mean of every layer, and the band around it if the draws differ."""
+    """Draw the mean of every layer, and its interval."""
     positions, shade, many = panel.positions(rows["depth"]), colour(number, count), len(rows) > 30
     panel.axes.plot(
         positions,
@@ -134,6 +148,8 @@ def _curve(panel: Panel, rows: pd.DataFrame, number: int, count: int, label: str
         linewidth=1 if many else 1.5,
         label=label,
     )
-    if (rows["high"] > rows["low"]).any():
-        low, high = rows["low"], rows["high"]
+    low, high = (
+        rows[f"{bound}_networks"].fillna(rows[f"{bound}_images"]) for bound in ("low", "high")
+    )
+    if (high > low).any():
         panel.axes.fill_between(positions, low, high, color=shade, alpha=0.15, linewidth=0)

@@ -17,6 +17,8 @@ once, and all later steps work on n^2 numbers. Each step imports only from those
 - ``minimal``: find for each neuron a match that contains it and cannot be made smaller.
 - ``layer_pairs``: compare all layers of two networks.
 - ``null``: compute paths under permuted samples, to compare a match with chance.
+- ``permutation_test``: p-values, thresholds and their correction for several layers.
+- ``half_samples``: compute paths of halves of the samples, for intervals over images.
 - ``measures``: compute CKA, CCA and other measures from the same moments.
 
 ``validation`` checks arguments and ``ties`` decides about distances that equal epsilon.

@@ -41,7 +41,8 @@ def payload(run: Run) -> dict[str, Any]:
             "positions": run.config["extraction"]["positions"],
             "images": None if run.images is None else len(run.images.labels),
         },
-        "permutations": run.config["chance"]["permutations"] if run.has("null") else 0,
+        # Of the layer with the fewest; draws after the first have no null.
+        "permutations": int(similarity.loc[similarity["draw"] == 0, "permutations"].min()),
         "networks": [
             {
                 "name": network_words(row, differing),
@@ -164,7 +165,7 @@ def _matches(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, An
         counts = int(first_row["neurons_a"]), int(first_row["neurons_b"])
         ordered = neurons[key].sort_values(["draw", "network", "neuron"])
         critical = ordered["critical_epsilon"].to_numpy().reshape(-1, sum(counts))
-        chance = null[key].sort_values("epsilon")["null_95"] if key in null else None
+        chance = null[key].sort_values("epsilon")["null_threshold"] if key in null else None
         epsilons = sorted(minimal[key]["epsilon"].unique()) if key in minimal else []
         made.append(
             {

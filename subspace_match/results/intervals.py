@@ -4,13 +4,13 @@ Pairs share networks, so they are not independent: seven pairs of a network say 
 one. The independent units are the seeds, so a unit leaves with all its pairs. With N units, the
 mean without each and the t distribution with N - 1 degrees of freedom, the interval covers the mean
 over networks that the experiment could have trained. It needs three units, because two networks are
-one pair. An interval over images holds the networks fixed (see ``matching.halves``).
+one pair. An interval over images holds the networks fixed (see ``matching.half_samples``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,11 @@ from scipy import stats
 
 from ..matching.path import area
 
-if TYPE_CHECKING:
-    from .tables import LayerResult
-
 LEAST_UNITS = 3
 COVERAGE = 0.95
-SUMMARY_KEYS = ["comparison", "layer", "node", "depth", "kind", "epsilon"]
+LAYER_KEYS = ["comparison", "layer", "node", "depth", "kind"]
+SUMMARY_KEYS = [*LAYER_KEYS, "epsilon"]
+Halves = Mapping[tuple[Any, ...], Sequence[np.ndarray | None]]
 BOUNDS = ("low_networks", "high_networks", "low_images", "high_images")
 _AREA = np.inf  # stands for the area, which has no epsilon, among the epsilons
 _NETWORKS = [f"{key}_{side}" for side in "ab" for key in ("model", "seed", "stage")]
@@ -87,24 +86,23 @@ def units_of_pairs(pairs: pd.DataFrame) -> list[frozenset[Any]]:
     return [frozenset(seed for _, seed, _ in own - fixed) for own in networks]
 
 
-def summary_intervals(
-    similarity: pd.DataFrame, results: Iterable[LayerResult] = ()
-) -> pd.DataFrame:
+def summary_intervals(similarity: pd.DataFrame, halves: Halves) -> pd.DataFrame:
     """Return the intervals of the mean similarity and of the mean area.
 
     Args:
         similarity: ``tables.similarity_table``.
-        results: the results that it was made from; without them there is no interval over images.
+        halves: ``Resampled.half_images`` of each pair of networks, by the layer's values of
+            ``LAYER_KEYS``; layers may be missing.
 
     Returns:
         By ``SUMMARY_KEYS``: ``networks``, the number of units, and ``BOUNDS`` of the similarity
         and, as ``area_...``, of the area. Those over networks are NaN below three units, those over
-        images without ``Resampled.half_images`` of every pair.
+        images without ``halves`` of every pair.
     """
     known = _with_area(similarity)
-    found = network_intervals(known).join(_image_half_widths(results))
+    found = network_intervals(known)
     estimate = known.groupby(SUMMARY_KEYS, sort=False)["similarity"].mean()
-    half = found.pop("half")
+    half = pd.Series([_image_half_width(halves, key) for key in found.index], found.index)
     found["low_images"] = np.clip(estimate - half, 0, 1)
     found["high_images"] = np.clip(estimate + half, 0, 1)
     of_area = found.index.get_level_values("epsilon") == _AREA
@@ -129,36 +127,27 @@ def network_intervals(similarity: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts)
 
 
-def _image_half_widths(results: Iterable[LayerResult]) -> pd.DataFrame:
-    """Return half the width of the interval over images, by ``SUMMARY_KEYS``.
+def _image_half_width(halves: Halves, key: tuple[Any, ...]) -> float:
+    """Return half the width of the interval over images at one of ``SUMMARY_KEYS``.
 
-    All pairs of networks are matched on the same halves, so their means are means on each half. The
+    All pairs of networks are matched on the same halves, so their mean is a mean on each half. The
     width is that of the first draw of positions.
     """
-    found: dict[tuple[Any, ...], list[np.ndarray | None]] = {}
-    for result in results:
-        origin, null = result.match.origin, result.null
-        if origin.draw > 0:
-            continue
-        layer = (result.pair.comparison, origin.layer, origin.node, origin.depth, origin.kind)
-        halves = None if null is None else null.half_images
-        for epsilon in (proof.epsilon for proof in result.certificates):
-            own = None if halves is None else (halves <= epsilon).mean(1)
-            found.setdefault((*layer, epsilon), []).append(own)
-        own = None if halves is None else area(halves)
-        found.setdefault((*layer, _AREA), []).append(own)
-    widths = {
-        key: float(half_width_of_halves(np.mean(values, axis=0)))  # type: ignore[arg-type]
-        for key, values in found.items()
-        if all(own is not None for own in values)
-    }
-    index = pd.MultiIndex.from_tuples(widths or [("",) * 6], names=SUMMARY_KEYS)
-    return pd.DataFrame({"half": list(widths.values()) or [np.nan]}, index=index, dtype=float)
+    *layer, epsilon = key
+    own = halves.get(tuple(layer), [None])
+    if any(critical is None for critical in own):
+        return np.nan
+    values = [
+        area(critical) if epsilon == _AREA else (critical <= epsilon).mean(1)
+        for critical in own
+        if critical is not None
+    ]
+    return float(half_width_of_halves(np.mean(values, axis=0)))
 
 
 def _with_area(similarity: pd.DataFrame) -> pd.DataFrame:
     """Add the areas as rows of one more epsilon, ``_AREA``."""
-    layers = [*_NETWORKS, *SUMMARY_KEYS[:-1], "draw"]
+    layers = [*_NETWORKS, *LAYER_KEYS, "draw"]
     areas = similarity.drop_duplicates(layers)
     areas = areas.assign(epsilon=_AREA, similarity=areas["area"])
     return pd.concat([similarity, areas], ignore_index=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..matching.backends.base import DeviceLike
-from ..matching.halves import paths_of_halves
+from ..matching.half_samples import paths_of_halves
 from ..matching.null import null_critical_epsilons
 from ..matching.permutation_test import affordable_permutations
 from ..matching.reduction.moments import PairMoments
@@ -20,7 +20,7 @@ from ..networks.sampling import image_groups, image_permutation, permuted_sample
 from ..storage.match_files import Resampled
 from .store_pair import StorePair
 
-DIVISIONS = 10  # random divisions of the images into two halves
+DIVISIONS = 5  # random divisions of the images into two halves
 # With more neurons per sample of a half, halves match by chance, and say nothing about all images.
 MOST_NEURONS_PER_SAMPLE = 0.5
 

@@ -205,7 +205,7 @@ def summary_table(similarity: pd.DataFrame, results: Sequence[LayerResult] = ())
         low_networks, high_networks: 95% interval of the mean over networks, by the jackknife over
             these units; NaN below three, as two networks are a single pair.
         low_images, high_images: 95% interval over images for these networks, from halves of the
-            images (see ``matching.halves``); NaN without a null, or if samples are too few.
+            images (see ``matching.half_samples``); NaN without a null, or if samples are too few.
         sd_pairs: standard deviation of the pairs' means; NaN for one pair.
         sd_draws: standard deviation of the draws around the mean of their pair; NaN for one draw.
         area, cross_fitted, held_out, gap, cross_fitted_area, held_out_area: means over draws and
@@ -242,7 +242,13 @@ def summary_table(similarity: pd.DataFrame, results: Sequence[LayerResult] = ())
     summary.insert(2, "draws", counts.groupby(keys, sort=False).first())
     summary.insert(3, "sd_pairs", means.groupby(keys, sort=False).std())
     summary.insert(4, "sd_draws", variances.groupby(keys, sort=False).mean() ** 0.5)
-    return summary.join(summary_intervals(similarity, results)).reset_index()
+    halves: dict[tuple[Any, ...], list[np.ndarray | None]] = {}
+    for result in results:
+        if result.match.origin.draw == 0:
+            own = [getattr(result.match.origin, key) for key in _LAYER]
+            found = None if result.null is None else result.null.half_images
+            halves.setdefault((result.pair.comparison, *own), []).append(found)
+    return summary.join(summary_intervals(similarity, halves)).reset_index()
 
 
 def measure_table(results: Iterable[LayerResult]) -> pd.DataFrame:

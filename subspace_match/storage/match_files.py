@@ -241,7 +241,7 @@ def load_measures(path: str | Path) -> dict[LayerOrigin, Measures]:
 
 @dataclass(frozen=True)
 class Resampled:
-    """Critical epsilons of a layer that is matched again with images permuted, and on halves of them.
+    """Critical epsilons of a layer that is matched again: images permuted, and halves of them.
 
     Each array has a row per permutation or half of the images, and as columns the neurons of A,
     then those of B; NaN for dead neurons.

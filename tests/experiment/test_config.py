@@ -54,6 +54,15 @@ def test_strings_become_numbers_where_the_schema_wants_numbers() -> None:
         ({"seed": [0, 1]}, "unknown key 'seed'; the nearest known key is 'seeds'"),
         ({"heat_map": {"places": 5}}, "heat_map.places was renamed to heat_map.positions"),
         (
+            {"chance": {"permutations": 20}},
+            "chance.permutations: expected 0 or one less than a multiple of 20, so that p <= 0.05"
+            " and the null's threshold agree, found 20; use 19",
+        ),
+        (
+            {"chance": {"permutations": "many"}},
+            "chance.permutations: expected auto, or a whole number from 0 to 1000000, found 'many'",
+        ),
+        (
             {"matching": {"epsilon": [0.1]}},
             "unknown key 'matching.epsilon'; the nearest known key is 'matching.epsilons'",
         ),

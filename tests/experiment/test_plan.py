@@ -155,7 +155,7 @@ def test_a_fully_connected_layer_asks_for_what_all_images_take(results: Path) ->
         "network": {"width": 1, "hidden": [4096]},
         "matching": {"layers": ["fc1"]},
         "minimal_matches": {"layers": []},
-        "chance": {"permutations": 20},
+        "chance": {"permutations": 19},
         "extraction": {"positions": 10},
     }
     asked = []
@@ -181,7 +181,7 @@ def test_a_wide_layer_asks_for_more_memory_and_time(results: Path) -> None:
             "network": {"width": 1, "hidden": [4096]},
             "matching": {"layers": [layers]},
             "minimal_matches": {"layers": [layers]},
-            "chance": {"permutations": 20},
+            "chance": {"permutations": 19},
         }
         plan = plan_of(changes, results)
         resources, jobs = JobResources(plan), wildcards_of_jobs(plan)

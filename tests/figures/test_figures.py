@@ -21,8 +21,10 @@ from subspace_match.figures.layer_pairs import heat_map
 from subspace_match.figures.preferred_images import chosen_matches, top_images
 from subspace_match.figures.sizes import minimal_matches
 from subspace_match.figures.style import save
+from subspace_match.results.chance import CHANCE_COLUMNS
 from subspace_match.results.tables import summary_table
 
+CHANCE = [f"{of}{name}" for of in ("", "area_") for name in CHANCE_COLUMNS]
 EPSILONS = [0.15, 0.3, 0.5]
 STAGES = ["initial", "epoch 1", "last", "initial to last, same seed", "epoch 1 to last, same seed"]
 ONE = ["last"]
@@ -80,7 +82,9 @@ def _tables(
                 numbers["cross_fitted_area"] = numbers["area"] / 2
                 numbers["held_out"] = numbers["held_out_area"] = 0.0
                 # The chance level is above 0 from 0.3 on, and known for the first draw only.
-                numbers["null_95"] = max(0, epsilon - 0.3) if draw == 0 else np.nan
+                level = max(0, epsilon - 0.3) if draw == 0 else np.nan
+                numbers |= dict.fromkeys(CHANCE, np.nan)
+                numbers |= {"null_threshold": level, "class_null_threshold": 2 * level}
                 similarity.append(about | of_draw | {"verified": True} | numbers)
         measured += [about | {"measure": m, "value": rng.random()} for m in ("linear_cka", "pwcca")]
         numbers = np.arange(NEURONS)
@@ -179,8 +183,13 @@ def test_the_band_goes_from_low_to_high_of_the_summary() -> None:
     assert len(bands) == len(EPSILONS)
     heights = bands[0].get_paths()[0].vertices[:, 1]
     own = summary[summary["epsilon"] == 0.5]
-    assert heights.min() == own["low"].min()
-    assert heights.max() == own["high"].max()
+    assert (summary["networks"] == 3).all()  # the network that is in all pairs is fixed
+    assert heights.min() == own["low_networks"].min()
+    assert heights.max() == own["high_networks"].max()
+    over_images = {"low_networks": np.nan, "low_images": 0.2, "high_images": 0.4}
+    axes = similarity_by_depth(summary.assign(high_networks=np.nan, **over_images)).axes[0]
+    heights = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (0.2, 0.4)
 
 
 def test_a_single_pair_and_draw_has_no_band() -> None:
@@ -192,14 +201,15 @@ def test_the_chance_level_is_drawn_and_labelled_where_it_is_above_zero() -> None
     summary = tables()["summary"]
     figure = similarity_by_depth(summary)
     hatched = [band for band in figure.axes[0].collections if band.get_hatch()]
-    assert len(hatched) == 1  # only at 0.5
-    top = hatched[0].get_paths()[0].vertices[:, 1].max()
-    assert top == pytest.approx(0.2)
-    assert "chance, 95%" in legend_words(figure)
-    summary["null_95"] = np.nan
-    figure = similarity_by_depth(summary)
+    within = [band for band in hatched if band.get_hatch() == "...."]
+    assert len(hatched) - 1 == len(within) == 1  # only at 0.5
+    for bands, bottom, top in ((hatched, 0, 0.2), (within, 0.2, 0.4)):
+        heights = bands[0].get_paths()[0].vertices[:, 1]
+        assert (heights.min(), heights.max()) == (pytest.approx(bottom), pytest.approx(top))
+    assert {"chance", "labels alone"} <= set(legend_words(figure))
+    figure = similarity_by_depth(summary.assign(null_threshold=0, class_null_threshold=np.nan))
     assert not [band for band in figure.axes[0].collections if band.get_hatch()]
-    assert "chance, 95%" not in legend_words(figure)
+    assert not {"chance", "labels alone"} & set(legend_words(figure))
 
 
 @pytest.mark.parametrize(
@@ -242,10 +252,10 @@ def test_stages_separates_two_networks_from_a_network_against_itself() -> None:
 
 def test_different_stages_of_two_networks_are_not_called_equal() -> None:
     summary = tables(comparisons=["last", "initial to last"])["summary"]
-    figure = stages(summary.assign(null_95=0.1))
+    figure = stages(summary.assign(null_threshold=0.1, class_null_threshold=0.2))
     assert len(figure.axes) == 1
     shown = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert shown == ["last", "initial to last", "chance, 95%"]
+    assert shown == ["last", "initial to last", "chance", "labels alone"]
 
 
 def test_measures_are_drawn_with_the_match_at_the_middle_epsilon() -> None:
@@ -479,7 +489,7 @@ def test_a_caption_describes_the_figure_and_names_its_tables(name: str, words: l
 
 
 def test_a_caption_says_when_there_are_no_permutations() -> None:
-    summary = tables()["summary"].assign(null_95=np.nan)
+    summary = tables()["summary"].assign(null_threshold=np.nan)
     config = CONFIG | {"models": {"source": {}, "tuned": {}}}
     text = FIGURES["similarity_by_depth"].caption({"summary": summary}, "e", config)
     assert "no permutations, so the chance level is not shown" in text

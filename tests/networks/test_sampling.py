@@ -9,6 +9,7 @@ from subspace_match.networks.sampling import (
     image_permutation,
     permuted_samples,
     uses_all_samples,
+    within_classes,
 )
 
 
@@ -101,3 +102,37 @@ def test_places_are_the_same_points_of_the_same_images_in_all_layers() -> None:
     assert not np.array_equal(
         draw_shared_positions([coarse], 30, 1000, 1)["conv1"], samples["conv1"]
     )
+
+
+@pytest.mark.parametrize("classes", [10, 100])
+def test_groups_hold_several_images_of_a_class(classes: int) -> None:
+    labels = np.random.default_rng(0).integers(0, classes, 2000)
+    groups = image_groups(2000, 10_000, 0, labels)
+    assert sorted(np.concatenate(groups)) == list(range(2000))
+    assert {len(group) for group in groups} == {50}
+    parts = within_classes(groups, labels)
+    assert sorted(np.concatenate(parts)) == list(range(2000))
+    assert all(len(set(labels[part])) == 1 for part in parts)
+    assert sum(len(part) for part in parts if len(part) > 1) > 0.95 * 2000
+    assert 4 <= np.mean([len(part) for part in parts]) <= 6
+    # A group has many classes too, so that any image can replace one of another class.
+    assert min(len(set(labels[group])) for group in groups) >= 8
+    assert not np.array_equal(groups[0], image_groups(2000, 10_000, 1, labels)[0])
+
+
+def test_few_classes_keep_the_groups_of_images_without_labels() -> None:
+    plain = image_groups(300, 10_000, 0)
+    for own, other in zip(plain, image_groups(300, 10_000, 0, np.arange(300) % 10), strict=True):
+        assert np.array_equal(own, other)
+
+
+def test_layers_are_sampled_so_that_dealt_images_can_be_permuted() -> None:
+    labels = np.random.default_rng(0).integers(0, 40, 400)
+    layer = LayerInfo("conv1", "a", "conv", 8, 4, 6)
+    samples = draw_samples(layer, 400, 3000, 1, 0, labels)[0]
+    parts = within_classes(image_groups(400, 3000, 0, labels), labels)
+    order = image_permutation(parts, np.random.default_rng(0))
+    assert np.array_equal(labels[order], labels)
+    assert sorted(permuted_samples(samples, layer, order)) == list(range(len(samples)))
+    images = draw_samples(layer, 400, 70, 1, 0, labels)[0] // 24  # some groups only
+    assert len(images) >= 40

@@ -22,7 +22,7 @@ SMALL = {
     "extraction": {"positions": 200, "draws": 2},
     "matching": {"layers": ["conv1", "conv5"]},
     "minimal_matches": {"layers": ["conv1"], "epsilons": [0.5]},
-    "chance": {"permutations": 1},
+    "chance": {"permutations": 19},
     "heat_map": {"positions": 0},
     "figures": {"formats": ["png"]},
 }

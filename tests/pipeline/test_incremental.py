@@ -139,7 +139,7 @@ def test_an_edited_module_reruns_the_rules_that_reach_it(workspace: Workspace) -
 
 
 def test_another_number_of_permutations_matches_nothing_again(workspace: Workspace) -> None:
-    workspace.configure(chance={"permutations": 3})
+    workspace.configure(chance={"permutations": 39})
     assert missing_jobs(workspace) == {"null": 1, **TABLES}
     workspace.configure(chance={"permutations": 0})
     assert workspace.make_tables().jobs == AGGREGATE

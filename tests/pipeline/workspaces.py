@@ -34,7 +34,7 @@ TINY: Config = {
     "extraction": {"positions": 500, "draws": 2},
     "matching": {"layers": ["conv1", "conv5", "fc1"]},
     "minimal_matches": {"layers": ["conv1"], "epsilons": [0.5]},
-    "chance": {"permutations": 2},
+    "chance": {"permutations": 19},
     "heat_map": {"positions": 300},
     "figures": {"formats": ["svg"]},
 }

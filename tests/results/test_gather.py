@@ -13,6 +13,7 @@ from subspace_match.storage.files import write_record
 from subspace_match.storage.match_files import (
     LayerMatch,
     NewImages,
+    Resampled,
     save_certificates,
     save_matches,
     save_measures,
@@ -92,7 +93,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
         proved = {replace(origin, digest="certificate"): proofs for origin in origins}
         save_certificates(new("certificates", a), proved)
         save_measures(new("measures", a), {o: {"pwcca": (o.depth / 4, "")} for o in first})
-        null = {replace(o, digest="null"): np.full((3, 3), o.depth / 10) for o in first}
+        null = {replace(o, digest="null"): Resampled(np.full((3, 3), o.depth / 10)) for o in first}
         save_nulls(new("nulls", a), null)
         found = MinimalMatches(2, np.array([[True, False, True]]), np.array([0, -1, 0]))
         for epsilon in reversed(EPSILONS):
@@ -114,7 +115,7 @@ def test_results_are_joined_in_the_order_of_pairs_depths_and_draws(files: Files)
     assert made["similarity"]["epsilon"].tolist() == EPSILONS * 6
     # Only the first draws have a null: at 0.2 all three neurons match by chance.
     low = made["similarity"].query("epsilon == 0.2 and seed_a == 1")
-    np.testing.assert_array_equal(low["null_95"], [1, np.nan, 1])
+    np.testing.assert_array_equal(low["null_threshold"], [1, np.nan, 1])
     assert made["null"]["layer"].unique().tolist() == ["conv1", "fc1"]
     assert made["measures"][["seed_a", "value"]].to_numpy().tolist() == [
         *([1, 0.25], [1, 0.5]),
@@ -132,8 +133,8 @@ def test_results_not_asked_for_give_no_rows_and_a_null_of_nan(files: Files) -> N
     for name in ("null", "minimal_matches", "minimal_match_members", "heat_map"):
         assert made[name].empty
         assert "comparison" in made[name].columns
-    assert made["similarity"][["null_95", "p_value"]].isna().all(axis=None)
-    assert made["summary"]["null_95"].isna().all()
+    assert made["similarity"][["null_threshold", "p_value"]].isna().all(axis=None)
+    assert made["summary"]["null_threshold"].isna().all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

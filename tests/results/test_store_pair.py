@@ -7,11 +7,17 @@ import numpy as np
 import pytest
 
 import subspace_match as sm
+from subspace_match.matching import permutation_test
 from subspace_match.matching.null import null_paths
 from subspace_match.networks.layer_info import LayerInfo
-from subspace_match.networks.sampling import image_groups, image_permutation, permuted_samples
+from subspace_match.networks.sampling import (
+    image_groups,
+    image_permutation,
+    permuted_samples,
+    within_classes,
+)
 from subspace_match.results.heat_map import heat_map
-from subspace_match.results.layer_nulls import null_of_layer
+from subspace_match.results.layer_nulls import DIVISIONS, movable_share, resampled_layer
 from subspace_match.results.store_pair import StorePair
 from subspace_match.results.top_images import top_images, top_images_of
 from subspace_match.storage.activations import new_store
@@ -19,10 +25,17 @@ from subspace_match.storage.activations import new_store
 IMAGES, SIZE = 20, 2  # a map of 2 x 2 positions
 SAMPLES = {"conv1": np.arange(IMAGES * SIZE**2), "fc1": np.arange(IMAGES)}
 DRAWS = {"conv1": 2, "fc1": 1}
+LABELS = np.arange(IMAGES) % 3
 DEVICE: Any = {"device": "cpu"}
 
 
-def write(path: Path, network: str, widths: tuple[int, int], last: int | None = None) -> Path:
+def write(
+    path: Path,
+    network: str,
+    widths: tuple[int, int],
+    last: int | None = None,
+    labels: np.ndarray | None = LABELS,
+) -> Path:
     """Write a store of two layers; ``last`` replaces the last sample of each."""
     layers = [
         {"name": name, "node": f"{name}.0", "kind": name[:-1], "depth": depth, "neurons": width}
@@ -34,6 +47,8 @@ def write(path: Path, network: str, widths: tuple[int, int], last: int | None = 
     about = {"network": network, "checkpoint": f"sha of {network}", "extraction": extraction}
     rng = np.random.default_rng(int(network[1]))
     with new_store(path, about | {"data": {"test_images": IMAGES}}, layers) as store:
+        if labels is not None:
+            store.labels(labels)
         for layer in layers:
             for draw in range(layer["draws"]):
                 samples = SAMPLES[layer["name"]].copy()
@@ -83,14 +98,46 @@ def test_stores_of_different_samples_are_refused(stores: StorePair, tmp_path: Pa
 def test_the_null_permutes_images_and_keeps_positions(stores: StorePair) -> None:
     x, y = stores.activations("conv1")
     pair = sm.reduce(x, y, **DEVICE)
-    found = null_of_layer(stores, "conv1", pair, permutations=3, seed=1, **DEVICE)
-    groups, rng = image_groups(IMAGES, 80, 0), np.random.default_rng(1)
+    found = resampled_layer(stores, "conv1", pair, permutations=3, seed=1, **DEVICE)
+    groups = image_groups(IMAGES, 80, 0, LABELS)
     layer = LayerInfo("conv1", "conv1.0", "conv", 3, SIZE, SIZE)
-    orders = [
-        permuted_samples(SAMPLES["conv1"], layer, image_permutation(groups, rng)) for _ in range(3)
-    ]
-    expected = [path.critical_epsilon for path in null_paths(pair, x, y, orders, **DEVICE)]
-    np.testing.assert_array_equal(found, expected)
+    within = within_classes(groups, LABELS)
+    kinds = (found.any_image, groups, 1), (found.within_class, within, [1, 1])
+    for own, parts, seed in kinds:
+        rng = np.random.default_rng(seed)
+        images = [image_permutation(parts, rng) for _ in range(3)]
+        orders = [permuted_samples(SAMPLES["conv1"], layer, order) for order in images]
+        expected = [path.critical_epsilon for path in null_paths(pair, x, y, orders, **DEVICE)]
+        np.testing.assert_array_equal(own, expected)
+    assert all(np.array_equal(LABELS[order], LABELS) for order in images)
+    assert movable_share(stores) == 1.0
+
+
+def test_halves_of_the_images_are_matched_with_all_their_positions(stores: StorePair) -> None:
+    x, y = (side[:] for side in stores.activations("conv1"))
+    pair = sm.reduce(x, y, **DEVICE)
+    found = resampled_layer(stores, "conv1", pair, permutations=19, seed=0, **DEVICE)
+    assert found.half_images is not None
+    assert found.half_images.shape == (2 * DIVISIONS, 7)
+    chosen = np.random.default_rng([0, 2]).permutation(IMAGES)[: IMAGES // 2]
+    of_half = np.isin(SAMPLES["conv1"] // SIZE**2, chosen)
+    for rows, own in zip((of_half, ~of_half), found.half_images, strict=False):
+        expected = sm.match_path(sm.reduce(x[rows], y[rows], **DEVICE), **DEVICE).critical_epsilon
+        np.testing.assert_allclose(own, expected, atol=2e-8)
+
+
+def test_few_samples_have_no_halves_and_images_without_labels_no_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(permutation_test, "CHEAP", 0)
+    paths = (write(tmp_path / f"{n}.zarr", n, (3, 6), labels=None) for n in ("n0", "n1"))
+    stores = StorePair(*paths, "d")
+    x, y = stores.activations("fc1")  # six neurons, and ten samples in a half
+    pair = sm.reduce(x, y, **DEVICE)
+    found = resampled_layer(stores, "fc1", pair, permutations="auto", seed=0, **DEVICE)
+    assert (found.within_class, found.half_images) == (None, None)
+    assert len(found.any_image) == 99
+    assert movable_share(stores) is None
 
 
 def test_a_heat_map_is_padded_to_its_widest_pair(

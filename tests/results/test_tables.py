@@ -29,7 +29,13 @@ from subspace_match.results.tables import (
     top_image_table,
 )
 from subspace_match.storage.files import read_record, write_record, write_table
-from subspace_match.storage.match_files import LayerMatch, NewImages, load_matches, save_matches
+from subspace_match.storage.match_files import (
+    LayerMatch,
+    NewImages,
+    Resampled,
+    load_matches,
+    save_matches,
+)
 from subspace_match.storage.network_results import HeatMap, HeatMapLayer, TopImages
 from subspace_match.storage.result_origin import LayerOrigin, Origin
 
@@ -87,11 +93,11 @@ def test_a_neuron_exactly_at_epsilon_counts_in_every_table(tmp_path: Path) -> No
     (saved,) = load_matches(tmp_path / "path.npz").values()
     (proof,) = path.verify([0.5], device="cpu")
     null = path.critical_epsilon[None]
-    results = [LayerResult(PAIR, saved, [proof], null)]
+    results = [LayerResult(PAIR, saved, [proof], Resampled(null))]
     row = similarity_table(results).iloc[0]
     assert (row["matched_a"], row["matched_b"], row["similarity"]) == (1, 1, path.similarity(0.5))
     assert (row["verified"], row["certain"]) == (True, False)
-    assert (row["null_95"], row["p_value"]) == (1.0, 1.0)
+    assert (row["null_threshold"], row["p_value"], row["family_p_value"]) == (1.0, 1.0, 1.0)
     assert null_table(results).set_index("epsilon")["null_mean"][0.5] == 1.0
     side = [HeatMapLayer("conv1", 1, 1)]
     heat_map = HeatMap(origin, side, side, null[None], np.ones((1, 1)))
@@ -166,16 +172,29 @@ def test_null_columns_come_from_the_permutations() -> None:
     null = np.full((19, 5), 0.45)
     null[:, 0] = np.nan
     null[3, 1] = 0.25
-    results = [result(epsilons=(0.05, 0.3, 0.5), null=own) for own in (null, None)]
+    both = Resampled(null, null[::-1] + 0.1)
+    results = [result(epsilons=(0.05, 0.3, 0.5), null=own) for own in (both, None)]
     table = similarity_table(results)
     assert table["similarity"].tolist() == [0, 3 / 5, 4 / 5] * 2
     # At 0.3 one permutation in 19 has one neuron of five, at 0.5 all have four.
-    np.testing.assert_array_equal(table["null_95"], [0, 0.2, 0.8, *[np.nan] * 3])
-    np.testing.assert_array_equal(table["p_value"], [1, 1 / 20, 1, *[np.nan] * 3])
+    unknown = [np.nan] * 3
+    np.testing.assert_array_equal(table["null_threshold"], [0, 0.2, 0.8, *unknown])
+    np.testing.assert_array_equal(table["p_value"], [1, 1 / 20, 1, *unknown])
+    np.testing.assert_array_equal(table["family_p_value"], table["p_value"])  # a single layer
+    mean = 0.2 / 19
+    adjusted = [0, (0.6 - mean) / (1 - mean), 0, *unknown]
+    np.testing.assert_allclose(table["adjusted"], adjusted, atol=1e-12)
+    # Within classes critical epsilons are 0.1 larger, so that nothing matches below 0.35.
+    np.testing.assert_array_equal(table["class_null_threshold"], [0, 0, 0.2, *unknown])
+    np.testing.assert_array_equal(table["class_p_value"], [1, 1 / 20, 1 / 20, *unknown])
+    areas = np.sort(np.nan_to_num(1 - null).mean(1))
+    np.testing.assert_allclose(table["area_null_threshold"], [areas[-1]] * 3 + unknown)
+    np.testing.assert_array_equal(table["area_p_value"], [1 / 20] * 3 + unknown)
+    assert table["permutations"].tolist() == [19] * 3 + [0] * 3
     curves = null_table(results)
     assert len(curves) == 100
     row = curves[curves["epsilon"] == 0.3].iloc[0]
-    assert (row["null_mean"], row["null_95"]) == (pytest.approx(0.2 / 19), 0.2)
+    assert (row["null_mean"], row["null_threshold"]) == (pytest.approx(0.2 / 19), 0.2)
 
 
 def test_an_unproved_match_and_a_margin_below_rounding_are_flagged() -> None:
@@ -229,11 +248,11 @@ def test_the_note_of_an_undefined_measure_names_the_network() -> None:
 def test_without_permutations_the_null_table_has_its_columns_and_no_rows() -> None:
     curves = null_table([result()])
     assert len(curves) == 0
-    assert {"layer", "depth", "epsilon", "null_mean", "null_95"} <= set(curves.columns)
+    assert {"layer", "depth", "epsilon", "null_mean", "class_null_threshold"} <= set(curves.columns)
 
 
 def test_the_summary_aggregates_draws_and_pairs() -> None:
-    null = np.full((19, 5), 0.05)
+    null = Resampled(np.full((19, 5), 0.05))
     results = [
         result(seed_b=seed_b, draw=draw, epsilons=(0.1, 0.5), null=null if draw == 0 else None)
         for seed_b in (1, 2)
@@ -250,12 +269,14 @@ def test_the_summary_aggregates_draws_and_pairs() -> None:
     assert row["similarity"] == pytest.approx((2 + 1 + 2 + 2) / 20)
     assert row["sd_pairs"] == pytest.approx(np.std([0.3, 0.4], ddof=1))
     assert row["sd_draws"] == pytest.approx(np.sqrt(np.var([0.4, 0.2], ddof=1) / 2))
-    assert row["low"] == pytest.approx(np.quantile([0.4, 0.2, 0.4, 0.4], 0.025))
-    assert row["high"] == pytest.approx(0.4)
-    assert row["null_95"] == 1
+    assert (row["null_threshold"], row["p_value"], row["networks"]) == (1, 1, 2)
     one = summary_table(similarity_table([result()])).iloc[0]
-    assert np.isnan([one["sd_pairs"], one["sd_draws"], one["null_95"]]).all()
-    assert one["low"] == one["high"] == one["similarity"]
+    assert np.isnan([one["sd_pairs"], one["sd_draws"], one["null_threshold"]]).all()
+    assert (one["networks"], np.isnan(one["low_networks"]), np.isnan(one["low_images"])) == (
+        0,
+        1,
+        1,
+    )
 
 
 def test_the_member_table_has_a_row_for_each_distinct_minimal_match() -> None:

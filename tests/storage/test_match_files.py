@@ -8,6 +8,7 @@ import subspace_match as sm
 from subspace_match.storage.match_files import (
     LayerMatch,
     NewImages,
+    Resampled,
     load_certificates,
     load_matches,
     load_measures,
@@ -160,9 +161,13 @@ def test_saved_measures_and_nulls_are_loaded_unchanged(tmp_path: Path) -> None:
     measures = {ORIGIN: {"pwcca": (0.1 + 0.2, ""), "svcca": (1.0, "not determined")}}
     save_measures(tmp_path / "measures.npz", measures)
     assert load_measures(tmp_path / "measures.npz") == measures
-    nulls = {ORIGIN: np.array([[0.1, np.nan], [0.3, 0.2]]), FC1: np.ones((2, 1))}
+    nulls = {
+        ORIGIN: Resampled(np.array([[0.1, np.nan], [0.3, 0.2]])),
+        FC1: Resampled(np.ones((2, 1)), np.zeros((2, 1)), np.full((4, 1), 0.5)),
+    }
     save_nulls(tmp_path / "nulls.npz", nulls)
     loaded = load_nulls(tmp_path / "nulls.npz")
     assert list(loaded) == list(nulls)
     for origin, null in nulls.items():
-        np.testing.assert_array_equal(loaded[origin], null)
+        for name, values in vars(null).items():
+            np.testing.assert_array_equal(getattr(loaded[origin], name), values)

@@ -6,7 +6,7 @@ import pytest
 from helpers import path_of, raises
 
 import subspace_match as sm
-from subspace_match.matching.halves import paths_of_halves
+from subspace_match.matching.half_samples import paths_of_halves
 
 
 @pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
