@@ -16,10 +16,11 @@ class PartialMatches:
     Attributes:
         orders: number of orders of tests that are finished.
         done: neurons that are finished in the next order, (n,) bool.
+        count: number of neurons finished, in all orders together, as ``progress`` counts.
     """
 
     def __init__(self, neurons: int) -> None:
-        self.orders = 0
+        self.orders, self.count = 0, 0
         self.done = np.zeros(neurons, dtype=bool)
         self._rows: list[np.ndarray] = []
         self._row_of = np.full(neurons, -1)
@@ -29,14 +30,17 @@ class PartialMatches:
         """Add a match, (size,) int64, found for some neurons; keep it where it is the smallest."""
         better = members[len(match) < self._sizes[members]]
         if len(better):
-            self._row_of[better], self._sizes[better] = len(self._rows), len(match)
+            # In this order: a signal can interrupt at any line, and what is left must be valid.
             self._rows.append(np.isin(np.arange(len(self.done)), match))
+            self._row_of[better] = len(self._rows) - 1
+            self._sizes[better] = len(match)
+        self.count += int((~self.done[members]).sum())
         self.done[members] = True
 
     def finish_order(self) -> None:
         """Begin with the next order of tests."""
-        self.orders += 1
         self.done[:] = False
+        self.orders += 1
 
     def matches(self, neurons_x: int) -> MinimalMatches:
         """Return what is found so far."""
@@ -48,6 +52,7 @@ class PartialMatches:
         found = self.matches(0)
         return {
             "orders": np.array(self.orders),
+            "count": np.array(self.count),
             "done": self.done,
             "distinct": np.packbits(found.distinct, axis=1),
             "match_of": found.match_of,
@@ -57,7 +62,8 @@ class PartialMatches:
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> PartialMatches:
         """Build from ``arrays()``."""
         partial = cls(len(arrays["done"]))
-        partial.orders, partial.done = int(arrays["orders"]), arrays["done"].copy()
+        partial.orders, partial.count = int(arrays["orders"]), int(arrays["count"])
+        partial.done = arrays["done"].copy()
         distinct = np.unpackbits(arrays["distinct"], axis=1, count=len(partial.done))
         partial._rows = list(distinct.astype(bool))
         partial._row_of = arrays["match_of"].copy()
