@@ -13,6 +13,7 @@ from .matching.measures import (
     svcca,
 )
 from .matching.minimal.exact import simple_matches
+from .matching.minimal.partial import PartialMatches
 from .matching.minimal.result import MinimalMatches
 from .matching.minimal.search import minimal_match, minimal_matches
 from .matching.path import Match, MatchPath, match_path, maximum_match
@@ -29,6 +30,7 @@ __all__ = [
     "MeasureWarning",
     "MinimalMatches",
     "PairMoments",
+    "PartialMatches",
     "TieWarning",
     "__version__",
     "all_measures",

@@ -17,6 +17,15 @@ class PartialMatches:
         orders: number of orders of tests that are finished.
         done: neurons that are finished in the next order, (n,) bool.
         count: number of neurons finished, in all orders together, as ``progress`` counts.
+
+    Example:
+        >>> import subspace_match as sm
+        >>> pair, partial = sm.reduce(np.eye(4)[:, :3], np.eye(4)), PartialMatches(7)
+        >>> len(sm.minimal_matches(pair, 0.1, neurons=[("x", 0)], partial=partial))
+        1
+        >>> saved = partial.arrays()
+        >>> partial.count, saved["match_of"]
+        (1, array([ 0, -1, -1, -1, -1, -1, -1]))
     """
 
     def __init__(self, neurons: int) -> None:
