@@ -21,6 +21,7 @@ import math
 import resource
 import sys
 import time
+import warnings
 from collections.abc import Callable
 
 import hostile_layers
@@ -82,6 +83,7 @@ def row(kind: str, neurons: int, before: tuple[int, float] | None) -> tuple[str,
 
 
 def main() -> None:
+    warnings.simplefilter("ignore", sm.TieWarning)  # epsilons lie just above critical ones
     sizes = sorted(map(int, sys.argv[1:] or SIZES))
     row("generic", 32, None)  # compile
     print("  ".join(f"{column:>9}" for column in COLUMNS))

@@ -3,10 +3,10 @@
 Definition 9 of Wang et al. 2018. A neuron can have several; the order in which removals are tested
 decides which one is found. ``walk`` tests removals for all neurons with the same order at once.
 
-Times from moments to matches, for real fully connected layers of 256 + 256 neurons at epsilon 0.3:
-8 ms for one neuron, mostly LAPACK and BLAS on 256 x 256 matrices; 0.5 s for all 426, mostly tests
-and applying terms. With 100 near copies per side: 30 to 70 ms for one neuron, mostly QR, and 1 to
-1.9 s for all. All 866 neurons of layers of 512 + 512: 4.5 s.
+For one neuron most time goes to the first factorisation. For all neurons it goes to applying terms
+and to tests, about half each, and a neuron costs about one factorisation of its matrices. So the
+time grows with up to the fourth power of the width. ``benchmarks/bench_minimal_matches.py`` and
+``bench_wide_minimal_matches.py`` measure it.
 """
 
 from __future__ import annotations

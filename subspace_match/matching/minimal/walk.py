@@ -337,7 +337,8 @@ def _apply_terms(base: Base, state: State) -> Node:
         (slice(0, near[0]), slice(of_x, None)),
         (slice(0, of_x + near[1]), slice(new_width, None)),
     )
-    matrix = np.zeros((sum(rows), len(columns)))
+    matrix = np.empty((sum(rows), len(columns)))
+    matrix[: rows[0], near[0] : of_x] = matrix[rows[0] :, of_x + near[1] : new_width] = 0.0
     for side, (first, count, start) in enumerate(((0, rows[0], 0), (of_x, rows[1], rows[0]))):
         positions = kept[first : first + count]
         used = np.flatnonzero(base.term_side[:terms] == side)
