@@ -1,5 +1,6 @@
 # Reads the match paths and the moments of a group of layers.
-# Makes the minimal match of every neuron of the maximum matches, at one epsilon.
+# Makes the minimal match of every neuron of the maximum matches, at one epsilon. A job that is ended
+# before it is complete goes on from a file that it writes once a minute.
 
 
 rule minimal_match:

@@ -15,6 +15,7 @@ from .matching.measures import (
 )
 from .matching.minimal.exact import simple_matches
 from .matching.minimal.many_orders import smallest_minimal_matches
+from .matching.minimal.partial import PartialMatches
 from .matching.minimal.result import MinimalMatches
 from .matching.minimal.search import minimal_match, minimal_matches
 from .matching.path import Match, MatchPath, match_path, maximum_match
@@ -34,6 +35,7 @@ __all__ = [
     "MeasureWarning",
     "MinimalMatches",
     "PairMoments",
+    "PartialMatches",
     "TieWarning",
     "__version__",
     "all_measures",

@@ -231,6 +231,7 @@ def test_progress_is_shown_on_a_terminal_only(
     shown = capsys.readouterr()
     for work in ("samples: ", "permutations: ", "minimal matches at 0.6: "):
         assert (work in shown.err) == terminal
+    assert (" left" in shown.err) == terminal
     assert "19/19" not in shown.out
     assert terminal or not shown.err
 

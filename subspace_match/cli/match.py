@@ -122,11 +122,11 @@ def _matched(options: argparse.Namespace) -> Matched:
 
 
 class Progress:
-    """A line "what: done/total" on the terminal while work goes on; silent in a file or a log."""
+    """A line "what: done/total, time left" on the terminal; silent in a file or a log."""
 
     def __init__(self, what: str, total: int) -> None:
         self._what, self._total, self._done = what, total, 0
-        self._shown = float("-inf")
+        self._shown, self._start = float("-inf"), time.monotonic()
         self._visible = sys.stderr.isatty()
 
     def update(self, count: int = 1) -> None:
@@ -135,7 +135,9 @@ class Progress:
         now = time.monotonic()
         if self._visible and now - self._shown >= PROGRESS_INTERVAL:
             self._shown = now
-            sys.stderr.write(f"\r\033[K{self._what}: {self._done}/{self._total}")
+            left = int((now - self._start) * (self._total - self._done) / max(self._done, 1))
+            estimate = f", about {left // 60}:{left % 60:02} left"
+            sys.stderr.write(f"\r\033[K{self._what}: {self._done}/{self._total}{estimate}")
             sys.stderr.flush()
 
     def __enter__(self) -> Progress:

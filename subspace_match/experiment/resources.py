@@ -22,7 +22,7 @@ SHARD_MB = 64  # an extraction writes a layer's activations in shards of this si
 # Upper bounds of the number of n x n float64 matrices alive at once, n neurons of both sides.
 MATRICES = 12
 HALVES_MATRICES = 24  # moments of two halves of the images and of all; fits on both halves
-MINIMAL_MATRICES = 30
+MINIMAL_MATRICES = 16
 GIGAFLOPS = 10  # one thread of a slow CPU
 
 Work = Callable[[Wildcards], float]  # floating-point operations
@@ -112,14 +112,14 @@ class JobResources:
         return sum(50 * (a + b) ** 3 for a, b, _, _ in self._group(wildcards))
 
     def minimal_match_mb(self, wildcards: Wildcards, attempt: int) -> int:
-        """One factor for each neuron that is searched together with others, layer by layer."""
+        """The moments of the widest layer, and the matrices of states that wait or are searched."""
         widest = _widest(self._minimal_group(wildcards))
         return _rounded(_megabytes(MINIMAL_MATRICES * widest**2), attempt)
 
     def minimal_match_work(self, wildcards: Wildcards) -> float:
-        """One search per neuron and order, whose first steps are shared with other neurons."""
+        """One search per neuron and order, each of about one factorisation."""
         orders: int = self.config["minimal_matches"]["orders"]
-        return orders * sum(100 * (a + b) ** 3 for a, b, _, _ in self._minimal_group(wildcards))
+        return orders * sum((a + b) ** 4 / 80 for a, b, _, _ in self._minimal_group(wildcards))
 
     def null_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """As matching one layer and draw, plus both sides' samples and products of permutations."""

@@ -11,9 +11,9 @@ import numba
 def compiled(function: Callable[..., Any], fastmath: Any = False) -> Any:
     """Compile a function; cache it on disk if a cache folder is writable."""
     try:
-        return numba.njit(cache=True, error_model="numpy", fastmath=fastmath)(function)
+        return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=fastmath)(function)
     except RuntimeError:  # neither the module's folder nor the user's cache is writable
-        return numba.njit(error_model="numpy", fastmath=fastmath)(function)
+        return numba.njit(nogil=True, error_model="numpy", fastmath=fastmath)(function)
 
 
 def compiled_freely(function: Callable[..., Any]) -> Any:

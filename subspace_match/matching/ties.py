@@ -32,14 +32,13 @@ class TieWarning(UserWarning):
     """The result depends on distances that equal epsilon up to rounding."""
 
 
-def warn_of_ties(ties: int, epsilon: float, margin: float) -> None:
-    """Warn if any distance was a tie."""
-    if ties:
-        warnings.warn(
-            f"minimal matches: expected distances that rounding cannot move across epsilon"
-            f" {epsilon:g}, found some within {margin:.1g} of it; they count as equal to epsilon,"
-            " so their neurons are in the match: try a slightly different epsilon to see what"
-            " depends on them",
-            TieWarning,
-            stacklevel=4,
-        )
+def warn_of_ties(epsilon: float, margin: float) -> None:
+    """Warn that some distances were ties."""
+    warnings.warn(
+        f"minimal matches: expected distances that rounding cannot move across epsilon"
+        f" {epsilon:g}, found some within {margin:.1g} of it; they count as equal to epsilon,"
+        " so their neurons are in the match: try a slightly different epsilon to see what"
+        " depends on them",
+        TieWarning,
+        stacklevel=4,
+    )

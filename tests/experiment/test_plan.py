@@ -137,16 +137,19 @@ def test_memory_of_the_default_experiment(results: Path) -> None:
 
 
 def test_wide_layers_ask_for_the_memory_of_their_matrices(results: Path) -> None:
-    """12 matrices of (4096 + 4096)^2 float64 numbers are 6.4 GB; kept moments add 3."""
+    """12 matrices of (4096 + 4096)^2 float64 numbers are 6.4 GB, 16 are 8.6 GB."""
     plan = plan_of(read("vgg16_imagenet"), results)
     resources = JobResources(plan)
     (pair,) = plan.groups
     (group,) = (key for key, names in plan.groups[pair].items() if "fc2" in names)
     wildcards = SimpleNamespace(a=pair[0], b=pair[1], group=group)
     assert resources.one_layer_mb(wildcards, 1) == 2000 + 6500
-    assert resources.minimal_match_mb(
-        SimpleNamespace(a=pair[0], b=pair[1], group=next(iter(plan.minimal_groups[pair]))), 1
-    ) in (2000 + 16_500, 2500 + 16_000)
+    assert (
+        resources.minimal_match_mb(
+            SimpleNamespace(a=pair[0], b=pair[1], group=next(iter(plan.minimal_groups[pair]))), 1
+        )
+        == 2000 + 9000
+    )
 
 
 def test_a_fully_connected_layer_asks_for_what_all_images_take(results: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import cases
 import exact_oracles
 import numpy as np
@@ -13,6 +15,8 @@ from hypothesis import strategies as st
 
 import subspace_match as sm
 from subspace_match.matching.minimal import walk as minimal_walk
+from subspace_match.matching.minimal.compiled import SPLIT
+from subspace_match.matching.minimal.partial import PartialMatches
 
 SEVERAL = (
     cases.related,
@@ -288,6 +292,128 @@ def test_progress_counts_each_neuron_once_per_order(options, orders):
     assert sum(done) == len(found) * orders
 
 
+@pytest.mark.parametrize("threads", [2, 5])
+@pytest.mark.parametrize("case", SEVERAL, ids=lambda case: case.__name__)
+def test_the_number_of_threads_does_not_change_the_matches(case, threads, monkeypatch):
+    monkeypatch.setattr(minimal_walk, "MOST_TERMS", 3)
+    path = path_of(*layers_of(case, 6))
+    for epsilon in (0.3, *midpoint_epsilons(path, 1, np.random.default_rng(0))):
+        one = sm.minimal_matches(path, epsilon, threads=1)
+        several = sm.minimal_matches(path, epsilon, threads=threads)
+        assert_same(one, several)
+
+
+def test_a_node_computes_the_same_bits_in_any_thread(monkeypatch):
+    """Also the distances: not only the matches are equal."""
+    path = path_of(*layers_of(cases.low_rank_plus_noise, 6))
+    apply_terms, seen = minimal_walk._apply_terms, []
+
+    def recorded(base, state):
+        new_base, new_state = apply_terms(base, state)
+        seen.append((new_base.matrix.tobytes(), new_state.residual.tobytes()))
+        return new_base, new_state
+
+    monkeypatch.setattr(minimal_walk, "_apply_terms", recorded)
+    runs = []
+    for threads in (1, 3):
+        seen.clear()
+        sm.minimal_matches(path, 0.3, threads=threads)
+        runs.append(sorted(seen))
+    assert len(runs[0]) > 5
+    assert runs[0] == runs[1]
+
+
+def test_an_error_in_a_thread_is_raised_and_ends_all(monkeypatch):
+    path = path_of(*layers_of(cases.related, 6))
+
+    def failing(*_):
+        raise MemoryError("no memory left")
+
+    monkeypatch.setattr(minimal_walk, "_apply_terms", failing)
+    before = threading.active_count()
+    with pytest.raises(MemoryError, match="no memory left"):
+        sm.minimal_matches(path, 0.5, threads=3)
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"order": "random", "seed": 3, "restarts": 2}, {"order": "small"}], ids=str
+)
+@pytest.mark.parametrize(
+    "case", [cases.low_rank_plus_noise, cases.everything_at_once], ids=lambda case: case.__name__
+)
+def test_some_neurons_have_the_matches_of_all(case, options):
+    pair = pair_of(*layers_of(case, 2))
+    found = sm.minimal_matches(pair, 0.5, **options)
+    some = [*list(found)[1::3], ("x", 15)]  # one is dead or outside the maximum match in one case
+    few = sm.minimal_matches(pair, 0.5, neurons=[*some, some[0]], **options)
+    assert list(few) == [neuron for neuron in found if neuron in some]
+    for neuron in few:
+        np.testing.assert_array_equal(few[neuron].x, found[neuron].x)
+        np.testing.assert_array_equal(few[neuron].y, found[neuron].y)
+    assert len(few.distinct_matches()) <= len(found.distinct_matches())
+    assert len(sm.minimal_matches(pair, 0.5, neurons=[], **options)) == 0
+
+
+class StopError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"order": "random", "seed": 3, "restarts": 2}, {"order": "small"}], ids=str
+)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_stopped_search_goes_on_and_finds_the_same(options, threads):
+    path = path_of(*layers_of(cases.low_rank_plus_noise, 2))
+    expected = sm.minimal_matches(path, 0.5, **options)
+    total = len(expected) * {"random": 2, "small": 2}.get(options.get("order"), 1)
+    for stop_at in (1, len(expected) // 2, total - 1):
+        partial, counts = PartialMatches(len(expected.match_of)), []
+
+        def stop(count, counts=counts, stop_at=stop_at):
+            counts.append(count)
+            if sum(counts) >= stop_at:
+                raise StopError
+
+        with pytest.raises(StopError):
+            sm.minimal_matches(
+                path, 0.5, partial=partial, progress=stop, threads=threads, **options
+            )
+        again = PartialMatches.from_arrays(partial.arrays())
+        found = sm.minimal_matches(
+            path, 0.5, partial=again, progress=counts.append, threads=threads, **options
+        )
+        assert_same(found, expected)
+        assert sum(counts) == total  # nothing is searched twice
+
+
+def test_partial_matches_of_another_pair_are_an_error():
+    with raises("partial: expected matches of 4 neurons", "found 5", "the same pair"):
+        sm.minimal_matches(pair_of(np.eye(4, 2), np.eye(4, 2)), 0.3, partial=PartialMatches(5))
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2"])
+def test_an_invalid_number_of_threads_is_an_error(threads):
+    with raises("threads: expected an integer of at least 1", f"found {threads!r}", "all cores"):
+        sm.minimal_matches(pair_of(np.eye(4, 2), np.eye(4, 2)), 0.3, threads=threads)
+
+
+@pytest.mark.parametrize("case", [*SEVERAL, cases.one_neuron_per_side], ids=lambda c: c.__name__)
+def test_neurons_that_need_no_test_would_be_kept_by_one(case, monkeypatch):
+    """``decide`` only saves tests: without it the matches are the same."""
+    path = path_of(*layers_of(case, 8))
+    epsilons = [0.3, *midpoint_epsilons(path, 2, np.random.default_rng(1))]
+    expected = [sm.minimal_matches(path, epsilon) for epsilon in epsilons]
+    monkeypatch.setattr(minimal_walk, "decide", lambda *_: None)
+    for epsilon, found in zip(epsilons, expected, strict=True):
+        assert_same(sm.minimal_matches(path, epsilon), found)
+
+
+def assert_same(found: sm.MinimalMatches, expected: sm.MinimalMatches) -> None:
+    np.testing.assert_array_equal(found.distinct, expected.distinct)
+    np.testing.assert_array_equal(found.match_of, expected.match_of)
+
+
 @pytest.mark.parametrize(
     "case", [cases.near_duplicates, cases.copies_at_every_scale], ids=lambda case: case.__name__
 )
@@ -346,9 +472,8 @@ def after_removals(pair: sm.PairMoments, count: int):
     state.group[:] = True
     state.counts[minimal_walk.GROUP] = len(columns)
     for _ in range(count):  # the others always stay within epsilon, nearly 1
-        first = int(base.rank[state.alive].min())
-        outcome, _ = minimal_walk.advance(base, state, state.copy(), first, 0.99999, 10**6)
-        assert outcome == minimal_walk.SPLIT
+        outcome, _ = minimal_walk.advance(base, state, state.copy(), 0.99999, 10**6)
+        assert outcome == SPLIT
         state.group[:] = state.alive
         state.counts[minimal_walk.GROUP] = state.alive.sum()
     base, state = minimal_walk._apply_terms(base, state)

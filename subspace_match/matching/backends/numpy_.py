@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,7 @@ class Cpu(Device):
     def add_upper_gram(self, total: np.ndarray, chunk: np.ndarray) -> None:
         if len(total) < NARROW:
             # One thread, and NumPy, which releases the GIL: the thread that reads ahead needs both.
-            with _blas_threads().limit(limits=1), np.errstate(all="ignore"):
+            with one_blas_thread(), np.errstate(all="ignore"):
                 total += np.matmul(chunk.T, chunk)
             return
         assert total.flags.c_contiguous, "BLAS would add to a copy"
@@ -163,6 +164,17 @@ class Cpu(Device):
     ) -> Array:
         work = 64 * (matrix.shape[1] + 65)  # workspace for LAPACK's largest blocks, 64 wide
         return lapack.dormqr("L", "T", reflectors, scales, matrix, work)[0]
+
+
+def blas_threads() -> int:
+    """Return how many threads the BLAS may use."""
+    return max((library["num_threads"] for library in _blas_threads().info()), default=1)
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Limit the BLAS to one thread, also in other threads of the process, while in the context."""
+    limit: AbstractContextManager[Any] = _blas_threads().limit(limits=1)
+    return limit
 
 
 @functools.cache

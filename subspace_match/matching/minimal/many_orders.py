@@ -6,7 +6,7 @@ order in which removals are tested decides which is found.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from ..path import MatchPath
 from ..reduction.moments import PairMoments
+from .partial import PartialMatches
 from .result import MinimalMatches, deduplicate
 from .search import minimal_matches
 
@@ -25,6 +26,7 @@ def smallest_minimal_matches(
     orders: int = 10,
     seed: int = 0,
     progress: Callable[[int], Any] | None = None,
+    partials: Sequence[PartialMatches] | None = None,
 ) -> MinimalMatches:
     """Find minimal matches in the authors' order and in random ones, and keep the smallest.
 
@@ -35,12 +37,15 @@ def smallest_minimal_matches(
         seed: the k-th random order is that of ``minimal_matches`` with seed + k - 1.
         progress: called with the number of neurons completed since the last call. The total is the
             size of the maximum match times ``orders``.
+        partials: one per order: matches that an unfinished call with the same arguments has found,
+            as in ``minimal_matches``.
 
     Returns:
         The smallest matches (the first of that size), with ``sizes_by_order``.
 
     Raises:
-        ValueError: if ``orders`` is below 1, and as ``minimal_matches``.
+        ValueError: if ``orders`` is below 1 or not the number of ``partials``, and as
+            ``minimal_matches``.
 
     Warns:
         TieWarning: as ``minimal_matches``, for every order.
@@ -55,10 +60,15 @@ def smallest_minimal_matches(
     """
     if orders < 1:
         raise ValueError(f"orders: expected at least 1, found {orders}; 10 show how sizes vary")
-    found = [minimal_matches(pair, epsilon, progress=progress)]
-    for number in range(orders - 1):
-        options: Any = {"order": "random", "seed": seed + number, "progress": progress}
-        found.append(minimal_matches(pair, epsilon, **options))
+    searches: list[dict[str, Any]] = [
+        {"order": "random", "seed": seed + number - 1} if number else {"order": "authors"}
+        for number in range(orders)
+    ]
+    finished: Sequence[PartialMatches | None] = partials or [None] * orders
+    found = [
+        minimal_matches(pair, epsilon, progress=progress, partial=partial, **options)
+        for options, partial in zip(searches, finished, strict=True)
+    ]
     sizes = np.stack([one.sizes for one in found])
     match_of = np.stack([one.match_of for one in found])
     # Number the rows of all orders one after another; -1 stays outside the maximum match.

@@ -23,7 +23,7 @@ class MinimalMatches(Mapping[Neuron, Match]):
         neurons_x: n_x. Of the n columns, 0 to n_x - 1 are X's neurons, the others Y's.
         distinct: membership of each distinct match, (k, n) bool.
         match_of: row of ``distinct`` with each neuron's match, (n,) int64; -1 for a neuron outside
-            the maximum match.
+            the maximum match, or not searched for.
         sizes_by_order: number of neurons in the match that each of several orders found, (orders,
             n) int64, 0 without a match; None if there was only one search.
     """
@@ -59,12 +59,16 @@ class MinimalMatches(Mapping[Neuron, Match]):
 
         Raises:
             ValueError: if there is no such neuron.
-            KeyError: if the neuron is not in the maximum match and so has no minimal match.
+            KeyError: if the neuron is not in the maximum match and so has no minimal match, or was
+                not searched for.
         """
         column = column_of(neuron, self.neurons_x, len(self.match_of) - self.neurons_x)
         row = self.match_of[column]
         if row < 0:
-            raise KeyError(f"neuron {neuron} is not in the maximum match; .get returns None for it")
+            raise KeyError(
+                f"neuron {neuron} is not in the maximum match, or was not searched for;"
+                " .get returns None for it"
+            )
         return _match(np.flatnonzero(self.distinct[row]), self.neurons_x)
 
     def __iter__(self) -> Iterator[Neuron]:

@@ -3,25 +3,28 @@
 Definition 9 of Wang et al. 2018. A neuron can have several; the order in which removals are tested
 decides which one is found. ``walk`` tests removals for all neurons with the same order at once.
 
-Times from moments to matches, for real fully connected layers of 256 + 256 neurons at epsilon 0.3:
-8 ms for one neuron, mostly LAPACK and BLAS on 256 x 256 matrices; 0.5 s for all 426, mostly tests
-and applying terms. With 100 near copies per side: 30 to 70 ms for one neuron, mostly QR, and 1 to
-1.9 s for all. All 866 neurons of layers of 512 + 512: 4.5 s.
+For one neuron most time goes to the first factorisation. For all neurons it goes to applying terms
+and to tests, about half each, and a neuron costs about one factorisation of its matrices. So the
+time grows with up to the fourth power of the width. ``benchmarks/bench_minimal_matches.py`` and
+``bench_wide_minimal_matches.py`` measure it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 
+from ..backends.numpy_ import blas_threads, one_blas_thread
 from ..path import Match, MatchPath
 from ..reduction.moments import PairMoments
 from ..ties import warn_of_ties
 from ..validation import as_epsilon
 from .order import Order, check_order, removal_orders
-from .result import MinimalMatches, Neuron, column_of, deduplicate
+from .partial import PartialMatches
+from .result import MinimalMatches, Neuron, column_of
 from .walk import Walk
 
 
@@ -73,29 +76,33 @@ def minimal_match(
     epsilon = as_epsilon(epsilon)
     moments = pair.pair if isinstance(pair, MatchPath) else pair
     column = column_of(neuron, moments.neurons_x, moments.neurons_y)
-    found = _search(pair, epsilon, order, seed, restarts, only=column, progress=None)
-    return found.get(neuron)
+    columns = np.array([column])
+    return _search(pair, epsilon, columns, order, seed, restarts, 1, None, None).get(neuron)
 
 
 def minimal_matches(
     pair: PairMoments | MatchPath,
     epsilon: float,
     *,
+    neurons: Iterable[Neuron] | None = None,
     order: Order = "authors",
     seed: int | None = None,
     restarts: int = 1,
+    threads: int | None = None,
     progress: Callable[[int], Any] | None = None,
+    partial: PartialMatches | None = None,
 ) -> MinimalMatches:
     """Find a v-minimal match of each v in the maximum match (Wang et al. 2018, Definition 9).
 
     The matches are those of ``minimal_match``, but tests that several neurons share are made once.
-    Runs on one CPU core. The first call on a machine compiles for a few seconds; the compiled code
-    is stored on disk.
+    The first call on a machine compiles for a few seconds; the compiled code is stored on disk.
 
     Args:
         pair: moments of the two sides, from ``reduce``, or their ``match_path``. A path saves the
             search for the maximum match.
         epsilon: relative distance in [0, 1), as in ``MatchPath.maximum_match``.
+        neurons: v's, each ("x", i) or ("y", j); all neurons if omitted. Few take a share of the
+            time of all.
         order: order in which removals are tested. It decides which minimal match is found:
             "authors": X's neurons, then Y's.
             "random": one random permutation of all n neurons per restart; the smallest match of
@@ -106,15 +113,20 @@ def minimal_matches(
             in the second order.
         seed: seed for ``numpy.random.default_rng``; only with order="random".
         restarts: number of random orders, at least 1; only with order="random".
+        threads: number of threads; as many as the BLAS may use if omitted. It does not change the
+            result.
         progress: called with the number of neurons completed since the last call, for example
             ``tqdm(...).update``. The total is the size of the maximum match, times ``restarts`` for
             order="random" and times 2 for order="small".
+        partial: matches that an unfinished call with the same arguments has found. They are not
+            searched again, and new ones are added to it. ``progress`` may save it.
 
     Returns:
         The matches by neuron.
 
     Raises:
-        ValueError: if epsilon is not one number in [0, 1), or an option is invalid.
+        ValueError: if there is no such neuron, epsilon is not one number in [0, 1), or an option
+            is invalid.
 
     Warns:
         TieWarning: as in ``minimal_match``.
@@ -131,51 +143,73 @@ def minimal_matches(
         >>> len(matches), len(matches.distinct)
         (6, 2)
     """
-    return _search(pair, as_epsilon(epsilon), order, seed, restarts, only=None, progress=progress)
+    epsilon = as_epsilon(epsilon)
+    if threads is None:
+        threads = blas_threads()
+    elif not isinstance(threads, (int, np.integer)) or threads < 1:
+        raise ValueError(
+            f"threads: expected an integer of at least 1, found {threads!r}; omit it to use all"
+            " cores"
+        )
+    moments = pair.pair if isinstance(pair, MatchPath) else pair
+    columns = None
+    if neurons is not None:
+        sizes = moments.neurons_x, moments.neurons_y
+        columns = np.array([column_of(neuron, *sizes) for neuron in neurons], dtype=np.int64)
+    options = order, seed, restarts, int(threads), progress, partial
+    return _search(pair, epsilon, columns, *options)
 
 
 def _search(
     pair: PairMoments | MatchPath,
     epsilon: float,
+    only: np.ndarray | None,
     order: Order,
     seed: int | None,
     restarts: int,
-    *,
-    only: int | None,
+    threads: int,
     progress: Callable[[int], Any] | None,
+    partial: PartialMatches | None,
 ) -> MinimalMatches:
-    """Find minimal matches of all neurons of the maximum match, or of column ``only``."""
+    """Find minimal matches of the maximum match's neurons, or of those among columns ``only``."""
     check_order(order, seed, restarts)
     moments = pair.pair if isinstance(pair, MatchPath) else pair
     n, n_x = len(moments.sums), moments.neurons_x
+    found = PartialMatches(n) if partial is None else partial
+    if len(found.done) != n:
+        raise ValueError(
+            f"partial: expected matches of {n} neurons, found {len(found.done)}; go on with the"
+            " same pair, or omit it"
+        )
     live = np.flatnonzero(moments.live)
     width_x = int((live < n_x).sum())
     columns = np.arange(len(live))
     if isinstance(pair, MatchPath):
         columns = np.flatnonzero(pair.critical_epsilon[live] <= epsilon)
-    wanted = columns if only is None else columns[live[columns] == only]
-    nothing = deduplicate(n_x, np.zeros((0, n), dtype=bool), np.full(n, -1))
+    wanted = columns if only is None else columns[np.isin(live[columns], only)]
     if not len(wanted) or not 0 < (columns < width_x).sum() < len(columns):
-        return nothing
+        return found.matches(n_x)
 
     margin = moments.tie_margin
-    walk = Walk(moments.factor, columns, width_x, epsilon, moments.unit_products, margin)
-    # The maximum match of one epsilon costs less than a whole path.
-    if not isinstance(pair, MatchPath):
-        if not walk.find_maximum(wanted):
-            warn_of_ties(walk.ties, epsilon, margin)
-            return nothing
-        wanted = wanted[np.isin(wanted, walk.columns)]
-    wanted = live[wanted]
-    rows: list[np.ndarray] = []
-    row_of, smallest = np.full(n, -1), np.full(n, n + 1)
-    for tests, group in removal_orders(walk, live, wanted, n, order, seed, restarts):
-        for members, match in walk.walk(tests, group):
-            better = live[members][len(match) < smallest[live[members]]]
-            if len(better):
-                row_of[better], smallest[better] = len(rows), len(match)
-                rows.append(np.isin(np.arange(n), live[match]))
-            if progress is not None:
-                progress(len(members))
-    warn_of_ties(walk.ties, epsilon, margin)
-    return deduplicate(n_x, np.array(rows), row_of)
+    with one_blas_thread():  # the walk has threads of its own
+        walk = Walk(moments.factor, columns, width_x, epsilon, moments.unit_products, margin)
+        # The maximum match of one epsilon costs less than a whole path.
+        if not isinstance(pair, MatchPath):
+            some = walk.find_maximum(wanted)
+            wanted = wanted[np.isin(wanted, walk.columns)] if some else wanted[:0]
+        wanted = live[wanted]
+        orders = removal_orders(walk, live, wanted, n, order, seed, restarts) if len(wanted) else ()
+        for place, (tests, group) in enumerate(orders):
+            if place < found.orders:
+                continue
+            group = group[~found.done[live[group]]]
+            # Closed, so that its threads end if ``progress`` raises an exception.
+            with closing(walk.walk(tests, group, threads)) as matches:
+                for members, match in matches:
+                    found.add(live[members], live[match])
+                    if progress is not None:
+                        progress(len(members))
+            found.finish_order()
+    if walk.ties:
+        warn_of_ties(epsilon, margin)
+    return found.matches(n_x)
