@@ -1,4 +1,5 @@
 from .matching.certificate import Certificate
+from .matching.consensus import ConsensusPath, consensus_match, consensus_path
 from .matching.layer_pairs import heat_map, layer_pairs
 from .matching.measures import (
     MeasureWarning,
@@ -23,6 +24,7 @@ from .version import __version__
 
 __all__ = [
     "Certificate",
+    "ConsensusPath",
     "FewSamplesWarning",
     "Match",
     "MatchPath",
@@ -32,6 +34,8 @@ __all__ = [
     "TieWarning",
     "__version__",
     "all_measures",
+    "consensus_match",
+    "consensus_path",
     "debiased_linear_cka",
     "heat_map",
     "layer_pairs",

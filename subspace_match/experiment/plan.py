@@ -21,7 +21,7 @@ from .planned_layers import LayerRecord, layers_of, shared_layers
 from .user_files import data_source, network_sources
 
 # Matching a layer of 64 neurons takes 0.1 s, starting a job 1 s.
-LAYERS_PER_JOB = 8
+LAYERS_PER_JOB = 12
 
 PairKey = tuple[str, str]  # the keys of networks A and B
 Wildcards = Any  # Snakemake's object: one attribute per wildcard of the rule
