@@ -1,5 +1,6 @@
 from .matching.certificate import Certificate
 from .matching.consensus import ConsensusPath, consensus_match, consensus_path
+from .matching.cross_fitted import CrossFittedPath, cross_fitted_path, held_out_path
 from .matching.layer_pairs import heat_map, layer_pairs
 from .matching.measures import (
     MeasureWarning,
@@ -17,6 +18,7 @@ from .matching.minimal.exact import simple_matches
 from .matching.minimal.result import MinimalMatches
 from .matching.minimal.search import minimal_match, minimal_matches
 from .matching.path import Match, MatchPath, match_path, maximum_match
+from .matching.reduction.halves import HalvedMoments, reduce_halves
 from .matching.reduction.moments import PairMoments, reduce
 from .matching.ties import TieWarning
 from .matching.validation import FewSamplesWarning
@@ -25,7 +27,9 @@ from .version import __version__
 __all__ = [
     "Certificate",
     "ConsensusPath",
+    "CrossFittedPath",
     "FewSamplesWarning",
+    "HalvedMoments",
     "Match",
     "MatchPath",
     "MeasureWarning",
@@ -36,8 +40,10 @@ __all__ = [
     "all_measures",
     "consensus_match",
     "consensus_path",
+    "cross_fitted_path",
     "debiased_linear_cka",
     "heat_map",
+    "held_out_path",
     "layer_pairs",
     "linear_cka",
     "linear_regression",
@@ -50,6 +56,7 @@ __all__ = [
     "procrustes",
     "pwcca",
     "reduce",
+    "reduce_halves",
     "simple_matches",
     "svcca",
 ]

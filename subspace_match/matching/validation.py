@@ -121,13 +121,19 @@ class FewSamplesWarning(UserWarning):
     """There are so few samples per neuron that part of the similarity is chance."""
 
 
-def warn_of_few_samples(neurons: int, samples: int) -> None:
-    """Warn if a layer has too many neurons for its samples."""
-    if neurons > FEW_SAMPLES * samples:
+def warn_of_few_samples(neurons: int, count: int, unit: str) -> None:
+    """Warn if a layer has too many neurons for its samples or images.
+
+    Args:
+        neurons: number of neurons of the widest layer.
+        count: number of samples, or of images if it is known which samples share one.
+        unit: "sample" or "image".
+    """
+    if neurons > FEW_SAMPLES * count:
         warnings.warn(
-            f"{neurons / samples:.2f} neurons per sample ({neurons} neurons, {samples} samples);"
-            f" above {FEW_SAMPLES:g} part of the match is chance: use more samples, or compare with"
-            " null_paths",
+            f"{neurons / count:.2f} neurons per {unit} ({neurons} neurons, {count} {unit}s);"
+            f" above {FEW_SAMPLES:g} part of the match is chance: use more {unit}s, or compare with"
+            " cross_fitted_path",
             FewSamplesWarning,
             stacklevel=3,
         )

@@ -18,6 +18,7 @@ import pandas as pd
 from ..matching.certificate import Certificate
 from ..matching.minimal.result import MinimalMatches
 from ..matching.null import p_values
+from ..matching.path import area
 from ..matching.validation import FEW_SAMPLES
 from ..storage.match_files import LayerMatch, Measures
 from ..storage.network_results import HeatMap, TopImages
@@ -82,6 +83,7 @@ def similarity_table(results: Iterable[LayerResult]) -> pd.DataFrame:
         matched_a, matched_b: number of neurons in the maximum match.
         similarity: (matched_a + matched_b) / (neurons_a + neurons_b) (Wang et al. 2018, Definition
             3); dead neurons count in the denominator, as in the authors' code.
+        area: area under the similarity curve (see ``MatchPath.area``), the same at every epsilon.
         null_95: similarity that at most 5% of the permutations exceed; NaN without a null.
         p_value: see ``p_values``; NaN without a null.
         verified: whether a fresh factorisation proves the match.
@@ -109,6 +111,7 @@ def similarity_table(results: Iterable[LayerResult]) -> pd.DataFrame:
             "matched_a": matched_a,
             "matched_b": matched_b,
             "similarity": similarity,
+            "area": float(area(np.concatenate([a, b]))),
             "null_95": np.nan,
             "p_value": np.nan,
             "verified": [proof.sound and proof.complete for proof in proofs],
@@ -132,6 +135,7 @@ def summary_table(similarity: pd.DataFrame) -> pd.DataFrame:
         low, high: 2.5% and 97.5% quantiles over all draws of all pairs.
         sd_pairs: standard deviation of the pairs' means; NaN for one pair.
         sd_draws: standard deviation of the draws around the mean of their pair; NaN for one draw.
+        area: mean over draws and pairs; the same at every epsilon.
         null_95: mean over pairs; NaN without a null.
         samples: number of samples of a draw.
         few_samples: whether any draw has few samples.
@@ -144,6 +148,7 @@ def summary_table(similarity: pd.DataFrame) -> pd.DataFrame:
         similarity=("similarity", "mean"),
         low=("similarity", lambda values: values.quantile(0.025)),
         high=("similarity", lambda values: values.quantile(0.975)),
+        area=("area", "mean"),
         null_95=("null_95", "mean"),
         samples=("samples", "first"),
         few_samples=("few_samples", "any"),
@@ -357,13 +362,13 @@ def neuron_table(results: Iterable[LayerResult]) -> pd.DataFrame:
 
 
 def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
-    """Return the numbers by which experiments are compared: accuracies and similarities.
+    """Return the numbers by which experiments are compared: accuracies, similarities and areas.
 
     Returns:
-        ``{"accuracy": {"seed_0": ...}, "similarity": {"conv1": {"0.15": ...}}}``. With several
-        models or stages, they are part of the networks' names. With several comparisons,
-        similarities are grouped by comparison. The accuracy of a network that is not a classifier
-        is None, as JSON has no NaN.
+        ``{"accuracy": {"seed_0": ...}, "similarity": {"conv1": {"0.15": ...}}, "area": {"conv1":
+        ...}}``. With several models or stages, they are part of the networks' names. With several
+        comparisons, similarities and areas are grouped by comparison. The accuracy of a network
+        that is not a classifier is None, as JSON has no NaN.
     """
     several = [key for key in ("model", "stage") if networks[key].nunique() > 1]
     accuracy = {
@@ -373,11 +378,16 @@ def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
         for row in networks.to_dict("records")
     }
     similarity: dict[str, dict[str, dict[str, float]]] = {}
+    areas: dict[str, dict[str, float]] = {}
     for row in summary.to_dict("records"):
-        of_layer = similarity.setdefault(row["comparison"], {}).setdefault(row["layer"], {})
+        comparison, layer = row["comparison"], row["layer"]
+        of_layer = similarity.setdefault(comparison, {}).setdefault(layer, {})
         of_layer[f"{row['epsilon']:g}"] = row["similarity"]
-    one = next(iter(similarity.values())) if len(similarity) == 1 else similarity
-    return {"accuracy": accuracy, "similarity": one}
+        areas.setdefault(comparison, {})[layer] = row["area"]
+    found: dict[str, dict[str, Any]] = {"similarity": similarity, "area": areas}
+    if len(similarity) == 1:
+        found = {name: next(iter(values.values())) for name, values in found.items()}
+    return {"accuracy": accuracy, **found}
 
 
 def _layer_table(

@@ -71,6 +71,9 @@ def test_similarity_counts_dead_neurons_in_the_denominator() -> None:
     assert table["matched_a"].tolist() == [0, 1, 2, 2]
     assert table["matched_b"].tolist() == [0, 1, 1, 2]
     assert table["similarity"].tolist() == [0, 2 / 5, 3 / 5, 4 / 5]
+    areas = [pytest.approx((0.9 + 0.7 + 0 + 0.9 + 0.6) / 5)] * 4
+    assert table["area"].tolist() == areas
+    assert summary_table(table)["area"].tolist() == areas
     assert table["dead_a"].unique().tolist() == [1]
     assert table["dead_b"].unique().tolist() == [0]
 
@@ -283,6 +286,8 @@ def test_metrics_are_accuracies_and_mean_similarities() -> None:
     found = metrics(summary, network_table(networks()))
     assert found["accuracy"] == {"seed_0": 0.9, "seed_1": 0.8}
     assert found["similarity"] == {"conv1": {"0.1": 0.4}, "conv2": {"0.1": pytest.approx(0.3)}}
+    areas = {"conv1": 3.1 / 5, "conv2": (3.1 + 0.1 * 3 + 0.9 + 0.6) / 10}
+    assert found["area"] == pytest.approx(areas)
 
     initial = replace(PAIR, comparison="initial")
     results = results[:1] + [replace(other, pair=initial) for other in results[1:]]
@@ -290,7 +295,7 @@ def test_metrics_are_accuracies_and_mean_similarities() -> None:
     found = metrics(summary, network_table(networks(stage=["initial", "last"])))
     assert found["accuracy"] == {"initial.seed_0": 0.9, "last.seed_1": 0.8}
     assert list(found["similarity"]) == ["last", "initial"]
-    assert list(found["similarity"]["last"]) == ["conv1"]
+    assert list(found["similarity"]["last"]) == list(found["area"]["last"]) == ["conv1"]
 
 
 def test_layers_without_a_counterpart_are_listed_by_pair() -> None:
