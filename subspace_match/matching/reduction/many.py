@@ -90,7 +90,7 @@ def reduce_many(
     for other in arrays[1:]:
         same_samples(arrays[0], other)
     samples, neurons = arrays[0].shape[0], tuple(array.shape[1] for array in arrays)
-    warn_of_few_samples(max(neurons), samples)
+    warn_of_few_samples(max(neurons), samples, "sample")
     device = resolve_device(device)
     step = as_chunk_samples(chunk_samples, 8 * sum(neurons))
     blocks = Blocks.for_device(device, samples, step, sum(neurons))
