@@ -26,6 +26,7 @@ from .style import (
 _SAME_SEED = ", same seed"  # ends the name of a comparison of a network with itself
 _CHANCE: Any = {"alpha": 0.25, "hatch": "////", "linewidth": 0}
 _AREA: Any = {"color": "black", "linestyle": "--", "linewidth": 1.5}
+_CONSENSUS: Any = {"linestyle": ":", "linewidth": 1.2}
 _SIMILARITY = "Maximum matching similarity"
 
 
@@ -37,7 +38,8 @@ def similarity_by_depth(summary: pd.DataFrame) -> Figure:
     black. A curve is the mean over pairs of networks and
     draws of positions; its band covers the middle 95% of them. Where the 95% quantile of the null
     distribution is above 0, it is hatched in the curve's colour. An asterisk marks layers with more
-    than 0.2 neurons per sample.
+    than 0.2 neurons per sample. Where all of at least three networks are compared, the share of
+    neurons in their consensus match is dotted in the curve's colour.
     """
     figure, parts = layer_panels(summary, _SIMILARITY)
     epsilons = sorted(summary["epsilon"].unique(), reverse=True)
@@ -47,6 +49,9 @@ def similarity_by_depth(summary: pd.DataFrame) -> Figure:
         for number, epsilon in enumerate(epsilons):
             own = rows[rows["epsilon"] == epsilon].sort_values("depth")
             _curve(panel, own, number, len(epsilons), f"{epsilon:g}")
+            if own["consensus"].notna().any():
+                positions, shade = panel.positions(own["depth"]), colour(number, len(epsilons))
+                panel.axes.plot(positions, own["consensus"], color=shade, **_CONSENSUS)
             if (own["null_95"] > 0).any():
                 positions, shade = panel.positions(own["depth"]), colour(number, len(epsilons))
                 panel.axes.fill_between(positions, 0, own["null_95"], color=shade, **_CHANCE)
@@ -55,6 +60,9 @@ def similarity_by_depth(summary: pd.DataFrame) -> Figure:
         panel.axes.plot(panel.positions(areas["depth"]), areas["area"], label="area", **_AREA)
         similarity_axis(panel.axes)
     handles, labels = parts[0].axes.get_legend_handles_labels()
+    if summary["consensus"].notna().any():
+        handles.append(Line2D([], [], color="grey", **_CONSENSUS))
+        labels.append("consensus")
     if has_chance:
         handles.append(Patch(facecolor="grey", **_CHANCE))
         labels.append("chance, 95%")
@@ -68,7 +76,17 @@ def describe_similarity_by_depth(summary: pd.DataFrame) -> str:
     return (
         f"One curve per epsilon: {epsilons}. Dashed: the area under the similarity as a function"
         f" of epsilon, the mean of 1 - critical epsilon. Mean over {pairs_and_draws(summary)}."
-        f" {BAND} {chance(summary, 'Hatched')}{few_samples(summary)}{comparisons(summary)}"
+        f" {BAND}{_consensus(summary)} {chance(summary, 'Hatched')}{few_samples(summary)}"
+        f"{comparisons(summary)}"
+    )
+
+
+def _consensus(summary: pd.DataFrame) -> str:
+    if summary["consensus"].isna().all():
+        return ""
+    return (
+        " Dotted: the share of all networks' neurons in their consensus match, the largest sets,"
+        " one per network, that match each other in all pairs."
     )
 
 

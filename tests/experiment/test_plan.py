@@ -86,6 +86,11 @@ def wildcards_of_jobs(plan: Plan) -> dict[str, list[SimpleNamespace]]:
         for (a, b), own in plan.minimal_groups.items()
         for group in own
     ]
+    together = [
+        SimpleNamespace(networks=key, group=group)
+        for key, groups in plan.together_groups.items()
+        for group in groups
+    ]
     models = [m for m in plan.paths.models.values() if not m.pretrained]
     return {
         "train_mb": [SimpleNamespace(model=plan.paths.model_key(model)) for model in models],
@@ -97,6 +102,7 @@ def wildcards_of_jobs(plan: Plan) -> dict[str, list[SimpleNamespace]]:
         **dict.fromkeys(("match_work", "certify_work", "measure_work", "null_work"), groups),
         **dict.fromkeys(("minimal_match_mb", "minimal_match_work"), minimal),
         "heat_map_mb": [SimpleNamespace(a=a, b=b) for a, b in plan.layers],
+        **{name: together for name in ("consensus_mb", "consensus_work") if together},
     }
 
 
