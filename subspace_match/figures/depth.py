@@ -37,8 +37,8 @@ def similarity_by_depth(summary: pd.DataFrame) -> Figure:
     One panel per comparison, one curve per epsilon, and the area under the curve of all epsilons in
     black. A curve is the mean over pairs of networks and
     draws of positions; its band covers the middle 95% of them. Where the 95% quantile of the null
-    distribution is above 0, it is hatched in the curve's colour. An asterisk marks layers with more
-    than 0.2 neurons per sample. Where all of at least three networks are compared, the share of
+    distribution is above 0, it is hatched in the curve's colour. An asterisk marks layers with few
+    images for their neurons. Where all of at least three networks are compared, the share of
     neurons in their consensus match is dotted in the curve's colour.
     """
     figure, parts = layer_panels(summary, _SIMILARITY)

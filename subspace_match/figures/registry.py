@@ -70,6 +70,12 @@ FIGURES = {
             ("summary",),
         ),
         FigureSpec(
+            "cross_fitted",
+            "Maximum matching similarity of every layer, from input to output, on the images on"
+            " which it was fitted and cross-fitted on two halves of the images.",
+            ("summary",),
+        ),
+        FigureSpec(
             "similarity_by_epsilon",
             "Maximum matching similarity of every layer at every epsilon: the fraction of neurons"
             " whose critical epsilon is at most epsilon.",
@@ -152,6 +158,7 @@ def _function(name: str) -> Callable[..., Any]:
         depth,
         layer_pairs,
         many_networks,
+        new_images,
         other_measures,
         preferred_images,
         sizes,
@@ -159,7 +166,7 @@ def _function(name: str) -> Callable[..., Any]:
 
     modules = (
         *(critical, depth, layer_pairs, many_networks),
-        *(other_measures, preferred_images, sizes),
+        *(new_images, other_measures, preferred_images, sizes),
     )
     found: Callable[..., Any] = next(getattr(m, name) for m in modules if hasattr(m, name))
     return found

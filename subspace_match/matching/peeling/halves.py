@@ -65,9 +65,8 @@ def peel_halves(
     # Decided once, so that it does not depend on the removals.
     none, lost = neurons[:0], neurons[:0]
     if not independent:
-        lost = np.concatenate(
-            [_bases(halves, side, none)[2] for side in sides if len(side)] + [none]
-        )
+        found = [_bases(halves, side, none)[2] for side in sides if len(side)]
+        lost = np.concatenate([none, *found])
 
     def updates(x: np.ndarray, y: np.ndarray, independent: bool = False) -> HalvesUpdates:
         spans = factor_halves(halves, x, y, lost, device, independent=independent)
@@ -185,16 +184,17 @@ def _factor_side(
         spans.fitted[half, other] = squares
         spans.matrices[half, 0][dependent, dependent] = 1.0
     for fit, measured in ((0, 1), (1, 0)):
-        # In the units of the fit.
-        ratio = columns[measured].norms / columns[fit].norms
-        vectors = spans.matrices[fit, 0, own] - spans.matrices[measured, 0, own] * (
-            ratio / ratio[own, None]
-        )
-        vectors[:, own] = spans.matrices[fit, 0, own, own]
-        vectors[:, end : side.stop] = 0.0
-        vectors = device.product(uppers[measured] * ratio[own], vectors)
-        spans.matrices[fit, 1, own] = device.product(vectors[:, own].T, vectors)
-        gained = (vectors[:, other] ** 2).sum(0)
+        fitted, products = spans.matrices[fit, :, own]
+        ratio = columns[measured].norms / columns[fit].norms  # to the units of the fit
+        upper = uppers[measured] * ratio[own]
+        duals = device.triangular_product(upper, fitted[:, own])
+        differences = spans.matrices[measured, 0, own, other] * ratio[other]
+        differences /= -ratio[own, None]
+        differences += fitted[:, other]
+        residuals = device.triangular_product(upper, differences)
+        products[:, own] = device.product(duals.T, duals)
+        products[:, other] = device.product(duals.T, residuals)
+        gained = (residuals**2).sum(0)
         spans.held_out[fit, other] = spans.fitted[measured, other] * ratio[other] ** 2 + gained
 
 

@@ -234,12 +234,11 @@ class HalvesUpdates(SpanUpdates):
         for rows, lefts, rights, terms in zip(
             self._sides, self._lefts, self._rights, self._terms, strict=True
         ):
-            kind = np.arange(terms) % self._terms_each
-            for matrix, without in ((0, 1), (1, 2)):  # C lacks u w_N', N lacks the exchange's term
-                chosen = np.flatnonzero(kind != without)
+            # Without dependent neurons, C has no second terms.
+            step = 1 if self._has_dependent else 2
+            for matrix, chosen in ((0, slice(0, terms, step)), (1, slice(0, terms))):
                 for half in range(2):
-                    left = self._device.take(lefts[half, matrix], chosen)
-                    right = self._device.take(rights[half], chosen)
+                    left, right = lefts[half, matrix, chosen], rights[half, chosen]
                     total = self._matrices[half, matrix][rows]
                     self._device.add_product(total, left.T, right, scale=-1.0)
         self._start_block()

@@ -113,8 +113,10 @@ def reduce_halves(
     check_squares(*layers, total, step, device)
     whole = pair_from_sums(*layers, total, sums[0] + sums[1], blocks, device, halves=2)
     first, second = (
-        _half(*layers, mask, *parts, blocks, device)
-        for mask, *parts in zip((in_first, ~in_first), moments, sums, strict=True)
+        _half(*layers, mask, *sums_of, blocks, device)
+        for mask, sums_of in zip(
+            (in_first, ~in_first), zip(moments, sums, strict=True), strict=True
+        )
     )
     return HalvedMoments(whole, first, second, counts)
 
