@@ -39,6 +39,7 @@ wildcard_constraints:
     network=r"[\w.-]+",
     a=r"((?!--)[\w.-])+",
     b=r"((?!--)[\w.-])+",
+    networks=r"\d+-[0-9a-f]{10}",
     group=r"[a-z]+\d+-[a-z]+\d+-[0-9a-f]{10}",
     epsilon=r"[\d.e-]+",
 

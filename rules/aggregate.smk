@@ -1,5 +1,5 @@
 # Reads every match path of the experiment with its certificates, other measures, null and minimal
-# matches, the heat maps, and the records of the networks, whose checksums it compares.
+# matches, the consensus matches, the heat maps, and the records of the networks, whose checksums it compares.
 # Makes the tidy tables (Parquet, and CSV for people) and metrics.json.
 
 
@@ -11,6 +11,7 @@ rule aggregate:
         measures=any_age(PLAN.of_groups(PLAN.paths.measures)),
         minimal=any_age(PLAN.minimal_matches),
         nulls=any_age(PLAN.nulls),
+        consensus=any_age(PLAN.consensus),
         heat_maps=any_age(PLAN.heat_maps),
         top_images=any_age([PLAN.paths.top_images(key) for key in PLAN.paths.networks]),
         # The table of top images refers to these.
@@ -30,10 +31,12 @@ rule aggregate:
         epsilons=sorted(config["matching"]["epsilons"]),
         networks=PLAN.networks,
         pairs=PLAN.pairs,
+        together=list(PLAN.together.values()),
         top_images_digest=PLAN.paths.top_images_digest,
         matching_digest=PLAN.paths.matching_digest,
         certificate_digest=PLAN.paths.certificate_digest,
         null_digest=PLAN.paths.null_digest,
+        consensus_digest=PLAN.paths.consensus_digest,
         heat_map_digest=PLAN.paths.heat_map_digest,
     script:
         "../workflow_scripts/aggregate.py"

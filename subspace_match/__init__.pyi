@@ -1,4 +1,5 @@
 from .matching.certificate import Certificate
+from .matching.consensus import ConsensusPath, consensus_match, consensus_path
 from .matching.cross_fitted import CrossFittedPath, cross_fitted_path, held_out_path
 from .matching.layer_pairs import heat_map, layer_pairs
 from .matching.measures import (
@@ -27,6 +28,7 @@ from .version import __version__
 
 __all__ = [
     "Certificate",
+    "ConsensusPath",
     "CrossFittedPath",
     "FewSamplesWarning",
     "HalvedMoments",
@@ -39,6 +41,8 @@ __all__ = [
     "TieWarning",
     "__version__",
     "all_measures",
+    "consensus_match",
+    "consensus_path",
     "cross_fitted_path",
     "debiased_linear_cka",
     "heat_map",

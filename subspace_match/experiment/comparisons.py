@@ -7,7 +7,7 @@ one model, trained from one seed, at one stage of its training.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +89,23 @@ def pairs_of(config: Config) -> list[Pair]:
         for pair in found:
             pairs.setdefault((pair.a, pair.b), pair)
     return list(pairs.values())
+
+
+def complete_groups(pairs: Sequence[Pair]) -> dict[str, list[Network]]:
+    """Return the networks of each comparison that compares all of at least three with each other.
+
+    Only these have a consensus match. Comparisons of one network with itself at other stages, or of
+    the networks of two models, leave out pairs; with two networks the consensus is their match.
+    """
+    compared: dict[str, set[frozenset[Network]]] = {}
+    for pair in pairs:
+        compared.setdefault(pair.comparison, set()).add(frozenset((pair.a, pair.b)))
+    groups = {name: sorted(frozenset().union(*own)) for name, own in compared.items()}
+    return {
+        name: networks
+        for name, networks in groups.items()
+        if len(networks) >= 3 and len(compared[name]) == len(networks) * (len(networks) - 1) // 2
+    }
 
 
 def _entry_pairs(entry: dict[str, Any], models: dict[str, Model], config: Config) -> Iterator[Pair]:

@@ -121,6 +121,10 @@ class Keys:
         """Return the key of a job's layers, which may be a part ``of`` another job's layers."""
         return f"{layers[0]}-{layers[-1]}-{digest(list(layers), list(of))}"
 
+    def networks_key(self, networks: Sequence[str]) -> str:
+        """Return the key of several networks, given by key: their number and a digest."""
+        return f"{len(networks)}-{digest(list(networks))}"
+
     # What is computed from networks
 
     def _made_by(self, script: str, *parts: Any) -> str:
@@ -179,12 +183,18 @@ class Keys:
         return self._made_by("null", self.matching_digest, self.config["chance"])
 
     @cached_property
+    def consensus_digest(self) -> str:
+        """Digest of the consensus matches of many networks."""
+        chunk = self.config["matching"]["chunk_samples"]
+        return self._made_by("consensus", self.extraction_digest, chunk)
+
+    @cached_property
     def experiment_digest(self) -> str:
         """Digest of the tables, the figures and the page."""
         matching, key = self.config["matching"], self.key
         return digest(
             [self.null_digest, self.minimal_digest, self.heat_map_digest, self.top_images_digest],
-            [self.certificate_digest, self.measure_digest],
+            [self.certificate_digest, self.measure_digest, self.consensus_digest],
             [self.origins.code[script] for script in ("aggregate", "plot", "report")],
             # Tables have rows in the order of pairs, and name models as the configuration does.
             [(key(p.a), key(p.b), p.comparison, p.a.model, p.b.model) for p in self.pairs],

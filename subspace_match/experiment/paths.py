@@ -85,6 +85,10 @@ class Paths(Keys):
         """Return the match paths of a group of layers with permuted images."""
         return self._path("nulls", self.null_digest, f"{a}--{b}", f"{group}.npz")
 
+    def consensus(self, networks: str, group: str) -> str:
+        """Return the consensus matches of several networks, given by ``networks_key``."""
+        return self._path("consensus", self.consensus_digest, networks, f"{group}.npz")
+
     def heat_map(self, a: str, b: str) -> str:
         """Return the match paths of every layer of one network with every layer of another."""
         return self._path("heat_maps", self.heat_map_digest, f"{a}--{b}.npz")

@@ -8,12 +8,13 @@ the layers of each model (``planned_layers``).
 from __future__ import annotations
 
 import fnmatch
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ..data.catalogue import source_of
-from .comparisons import Model, Network, Pair
+from .comparisons import Model, Network, Pair, complete_groups
 from .config import Config
 from .keys import Origins, without_location
 from .paths import Paths
@@ -21,7 +22,7 @@ from .planned_layers import LayerRecord, layers_of, shared_layers
 from .user_files import data_source, network_sources
 
 # Matching a layer of 64 neurons takes 0.1 s, starting a job 1 s.
-LAYERS_PER_JOB = 8
+LAYERS_PER_JOB = 12
 
 PairKey = tuple[str, str]  # the keys of networks A and B
 Wildcards = Any  # Snakemake's object: one attribute per wildcard of the rule
@@ -34,7 +35,8 @@ class Plan:
         config: complete configuration.
         origins: digests that are part of the paths.
         tables: file suffixes of every table, by the table's name.
-        figure_names: returns the names of the figures, given the number of comparisons.
+        figure_names: returns the names of the figures, given the number of comparisons and the
+            most other networks that a network is compared with.
 
     Attributes:
         paths: path of every result.
@@ -43,6 +45,10 @@ class Plan:
         groups: names of the layers that one job matches, by pair and group key.
         minimal_groups: (key of the matched group, layers among them whose minimal matches are
             wanted), by pair and key of these layers.
+        together: for each comparison of at least three networks, all with each other: its name and
+            the keys of its networks, by the key of all of them.
+        together_groups: names of the layers that one job matches in all of these, by that key and
+            the key of the group.
         tables: path of every table, by ``<name>_<suffix>``.
         figures: path of every figure, in every format.
         warnings: what a user should know before the run.
@@ -57,7 +63,7 @@ class Plan:
         config: Config,
         origins: Origins,
         tables: Mapping[str, Sequence[str]],
-        figure_names: Callable[[int], Sequence[str]],
+        figure_names: Callable[[int, int], Sequence[str]],
     ) -> None:
         self.config = config
         self.paths = Paths(config, origins)
@@ -85,6 +91,14 @@ class Plan:
         self.minimal_groups = {key: self._minimal_groups(key) for key in self.layers}
         self._warn_of_unused_patterns((layers for layers, _ in shared.values()), "matching")
         self._warn_of_unused_patterns(self.layers.values(), "minimal_matches")
+        self.together: dict[str, tuple[str, list[str]]] = {}
+        for comparison, networks in complete_groups(list(pairs.values())).items():
+            keys = [key_of(network) for network in networks]
+            self.together[self.paths.networks_key(keys)] = comparison, keys
+        self.together_groups = {
+            key: self._groups(self._layers_of_all(networks))
+            for key, (_, networks) in self.together.items()
+        }
         path = self.paths.experiment
         self.tables = {
             f"{name}_{suffix}": path(f"tables/{name}.{suffix}")
@@ -94,7 +108,9 @@ class Plan:
         self.tables |= {name: path(f"{name}.json") for name in ("metrics", "config")}
         self.figures = [
             path(f"figures/{name}.{suffix}")
-            for name in figure_names(len({pair.comparison for pair in pairs.values()}))
+            for name in figure_names(
+                len({pair.comparison for pair in pairs.values()}), _most_others(pairs)
+            )
             for suffix in config["figures"]["formats"]
         ]
 
@@ -120,6 +136,12 @@ class Plan:
             for pattern in self.config[section]["layers"]
             if not any(_fits(layer, pattern) for layer in all_layers)
         ]
+
+    def _layers_of_all(self, networks: Sequence[str]) -> list[LayerRecord]:
+        """Return the layers that are matched in every pair of these networks."""
+        own = [layers for (a, b), layers in self.layers.items() if {a, b} <= set(networks)]
+        names = set.intersection(*({layer["name"] for layer in layers} for layers in own))
+        return [layer for layer in own[0] if layer["name"] in names]
 
     def _groups(self, layers: Sequence[LayerRecord]) -> dict[str, list[str]]:
         """Divide layers into jobs; each takes every k-th layer, for equal work."""
@@ -179,6 +201,15 @@ class Plan:
         return [self.paths.heat_map(*pair) for pair in self.layers] if wanted else []
 
     @property
+    def consensus(self) -> list[str]:
+        """Consensus matches of all comparisons that have one."""
+        return [
+            self.paths.consensus(key, group)
+            for key, groups in self.together_groups.items()
+            for group in groups
+        ]
+
+    @property
     def networks(self) -> dict[str, dict[str, Any]]:
         """Model, seed and stage of all networks, by key."""
         return {key: asdict(network) for key, network in self.paths.networks.items()}
@@ -228,6 +259,14 @@ class Plan:
         """Return the names of the layers of a job's group."""
         return self.groups[wildcards.a, wildcards.b][wildcards.group]
 
+    def together_stores(self, wildcards: Wildcards) -> list[str]:
+        """Return the activation stores of the networks that a job matches together."""
+        return [self.paths.activations(key) for key in self.together[wildcards.networks][1]]
+
+    def together_group(self, wildcards: Wildcards) -> list[str]:
+        """Return the names of the layers that a job matches in several networks."""
+        return self.together_groups[wildcards.networks][wildcards.group]
+
     def minimal_group(self, wildcards: Wildcards) -> list[str]:
         """Return the names of the layers whose minimal matches a job finds."""
         return self.minimal_groups[wildcards.a, wildcards.b][wildcards.group][1]
@@ -275,6 +314,12 @@ def _pair_record(key: PairKey, pair: Pair, left_out: list[str]) -> dict[str, Any
         "left_out": left_out,
         **{f"{name}_{side}": value for side, own in sides.items() for name, value in own.items()},
     }
+
+
+def _most_others(pairs: Iterable[PairKey]) -> int:
+    """Return the most other networks that a network is compared with."""
+    counts = Counter(network for pair in pairs for network in pair)
+    return max(counts.values())
 
 
 def _fits(layer: LayerRecord, pattern: str) -> bool:

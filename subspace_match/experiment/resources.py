@@ -23,6 +23,7 @@ SHARD_MB = 64  # an extraction writes a layer's activations in shards of this si
 MATRICES = 12
 HALVES_MATRICES = 24  # moments of two halves of the images and of all; fits on both halves
 MINIMAL_MATRICES = 16
+JOINT_MATRICES = 6  # the same, n neurons of all networks together
 GIGAFLOPS = 10  # one thread of a slow CPU
 
 Work = Callable[[Wildcards], float]  # floating-point operations
@@ -151,6 +152,27 @@ class JobResources:
         widest = max(a) + max(b)
         paths = len(a) * len(b) * widest
         return _rounded(512 + _megabytes(2 * moments + 2 * paths + MATRICES * widest**2), attempt)
+
+    def consensus_mb(self, wildcards: Wildcards, attempt: int) -> int:
+        """Moments of all networks' neurons together, of the widest layer, and their factors."""
+        widest = max(sum(neurons) for neurons, _ in self._together(wildcards))
+        return _rounded(512 + _megabytes(JOINT_MATRICES * widest**2), attempt)
+
+    def consensus_work(self, wildcards: Wildcards) -> float:
+        """One product of all networks, and a peeling that changes one network at a time."""
+        return sum(
+            2 * samples * sum(neurons) ** 2 + 10 * max(neurons) * sum(neurons) ** 2
+            for neurons, samples in self._together(wildcards)
+        )
+
+    def _together(self, wildcards: Wildcards) -> list[tuple[list[int], int]]:
+        """Return the neurons of every network and the samples, for each layer of a job."""
+        _, networks = self.plan.together[wildcards.networks]
+        own = [self._layers[self._model(key)] for key in networks]
+        return [
+            ([each[name].neurons for each in own], self._samples_and_draws(own[0][name])[0])
+            for name in self.plan.together_group(wildcards)
+        ]
 
     def _group(self, wildcards: Wildcards) -> list[Sizes]:
         return self._sizes(wildcards, self.plan.group(wildcards))

@@ -31,6 +31,7 @@ _LEVELS: dict[str, tuple[str, Any]] = {
     "chance": ("null_threshold", {"linestyle": ":", "linewidth": 1}),
     "labels alone": ("class_null_threshold", {"linestyle": "-.", "linewidth": 1}),
 }
+_CONSENSUS: Any = {"linestyle": "-.", "linewidth": 1.2}
 _SIMILARITY = "Maximum matching similarity"
 
 
@@ -42,7 +43,9 @@ def similarity_by_depth(summary: pd.DataFrame) -> Figure:
     black. A curve is the mean over pairs of networks and draws of positions. Its band is the 95%
     interval of this mean: over networks from three on, otherwise over images. The chance level is
     hatched in the curve's colour, and the level of permutations within classes above it is dotted.
-    An asterisk marks layers with few images for their neurons.
+    An asterisk marks layers with few images for their neurons. Where all of at least three networks
+    are compared, the share of neurons in their consensus match is dash-dotted in the curve's
+    colour.
     """
     figure, parts = layer_panels(summary, _SIMILARITY)
     epsilons = sorted(summary["epsilon"].unique(), reverse=True)
@@ -53,6 +56,8 @@ def similarity_by_depth(summary: pd.DataFrame) -> Figure:
             own = rows[rows["epsilon"] == epsilon].sort_values("depth")
             _curve(panel, own, number, len(epsilons), f"{epsilon:g}")
             positions, shade = panel.positions(own["depth"]), colour(number, len(epsilons))
+            if own["consensus"].notna().any():
+                panel.axes.plot(positions, own["consensus"], color=shade, **_CONSENSUS)
             level, within = own["null_threshold"], own["class_null_threshold"]
             if (level > 0).any():
                 panel.axes.fill_between(positions, 0, level, color=shade, **_CHANCE)
@@ -65,6 +70,9 @@ def similarity_by_depth(summary: pd.DataFrame) -> Figure:
         panel.axes.plot(panel.positions(areas["depth"]), areas["area"], label="area", **_AREA)
         similarity_axis(panel.axes)
     handles, labels = parts[0].axes.get_legend_handles_labels()
+    if summary["consensus"].notna().any():
+        handles.append(Line2D([], [], color="grey", **_CONSENSUS))
+        labels.append("consensus")
     if has_chance:
         handles.append(Patch(facecolor="grey", **_CHANCE))
         labels.append("chance")
@@ -81,8 +89,17 @@ def describe_similarity_by_depth(summary: pd.DataFrame) -> str:
     return (
         f"One curve per epsilon: {epsilons}. Dashed: the area under the similarity as a function"
         f" of epsilon, the mean of 1 - critical epsilon. Mean over {pairs_and_draws(summary)}."
-        f" {band(summary)} {chance(summary, 'Hatched', 'Dotted')}{few_samples(summary)}"
-        f"{comparisons(summary)}"
+        f" {band(summary)}{_consensus(summary)} {chance(summary, 'Hatched', 'Dotted')}"
+        f"{few_samples(summary)}{comparisons(summary)}"
+    )
+
+
+def _consensus(summary: pd.DataFrame) -> str:
+    if summary["consensus"].isna().all():
+        return ""
+    return (
+        " Dash-dotted: the share of all networks' neurons in their consensus match, the largest"
+        " sets, one per network, that match each other in all pairs."
     )
 
 

@@ -28,6 +28,8 @@ class FigureSpec:
         tables: names of the tables that its functions take, in this order.
         takes_images: whether the drawing function also takes the images of the data set.
         min_comparisons: the figure exists only if the experiment has this many comparisons.
+        min_others: the figure exists only if some network is compared with this many others. With
+            one other network "in how many networks" and "which networks are alike" say nothing.
     """
 
     name: str
@@ -35,6 +37,7 @@ class FigureSpec:
     tables: tuple[str, ...]
     takes_images: bool = False
     min_comparisons: int = 1
+    min_others: int = 1
 
     def draw(self, tables: Tables, images: Any = None) -> Figure:
         """Draw the figure from tables by name, and from images if it takes any."""
@@ -116,13 +119,36 @@ FIGURES = {
             ("summary",),
             min_comparisons=2,
         ),
+        FigureSpec(
+            "universality",
+            "Share of the neurons of every layer that are matched in at least so many of the other"
+            " networks.",
+            ("universality", "summary"),
+            min_others=2,
+        ),
+        FigureSpec(
+            "network_matrix",
+            "Every network against every other, by layer from input to output: area under the"
+            " maximum matching similarity as a function of epsilon.",
+            ("network_matrix",),
+            min_others=2,
+        ),
     )
 }
 
 
-def figure_names(comparisons: int) -> list[str]:
-    """Return the names of the figures of an experiment with this many comparisons."""
-    return [spec.name for spec in FIGURES.values() if comparisons >= spec.min_comparisons]
+def figure_names(comparisons: int, others: int = 1) -> list[str]:
+    """Return the names of the figures of an experiment.
+
+    Args:
+        comparisons: number of comparisons.
+        others: the most other networks that a network is compared with.
+    """
+    return [
+        spec.name
+        for spec in FIGURES.values()
+        if comparisons >= spec.min_comparisons and others >= spec.min_others
+    ]
 
 
 def _function(name: str) -> Callable[..., Any]:
@@ -131,12 +157,16 @@ def _function(name: str) -> Callable[..., Any]:
         critical,
         depth,
         layer_pairs,
+        many_networks,
         new_images,
         other_measures,
         preferred_images,
         sizes,
     )
 
-    modules = (critical, depth, layer_pairs, new_images, other_measures, preferred_images, sizes)
+    modules = (
+        *(critical, depth, layer_pairs, many_networks),
+        *(new_images, other_measures, preferred_images, sizes),
+    )
     found: Callable[..., Any] = next(getattr(m, name) for m in modules if hasattr(m, name))
     return found

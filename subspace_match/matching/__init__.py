@@ -15,6 +15,7 @@ once, and all later steps work on n^2 numbers. Each step imports only from those
 - ``certificate``: prove a maximum match independently of peeling.
 - ``path``: compute the maximum matches of all epsilons from the distances of the removals.
 - ``minimal``: find for each neuron a match that contains it and cannot be made smaller.
+- ``consensus``: compute what many networks match with each other in all pairs.
 - ``layer_pairs``: compare all layers of two networks.
 - ``null``: compute paths under permuted samples, to compare a match with chance.
 - ``permutation_test``: p-values, thresholds and their correction for several layers.

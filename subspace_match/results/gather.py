@@ -12,6 +12,7 @@ from ..matching.validation import FEW_SAMPLES, LARGE_GAP
 from ..storage.files import read_record
 from ..storage.match_files import (
     load_certificates,
+    load_consensus,
     load_matches,
     load_measures,
     load_minimal_matches,
@@ -19,7 +20,7 @@ from ..storage.match_files import (
 )
 from ..storage.network_results import load_heat_map, load_top_images
 from ..storage.result_origin import LayerOrigin
-from . import tables
+from . import many_networks, tables
 
 Result = TypeVar("Result")
 Key = tuple[tuple[str, ...], str, int]  # networks, layer and draw of results that belong together
@@ -30,13 +31,14 @@ def gather(files: Mapping[str, Sequence[str]], settings: Any) -> dict[str, pd.Da
 
     Args:
         files: paths of the results of all jobs: "matches", "certificates", "measures", "minimal",
-            "nulls", "heat_maps" and "top_images", each empty if it was not asked for, and "records"
-            of the networks, in the order of ``settings.networks``.
+            "nulls", "consensus", "heat_maps" and "top_images", each empty if it was not asked for,
+            and "records" of the networks, in the order of ``settings.networks``.
         settings: what the plan says about them, as attributes:
             epsilons: the grid, ascending.
             networks: model, seed and stage of each network, by its key.
             pairs: keys ``network_a`` and ``network_b``, ``PAIR_COLUMNS``, and ``left_out``, the
                 layers that only one of the two networks has. Tables keep the order of pairs.
+            together: comparison and keys of the networks of each consensus match.
             matching_digest and others: the digest that each kind of result must have.
 
     Raises:
@@ -53,6 +55,7 @@ def gather(files: Mapping[str, Sequence[str]], settings: Any) -> dict[str, pd.Da
         for pair in settings.pairs
     }
     results = _layer_results(files, settings, checkpoints, names)
+    consensus = _consensus_results(files, settings, checkpoints)
     heat_maps = []
     for path in files["heat_maps"]:
         heat_map = load_heat_map(path)
@@ -67,12 +70,20 @@ def gather(files: Mapping[str, Sequence[str]], settings: Any) -> dict[str, pd.Da
         key: {**network, "checkpoint": checkpoints[key], "accuracy": accuracy[key]}
         for key, network in settings.networks.items()
     }
+    of_layers = tables.layer_tables(results)
+    together = many_networks.consensus_table(consensus, settings.epsilons)
+    of_layers["summary"] = many_networks.with_consensus(of_layers["summary"], together)
     return {
         "networks": tables.network_table(networks),
-        **tables.layer_tables(results),
+        **of_layers,
         "heat_map": tables.heat_map_table(heat_maps, settings.epsilons),
         "top_images": tables.top_image_table(top_images),
         "left_out": tables.left_out_table(settings.pairs),
+        "universality": many_networks.universality_table(results, consensus, settings.epsilons),
+        "consensus": together,
+        "network_matrix": many_networks.network_matrix_table(
+            of_layers["similarity"], settings.networks.values()
+        ),
     }
 
 
@@ -109,6 +120,22 @@ def _layer_results(
         return order[origin.networks], origin.depth, origin.draw
 
     return sorted(results, key=place)
+
+
+def _consensus_results(
+    files: Mapping[str, Sequence[str]], settings: Any, checkpoints: Mapping[str, str]
+) -> list[many_networks.ConsensusResult]:
+    """Name the consensus matches, in the order of comparisons and depths."""
+    comparisons = {tuple(keys): comparison for comparison, keys in settings.together}
+    found = []
+    for path in files["consensus"]:
+        for origin, critical in load_consensus(path).items():
+            origin.check(path, settings.consensus_digest, checkpoints)
+            names = [settings.networks[key] for key in origin.networks]
+            comparison = comparisons[origin.networks]
+            found.append(many_networks.ConsensusResult(comparison, names, critical, origin))
+    order = list(comparisons.values())
+    return sorted(found, key=lambda each: (order.index(each.comparison), each.origin.depth))
 
 
 def _read(

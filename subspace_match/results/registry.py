@@ -22,6 +22,9 @@ TABLES: dict[str, tuple[str, ...]] = {
     "heat_map": ("parquet",),
     "top_images": ("parquet",),
     "left_out": ("parquet", "csv"),
+    "universality": ("parquet",),
+    "consensus": ("parquet", "csv"),
+    "network_matrix": ("parquet",),
 }
 
 

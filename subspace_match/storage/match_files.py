@@ -274,6 +274,22 @@ def load_nulls(path: str | Path) -> dict[LayerOrigin, Resampled]:
     return {origin: Resampled(**arrays) for origin, (arrays, _) in _load(path).items()}
 
 
+def save_consensus(path: str | Path, consensus: Mapping[LayerOrigin, Sequence[np.ndarray]]) -> None:
+    """Write the consensus of several layers: critical epsilons (neurons,) of each network."""
+    parts: dict[LayerOrigin, Part] = {}
+    for origin, critical in consensus.items():
+        parts[origin] = {f"critical_epsilon_{n}": own for n, own in enumerate(critical)}, {}
+    _save(path, parts)
+
+
+def load_consensus(path: str | Path) -> dict[LayerOrigin, list[np.ndarray]]:
+    """Read what ``save_consensus`` wrote."""
+    return {
+        origin: [arrays[f"critical_epsilon_{n}"] for n in range(len(origin.networks))]
+        for origin, (arrays, _) in _load(path).items()
+    }
+
+
 def save_minimal_matches(
     path: str | Path, epsilon: float, minimal: Mapping[LayerOrigin, MinimalMatches]
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Self, get_origin, get_type_hints
 
 @dataclass(frozen=True)
 class Origin:
-    """What a result of one or two networks was computed from."""
+    """What a result of one or more networks was computed from."""
 
     digest: str  # of the settings and the code that decide the result, as in its path (``Paths``)
     networks: tuple[str, ...]  # the key of each network
@@ -18,7 +18,7 @@ class Origin:
 
     @classmethod
     def of_stores(cls, digest: str, *abouts: Mapping[str, Any]) -> Origin:
-        """Build from the attributes of the activation stores of one or two networks."""
+        """Build from the attributes of the activation stores of one or more networks."""
         keys = ("network", "checkpoint")
         return Origin(digest, *(tuple(about[key] for about in abouts) for key in keys))
 
@@ -58,7 +58,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class LayerOrigin(Origin):
-    """What a result of one layer of two networks was computed from."""
+    """What a result of one layer of several networks was computed from."""
 
     layer: str  # the layer's name, such as "conv1"
     node: str  # the name of its node in the network's graph

@@ -23,7 +23,7 @@ def plan_of(
     workflow: Any,
     config: Config,
     tables: Mapping[str, Sequence[str]],
-    figure_names: Callable[[int], Sequence[str]],
+    figure_names: Callable[[int, int], Sequence[str]],
 ) -> Plan:
     """Read the configuration, record what decides the results, and plan them.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from subspace_match.experiment.comparisons import Network, Pair, pairs_of
+from subspace_match.experiment.comparisons import Network, Pair, complete_groups, pairs_of
 from subspace_match.experiment.config import validated
 
 
@@ -107,3 +107,15 @@ def test_an_entry_that_selects_no_pair_is_an_error(config: dict[str, Any]) -> No
     number = len(config.get("compare", [1])) - 1
     with pytest.raises(ValueError, match=f"compare.{number}: expected at least one pair"):
         pairs(**config)
+
+
+def test_networks_that_are_all_compared_form_a_group() -> None:
+    """From three networks on, and only within a comparison that leaves out no pair."""
+    found = complete_groups(pairs(seeds=[4, 0, 2], stages=["initial", "last"]))
+    assert found == {
+        stage: [Network("base", seed, stage) for seed in (0, 2, 4)] for stage in ("initial", "last")
+    }
+    assert complete_groups(pairs(seeds=[0, 1])) == {}
+    same = {"seeds": "same", "stages": "last"}
+    stages = ["initial", 1, 2, "last"]
+    assert complete_groups(pairs(seeds=[0, 1, 2], stages=stages, compare=[same])) == {}

@@ -17,6 +17,7 @@ from subspace_match.results.registry import TABLES
 
 EXPERIMENTS = sorted(file.stem for file in (PROJECT / "config").glob("*.yaml"))
 SMALL: dict[str, Any] = {"network": {"width": 0.05, "hidden": [6]}}
+DEEP: dict[str, Any] = {"network": {"name": "vgg16_bn", "width": 0.05, "hidden": [6]}}
 CIFAR = {"name": "cifar10", "root": "cifar"}
 # Snakemake's object for a job's inputs.
 ONE_GB = SimpleNamespace(size_mb=1000)
@@ -85,6 +86,11 @@ def wildcards_of_jobs(plan: Plan) -> dict[str, list[SimpleNamespace]]:
         for (a, b), own in plan.minimal_groups.items()
         for group in own
     ]
+    together = [
+        SimpleNamespace(networks=key, group=group)
+        for key, groups in plan.together_groups.items()
+        for group in groups
+    ]
     models = [m for m in plan.paths.models.values() if not m.pretrained]
     return {
         "train_mb": [SimpleNamespace(model=plan.paths.model_key(model)) for model in models],
@@ -96,6 +102,7 @@ def wildcards_of_jobs(plan: Plan) -> dict[str, list[SimpleNamespace]]:
         **dict.fromkeys(("match_work", "certify_work", "measure_work", "null_work"), groups),
         **dict.fromkeys(("minimal_match_mb", "minimal_match_work"), minimal),
         "heat_map_mb": [SimpleNamespace(a=a, b=b) for a, b in plan.layers],
+        **{name: together for name in ("consensus_mb", "consensus_work") if together},
     }
 
 
@@ -215,11 +222,11 @@ def test_workers_that_read_image_files_ask_for_memory(results: Path) -> None:
 
 
 def test_layers_are_divided_into_groups_of_equal_work(results: Path) -> None:
-    plan = plan_of(SMALL, results)
+    plan = plan_of(DEEP, results)
     (groups,) = plan.groups.values()
     assert list(groups.values()) == [
-        ["conv1", "conv3", "conv5", "conv7", "fc1"],
-        ["conv2", "conv4", "conv6", "conv8"],
+        ["conv1", "conv3", "conv5", "conv7", "conv9", "conv11", "conv13"],
+        ["conv2", "conv4", "conv6", "conv8", "conv10", "conv12", "fc1"],
     ]
     pattern = re.compile(r"[a-z]+\d+-[a-z]+\d+-[0-9a-f]{10}")
     assert all(pattern.fullmatch(key) for key in groups)
@@ -227,7 +234,7 @@ def test_layers_are_divided_into_groups_of_equal_work(results: Path) -> None:
 
 def test_minimal_matches_are_found_in_the_layers_that_fit_their_patterns(results: Path) -> None:
     chosen = {"layers": ["conv[12]", "conv3"], "epsilons": [0.2, 0.4]}
-    plan = plan_of(SMALL | {"minimal_matches": chosen}, results)
+    plan = plan_of(DEEP | {"minimal_matches": chosen}, results)
     (pair,) = plan.groups
     found = plan.minimal_groups[pair]
     assert [names for _, names in found.values()] == [["conv1", "conv3"], ["conv2"]]

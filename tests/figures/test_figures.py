@@ -18,10 +18,12 @@ from subspace_match.figures import FIGURES, figure_names
 from subspace_match.figures.critical import critical_epsilons, similarity_by_epsilon
 from subspace_match.figures.depth import similarity_by_depth, stages
 from subspace_match.figures.layer_pairs import heat_map
+from subspace_match.figures.many_networks import network_matrix, universality
 from subspace_match.figures.preferred_images import chosen_matches, top_images
 from subspace_match.figures.sizes import minimal_matches
 from subspace_match.figures.style import save
 from subspace_match.results.chance import CHANCE_COLUMNS
+from subspace_match.results.many_networks import network_matrix_table
 from subspace_match.results.tables import summary_table
 
 CHANCE = [f"{of}{name}" for of in ("", "area_") for name in CHANCE_COLUMNS]
@@ -66,6 +68,7 @@ def _tables(
     rng = np.random.default_rng(0)
     named = records(layers, comparisons, pairs)
     similarity, neurons, measured, minimal, members, heat = [], [], [], [], [], []
+    universal = []
     for about in named:
         for draw in range(draws):
             critical = np.where(rng.random(2 * NEURONS) < 0.1, np.nan, rng.random(2 * NEURONS))
@@ -86,6 +89,10 @@ def _tables(
                 numbers |= dict.fromkeys(CHANCE, np.nan)
                 numbers |= {"null_threshold": level, "class_null_threshold": 2 * level}
                 similarity.append(about | of_draw | {"verified": True} | numbers)
+        network = {key: about[f"{key}_a"] for key in ("model", "seed", "stage")}
+        layer = {key: about[key] for key in ("comparison", "layer", "node", "depth", "kind")}
+        shares = {f"share_{epsilon:g}": rng.integers(0, 4, NEURONS) / 3 for epsilon in EPSILONS}
+        universal.append(pd.DataFrame(layer | network | {"others": 3} | shares))
         measured += [about | {"measure": m, "value": rng.random()} for m in ("linear_cka", "pwcca")]
         numbers = np.arange(NEURONS)
         of_match = {"epsilon": 0.3, "match": numbers}
@@ -111,7 +118,11 @@ def _tables(
     shown = {"layer": named[-1]["layer"], "neuron": np.repeat(numbers, 9)}
     shown |= {"rank": np.tile(np.arange(9), NEURONS), "image": np.arange(9 * NEURONS) % 20}
     return {
-        "summary": summary_table(pd.DataFrame(similarity)),
+        "summary": summary_table(pd.DataFrame(similarity)).assign(consensus=np.nan),
+        "universality": pd.concat(universal, ignore_index=True),
+        "network_matrix": network_matrix_table(
+            pd.DataFrame(similarity), networks.to_dict("records")
+        ),
         "neurons": pd.concat(neurons, ignore_index=True),
         "measures": pd.DataFrame(measured),
         "minimal_matches": pd.concat(minimal, ignore_index=True),
@@ -134,7 +145,11 @@ def draw(name: str, made: dict[str, pd.DataFrame]) -> Figure:
 
 def test_stages_exists_only_with_several_comparisons() -> None:
     assert set(figure_names(2)) - set(figure_names(1)) == {"stages"}
-    assert set(figure_names(2)) == set(FIGURES)
+    assert set(figure_names(2, 2)) == set(FIGURES)
+
+
+def test_figures_of_many_networks_exist_from_three_networks_on() -> None:
+    assert set(figure_names(1, 2)) - set(figure_names(1, 1)) == {"universality", "network_matrix"}
 
 
 def test_the_registry_is_light() -> None:
@@ -195,6 +210,73 @@ def test_the_band_goes_from_low_to_high_of_the_summary() -> None:
 def test_a_single_pair_and_draw_has_no_band() -> None:
     axes = similarity_by_depth(tables()["summary"]).axes[0]
     assert not [band for band in axes.collections if band.get_hatch() is None]
+
+
+def test_the_consensus_is_dotted_and_labelled_where_there_is_one() -> None:
+    summary = tables()["summary"]
+    assert "consensus" not in legend_words(similarity_by_depth(summary))
+    assert "consensus" not in FIGURES["similarity_by_depth"].caption(
+        {"summary": summary}, "e", CONFIG
+    )
+    at_middle = summary["epsilon"] == 0.3
+    summary.loc[at_middle, "consensus"] = [0.1, 0.2, 0.3, 0.4]
+    figure = similarity_by_depth(summary)
+    (dotted,) = (line for line in figure.axes[0].get_lines() if line.get_linestyle() == ":")
+    assert list(dotted.get_ydata()) == [0.1, 0.2, 0.3, 0.4]
+    assert "consensus" in legend_words(figure)
+    caption = FIGURES["similarity_by_depth"].caption({"summary": summary}, "e", CONFIG)
+    assert "Dotted: the share of all networks' neurons in their consensus match" in caption
+
+
+def test_universality_counts_neurons_matched_in_at_least_so_many_networks() -> None:
+    made = tables(layers=2)
+    neurons = made["universality"]
+    axes = universality(neurons, made["summary"]).axes[0]
+    for layer, line in lines(axes).items():
+        shares = neurons.loc[neurons["layer"] == layer, "share_0.3"]
+        counts = (shares * 3).round()
+        assert list(line.get_xdata()) == [1, 2, 3]
+        assert list(line.get_ydata()) == [(counts >= q).mean() for q in (1, 2, 3)]
+    # A network with fewer others is not among those that are compared with three.
+    neurons.loc[neurons.index[:6], "others"] = 1
+    heights = lines(universality(neurons, made["summary"]).axes[0])["conv1"].get_ydata()
+    shares = neurons[neurons["layer"] == "conv1"].iloc[6:]["share_0.3"]
+    assert heights[2] == (shares == 1).mean()
+
+
+def test_universality_of_two_networks_says_why_it_is_not_drawn() -> None:
+    made = tables()
+    made["universality"]["others"] = 1
+    figure = draw("universality", made)
+    assert "at least two others" in figure.texts[0].get_text()
+
+
+def test_networks_are_drawn_in_the_order_of_clusters_below_their_tree() -> None:
+    """Networks 0 and 2 are nearest; 1 joins them at the mean of its distances."""
+    areas = {(0, 1): 0.3, (0, 2): 0.9, (1, 2): 0.5}
+    about = {"layer": "conv1", "node": "n", "depth": 1, "kind": "conv"}
+    about |= {f"{key}_{side}": "x" for key in ("model", "stage") for side in "ab"}
+    similarity = pd.DataFrame(
+        about | {"seed_a": a, "seed_b": b, "area": area} for (a, b), area in areas.items()
+    )
+    networks = [{"model": "x", "seed": seed, "stage": "x"} for seed in range(3)]
+    matrix = network_matrix_table(similarity, networks)
+    above, axes, _ = network_matrix(matrix).axes
+    order = [int(label.get_text()) for label in axes.get_xticklabels()]
+    assert sorted(order) == [0, 1, 2]
+    assert abs(order.index(0) - order.index(2)) == 1
+    values = axes.get_images()[0].get_array()
+    for i, a in enumerate(order):
+        for j, b in enumerate(order):
+            if i != j:
+                assert values[i, j] == areas[min(a, b), max(a, b)]
+    first, second = (line.get_ydata() for line in above.get_lines())
+    np.testing.assert_allclose(first, [0, 0.1, 0.1, 0])
+    np.testing.assert_allclose(sorted(second), sorted([second[0], 0.6, 0.6, second[3]]))
+    np.testing.assert_allclose(sorted([second[0], second[3]]), [0, 0.1])
+    assert "average linkage" in FIGURES["network_matrix"].caption(
+        {"network_matrix": matrix}, "e", CONFIG
+    )
 
 
 def test_the_chance_level_is_drawn_and_labelled_where_it_is_above_zero() -> None:
@@ -471,6 +553,8 @@ CONFIG = {"network": {"name": "vgg11_bn"}, "data": {"name": "mnist_5k"}, "models
         ("minimal_matches", ["0.3", "2 pairs", "first draw"]),
         ("measures", ["0.3", "2 pairs", "first draw"]),
         ("heat_map", ["0.3", "2 pairs", "CKA"]),
+        ("universality", ["0.3", "1 network are", "initial; last"]),
+        ("network_matrix", ["Not every two networks are compared: grey"]),
         ("top_images", ["fc4", "0.3", "seed 0, last", "seed 1, last"]),
     ],
 )

@@ -135,7 +135,8 @@ def test_products_of_well_conditioned_pairs_give_the_same_spans(distance, device
 
 
 def test_removals_are_counted_until_one_side_is_empty():
-    of_x = np.array([True, False, True, False, False])
-    assert peel._removals_until_empty(of_x, 2, 5) == 3
-    assert peel._removals_until_empty(of_x, 3, 2) == 4
-    assert peel._removals_until_empty(of_x, 5, 5) == 5
+    sides = np.array([0, 1, 0, 1, 1])
+    assert peel.removals_until_empty(sides, (2, 5)) == 3
+    assert peel.removals_until_empty(sides, (3, 2)) == 4
+    assert peel.removals_until_empty(sides, (5, 5)) == 5
+    assert peel.removals_until_empty(np.array([2, 0, 1, 2]), (3, 3, 2)) == 4

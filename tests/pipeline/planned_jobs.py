@@ -59,6 +59,7 @@ def jobs_of(plan: Plan) -> dict[str, set[str]]:
         "measure": set(plan.of_groups(paths.measures)),
         "minimal_match": set(plan.minimal_matches),
         "null": set(plan.nulls),
+        "consensus": set(plan.consensus),
         "heat_map": set(plan.heat_maps),
         "aggregate": {paths.experiment("metrics.json")},
         "plot": {paths.experiment("figures/captions.json")},

@@ -37,7 +37,7 @@ def test_an_added_seed_trains_one_network_and_matches_it_with_the_others(
 ) -> None:
     workspace.configure(seeds=[0, 1, 2])
     two_pairs = dict.fromkeys([*MATCHES, "heat_map"], 2)
-    assert missing_jobs(workspace) == ONE_NETWORK | two_pairs | TABLES
+    assert missing_jobs(workspace) == ONE_NETWORK | two_pairs | {"consensus": 1} | TABLES
 
 
 def test_another_architecture_or_data_set_is_an_experiment_beside_the_first(

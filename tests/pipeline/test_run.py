@@ -162,6 +162,8 @@ def test_few_samples_are_flagged_with_a_warning(workspace: Workspace) -> None:
 def test_many_layers_are_matched_by_several_jobs(workspace: Workspace) -> None:
     """The layers matched before keep their numbers; rows follow the order of layers."""
     few = pd.read_parquet(workspace.paths.experiment("tables/similarity.parquet"))
+    plan = workspace.root / "subspace_match" / "experiment" / "plan.py"
+    plan.write_text(plan.read_text().replace("LAYERS_PER_JOB = 12", "LAYERS_PER_JOB = 5"))
     minimal_matches = {"layers": ["conv[12]"], "epsilons": [0.9]}
     workspace.configure(matching={"layers": ["*"]}, minimal_matches=minimal_matches)
     run = workspace.make_tables()
@@ -178,10 +180,24 @@ def test_several_pairs_are_all_matched(workspace_with_seed_2: Workspace) -> None
     workspace = workspace_with_seed_2
     workspace.configure(seeds=[0, 1, 2], **BARE)
     run = workspace.make_tables()
-    assert run.jobs == {"extract": 1, "top_images": 1} | dict.fromkeys(MATCHED, 2) | AGGREGATE
+    extracted = {"extract": 1, "top_images": 1}
+    assert run.jobs == extracted | dict.fromkeys(MATCHED, 2) | {"consensus": 1} | AGGREGATE
     table = pd.read_csv(workspace.paths.experiment("tables/similarity.csv"))
     pairs = set(zip(table["seed_a"], table["seed_b"], strict=True))
     assert pairs == {(0, 1), (0, 2), (1, 2)}
+    neurons = pd.read_parquet(workspace.paths.experiment("tables/universality.parquet"))
+    assert neurons.groupby("seed")["others"].unique().map(list).to_dict() == dict.fromkeys(
+        range(3), [2]
+    )
+    # A consensus is a match in every pair, so it needs at least as large an epsilon.
+    pair = pd.read_parquet(workspace.paths.experiment("tables/neurons.parquet"))
+    first = pair[(pair["draw"] == 0) & ~pair["dead"]]
+    for (layer, seed), own in neurons[~neurons["dead"]].groupby(["layer", "seed"]):
+        for side in "ab":
+            rows = first[(first["layer"] == layer) & (first["network"] == side)]
+            rows = rows[rows[f"seed_{side}"] == seed]
+            together = rows["neuron"].map(own.set_index("neuron")["consensus_epsilon"])
+            assert (together >= rows["critical_epsilon"] - 1e-8).all()
 
 
 def test_a_missing_gpu_is_an_error(workspace: Workspace) -> None:

@@ -15,6 +15,7 @@ from subspace_match.storage.match_files import (
     NewImages,
     Resampled,
     save_certificates,
+    save_consensus,
     save_matches,
     save_measures,
     save_minimal_matches,
@@ -34,7 +35,16 @@ EPSILONS = [0.2, 0.5]
 CHECKPOINTS = {"n0": "aa", "n1": "bb", "n2": "cc"}
 # In the order of depth and draw.
 PARTS = [("conv1", 1, 0), ("conv1", 1, 1), ("fc1", 2, 0)]
-KINDS = ("matches", "certificates", "measures", "nulls", "minimal", "heat_maps", "top_images")
+KINDS = (
+    "matches",
+    "certificates",
+    "measures",
+    "nulls",
+    "minimal",
+    "heat_maps",
+    "top_images",
+    "consensus",
+)
 
 
 def settings() -> SimpleNamespace:
@@ -48,20 +58,21 @@ def settings() -> SimpleNamespace:
         | {"seed_a": int(a[1]), "seed_b": int(b[1])}
         for a, b, left_out in (("n1", "n2", ["fc9"]), ("n0", "n1", []))
     ]
-    names = ("matching", "certificate", "null", "heat_map", "top_images")
+    names = ("matching", "certificate", "null", "heat_map", "top_images", "consensus")
     return SimpleNamespace(
         epsilons=EPSILONS,
         networks={
             key: {"model": "base", "seed": int(key[1]), "stage": "last"} for key in CHECKPOINTS
         },
         pairs=pairs,
+        together=[("last", ["n0", "n1", "n2"])],
         **{f"{name}_digest": name for name in names},
     )
 
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
-    """Results of two pairs, 2 + 1 neurons, in no particular order."""
+    """Results of two pairs, 2 + 2 neurons, in no particular order."""
     monkeypatch.chdir(tmp_path)
     paths: dict[str, list[str]] = {kind: [] for kind in (*KINDS, "records")}
 
@@ -74,6 +85,10 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
         origin = Origin("top_images", (key,), (checkpoint,))
         layers = {"fc1": (np.array([[int(key[1])]]), np.ones((1, 1)))}
         save_top_images(new("top_images", key), TopImages(origin, 0.5, layers))
+    together = Origin("consensus", tuple(CHECKPOINTS), tuple(CHECKPOINTS.values()))
+    fc1 = {"layer": "fc1", "node": "", "kind": "fc", "depth": 2, "samples": 20, "draw": 0}
+    critical = [np.array([0.4, np.nan]), np.array([0.6, 0.7]), np.array([0.1, 0.2])]
+    save_consensus(new("consensus", "fc1"), {LayerOrigin(**vars(together), **fc1): critical})
     for a, b in (("n0", "n1"), ("n1", "n2")):
         pair = Origin("matching", (a, b), (CHECKPOINTS[a], CHECKPOINTS[b]))
         origins = [
@@ -83,19 +98,19 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
             for layer, depth, draw in reversed(PARTS)
         ]
         first = [origin for origin in origins if origin.draw == 0]
-        critical = (np.array([0.1, 0.4]), np.array([0.6]))
-        fares = NewImages(20, np.array([0.1, 0.4, 0.6]), np.array([0.2, 0.5, 0.6]), "")
+        critical = (np.array([0.1, 0.4]), np.array([0.6, 0.7]))
+        fares = NewImages(20, np.concatenate(critical), np.array([0.2, 0.5, 0.6, 0.7]), "")
         matches = [
-            LayerMatch(critical, critical, np.arange(3), origin, fares) for origin in origins
+            LayerMatch(critical, critical, np.arange(4), origin, fares) for origin in origins
         ]
         save_matches(new("matches", a), matches)
         proofs = [Certificate(epsilon, True, True, 0.1, ("x", 0), 0.0) for epsilon in EPSILONS]
         proved = {replace(origin, digest="certificate"): proofs for origin in origins}
         save_certificates(new("certificates", a), proved)
         save_measures(new("measures", a), {o: {"pwcca": (o.depth / 4, "")} for o in first})
-        null = {replace(o, digest="null"): Resampled(np.full((3, 3), o.depth / 10)) for o in first}
+        null = {replace(o, digest="null"): Resampled(np.full((3, 4), o.depth / 10)) for o in first}
         save_nulls(new("nulls", a), null)
-        found = MinimalMatches(2, np.array([[True, False, True]]), np.array([0, -1, 0]))
+        found = MinimalMatches(2, np.array([[True, False, True, False]]), np.array([0, -1, 0, -1]))
         for epsilon in reversed(EPSILONS):
             minimal = {first[0]: found}
             save_minimal_matches(new("minimal", f"{a}.{epsilon}"), epsilon, minimal)
@@ -126,15 +141,21 @@ def test_results_are_joined_in_the_order_of_pairs_depths_and_draws(files: Files)
     assert made["networks"]["accuracy"].tolist() == [0.5] * 3
     assert made["top_images"]["image"].tolist() == [0, 1, 2]
     assert made["left_out"]["layer"].tolist() == ["fc9"]
+    consensus = made["summary"].set_index(["layer", "epsilon"])["consensus"]
+    assert consensus["fc1"].tolist() == [2 / 6, 3 / 6]
+    assert consensus["conv1"].isna().all()
+    assert made["consensus"]["similarity"].tolist() == consensus["fc1"].tolist()
 
 
 def test_results_not_asked_for_give_no_rows_and_a_null_of_nan(files: Files) -> None:
-    made = gather(files | {"nulls": [], "minimal": [], "heat_maps": []}, settings())
-    for name in ("null", "minimal_matches", "minimal_match_members", "heat_map"):
+    made = gather(
+        files | {kind: [] for kind in ("nulls", "minimal", "heat_maps", "consensus")}, settings()
+    )
+    for name in ("null", "minimal_matches", "minimal_match_members", "consensus", "heat_map"):
         assert made[name].empty
         assert "comparison" in made[name].columns
     assert made["similarity"][["null_threshold", "p_value"]].isna().all(axis=None)
-    assert made["summary"]["null_threshold"].isna().all()
+    assert made["summary"][["null_threshold", "consensus"]].isna().all(axis=None)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -159,7 +180,7 @@ def test_warnings_name_the_layer_and_the_problem(files: Files) -> None:
         "conv1 at epsilon 0.2: a decision has a margin of only 1.0e-14, so rounding could change"
         " it",
         "conv1 at epsilon 0.5: a fresh factorisation does not prove the match; please report this",
-        "conv1 has 0.40 neurons per image (20 images), and its area is 0.63, but 0.63 cross-fitted;"
+        "conv1 has 0.40 neurons per image (20 images), and its area is 0.55, but 0.55 cross-fitted;"
         " above 0.2 neurons per image, or with a gap above 0.03, some of the match is chance",
         "fc1: cross-fitted and held-out similarity: NaN, since there is one image",
         "conv1: pwcca: NaN, since a is constant",

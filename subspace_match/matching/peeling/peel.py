@@ -24,7 +24,7 @@ digits, so this happens at most once. Factoring again for every near copy would 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -84,7 +84,8 @@ def remove_all(
         updates = start(left_x, left_y)
     while len(left_x) and len(left_y):
         removed, removed_squares, accurate = updates.remove_block()
-        count = _removals_until_empty(removed < first_y, len(left_x), len(left_y))
+        of_y = (removed >= first_y).astype(np.int64)
+        count = removals_until_empty(of_y, (len(left_x), len(left_y)))
         order.append(removed[:count])
         squares.append(removed_squares[:count])
         left_x, left_y = (np.setdiff1d(left, order[-1]) for left in (left_x, left_y))
@@ -120,10 +121,16 @@ def updates_for(spans: Spans, width_x: int, device: Device) -> SpanUpdates:
 def _updates_by_rotation(factor: np.ndarray, x: np.ndarray, y: np.ndarray) -> SpanUpdates:
     from .updates_rotation import RotationUpdates  # imports numba, which most layers do not need
 
-    return RotationUpdates(factor, x, y)
+    return RotationUpdates.from_factor(factor, x, y)
 
 
-def _removals_until_empty(of_x: np.ndarray, left_x: int, left_y: int) -> int:
-    """Return how many of these removals it takes to empty one side, or the number of all."""
-    empty = (np.cumsum(of_x) == left_x) | (np.cumsum(~of_x) == left_y)
-    return int(empty.argmax()) + 1 if empty.any() else len(of_x)
+def removals_until_empty(sides: np.ndarray, left: Sequence[int] | np.ndarray) -> int:
+    """Return how many removals it takes to empty one side, or the number of all.
+
+    Args:
+        sides: the side of each removed neuron, (removals,) int64.
+        left: number of neurons of each side before them.
+    """
+    of_side = sides[:, None] == np.arange(len(left))
+    empty = (of_side.cumsum(0) == left).any(1)
+    return int(empty.argmax()) + 1 if empty.any() else len(sides)
