@@ -212,7 +212,7 @@ def test_a_single_pair_and_draw_has_no_band() -> None:
     assert not [band for band in axes.collections if band.get_hatch() is None]
 
 
-def test_the_consensus_is_dotted_and_labelled_where_there_is_one() -> None:
+def test_the_consensus_is_drawn_and_labelled_where_there_is_one() -> None:
     summary = tables()["summary"]
     assert "consensus" not in legend_words(similarity_by_depth(summary))
     assert "consensus" not in FIGURES["similarity_by_depth"].caption(
@@ -221,11 +221,11 @@ def test_the_consensus_is_dotted_and_labelled_where_there_is_one() -> None:
     at_middle = summary["epsilon"] == 0.3
     summary.loc[at_middle, "consensus"] = [0.1, 0.2, 0.3, 0.4]
     figure = similarity_by_depth(summary)
-    (dotted,) = (line for line in figure.axes[0].get_lines() if line.get_linestyle() == ":")
-    assert list(dotted.get_ydata()) == [0.1, 0.2, 0.3, 0.4]
+    (drawn,) = (line for line in figure.axes[0].get_lines() if line.get_linestyle() == "-.")
+    assert list(drawn.get_ydata()) == [0.1, 0.2, 0.3, 0.4]
     assert "consensus" in legend_words(figure)
     caption = FIGURES["similarity_by_depth"].caption({"summary": summary}, "e", CONFIG)
-    assert "Dotted: the share of all networks' neurons in their consensus match" in caption
+    assert "Dash-dotted: the share of all networks' neurons in their consensus match" in caption
 
 
 def test_universality_counts_neurons_matched_in_at_least_so_many_networks() -> None:
