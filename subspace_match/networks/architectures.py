@@ -13,7 +13,6 @@ from urllib.parse import parse_qsl
 
 import torch
 from torch import nn
-from torchvision import models
 
 from .small_image_networks import ARCHITECTURES, build_small_image_network
 from .user_code import build_from_user_code
@@ -46,6 +45,8 @@ def build(name: str, *, width: float, hidden: list[int], channels: int, classes:
     if is_user_code(name):
         return build_from_user_code(name)
     if published := torchvision_model(name):
+        from torchvision import models
+
         model, options = published
         try:
             return models.get_model(model, weights=None, num_classes=classes, **options)  # type: ignore[no-any-return]
@@ -104,6 +105,8 @@ def torchvision_model(name: str) -> tuple[str, dict[str, Any]] | None:
     """
     if not name.startswith(_TORCHVISION):
         return None
+    from torchvision import models  # takes seconds, and most networks do not need it
+
     target = name.removeprefix(_TORCHVISION)
     model, question, query = target.partition("?")
     known = models.list_models(module=models)

@@ -14,7 +14,6 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
 
 from ..data.image_files import read_image
 from ..data.prepared import FileSplit, Split
@@ -210,6 +209,8 @@ class _Decoded(Dataset[Any]):
     """Decoded image files, indexed by (position in the split, seed of the random transforms)."""
 
     def __init__(self, split: FileSplit, transforms: list[Transform]) -> None:
+        from torchvision.transforms import v2
+
         self.split, self.transforms = split, [*transforms, v2.PILToTensor()]
 
     def __getitem__(self, item: tuple[int, int]) -> Tensor | ValueError:
@@ -247,6 +248,10 @@ def _transformed(image: Any, transforms: list[Transform]) -> Tensor:
 
 def _evaluation(preprocessing: Preprocessing) -> list[Transform]:
     """Return the transforms that give an image, or a batch, the network's input size."""
+    if preprocessing.resize is None and preprocessing.crop is None:
+        return []
+    from torchvision.transforms import v2  # takes seconds, and small images do not need it
+
     transforms: list[Transform] = []
     if preprocessing.resize is not None:
         interpolation = v2.InterpolationMode(preprocessing.interpolation)
@@ -257,6 +262,8 @@ def _evaluation(preprocessing: Preprocessing) -> list[Transform]:
 
 
 def _training(preprocessing: Preprocessing, flip: bool) -> list[Transform]:
+    from torchvision.transforms import v2
+
     interpolation = v2.InterpolationMode(preprocessing.interpolation)
     crop = v2.RandomResizedCrop(preprocessing.crop, interpolation=interpolation)
     return [crop, v2.RandomHorizontalFlip(0.5)] if flip else [crop]

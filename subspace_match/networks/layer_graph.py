@@ -16,10 +16,10 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torchvision.models.feature_extraction import NodePathTracer
 
 from .layer_info import LayerInfo
 from .neuron_axis import Shape, axis_of_neurons, channels_first
+from .node_names import NamingTracer
 from .operations import CONVOLUTION, NONLINEARITIES
 from .state_dicts import first_few
 from .task_check import output_for
@@ -67,7 +67,7 @@ class LayeredNetwork(fx.Interpreter):
         super().__init__(fx.GraphModule(network, graph))
         self._network = network
         computed = [node for node in graph.nodes if node.op.startswith("call_")]
-        self._names = {node: str(tracer.node_to_qualname[node]) for node in computed}
+        self._names = {node: tracer.node_to_qualname[node] for node in computed}
         self._layers = _select(network, nodes, self._names)
         first = channels_first(graph, network, _block_output)
         self._channels_first = {self._names[node] for node in self._layers & first}
@@ -170,8 +170,8 @@ class LayeredNetwork(fx.Interpreter):
         return result
 
 
-class _Tracer(NodePathTracer):  # type: ignore[misc]
-    """Names nodes as torchvision does, and adds a marker node after each block.
+class _Tracer(NamingTracer):
+    """Names nodes, and adds a marker node after each block.
 
     A block may change its output in place after the node that computes it. The marker follows all
     nodes of the block, so it has the values that the block returns.

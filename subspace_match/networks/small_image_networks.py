@@ -1,12 +1,12 @@
-"""VGG, ResNet and plain networks for images of 32 x 32 pixels, built from torchvision's blocks.
+"""VGG, ResNet and plain networks for images of 32 x 32 pixels.
 
-- VGG (Simonyan & Zisserman 2015) with and without batch norm: torchvision's channel plans, with
-  hidden layers of any width in place of the two of 4,096. The authors (Wang et al. 2018) use
+- VGG (Simonyan & Zisserman 2015) with and without batch norm, with hidden layers of any width in
+  place of the two of 4,096. The authors (Wang et al. 2018) use
   hidden=[512, 512] without dropout. With ``_bn`` the hidden layers have batch norm too. Networks
   without it need a lower learning rate: vgg16 learns at the authors' 0.05, vgg19 at 0.01 but not at
   0.05.
-- resnet18, 34 and 50 (He et al. 2016) for CIFAR: a 3 x 3 convolution of stride 1 without pooling
-  replaces the first two layers.
+- resnet18, 34 and 50 (He et al. 2016) for CIFAR, of torchvision's blocks: a 3 x 3 convolution of
+  stride 1 without pooling replaces the first two layers.
 - resnet20, 32, 44, 56 and 110 (He et al. 2016, section 4.2): three stages of 16, 32 and 64
   channels. Shortcuts that change shape are projections, as in torchvision; the paper pads zeros.
 - plain20, 32, 44 and 56: the same without shortcuts. plain34 and plain42 are, as in Wang et al., of
@@ -18,24 +18,32 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 
 from torch import nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
-from torchvision.models.vgg import cfgs
-from torchvision.ops import Conv2dNormActivation
 
+if TYPE_CHECKING:
+    from torchvision.models.resnet import BasicBlock, Bottleneck
+
+# Convolutions in each of the five stages, which have 64, 128, 256, 512 and 512 channels.
 _VGG_PLANS = {
     f"vgg{depth}{norm}": plan
-    for depth, plan in {11: "A", 13: "B", 16: "D", 19: "E"}.items()
+    for depth, plan in {
+        11: (1, 1, 2, 2, 2),
+        13: (2, 2, 2, 2, 2),
+        16: (2, 2, 3, 3, 3),
+        19: (2, 2, 4, 4, 4),
+    }.items()
     for norm in ("", "_bn")
 }
+_VGG_STAGES = (64, 128, 256, 512, 512)
 _IMAGENET_STAGES, _CIFAR_STAGES = (64, 128, 256, 512), (16, 32, 64)
-# Type of block; blocks per stage; channels per stage.
-_RESNETS: dict[str, tuple[type[BasicBlock | Bottleneck], tuple[int, ...], tuple[int, ...]]] = {
-    "resnet18": (BasicBlock, (2, 2, 2, 2), _IMAGENET_STAGES),
-    "resnet34": (BasicBlock, (3, 4, 6, 3), _IMAGENET_STAGES),
-    "resnet50": (Bottleneck, (3, 4, 6, 3), _IMAGENET_STAGES),
-    **{f"resnet{6 * n + 2}": (BasicBlock, (n,) * 3, _CIFAR_STAGES) for n in (3, 5, 7, 9, 18)},
+# Name of torchvision's block; blocks per stage; channels per stage.
+_RESNETS: dict[str, tuple[str, tuple[int, ...], tuple[int, ...]]] = {
+    "resnet18": ("BasicBlock", (2, 2, 2, 2), _IMAGENET_STAGES),
+    "resnet34": ("BasicBlock", (3, 4, 6, 3), _IMAGENET_STAGES),
+    "resnet50": ("Bottleneck", (3, 4, 6, 3), _IMAGENET_STAGES),
+    **{f"resnet{6 * n + 2}": ("BasicBlock", (n,) * 3, _CIFAR_STAGES) for n in (3, 5, 7, 9, 18)},
 }
 # Convolutions per stage; channels per stage.
 _PLAIN: dict[str, tuple[int, tuple[int, ...]]] = {
@@ -61,7 +69,7 @@ def build_small_image_network(
     elif name in _PLAIN:
         modules, features = _plain(*_PLAIN[name], width, channels)
     else:
-        modules, features = _vgg(cfgs[_VGG_PLANS[name]], norm, width, channels)
+        modules, features = _vgg(_VGG_PLANS[name], norm, width, channels)
     modules |= {"average": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
     if name in _VGG_PLANS:
         for number, neurons in enumerate(hidden, start=1):
@@ -77,33 +85,51 @@ def _scaled(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
+def _convolution(
+    inputs: int,
+    outputs: int,
+    *,
+    kernel_size: int = 3,
+    stride: int = 1,
+    norm: type[nn.BatchNorm2d] | None = nn.BatchNorm2d,
+    relu: bool = True,
+) -> nn.Sequential:
+    """Return a convolution of padded maps with its batch norm and ReLU."""
+    padding = kernel_size // 2
+    # Batch norm subtracts any bias.
+    convolution = nn.Conv2d(inputs, outputs, kernel_size, stride, padding, bias=norm is None)
+    after = [*([norm(outputs)] if norm else []), *([nn.ReLU(inplace=True)] if relu else [])]
+    return nn.Sequential(convolution, *after)
+
+
 def _vgg(
-    plan: list[str | int], norm: type[nn.BatchNorm2d] | None, width: float, channels: int
+    plan: tuple[int, ...], norm: type[nn.BatchNorm2d] | None, width: float, channels: int
 ) -> tuple[Modules, int]:
     """Return the modules by name, and the number of channels that they return."""
     modules: Modules = {}
-    convolutions = pools = 0
-    for entry in plan:
-        if entry == "M":
-            pools += 1
-            modules[f"pool{pools}"] = nn.MaxPool2d(2)
-        else:
-            convolutions += 1
-            out = _scaled(int(entry), width)
-            modules[f"conv{convolutions}"] = Conv2dNormActivation(channels, out, norm_layer=norm)
+    number = 0
+    for stage, (convolutions, planes) in enumerate(zip(plan, _VGG_STAGES, strict=True), start=1):
+        for _ in range(convolutions):
+            number += 1
+            out = _scaled(planes, width)
+            modules[f"conv{number}"] = _convolution(channels, out, norm=norm)
             channels = out
+        modules[f"pool{stage}"] = nn.MaxPool2d(2)
     return modules, channels
 
 
 def _resnet(
-    block: type[BasicBlock | Bottleneck],
+    block_name: str,
     blocks: tuple[int, ...],
     stages: tuple[int, ...],
     width: float,
     channels: int,
 ) -> tuple[Modules, int]:
+    from torchvision.models import resnet  # takes seconds, and the other networks do not need it
+
+    block: type[BasicBlock | Bottleneck] = getattr(resnet, block_name)
     previous = _scaled(stages[0], width)
-    modules: Modules = {"stem": Conv2dNormActivation(channels, previous)}
+    modules: Modules = {"stem": _convolution(channels, previous)}
     for number, (count, planes) in enumerate(zip(blocks, stages, strict=True), start=1):
         stage = nn.Sequential()
         for index in range(count):
@@ -119,9 +145,7 @@ def _block(
 ) -> BasicBlock | Bottleneck:
     shortcut, outputs = None, planes * block.expansion
     if stride != 1 or inputs != outputs:
-        shortcut = Conv2dNormActivation(
-            inputs, outputs, kernel_size=1, stride=stride, activation_layer=None
-        )
+        shortcut = _convolution(inputs, outputs, kernel_size=1, stride=stride, relu=False)
     return block(inputs, planes, stride, shortcut)
 
 
@@ -135,6 +159,6 @@ def _plain(
             stride = 2 if stage > 0 and index == 0 else 1
             out = _scaled(planes, width)
             name = f"conv{len(modules) + 1}"
-            modules[name] = Conv2dNormActivation(channels, out, stride=stride)
+            modules[name] = _convolution(channels, out, stride=stride)
             channels = out
     return modules, channels

@@ -48,7 +48,8 @@ class Environment:
 
 
 def clean_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    """Variables without those that change where Python looks and whether it keeps bytecode."""
+    return {name: v for name, v in os.environ.items() if not name.startswith("PYTHON")}
 
 
 def newest_python() -> str:

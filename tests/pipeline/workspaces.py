@@ -11,12 +11,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 import yaml
+from pipeline.forked_snakemake import run_snakemake
 
 from subspace_match.experiment.comparisons import Network
 from subspace_match.experiment.config import Config, validated
@@ -111,11 +113,11 @@ class Workspace:
         return Path(self.paths.network(Network("base", seed, "last"), suffix))
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start Snakemake in its own process group."""
+        """Start Snakemake as a user does, in its own process group."""
         return subprocess.Popen(
             [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
             cwd=self.root,
-            env=environment() | ({"PYTHONPATH": str(self.python_path)} if self.python_path else {}),
+            env=self._environment(),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -124,10 +126,16 @@ class Workspace:
 
     def snakemake(self, *arguments: str, fails: bool = False) -> Run:
         """Run Snakemake to its end."""
-        process = self.start(*arguments)
-        text, _ = process.communicate(timeout=600)
-        assert (process.returncode != 0) == fails, text
-        return Run(process.returncode, text)
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(folder, "output")
+            options = ["--cores", "2", *arguments]
+            status = run_snakemake(self.root, options, self._environment(), output)
+            text = output.read_text()
+        assert (status != 0) == fails, text
+        return Run(status, text)
+
+    def _environment(self) -> dict[str, str]:
+        return environment() | ({"PYTHONPATH": str(self.python_path)} if self.python_path else {})
 
     def make_tables(self) -> Run:
         """Run Snakemake to the tables, without figures and page."""
