@@ -33,7 +33,7 @@ import oracles
 
 REPEATS = 5
 HOSTILE_NEURONS = 128
-LAYERS, NEURONS, EPSILONS = 20, 24, (0.3, 0.4, 0.5, 0.6, 0.7)
+LAYERS, NEURONS, EPSILONS = 10, 24, (0.3, 0.4, 0.5, 0.6, 0.7)
 
 Sides = tuple[np.ndarray, np.ndarray]
 
@@ -65,13 +65,13 @@ def print_times(name: str, x: np.ndarray, y: np.ndarray) -> None:
 
 
 def related(rng: np.random.Generator, samples: int) -> Sides:
-    """Return rectified layers that mix shared features, with noise of several sizes."""
+    """Return layers that mix shared rectified features, with noise of several sizes."""
     hidden = np.maximum(rng.normal(size=(samples, NEURONS // 2)), 0)
 
     def layer() -> np.ndarray:
         mixed = hidden @ rng.normal(size=(NEURONS // 2, NEURONS)) / np.sqrt(NEURONS / 2)
         noise = rng.uniform(0.05, 0.6, NEURONS) * rng.normal(size=(samples, NEURONS))
-        return np.maximum(mixed + noise, 0)
+        return mixed + noise
 
     return layer(), layer()
 

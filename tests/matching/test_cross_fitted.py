@@ -295,4 +295,4 @@ def test_at_a_cliff_of_rectified_layers_the_cross_fitted_similarity_falls_short(
     bias = {name: np.mean(values, 0) for name, values in biases.items()}
     assert bias["cross-fitted"][0] < -0.02
     assert abs(bias["cross-fitted"][1]) <= 0.02
-    assert bias["in-sample"].min() > 0.02
+    assert bias["in-sample"].min() > 0
