@@ -21,6 +21,7 @@ from ..storage.network_results import load_heat_map, load_top_images
 from ..storage.result_origin import LayerOrigin
 from . import tables
 
+ENOUGH_PERMUTATIONS = 99  # p-values reach 0.01
 Result = TypeVar("Result")
 Key = tuple[tuple[str, ...], str, int]  # networks, layer and draw of results that belong together
 
@@ -138,6 +139,15 @@ def warnings_of(made: Mapping[str, pd.DataFrame]) -> Iterator[str]:
         yield (
             f"{row.layer} has {row.neurons_per_sample:.2f} neurons per sample ({row.samples}"
             f" samples); above {FEW_SAMPLES:g}, some of the match is chance"
+        )
+    with_null = similarity[similarity["permutations"] > 0].drop_duplicates("layer")
+    fewest = with_null["permutations"].min()
+    if fewest < with_null["permutations"].max() and fewest < ENOUGH_PERMUTATIONS:
+        layers = ", ".join(with_null.loc[with_null["permutations"] == fewest, "layer"])
+        yield (
+            f"{layers}: only {fewest} permutations, as more would take long, so p-values are at"
+            f" least {1 / (fewest + 1):g}, and those corrected for several layers in every layer;"
+            f" for smaller ones set chance.permutations to {ENOUGH_PERMUTATIONS}"
         )
     for (layer, note), rows in measures[measures["note"] != ""].groupby(["layer", "note"]):
         yield f"{layer}: {', '.join(rows['measure'].unique())}: {note}"

@@ -149,12 +149,16 @@ def test_warnings_name_the_layer_and_the_problem(files: Files) -> None:
     similarity.loc[0, ["certain", "margin"]] = False, 1e-14
     similarity.loc[1, "verified"] = False
     similarity.loc[2:3, ["few_samples", "neurons_per_sample"]] = True, 0.4
+    similarity.loc[similarity["layer"] == "fc1", "permutations"] *= 33
     measures.loc[:1, "note"] = "NaN, since a is constant"
     assert list(warnings_of(made)) == [
         "conv1 at epsilon 0.2: a decision has a margin of only 1.0e-14, so rounding could change"
         " it",
         "conv1 at epsilon 0.5: a fresh factorisation does not prove the match; please report this",
         "conv1 has 0.40 neurons per sample (20 samples); above 0.2, some of the match is chance",
+        "conv1: only 3 permutations, as more would take long, so p-values are at least 0.25, and"
+        " those corrected for several layers in every layer; for smaller ones set"
+        " chance.permutations to 99",
         "conv1: pwcca: NaN, since a is constant",
         "fc1: pwcca: NaN, since a is constant",
     ]
