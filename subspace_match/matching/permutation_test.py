@@ -11,7 +11,7 @@ import numpy as np
 
 LEVEL = 20  # 1 / 5%, the level of a threshold
 # Floating-point operations of a layer's permutations: up to CHEAP more than 99, up to DEAR 99.
-CHEAP, DEAR = 2e10, 3e12
+CHEAP, DEAR = 1e10, 3e12
 _DECIMALS = 12  # similarities that differ by less are equal up to rounding
 
 

@@ -42,7 +42,9 @@ def payload(run: Run) -> dict[str, Any]:
             "images": None if run.images is None else len(run.images.labels),
         },
         # Of the layer with the fewest; draws after the first have no null.
-        "permutations": int(similarity.loc[similarity["draw"] == 0, "permutations"].min()),
+        "permutations": int(similarity.loc[similarity["draw"] == 0, "permutations"].min())
+        if run.has("null")
+        else 0,
         "networks": [
             {
                 "name": network_words(row, differing),

@@ -22,6 +22,7 @@ from ..storage.network_results import load_heat_map, load_top_images
 from ..storage.result_origin import LayerOrigin
 from . import many_networks, tables
 
+ENOUGH_PERMUTATIONS = 99  # p-values reach 0.01
 Result = TypeVar("Result")
 Key = tuple[tuple[str, ...], str, int]  # networks, layer and draw of results that belong together
 
@@ -170,5 +171,14 @@ def warnings_of(made: Mapping[str, pd.DataFrame]) -> Iterator[str]:
         )
     for row in similarity[similarity["note"] != ""].drop_duplicates("layer").itertuples():
         yield f"{row.layer}: cross-fitted and held-out similarity: {row.note}"
+    with_null = similarity[similarity["permutations"] > 0].drop_duplicates("layer")
+    fewest = with_null["permutations"].min()
+    if fewest < with_null["permutations"].max() and fewest < ENOUGH_PERMUTATIONS:
+        layers = ", ".join(with_null.loc[with_null["permutations"] == fewest, "layer"])
+        yield (
+            f"{layers}: only {fewest} permutations, as more would take long, so p-values are at"
+            f" least {1 / (fewest + 1):g}, and those corrected for several layers in every layer;"
+            f" for smaller ones set chance.permutations to {ENOUGH_PERMUTATIONS}"
+        )
     for (layer, note), rows in measures[measures["note"] != ""].groupby(["layer", "note"]):
         yield f"{layer}: {', '.join(rows['measure'].unique())}: {note}"

@@ -131,3 +131,23 @@ def test_permuting_whole_images_is_valid_and_finds_a_planted_match(
         # Similarities have few values, so their tests are conservative; the area's is exact.
         assert (rates <= high).all()
         assert low <= rates[2]
+
+
+def test_what_labels_explain_is_more_than_chance_and_no_more_than_within_classes() -> None:
+    """Networks that share only the classes: 24 images of three classes."""
+    rng, runs, labels = np.random.default_rng(2), 40, np.repeat([0, 1, 2], 8)
+    found = []
+    for _ in range(runs):
+        x, y = (2 * rng.normal(size=(3, 4))[labels] + rng.normal(size=(24, 4)) for _ in "xy")
+        pair = sm.reduce(x, y, device="cpu")
+        within = [np.concatenate([rng.permutation(8) + 8 * c for c in range(3)]) for _ in range(19)]
+        rows = []
+        for orders in ([rng.permutation(24) for _ in range(19)], within):
+            paths = null_paths(pair, x, y, orders, device="cpu")
+            null = np.array([[path.area] for path in paths])
+            observed = np.array([sm.match_path(pair, device="cpu").area])
+            rows.append(p_values(observed, null)[0] <= 0.05)
+        found.append(rows)
+    any_image, within_class = np.mean(found, axis=0)
+    assert any_image > 0.5
+    assert within_class <= stats.binom.ppf(0.999, runs, 0.05) / runs

@@ -26,7 +26,7 @@ from subspace_match.results import tables
 from subspace_match.results.tables import LayerResult, PairNames
 from subspace_match.storage.files import sha256, write_record, write_signed, write_table
 from subspace_match.storage.job_records import SUFFIX
-from subspace_match.storage.match_files import LayerMatch
+from subspace_match.storage.match_files import LayerMatch, Resampled
 from subspace_match.storage.network_results import HeatMap, HeatMapLayer, TopImages
 from subspace_match.storage.result_origin import LayerOrigin, Origin
 
@@ -172,7 +172,7 @@ def _tables(
                     minimal[number, layer] = sm.minimal_matches(path, 0.3)
                     results[-1] = replace(
                         results[-1],
-                        null=np.stack([own.critical_epsilon for own in permuted]),
+                        null=Resampled(np.stack([own.critical_epsilon for own in permuted])),
                         minimal={0.3: minimal[number, layer]},
                         measures=noted_measures(pair),
                     )

@@ -74,9 +74,8 @@ def test_the_page_agrees_with_the_tables_on_the_grid(opened: Opened, made: Made)
         slide(page, epsilon)
         for row in opened.table("#depth-numbers"):
             of_table = summary.loc[(row["layer"], epsilon)]
-            for column, name in (("similarity", "similarity"), ("low", "low"), ("high", "high")):
+            for column, name in (("similarity", "similarity"), ("chance", "null_threshold")):
                 assert float(row[column]) == pytest.approx(of_table[name], abs=1e-12)
-            assert float(row["chance"]) == pytest.approx(of_table["null_95"], abs=1e-12)
 
 
 def test_the_chance_level_between_hundredths_is_never_too_low(opened: Opened, made: Made) -> None:
@@ -85,7 +84,7 @@ def test_the_chance_level_between_hundredths_is_never_too_low(opened: Opened, ma
     null = made.tables["null"]
     for row in opened.table("#depth-numbers"):
         at = null[(null["layer"] == row["layer"]) & (null["epsilon"] == 0.91)]
-        assert float(row["chance"]) == pytest.approx(at["null_95"].mean())
+        assert float(row["chance"]) == pytest.approx(at["null_threshold"].mean())
     slide(page, 0.995)
     assert {row["chance"] for row in opened.table("#depth-numbers")} == {""}
     assert "chance level unknown" in page.locator("#depth-readout").inner_text()

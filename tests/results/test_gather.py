@@ -175,6 +175,7 @@ def test_warnings_name_the_layer_and_the_problem(files: Files) -> None:
     similarity.loc[1, "verified"] = False
     similarity.loc[2:3, ["few_samples", "neurons_per_image"]] = True, 0.4
     similarity.loc[4:5, "note"] = "NaN, since there is one image"
+    similarity.loc[similarity["layer"] == "fc1", "permutations"] *= 33
     measures.loc[:1, "note"] = "NaN, since a is constant"
     assert list(warnings_of(made)) == [
         "conv1 at epsilon 0.2: a decision has a margin of only 1.0e-14, so rounding could change"
@@ -183,6 +184,9 @@ def test_warnings_name_the_layer_and_the_problem(files: Files) -> None:
         "conv1 has 0.40 neurons per image (20 images), and its area is 0.55, but 0.55 cross-fitted;"
         " above 0.2 neurons per image, or with a gap above 0.03, some of the match is chance",
         "fc1: cross-fitted and held-out similarity: NaN, since there is one image",
+        "conv1: only 3 permutations, as more would take long, so p-values are at least 0.25, and"
+        " those corrected for several layers in every layer; for smaller ones set"
+        " chance.permutations to 99",
         "conv1: pwcca: NaN, since a is constant",
         "fc1: pwcca: NaN, since a is constant",
     ]
