@@ -2,9 +2,9 @@
 
     python benchmarks/bench_planning.py
 
-Dry runs without any results, in a copy of the project: a small experiment, and one with 109 layers,
-10 seeds and 3 stages that compares all pairs of seeds at each stage. The first call also lists the
-layers of the architecture.
+Dry runs without any results, in a copy of the project: a small experiment, one with all 190 pairs
+of 20 seeds, and one with 109 layers, 10 seeds and 3 stages that compares all pairs of seeds at each
+stage. The first call also lists the layers of the architecture.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pipeline.workspaces import PROJECT, Workspace, copy_project
 
 EXPERIMENTS = {
     "20 layers, 2 seeds": {"network": {"name": "resnet20"}},
+    "10 layers, 20 seeds": {"seeds": list(range(20))},
     "109 layers, 10 seeds, 3 stages": {
         "network": {"name": "resnet110"},
         "seeds": list(range(10)),
