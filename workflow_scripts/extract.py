@@ -15,10 +15,10 @@ def extract(snakemake: Any) -> None:
     from subspace_match.matching.backends.names import device_name
     from subspace_match.networks.checkpoints import load_network
     from subspace_match.networks.extraction import extract
-    from subspace_match.networks.images import Images
     from subspace_match.networks.layer_graph import LayeredNetwork
     from subspace_match.networks.layer_info import check_planned
     from subspace_match.networks.sampling import draw_samples, draw_shared_positions
+    from subspace_match.networks.split_items import items_on_device
     from subspace_match.storage.activations import new_store
     from subspace_match.storage.files import damaged, read_record, sha256
 
@@ -31,7 +31,7 @@ def extract(snakemake: Any) -> None:
     log.info("extracting on %s", device)
     network, preprocessing = load_network(paths.network, device)
     workers = config["data"]["workers"]
-    images = Images.on_device(data.test, preprocessing, device, workers=workers)
+    images = items_on_device(data.test, preprocessing, device, workers=workers)
     layered = LayeredNetwork(network, settings["nodes"])
 
     layers, heat_map = layered.layers(*images.shape), snakemake.params.get("heat_map")

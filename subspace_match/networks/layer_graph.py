@@ -21,8 +21,8 @@ from torchvision.models.feature_extraction import NodePathTracer
 from .layer_info import LayerInfo
 from .neuron_axis import Shape, axis_of_neurons, channels_first
 from .operations import CONVOLUTION, NONLINEARITIES
-from .state_dicts import first_few
 from .task_check import output_for
+from .wording import first_few
 
 Sink = Callable[[str, torch.Tensor], None]
 

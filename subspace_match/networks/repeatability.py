@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from .images import Images
+from .items import Items
 
 Sink = Callable[[str, Any], None]
 Run = Callable[[torch.Tensor, Sink], Any]
 
-_IMAGES = 4
+_INPUTS = 4
 # Relative to the largest value. Kernels change the order of additions with the batch size and, on a
 # GPU, from run to run: hundreds of float32 layers (6e-8) stay below 1e-4. bfloat16 would not, but
 # is used for training only. Dropout and batch statistics change values by tenths.
@@ -36,20 +36,19 @@ def strict_float32(device: torch.device) -> AbstractContextManager[None]:
     return flags
 
 
-def check_repeatable(run: Run, images: Images) -> None:
-    """Run a few images twice, then half of them alone, and refuse a network whose values differ.
+def check_repeatable(run: Run, inputs: Items) -> None:
+    """Run a few inputs twice, then half of them alone, and refuse a network whose values differ.
 
     Args:
-        run: runs a network, in evaluation mode and on the images' device, on a batch, and passes
+        run: runs a network, in evaluation mode and on the inputs' device, on a batch, and passes
             each value to compare, with its name, to a sink.
-        images: a few of them, evenly spaced, are used.
+        inputs: a few of them, evenly spaced, are used.
 
     Raises:
         ValueError: naming the first value that differs.
     """
-    count = min(_IMAGES, len(images))
-    index = [number * len(images) // count for number in range(count)]
-    batch = images.standardised(images.resized(index).to(images.labels.device))
+    count = min(_INPUTS, len(inputs))
+    batch = inputs.some([number * len(inputs) // count for number in range(count)])
     first: dict[str, Any] = {}
 
     def compare(part: torch.Tensor, fault: str) -> None:
