@@ -94,7 +94,8 @@ class Keys:
         data = self.data_key(model.data)
         if model.pretrained:
             code = self.origins.code["load_pretrained"]
-            return self._network_key(model, "pretrained", data, code)
+            # Extraction measures how well the network does its task.
+            return self._network_key(model, "pretrained", data, code, model.training["task"])
         start = self.initial_key(model)
         if model.start is not None:
             start = self.model_key(self.models[model.start])
@@ -134,11 +135,16 @@ class Keys:
         settings = self.config["extraction"], self.config["threads"]
         return self._made_by("extract", self.data_key(), *settings)
 
+    @property
+    def heat_map_extraction(self) -> dict[str, Any]:
+        """What decides an extraction whose samples are those of the heat map."""
+        keys = ("nodes", "neuron_axis", "tokens", "batch_size")
+        return {key: self.config["extraction"][key] for key in keys}
+
     @cached_property
     def heat_map_activations_digest(self) -> str:
         """Digest of the activation stores for heat maps: all layers have the same samples."""
-        extraction = {key: self.config["extraction"][key] for key in ("nodes", "batch_size")}
-        settings = extraction, self.config["heat_map"], self.config["threads"]
+        settings = self.heat_map_extraction, self.config["heat_map"], self.config["threads"]
         return self._made_by("extract", self.data_key(), *settings)
 
     @cached_property

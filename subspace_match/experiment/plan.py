@@ -223,6 +223,10 @@ class Plan:
         """Return a look-up of the weights (.safetensors) or record (.json) of a job's network."""
         return lambda wildcards: self.paths.network(self.network(wildcards), suffix)
 
+    def task(self, wildcards: Wildcards) -> str:
+        """Return what the model of a job's network is trained for."""
+        return str(self.paths.models[self.network(wildcards).model].training["task"])
+
     def planned_layers(self, wildcards: Wildcards) -> list[LayerRecord]:
         """Return the layers that a job's network should have."""
         return self.layers_of_model[self.network(wildcards).model]

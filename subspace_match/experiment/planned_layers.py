@@ -115,8 +115,8 @@ def _architecture(model: Model) -> dict[str, Any]:
 
 def _find_layers(model: Model, config: Config) -> list[LayerRecord]:
     from ..networks.architectures import outline
-    from ..networks.layer_graph import LayeredNetwork
-    from ..networks.task_check import check_task
+    from ..networks.layered_network import LayeredNetwork
+    from ..networks.task_check import check_task, example_batch, output_for
 
     source, seen = source_of(model.data), source_of(config["data"])
     if source.text != seen.text:
@@ -152,8 +152,10 @@ def _find_layers(model: Model, config: Config) -> list[LayerRecord]:
                 f" {channels}"
             )
     network = outline(**architecture)
-    layered = LayeredNetwork(network, config["extraction"]["nodes"])
-    layers = layered.layers(*shape)
+    output_for(network, shape)
+    reached = {key: config["extraction"][key] for key in ("nodes", "neuron_axis", "tokens")}
+    device = next((weights.device for weights in network.parameters()), None)
+    layers = LayeredNetwork(network, example_batch(shape, 2, device), **reached).layers
     if not model.pretrained:
         check_task(network, trained, source.classes, model.training["task"])
     return [asdict(layer) for layer in layers]

@@ -100,6 +100,10 @@ class Images(Items):
         channels, height, width = self.resized([0]).shape[1:]
         return channels, height, width
 
+    def evenly_spaced(self, count: int) -> Tensor:
+        """Return at most ``count`` inputs, evenly spaced, as a batch on the device."""
+        return self.standardised(self.resized(self._spaced(count)).to(self.device))
+
     @abstractmethod
     def resized(self, index: Sequence[int] | Tensor) -> Tensor:
         """Return some images, by position, after resizing and cropping, before standardisation.
@@ -107,10 +111,6 @@ class Images(Items):
         Returns:
             (images, channels, height, width) uint8.
         """
-
-    def some(self, index: Sequence[int]) -> Tensor:
-        """Return some images as the network receives them, by position."""
-        return self.standardised(self.resized(index).to(self.device))
 
     def batches(self, size: int) -> Iterator[Batch]:
         """Yield inputs and labels of all images in order, ``size`` images at a time.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Generator, Tensor, device
@@ -32,9 +32,14 @@ class Items(ABC):
     def __len__(self) -> int:
         """Return the number of items."""
 
+    def _spaced(self, count: int) -> list[int]:
+        """Return at most ``count`` positions in the split, evenly spaced."""
+        count = min(count, len(self))
+        return [number * len(self) // count for number in range(count)]
+
     @abstractmethod
-    def some(self, index: Sequence[int]) -> Tensor:
-        """Return the inputs at some positions of the split, on the device."""
+    def evenly_spaced(self, count: int) -> Tensor:
+        """Return at most ``count`` inputs, evenly spaced, as a batch on the device."""
 
     @abstractmethod
     def batches(self, size: int) -> Iterator[Batch]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -18,8 +18,8 @@ class Texts(Items):
         >>> import numpy as np
         >>> split = TextSplit(np.arange(6, dtype=np.uint8).reshape(2, 3), np.arange(2))
         >>> texts = Texts(split, torch.device("cpu"))
-        >>> len(texts), texts.shape, texts.some([1])
-        (2, (3,), tensor([[3, 4, 5]]))
+        >>> len(texts), texts.shape, texts.evenly_spaced(1)
+        (2, (3,), tensor([[0, 1, 2]]))
     """
 
     def __init__(self, split: TextSplit, device: torch.device) -> None:
@@ -36,8 +36,8 @@ class Texts(Items):
     def __len__(self) -> int:
         return len(self._tokens)
 
-    def some(self, index: Sequence[int]) -> torch.Tensor:
-        return self._tokens[torch.as_tensor(index, device=self.device)].long()
+    def evenly_spaced(self, count: int) -> torch.Tensor:
+        return self._tokens[self._spaced(count)].long()
 
     def batches(self, size: int) -> Iterator[Batch]:
         for part in torch.split(self._tokens, size):

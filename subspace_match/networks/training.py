@@ -87,7 +87,8 @@ def train(
     _check(inputs, settings, stages)
     # Otherwise chance would decide the best epoch, and extraction would refuse the network later.
     network.eval()
-    check_repeatable(lambda batch, sink: sink("its output", scores_of(network(batch))), test)
+    few = test.evenly_spaced(4)
+    check_repeatable(lambda batch, sink: sink("its output", scores_of(network(batch))), few)
     optimiser = _optimiser(network, settings)
     # It shares the weights. One graph, because parts that fail to compile would go unnoticed.
     # No layout optimisation: it chooses channels last even where ``memory_order`` avoids it.

@@ -300,14 +300,14 @@ def network_table(networks: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """One row per network; ``registry.read_networks`` reads its CSV.
 
     Args:
-        networks: model, seed, stage, accuracy and checkpoint of each network, by its key. The
-            accuracy is measured on the images on which networks are compared; None for a network
-            that is not a classifier (NaN in the table). The checkpoint is the SHA-256 of the
-            weights.
+        networks: model, seed, stage, accuracy, loss and checkpoint of each network, by its key.
+            Accuracy and loss (mean cross-entropy in nats) are measured on the images or texts on
+            which networks are compared; None for a network without scores for its task (NaN in the
+            table). The checkpoint is the SHA-256 of the weights.
     """
-    columns = ["model", "seed", "stage", "accuracy", "checkpoint", "key"]
+    columns = ["model", "seed", "stage", "accuracy", "loss", "checkpoint", "key"]
     rows = [{**own, "key": key} for key, own in networks.items()]
-    return pd.DataFrame(rows, columns=columns).astype({"accuracy": float})
+    return pd.DataFrame(rows, columns=columns).astype({"accuracy": float, "loss": float})
 
 
 def null_table(results: Iterable[LayerResult]) -> pd.DataFrame:
