@@ -106,7 +106,7 @@ def count_test_inputs(data: Mapping[str, Any]) -> int:
         return count
     if SOURCES[name].text:  # a token has at least one byte
         windows = (file.stat().st_size // data["tokens"] for file in text_files(name, root))
-        return round(sum(windows) * fraction)
+        return int(sum(windows) * fraction)
     folder = folder_of(name, root)
     train, *test = (
         sum(len(files) for *_, files in os.walk(folder / part, followlinks=True))

@@ -58,7 +58,7 @@ def prepare(
         cut = tokens_of(tokenizer)
         *texts, files = read_texts(name, root, cut, tokens, test_fraction, split_seed)
         known = {"name": name, "classes": cut.vocabulary, "tokens": tokens, "mean": [], "std": []}
-        counts = {"train_windows": len(texts[0]), "test_windows": len(texts[1])}
+        counts = {"train_images": len(texts[0]), "test_images": len(texts[1])}
         return DataSet(texts[0], texts[1], known | files | counts)
     train: Split | FileSplit
     test: Split | FileSplit

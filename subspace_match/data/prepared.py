@@ -62,10 +62,12 @@ class TextSplit:
     Attributes:
         tokens: (windows, tokens) uint8 or int32.
         index: (windows,) int64, position of each window in the data set, file by file.
+        labels: None, as windows have no classes.
     """
 
     tokens: np.ndarray
     index: np.ndarray
+    labels: None = None
 
     def __len__(self) -> int:
         """Return the number of windows."""
@@ -85,7 +87,7 @@ class DataSet:
         about: name, digest, classes, and the ``mean`` and ``std`` of each channel of the training
             images on a scale of 0 to 1, which standardise the input of networks trained on them.
             For image files also ``resize`` and ``crop`` in pixels. For texts the classes are the
-            tokens, and ``mean`` and ``std`` are empty.
+            tokens, ``mean`` and ``std`` are empty, and windows are counted as images are.
     """
 
     train: AnySplit

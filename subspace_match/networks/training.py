@@ -127,7 +127,7 @@ def steps_per_epoch(inputs: int, settings: Mapping[str, Any]) -> int:
         >>> steps_per_epoch(70, {"batch_size": 16, "epoch_steps": None})
         4
     """
-    whole = max(1, inputs // settings["batch_size"])
+    whole = max(1, inputs // int(settings["batch_size"]))
     return min(whole, int(settings["epoch_steps"] or whole))
 
 
