@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from ..extras import needs
+
+if TYPE_CHECKING:  # planning imports this module
+    import numpy as np
 
 BYTES = "bytes"
 
@@ -41,6 +42,8 @@ class Bytes(Tokens):
     vocabulary = 256
 
     def windows(self, text: str, tokens: int) -> np.ndarray:
+        import numpy as np
+
         content = np.frombuffer(text.encode(), np.uint8)
         count = len(content) // tokens
         return content[: count * tokens].reshape(count, tokens)
@@ -70,6 +73,8 @@ class TokenizerFile(Tokens):
         self.vocabulary = int(self._tokenizer.get_vocab_size(with_added_tokens=True))
 
     def windows(self, text: str, tokens: int) -> np.ndarray:
+        import numpy as np
+
         added = self._tokenizer.num_special_tokens_to_add(is_pair=False)
         if tokens <= added:
             raise ValueError(

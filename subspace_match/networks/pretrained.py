@@ -56,7 +56,7 @@ def load_pretrained(
     name = architecture["name"]
     resolved, preprocessing = resolve_pretrained(architecture, weights, preprocessing)
     if _is_published_timm(name, weights):
-        network = load_timm(name, weights, resolved["options"])
+        network = load_timm(name, weights, resolved.get("options", {}))
     elif weights == PUBLISHED and (folder := model_folder(name)):
         network = load_transformers(resolved["name"], folder, build(**resolved))
     else:
