@@ -6,6 +6,7 @@ token but the first is the class of the tokens before it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,8 +34,11 @@ class Performance:
 
 
 def scores_of(output: Any) -> Any:
-    """Return the scores in a network's output: ``logits`` of a transformers model, or all of it."""
-    return getattr(output, "logits", output)
+    """Return the scores in a network's output: what a mapping calls "logits", or all of it.
+
+    Models of transformers return mappings.
+    """
+    return output.get("logits", output) if isinstance(output, Mapping) else output
 
 
 def has_scores(task: str, output: Any, targets: torch.Tensor) -> bool:

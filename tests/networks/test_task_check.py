@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from subspace_match.networks.architectures import build, outline
-from subspace_match.networks.layer_graph import LayeredNetwork
-from subspace_match.networks.task_check import check_task
+from subspace_match.networks.task_check import check_task, output_for
 from subspace_match.networks.tasks import CLASSIFY, LANGUAGE_MODEL
 
 
@@ -28,7 +27,7 @@ class Returning(nn.Module):
 @pytest.mark.parametrize(
     ("way", "found"),
     [
-        (lambda s: {"logits": s}, "an object of dict"),
+        (lambda s: {"scores": s}, "an object of dict"),
         (lambda s: (s, s), "an object of tuple"),
         (lambda s: [s], "an object of list"),
         (lambda s: s[:, :9], r"shape \(2, 9\) for 2 images"),
@@ -55,6 +54,10 @@ def test_as_many_outputs_as_classes_or_more_are_accepted() -> None:
     for classes in (2, 10):
         check_task(network, (3, 2, 2), classes, CLASSIFY)
     assert not network.training
+
+
+def test_the_scores_may_be_the_logits_of_a_dictionary() -> None:
+    check_task(Returning(lambda scores: {"loss": None, "logits": scores}), (3, 2, 2), 10, CLASSIFY)
 
 
 def test_a_network_without_trainable_weights_is_refused() -> None:
@@ -87,16 +90,16 @@ def test_the_error_for_a_vision_transformer_of_another_size_names_the_option(
         rf" Expected 224 but got {size}!; add \?image_size={size} to the name .*data\.image_size"
     )
     with pytest.raises(ValueError, match=expected) as refused:
-        LayeredNetwork(outline(**about(name)), "convolution").layers(3, size, size)
+        output_for(outline(**about(name)), (3, size, size))
     assert "\n" not in str(refused.value)
     network = outline(**about(f"{name}?image_size={size}"))
-    assert len(LayeredNetwork(network, "convolution").layers(3, size, size)) == 1
+    assert output_for(network, (3, size, size)).shape == (2, 10)
 
 
 @pytest.mark.parametrize("name", ["inception_v3", "alexnet", "maxvit_t"])
 def test_the_error_for_too_small_images_is_one_line(name: str) -> None:
     with pytest.raises(ValueError, match=r"images of 3 x 32 x 32, found .*data\.image_size") as no:
-        LayeredNetwork(outline(**about(name)), "convolution").layers(3, 32, 32)
+        output_for(outline(**about(name)), (3, 32, 32))
     assert "\n" not in str(no.value)
 
 
