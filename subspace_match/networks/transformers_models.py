@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..extras import needs
-from .source_names import TRANSFORMERS, model_folder, read_model_config
+from .source_names import TRANSFORMERS, model_folder, read_model_config, weight_files
 from .wording import first_few
 
 # Entries of config.json that are no sizes: who wrote it, and the format of its weights.
@@ -124,9 +124,10 @@ def load_transformers(name: str, folder: Path, network: nn.Module) -> nn.Module:
         network: of this class; its configuration decides the sizes.
 
     Raises:
-        ValueError: if a tensor is missing or has another shape.
+        ValueError: if a file or a tensor is missing, or a tensor has another shape.
     """
     made = _class(name)
+    weight_files(folder)  # transformers' own error for a missing file does not say what to do
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
