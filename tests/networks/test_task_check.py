@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from subspace_match.networks.architectures import build, outline
-from subspace_match.networks.layer_graph import LayeredNetwork
-from subspace_match.networks.task_check import check_classifies
+from subspace_match.networks.task_check import check_classifies, output_for
 
 
 class Returning(nn.Module):
@@ -86,16 +85,15 @@ def test_the_error_for_a_vision_transformer_of_another_size_names_the_option(
         rf" Expected 224 but got {size}!; add \?image_size={size} to the name .*data\.image_size"
     )
     with pytest.raises(ValueError, match=expected) as refused:
-        LayeredNetwork(outline(**about(name)), "convolution").layers(3, size, size)
+        output_for(outline(**about(name)), (3, size, size))
     assert "\n" not in str(refused.value)
-    network = outline(**about(f"{name}?image_size={size}"))
-    assert len(LayeredNetwork(network, "convolution").layers(3, size, size)) == 1
+    output_for(outline(**about(f"{name}?image_size={size}")), (3, size, size))
 
 
 @pytest.mark.parametrize("name", ["inception_v3", "alexnet", "maxvit_t"])
 def test_the_error_for_too_small_images_is_one_line(name: str) -> None:
     with pytest.raises(ValueError, match=r"images of 3 x 32 x 32, found .*data\.image_size") as no:
-        LayeredNetwork(outline(**about(name)), "convolution").layers(3, 32, 32)
+        output_for(outline(**about(name)), (3, 32, 32))
     assert "\n" not in str(no.value)
 
 
