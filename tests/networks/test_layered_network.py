@@ -334,10 +334,11 @@ def test_chance_and_statistics_of_the_batch_are_refused(
 ) -> None:
     class Changed(Own):
         def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-            return {"scores": self.act(change(self.first(x)))}
+            return {"scores": self.act(change(self.first(x))) if x.sum() < 1e6 else x}
 
     x = torch.randn(4, 6)
     layered = LayeredNetwork(torch.compile(Changed()), {"x": x}, ["first"])
+    assert "hooks" in layered.notes[0]
     with pytest.raises(ValueError, match=message):
         layered.check_repeatable({"x": x})
 
