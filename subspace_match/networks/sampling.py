@@ -17,6 +17,8 @@ from .layer_info import LayerInfo
 
 # Inputs per group. Larger groups sample fewer positions of a map; smaller ones permute less.
 _GROUP = 50
+# Padded texts share only the tokens of the shortest of a group.
+_GROUP_OF_PADDED = 10
 
 
 def image_groups(
@@ -26,12 +28,14 @@ def image_groups(
 
     The inputs of a group can therefore be permuted, as the null hypothesis requires, without
     needing a sample that was not extracted. With padded tokens (``real`` as for ``draw_samples``)
-    a group has texts of similar length, which share most tokens.
+    a group has about 10 texts of similar length, which share most tokens.
     """
     order = np.random.default_rng([seed, images]).permutation(images)
+    size = _GROUP
     if real is not None:
         order = order[np.argsort(real.sum(1)[order], kind="stable")]
-    return np.array_split(order, -(-images // min(_GROUP, positions)))
+        size = _GROUP_OF_PADDED
+    return np.array_split(order, -(-images // min(size, positions)))
 
 
 def uses_all_samples(layer: LayerInfo, images: int, positions: int) -> bool:
