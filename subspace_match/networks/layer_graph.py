@@ -49,6 +49,7 @@ class GraphOfLayers(fx.Interpreter):
         tracer = _Tracer(network, list(self._arguments(example)))
         graph = tracer.trace(network)
         super().__init__(fx.GraphModule(network, graph))
+        self.extra_traceback = False  # it would add the graph to every error's message
         computed = [node for node in graph.nodes if node.op.startswith("call_")]
         self._names = {node: str(tracer.node_to_qualname[node]) for node in computed}
         self.nodes: dict[str, Set[str]] = {}

@@ -71,6 +71,7 @@ class LayeredNetwork:
     Attributes:
         layers: the layers, in order of computation.
         notes: what was decided about them, for a log.
+        left_out: nonlinearities that "auto" leaves out, because others are ReLUs.
         device: device of the network's weights, to which batches are moved; None without weights.
 
     Example:
@@ -119,6 +120,7 @@ class LayeredNetwork:
         self._nodes, self._neuron_axis, self._tokens = nodes, neuron_axis, tokens
         self.device = _device_of(self._network)
         self.notes: list[str] = []
+        self.left_out: list[str] = []
         example = to_device(example, self.device)
         self._example = rows(example, [number % count(example) for number in range(2)])
         with self._evaluating():
@@ -281,12 +283,12 @@ class LayeredNetwork:
                 " extraction.nodes ('subspace-match layers' lists all nodes)"
             )
         if self._nodes == "auto":
-            others = [name for name in by_kind["activation"] if kind not in known[name]]
-            left_out = f"; left out: {first_few(others)} (activation selects these too)"
-            self.notes.append(
-                f"auto: {len(by_kind[kind])} nodes of kind {kind}"
-                + (left_out if others and kind == "relu" else "")
-            )
+            note = f"auto: {len(by_kind[kind])} nodes of kind {kind}"
+            if kind == "relu":
+                self.left_out = [n for n in by_kind["activation"] if "relu" not in known[n]]
+            if self.left_out:
+                note += f"; left out: {first_few(self.left_out)} (activation selects these too)"
+            self.notes.append(note)
         return by_kind[kind], kind
 
     def _select(self) -> list[LayerInfo]:

@@ -98,7 +98,7 @@ def test_strings_become_numbers_where_the_schema_wants_numbers() -> None:
             {"models": {"m": {"data": {"name": "cifar10"}}}},
             "models.m.data.root: expected the folder that holds cifar10's files",
         ),
-        ({"extraction": {"nodes": "all"}}, "extraction.nodes: expected relu, convolution, block"),
+        ({"extraction": {"nodes": "all"}}, "extraction.nodes: expected auto, relu, activation"),
         ({"training": {"epochs": 0}}, "training.epochs: expected a whole number >= 1, found 0"),
         ({"training": {"epochs": 2.5}}, "training.epochs: expected a whole number >= 1, found 2.5"),
         ({"training": {"nesterov": "yes"}}, "training.nesterov: expected true or false"),

@@ -5,7 +5,7 @@ from torch import nn
 from subspace_match.data.prepared import Split
 from subspace_match.networks.extraction import extract
 from subspace_match.networks.images import Images
-from subspace_match.networks.layer_graph import LayeredNetwork
+from subspace_match.networks.layered_network import LayeredNetwork
 from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.networks.sampling import draw_samples
 
@@ -25,9 +25,8 @@ def images(count: int, device: str) -> Images:
 
 def test_rows_are_the_map_at_the_samples_for_every_batch_size(device: str) -> None:
     network, data = small_network().to(device), images(11, device)
-    layered = LayeredNetwork(network)
-    layers = layered.layers(2, 4, 6)
-    samples = {layer.name: draw_samples(layer, 11, 50, 2, seed=3) for layer in layers}
+    layered = LayeredNetwork(network, data.evenly_spaced(2))
+    samples = {layer.name: draw_samples(layer, 11, 50, 2, seed=3) for layer in layered.layers}
     with torch.no_grad():
         ((inputs, _),) = data.batches(11)
         maps, vectors = network[:2](inputs), network(inputs)
@@ -39,7 +38,6 @@ def test_rows_are_the_map_at_the_samples_for_every_batch_size(device: str) -> No
         accuracy = extract(
             layered,
             data,
-            layers,
             samples,
             batch_size=batch_size,
             sink=lambda name, draw, rows, found=found: found[name, draw].append(rows),
@@ -52,9 +50,9 @@ def test_rows_are_the_map_at_the_samples_for_every_batch_size(device: str) -> No
 
 
 def test_a_network_without_scores_has_no_accuracy() -> None:
-    layered = LayeredNetwork(small_network()[:2])
-    layers = layered.layers(2, 4, 6)
-    samples = {"conv1": draw_samples(layers[0], 3, 50, 1, seed=0)}
-    arguments = layered, images(3, "cpu"), layers, samples
+    data = images(3, "cpu")
+    layered = LayeredNetwork(small_network()[:2], data.evenly_spaced(2))
+    samples = {"conv1": draw_samples(layered.layers[0], 3, 50, 1, seed=0)}
+    arguments = layered, data, samples
     sink = {"sink": lambda *_: None, "batch_done": lambda: None}
     assert extract(*arguments, batch_size=2, **sink) is None
