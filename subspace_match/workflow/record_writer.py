@@ -120,9 +120,7 @@ class JobRecord:
                 if name.endswith(".safetensors")
             },
             # The commit of published weights in the user's Hugging Face cache.
-            "revisions": {str(folder): found}
-            if (found := self._job.params.get("revision"))
-            else {},
+            "revisions": {str(folder): revision} if revision else {},
             "digests": {folder.parts[0]: [folder.parts[1]]},
             "runs": [run],
             "code": {os.path.relpath(file): sha256(file) for file in self._code},
