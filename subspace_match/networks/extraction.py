@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from .images import Images
-from .inputs import count
+from .inputs import count, real_tokens
 from .layer_info import LayerInfo
 from .layered_network import LayeredNetwork
 
@@ -40,8 +40,9 @@ def extract(
 
     Raises:
         ValueError: if the network's values for an input change from run to run or with the batch,
-            or a layer's shape changes from batch to batch.
+            a layer's shape changes from batch to batch, or a layer of tokens has padded ones.
     """
+    of_tokens = [layer for layer in network.layers if layer.kind == "tokens"]
     network.check_repeatable(images.evenly_spaced(4))
     start = 0
     correct: torch.Tensor | None = torch.zeros((), dtype=torch.int64, device=images.labels.device)
@@ -54,6 +55,12 @@ def extract(
                     rows = sampled_rows(values, torch.from_numpy(chosen).to(values.device))
                     sink(layer.name, draw, rows.float().cpu().numpy())
 
+        if of_tokens and (real := real_tokens(inputs)) is not None and not bool(real.all()):
+            raise ValueError(
+                f"{of_tokens[0].name}: expected texts of one length, found padded tokens in"
+                " attention_mask; cut the texts to one length, or set extraction.tokens to first,"
+                " last or mean"
+            )
         output = network.run(inputs, take)
         if not isinstance(output, torch.Tensor) or output.ndim != 2 or labels.ndim != 1:
             correct = None
