@@ -18,7 +18,7 @@ from .comparisons import Model, Network, Pair
 from .config import Config
 from .keys import Origins, without_location
 from .paths import Paths
-from .planned_layers import LayerRecord, layers_of, shared_layers
+from .planned_layers import LayerRecord, layers_of, left_out_of, shared_layers
 from .user_files import data_source, network_sources
 
 # Matching a layer of 64 neurons takes 0.1 s, starting a job 1 s.
@@ -69,6 +69,13 @@ class Plan:
             name: layers_of(model, config, self.paths.layers(name))
             for name, model in self.paths.models.items()
         }
+        for name in self.paths.models:
+            if left_out := left_out_of(self.paths.layers(name)):
+                self.warnings.append(
+                    f"{name}: extraction.nodes auto selects the ReLUs and leaves out"
+                    f" {len(left_out)} other nonlinearities, such as {left_out[0]}; set it to"
+                    " activation for all"
+                )
         shared_by_models = {
             (a, b): shared_layers(self.layers_of_model[a], self.layers_of_model[b])
             for a, b in dict.fromkeys((pair.a.model, pair.b.model) for pair in pairs.values())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 
-from .inputs import count
+from .inputs import count, real_tokens
 from .items import Items
 from .layer_info import LayerInfo
 from .layered_network import LayeredNetwork
@@ -43,8 +43,9 @@ def extract(
 
     Raises:
         ValueError: if the network's values for an input change from run to run or with the batch,
-            or a layer's shape changes from batch to batch.
+            a layer's shape changes from batch to batch, or a layer of tokens has padded ones.
     """
+    of_tokens = [layer for layer in network.layers if layer.kind == "tokens"]
     network.check_repeatable(items.evenly_spaced(4))
     start, tally = 0, Tally(task, items.device)
     for inputs, targets in items.batches(batch_size):
@@ -56,6 +57,12 @@ def extract(
                     rows = sampled_rows(values, torch.from_numpy(chosen).to(values.device))
                     sink(layer.name, draw, rows.float().cpu().numpy())
 
+        if of_tokens and (real := real_tokens(inputs)) is not None and not bool(real.all()):
+            raise ValueError(
+                f"{of_tokens[0].name}: expected texts of one length, found padded tokens in"
+                " attention_mask; cut the texts to one length, or set extraction.tokens to first,"
+                " last or mean"
+            )
         tally.add(network.run(inputs, take), targets)
         start += count(inputs)
         batch_done()

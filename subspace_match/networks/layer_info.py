@@ -32,6 +32,12 @@ class LayerInfo:
     axis: int = 1
 
     @property
+    def shape_in_words(self) -> str:
+        """What its values are: "images x 8 neurons x 32 x 32"."""
+        sizes = {"conv": f" x {self.height} x {self.width}", "tokens": f" x {self.width} tokens"}
+        return f"images x {self.neurons} neurons{sizes.get(self.kind, '')}"
+
+    @property
     def positions(self) -> int:
         """Number of samples of one input."""
         return self.height * self.width
