@@ -51,7 +51,7 @@ setup: $(READY)
 $(READY):
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed')"
 	$(PYTHON) -m venv $(VENV)
-	pip install --quiet --no-compile --constraint constraints.txt --editable ".[workflow,test,lint]"
+	pip install --quiet --no-compile --constraint constraints.txt --editable ".[workflow,models,test,lint]"
 # On all cores, which pip does not use. Some packages have files for other versions of Python.
 	-python -m compileall -qq -j 0 $(VENV)/lib
 # Compile the search for minimal matches now, because it takes longer than a job's work.

@@ -11,13 +11,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..data.catalogue import resize_and_crop, source_of
+from ..data.catalogue import SOURCES, input_shape, resize_and_crop, source_of
 from ..networks.preprocessing import Preprocessing, configured_preprocessing
 from ..storage.files import damaged, read_signed, write_signed
 from .comparisons import Model, models_of
 from .config import Config
+
+if TYPE_CHECKING:
+    from ..networks.layered_network import LayeredNetwork
 
 LayerRecord = dict[str, Any]
 
@@ -32,7 +35,7 @@ def layers_of(model: Model, config: Config, path: str | Path) -> list[LayerRecor
             holds a readable shape of each layer.
 
     Returns:
-        One record per layer: name, node, kind, neurons, height, width.
+        One record per layer: name, node, kind, neurons, height, width, axis.
 
     Raises:
         ValueError: if the architecture does not exist, or cannot process these images.
@@ -44,13 +47,17 @@ def layers_of(model: Model, config: Config, path: str | Path) -> list[LayerRecor
         if wrong := [name for name in names if not re.fullmatch(r"[a-z]+[0-9]+", name)]:
             raise damaged(path, f"{wrong[0]!r}, which is not the name of a layer")
         return layers
-    layers = _find_layers(model, config)
-    shapes = {}
-    for layer in layers:
-        size = f" x {layer['height']} x {layer['width']}" if layer["kind"] == "conv" else ""
-        shapes[layer["node"]] = f"images x {layer['neurons']} neurons{size}"
-    write_signed(path, {"layers": layers, "shapes": shapes})
+    network = _find_layers(model, config)
+    layers = [asdict(layer) for layer in network.layers]
+    shapes = {layer.node: layer.shape_in_words for layer in network.layers}
+    write_signed(path, {"layers": layers, "shapes": shapes, "left_out": network.left_out})
     return layers
+
+
+def left_out_of(path: str | Path) -> list[str]:
+    """Return the nonlinearities that ``extraction.nodes: auto`` leaves out, from a list's file."""
+    nodes: list[str] = read_signed(path)["left_out"]
+    return nodes
 
 
 def shared_layers(
@@ -96,7 +103,7 @@ def crop_of(model: Model, config: Config) -> int | None:
         return _pretrained(model, {})[1].crop
     if model.start is not None:
         return crop_of(models_of(config)[model.start], config)
-    files = source_of(model.data["name"], model.data["root"]).files
+    files = SOURCES[model.data["name"]].files
     return resize_and_crop(model.data["image_size"], files=files).get("crop")
 
 
@@ -110,15 +117,20 @@ def _pretrained(model: Model, images: LayerRecord) -> tuple[dict[str, Any], Prep
 
 
 def _architecture(model: Model) -> dict[str, Any]:
-    return {key: model.network[key] for key in ("name", "width", "hidden")}
+    return {key: model.network[key] for key in ("name", "width", "hidden", "options")}
 
 
-def _find_layers(model: Model, config: Config) -> list[LayerRecord]:
+def _find_layers(model: Model, config: Config) -> LayeredNetwork:
     from ..networks.architectures import outline
-    from ..networks.layer_graph import LayeredNetwork
-    from ..networks.task_check import check_classifies
+    from ..networks.layered_network import LayeredNetwork
+    from ..networks.task_check import check_task, example_batch, output_for
 
-    source, seen = (source_of(data["name"], data["root"]) for data in (model.data, config["data"]))
+    source, seen = source_of(model.data), source_of(config["data"])
+    if source.text != seen.text:
+        raise ValueError(
+            f"models.{model.name}.data: expected {'texts' if seen.text else 'images'}, as in"
+            f" {config['data']['name']}, the data set to compare on; found {model.data['name']}"
+        )
     if source.channels != seen.channels:
         raise ValueError(
             f"models.{model.name}.data: expected images of {seen.channels} channels, as in"
@@ -133,7 +145,9 @@ def _find_layers(model: Model, config: Config) -> list[LayerRecord]:
             " found a network made for images of one size; train it, and the model it starts from,"
             " on image files too"
         )
-    size = crop or config["data"]["image_size"]
+    shape, trained = (
+        input_shape(data, crop or data["image_size"]) for data in (config["data"], model.data)
+    )
     images = {"channels": source.channels, "classes": source.classes}
     architecture = _architecture(model) | images
     if model.pretrained:
@@ -145,9 +159,10 @@ def _find_layers(model: Model, config: Config) -> list[LayerRecord]:
                 f" {channels}"
             )
     network = outline(**architecture)
-    layered = LayeredNetwork(network, config["extraction"]["nodes"])
-    layers = layered.layers(source.channels, size, size)
+    output_for(network, shape)
+    reached = {key: config["extraction"][key] for key in ("nodes", "neuron_axis", "tokens")}
+    device = next((weights.device for weights in network.parameters()), None)
+    layered = LayeredNetwork(network, example_batch(shape, 2, device), **reached)
     if not model.pretrained:
-        trained = crop or model.data["image_size"]
-        check_classifies(network, (source.channels, trained, trained), source.classes)
-    return [asdict(layer) for layer in layers]
+        check_task(network, trained, source.classes, model.training["task"])
+    return layered

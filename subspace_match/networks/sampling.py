@@ -1,11 +1,12 @@
 """The samples at which layers are compared: the same in every network.
 
-A sample of a fully connected layer is an image; a sample of a convolution is an (image, row,
-column) position of its map (Wang et al. 2018, section 4: positions drawn without replacement, the
-same in both networks; 16 draws). Layers of different map sizes have no common positions. They are
-compared at places: points of the image, independent of the size of the map.
+A sample of a fully connected layer is an input; a sample of a convolution is an (input, row,
+column) position of its map, and a sample of a layer of tokens a token (Wang et al. 2018, section 4:
+positions drawn without replacement, the same in both networks; 16 draws). Layers of different map
+sizes have no common positions. They are compared at places: points of the input, independent of the
+size of the map.
 
-A sample is stored as a flat index (image * height + row) * width + column.
+A sample is stored as a flat index (input * height + row) * width + column.
 """
 
 from __future__ import annotations
@@ -14,30 +15,41 @@ import numpy as np
 
 from .layer_info import LayerInfo
 
-# Images per group. Larger groups sample fewer positions of a map; smaller ones permute less.
+# Inputs per group. Larger groups sample fewer positions of a map; smaller ones permute less.
 _GROUP = 50
+# Padded texts share only the tokens of the shortest of a group.
+_GROUP_OF_PADDED = 10
 # Images of one class in a group, on average. With fewer, a permutation within classes moves less.
 _ALIKE = 5
 
 
 def image_groups(
-    images: int, positions: int, seed: int, labels: np.ndarray | None = None
+    images: int,
+    positions: int,
+    seed: int,
+    labels: np.ndarray | None = None,
+    real: np.ndarray | None = None,
 ) -> list[np.ndarray]:
-    """Return random groups of about 50 images; all images of a group share their positions.
+    """Return random groups of about 50 inputs; all inputs of a group share their positions.
 
-    The images of a group can therefore be permuted, as the null hypothesis requires, without
+    The inputs of a group can therefore be permuted, as the null hypothesis requires, without
     needing a sample that was not extracted. Of up to 10 classes, a random group has several images
-    each. Of more classes, images are dealt to groups in fives of one class.
+    each. Of more classes, images are dealt to groups in fives of one class. With padded tokens a
+    group has about 10 texts of similar length, which share most tokens.
 
     Args:
-        images: number of images in the test split.
+        images: number of inputs in the test split.
         positions: as in ``draw_samples``.
         seed: as in ``draw_samples``.
-        labels: (images,) class of each image; None if images have no classes.
+        labels: (inputs,) class of each input; None if inputs have no classes.
+        real: as in ``draw_samples``.
     """
     order = np.random.default_rng([seed, images]).permutation(images)
     size = min(_GROUP, positions)
-    if labels is not None and len(np.unique(labels)) * _ALIKE > size:
+    if real is not None:
+        order = order[np.argsort(real.sum(1)[order], kind="stable")]
+        size = min(_GROUP_OF_PADDED, positions)
+    elif labels is not None and len(np.unique(labels)) * _ALIKE > size:
         order = _dealt(order, labels)
     return np.array_split(order, -(-images // size))
 
@@ -65,7 +77,7 @@ def within_classes(groups: list[np.ndarray], labels: np.ndarray) -> list[np.ndar
 
 def uses_all_samples(layer: LayerInfo, images: int, positions: int) -> bool:
     """Return whether a layer is extracted at all its samples, in a single draw."""
-    return layer.kind == "fc" or images * layer.height * layer.width <= positions
+    return layer.kind == "fc" or images * layer.positions <= positions
 
 
 def draw_samples(
@@ -75,43 +87,80 @@ def draw_samples(
     draws: int,
     seed: int,
     labels: np.ndarray | None = None,
+    real: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Return a layer's samples, sorted, for each draw.
 
     Args:
-        layer: a fully connected layer uses every image.
-        images: number of images in the test split.
-        positions: number of positions to draw from a convolution's maps, spread evenly over the
-            images (the authors draw them independently). If there are more images than positions,
-            only some groups of images are sampled. If the maps of all images have no more
-            positions than this, all are used, in a single draw.
+        layer: a fully connected layer uses every input.
+        images: number of inputs.
+        positions: number of positions to draw from a convolution's maps or of tokens, spread evenly
+            over the inputs (the authors draw them independently). If there are more inputs than
+            positions, only some groups of inputs are sampled. If the maps of all inputs have no
+            more positions than this, all are used, in a single draw.
         draws: number of independent draws.
         seed: layers with the same map size, in any network, have the same positions.
-        labels: classes of the images, as in ``image_groups``.
+        labels: classes of the inputs, as in ``image_groups``.
+        real: (inputs, tokens) bool, False for padded tokens, which are never drawn; only tokens
+            that are real in all inputs of a group are. None if there are none.
 
     Returns:
         For each draw (samples,) int64, at most ``positions`` samples.
+
+    Raises:
+        ValueError: if ``real`` does not fit the layer, or leaves no sample.
     """
-    map_size = layer.height * layer.width
-    if uses_all_samples(layer, images, positions):
-        return [np.arange(images * map_size)]
-    each = min(map_size, max(1, positions // images))
-    groups = image_groups(images, positions, seed, labels)
-    return [_draw(layer, groups, each, positions, [seed, draw]) for draw in range(draws)]
+    if layer.kind != "tokens" or real is None or real.all():
+        real = None
+    elif real.shape != (images, layer.positions):
+        raise ValueError(
+            f"{layer.name}: expected a mask of {images} inputs x {layer.positions} tokens, found"
+            f" {' x '.join(map(str, real.shape))}; select layers that keep the number of tokens"
+        )
+    everything = uses_all_samples(layer, images, positions)
+    if everything and real is None:
+        return [np.arange(images * layer.positions)]
+    each = layer.positions if everything else min(layer.positions, max(1, positions // images))
+    groups = image_groups(images, positions, seed, labels, real)
+    drawn = [
+        _draw(layer, groups, each, positions, [seed, draw], real)
+        for draw in range(1 if everything else draws)
+    ]
+    if not len(drawn[0]):
+        raise ValueError(
+            f"{layer.name}: expected inputs with real tokens, found none that a group of inputs"
+            " shares; use longer texts, or pad all on the same side"
+        )
+    return drawn
 
 
 def _draw(
-    layer: LayerInfo, groups: list[np.ndarray], each: int, positions: int, seed: list[int]
+    layer: LayerInfo,
+    groups: list[np.ndarray],
+    each: int,
+    positions: int,
+    seed: list[int],
+    real: np.ndarray | None,
 ) -> np.ndarray:
     rng = np.random.default_rng([*seed, layer.height, layer.width])
-    map_size = layer.height * layer.width
     drawn: list[np.ndarray] = []
     for group in rng.permutation(len(groups)):
+        inputs = groups[group]
         # Use whole groups only, because a part of a group could not be permuted.
-        if sum(map(len, drawn)) + each * len(groups[group]) <= positions:
-            chosen = rng.choice(map_size, each, replace=False)
-            drawn.append((groups[group][:, None] * map_size + chosen).ravel())
+        if sum(map(len, drawn)) + each * len(inputs) <= positions:
+            chosen = _choice(rng, layer.positions, each, None if real is None else real[inputs])
+            drawn.append((inputs[:, None] * layer.positions + chosen).ravel())
     return np.sort(np.concatenate(drawn))
+
+
+def _choice(
+    rng: np.random.Generator, positions: int, count: int, real: np.ndarray | None
+) -> np.ndarray:
+    """Draw positions for a group of inputs, among those that are real in all of them."""
+    if real is None:
+        return rng.choice(positions, count, replace=False)
+    shared = np.flatnonzero(real.all(0))
+    return rng.choice(shared, min(count, len(shared)), replace=False)
 
 
 def image_permutation(groups: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
@@ -136,7 +185,7 @@ def permuted_samples(samples: np.ndarray, layer: LayerInfo, image_order: np.ndar
     Raises:
         ValueError: if the permutation needs a sample that was not extracted.
     """
-    map_size = layer.height * layer.width
+    map_size = layer.positions
     wanted = image_order[samples // map_size] * map_size + samples % map_size
     rows = np.searchsorted(samples, wanted)
     if not np.array_equal(samples[np.minimum(rows, len(samples) - 1)], wanted):

@@ -399,14 +399,14 @@ def network_table(networks: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """One row per network; ``registry.read_networks`` reads its CSV.
 
     Args:
-        networks: model, seed, stage, accuracy and checkpoint of each network, by its key. The
-            accuracy is measured on the images on which networks are compared; None for a network
-            that is not a classifier (NaN in the table). The checkpoint is the SHA-256 of the
-            weights.
+        networks: model, seed, stage, accuracy, loss and checkpoint of each network, by its key.
+            Accuracy and loss (mean cross-entropy in nats) are measured on the images or texts on
+            which networks are compared; None for a network without scores for its task (NaN in the
+            table). The checkpoint is the SHA-256 of the weights.
     """
-    columns = ["model", "seed", "stage", "accuracy", "checkpoint", "key"]
+    columns = ["model", "seed", "stage", "accuracy", "loss", "checkpoint", "key"]
     rows = [{**own, "key": key} for key, own in networks.items()]
-    return pd.DataFrame(rows, columns=columns).astype({"accuracy": float})
+    return pd.DataFrame(rows, columns=columns).astype({"accuracy": float, "loss": float})
 
 
 def null_table(results: Iterable[LayerResult]) -> pd.DataFrame:
@@ -465,23 +465,26 @@ def neuron_table(results: Iterable[LayerResult]) -> pd.DataFrame:
 
 
 def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
-    """Return the numbers by which experiments are compared: accuracies, similarities and areas.
+    """Return the numbers by which experiments are compared.
 
     Returns:
-        ``{"accuracy": {"seed_0": ...}, "similarity": {"conv1": {"0.15": ...}}, "area": {"conv1":
-        ...}, "cross_fitted_area": {"conv1": ...}, "chance": {"conv1": {"0.15": ..., "area": ...}},
-        "chance_within_class": ...}``. Chance is the mean ``null_threshold``, which a similarity
-        must exceed; without a null it is left out. With several models or stages, they are part of
-        the networks' names. With several comparisons, all but the accuracy is grouped by
-        comparison. A value that is not known is None, as JSON has no NaN: the accuracy of a network
-        that is not a classifier, and the cross-fitted area of a layer with too few images.
+        ``{"accuracy": {"seed_0": ...}, "loss": {"seed_0": ...}, "similarity": {"conv1": {"0.15":
+        ...}}, "area": {"conv1": ...}, "cross_fitted_area": {"conv1": ...}, "chance": {"conv1":
+        {"0.15": ..., "area": ...}}, "chance_within_class": ...}``. Chance is the mean
+        ``null_threshold``, which a similarity must exceed; without a null it is left out. With
+        several models or stages, they are part of the networks' names. With several comparisons,
+        all but accuracy and loss are grouped by comparison. A value that is not known is None, as
+        JSON has no NaN: accuracy and loss of a network without scores for its task, and the
+        cross-fitted area of a layer with too few images.
     """
     several = [key for key in ("model", "stage") if networks[key].nunique() > 1]
-    accuracy = {
-        ".".join([*(str(row[key]) for key in several), f"seed_{row['seed']}"]): (
-            None if np.isnan(row["accuracy"]) else row["accuracy"]
-        )
+    names = {
+        ".".join([*(str(row[key]) for key in several), f"seed_{row['seed']}"]): row
         for row in networks.to_dict("records")
+    }
+    scores = {
+        score: {name: None if np.isnan(row[score]) else row[score] for name, row in names.items()}
+        for score in ("accuracy", "loss")
     }
     similarity: dict[str, dict[str, dict[str, float]]] = {}
     areas: dict[str, dict[str, float]] = {}
@@ -500,7 +503,7 @@ def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
             found[name] = levels
     if len(similarity) == 1:
         found = {name: next(iter(values.values())) for name, values in found.items()}
-    return {"accuracy": accuracy, **found}
+    return {**scores, **found}
 
 
 def _chance_levels(summary: pd.DataFrame, column: str) -> dict[str, dict[str, dict[str, float]]]:

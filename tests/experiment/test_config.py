@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ def test_strings_become_numbers_where_the_schema_wants_numbers() -> None:
             {"models": {"m": {"data": {"name": "cifar10"}}}},
             "models.m.data.root: expected the folder that holds cifar10's files",
         ),
-        ({"extraction": {"nodes": "all"}}, "extraction.nodes: expected relu, convolution, block"),
+        ({"extraction": {"nodes": "all"}}, "extraction.nodes: expected auto, relu, activation"),
         ({"training": {"epochs": 0}}, "training.epochs: expected a whole number >= 1, found 0"),
         ({"training": {"epochs": 2.5}}, "training.epochs: expected a whole number >= 1, found 2.5"),
         ({"training": {"nesterov": "yes"}}, "training.nesterov: expected true or false"),
@@ -427,3 +428,24 @@ def test_a_tilde_in_any_path_is_the_home_folder(
 def test_a_missing_configuration_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"none.yaml: expected a configuration file, found none"):
         read_yaml(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("data", "task", "fault"),
+    [
+        ("python_library", "classify", "expected language_model for texts (python_library), found"),
+        ("mnist_5k", "language_model", "expected classify for images (mnist_5k), found"),
+    ],
+)
+def test_the_task_of_a_training_fits_its_data(data: str, task: str, fault: str) -> None:
+    config = {"data": {"name": data}, "training": {"task": task}}
+    with pytest.raises(ValueError, match=re.escape(f"config: training.task: {fault} {task}")):
+        validated(config)
+    validated(config | {"network": {"weights": "w.pt"}})  # nothing is trained
+
+
+def test_only_data_sets_without_a_folder_of_their_own_need_a_root() -> None:
+    training = {"task": "language_model"}
+    validated({"data": {"name": "python_library"}, "training": training})
+    with pytest.raises(ValueError, match=r"data\.root: expected the folder that holds text_"):
+        validated({"data": {"name": "text_folder"}, "training": training})

@@ -14,8 +14,8 @@ from subspace_match.experiment.config import validated
 from subspace_match.experiment.planned_layers import layers_of, shared_layers
 from subspace_match.networks.architectures import build
 from subspace_match.networks.images import Images
-from subspace_match.networks.layer_graph import LayeredNetwork
 from subspace_match.networks.layer_info import check_planned
+from subspace_match.networks.layered_network import LayeredNetwork
 from subspace_match.networks.preprocessing import configured_preprocessing, trained_preprocessing
 from subspace_match.networks.pretrained import load_pretrained
 from subspace_match.storage.files import read_signed, write_signed
@@ -37,6 +37,7 @@ def test_the_list_of_layers_is_kept_in_a_file(tmp_path: Path) -> None:
         "neurons": 3,
         "height": 32,
         "width": 32,
+        "axis": 1,
     }
     record = read_signed(path)
     assert record["shapes"]["conv1.2"] == "images x 3 neurons x 32 x 32"
@@ -108,9 +109,9 @@ COLOURS = {"name": "cifar10", "root": "nowhere"}
 
 
 def test_an_uncertain_axis_of_neurons_is_an_error_before_training(tmp_path: Path) -> None:
-    network = {"name": "torchvision:convnext_tiny"}
-    nodes = {"nodes": ["features.1.*.block.3"]}
-    found = r"\(2, 8, 8, 384\) for 2 images at features\.1\.0\.block\.3, whose axis of neurons is 3"
+    network = {"name": "torchvision:shufflenet_v2_x0_5"}
+    nodes = {"nodes": ["stage2.0.view"]}
+    found = r"\(2, 2, 24, 4, 4\) for 2 inputs at stage2\.0\.view; .* in extraction\.neuron_axis"
     with pytest.raises(ValueError, match=found):
         listed(tmp_path / "layers.json", network=network, extraction=nodes, data=COLOURS)
 
@@ -178,7 +179,7 @@ def extracted(name: str, config: Any, folder: Path) -> tuple[LayeredNetwork, Ima
         if model.start is not None:
             preprocessing = extracted(model.start, config, folder)[1].preprocessing
     images = Images.on_device(compared.test, preprocessing, torch.device("cpu"))
-    return LayeredNetwork(network), images
+    return LayeredNetwork(network, images.evenly_spaced(2)), images
 
 
 @pytest.mark.parametrize(
@@ -208,10 +209,11 @@ def test_the_planned_layers_are_the_extracted_layers(
     planned = layers_of(models_of(config)["own"], config, tmp_path / "layers.json")
     layered, images = extracted("own", config, folder)
     assert images.shape == (3, size, size)
-    check_planned(layered.layers(*images.shape), planned, "own")
+    check_planned(layered.layers, planned, "own")
+    other = [layer | {"height": layer["height"] + 1} for layer in planned]
     with pytest.raises(ValueError, match="own: expected the layers that were planned, conv1 ") as e:
-        check_planned(layered.layers(3, size + 32, size + 32), planned, "own")
-    first = planned[0]
+        check_planned(layered.layers, other, "own")
+    first = other[0]
     assert f"of {first['height']} x {first['width']}" in str(e.value)
 
 

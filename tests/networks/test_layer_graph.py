@@ -6,17 +6,28 @@ from torch import nn
 from torch.nn import functional
 
 from subspace_match.networks.architectures import build, outline
-from subspace_match.networks.layer_graph import LayeredNetwork
+from subspace_match.networks.layer_info import LayerInfo
+from subspace_match.networks.layered_network import LayeredNetwork
 
 
 def captured(
     network: nn.Module, images: torch.Tensor, nodes: str | list[str] = "relu"
 ) -> dict[str, torch.Tensor]:
+    """Return each layer's values as the network computes them."""
     found: dict[str, torch.Tensor] = {}
-    LayeredNetwork(network, nodes).capture(
-        images, lambda node, activations: found.update({node: activations.clone()})
+    LayeredNetwork(network, images, nodes).run(
+        images,
+        lambda layer, values: found.update({layer.node: values.movedim(-1, layer.axis).clone()}),
     )
     return found
+
+
+def layers_of(
+    network: nn.Module, shape: tuple[int, ...], nodes: str | list[str] = "relu"
+) -> list[LayerInfo]:
+    """Return the layers for two inputs of zeros."""
+    device = next(network.parameters()).device
+    return LayeredNetwork(network, torch.zeros(2, *shape, device=device), nodes).layers
 
 
 class InPlaceNetwork(nn.Module):
@@ -53,7 +64,7 @@ def test_every_use_of_a_relu_is_a_layer_unaffected_by_later_changes() -> None:
 
 
 def test_names_number_maps_and_vectors_separately() -> None:
-    layers = LayeredNetwork(InPlaceNetwork()).layers(1, 8, 8)
+    layers = layers_of(InPlaceNetwork(), (1, 8, 8))
     assert [layer.name for layer in layers] == ["conv1", "conv2", "fc1", "fc2"]
     assert [layer.kind for layer in layers] == ["conv", "conv", "fc", "fc"]
     assert [(layer.neurons, layer.height) for layer in layers] == [(3, 8), (3, 8), (3, 1), (4, 1)]
@@ -61,7 +72,7 @@ def test_names_number_maps_and_vectors_separately() -> None:
 
 def test_each_use_of_a_resnet_blocks_relu_is_a_layer() -> None:
     network = build("resnet20", width=0.25, hidden=[], channels=1, classes=10)
-    layers = LayeredNetwork(network).layers(1, 32, 32)
+    layers = layers_of(network, (1, 32, 32))
     assert len(layers) == 19
     assert [layer.node for layer in layers[1:3]] == ["stage1.0.relu", "stage1.0.relu_1"]
 
@@ -70,21 +81,15 @@ def test_each_use_of_a_resnet_blocks_relu_is_a_layer() -> None:
 def test_capturing_does_not_change_the_output(name: str) -> None:
     network = build(name, width=0.125, hidden=[8], channels=1, classes=10)
     images, outputs = torch.randn(3, 1, 32, 32), []
-    layered = LayeredNetwork(network)
-    with torch.inference_mode():
-        outputs = [network(images), layered.run(images)]
+    layered = LayeredNetwork(network, images)
+    with torch.no_grad():
+        outputs = [network.eval()(images), layered.run(images, lambda *_: None)]
     assert torch.equal(*outputs)
 
 
 def test_a_network_without_relus_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one ReLU in its graph, found none"):
-        LayeredNetwork(nn.Sequential(nn.Linear(4, 2), nn.Sigmoid())).layers(1, 4, 4)
-
-
-def test_a_layer_that_is_neither_a_map_nor_a_vector_is_refused() -> None:
-    network = nn.Sequential(nn.Flatten(2), nn.Linear(16, 3), nn.ReLU())
-    with pytest.raises(ValueError, match=r"found \(2, 2, 3\) for 2 images at 2"):
-        LayeredNetwork(network).layers(2, 4, 4)
+    with pytest.raises(ValueError, match="at least one ReLU, found none"):
+        layers_of(nn.Sequential(nn.Linear(4, 2), nn.Sigmoid()), (1, 4, 4))
 
 
 def test_convolutions_are_captured_before_an_in_place_relu() -> None:
@@ -105,7 +110,7 @@ def test_convolutions_are_captured_before_an_in_place_relu() -> None:
 )
 def test_exactly_the_convolutions_are_layers(name: str, convolutions: int) -> None:
     network = outline(name=name, width=0.25, hidden=[8], channels=1, classes=10)
-    layers = LayeredNetwork(network, "convolution").layers(1, 32, 32)
+    layers = layers_of(network, (1, 32, 32), "convolution")
     assert [layer.name for layer in layers] == [f"conv{n + 1}" for n in range(convolutions)]
     modules = [network.get_submodule(layer.node) for layer in layers]
     assert all(isinstance(module, nn.Conv2d) for module in modules)
@@ -149,7 +154,7 @@ def test_the_output_of_a_block_is_captured() -> None:
     assert list(found) == ["body.0", "body.0_1"]
     torch.testing.assert_close(found["body.0"], one)
     torch.testing.assert_close(found["body.0_1"], two)
-    layers = LayeredNetwork(network, "block").layers(1, 8, 8)
+    layers = layers_of(network, (1, 8, 8), "block")
     assert [(layer.name, layer.kind) for layer in layers] == [
         ("block1", "conv"),
         ("block2", "conv"),
@@ -170,7 +175,7 @@ def test_blocks_are_the_outermost_modules_around_convolutions(
     name: str, blocks: int, last: str
 ) -> None:
     network = outline(name=name, width=0.25, hidden=[], channels=3, classes=10)
-    layers = LayeredNetwork(network, "block").layers(3, 64, 64)
+    layers = layers_of(network, (3, 64, 64), "block")
     assert [layer.name for layer in layers] == [f"block{n + 1}" for n in range(blocks)]
     assert layers[-1].node == last
 
@@ -184,7 +189,7 @@ def test_a_residual_block_returns_the_output_of_its_last_relu() -> None:
 
 def test_patterns_select_nodes_in_order_of_computation() -> None:
     network = outline(name="resnet20", width=0.25, hidden=[], channels=1, classes=10)
-    layers = LayeredNetwork(network, ["output", "flatten", "stage?.0.relu_1"]).layers(1, 32, 32)
+    layers = layers_of(network, (1, 32, 32), ["output", "flatten", "stage?.0.relu_1"])
     assert [(layer.name, layer.node) for layer in layers] == [
         ("conv1", "stage1.0.relu_1"),
         ("conv2", "stage2.0.relu_1"),
@@ -197,7 +202,7 @@ def test_patterns_select_nodes_in_order_of_computation() -> None:
 @pytest.mark.parametrize(
     ("nodes", "message"),
     [
-        ("relus", "expected one of relu, convolution, block or a list of patterns.*found 'relus'"),
+        ("relus", "expected one of auto, relu, activation, convolution, block or .*found 'relus'"),
         ("block", "at least one block .* found none"),
         (
             ["conv1.*", "conv1.relu"],
@@ -208,14 +213,14 @@ def test_patterns_select_nodes_in_order_of_computation() -> None:
 def test_missing_nodes_are_refused(nodes: str | list[str], message: str) -> None:
     network = outline(name="vgg11_bn", width=0.25, hidden=[8], channels=1, classes=10)
     with pytest.raises(ValueError, match=message):
-        LayeredNetwork(network, nodes)
+        layers_of(network, (1, 32, 32), nodes)
 
 
 def test_a_node_without_activations_is_refused() -> None:
-    with pytest.raises(ValueError, match="found None for 2 images at getattr"):
-        LayeredNetwork(ReadsShape(), ["getattr*"]).layers(1, 4, 4)
-    with pytest.raises(ValueError, match=r"found \(8, 4\) for 2 images at rows"):
-        LayeredNetwork(ReadsShape(), ["rows"]).layers(1, 4, 4)
+    with pytest.raises(ValueError, match="found None for 2 inputs at getattr"):
+        layers_of(ReadsShape(), (1, 4, 4), ["getattr*"])
+    with pytest.raises(ValueError, match=r"found \(8, 4\) for 2 inputs at rows"):
+        layers_of(ReadsShape(), (1, 4, 4), ["rows"])
 
 
 class ReadsShape(nn.Module):
@@ -246,13 +251,12 @@ SWIN = "torchvision:swin_t"
         (CONVNEXT, "features.3.0.block.3", 768),
     ],
 )
-def test_the_error_for_channels_last_maps_has_node_shape_and_axis(
-    name: str, node: str, neurons: int, size: int
-) -> None:
+def test_maps_with_channels_last_are_layers(name: str, node: str, neurons: int, size: int) -> None:
+    """The operation decides where a network rejects other sizes or maps have as many pixels."""
     network = outline(name=name, width=1.0, hidden=[], channels=3, classes=10)
-    shape = rf"\(2, \d+, \d+, {neurons}\) for 2 images at {node}, whose axis of neurons is 3"
-    with pytest.raises(ValueError, match=f"are certain .* found {shape}"):
-        LayeredNetwork(network, [node]).layers(3, size, size)
+    (layer,) = layers_of(network, (3, size, size), [node])
+    assert (layer.name, layer.kind, layer.axis, layer.neurons) == ("conv1", "conv", 3, neurons)
+    assert layer.height == layer.width
 
 
 @pytest.mark.parametrize(
@@ -272,7 +276,7 @@ def test_the_error_for_channels_last_maps_has_node_shape_and_axis(
 )
 def test_operations_or_image_sizes_make_axes_certain(name: str, nodes: str | list[str]) -> None:
     network = outline(name=name, width=1.0, hidden=[], channels=3, classes=10)
-    layers = LayeredNetwork(network, nodes).layers(3, 64, 64)
+    layers = layers_of(network, (3, 64, 64), nodes)
     assert {layer.kind for layer in layers} == {"conv"}
 
 
@@ -296,11 +300,10 @@ class Mixed(nn.Module):
 
 def test_operations_identify_layers_if_only_one_image_size_is_accepted() -> None:
     network = Mixed()
-    known = LayeredNetwork(network, ["first", "relu", "add_1", "mul"]).layers(1, 8, 8)
+    known = layers_of(network, (1, 8, 8), ["first", "relu", "add_1", "mul"])
     assert [(layer.neurons, layer.height) for layer in known] == [(6, 8)] * 4
-    for node in ("relu_1", "relu_2"):
-        with pytest.raises(ValueError, match=rf"found .* for 2 images at {node}; select"):
-            LayeredNetwork(network, [node]).layers(1, 8, 8)
+    last, back = layers_of(network, (1, 8, 8), ["relu_1", "relu_2"])
+    assert (last.axis, back.axis) == (3, 1)
 
 
 class Orders(nn.Module):
@@ -324,20 +327,21 @@ class Orders(nn.Module):
 @pytest.mark.parametrize(
     ("node", "message"),
     [
-        ("relu", r"\(2, 8, 8, 8\) for 2 images at relu; "),
-        ("relu_1", r"\(2, 8, 8, 8\) for 2 images at relu_1, whose axis of neurons is 3"),
-        ("relu_2", r"\(2, 2, 64, 64\) for 2 images at relu_2; "),
-        ("relu_3", r"\(2, 5\) for 2 images at relu_3; "),
+        ("relu", r"\(2, 8, 8, 8\) for 2 inputs at relu; "),
+        ("relu_2", r"\(2, 2, 64, 64\) for 2 inputs at relu_2; "),
+        ("relu_3", r"\(2, 5\) for 2 inputs at relu_3; "),
     ],
 )
 def test_an_uncertain_axis_is_refused(node: str, message: str) -> None:
     """Even if every length is plausible."""
     with pytest.raises(ValueError, match=f"found {message}"):
-        LayeredNetwork(Orders(), [node]).layers(1, 8, 8)
+        layers_of(Orders(), (1, 8, 8), [node])
 
 
 def test_all_uncertain_layers_are_listed_up_to_five() -> None:
-    network = outline(name=SWIN, width=1.0, hidden=[], channels=3, classes=10)
-    with pytest.raises(ValueError, match=r"at features\.1\.0\.add,.*; and 19 more") as refused:
-        LayeredNetwork(network, ["features.*.add", "features.*.add_1"]).layers(3, 32, 32)
-    assert str(refused.value).count("axis of neurons is 3") == 5
+    network = outline(
+        name="torchvision:shufflenet_v2_x0_5", width=1, hidden=[], channels=3, classes=9
+    )
+    with pytest.raises(ValueError, match=r"at stage2\.0\.view; .*; and 11 more; select") as refused:
+        layers_of(network, (3, 64, 64), ["*.view"])
+    assert str(refused.value).count(" for 2 inputs at ") == 5

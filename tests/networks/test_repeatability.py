@@ -1,7 +1,6 @@
-"""A network must compute the same values for an image in every run and every batch."""
+"""A network must compute the same values for an input in every run and every batch."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +13,15 @@ from subspace_match.data.prepared import Split
 from subspace_match.networks.architectures import build, initialise
 from subspace_match.networks.extraction import extract
 from subspace_match.networks.images import Images
-from subspace_match.networks.layer_graph import LayeredNetwork
+from subspace_match.networks.layered_network import LayeredNetwork
 from subspace_match.networks.preprocessing import Preprocessing
-from subspace_match.networks.repeatability import check_repeatable
 from subspace_match.networks.sampling import draw_samples
 from subspace_match.networks.training import Stages, train
 
 
-def check(network: LayeredNetwork, images: Images) -> None:
-    check_repeatable(partial(network.capture, every_node=True), images)
+def check(network: nn.Module, images: Images) -> None:
+    layered = LayeredNetwork(network, images.evenly_spaced(2))
+    layered.check_repeatable(images.evenly_spaced(4))
 
 
 Change = Callable[[torch.Tensor], torch.Tensor]
@@ -88,17 +87,18 @@ def test_the_error_names_a_node_that_depends_on_chance_or_on_the_batch(
         network = Changed(same, change)
     else:
         network = Changed(change)
-    layered = LayeredNetwork(network.to(device), ["first"])
+    images = some_images(device=device)
+    layered = LayeredNetwork(network.to(device), images.evenly_spaced(2), ["first"])
     torch.manual_seed(0)
     with pytest.raises(ValueError, match=rf"in every run .*{message}.*, first at {node}$"):
-        check(layered, some_images(device=device))
+        layered.check_repeatable(images.evenly_spaced(4))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9])
 def test_modules_that_evaluation_mode_switches_off_are_accepted(count: int, device: str) -> None:
     inside = nn.Sequential(nn.BatchNorm2d(4), nn.Dropout(0.5), nn.GroupNorm(2, 4))
     network = Changed(inside).to(device)
-    check(LayeredNetwork(network), some_images(count, device))
+    check(network, some_images(count, device))
 
 
 @pytest.mark.parametrize("name", ["resnet110", "vgg19_bn", "resnet50", "plain56", "vgg16"])
@@ -109,7 +109,7 @@ def test_rounding_in_deep_networks_is_accepted(name: str, device: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (8, 1, 32, 32), dtype=np.uint8)
     split = Split(pixels, np.zeros(8, np.int64), np.arange(8))
     images = Images.on_device(split, Preprocessing((0.5,), (0.25,)), torch.device(device))
-    check(LayeredNetwork(network.to(device)), images)
+    check(network.to(device), images)
 
 
 def test_in_place_operations_are_accepted() -> None:
@@ -117,25 +117,25 @@ def test_in_place_operations_are_accepted() -> None:
         values += 1.0
         return values.mul_(2)
 
-    check(LayeredNetwork(Changed(doubled)), some_images())
+    check(Changed(doubled), some_images())
 
 
 def test_nan_values_count_as_equal() -> None:
-    check(LayeredNetwork(Changed(lambda x: (x - 1).log() / 0)), some_images())
+    check(Changed(lambda x: (x - 1).log() / 0), some_images())
 
 
 @pytest.mark.parametrize("change", [functional.dropout, lambda x: x - x.mean(0)])
 def test_extraction_refuses_a_network_that_is_not_repeatable(change: Change) -> None:
-    layered, images = LayeredNetwork(Changed(change), ["first"]), some_images()
-    layers = layered.layers(1, 8, 8)
-    samples = {"conv1": draw_samples(layers[0], len(images), 10, 1, seed=0)}
+    images = some_images()
+    layered = LayeredNetwork(Changed(change), images.evenly_spaced(2), ["first"])
+    samples = {"conv1": draw_samples(layered.layers[0], len(images), 10, 1, seed=0)}
     extracted: list[str] = []
-    with pytest.raises(ValueError, match="expected the same values for an image"):
+    with pytest.raises(ValueError, match="expected the same values for an input"):
         extract(
             layered,
             images,
-            layers,
             samples,
+            task="classify",
             batch_size=4,
             sink=lambda name, *_: extracted.append(name),
             batch_done=lambda: None,
@@ -147,7 +147,7 @@ def test_extraction_refuses_a_network_that_is_not_repeatable(change: Change) -> 
 def test_training_refuses_a_network_that_is_not_repeatable(tmp_path: Path, change: Change) -> None:
     steps: list[int] = []
     settings = {"epochs": 1, "amp": False, "compile": False}
-    with pytest.raises(ValueError, match=r"for an image in every run.* first at its output"):
+    with pytest.raises(ValueError, match=r"for an input in every run.* first at its output"):
         train(
             Changed(change),
             some_images(),

@@ -136,3 +136,56 @@ def test_layers_are_sampled_so_that_dealt_images_can_be_permuted() -> None:
     assert sorted(permuted_samples(samples, layer, order)) == list(range(len(samples)))
     images = draw_samples(layer, 400, 70, 1, 0, labels)[0] // 24  # some groups only
     assert len(images) >= 40
+
+
+def padded(inputs: int, tokens: int) -> np.ndarray:
+    """Return texts of many lengths, padded at the end."""
+    lengths = np.random.default_rng(0).integers(3, tokens + 1, inputs)
+    return np.arange(tokens) < lengths[:, None]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "positions"), [(300, 2000), (300, 200), (37, 10**6), (5000, 700)]
+)
+def test_padded_tokens_are_never_drawn_and_texts_can_be_permuted(
+    inputs: int, positions: int
+) -> None:
+    layer = LayerInfo("mlp1", "a", "tokens", 8, 1, 12)
+    real = padded(inputs, 12)
+    drawn = draw_samples(layer, inputs, positions, 3, seed=0, real=real)
+    assert len(drawn) == (1 if positions == 10**6 else 3)
+    groups = image_groups(inputs, positions, 0, real=real)
+    assert sorted(np.concatenate(groups)) == list(range(inputs))
+    order = image_permutation(groups, np.random.default_rng(0))
+    for samples in drawn:
+        assert real.ravel()[samples].all()
+        assert (np.diff(samples) > 0).all()
+        assert len(samples) <= positions
+        assert np.array_equal(
+            samples[permuted_samples(samples, layer, order)],
+            order[samples // 12] * 12 + samples % 12,
+        )
+    # Texts of a group have like lengths, so that few tokens are lost.
+    assert len(drawn[0]) >= 0.7 * min(positions, real.sum())
+
+
+def test_a_mask_changes_nothing_where_all_tokens_are_real_or_no_sample_is_a_token() -> None:
+    tokens, vectors = (
+        LayerInfo("mlp1", "a", "tokens", 8, 1, 12, 2),
+        LayerInfo("fc1", "a", "fc", 8, 1, 1),
+    )
+    plain = draw_samples(tokens, 300, 2000, 1, seed=0)[0]
+    whole = draw_samples(tokens, 300, 2000, 1, seed=0, real=np.ones((300, 12), bool))[0]
+    assert np.array_equal(plain, whole)
+    assert len(draw_samples(vectors, 300, 20, 1, seed=0, real=padded(300, 12))[0]) == 300
+
+
+def test_a_mask_that_does_not_fit_or_leaves_nothing_is_refused() -> None:
+    layer = LayerInfo("mlp1", "a", "tokens", 8, 1, 12)
+    with pytest.raises(
+        ValueError, match="mlp1: expected a mask of 300 inputs x 12 tokens, found 300 x 9"
+    ):
+        draw_samples(layer, 300, 2000, 1, seed=0, real=padded(300, 9))
+    alternating = np.arange(12) % 2 == np.arange(300)[:, None] % 2
+    with pytest.raises(ValueError, match="mlp1: expected inputs with real tokens, found none that"):
+        draw_samples(layer, 300, 2000, 1, seed=0, real=alternating)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from report.folders import page_data
 from snakemake.iocontainers import InputFiles, OutputFiles, Params
 
@@ -23,7 +24,7 @@ from subspace_match.figures.style import save
 from subspace_match.matching import backends
 from subspace_match.networks.architectures import build
 from subspace_match.networks.checkpoints import save_network
-from subspace_match.networks.layer_graph import LayeredNetwork
+from subspace_match.networks.layered_network import LayeredNetwork
 from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.report import write_page
 from subspace_match.results.registry import TABLES, read_networks
@@ -241,8 +242,17 @@ def test_layers_other_than_planned_are_not_extracted(
     network = build(**architecture)
     save_network("n.safetensors", network, architecture, Preprocessing((0.5,), (0.5,)))
     write_record("n.json", {"sha256": sha256("n.safetensors"), "seed": 0, "stage": "last"})
-    planned = [asdict(layer) for layer in LayeredNetwork(network).layers(1, size, size)]
-    settings = {"nodes": "relu", "positions": 20, "draws": 1, "position_seed": 0, "batch_size": 8}
+    layered = LayeredNetwork(network, torch.zeros(2, 1, size, size))
+    planned = [asdict(layer) for layer in layered.layers]
+    settings = {
+        "nodes": "relu",
+        "neuron_axis": None,
+        "tokens": "all",
+        "positions": 20,
+        "draws": 1,
+        "position_seed": 0,
+        "batch_size": 8,
+    }
     files = {"images": "images.safetensors", "network": "n.safetensors", "record": "n.json"}
     params = {"extraction": settings, "planned": planned, "digest": "d"}
     output = {"store": "n.zarr"}

@@ -1,0 +1,422 @@
+"""Layers of today's architectures and of modules that no tool can trace, against plain hooks."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from networks import real_models
+from networks.real_models import Made
+from torch import nn
+from torch.nn import functional
+
+from subspace_match.networks.inputs import Inputs, call
+from subspace_match.networks.layered_network import LayeredNetwork
+
+# Names of the layers by ``nodes``; {2} stands for two numbered ones.
+MODELS: dict[Callable[[], Made], dict[str, str]] = {
+    real_models.vit_b_16: {"auto": "mlp{2}", "block": "block{2}"},
+    real_models.swin_t: {"auto": "conv{4}", "block": "block{4}"},
+    real_models.convnext_tiny: {"auto": "conv{3}", "block": "block{3}"},
+    real_models.mobilenet_v3_small: {"auto": "conv{14}", "activation": "conv{32} fc{1}"},
+    real_models.efficientnet_b0: {"auto": "conv{49}", "block": "block{16}"},
+    real_models.vit_tiny_patch16_224: {"auto": "mlp{2}", "block": "block{2}"},
+    real_models.mixer_s32_224: {"auto": "mlp{4}", "block": "block{2}"},
+    real_models.gpt2: {"auto": "mlp{2}", "block": "block{2}"},
+    real_models.bert: {"auto": "mlp{2} fc{1}", "block": "block{2}"},
+    real_models.vit: {"auto": "mlp{2}", "block": "block{2}"},
+    real_models.llama: {"auto": "mlp{2}", "block": "block{2}"},
+}
+HOOKED = {"gpt2", "bert", "vit", "llama"}
+
+
+def recorded(layered: LayeredNetwork, inputs: Inputs) -> list[tuple[str, torch.Tensor]]:
+    """Return nodes and values, in the order in which they come, with axes as computed."""
+    found: list[tuple[str, torch.Tensor]] = []
+    layered.run(
+        inputs,
+        lambda layer, values: found.append((layer.node, values.movedim(-1, layer.axis).clone())),
+    )
+    return found
+
+
+def by_plain_hooks(network: nn.Module, inputs: Inputs) -> dict[str, torch.Tensor]:
+    """Return the output of every use of every module, by a loop that shares no code with ours."""
+    values: dict[str, list[torch.Tensor]] = defaultdict(list)
+
+    def hook(name: str) -> Callable[..., None]:
+        def keep(_: Any, __: Any, output: Any) -> None:
+            output = output[0] if isinstance(output, tuple) else output
+            if isinstance(output, torch.Tensor):
+                values[name].append(output.clone())
+
+        return keep
+
+    handles = [module.register_forward_hook(hook(name)) for name, module in network.named_modules()]
+    with torch.no_grad():
+        call(network.eval(), inputs)
+    for handle in handles:
+        handle.remove()
+    return {
+        f"{name}_{use}" if use else name: value
+        for name, uses in values.items()
+        for use, value in enumerate(uses)
+    }
+
+
+@pytest.mark.parametrize(
+    ("make", "nodes"),
+    [
+        pytest.param(make, nodes, id=f"{make.__name__}-{nodes}")
+        for make, expected in MODELS.items()
+        for nodes in expected
+    ],
+)
+def test_layers_are_recorded_once_in_order_as_plain_hooks_do(
+    make: Callable[[], Made], nodes: str
+) -> None:
+    torch.manual_seed(0)
+    network, inputs = make()
+    layered = LayeredNetwork(network, inputs, nodes)
+    expected = [
+        f"{prefix}{number}"
+        for prefix, count in re.findall(r"([a-z]+)\{(\d+)\}", MODELS[make][nodes])
+        for number in range(1, int(count) + 1)
+    ]
+    assert sorted(layer.name for layer in layered.layers) == sorted(expected)
+    assert ("hooks" in layered.notes[0]) == (make.__name__ in HOOKED)
+    found = recorded(layered, inputs)
+    assert [node for node, _ in found] == [layer.node for layer in layered.layers]
+    plain = by_plain_hooks(network, inputs)
+    order = [name for name in plain if name in dict(found)]
+    assert [node for node, _ in found] == order
+    for (node, values), layer in zip(found, layered.layers, strict=True):
+        assert torch.equal(values, plain[node])
+        assert values.shape[layer.axis] == layer.neurons
+        assert values.numel() == 3 * layer.positions * layer.neurons
+
+
+def test_auto_says_what_it_leaves_out() -> None:
+    network, inputs = real_models.mobilenet_v3_small()
+    layered = LayeredNetwork(network, inputs)
+    assert len(layered.layers) == 14
+    assert len(layered.left_out) == 19
+    assert layered.notes[1].startswith("auto: 14 nodes of kind relu; left out: features.0.2, ")
+    swishes = {name for name, m in network.named_modules() if isinstance(m, nn.Hardswish)}
+    assert set(layered.left_out) == swishes
+
+
+class Own(nn.Module):
+    """Two layers of weights and GELUs in some arrangement."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Linear(6, 4), nn.Linear(4, 4)
+        self.act = nn.GELU()
+
+
+class Dictionary(Own):
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"scores": self.act(self.second(self.act(self.first(x))))}
+
+
+class Pair(Own):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        hidden = self.act(self.first(x))
+        return hidden, self.act(self.second(hidden))
+
+
+class Branches(Own):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.act(self.first(x))
+        return hidden if hidden.sum() > 1e6 else self.act(self.second(hidden))
+
+
+class Functional(Own):
+    """No module for the nonlinearity, and a branch that no tracer follows."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = functional.gelu(self.first(x))
+        return functional.gelu(self.second(hidden)) if len(x) else hidden
+
+
+def expected_of_own(network: Own, x: torch.Tensor) -> list[torch.Tensor]:
+    with torch.no_grad():
+        one = functional.gelu(network.first(x))
+        return [one, functional.gelu(network.second(one))]
+
+
+@pytest.mark.parametrize("wrap", [lambda n: n, torch.compile, nn.DataParallel])
+@pytest.mark.parametrize("kind", [Dictionary, Pair, Branches, Functional])
+def test_own_modules(kind: type[Own], wrap: Callable[[nn.Module], nn.Module]) -> None:
+    network, x = kind(), torch.randn(5, 6)
+    layered = LayeredNetwork(wrap(network), x)
+    node = "gelu" if kind is Functional else "act"
+    found = recorded(layered, x)
+    assert [name for name, _ in found] == [node, f"{node}_1"]
+    assert [layer.name for layer in layered.layers] == ["fc1", "fc2"]
+    for (_, values), expected in zip(found, expected_of_own(network, x), strict=True):
+        assert torch.equal(values, expected)
+
+
+def test_a_module_that_is_compiled_in_place_is_recorded() -> None:
+    """Compiled code calls no hooks that are added later."""
+    network, x = Branches(), torch.randn(5, 6)
+    expected = expected_of_own(network, x)
+    network.compile(backend="eager")
+    with torch.no_grad():
+        network(x)
+    found = recorded(LayeredNetwork(network, x), x)
+    assert all(torch.equal(one, two) for (_, one), two in zip(found, expected, strict=True))
+
+
+class Series(nn.Module):
+    """A convolution along time, and an LSTM."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv1d(3, 5, 3, padding=1)
+        self.lstm = nn.LSTM(5, 7, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        maps = functional.gelu(self.conv(x))
+        sequence, _ = self.lstm(maps.transpose(1, 2))
+        return sequence[:, -1]
+
+
+def test_series_have_positions_and_an_lstm_its_output_sequence() -> None:
+    network, x = Series(), torch.randn(4, 3, 9)
+    layered = LayeredNetwork(network, x, ["conv", "gelu", "lstm"])
+    kinds = [
+        (own.name, own.kind, own.neurons, own.height, own.width, own.axis) for own in layered.layers
+    ]
+    assert kinds == [
+        ("conv1", "conv", 5, 1, 9, 1),
+        ("conv2", "conv", 5, 1, 9, 1),
+        ("tokens1", "tokens", 7, 1, 9, 2),
+    ]
+    with torch.no_grad():
+        maps = functional.gelu(network.conv(x))
+        sequence = network.lstm(maps.transpose(1, 2))[0]
+    values = [value for _, value in recorded(layered, x)]
+    assert torch.equal(values[1], maps)
+    assert torch.equal(values[2], sequence)
+    shapes: list[tuple[int, ...]] = []
+    layered.run(x, lambda _, own: shapes.append(tuple(own.shape)))
+    assert shapes == [(4, 9, 5), (4, 9, 5), (4, 9, 7)]
+
+
+class InPlace(nn.Module):
+    """Change maps in place after the module that computes them; only hooks reach it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 3, 3)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        maps = self.relu(self.first(x))
+        maps += 100.0 if x.abs().sum() > 0 else 0.0
+        return {"maps": self.relu(self.last(maps))}
+
+
+def test_later_changes_in_place_do_not_reach_a_value() -> None:
+    torch.manual_seed(0)
+    network, x = InPlace(), torch.randn(2, 1, 8, 8)
+    values = dict(recorded(LayeredNetwork(network, x, ["first", "relu*", "last"]), x))
+    with torch.no_grad():
+        first = network.first(x)
+        assert torch.equal(values["first"], first)
+        assert torch.equal(values["relu"], first.relu())
+        last = network.last(first.relu() + 100)
+        assert torch.equal(values["last"], last)
+    assert (values["last"] < 0).any()
+
+
+def state_of(network: nn.Module) -> list[Any]:
+    return [
+        (module.training, len(module._forward_hooks), len(module._forward_pre_hooks))
+        for module in network.modules()
+    ]
+
+
+@pytest.mark.parametrize("kind", [Pair, Branches])
+def test_the_network_stays_as_it_is_even_after_an_error(kind: type[Own]) -> None:
+    network, x = kind(), torch.randn(5, 6)
+    network.train()
+    network.second.eval()
+    network.first(x).sum().backward()
+    gradient = network.first.weight.grad
+    before = state_of(network)
+
+    def fail(*_: Any) -> None:
+        raise KeyError("stop")
+
+    layered = LayeredNetwork(network, x)
+    assert state_of(network) == before
+    with pytest.raises(KeyError):
+        layered.run(x, fail)
+    with pytest.raises(ValueError, match=r"accepts a tensor \(2, 7\), found .* fails with Runtime"):
+        LayeredNetwork(network, torch.randn(5, 7))
+    assert state_of(network) == before
+    assert network.first.weight.grad is gradient
+    assert network.first.weight.requires_grad
+    assert torch.is_grad_enabled()
+
+
+class DependsOnBatch(Own):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.act(self.first(x))
+        return self.act(self.second(hidden)) if len(x) < 4 or x[0, 0] > 0 else hidden
+
+
+def test_a_batch_without_a_layer_is_refused() -> None:
+    x = torch.ones(6, 6)
+    layered = LayeredNetwork(DependsOnBatch(), x)
+    recorded(layered, x)
+    with pytest.raises(
+        ValueError, match=r"expected to compute act_1 for every batch, .* found a b"
+    ):
+        recorded(layered, -x)
+
+
+def test_inputs_of_another_size_are_refused() -> None:
+    network, x = InPlace(), torch.randn(2, 1, 8, 8)
+    layered = LayeredNetwork(network, x, "relu")
+    with pytest.raises(ValueError, match=r"conv1 \(relu\): expected 3 neurons at 6 x 6 .* found"):
+        recorded(layered, torch.randn(2, 1, 9, 8))
+
+
+class Optional(Own):
+    """Use an argument only where it is given, and tell tensors from what a tracer passes."""
+
+    def forward(self, x: torch.Tensor, scale: torch.Tensor | None = None) -> torch.Tensor:
+        hidden = self.act(self.first(x))
+        return self.act(self.second(hidden if scale is None else hidden * scale))
+
+
+class Disguised(Own):
+    def forward(self, x: Any) -> torch.Tensor:
+        hidden = self.act(self.first(x))
+        return self.act(self.second(hidden)) if type(x) is torch.Tensor else hidden
+
+
+def test_arguments_that_are_not_given_keep_their_default() -> None:
+    network, x = Optional(), torch.randn(5, 6)
+    layered = LayeredNetwork(network, x)
+    assert layered.notes[0] == "layers are nodes of the network's graph, traced by torch.fx"
+    found = [value for _, value in recorded(layered, x)]
+    assert torch.equal(found[1], expected_of_own(network, x)[1])
+    scaled = {"scale": torch.full((5, 1), 2.0), "x": x}
+    given = [value for _, value in recorded(LayeredNetwork(network, scaled), scaled)]
+    assert torch.equal(given[1], functional.gelu(network.second(2 * found[0])))
+
+
+def test_a_graph_that_computes_something_else_is_not_used() -> None:
+    layered = LayeredNetwork(Disguised(), torch.randn(5, 6))
+    assert "because the graph that torch.fx traces computes another output" in layered.notes[0]
+    assert [layer.node for layer in layered.layers] == ["act", "act_1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: functional.dropout(x, 0.5), "in a second run .*, first at act"),
+        (lambda x: x - x.mean(0), "in a smaller batch .*, first at act"),
+    ],
+)
+def test_chance_and_statistics_of_the_batch_are_refused(
+    change: Callable[[torch.Tensor], torch.Tensor], message: str
+) -> None:
+    class Changed(Own):
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"scores": self.act(change(self.first(x))) if x.sum() < 1e6 else x}
+
+    x = torch.randn(4, 6)
+    layered = LayeredNetwork(torch.compile(Changed()), {"x": x}, ["first"])
+    assert "hooks" in layered.notes[0]
+    with pytest.raises(ValueError, match=message):
+        layered.check_repeatable({"x": x})
+
+
+def test_one_token_of_each_text_is_never_a_padded_one() -> None:
+    network, text = real_models.llama()
+    node = "model.layers.1"
+    (layer,) = LayeredNetwork(network, text, [node]).layers
+    assert (layer.name, layer.kind, layer.width) == ("block1", "tokens", 12)
+    all_tokens = dict(recorded(LayeredNetwork(network, text, [node]), text))[node]
+    real = [range(12), range(8), range(7, 12)]
+    expected = {
+        "first": torch.stack([all_tokens[i, places[0]] for i, places in enumerate(real)]),
+        "last": torch.stack([all_tokens[i, places[-1]] for i, places in enumerate(real)]),
+        "mean": torch.stack([all_tokens[i, list(p)].mean(0) for i, p in enumerate(real)]),
+    }
+    for which, values in expected.items():
+        layered = LayeredNetwork(network, text, [node], tokens=which)
+        (layer,) = layered.layers
+        assert (layer.name, layer.kind, layer.positions) == ("block1", "fc", 1)
+        found: list[torch.Tensor] = []
+        layered.run(text, lambda _, own, found=found: found.append(own.clone()))
+        torch.testing.assert_close(found[0], values)
+
+
+def test_texts_of_another_length_are_accepted() -> None:
+    network, text = real_models.bert()
+    layered = LayeredNetwork(network, text, "block")
+    shorter = {name: values[:, :8] for name, values in text.items()}
+    assert {value.shape for _, value in recorded(layered, shorter)} == {(3, 8, 16)}
+
+
+class Unknown(nn.Module):
+    """Compute tokens by a product that says nothing about neurons."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(1, 5, 7))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.gelu(torch.einsum("nt,ktd->ntd", x, self.table))
+
+
+def test_an_axis_can_be_given_where_it_is_not_certain() -> None:
+    x = torch.randn(3, 5)
+    with pytest.raises(ValueError, match=r"found \(2, 5, 7\) for 2 inputs at gelu; .*neuron_axis"):
+        LayeredNetwork(Unknown(), x)
+    for axis, (kind, neurons) in {1: ("conv", 5), 2: ("tokens", 7), -1: ("tokens", 7)}.items():
+        layered = LayeredNetwork(Unknown(), x, neuron_axis=axis)
+        (layer,) = layered.layers
+        assert (layer.kind, layer.neurons, layer.axis) == (kind, neurons, axis % 3)
+        assert layered.notes[-1] == f"axis {axis} has the neurons, as given, of gelu"
+
+
+def test_torchs_own_transformer_is_looked_into() -> None:
+    layer = nn.TransformerEncoderLayer(8, 2, 12, activation="gelu", batch_first=True)
+    network = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+    x = torch.randn(3, 5, 8)
+    assert [a.name for a in LayeredNetwork(network, x).layers] == ["mlp1", "mlp2"]
+    blocks = LayeredNetwork(network, x, "block")
+    assert [a.node for a in blocks.layers] == ["layers.0", "layers.1"]
+    assert torch.equal(dict(recorded(blocks, x))["layers.1"], network.eval()(x))
+
+
+def test_every_node_is_listed_with_what_selects_it() -> None:
+    network, inputs = real_models.vit_b_16()
+    nodes = {node.name: node for node in LayeredNetwork(network, inputs, "block").nodes}
+    assert nodes["conv_proj"].kinds == ("convolution",)
+    assert (nodes["conv_proj"].shape, nodes["conv_proj"].axis) == ((2, 16, 2, 2), 1)
+    mlp = nodes["encoder.layers.encoder_layer_0.mlp.1"]
+    assert (mlp.kinds, mlp.shape, mlp.axis) == (("activation",), (2, 5, 24), 2)
+    assert nodes["encoder.layers.encoder_layer_1"].kinds == ("block",)
+    assert nodes["heads.head"].shape == (2, 1000)
+
+
+def test_patterns_fit_blocks_only_if_they_fit_nothing_inside() -> None:
+    network, inputs = real_models.gpt2()
+    inside = LayeredNetwork(network, inputs, ["transformer.h.0*"]).layers
+    assert "transformer.h.0" not in {layer.node for layer in inside}
+    (block,) = LayeredNetwork(network, inputs, ["transformer.h.0"]).layers
+    assert (block.name, block.node) == ("block1", "transformer.h.0")
