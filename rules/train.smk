@@ -83,6 +83,7 @@ rule load_pretrained:
         network=PLAN.section("network"),
         images=PLAN.image_shape,
         image_size=lambda wildcards: PLAN.model(wildcards).data["image_size"],
+        revision=PLAN.revision,
         reads=PLAN.pretrained_sources,
     script:
         "../workflow_scripts/load_pretrained.py"

@@ -10,13 +10,12 @@ def load_pretrained(snakemake: Any) -> None:
     from subspace_match.networks.architectures import architecture_of
     from subspace_match.networks.checkpoints import save_network, write_network_record
     from subspace_match.networks.preprocessing import configured_preprocessing
-    from subspace_match.networks.source_names import revision_of
 
     settings = snakemake.params.network
     architecture = architecture_of(settings, **snakemake.params.images)
     preprocessing = configured_preprocessing(settings, snakemake.params.image_size)
     loaded = pretrained.load_pretrained(architecture, settings["weights"], preprocessing)
-    revision = revision_of(settings["name"], settings["weights"])
+    revision = snakemake.params.revision
     log.info("%s, revision of the weights: %s", loaded.preprocessing, revision or "none")
     save_network(
         snakemake.output.network, loaded.network, loaded.architecture, loaded.preprocessing

@@ -65,6 +65,7 @@ def provenance(options: argparse.Namespace) -> None:
         "seeds": dict(_seeds(record["config"])),
         "networks_sha256": networks,
         "data_sha256": data,
+        **({"revisions": record["revisions"]} if record.get("revisions") else {}),
         "digests": record["digests"],
         "runs": record["runs"],
         "config": record["config"],

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..data.catalogue import SOURCES, source_of
+from ..networks.source_names import revision_of
 from .comparisons import Model, Network, Pair
 from .config import Config
 from .keys import Origins, without_location
@@ -220,6 +221,11 @@ class Plan:
     def start(self, wildcards: Wildcards) -> str:
         """Return the network from which a training starts."""
         return self.paths.start(wildcards.model, int(wildcards.seed))
+
+    def revision(self, wildcards: Wildcards) -> str | None:
+        """Return the commit of a pretrained model's published weights, if they have one."""
+        network = self.model(wildcards).network
+        return revision_of(network["name"], network["weights"])
 
     def image_shape(self, wildcards: Wildcards) -> dict[str, int]:
         """Return the number of channels and classes of the images of a job's model."""

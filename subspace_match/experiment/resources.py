@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from ..data.catalogue import SOURCES, count_test_inputs
+from ..data.catalogue import SOURCES, count_test_inputs, source_of
 from ..networks.layer_info import LayerInfo
 from ..networks.sampling import uses_all_samples
 from .plan import Plan, Wildcards
@@ -155,8 +155,13 @@ class JobResources:
         return self.plan.paths.networks[network].model
 
     def _activations(self, model: str) -> int:
-        """Return how many numbers one image makes in all layers of a network."""
-        return sum(each.neurons * each.height * each.width for each in self._layers[model].values())
+        """Return how many numbers one input makes in a network's layers and scores."""
+        layers = self._layers[model].values()
+        in_layers = sum(each.neurons * each.height * each.width for each in layers)
+        data = self.plan.paths.models[model].data
+        # A text has a score for every token that may follow each of its tokens.
+        scores = data["tokens"] * source_of(data).classes if SOURCES[data["name"]].text else 0
+        return int(in_layers + scores)
 
     @cached_property
     def _test_images(self) -> int:

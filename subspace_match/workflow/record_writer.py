@@ -6,11 +6,12 @@ the same ones is reused, no matter who made it and when.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from .invocation import INVOCATION
 
 # Packages whose version can change a result.
 PACKAGES = ("numpy", "scipy", "torch", "zarr")
+OPTIONAL_PACKAGES = ("timm", "transformers")
 
 
 class JobRecord:
@@ -98,7 +100,8 @@ class JobRecord:
         folder = self.file.relative_to(self._results).parent
         run: Record = {"rules": [self._job.rule]}
         run |= {key: self._invocation[key] for key in ("command", "commit", "changed")}
-        versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+        versions = dict(_versions())
+        revision = self._job.params.get("revision")
         run["python"] = platform.python_version()
         run["packages"] = {"subspace-match": __version__, **versions}
         record: Record = {
@@ -116,6 +119,8 @@ class JobRecord:
                 for name, checksum in outputs.items()
                 if name.endswith(".safetensors")
             },
+            # The commit of published weights in the user's Hugging Face cache.
+            "revisions": {str(folder): revision} if revision else {},
             "digests": {folder.parts[0]: [folder.parts[1]]},
             "runs": [run],
             "code": {os.path.relpath(file): sha256(file) for file in self._code},
@@ -125,12 +130,21 @@ class JobRecord:
         write_signed(self.file, record)
 
 
+def _versions() -> Iterator[tuple[str, str]]:
+    for name in PACKAGES:
+        yield name, importlib.metadata.version(name)
+    for name in OPTIONAL_PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            yield name, importlib.metadata.version(name)
+
+
 def _add_provenance(record: Record, source: Record, file: str) -> None:
     """Add to a record the provenance of one of its inputs; source is the record of its job."""
     siblings = {str(Path(source["folder"], name)) for name in source["outputs"]} - {file}
     for name, checksum in source["weights_and_images"].items():
         if name not in siblings:
             record["weights_and_images"][name] = checksum
+    record["revisions"] |= source.get("revisions", {})
     for area, digests in source["digests"].items():
         _add(record["digests"].setdefault(area, []), digests)
     for run in source["runs"]:

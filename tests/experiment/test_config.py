@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -418,3 +419,24 @@ def test_a_tilde_in_any_path_is_the_home_folder(
 def test_a_missing_configuration_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"none.yaml: expected a configuration file, found none"):
         read_yaml(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("data", "task", "fault"),
+    [
+        ("python_library", "classify", "expected language_model for texts (python_library), found"),
+        ("mnist_5k", "language_model", "expected classify for images (mnist_5k), found"),
+    ],
+)
+def test_the_task_of_a_training_fits_its_data(data: str, task: str, fault: str) -> None:
+    config = {"data": {"name": data}, "training": {"task": task}}
+    with pytest.raises(ValueError, match=re.escape(f"config: training.task: {fault} {task}")):
+        validated(config)
+    validated(config | {"network": {"weights": "w.pt"}})  # nothing is trained
+
+
+def test_only_data_sets_without_a_folder_of_their_own_need_a_root() -> None:
+    training = {"task": "language_model"}
+    validated({"data": {"name": "python_library"}, "training": training})
+    with pytest.raises(ValueError, match=r"data\.root: expected the folder that holds text_"):
+        validated({"data": {"name": "text_folder"}, "training": training})

@@ -196,3 +196,43 @@ def test_sources_are_taken_from_the_configuration() -> None:
         "module my.net:Net",
         "weights w.pt",
     ]
+
+
+def test_every_file_of_a_text_counts_and_hidden_ones_do_not(tmp_path: Path) -> None:
+    root = tmp_path / "texts"
+    (root / "deeper").mkdir(parents=True)
+    (root / "deeper" / "a").write_text("one")
+    source = f"data text_folder {root}"
+    first = content_digest(source, tmp_path / "cache")
+    (root / ".hidden").write_text("two")
+    assert content_digest(source, tmp_path / "cache") == first
+    (root / "deeper" / "a").write_text("two")
+    assert content_digest(source, tmp_path / "cache") != first
+    assert content_digest("data python_library None", tmp_path / "cache") != first
+
+
+def test_a_tokenizer_and_a_folder_of_transformers_count_by_content(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+        (tmp_path / name / "model.safetensors").write_text("weights")
+
+    def digest(source: str) -> str:
+        return content_digest(source, tmp_path / "cache")
+
+    def model(name: str, weights: str) -> str:
+        section = {"name": f"transformers:{tmp_path / name}", "weights": weights or None}
+        (source,) = network_sources(section)
+        return digest(source)
+
+    tokenizers = [f"tokenizer {tmp_path / name / 'config.json'}" for name in ("one", "two")]
+    assert len(set(map(digest, tokenizers))) == 1
+    assert model("one", "") == model("two", "")
+    assert model("one", "published") == model("two", "published") != model("one", "")
+    (tmp_path / "two" / "model.safetensors").write_text("others")
+    assert model("one", "") == model("two", "")
+    assert model("one", "published") != model("two", "published")
+    (tmp_path / "two" / "config.json").write_text("{ }")
+    assert model("one", "") != model("two", "")
+    assert network_sources({"name": "transformers:GPT2Model", "weights": None}) == []
+    assert network_sources({"name": "timm:resnet18", "weights": None}) == []

@@ -2,12 +2,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from subspace_match.data.prepared import Split
+from subspace_match.data.prepared import Split, TextSplit
 from subspace_match.networks.extraction import extract
 from subspace_match.networks.images import Images
 from subspace_match.networks.layered_network import LayeredNetwork
 from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.networks.sampling import draw_samples
+from subspace_match.networks.tasks import CLASSIFY, LANGUAGE_MODEL, evaluate
+from subspace_match.networks.texts import Texts
 
 
 def small_network() -> nn.Module:
@@ -35,16 +37,18 @@ def test_rows_are_the_map_at_the_samples_for_every_batch_size(device: str) -> No
     expected["fc1", 0] = vectors.cpu().numpy()
     for batch_size in (1, 4, 11, 100):
         found: dict[tuple[str, int], list[np.ndarray]] = {key: [] for key in expected}
-        accuracy = extract(
+        performance = extract(
             layered,
             data,
             samples,
+            task=CLASSIFY,
             batch_size=batch_size,
             sink=lambda name, draw, rows, found=found: found[name, draw].append(rows),
             batch_done=lambda: None,
         )
         # All labels are 0.
-        assert accuracy == float((vectors.argmax(1) == 0).double().mean())
+        assert performance is not None
+        assert performance.accuracy == float((vectors.argmax(1) == 0).double().mean())
         for key, rows in found.items():
             np.testing.assert_allclose(np.concatenate(rows), expected[key], rtol=1e-5, atol=1e-6)
 
@@ -55,4 +59,29 @@ def test_a_network_without_scores_has_no_accuracy() -> None:
     samples = {"conv1": draw_samples(layered.layers[0], 3, 50, 1, seed=0)}
     arguments = layered, data, samples
     sink = {"sink": lambda *_: None, "batch_done": lambda: None}
-    assert extract(*arguments, batch_size=2, **sink) is None
+    assert extract(*arguments, task=CLASSIFY, batch_size=2, **sink) is None
+
+
+def test_a_language_model_is_recorded_token_by_token_with_its_loss() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 3), nn.GELU(), nn.Linear(3, 5))
+    tokens = np.random.default_rng(0).integers(0, 5, (7, 6)).astype(np.uint8)
+    texts = Texts(TextSplit(tokens, np.arange(7)), torch.device("cpu"))
+    layered = LayeredNetwork(network, texts.evenly_spaced(2))
+    (layer,) = layered.layers
+    assert (layer.kind, layer.neurons, layer.positions) == ("tokens", 3, 6)
+    samples = {layer.name: draw_samples(layer, 7, 20, 1, seed=0)}
+    rows: list[np.ndarray] = []
+    performance = extract(
+        layered,
+        texts,
+        samples,
+        task=LANGUAGE_MODEL,
+        batch_size=3,
+        sink=lambda *found: rows.append(found[-1]),
+        batch_done=lambda: None,
+    )
+    assert performance == evaluate(network, texts, LANGUAGE_MODEL, 3)
+    with torch.no_grad():
+        values = network[:3](texts.evenly_spaced(7)).reshape(-1, 3).numpy()
+    np.testing.assert_allclose(np.concatenate(rows), values[samples[layer.name][0]], rtol=1e-6)

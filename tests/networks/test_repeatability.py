@@ -135,6 +135,7 @@ def test_extraction_refuses_a_network_that_is_not_repeatable(change: Change) -> 
             layered,
             images,
             samples,
+            task="classify",
             batch_size=4,
             sink=lambda name, *_: extracted.append(name),
             batch_done=lambda: None,
