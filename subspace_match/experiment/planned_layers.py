@@ -100,7 +100,8 @@ def crop_of(model: Model, config: Config) -> int | None:
     starts, or that of the training data.
     """
     if model.pretrained:
-        return _pretrained(model, {})[1].crop
+        channels = SOURCES[model.data["name"]].channels
+        return _pretrained(model, {"channels": channels})[1].crop
     if model.start is not None:
         return crop_of(models_of(config)[model.start], config)
     files = SOURCES[model.data["name"]].files

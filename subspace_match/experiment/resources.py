@@ -192,10 +192,9 @@ class JobResources:
         return self.plan.paths.networks[network].model
 
     def _activations(self, model: str) -> int:
-        """Return how many numbers one input makes in all layers of a network, and in its scores."""
-        in_layers = (
-            each.neurons * each.height * each.width for each in self._layers[model].values()
-        )
+        """Return how many numbers one input makes in a network's layers and scores."""
+        layers = self._layers[model].values()
+        in_layers = sum(each.neurons * each.height * each.width for each in layers)
         data = self.plan.paths.models[model].data
         # A text has a score for every token that may follow each of its tokens.
         scores = data["tokens"] * source_of(data).classes if SOURCES[data["name"]].text else 0

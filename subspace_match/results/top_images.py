@@ -18,7 +18,7 @@ def top_images_of(store: ActivationStore, digest: str) -> TopImages:
         images = store.samples(name) // (layer["height"] * layer["width"])
         layers[name] = top_images(store.activations(name), images)
     origin = Origin.of_stores(digest, store.about)
-    return TopImages(origin, store.about["accuracy"], store.about["loss"], layers)
+    return TopImages(origin, store.about["accuracy"], layers, store.about["loss"])
 
 
 def top_images(

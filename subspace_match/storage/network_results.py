@@ -57,12 +57,11 @@ class TopImages:
     """The images that activate each neuron of one network most."""
 
     origin: Origin
-    # Of the network on the same inputs, the loss in nats; None if it has no scores for its task.
-    accuracy: float | None
-    loss: float | None
+    accuracy: float | None  # of the network on the same inputs; None without scores for its task
     # By the layer's name: images (neurons, ranks) int64 and their activations (neurons, ranks), the
     # highest first.
     layers: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    loss: float | None = None  # mean cross-entropy in nats on the same inputs
 
 
 def save_top_images(path: str | Path, top_images: TopImages) -> None:
@@ -84,4 +83,4 @@ def load_top_images(path: str | Path) -> TopImages:
     names = dict.fromkeys(name.rpartition("/")[0] for name in arrays)
     layers = {name: (arrays[f"{name}/images"], arrays[f"{name}/activations"]) for name in names}
     origin = Origin.from_record(record.get("origin"), path)
-    return TopImages(origin, record["accuracy"], record["loss"], layers)
+    return TopImages(origin, record["accuracy"], layers, record["loss"])

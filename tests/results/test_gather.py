@@ -84,7 +84,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
         write_record(new("records", key), {"sha256": checkpoint})
         origin = Origin("top_images", (key,), (checkpoint,))
         layers = {"fc1": (np.array([[int(key[1])]]), np.ones((1, 1)))}
-        save_top_images(new("top_images", key), TopImages(origin, 0.5, layers))
+        save_top_images(new("top_images", key), TopImages(origin, 0.5, layers, 1.25))
     together = Origin("consensus", tuple(CHECKPOINTS), tuple(CHECKPOINTS.values()))
     fc1 = {"layer": "fc1", "node": "", "kind": "fc", "depth": 2, "samples": 20, "draw": 0}
     critical = [np.array([0.4, np.nan]), np.array([0.6, 0.7]), np.array([0.1, 0.2])]
@@ -139,6 +139,7 @@ def test_results_are_joined_in_the_order_of_pairs_depths_and_draws(files: Files)
     assert made["minimal_match_members"]["epsilon"].tolist() == EPSILONS * 2
     assert made["heat_map"]["seed_a"].tolist() == [0, 0, 1, 1]
     assert made["networks"]["accuracy"].tolist() == [0.5] * 3
+    assert made["networks"]["loss"].tolist() == [1.25] * 3
     assert made["top_images"]["image"].tolist() == [0, 1, 2]
     assert made["left_out"]["layer"].tolist() == ["fc9"]
     consensus = made["summary"].set_index(["layer", "epsilon"])["consensus"]

@@ -56,7 +56,7 @@ def write(
                 store.samples(layer["name"], draw, samples)
                 rows = rng.random((len(samples), layer["neurons"]), dtype=np.float32)
                 store.append(layer["name"], draw, rows)
-        store.add_attributes(accuracy=0.25)
+        store.add_attributes(accuracy=0.25, loss=1.5)
     return path
 
 
@@ -164,7 +164,7 @@ def test_a_heat_map_is_padded_to_its_widest_pair(
 
 def test_top_images_of_a_convolution_are_images_and_not_positions(stores: StorePair) -> None:
     found = top_images_of(stores.a, "d")
-    assert (found.origin.networks, found.accuracy) == (("n0",), 0.25)
+    assert (found.origin.networks, found.accuracy, found.loss) == (("n0",), 0.25, 1.5)
     for name, divisor in (("conv1", SIZE**2), ("fc1", 1)):
         expected = top_images(stores.a.activations(name), SAMPLES[name] // divisor)
         for array, own in zip(found.layers[name], expected, strict=True):
