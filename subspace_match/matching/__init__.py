@@ -19,5 +19,6 @@ once, and all later steps work on n^2 numbers. Each step imports only from those
 - ``null``: compute paths under permuted samples, to compare a match with chance.
 - ``measures``: compute CKA, CCA and other measures from the same moments.
 
-``validation`` checks arguments and ``ties`` decides about distances that equal epsilon.
+``validation`` checks arguments and ``ties`` decides about distances that equal epsilon. ``content``
+compares results, and ``curve`` draws a similarity curve.
 """

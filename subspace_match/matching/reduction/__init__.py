@@ -3,4 +3,5 @@
 ``moments`` has the entry, ``reduce``, and the result, ``PairMoments``. ``reading`` reads the
 samples, ``block_sums`` adds up their products, and ``factor`` factors the sums. ``second_read``
 reads the samples again if the sums have lost digits. ``centred`` subtracts means, on request.
+``streaming`` does the same for samples that arrive in pieces and cannot be read again.
 """
