@@ -1,3 +1,5 @@
+from .comparison.result import Comparison, LayerComparison
+from .comparison.run import ShortLoaderWarning, compare
 from .matching.certificate import Certificate
 from .matching.layer_pairs import heat_map, layer_pairs
 from .matching.measures import (
@@ -23,15 +25,19 @@ from .version import __version__
 
 __all__ = [
     "Certificate",
+    "Comparison",
     "FewSamplesWarning",
+    "LayerComparison",
     "Match",
     "MatchPath",
     "MeasureWarning",
     "MinimalMatches",
     "PairMoments",
+    "ShortLoaderWarning",
     "TieWarning",
     "__version__",
     "all_measures",
+    "compare",
     "debiased_linear_cka",
     "heat_map",
     "layer_pairs",

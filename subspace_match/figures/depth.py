@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -15,7 +17,10 @@ from .style import (
     LEGEND_AT_RIGHT,
     Panel,
     colour,
+    layer_axis,
+    layer_label,
     layer_panels,
+    layers_of,
     legend,
     marker,
     middle_epsilon,
@@ -41,21 +46,47 @@ def similarity_by_depth(summary: pd.DataFrame) -> Figure:
     epsilons = sorted(summary["epsilon"].unique(), reverse=True)
     has_chance = False
     for panel in parts:
-        rows = panel.rows(summary)
-        for number, epsilon in enumerate(epsilons):
-            own = rows[rows["epsilon"] == epsilon].sort_values("depth")
-            _curve(panel, own, number, len(epsilons), f"{epsilon:g}")
-            if (own["null_95"] > 0).any():
-                positions, shade = panel.positions(own["depth"]), colour(number, len(epsilons))
-                panel.axes.fill_between(positions, 0, own["null_95"], color=shade, **_CHANCE)
-                has_chance = True
-        similarity_axis(panel.axes)
-    handles, labels = parts[0].axes.get_legend_handles_labels()
+        has_chance |= _curves(panel, panel.rows(summary), epsilons)
+    legend(figure, *_with_chance(parts[0].axes, has_chance), r"$\epsilon$")
+    return figure
+
+
+@styled
+def draw_similarity_by_depth(axes: Axes, summary: pd.DataFrame) -> None:
+    """Draw ``similarity_by_depth`` of a single comparison on given axes, with their own legend."""
+    layers = layers_of(summary)
+    figure = axes.get_figure(root=True)
+    width = 5.8 if figure is None else figure.get_figwidth() * axes.get_position().width
+    layer_axis(axes, layers, width)
+    (comparison,) = summary["comparison"].unique()
+    epsilons = sorted(summary["epsilon"].unique(), reverse=True)
+    has_chance = _curves(Panel(comparison, axes, layers), summary, epsilons)
+    axes.set_xlabel(layer_label([layers]))
+    axes.set_ylabel(_SIMILARITY)
+    axes.legend(*_with_chance(axes, has_chance), title=r"$\epsilon$")
+
+
+def _curves(panel: Panel, rows: pd.DataFrame, epsilons: Sequence[float]) -> bool:
+    """Draw a curve for each epsilon; return whether chance is above 0 anywhere."""
+    has_chance = False
+    for number, epsilon in enumerate(epsilons):
+        own = rows[rows["epsilon"] == epsilon].sort_values("depth")
+        _curve(panel, own, number, len(epsilons), f"{epsilon:g}")
+        if (own["null_95"] > 0).any():
+            positions, shade = panel.positions(own["depth"]), colour(number, len(epsilons))
+            panel.axes.fill_between(positions, 0, own["null_95"], color=shade, **_CHANCE)
+            has_chance = True
+    similarity_axis(panel.axes)
+    return has_chance
+
+
+def _with_chance(axes: Axes, has_chance: bool) -> tuple[list[Any], list[str]]:
+    """Return the handles and labels of a legend, with an entry for chance if it is shown."""
+    handles, labels = axes.get_legend_handles_labels()
     if has_chance:
         handles.append(Patch(facecolor="grey", **_CHANCE))
         labels.append("chance, 95%")
-    legend(figure, handles, labels, r"$\epsilon$")
-    return figure
+    return handles, labels
 
 
 def describe_similarity_by_depth(summary: pd.DataFrame) -> str:
