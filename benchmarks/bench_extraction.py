@@ -26,7 +26,7 @@ from subspace_match.data.prepared import Split
 from subspace_match.networks.architectures import build, initialise
 from subspace_match.networks.extraction import extract
 from subspace_match.networks.images import Images
-from subspace_match.networks.layer_graph import LayeredNetwork
+from subspace_match.networks.layered_network import LayeredNetwork
 from subspace_match.networks.memory_order import move_to
 from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.networks.sampling import draw_samples
@@ -49,8 +49,8 @@ def measure(images: int, with_layers: bool) -> None:
     data = Images.on_device(split, Preprocessing((0.5,) * 3, (0.25,) * 3), device)
     start = time.perf_counter()
     if with_layers:
-        layered = LayeredNetwork(network)
-        layers = layered.layers(3, 32, 32)
+        layered = LayeredNetwork(network, data.evenly_spaced(2))
+        layers = layered.layers
         samples = {layer.name: draw_samples(layer, images, POSITIONS, 1, 0) for layer in layers}
         entries = [
             asdict(layer) | {"draws": 1, "samples": len(samples[layer.name][0])} for layer in layers
@@ -60,7 +60,6 @@ def measure(images: int, with_layers: bool) -> None:
                 extract(
                     layered,
                     data,
-                    layers,
                     samples,
                     batch_size=BATCH,
                     sink=store.append,

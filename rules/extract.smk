@@ -39,7 +39,7 @@ use rule extract as extract_heat_map with:
     benchmark:
         PLAN.paths.benchmark(PLAN.paths.heat_map_activations("{network}"))
     params:
-        extraction={key: config["extraction"][key] for key in ("nodes", "batch_size")},
+        extraction=PLAN.paths.heat_map_extraction,
         heat_map=config["heat_map"],
         planned=PLAN.planned_layers,
         digest=PLAN.paths.heat_map_activations_digest,

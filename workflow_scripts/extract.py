@@ -16,8 +16,8 @@ def extract(snakemake: Any) -> None:
     from subspace_match.networks.checkpoints import load_network
     from subspace_match.networks.extraction import extract
     from subspace_match.networks.images import Images
-    from subspace_match.networks.layer_graph import LayeredNetwork
     from subspace_match.networks.layer_info import check_planned
+    from subspace_match.networks.layered_network import LayeredNetwork
     from subspace_match.networks.sampling import draw_samples, draw_shared_positions
     from subspace_match.storage.activations import new_store
     from subspace_match.storage.files import damaged, read_record, sha256
@@ -32,9 +32,12 @@ def extract(snakemake: Any) -> None:
     network, preprocessing = load_network(paths.network, device)
     workers = config["data"]["workers"]
     images = Images.on_device(data.test, preprocessing, device, workers=workers)
-    layered = LayeredNetwork(network, settings["nodes"])
+    reached = {key: settings[key] for key in ("nodes", "neuron_axis", "tokens")}
+    layered = LayeredNetwork(network, images.evenly_spaced(2), **reached)
+    for note in layered.notes:
+        log.info("%s", note)
 
-    layers, heat_map = layered.layers(*images.shape), snakemake.params.get("heat_map")
+    layers, heat_map = layered.layers, snakemake.params.get("heat_map")
     check_planned(layers, snakemake.params.planned, paths.network)
     if heat_map is None:
         samples = {
@@ -54,7 +57,7 @@ def extract(snakemake: Any) -> None:
     for depth, layer in enumerate(layers, start=1):
         draws, count = len(samples[layer.name]), len(samples[layer.name][0])
         entries.append(asdict(layer) | {"depth": depth, "draws": draws, "samples": count})
-        if heat_map is None and layer.kind == "conv" and count < (most := settings["positions"]):
+        if heat_map is None and layer.kind != "fc" and count < (most := settings["positions"]):
             message = "%s has %d positions, fewer than extraction.positions (%d)"
             log.info(message, layer.name, count, most)
     about = {
@@ -81,7 +84,6 @@ def extract(snakemake: Any) -> None:
         accuracy = extract(
             layered,
             images,
-            layers,
             samples,
             batch_size=settings["batch_size"],
             sink=store.append,

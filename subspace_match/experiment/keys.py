@@ -132,11 +132,16 @@ class Keys:
         settings = self.config["extraction"], self.config["threads"]
         return self._made_by("extract", self.data_key(), *settings)
 
+    @property
+    def heat_map_extraction(self) -> dict[str, Any]:
+        """What decides an extraction whose samples are those of the heat map."""
+        keys = ("nodes", "neuron_axis", "tokens", "batch_size")
+        return {key: self.config["extraction"][key] for key in keys}
+
     @cached_property
     def heat_map_activations_digest(self) -> str:
         """Digest of the activation stores for heat maps: all layers have the same samples."""
-        extraction = {key: self.config["extraction"][key] for key in ("nodes", "batch_size")}
-        settings = extraction, self.config["heat_map"], self.config["threads"]
+        settings = self.heat_map_extraction, self.config["heat_map"], self.config["threads"]
         return self._made_by("extract", self.data_key(), *settings)
 
     @cached_property

@@ -49,7 +49,9 @@ class Paths(Keys):
         while (start := chain[-1].start) is not None:
             chain.append(self.models[start])
         networks = [self._network_key(each, self.data_key(each.data)) for each in chain]
-        compared = self.data_key(), self.config["extraction"]["nodes"]
+        extraction = self.config["extraction"]
+        reached = [extraction[key] for key in ("nodes", "neuron_axis", "tokens")]
+        compared = self.data_key(), reached
         # Another torchvision can bring other published weights, which see images of other sizes.
         versions = [importlib.metadata.version(package) for package in ("torch", "torchvision")]
         code = self.origins.code[LISTING]

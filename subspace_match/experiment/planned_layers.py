@@ -114,9 +114,11 @@ def _architecture(model: Model) -> dict[str, Any]:
 
 
 def _find_layers(model: Model, config: Config) -> list[LayerRecord]:
+    import torch
+
     from ..networks.architectures import outline
-    from ..networks.layer_graph import LayeredNetwork
-    from ..networks.task_check import check_classifies
+    from ..networks.layered_network import LayeredNetwork
+    from ..networks.task_check import check_classifies, output_for
 
     source, seen = (source_of(data["name"], data["root"]) for data in (model.data, config["data"]))
     if source.channels != seen.channels:
@@ -145,8 +147,11 @@ def _find_layers(model: Model, config: Config) -> list[LayerRecord]:
                 f" {channels}"
             )
     network = outline(**architecture)
-    layered = LayeredNetwork(network, config["extraction"]["nodes"])
-    layers = layered.layers(source.channels, size, size)
+    output_for(network, (source.channels, size, size))
+    reached = {key: config["extraction"][key] for key in ("nodes", "neuron_axis", "tokens")}
+    device = next((weights.device for weights in network.parameters()), None)
+    example = torch.zeros(2, source.channels, size, size, device=device)
+    layers = LayeredNetwork(network, example, **reached).layers
     if not model.pretrained:
         trained = crop or model.data["image_size"]
         check_classifies(network, (source.channels, trained, trained), source.classes)

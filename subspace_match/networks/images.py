@@ -95,6 +95,12 @@ class Images(ABC):
         channels, height, width = self.resized([0]).shape[1:]
         return channels, height, width
 
+    def evenly_spaced(self, count: int) -> Tensor:
+        """Return at most ``count`` inputs, evenly spaced, as a batch on the device."""
+        count = min(count, len(self))
+        index = [number * len(self) // count for number in range(count)]
+        return self.standardised(self.resized(index).to(self.labels.device))
+
     @abstractmethod
     def resized(self, index: Sequence[int] | Tensor) -> Tensor:
         """Return some images, by position, after resizing and cropping, before standardisation.

@@ -1,172 +1,84 @@
-"""Find the layers of a network, and capture their activations.
+"""A network as a graph of operations, made by torch.fx and run one operation at a time.
 
-A layer is a node of the network's graph, by default a ReLU, so a ReLU module that is used twice is
-two layers. The graph is executed node by node, and activations are captured as soon as they are
-computed. Later in-place operations therefore cannot change them, and no map is kept longer than
-the network itself keeps it.
+Every operation is a node, so a ReLU module that is used twice is two nodes. Values are passed on as
+soon as they are computed. Later in-place operations therefore cannot change them, and no map is
+kept longer than the network itself keeps it.
 """
 
 from __future__ import annotations
 
-import difflib
+import inspect
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
-import torch
 from torch import fx, nn
 from torchvision.models.feature_extraction import NodePathTracer
 
-from .layer_info import LayerInfo
-from .neuron_axis import Shape, axis_of_neurons, channels_first
-from .operations import CONVOLUTION, NONLINEARITIES
-from .state_dicts import first_few
-from .task_check import output_for
+from .blocks import blocks
+from .inputs import Inputs, split
+from .operations import NONLINEARITY, OPERATIONS
 
-Sink = Callable[[str, torch.Tensor], None]
+Take = Callable[[str, Any], None]
 
 
-class LayeredNetwork(fx.Interpreter):
-    """A network in evaluation mode that passes its layers' activations to a sink as it runs.
+class GraphOfLayers(fx.Interpreter):
+    """A network in evaluation mode whose nodes are operations.
+
+    Attributes:
+        nodes: kinds (keys of ``OPERATIONS``, and "block") of every node, by name, in order of
+            computation. Names are in the notation of torchvision's feature extraction; a block has
+            the name of its module.
 
     Example:
+        >>> import torch
         >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
-        >>> LayeredNetwork(net).layers(1, 4, 4)
-        [LayerInfo(name='conv1', node='1', kind='conv', neurons=2, height=2, width=2)]
-        >>> [layer.name for layer in LayeredNetwork(net, ["1", "3"]).layers(1, 4, 4)]
-        ['conv1', 'fc1']
+        >>> graph = GraphOfLayers(net, torch.zeros(2, 1, 4, 4))
+        >>> [(name, sorted(kinds)) for name, kinds in graph.nodes.items()]
+        [('0', ['convolution']), ('1', ['activation', 'relu']), ('2', []), ('3', [])]
     """
 
-    def __init__(self, network: nn.Module, nodes: str | Sequence[str] = "relu") -> None:
-        """Trace the network.
+    def __init__(self, network: nn.Module, example: Inputs) -> None:
+        """Trace the network. Whatever its code raises on values without content is passed on.
 
         Args:
-            network: any module that torch.fx can trace.
-            nodes: which nodes of the graph are layers. "relu": the output of each use of a ReLU.
-                "convolution": the output of each use of a Conv2d. "block": the output of each
-                outermost module below the network that contains convolutions and has its own
-                forward method, such as a residual block or an Inception module, but not a
-                Sequential. Or a list of shell patterns over node names, in the notation of
-                torchvision's feature extraction: ``["stage1.*.relu_1", "output"]``.
-
-        Raises:
-            ValueError: if the network cannot be traced or has no such node.
+            network: in evaluation mode.
+            example: sets which optional arguments are given.
         """
-        network.eval()
-        tracer = _Tracer(set(_blocks(network)) if nodes == "block" else set())
-        try:
-            graph = tracer.trace(network)
-        # A network's code may raise anything when it runs on values that are not tensors.
-        except Exception as error:
-            raise ValueError(
-                "network: expected a module that torch.fx can trace, whose operations do not depend"
-                f" on the values they process; found {type(network).__name__}, where tracing fails"
-                f" with {type(error).__name__}: {error}"
-            ) from error
+        self._signature = inspect.signature(network.forward)
+        tracer = _Tracer(network, list(self._arguments(example)))
+        graph = tracer.trace(network)
         super().__init__(fx.GraphModule(network, graph))
-        self._network = network
         computed = [node for node in graph.nodes if node.op.startswith("call_")]
         self._names = {node: str(tracer.node_to_qualname[node]) for node in computed}
-        self._layers = _select(network, nodes, self._names)
-        first = channels_first(graph, network, _block_output)
-        self._channels_first = {self._names[node] for node in self._layers & first}
-        self._prefix = "block" if nodes == "block" else None
-        self._sink: Sink | None = None
-        self._captured: set[fx.Node] = set()
+        self.nodes: dict[str, Set[str]] = {}
+        for node, name in self._names.items():
+            kinds = {kind for kind, own in OPERATIONS.items() if own.is_called(node, network)}
+            self.nodes[name] = kinds | ({"block"} if node in tracer.block_nodes else set())
+        self._take: Take | None = None
+        self._wanted: Set[str] = frozenset()
 
-    def layers(self, channels: int, height: int, width: int) -> list[LayerInfo]:
-        """Return the layers for images of this shape, in order of computation.
-
-        Raises:
-            ValueError: if the network does not accept such images; or if a layer is not certain to
-                be (images, channels, height, width) or (images, neurons), naming the layer.
-        """
-        counts: Counter[str] = Counter()
-        layers = []
-        for node, shape in self._certain_shapes(channels, height, width).items():
-            kind = "conv" if len(shape) == 4 else "fc"
-            prefix = self._prefix or kind
-            counts[prefix] += 1
-            layers.append(
-                LayerInfo(f"{prefix}{counts[prefix]}", node, kind, shape[1], *(shape[2:] or (1, 1)))
-            )
-        return layers
-
-    def _certain_shapes(self, channels: int, height: int, width: int) -> dict[str, Shape]:
-        """Return each layer's shape for 2 images; refuse layers whose neuron axis is uncertain."""
-        # Run the network itself first: errors inside a graph mention the tracer's objects.
-        output_for(self._network, (channels, height, width))
-        found, error = self._shapes(2, channels, height, width)
-        if error is not None:
-            raise error
-        # A network may reject these sizes. Three images, to recognise the axis of images.
-        taller, _ = self._shapes(3, channels, 2 * height, width)
-        wider, _ = self._shapes(3, channels, height, 2 * width)
-        certain, faults = {}, []
-        for node, shape in found.items():
-            axis = self._axis_of_neurons(node, shape, taller.get(node), wider.get(node))
-            if shape is not None and axis == 1:
-                certain[node] = shape
-            else:
-                known = f", whose axis of neurons is {axis}" if axis else ""
-                faults.append(f"{shape} for 2 images at {node}{known}")
-        if faults:
-            raise ValueError(
-                "network: expected layers that are certain to have shape (images, neurons) or"
-                f" (images, channels, height, width), found {first_few(faults, '; ')}; select"
-                " other nodes in extraction.nodes"
-            )
-        return certain
-
-    def _axis_of_neurons(self, node: str, shape: Shape | None, *others: Shape | None) -> int | None:
-        """Return the axis, from shapes for 2 images and, if known, for 3 taller and 3 wider."""
-        if shape is None or len(shape) not in (2, 4) or shape[0] != 2:
-            return None
-        if any(other is not None and other[:1] != (3,) for other in others):
-            return None
-        if len(shape) == 2 or node in self._channels_first:
-            return 1
-        return axis_of_neurons(shape, *others)
-
-    def _shapes(self, *images: int) -> tuple[dict[str, Shape | None], Exception | None]:
-        """Return each layer's shape (None if not a tensor) up to the first error, and the error."""
-        found: dict[str, Shape | None] = {}
-        device = next((weights.device for weights in self.module.parameters()), None)
-        inputs = torch.zeros(images, device=device)
-
-        def note(node: str, value: Any) -> None:
-            found[node] = tuple(value.shape) if isinstance(value, torch.Tensor) else None
-
-        try:
-            self.capture(inputs, note)
-        except Exception as error:  # a network's code may raise anything
-            return found, error
-        return found, None
-
-    def capture(self, images: torch.Tensor, sink: Sink, *, every_node: bool = False) -> Any:
-        """Run a batch of images and call ``sink(node, activations)`` for each layer in turn.
-
-        Args:
-            images: the batch.
-            sink: receives each layer's activations and must not change them.
-            every_node: also pass every other computed value, which need not be a tensor.
+    def pass_on(self, inputs: Inputs, wanted: Set[str], take: Take) -> Any:
+        """Run the network and call ``take(node, value)`` for each wanted node in turn.
 
         Returns:
             The network's output.
         """
-        self._sink, self._captured = sink, set(self._names) if every_node else self._layers
+        self._wanted, self._take = wanted, take
         try:
-            with torch.inference_mode():
-                return self.run(images)
+            return self.run(*self._arguments(inputs).values())
         finally:
-            self._sink = None
+            self._take = None
+
+    def _arguments(self, inputs: Inputs) -> dict[str, Any]:
+        arguments, named = split(inputs)
+        return dict(self._signature.bind(*arguments, **named).arguments)
 
     def run_node(self, n: fx.Node) -> Any:
-        """Execute one node of the graph, and pass its result to the sink if it is a layer."""
+        """Execute one node of the graph, and pass its result on if it is wanted."""
         result = super().run_node(n)
-        if self._sink is not None and n in self._captured:
-            self._sink(self._names[n], result)
+        if self._take is not None and (name := self._names.get(n)) in self._wanted:
+            self._take(str(name), result)
         return result
 
 
@@ -177,74 +89,54 @@ class _Tracer(NodePathTracer):  # type: ignore[misc]
     nodes of the block, so it has the values that the block returns.
     """
 
-    def __init__(self, blocks: set[nn.Module]) -> None:
+    def __init__(self, network: nn.Module, given: Sequence[str]) -> None:
         super().__init__()
-        self._blocks = blocks
+        self.block_nodes: set[fx.Node] = set()
+        self._given = given
+        self._blocks = set(blocks(network))
         self._uses: Counter[str] = Counter()
+
+    def create_args_for_root(
+        self, root_fn: Any, is_module: bool, concrete_args: Any = None
+    ) -> tuple[Any, list[Any]]:
+        """Give arguments that the example does not have their default, so that no test fails."""
+        parameters = list(inspect.signature(root_fn).parameters.values())[1:]
+        if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+            raise TypeError("it takes a variable number of arguments")
+        function, arguments = super().create_args_for_root(root_fn, is_module, concrete_args)
+        for place, parameter in enumerate(parameters, start=1):
+            if parameter.name not in self._given:
+                self.graph.erase_node(arguments[place].node)
+                arguments[place] = parameter.default
+        return function, arguments
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Keep nonlinearities whole, and look into torch's transformers."""
+        if isinstance(m, _TRANSFORMERS):
+            return False
+        whole = NONLINEARITY.is_module(m) and "relu" not in type(m).__name__.lower()
+        return whole or bool(super().is_leaf_module(m, module_qualified_name))
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
         returned = super().call_module(m, forward, args, kwargs)
         if m in self._blocks:
-            marker = self.create_proxy("call_function", _block_output, (returned,), {})
             path = self.path_of_module(m)
+            if self.is_leaf_module(m, path):
+                self.block_nodes.add(returned.node)
+                return returned
+            marker = self.create_proxy("call_function", _block_output, (returned,), {})
             use = self._uses[path]
             self._uses[path] += 1
             self.node_to_qualname[marker.node] = f"{path}_{use}" if use else path
+            self.block_nodes.add(marker.node)
         return returned
+
+
+_TRANSFORMERS = (
+    *(nn.Transformer, nn.TransformerEncoder, nn.TransformerDecoder),
+    *(nn.TransformerEncoderLayer, nn.TransformerDecoderLayer),
+)
 
 
 def _block_output(value: Any) -> Any:
     return value
-
-
-def _blocks(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield the outermost submodules that contain convolutions and have their own forward."""
-    for child in module.children():
-        inside = list(child.modules())
-        if isinstance(child, nn.Conv2d) or not any(isinstance(m, nn.Conv2d) for m in inside):
-            continue
-        # A Sequential computes nothing itself; ModuleList and ModuleDict have no forward.
-        if type(child).forward in (nn.Sequential.forward, nn.Module.forward):
-            yield from _blocks(child)
-        else:
-            yield child
-
-
-def _select(
-    network: nn.Module, nodes: str | Sequence[str], names: dict[fx.Node, str]
-) -> set[fx.Node]:
-    if isinstance(nodes, str):
-        return _of_kind(network, nodes, names)
-    selected = set()
-    for pattern in nodes:
-        matching = {node for node in names if fnmatchcase(names[node], pattern)}
-        if not matching:
-            near = difflib.get_close_matches(pattern, names.values(), n=3, cutoff=0.0)
-            raise ValueError(
-                "extraction.nodes: expected patterns that match nodes of the network, found"
-                f" {pattern!r}, which matches none of {len(names)}; the nearest are"
-                f" {', '.join(near)}"
-            )
-        selected |= matching
-    return selected
-
-
-def _of_kind(network: nn.Module, kind: str, names: dict[fx.Node, str]) -> set[fx.Node]:
-    operations = {**NONLINEARITIES, "convolution": CONVOLUTION}
-    if kind == "block":
-        selected = {node for node in names if node.target is _block_output}
-        wanted = "block (a module below it, not a Sequential, that contains convolutions)"
-    elif operation := operations.get(kind):
-        selected = {node for node in names if operation.is_called(node, network)}
-        wanted = f"{operation.name} in its graph"
-    else:
-        raise ValueError(
-            f"extraction.nodes: expected one of {', '.join([*operations, 'block'])} or a list of"
-            f" patterns over nodes, found {kind!r}"
-        )
-    if not selected:
-        raise ValueError(
-            f"network: expected at least one {wanted}, found none; select other layers in"
-            " extraction.nodes"
-        )
-    return selected

@@ -12,13 +12,15 @@ class LayerInfo:
     """One layer.
 
     Attributes:
-        name: conv1, conv2, ... for maps and fc1, fc2, ... for vectors, in order of computation;
+        name: by what its samples are, in order of computation: conv1, conv2, ... for maps, fc1, ...
+            for vectors, mlp1, ... for tokens behind a nonlinearity, tokens1, ... for others;
             block1, block2, ... if the layers are blocks.
-        node: name in the graph, in the notation of torchvision's feature extraction; the module's
-            name for a block.
-        kind: "conv" (a neuron is a channel, a sample a position) or "fc" (a sample is an image).
+        node: name of the operation or of the module that computes it.
+        kind: what a sample is: a position of a map ("conv"), a token ("tokens") or an input ("fc").
         neurons: number of neurons.
-        height, width: size of the map, 1 and 1 for a fully connected layer.
+        height, width: size of the map; 1 and the number of tokens, or the length of a map along one
+            axis; 1 and 1 if a sample is an input.
+        axis: axis of neurons in the values that the network computes.
     """
 
     name: str
@@ -27,6 +29,12 @@ class LayerInfo:
     neurons: int
     height: int
     width: int
+    axis: int = 1
+
+    @property
+    def positions(self) -> int:
+        """Number of samples of one input."""
+        return self.height * self.width
 
 
 def check_planned(

@@ -1,19 +1,15 @@
-"""The operations that a traced network is searched for, and how PyTorch code calls each.
+"""The operations that a network is searched for, and how code calls each.
 
-To add a nonlinearity, add it to ``NONLINEARITIES`` and to ``extraction.nodes`` in the schema.
+To add a nonlinearity, add it to ``NONLINEARITIES``. A module of another library counts if its class
+is named after one: ``NewGELUActivation`` of Hugging Face, ``QuickGELU`` of CLIP.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import fx, nn
-from torch.nn import functional
-from torch.nn.modules.conv import _ConvNd
 
 
 @dataclass(frozen=True)
@@ -22,47 +18,57 @@ class Operation:
 
     Attributes:
         modules: module classes that compute it.
-        others: functions that compute it, and the names of such tensor methods.
-        name: used in messages.
+        functions: names of functions and tensor methods that compute it.
+        words: lower-case parts of the names of further module classes that compute it.
     """
 
     modules: tuple[type[nn.Module], ...]
-    others: Set[Any]
-    name: str = ""
+    functions: frozenset[str]
+    words: tuple[str, ...] = ()
+
+    def is_module(self, module: nn.Module) -> bool:
+        """Return whether a module computes this operation."""
+        return isinstance(module, self.modules) or (
+            bool(self.words)
+            and not type(module).__module__.startswith("torch.nn")
+            and next(module.children(), None) is None
+            and any(word in type(module).__name__.lower() for word in self.words)
+        )
 
     def is_called(self, node: fx.Node, network: nn.Module) -> bool:
-        """Return whether a node of the network's graph calls this operation."""
+        """Return whether a node of a network's graph calls this operation."""
         if node.op == "call_module":
-            return isinstance(network.get_submodule(str(node.target)), self.modules)
-        return node.op in ("call_function", "call_method") and node.target in self.others
+            return self.is_module(network.get_submodule(str(node.target)))
+        name = function_name(node.target)
+        return node.op in ("call_function", "call_method") and name in self.functions
 
 
-# The keys are values of ``extraction.nodes``.
-NONLINEARITIES = {
-    "relu": Operation(
-        (nn.ReLU,), {functional.relu, torch.relu, torch.relu_, "relu", "relu_"}, "ReLU"
-    ),
-}
-CONVOLUTION = Operation((nn.Conv2d,), {functional.conv2d}, "Conv2d")
+def function_name(function: Any) -> str:
+    """Return the name of a function, or of a method that a graph knows by name."""
+    return function if isinstance(function, str) else getattr(function, "__name__", "")
 
-# Outputs have one channel per entry of axis 1.
-MAKES_CHANNELS = Operation(
-    (_ConvNd, nn.modules.batchnorm._BatchNorm, nn.GroupNorm),
-    {functional.conv2d, functional.conv_transpose2d, functional.batch_norm},
-)
-# Each output value depends on inputs of the same channel and position, or of nearby positions.
-KEEPS_CHANNELS = Operation(
+
+def _with_in_place(*names: str) -> frozenset[str]:
+    return frozenset(name + end for name in names for end in ("", "_"))
+
+
+RELU = Operation((nn.ReLU,), _with_in_place("relu"))
+# Not the sigmoid and its approximations, which scale other values (squeeze and excitation, LSTM),
+# and not the softmax of attention.
+NONLINEARITY = Operation(
     (
-        *(module for operation in NONLINEARITIES.values() for module in operation.modules),
-        *(nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish),
-        *(nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Identity, nn.Dropout, nn.Dropout2d),
-        *(nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d),
+        *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.SELU, nn.CELU),
+        *(nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardtanh, nn.Tanh, nn.Softplus),
+        *(nn.Softsign, nn.Threshold, nn.GLU),
     ),
-    {
-        *(other for operation in NONLINEARITIES.values() for other in operation.others),
-        *(functional.gelu, functional.silu),
-        *(functional.max_pool2d, functional.avg_pool2d, functional.adaptive_avg_pool2d),
-        *(operator.add, operator.iadd, torch.add, operator.mul, operator.imul, torch.mul),
-        *("add", "add_", "mul", "mul_", "contiguous", "clone"),
-    },
+    _with_in_place(
+        *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu"),
+        *("mish", "hardswish", "hardtanh", "tanh", "softplus", "softsign", "threshold", "glu"),
+    ),
+    ("relu", "elu", "gelu", "silu", "swish", "mish", "glu", "tanh", "softplus", "laplace"),
 )
+CONVOLUTION = Operation(
+    (nn.Conv1d, nn.Conv2d, nn.Conv3d), frozenset({"conv1d", "conv2d", "conv3d"})
+)
+# The keys are values of ``extraction.nodes``.
+OPERATIONS = {"relu": RELU, "activation": NONLINEARITY, "convolution": CONVOLUTION}

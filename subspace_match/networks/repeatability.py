@@ -1,8 +1,8 @@
-"""Check that a network computes the same values for an image in every run and every batch.
+"""Check that a network computes the same values for an input in every run and every batch.
 
 Evaluation mode switches off only the dropout and batch statistics of torch's own modules. Code such
 as ``functional.dropout(x)`` or ``x - x.mean(0)`` stays active, so activations and accuracies would
-depend on chance or on the other images of the batch.
+depend on chance or on the other inputs of the batch.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from typing import Any
 
 import torch
 
-from .images import Images
+from .inputs import Inputs, count, first_tensor, rows, tensors_in
 
 Sink = Callable[[str, Any], None]
-Run = Callable[[torch.Tensor, Sink], Any]
+Run = Callable[[Inputs, Sink], Any]
 
-_IMAGES = 4
 # Relative to the largest value. Kernels change the order of additions with the batch size and, on a
 # GPU, from run to run: hundreds of float32 layers (6e-8) stay below 1e-4. bfloat16 would not, but
 # is used for training only. Dropout and batch statistics change values by tenths.
@@ -36,58 +35,69 @@ def strict_float32(device: torch.device) -> AbstractContextManager[None]:
     return flags
 
 
-def check_repeatable(run: Run, images: Images) -> None:
-    """Run a few images twice, then half of them alone, and refuse a network whose values differ.
+def check_repeatable(run: Run, inputs: Inputs) -> None:
+    """Run a few inputs twice, then half of them alone, and refuse a network whose values differ.
 
     Args:
-        run: runs a network, in evaluation mode and on the images' device, on a batch, and passes
-            each value to compare, with its name, to a sink.
-        images: a few of them, evenly spaced, are used.
+        run: runs a network, in evaluation mode, on a batch, and passes each value to compare, with
+            its name, to a sink.
+        inputs: a few inputs, on the network's device.
 
     Raises:
         ValueError: naming the first value that differs.
     """
-    count = min(_IMAGES, len(images))
-    index = [number * len(images) // count for number in range(count)]
-    batch = images.standardised(images.resized(index).to(images.labels.device))
-    first: dict[str, Any] = {}
+    total = count(inputs)
+    first: dict[str, list[torch.Tensor]] = {}
 
-    def compare(part: torch.Tensor, fault: str) -> None:
+    def compare(part: Inputs, fault: str) -> None:
         differing: list[str] = []
+        missing = set(first)
 
         def check(name: str, value: Any) -> None:
-            if not differing and _differ(first[name], value, len(batch), len(part)):
+            missing.discard(name)
+            if not differing and _differ(first.get(name), value, total, count(part)):
                 differing.append(name)
 
         run(part, check)
-        if differing:
+        if differing := differing or sorted(missing):
             raise ValueError(
-                "network: expected the same values for an image in every run in evaluation mode,"
+                "network: expected the same values for an input in every run in evaluation mode,"
                 f" found different ones {fault}, first at {differing[0]}"
             )
 
-    with torch.inference_mode(), strict_float32(batch.device):
-        run(batch, lambda name, value: first.update({name: _copied(value)}))
-        compare(batch, "in a second run (a dropout that eval() does not switch off?)")
-        if count > 1:
-            compare(batch[: count // 2], "in a smaller batch (statistics of the batch?)")
+    with torch.no_grad(), strict_float32(first_tensor(inputs).device):
+        run(inputs, lambda name, value: first.update({name: _copied(value)}))
+        compare(inputs, "in a second run (a dropout that eval() does not switch off?)")
+        if total > 1:
+            half = rows(inputs, range(total // 2))
+            compare(half, "in a smaller batch (statistics of the batch?)")
 
 
-def _copied(value: Any) -> Any:
-    """Copy a tensor, because a later in-place operation may change it."""
-    return value.clone() if isinstance(value, torch.Tensor) else None
+def _copied(value: Any) -> list[torch.Tensor]:
+    """Copy all tensors, because later in-place operations may change them."""
+    return [tensor.clone() for tensor in tensors_in(value)]
 
 
-def _differ(one: Any, other: Any, images: int, part: int) -> bool:
-    """Return whether the values for all images differ from those for the first ``part`` images.
+def _differ(ones: list[torch.Tensor] | None, value: Any, inputs: int, part: int) -> bool:
+    """Return whether the values for all inputs differ from those for the first ``part`` inputs.
 
-    Values without an axis of images, such as a mean over them, are compared as a whole.
+    Values without an axis of inputs, such as a mean over them, are compared as a whole. A value
+    that only one of the runs computes differs.
     """
-    if not (isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor)):
-        return False
-    if one.shape[:1] == (images,) and other.shape[:1] == (part,):
+    others = list(tensors_in(value))
+    if ones is None or len(ones) != len(others):
+        return True
+    return any(
+        _tensors_differ(one, other, inputs, part) for one, other in zip(ones, others, strict=True)
+    )
+
+
+def _tensors_differ(one: torch.Tensor, other: torch.Tensor, inputs: int, part: int) -> bool:
+    if one.shape[:1] == (inputs,) and other.shape[:1] == (part,):
         one = one[:part]
     if one.shape != other.shape or not one.is_floating_point() or not one.numel():
         return False
-    one, other = (value.double().nan_to_num() for value in (one, other))
-    return bool((one - other).abs().max() > _TOLERANCE * one.abs().max())
+    # Steps of the type that the network computes in, 16 bits perhaps.
+    tolerance = max(_TOLERANCE, 8 * torch.finfo(one.dtype).eps)
+    one, other = (tensor.double().nan_to_num() for tensor in (one, other))
+    return bool((one - other).abs().max() > tolerance * one.abs().max())

@@ -1,0 +1,462 @@
+"""The layers of any network: find them, and receive their values batch by batch.
+
+There are two ways to reach a layer. If torch.fx can trace the network, a layer is a node of its
+graph (``layer_graph``); otherwise it is a use of a module (``layer_hooks``). Either way a layer's
+value has an axis of neurons; all axes between the inputs and the neurons are positions.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .inputs import (
+    Inputs,
+    axes_of_positions,
+    call,
+    count,
+    described,
+    doubled,
+    real_tokens,
+    rows,
+    tensors_in,
+    to_device,
+)
+from .layer_graph import GraphOfLayers
+from .layer_hooks import HookedModules
+from .layer_info import LayerInfo
+from .neuron_axis import AxisTracker, Shape, axis_by_sizes
+from .operations import OPERATIONS
+from .repeatability import check_repeatable, strict_float32
+from .state_dicts import first_few
+
+KINDS = (*OPERATIONS, "block")
+TOKENS = ("all", "first", "last", "mean")
+
+
+@dataclass(frozen=True)
+class Node:
+    """A value that the network computes.
+
+    Attributes:
+        name: of the operation or of the module that computes it.
+        kinds: the values of ``extraction.nodes`` that select it, without patterns.
+        shape: for two inputs; None if it is no tensor.
+        axis: axis of neurons; None if it is not certain.
+    """
+
+    name: str
+    kinds: tuple[str, ...]
+    shape: Shape | None
+    axis: int | None
+
+
+class LayeredNetwork:
+    """A network whose layers can be listed and recorded.
+
+    The network stays as it is: it runs in evaluation mode and without gradients, and afterwards
+    each module is in the mode in which it was. ``torch.compile`` and ``DataParallel`` around the
+    network are taken off.
+
+    Attributes:
+        layers: the layers, in order of computation.
+        notes: what was decided about them, for a log.
+        device: device of the network's weights, to which batches are moved; None without weights.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
+        >>> layered = LayeredNetwork(net, torch.zeros(2, 1, 4, 4))
+        >>> layered.layers
+        [LayerInfo(name='conv1', node='1', kind='conv', neurons=2, height=2, width=2, axis=1)]
+        >>> scores = layered.run(
+        ...     torch.ones(5, 1, 4, 4), lambda layer, values: print(layer.name, values.shape)
+        ... )
+        conv1 torch.Size([5, 2, 2, 2])
+        >>> layered = LayeredNetwork(net, torch.zeros(2, 1, 4, 4), ["1", "3"])
+        >>> [layer.name for layer in layered.layers]
+        ['conv1', 'fc1']
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        example: Inputs,
+        nodes: str | Sequence[str] = "auto",
+        *,
+        neuron_axis: int | None = None,
+        tokens: str = "all",
+    ) -> None:
+        """Find the layers.
+
+        Args:
+            network: any module.
+            example: a batch as the network receives it: a tensor, a tuple of its arguments, or a
+                dictionary of its named arguments. It decides the sizes of maps.
+            nodes: which nodes are layers. "relu": the output of each use of a ReLU. "activation":
+                of each use of a nonlinearity (not of a sigmoid or a softmax). "convolution": of
+                each use of a convolution. "block": of each block (``blocks``). "auto": the first of
+                relu, activation and block that exists. Or a list of shell patterns over the names
+                of nodes: ``["stage1.*.relu_1", "output"]``.
+            neuron_axis: axis of neurons of those layers for which it is not certain.
+            tokens: which samples a layer of tokens has: "all" tokens, or one of each input: the
+                "first" one, the "last" one or their "mean". Padded tokens never count.
+
+        Raises:
+            ValueError: if the network does not accept the example or has no such node, or if a
+                layer's axis of neurons is not certain, naming these layers and their shapes.
+        """
+        self._network = _unwrapped(network)
+        self._nodes, self._neuron_axis, self._tokens = nodes, neuron_axis, tokens
+        self.device = _device_of(self._network)
+        self.notes: list[str] = []
+        example = to_device(example, self.device)
+        self._example = rows(example, [number % count(example) for number in range(2)])
+        with self._evaluating():
+            self._way = self._choose_way(self._example)
+        self.layers = self._select()
+        self._by_node = {layer.node: layer for layer in self.layers}
+
+    @property
+    def nodes(self) -> list[Node]:
+        """Every value that the network computes, in order of computation; this runs the network."""
+        return list(self._examine(self._way.nodes).values())
+
+    def run(self, inputs: Inputs, sink: Callable[[LayerInfo, Tensor], None]) -> Any:
+        """Run a batch and call ``sink(layer, values)`` once for each layer, in computed order.
+
+        Args:
+            inputs: a batch, on any device.
+            sink: receives the values as (inputs, neurons), (inputs, positions, neurons) or
+                (inputs, height, width, neurons), on the network's device. They are a view of what
+                the network goes on with: it must not change them, and must copy what it keeps.
+
+        Returns:
+            The network's output.
+
+        Raises:
+            ValueError: if a layer is not computed exactly once, or has another shape than for the
+                example; only layers of tokens may have another number of tokens.
+        """
+        inputs = to_device(inputs, self.device)
+        mask = real_tokens(inputs)
+        waiting = dict(self._by_node)
+
+        def take(node: str, value: Any) -> None:
+            layer = waiting.pop(node)
+            sink(layer, self._values(layer, value, count(inputs), mask))
+
+        with self._evaluating():
+            output = self._way.pass_on(inputs, self._by_node.keys(), take)
+        if waiting:
+            raise ValueError(
+                f"network: expected to compute {', '.join(waiting)} for every batch, as for the"
+                " first one, found a batch without; select layers that do not depend on the values"
+                " of the inputs"
+            )
+        return output
+
+    def check_repeatable(self, inputs: Inputs) -> None:
+        """Refuse a network whose values depend on chance or on the other inputs of a batch.
+
+        Args:
+            inputs: a few inputs, at least two.
+
+        Raises:
+            ValueError: naming the first node that differs.
+        """
+        inputs = to_device(inputs, self.device)
+        names = self._way.nodes.keys()
+        with self._evaluating():
+            check_repeatable(lambda batch, sink: self._way.pass_on(batch, names, sink), inputs)
+
+    def _choose_way(self, example: Inputs) -> GraphOfLayers | HookedModules:
+        # Run the network itself first: errors inside a graph mention the tracer's objects.
+        try:
+            expected = call(self._network, example)
+        except Exception as error:  # a network's code may raise anything
+            raise ValueError(
+                f"network: expected one that accepts {described(example)}, found"
+                f" {type(self._network).__name__}, which fails with {_first_line(error)}"
+            ) from error
+        try:
+            graph = GraphOfLayers(self._network, example)
+            found = graph.pass_on(example, frozenset(), lambda *_: None)
+        except Exception as error:
+            reason = f"torch.fx cannot trace it ({_first_line(error)})"
+        else:
+            chance = not _equal(expected, call(self._network, example))
+            if chance or _equal(expected, found):
+                self.notes.append("layers are nodes of the network's graph, traced by torch.fx")
+                return graph
+            reason = "the graph that torch.fx traces computes another output"
+        self.notes.append(f"layers are reached by hooks on modules, because {reason}")
+        return HookedModules(self._network, example)
+
+    def _examine(self, names: Iterable[str]) -> dict[str, Node]:
+        """Find the shape and the axis of neurons of some nodes, in order of computation."""
+        names = set(names)
+        with self._evaluating():
+            found, axes = self._shapes(self._example, names)
+            # Three inputs, to recognise the axis of inputs.
+            three, _ = self._shapes(rows(self._example, [0, 1, 1]), names)
+            uncertain = {
+                name
+                for name, shape in found.items()
+                if shape and len(shape) > 2 and name not in axes
+            }
+            longer = self._shapes_of_longer(uncertain) if uncertain else []
+        nodes = {}
+        for name, shape in found.items():
+            axis = None
+            if shape and len(shape) > 1 and shape[0] == 2 and three.get(name) == (3, *shape[1:]):
+                by_sizes = [own.get(name) for own in longer] if name in uncertain else []
+                known = axes.get(name) or axis_by_sizes(shape, by_sizes)
+                axis = 1 if len(shape) == 2 else known
+            kinds = tuple(kind for kind in KINDS if kind in self._way.nodes[name])
+            nodes[name] = Node(name, kinds, shape, axis)
+        return nodes
+
+    def _shapes(
+        self, inputs: Inputs, names: Set[str]
+    ) -> tuple[dict[str, Shape | None], dict[str, int]]:
+        """Return the shape of each node (None if not a tensor), and known axes of neurons."""
+        shapes: dict[str, Shape | None] = {}
+        axes: dict[str, int] = {}
+        with AxisTracker() as tracker:
+
+            def note(name: str, value: Any) -> None:
+                tensor = _first_tensor(value)
+                shapes[name] = None if tensor is None else tuple(tensor.shape)
+                if tensor is not None and (axis := tracker.axis_of(tensor)) is not None:
+                    axes[name] = axis
+
+            self._way.pass_on(inputs, names, note)
+        return shapes, axes
+
+    def _shapes_of_longer(self, names: Set[str]) -> list[dict[str, Shape | None]]:
+        """Return the shapes for inputs that are longer along one axis after the other."""
+        example = self._example
+        axes = axes_of_positions(example)
+        found: list[dict[str, Shape | None]] = []
+        for axis in axes:
+            shapes: dict[str, Shape | None] = {}
+
+            def note(name: str, value: Any, shapes: dict[str, Shape | None] = shapes) -> None:
+                tensor = _first_tensor(value)
+                shapes[name] = None if tensor is None else tuple(tensor.shape)
+
+            # A network may reject these sizes, after some of its nodes.
+            with suppress(Exception):
+                self._way.pass_on(doubled(example, axis), names, note)
+            found.append(shapes)
+        return found
+
+    def _choose(self) -> tuple[list[str], str | None]:
+        """Return the names of the selected nodes, and their kind unless patterns select them."""
+        known = self._way.nodes
+        by_kind = {kind: [name for name in known if kind in known[name]] for kind in KINDS}
+        if not isinstance(self._nodes, str):
+            return _fitting(self._nodes, known), None
+        if self._nodes not in ("auto", *KINDS):
+            raise ValueError(
+                f"extraction.nodes: expected one of auto, {', '.join(KINDS)} or a list of patterns"
+                f" over nodes, found {self._nodes!r}"
+            )
+        wanted = _AUTO if self._nodes == "auto" else (self._nodes,)
+        kind = next((kind for kind in wanted if by_kind[kind]), None)
+        if kind is None:
+            words = " or ".join(_WORDS[kind] for kind in wanted)
+            raise ValueError(
+                f"network: expected at least one {words}, found none; select other layers in"
+                " extraction.nodes ('subspace-match layers' lists all nodes)"
+            )
+        if self._nodes == "auto":
+            others = [name for name in by_kind["activation"] if kind not in known[name]]
+            left_out = f"; left out: {first_few(others)} (activation selects these too)"
+            self.notes.append(
+                f"auto: {len(by_kind[kind])} nodes of kind {kind}"
+                + (left_out if others and kind == "relu" else "")
+            )
+        return by_kind[kind], kind
+
+    def _select(self) -> list[LayerInfo]:
+        chosen, kind = self._choose()
+        counts: Counter[str] = Counter()
+        layers: list[LayerInfo] = []
+        faults: list[str] = []
+        given: list[str] = []
+        for node in self._examine(chosen).values():
+            axis = node.axis
+            if axis is None and self._neuron_axis is not None and node.shape:
+                axis = self._neuron_axis % len(node.shape)
+                given.append(node.name)
+            size = _size(node.shape, axis)
+            if size is None:
+                known = "" if axis is None else f", whose axis of neurons is {axis}"
+                faults.append(f"{node.shape} for 2 inputs at {node.name}{known}")
+                continue
+            sample, neurons, height, width = size
+            prefix = (
+                "block" if kind == "block" or (kind is None and "block" in node.kinds) else sample
+            )
+            if prefix == "tokens" and "activation" in node.kinds:
+                prefix = "mlp"
+            if sample == "tokens" and self._tokens != "all":
+                sample, height, width = "fc", 1, 1
+            counts[prefix] += 1
+            name = f"{prefix}{counts[prefix]}"
+            layers.append(
+                LayerInfo(name, node.name, sample, neurons, height, width, int(axis or 0))
+            )
+        if faults:
+            raise ValueError(
+                "network: expected layers whose axis of neurons is certain, found"
+                f" {first_few(faults, '; ')}; select other nodes in extraction.nodes, or give their"
+                " axis in extraction.neuron_axis"
+            )
+        if given:
+            axis = self._neuron_axis
+            self.notes.append(f"axis {axis} has the neurons, as given, of {first_few(given)}")
+        return layers
+
+    def _values(self, layer: LayerInfo, value: Any, inputs: int, real: Tensor | None) -> Tensor:
+        """Return a layer's value with its neurons last, and of tokens what was asked for."""
+        tensor = _first_tensor(value)
+        shape = None if tensor is None else tuple(tensor.shape)
+        size = _size(shape, layer.axis)
+        of_tokens = size is not None and size[0] == "tokens"
+        expected = layer.neurons, layer.height, layer.width
+        fits = size is not None and (size[1:] == expected or (of_tokens and size[1] == expected[0]))
+        if tensor is None or not fits or len(tensor) != inputs:
+            raise ValueError(
+                f"{layer.name} ({layer.node}): expected {layer.neurons} neurons at"
+                f" {layer.height} x {layer.width} positions, as for the first inputs, found"
+                f" {shape} for {inputs} inputs; give all inputs one size"
+            )
+        values = tensor.movedim(layer.axis, -1)
+        if not of_tokens or self._tokens == "all":
+            return values
+        if real is not None and real.shape != values.shape[:2]:
+            raise ValueError(
+                f"{layer.name} ({layer.node}): expected one token for each place of attention_mask"
+                f" {tuple(real.shape)}, found {shape}; record all tokens (extraction.tokens: all)"
+            )
+        return _one_token(values, real, self._tokens)
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Run in evaluation mode, without gradients, compilation and TF32; restore all modes."""
+        was_training = self._network.training
+        modes = [(module, module.training) for module in self._network.modules()]
+        compiler = sys.modules.get("torch._dynamo")
+        eager = torch.compiler.set_stance("force_eager") if compiler else nullcontext()
+        device = self.device or torch.device("cpu")
+        try:
+            self._network.eval()
+            with torch.no_grad(), strict_float32(device), eager:
+                yield
+        finally:
+            # A network may do more than set the mode.
+            if was_training:
+                self._network.train()
+            for module, mode in modes:
+                module.training = mode
+
+
+_AUTO = ("relu", "activation", "block")
+_WORDS = {
+    "relu": "ReLU",
+    "activation": "nonlinearity",
+    "convolution": "convolution",
+    "block": "block (a transformer's layer, or a module below the network, not a Sequential, that"
+    " contains convolutions)",
+}
+
+
+def _fitting(patterns: Sequence[str], known: Mapping[str, Set[str]]) -> list[str]:
+    """Return the nodes that fit a pattern; blocks only if it fits nothing else.
+
+    Patterns fit what is computed inside a block, as if blocks were no nodes.
+    """
+    selected: set[str] = set()
+    for pattern in patterns:
+        fitting = [name for name in known if fnmatchcase(name, pattern)]
+        inside = [name for name in fitting if "block" not in known[name]]
+        if not fitting:
+            near = difflib.get_close_matches(pattern, known, n=3, cutoff=0.0)
+            raise ValueError(
+                "extraction.nodes: expected patterns that match nodes of the network, found"
+                f" {pattern!r}, which matches none of {len(known)}; the nearest are"
+                f" {', '.join(near)}; 'subspace-match layers' lists all"
+            )
+        selected.update(inside or fitting)
+    return [name for name in known if name in selected]
+
+
+def _size(shape: Shape | None, axis: int | None) -> tuple[str, int, int, int] | None:
+    """Return what a sample is ("conv", "tokens", "fc"), neurons, height and width of a layer."""
+    if shape is None or axis is None or not 0 < axis < len(shape):
+        return None
+    positions = [length for other, length in enumerate(shape) if other not in (0, axis)]
+    if not positions:
+        return "fc", shape[axis], 1, 1
+    if len(positions) == 1:
+        return "conv" if axis == 1 else "tokens", shape[axis], 1, positions[0]
+    if len(positions) == 2 and axis != 2:
+        return "conv", shape[axis], positions[0], positions[1]
+    return None
+
+
+def _one_token(values: Tensor, real: Tensor | None, which: str) -> Tensor:
+    """Return the first or last real token of each input, or the mean of all, (inputs, neurons)."""
+    if real is None:
+        real = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
+    if which == "mean":
+        weights = real / real.sum(1, keepdim=True)
+        return (values.nan_to_num() * weights[..., None].to(values.dtype)).sum(1)
+    places = torch.arange(real.shape[1], device=real.device)
+    place = torch.where(real, places, real.shape[1]).amin(1)
+    if which == "last":
+        place = torch.where(real, places, -1).amax(1)
+    return values[torch.arange(len(values), device=values.device), place]
+
+
+def _first_tensor(value: Any) -> Tensor | None:
+    """Return a tensor, or the first one in a tuple or dictionary: an LSTM's output sequence."""
+    return next(tensors_in(value), None)
+
+
+def _first_line(error: Exception) -> str:
+    message = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {message}"
+
+
+def _unwrapped(network: nn.Module) -> nn.Module:
+    """Take off what ``torch.compile`` and data parallelism put around a network."""
+    parallel = nn.DataParallel, nn.parallel.DistributedDataParallel
+    inner = network.module if isinstance(network, parallel) else getattr(network, "_orig_mod", None)
+    return _unwrapped(inner) if isinstance(inner, nn.Module) else network
+
+
+def _equal(expected: Any, found: Any) -> bool:
+    """Return whether the tensors of two outputs are equal but for rounding."""
+    ones, others = list(tensors_in(expected)), list(tensors_in(found))
+    return [one.shape for one in ones] == [other.shape for other in others] and all(
+        one.is_meta or torch.allclose(one.double(), other.double(), 1e-3, 1e-5, equal_nan=True)
+        for one, other in zip(ones, others, strict=True)
+    )
+
+
+def _device_of(network: nn.Module) -> torch.device | None:
+    tensors = itertools.chain(network.parameters(), network.buffers())
+    return next((tensor.device for tensor in tensors), None)
