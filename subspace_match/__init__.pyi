@@ -1,4 +1,5 @@
-from .comparison.result import Comparison, LayerComparison
+from .comparison.layer_result import LayerComparison
+from .comparison.result import Comparison
 from .comparison.run import ShortLoaderWarning, compare
 from .matching.certificate import Certificate
 from .matching.layer_pairs import heat_map, layer_pairs

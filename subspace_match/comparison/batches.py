@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ class ModelInputs:
     """Takes a model's inputs out of a batch.
 
     Attributes:
-        left_out: keys of the batch, a dictionary, that the model does not take.
+        notes: which keys of a batch, a dictionary, the model does not take.
     """
 
     def __init__(self, name: str, model: nn.Module, pick: Pick | None) -> None:
@@ -27,15 +28,25 @@ class ModelInputs:
 
         Args:
             name: of the argument, for errors.
-            model: its ``forward`` decides which keys of a dictionary are passed on.
+            model: a module; its ``forward`` decides which keys of a dictionary are passed on.
             pick: the user's function from a batch to the inputs; None for the usual forms.
+
+        Raises:
+            ValueError: if the model is no module.
         """
         self._name, self._pick = name, pick
+        if not isinstance(model, nn.Module):
+            raise ValueError(
+                f"{name}: expected a torch.nn.Module, found {type(model).__name__}; for files and"
+                " names of models use 'subspace-match compare'"
+            )
         parameters = inspect.signature(model.forward).parameters.values()
-        self._named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        self._named = {
+            p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        }
         self._takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
         self._shape: tuple[int, ...] | None = None
-        self.left_out: list[str] = []
+        self.notes: list[str] = []
 
     def __call__(self, batch: Any) -> Inputs:
         """Return the inputs in a batch.
@@ -79,7 +90,8 @@ class ModelInputs:
                 f" ({', '.join(sorted(self._named))}), found {', '.join(map(str, batch))};"
                 f" {self._advice}"
             )
-        self.left_out = [str(key) for key in batch if key not in known]
+        if left_out := [str(key) for key in batch if key not in known]:
+            self.notes = [f"does not take {', '.join(left_out)}"]
         return known
 
 
@@ -101,7 +113,7 @@ def number_of_inputs(loader: Any, picks: list[ModelInputs]) -> int | None:
         if isinstance(loader.dataset, IterableDataset) or type(batches) is not BatchSampler:
             return None
         try:
-            inputs = len(loader.sampler)
+            inputs = len(loader.sampler)  # type: ignore[arg-type]  # not every sampler has one
         except TypeError:
             return None
         return inputs - inputs % batches.batch_size if batches.drop_last else inputs
@@ -110,7 +122,7 @@ def number_of_inputs(loader: Any, picks: list[ModelInputs]) -> int | None:
     return None
 
 
-def read(loader: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+def read(loader: Any) -> Iterator[tuple[int, Any]]:
     """Yield the number of each batch, from 1, and the batch.
 
     Raises:
@@ -129,6 +141,15 @@ def read(loader: Iterable[Any]) -> Iterator[tuple[int, Any]]:
             "loader: expected at least one batch, found none; a generator can be read only once:"
             " make a new one for each call"
         )
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Begin the message of a ValueError with where it happened."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
 
 
 def has_nan(inputs: Inputs) -> bool:

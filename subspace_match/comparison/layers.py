@@ -65,9 +65,11 @@ def pairs_of_layers(
             pairs.append(LayerPair(f"{a.name}~{b.name}", a, b))
     if not pairs:
         raise ValueError(_no_pairs(layers_a, layers_b))
-    compared = {id(layer) for pair in pairs for layer in (pair.a, pair.b)}
-    left_out = {layer.name for layer in (*layers_a, *others) if id(layer) not in compared}
-    return pairs, sorted(left_out)
+    order_a, order_b = ({layer: n for n, layer in enumerate(own)} for own in (layers_a, others))
+    pairs.sort(key=lambda pair: (order_a[pair.a], order_b[pair.b]))
+    compared = {layer.name for pair in pairs for layer in (pair.a, pair.b)}
+    named = dict.fromkeys(layer.name for layer in (*layers_a, *others))
+    return pairs, [name for name in named if name not in compared]
 
 
 def _size(layer: LayerInfo) -> tuple[str, int, int]:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..networks.extraction import sampled_rows
 from ..networks.layer_info import LayerInfo
 from ..networks.sampling import (
     draw_samples,
@@ -33,28 +34,31 @@ GROUPS = 200  # of inputs, if their number is unknown: the pipeline's groups of 
 
 
 class Draw(ABC):
-    """The samples of some layers.
-
-    Attributes:
-        samples: number of samples expected in all; None if unknown.
-    """
-
-    samples: int | None
+    """The samples of some layers."""
 
     @abstractmethod
     def start(self, first: int, count: int) -> None:
         """Prepare for a batch of ``count`` inputs, of which the first has the number ``first``."""
 
     @abstractmethod
-    def rows(self, layer: LayerInfo, values: Tensor, real: Tensor | None) -> Tensor:
+    def rows(self, values: Tensor, real: Tensor | None) -> Tensor:
         """Return the batch's samples of a layer, (samples, neurons).
 
         Args:
-            layer: the layer.
             values: (inputs, neurons), (inputs, positions, neurons) or (inputs, height, width,
                 neurons).
             real: which tokens are no padding, (inputs, tokens) bool; None if all are real.
         """
+
+
+class GroupedDraw(Draw):
+    """Samples in groups of inputs that share their places.
+
+    Attributes:
+        samples: number of samples expected in all; None if unknown.
+    """
+
+    samples: int | None
 
     @abstractmethod
     def permuted(self, inputs: int, rng: np.random.Generator) -> np.ndarray:
@@ -66,7 +70,7 @@ class Draw(ABC):
         """
 
 
-class GridDraw(Draw):
+class GridDraw(GroupedDraw):
     """The pipeline's samples of layers of one size."""
 
     def __init__(self, layer: LayerInfo, inputs: int, positions: int, seed: int) -> None:
@@ -82,20 +86,14 @@ class GridDraw(Draw):
         ends = np.searchsorted(self._index, np.array([first, first + count]) * self._map_size)
         self._batch = self._index[slice(*ends)] - first * self._map_size
 
-    def rows(self, layer: LayerInfo, values: Tensor, real: Tensor | None) -> Tensor:
+    def rows(self, values: Tensor, real: Tensor | None) -> Tensor:
         positions = values.shape[1:-1].numel()
         if positions != self._map_size:
             raise ValueError(
-                f"{layer.name}: expected {self._map_size} positions, as for the first inputs, found"
-                f" {positions}; pad texts to one length, with an attention_mask"
+                f"expected {self._map_size} positions, as for the first inputs, found {positions};"
+                " pad texts to one length, with an attention_mask"
             )
-        flat = _on(values, self._batch)
-        if values.ndim == 2:
-            return values[flat]
-        inputs, position = flat // positions, flat % positions
-        if values.ndim == 3:
-            return values[inputs, position]
-        return values[inputs, position // values.shape[2], position % values.shape[2]]
+        return sampled_rows(values, _on(values, self._batch))
 
     def permuted(self, inputs: int, rng: np.random.Generator) -> np.ndarray:
         groups = [group[group < inputs] for group in self._groups]
@@ -103,7 +101,7 @@ class GridDraw(Draw):
         return permuted_samples(samples, self._layer, image_permutation(groups, rng))
 
 
-class PlaceDraw(Draw):
+class PlaceDraw(GroupedDraw):
     """The same points of the inputs in every layer."""
 
     def __init__(self, inputs: int | None, positions: int, seed: int) -> None:
@@ -134,7 +132,8 @@ class PlaceDraw(Draw):
             self.samples = self._each * int((self._group >= 0).sum())
         # Evenly spaced from left to right, so that no token is sampled twice if there are enough.
         self._down, right = self._rng.random((2, groups, self._each))
-        self._right = (self._rng.permuted(np.tile(np.arange(self._each), (groups, 1)), 1) + right) / self._each
+        order = self._rng.permuted(np.tile(np.arange(self._each), (groups, 1)), axis=1)
+        self._right = (order + right) / self._each
         self._inputs = self._places = np.empty(0, dtype=np.int64)
 
     def start(self, first: int, count: int) -> None:
@@ -145,7 +144,7 @@ class PlaceDraw(Draw):
         sampled = np.flatnonzero(group >= 0)
         self._inputs, self._places = np.repeat(sampled, self._each), group[sampled]
 
-    def rows(self, layer: LayerInfo, values: Tensor, real: Tensor | None) -> Tensor:
+    def rows(self, values: Tensor, real: Tensor | None) -> Tensor:
         points = self._down[self._places].ravel(), self._right[self._places].ravel()
         return at_points(values, real, self._inputs, *points)
 
@@ -158,7 +157,8 @@ class PlaceDraw(Draw):
             [np.flatnonzero(group == number) for number in np.unique(group)], rng
         )
         first = place[order[sampled]] * self._each
-        return (first[:, None] + np.arange(self._each)).ravel()
+        rows: np.ndarray = first[:, None] + np.arange(self._each)
+        return rows.ravel()
 
 
 class SharedDraw(Draw):
@@ -179,12 +179,9 @@ class SharedDraw(Draw):
         self._batch = slice(*np.searchsorted(self._image, [first, first + count]))
         self._first = first
 
-    def rows(self, layer: LayerInfo, values: Tensor, real: Tensor | None) -> Tensor:
+    def rows(self, values: Tensor, real: Tensor | None) -> Tensor:
         inputs = self._image[self._batch] - self._first
         return at_points(values, real, inputs, self._down[self._batch], self._right[self._batch])
-
-    def permuted(self, inputs: int, rng: np.random.Generator) -> np.ndarray:
-        raise NotImplementedError("a heat map has no null distribution")
 
 
 def at_points(

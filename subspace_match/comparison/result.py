@@ -13,56 +13,15 @@ import numpy as np
 from ..extras import needs
 from ..matching.backends.base import Device
 from ..matching.epsilons import EPSILONS
-from ..matching.measures.registry import Noted, noted_measures
-from ..matching.path import MatchPath
-from ..matching.reduction.moments import PairMoments
 from ..matching.validation import as_epsilons
+from .layer_result import LayerComparison
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..networks.layer_info import LayerInfo
-
 Epsilons = float | Sequence[float] | np.ndarray
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class LayerComparison:
-    """The match of one layer of A with one layer of B.
-
-    Attributes:
-        name: its key in the comparison.
-        layer_a, layer_b: the layers.
-        path: the maximum matches at every epsilon.
-        null: critical epsilons with B's inputs permuted, (permutations, n_a + n_b) float64; None
-            without permutations.
-    """
-
-    name: str
-    layer_a: LayerInfo
-    layer_b: LayerInfo
-    path: MatchPath
-    null: np.ndarray | None
-
-    def __repr__(self) -> str:
-        return f"<LayerComparison {self.name}: {self.path!r}>"
-
-    @property
-    def pair(self) -> PairMoments:
-        """The moments of both layers."""
-        return self.path.pair
-
-    @property
-    def neurons_per_sample(self) -> float:
-        """Number of neurons of the wider layer, divided by the number of samples."""
-        return max(self.pair.neurons_x, self.pair.neurons_y) / self.pair.samples
-
-    @cached_property
-    def measures(self) -> dict[str, Noted]:
-        """Other measures of similarity by name: values, and notes where they are NaN."""
-        return noted_measures(self.pair)
 
 
 @dataclass(eq=False, repr=False)
@@ -74,6 +33,8 @@ class Comparison(Mapping[str, LayerComparison]):
         layers: the matches of layers by name. A pair of layers with two names is "conv1~conv2".
         inputs: number of inputs.
         left_out: names of layers that are in no pair.
+        notes: what was decided, as in the log: how layers were reached, what was left out, what is
+            kept.
         settings: arguments of ``compare`` that decide the samples.
 
     Example:
@@ -92,6 +53,7 @@ class Comparison(Mapping[str, LayerComparison]):
     layers: dict[str, LayerComparison]
     inputs: int
     left_out: list[str]
+    notes: list[str]
     settings: dict[str, Any]
     _kept: list[dict[str, np.ndarray]]
     _device: Device
@@ -118,8 +80,11 @@ class Comparison(Mapping[str, LayerComparison]):
         what = f"{self.models[0]} with itself"
         if len(self.models) == 2:
             what = f"{self.models[0]} (A) and {self.models[1]} (B)"
-        count = f"{len(self)} {'layer' if len(self.models) == 2 else 'pair'}"
-        return f"<Comparison of {what}: {count}{'s' * (len(self) != 1)}, {self.inputs} inputs>"
+        count = (
+            f"{len(self)} {'layer' if len(self.models) == 2 else 'pair'}{'s' * (len(self) != 1)}"
+        )
+        left_out = f" ({len(self.left_out)} left out)" if self.left_out else ""
+        return f"<Comparison of {what}: {count}{left_out}, {self.inputs} inputs>"
 
     def similarity(self, epsilon: Epsilons = 0.3) -> pd.DataFrame:
         """Return one row per layer and epsilon: similarity, chance and what limits them.
@@ -167,16 +132,19 @@ class Comparison(Mapping[str, LayerComparison]):
         key = tuple(sorted({float(each) for each in as_epsilons(epsilon).ravel()}))
         if key not in self._tables:
             with needs("plots", "a table"):
-                from .tables import all_tables
-            self._tables[key] = all_tables(self, key)
+                from .tables import all_tables, names_of
+            names = names_of(self.models)
+            self._tables[key] = all_tables(
+                names, self.layers, key, self.left_out, self._heat_map, self._device
+            )
         return self._tables[key]
 
     @cached_property
     def _heat_map(self) -> Any:
         """Match every layer of A with every layer of B."""
-        from .tables import heat_map_of
+        from .tables import heat_map_of, names_of
 
-        return heat_map_of(self)
+        return heat_map_of(names_of(self.models), self._kept, self._device) if self._kept else None
 
     def heat_map(self, axes: Axes | None = None, *, epsilon: float = 0.3) -> Axes:
         """Draw the similarity of every layer of A with every layer of B.
@@ -204,9 +172,12 @@ class Comparison(Mapping[str, LayerComparison]):
         from ..figures.layer_pairs import draw_heat_map
         from ..matching.curve import new_axes
 
-        axes = new_axes("heat_map") if axes is None else axes
-        draw_heat_map(axes, table, "similarity")
-        return axes
+        own = new_axes("heat_map") if axes is None else axes
+        image = draw_heat_map(own, table, "similarity")
+        own.set_title(rf"Match, $\epsilon$ = {epsilon:g}")
+        if axes is None:
+            own.get_figure(root=True).colorbar(image, ax=own, label="Similarity")
+        return own
 
     def plot(self, axes: Axes | None = None, *, epsilon: Epsilons = EPSILONS) -> Axes:
         """Draw the similarity of every layer, from input to output, a curve for each epsilon.
@@ -237,8 +208,8 @@ class Comparison(Mapping[str, LayerComparison]):
             MissingExtraError: without matplotlib.
         """
         with needs("plots", "figures"):
-            from .tables import all_figures
-        return all_figures(self._tables_at(EPSILONS))
+            from .tables import figures_of
+        return figures_of(self._tables_at(EPSILONS))
 
     def report(self, path: str | Path) -> None:
         """Write the pipeline's page of this comparison: one HTML file that needs no network.
@@ -248,7 +219,9 @@ class Comparison(Mapping[str, LayerComparison]):
         """
         with needs("workflow", "report"):
             from .saving import write_page
-        write_page(self, path)
+            from .tables import names_of
+        tables = self._tables_at(EPSILONS)
+        write_page(tables, names_of(self.models), self.settings, Path(path))
 
     def save(self, folder: str | Path) -> None:
         """Write tables, figures, match paths, moments and nulls to a folder.
@@ -263,4 +236,6 @@ class Comparison(Mapping[str, LayerComparison]):
             import pyarrow  # noqa: F401  # pandas imports it only to write
 
             from .saving import write_folder
-        write_folder(self, Path(folder))
+            from .tables import names_of
+        tables, names = self._tables_at(EPSILONS), names_of(self.models)
+        write_folder(tables, names, self.settings, self.layers, Path(folder))

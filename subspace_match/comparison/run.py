@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..extras import needs
 from ..matching.backends import resolve_device
-from ..matching.backends.base import Device, DeviceLike
-from ..matching.null import null_paths
-from ..matching.path import match_path
-from ..matching.reduction.moments import PairMoments, reduce
-from ..matching.reduction.streaming import StreamedPair
+from ..matching.backends.base import DeviceLike
 from ..matching.validation import FEW_SAMPLES, FewSamplesWarning
 from ..progress import Progress
-from .result import Comparison, LayerComparison
+from .layer_result import LayerComparison
+from .result import Comparison
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
-    from ..networks.layer_info import LayerInfo
+    from ..networks.inputs import Inputs
     from ..networks.layered_network import LayeredNetwork
-    from .batches import ModelInputs
-    from .layers import LayerPair
-    from .places import Draw
 
 log = logging.getLogger(__name__)
 
@@ -122,300 +114,94 @@ def compare(
         if not isinstance(value, (int, np.integer)) or value < least:
             raise ValueError(f"{name}: expected a whole number of at least {least}, found {value}")
     with needs("torch", "compare"):
-        import torch
-
-        from .batches import ModelInputs, number_of_inputs
-    models = [model_a] if model_b is None else [model_a, model_b]
-    for side, model in zip("ab", models, strict=False):
-        if not isinstance(model, torch.nn.Module):
-            raise ValueError(
-                f"model_{side}: expected a torch.nn.Module, found {type(model).__name__}; for files"
-                " and names of models use 'subspace-match compare'"
-            )
-    inputs = [
-        ModelInputs(f"model_{side}", model, pick)
-        for side, model, pick in zip("ab", models, (inputs_a, inputs_b), strict=False)
+        from ..networks.inputs import count, real_tokens
+        from .batches import ModelInputs, naming, number_of_inputs, read
+        from .collect import Collector, Sampling
+        from .layers import pairs_of_layers
+    models = {"model_a": model_a} | ({} if model_b is None else {"model_b": model_b})
+    picks = [
+        ModelInputs(name, model, pick)
+        for (name, model), pick in zip(models.items(), (inputs_a, inputs_b), strict=False)
     ]
     options = {"nodes": nodes, "neuron_axis": neuron_axis, "tokens": tokens}
-    total = number_of_inputs(loader, inputs)
-    run = _Run(models, inputs, options, layers, total, positions, heat_map, permutations, seed)
-    run.device = resolve_device(device)
-    seen = run.read(loader)
-    results = run.results(seen)
-    _warn_of_few_samples(results)
-    settings = {
-        "nodes": nodes if isinstance(nodes, str) else list(nodes),
-        **{"positions": positions, "permutations": permutations, "seed": seed, "tokens": tokens},
-    }
+    total, seen = number_of_inputs(loader, picks), 0
+    sampling = Sampling(total, positions, heat_map, permutations, seed)
+    matching_device = resolve_device(device)
+    networks: list[LayeredNetwork] = []
+    with Progress("inputs", total) as progress:
+        for number, batch in read(loader):
+            with naming(f"batch {number} of the loader"):
+                inputs = [pick(batch) for pick in picks]
+                size = _common_size([count(own) for own in inputs])
+            if number == 1:
+                for (name, model), own in zip(models.items(), inputs, strict=True):
+                    with naming(name):
+                        networks.append(_layered(model, own, options))
+                found = [network.layers for network in networks]
+                pairs, left_out = pairs_of_layers(found[0], (*found, None)[1], layers)
+                padded = any(real_tokens(own) is not None for own in inputs)
+                collector = Collector(found, pairs, sampling, padded, matching_device)
+                notes = [
+                    f"{name}: {note}"
+                    for name, network, pick in zip(models, networks, picks, strict=True)
+                    for note in [*network.notes, *pick.notes]
+                ]
+                if left_out:
+                    notes.append(f"in no pair: {', '.join(left_out)}")
+                notes += collector.notes
+                for note in notes:
+                    log.info("%s", note)
+            with naming(f"batch {number} of the loader"):
+                collector.start(seen, size)
+                for side, (network, own) in enumerate(zip(networks, inputs, strict=True)):
+                    network.run(own, collector.sink(side, own))
+                collector.add(inputs)
+            seen += size
+            progress.update(size)
+    if total is not None and seen != total:
+        warnings.warn(
+            f"loader: expected {total} inputs, its length, found {seen}; the result is that of"
+            " these inputs",
+            ShortLoaderWarning,
+            stacklevel=2,
+        )
+    with Progress("layers", len(pairs)) as progress:
+        results = {result.name: result for result in collector.results(seen, progress.update)}
+    _warn_of_few_samples(list(results.values()))
     return Comparison(
-        tuple(type(model).__name__ for model in models),
-        {result.name: result for result in results},
+        tuple(type(model).__name__ for model in models.values()),
+        results,
         seen,
-        run.left_out,
-        settings,
-        run.kept_for_heat_map(),
-        run.device,
+        left_out,
+        notes,
+        {
+            "nodes": nodes if isinstance(nodes, str) else list(nodes),
+            **{"positions": positions, "permutations": permutations, "seed": seed},
+            **{"heat_map": heat_map, "tokens": tokens},
+        },
+        collector.kept(),
+        matching_device,
     )
 
 
-@dataclass
-class _Compared:
-    """A pair of layers, its samples so far, and the draw that decides them."""
+def _layered(model: nn.Module, first: Inputs, options: dict[str, Any]) -> LayeredNetwork:
+    """Find a model's layers, and check that its values depend on nothing but an input."""
+    from ..networks.inputs import count, rows
+    from ..networks.layered_network import LayeredNetwork
 
-    pair: LayerPair
-    number: int  # of the draw
-    stream: StreamedPair | None  # None if its rows are among those that a draw keeps
+    network = LayeredNetwork(model, first, **options)
+    few = min(4, count(first))
+    network.check_repeatable(rows(first, [number % few for number in range(max(2, few))]))
+    return network
 
 
-@dataclass
-class _Run:
-    """What one pass over the loader reads and leaves."""
-
-    models: list[nn.Module]
-    inputs: list[ModelInputs]
-    options: dict[str, Any]
-    wanted: Sequence[str | tuple[str, str]] | None
-    total: int | None
-    positions: int
-    places: int
-    permutations: int
-    seed: int
-    device: Device = field(default_factory=lambda: resolve_device("cpu"))
-    left_out: list[str] = field(default_factory=list)
-
-    def read(self, loader: Any) -> int:
-        """Run the models on all batches and add up their samples; return the number of inputs."""
-        from ..networks.inputs import count
-        from .batches import read
-
-        seen = 0
-        with Progress("inputs", self.total) as progress:
-            for number, batch in read(loader):
-                with _in_batch(number):
-                    own = [pick(batch) for pick in self.inputs]
-                    sizes = [count(each) for each in own]
-                    if len(set(sizes)) > 1:
-                        raise ValueError(
-                            "expected as many inputs for model_a as for model_b, found"
-                            f" {sizes[0]} and {sizes[1]}; both must see the same inputs"
-                        )
-                if seen == 0:
-                    self._prepare(own)
-                with _in_batch(number):
-                    self._add(own, seen, sizes[0])
-                seen += sizes[0]
-                progress.update(sizes[0])
-        if self.total is not None and seen != self.total:
-            warnings.warn(
-                f"loader: expected {self.total} inputs, its length, found {seen}; the result is"
-                " that of these inputs",
-                ShortLoaderWarning,
-                stacklevel=3,
-            )
-        return seen
-
-    def _prepare(self, first: list[Any]) -> None:
-        """Find the layers, decide where they are sampled, and say what is kept."""
-        from ..networks.inputs import count, real_tokens, rows
-        from ..networks.layered_network import LayeredNetwork
-        from .layers import pairs_of_layers
-        from .places import SharedDraw
-
-        self._networks: list[LayeredNetwork] = []
-        for side, model, batch, pick in zip("ab", self.models, first, self.inputs, strict=False):
-            with _naming(f"model_{side}"):
-                network = LayeredNetwork(model, batch, **self.options)
-                few = min(4, count(batch))
-                network.check_repeatable(rows(batch, [n % few for n in range(max(2, few))]))
-            for note in network.notes:
-                log.info("model_%s: %s", side, note)
-            if pick.left_out:
-                log.info("model_%s does not take %s", side, ", ".join(pick.left_out))
-            self._networks.append(network)
-        self.layers = [network.layers for network in self._networks]
-        two = len(self.layers) > 1
-        pairs, self.left_out = pairs_of_layers(
-            self.layers[0], self.layers[1] if two else None, self.wanted
+def _common_size(sizes: Sequence[int]) -> int:
+    if len(set(sizes)) > 1:
+        raise ValueError(
+            f"expected as many inputs for model_a as for model_b, found {sizes[0]} and {sizes[1]};"
+            " both must see the same inputs"
         )
-        if self.left_out and self.wanted is None:
-            log.info("only one model has these layers: %s", ", ".join(self.left_out))
-        padded = any(real_tokens(batch) is not None for batch in first)
-        self._draws: list[Draw] = []
-        numbers: dict[Any, int] = {}
-        self.compared = [self._compared(pair, numbers, padded) for pair in pairs]
-        # Draws that sample a layer, by side and layer; and rows that are kept, by draw, too.
-        self._needed: dict[tuple[int, str], set[int]] = {}
-        self._kept: dict[tuple[int, int, str], list[np.ndarray]] = {}
-        for each in self.compared:
-            for side, layer in enumerate((each.pair.a, each.pair.b)):
-                key = side if two else 0, layer.name
-                self._needed.setdefault(key, set()).add(each.number)
-        # A layer of one model has many partners, so its rows are kept once, and serve both.
-        self._kept_draw = None if two else 0
-        if self.places and two:
-            self._kept_draw = len(self._draws)
-            self._draws.append(SharedDraw(self.total, self.places, self.seed))
-            for side, layers in enumerate(self.layers):
-                for layer in layers:
-                    self._needed.setdefault((side, layer.name), set()).add(self._kept_draw)
-        self._say_what_is_kept()
-
-    def _compared(self, pair: LayerPair, numbers: dict[Any, int], padded: bool) -> _Compared:
-        """Find the draw of a pair, by what it depends on, or make it."""
-        from .places import GridDraw, PlaceDraw
-
-        one = len(self.layers) == 1
-        grid = not (self.total is None or one or (padded and pair.a.kind == "tokens"))
-        key = (pair.a.kind, pair.a.height, pair.a.width) if grid and pair.alike else "places"
-        if key not in numbers:
-            numbers[key] = len(self._draws)
-            if key == "places":
-                self._draws.append(PlaceDraw(self.total, self.positions, self.seed))
-            else:
-                assert self.total is not None
-                self._draws.append(GridDraw(pair.a, self.total, self.positions, self.seed))
-        stream = None
-        if not one:
-            stream = StreamedPair(
-                *(pair.a.neurons, pair.b.neurons, self._draws[numbers[key]].samples),
-                device=self.device,
-                keep=self.permutations > 0,
-            )
-        return _Compared(pair, numbers[key], stream)
-
-    def _say_what_is_kept(self) -> None:
-        """Log how much memory the samples that are kept will take."""
-        neurons = sum(layer.neurons for layers in self.layers for layer in layers)
-        if len(self.layers) == 1:
-            self._log_kept("pairs of layers", neurons, self._draws[0].samples)
-            return
-        if self._kept_draw is not None:
-            log.info("heat map: keeps %.1f MB of samples", 4e-6 * self.places * neurons)
-        for number, draw in enumerate(self._draws):
-            own = [each.pair for each in self.compared if each.number == number]
-            if own and self.permutations:
-                neurons = sum(pair.a.neurons + pair.b.neurons for pair in own)
-                self._log_kept("null distribution", neurons, draw.samples)
-
-    @staticmethod
-    def _log_kept(purpose: str, neurons: int, samples: int | None) -> None:
-        if samples is None:
-            log.info("%s: keeps %d bytes for each input", purpose, 4 * neurons)
-        else:
-            log.info("%s: keeps %.1f MB of samples", purpose, 4e-6 * neurons * samples)
-
-    def _add(self, batch: list[Any], first: int, count: int) -> None:
-        """Run the models on a batch, and add its samples."""
-        from ..networks.inputs import real_tokens
-
-        for draw in self._draws:
-            draw.start(first, count)
-        taken: dict[tuple[int, int, str], Tensor] = {}
-        for side, (network, inputs) in enumerate(zip(self._networks, batch, strict=True)):
-
-            def sample(
-                layer: LayerInfo,
-                values: Tensor,
-                side: int = side,
-                real: Tensor | None = real_tokens(inputs),
-            ) -> None:
-                for number in self._needed.get((side, layer.name), ()):
-                    rows = self._draws[number].rows(layer, values, real)
-                    taken[number, side, layer.name] = rows.float()
-
-            network.run(inputs, sample)
-        self._check_finite(taken, batch)
-        for each in self.compared:
-            if each.stream is not None:
-                x, y = (
-                    taken[each.number, side, layer.name]
-                    for side, layer in enumerate((each.pair.a, each.pair.b))
-                )
-                if len(x):
-                    each.stream.add(x, y)
-        for key, rows in taken.items():
-            if key[0] == self._kept_draw and len(rows):
-                self._kept.setdefault(key, []).append(rows.cpu().numpy())
-
-    def _check_finite(self, taken: dict[tuple[int, int, str], Tensor], batch: list[Any]) -> None:
-        import torch
-
-        from .batches import has_nan
-
-        for side, own in enumerate(batch):
-            rows = {layer: values for (_, s, layer), values in taken.items() if s == side}
-            if not rows or bool(torch.stack([v.isfinite().all() for v in rows.values()]).all()):
-                continue
-            name = next(layer for layer, values in rows.items() if not values.isfinite().all())
-            count = int((~rows[name].isfinite()).sum())
-            cause = "the batch itself has NaN or infinite values" if has_nan(own) else (
-                "the batch itself is finite, so the model overflows"
-            )
-            raise ValueError(
-                f"model_{'ab'[side]}, {name}: expected finite activations, found {count} NaN or"
-                f" infinite values; {cause}"
-            )
-
-    def results(self, seen: int) -> list[LayerComparison]:
-        """Match all pairs of layers."""
-        found = []
-        with Progress("layers", len(self.compared)) as progress, warnings.catch_warnings():
-            warnings.simplefilter("ignore", FewSamplesWarning)  # ``compare`` warns once
-            while self.compared:  # each pair's sums are freed when it is matched
-                found.append(self._result(self.compared.pop(0), seen))
-                progress.update()
-        return found
-
-    def _result(self, compared: _Compared, seen: int) -> LayerComparison:
-        pair, draw = compared.pair, self._draws[compared.number]
-        moments: PairMoments
-        if compared.stream is None:
-            x, y = (self._rows(0, 0, layer.name) for layer in (pair.a, pair.b))
-            moments = reduce(x, y, device=self.device)
-        else:
-            moments = compared.stream.pair()
-            if self.permutations:
-                x, y = compared.stream.samples()
-        null = None
-        if self.permutations:
-            rng = np.random.default_rng(self.seed)
-            orders = (draw.permuted(seen, rng) for _ in range(self.permutations))
-            paths = null_paths(moments, x, y, orders, device=self.device)
-            null = np.stack([path.critical_epsilon for path in paths])
-        path = match_path(moments, device=self.device)
-        return LayerComparison(pair.name, pair.a, pair.b, path, null)
-
-    def _rows(self, number: int, side: int, layer: str) -> np.ndarray:
-        parts = self._kept[number, side, layer]
-        if len(parts) > 1:
-            parts[:] = [np.concatenate(parts)]
-        return parts[0]
-
-    def kept_for_heat_map(self) -> list[dict[str, np.ndarray]]:
-        """Return the kept samples of A's and of B's layers by name; empty without a heat map."""
-        number = self._kept_draw
-        if number is None:
-            return []
-        sides = [
-            {name: self._rows(number, side, name) for _, side, name in self._kept if side == own}
-            for own in range(len(self.layers))
-        ]
-        return sides if len(sides) > 1 else sides * 2
-
-
-@contextmanager
-def _in_batch(number: int) -> Iterator[None]:
-    """Name the batch in errors."""
-    with _naming(f"batch {number} of the loader"):
-        yield
-
-
-@contextmanager
-def _naming(where: str) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+    return sizes[0]
 
 
 def _warn_of_few_samples(results: Sequence[LayerComparison]) -> None:
