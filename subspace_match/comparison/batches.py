@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
-from ..networks.inputs import Inputs, count, first_tensor, real_tokens
+from ..networks.inputs import Inputs, count, first_tensor, real_tokens, tensors_in
 
 Pick = Callable[[Any], Any]
 
@@ -77,7 +76,7 @@ class ModelInputs:
 
     def _usual(self, batch: Any) -> Any:
         """Take a tensor, the first of a (tensor, label) pair, or a dictionary's known keys."""
-        if isinstance(batch, (tuple, list)) and batch and isinstance(batch[0], (Tensor, Mapping)):
+        if isinstance(batch, (tuple, list)) and batch:
             batch = batch[0]
         if not isinstance(batch, Mapping):
             return batch
@@ -95,17 +94,16 @@ class ModelInputs:
         return known
 
 
-def number_of_inputs(loader: Any, picks: list[ModelInputs]) -> int | None:
+def number_of_inputs(loader: Any) -> int | None:
     """Return how many inputs a loader will yield; None if only reading it would tell.
 
     Args:
-        loader: a DataLoader, a list or tuple of batches, or any other iterable.
-        picks: take each model's inputs out of a batch of a list.
+        loader: a DataLoader, a list or tuple of batches with tensors, or any other iterable.
 
     Example:
         >>> from torch.utils.data import TensorDataset
         >>> data = TensorDataset(torch.zeros(10, 3))
-        >>> number_of_inputs(DataLoader(data, batch_size=4, drop_last=True), [])
+        >>> number_of_inputs(DataLoader(data, batch_size=4, drop_last=True))
         8
     """
     if isinstance(loader, DataLoader):
@@ -117,9 +115,13 @@ def number_of_inputs(loader: Any, picks: list[ModelInputs]) -> int | None:
         except TypeError:
             return None
         return inputs - inputs % batches.batch_size if batches.drop_last else inputs
-    if isinstance(loader, (list, tuple)):
-        return sum(count(picks[0](batch)) for batch in loader)
+    if isinstance(loader, (list, tuple)) and all(_has_tensor(batch) for batch in loader):
+        return sum(count(batch) for batch in loader)
     return None
+
+
+def _has_tensor(batch: Any) -> bool:
+    return any(tensor.ndim for tensor in tensors_in(batch))
 
 
 def read(loader: Any) -> Iterator[tuple[int, Any]]:
@@ -154,9 +156,5 @@ def naming(where: str) -> Iterator[None]:
 
 def has_nan(inputs: Inputs) -> bool:
     """Return whether any number of the inputs is NaN or infinite."""
-    values = inputs.values() if isinstance(inputs, Mapping) else inputs
-    tensors = [inputs] if isinstance(inputs, Tensor) else list(values)
-    return any(
-        isinstance(each, Tensor) and each.is_floating_point() and not torch.isfinite(each).all()
-        for each in tensors
-    )
+    tensors = [tensor for tensor in tensors_in(inputs) if tensor.is_floating_point()]
+    return not all(tensor.isfinite().all() for tensor in tensors)

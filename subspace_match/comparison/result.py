@@ -175,8 +175,8 @@ class Comparison(Mapping[str, LayerComparison]):
         own = new_axes("heat_map") if axes is None else axes
         image = draw_heat_map(own, table, "similarity")
         own.set_title(rf"Match, $\epsilon$ = {epsilon:g}")
-        if axes is None:
-            own.get_figure(root=True).colorbar(image, ax=own, label="Similarity")
+        if axes is None and (figure := own.get_figure(root=True)) is not None:
+            figure.colorbar(image, ax=own, label="Similarity")
         return own
 
     def plot(self, axes: Axes | None = None, *, epsilon: Epsilons = EPSILONS) -> Axes:

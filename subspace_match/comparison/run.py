@@ -124,7 +124,7 @@ def compare(
         for (name, model), pick in zip(models.items(), (inputs_a, inputs_b), strict=False)
     ]
     options = {"nodes": nodes, "neuron_axis": neuron_axis, "tokens": tokens}
-    total, seen = number_of_inputs(loader, picks), 0
+    total, seen = number_of_inputs(loader), 0
     sampling = Sampling(total, positions, heat_map, permutations, seed)
     matching_device = resolve_device(device)
     networks: list[LayeredNetwork] = []
