@@ -101,6 +101,7 @@ def number_of_inputs(loader: Any) -> int | None:
         loader: a DataLoader, a list or tuple of batches with tensors, or any other iterable.
 
     Example:
+        >>> import torch
         >>> from torch.utils.data import TensorDataset
         >>> data = TensorDataset(torch.zeros(10, 3))
         >>> number_of_inputs(DataLoader(data, batch_size=4, drop_last=True))
