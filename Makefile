@@ -47,7 +47,7 @@ setup: $(READY)
 $(READY):
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed')"
 	$(PYTHON) -m venv $(VENV)
-	pip install --quiet --constraint constraints.txt --editable ".[workflow,test,lint]"
+	pip install --quiet --constraint constraints.txt --editable ".[workflow,models,test,lint]"
 	touch $@
 
 clean:

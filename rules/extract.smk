@@ -23,6 +23,7 @@ rule extract:
     params:
         extraction=config["extraction"],
         planned=PLAN.planned_layers,
+        task=PLAN.task,
         digest=PLAN.paths.extraction_digest,
         reads=PLAN.extraction_sources,
     script:
@@ -42,5 +43,6 @@ use rule extract as extract_heat_map with:
         extraction=PLAN.paths.heat_map_extraction,
         heat_map=config["heat_map"],
         planned=PLAN.planned_layers,
+        task=PLAN.task,
         digest=PLAN.paths.heat_map_activations_digest,
         reads=PLAN.extraction_sources,

@@ -15,10 +15,10 @@ def extract(snakemake: Any) -> None:
     from subspace_match.matching.backends.names import device_name
     from subspace_match.networks.checkpoints import load_network
     from subspace_match.networks.extraction import extract
-    from subspace_match.networks.images import Images
     from subspace_match.networks.layer_info import check_planned
     from subspace_match.networks.layered_network import LayeredNetwork
     from subspace_match.networks.sampling import draw_samples, draw_shared_positions
+    from subspace_match.networks.split_items import items_on_device
     from subspace_match.storage.activations import new_store
     from subspace_match.storage.files import damaged, read_record, sha256
 
@@ -31,9 +31,9 @@ def extract(snakemake: Any) -> None:
     log.info("extracting on %s", device)
     network, preprocessing = load_network(paths.network, device)
     workers = config["data"]["workers"]
-    images = Images.on_device(data.test, preprocessing, device, workers=workers)
+    inputs = items_on_device(data.test, preprocessing, device, workers=workers)
     reached = {key: settings[key] for key in ("nodes", "neuron_axis", "tokens")}
-    layered = LayeredNetwork(network, images.evenly_spaced(2), **reached)
+    layered = LayeredNetwork(network, inputs.evenly_spaced(2), **reached)
     for note in layered.notes:
         log.info("%s", note)
 
@@ -43,7 +43,7 @@ def extract(snakemake: Any) -> None:
         samples = {
             layer.name: draw_samples(
                 layer,
-                len(images),
+                len(inputs),
                 settings["positions"],
                 settings["draws"],
                 settings["position_seed"],
@@ -51,7 +51,7 @@ def extract(snakemake: Any) -> None:
             for layer in layers
         }
     else:
-        drawn = draw_shared_positions(layers, len(images), heat_map["positions"], heat_map["seed"])
+        drawn = draw_shared_positions(layers, len(inputs), heat_map["positions"], heat_map["seed"])
         samples = {name: [index] for name, index in drawn.items()}
     entries = []
     for depth, layer in enumerate(layers, start=1):
@@ -72,7 +72,7 @@ def extract(snakemake: Any) -> None:
     with (
         new_store(snakemake.output.store, about, entries) as store,
         tqdm(
-            total=-(-len(images) // settings["batch_size"]),
+            total=-(-len(inputs) // settings["batch_size"]),
             desc=f"seed {record['seed']} {record['stage']}",
             unit="batch",
             disable=not show_progress(),
@@ -81,16 +81,20 @@ def extract(snakemake: Any) -> None:
         for name, indices in samples.items():
             for draw, index in enumerate(indices):
                 store.samples(name, draw, index)
-        accuracy = extract(
+        performance = extract(
             layered,
-            images,
+            inputs,
             samples,
+            task=snakemake.params.task,
             batch_size=settings["batch_size"],
             sink=store.append,
             batch_done=bar.update,
         )
-        store.add_attributes(accuracy=accuracy)
-    log.info("accuracy on the images: %s", accuracy)
+        accuracy, loss = (
+            (None, None) if performance is None else (performance.accuracy, performance.loss)
+        )
+        store.add_attributes(accuracy=accuracy, loss=loss)
+    log.info("on the test split: %s", performance or "no scores for the task")
 
 
 run(extract, snakemake)  # type: ignore[name-defined]

@@ -6,24 +6,22 @@ from subspace_match.workflow.job import run
 
 
 def initialise(snakemake: Any) -> None:
-    import torch
-
-    from subspace_match.networks.architectures import build, initialise
+    from subspace_match.networks.architectures import (
+        architecture_of,
+        build_initialised,
+        self_contained,
+    )
     from subspace_match.networks.checkpoints import save_network, write_network_record
     from subspace_match.networks.preprocessing import trained_preprocessing
     from subspace_match.storage.files import read_record
 
     about, seed = read_record(snakemake.input.data), int(snakemake.wildcards.seed)
-    settings = snakemake.params.network
-    architecture = {
-        **{key: settings[key] for key in ("name", "width", "hidden")},
-        "channels": len(about["mean"]),
-        "classes": about["classes"],
-    }
-    # Custom layers draw their weights from the global generator.
-    torch.manual_seed(seed)
-    network = build(**architecture)
-    initialise(network, seed)
+    architecture = self_contained(
+        architecture_of(
+            snakemake.params.network, channels=len(about["mean"]), classes=about["classes"]
+        )
+    )
+    network = build_initialised(architecture, seed)
     save_network(snakemake.output.network, network, architecture, trained_preprocessing(about))
     write_network_record(
         snakemake.output.record,

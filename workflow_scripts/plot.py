@@ -36,14 +36,19 @@ def read(path: str) -> Any:
 
 
 def read_images(path: str, root: str | None) -> Any:
-    """Return a function from an index to that image of the evaluation split, as networks see it."""
+    """Return a function from an index to that image of the evaluation split, as networks see it.
+
+    Return None for texts.
+    """
     import torch
 
-    from subspace_match.data.prepared import load
+    from subspace_match.data.prepared import TextSplit, load
     from subspace_match.networks.images import Images
     from subspace_match.networks.preprocessing import trained_preprocessing
 
     data = load(path, root)
+    if isinstance(data.test, TextSplit):
+        return None
     split = Images.on_device(data.test, trained_preprocessing(data.about), torch.device("cpu"))
     return lambda index: split.resized([index])[0].numpy()
 

@@ -12,7 +12,7 @@ def prepare_data(snakemake: Any) -> None:
     from subspace_match.workflow.invocation import planned_origins
 
     settings = snakemake.params.data
-    data = prepare(**settings, root=snakemake.params.root)
+    data = prepare(**settings | snakemake.params.locations)
     data.about["digest"] = snakemake.wildcards.data
     save(snakemake.output.images, data)
     contents = [planned_origins().contents[source] for source in snakemake.params.reads]
@@ -22,7 +22,10 @@ def prepare_data(snakemake: Any) -> None:
         "sha256": sha256(snakemake.output.images),
     }
     write_record(snakemake.output.record, record)
-    log.info("%d training and %d test images", len(data.train.labels), len(data.test.labels))
+    kind = "images" if data.about["mean"] else "windows of text"
+    log.info("%d training and %d test %s", len(data.train), len(data.test), kind)
+    if short := data.about.get("short_files"):
+        log.info("%d of %d files are shorter than a window", short, data.about["files"])
 
 
 run(prepare_data, snakemake, threads=1)  # type: ignore[name-defined]

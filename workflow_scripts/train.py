@@ -17,10 +17,14 @@ def train(snakemake: Any) -> None:
     from subspace_match.data.prepared import load
     from subspace_match.matching.backends.names import device_name
     from subspace_match.networks import training
-    from subspace_match.networks.architectures import transfer_weights
+    from subspace_match.networks.architectures import (
+        architecture_of,
+        self_contained,
+        transfer_weights,
+    )
     from subspace_match.networks.checkpoints import load_network, save_network, write_network_record
-    from subspace_match.networks.images import Images
     from subspace_match.networks.memory_order import move_to
+    from subspace_match.networks.split_items import items_on_device
     from subspace_match.networks.stages import Epoch, Stages, best_epoch
     from subspace_match.storage.files import sha256, write_table
 
@@ -32,15 +36,15 @@ def train(snakemake: Any) -> None:
     log.info("training on %s%s", device, how)
     start, preprocessing = load_network(paths.start, torch.device("cpu"))
     data = load(paths.images, params.data["root"])
-    train_images, test_images = (
-        Images.on_device(part, preprocessing, device, workers=params.data["workers"])
+    train_items, test_items = (
+        items_on_device(part, preprocessing, device, workers=params.data["workers"])
         for part in (data.train, data.test)
     )
-    architecture = {
-        **{key: params.network[key] for key in ("name", "width", "hidden")},
-        "channels": len(preprocessing.mean),
-        "classes": data.about["classes"],
-    }
+    architecture = self_contained(
+        architecture_of(
+            params.network, channels=len(preprocessing.mean), classes=data.about["classes"]
+        )
+    )
     network, new = transfer_weights(start, architecture, seed)
     if new:
         log.info("new tensors, not from %s: %s", paths.start, ", ".join(new))
@@ -50,10 +54,10 @@ def train(snakemake: Any) -> None:
         save_network(path, network, architecture, preprocessing)
 
     folder = Path(output.history).parent
-    stages = Stages(folder / "stages.partial", params.epochs, save)
-    steps = training.steps_per_epoch(len(train_images), settings["batch_size"])
+    stages = Stages(folder / "stages.partial", params.epochs, save, settings["task"])
+    steps = training.steps_per_epoch(len(train_items), settings)
     # The model's key stands for the configuration and code. The checksums add the initial network
-    # and the images.
+    # and the data.
     identity = "-".join([model, *map(sha256, [paths.start, paths.images])])
     resume_file = folder / "resume.safetensors"
     if resume_file.exists():
@@ -71,13 +75,14 @@ def train(snakemake: Any) -> None:
                 loss=f"{epoch.train_loss:.3f}",
                 train=f"{epoch.train_accuracy:.1%}",
                 test=f"{epoch.test_accuracy:.1%}",
+                test_loss=f"{epoch.test_loss:.3f}",
             )
             log.info("%s", epoch)
 
         history = training.train(
             network,
-            train_images,
-            test_images,
+            train_items,
+            test_items,
             settings,
             seed=seed,
             stages=stages,
@@ -88,7 +93,7 @@ def train(snakemake: Any) -> None:
         )
 
     for path, record in zip(map(Path, output.networks), output.records, strict=True):
-        epoch = {"best": best_epoch(history), "last": history[-1]}.get(path.stem)
+        epoch = {"best": best_epoch(history, settings["task"]), "last": history[-1]}.get(path.stem)
         if epoch is None:
             epoch = history[int(path.stem.removeprefix("epoch_")) - 1]
         # A copy: if the job is killed from here on, all files needed to resume still exist.
@@ -101,6 +106,7 @@ def train(snakemake: Any) -> None:
             stage=path.stem,
             epoch=epoch.epoch,
             test_accuracy=epoch.test_accuracy,
+            test_loss=epoch.test_loss,
             device=str(device),
             architecture=architecture,
             training=settings,

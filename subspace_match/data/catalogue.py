@@ -1,14 +1,18 @@
 """The catalogue of data sets: classes, channels, and where the files lie below ``data.root``.
 
-Planning and checks of the configuration use it, so it imports no array library and reads no image.
+Planning and checks of the configuration use it, so it reads neither images nor texts.
 """
 
 from __future__ import annotations
 
 import os
+import sysconfig
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from .tokens import tokens_of
 
 # As torchvision recognises images.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -19,13 +23,15 @@ class Source:
     """What is known about a data set before its files are read.
 
     Attributes:
-        channels: channels of an image.
-        classes: number of classes, 0 if the folders of training images decide.
+        channels: channels of an image, 0 for texts.
+        classes: number of classes of images, or of different tokens of texts; 0 if the folders of
+            training images, or the tokenizer, decide.
         test_images: size of the published test split, 0 if there is none.
         torchvision: class of ``torchvision.datasets`` that reads or unpacks the files, if any.
         patterns: glob patterns of small files; the first pattern with a match is used.
         folders: folders of image files. The first must exist; of the others, the first that exists
             is used.
+        own_root: whether the files' folder is known, so that the user names none.
     """
 
     channels: int
@@ -34,6 +40,12 @@ class Source:
     torchvision: str | None = None
     patterns: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    own_root: bool = False
+
+    @property
+    def text(self) -> bool:
+        """Whether it consists of texts instead of images."""
+        return not self.channels
 
     @property
     def files(self) -> bool:
@@ -43,50 +55,81 @@ class Source:
     @property
     def bundled(self) -> bool:
         """Whether a Python package contains the data, so that the user needs no files."""
-        return not self.patterns and not self.folders
+        return not (self.patterns or self.folders or self.text)
 
 
 # The keys are the values of ``data.name``. "[!z]" skips .gz files in folders of unpacked files.
 SOURCES = {
-    "mnist_5k": Source(1, 10),
+    "mnist_5k": Source(1, 10, own_root=True),
     "mnist": Source(1, 10, 10_000, "MNIST", ("MNIST/*/*[!z]", "*-ubyte.gz")),
     "fashion_mnist": Source(1, 10, 10_000, "FashionMNIST", ("FashionMNIST/*/*[!z]", "*-ubyte.gz")),
     "cifar10": Source(3, 10, 10_000, "CIFAR10", ("cifar-10-batches-py/*",)),
     "cifar100": Source(3, 100, 10_000, "CIFAR100", ("cifar-100-python/*",)),
     "imagenet": Source(3, 1000, 50_000, "ImageNet", folders=("val", "train")),
     "image_folder": Source(3, 0, folders=("train", "test", "val")),
+    "text_folder": Source(0, 0),
+    "python_library": Source(0, 0, own_root=True),
 }
+# Folders in that of the standard library with other packages, or with tests, which some systems
+# leave out.
+_NOT_THE_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
 
 
-def source_of(name: str, root: str | None) -> Source:
-    """Return what is known about a data set before its files are read.
+def source_of(data: Mapping[str, Any]) -> Source:
+    """Return what is known about a data set, given by its section of the configuration.
 
-    Only an image folder is looked at, to count its classes.
+    Only an image folder is looked at, to count its classes, and a tokenizer's file.
 
     Raises:
-        ValueError: if an image folder has no class folders below ``train``.
+        ValueError: if an image folder has no class folders below ``train``, or if there is no such
+            tokenizer.
     """
+    name, root = data["name"], data["root"]
     source = SOURCES[name]
     if source.classes:
         return source
+    if source.text:
+        return replace(source, classes=tokens_of(data["tokenizer"]).vocabulary)
     classes = subfolders(folder_of(name, root) / source.folders[0])
     if not classes:
         raise files_are_missing(name, root, f"no class folders in {source.folders[0]}")
     return replace(source, classes=len(classes))
 
 
-def count_test_images(name: str, root: str | None, test_fraction: float) -> int:
-    """Estimate the size of the test split without reading images."""
+def count_test_inputs(data: Mapping[str, Any]) -> int:
+    """Estimate the number of images or windows of text in the test split without reading them."""
+    name, root = data["name"], data["root"]
+    fraction: float = data["test_fraction"]
     if SOURCES[name].bundled:
-        return round(5000 * test_fraction)  # mnist_5k
+        return round(5000 * fraction)  # mnist_5k
     if count := SOURCES[name].test_images:
         return count
+    if SOURCES[name].text:  # a token has at least one byte
+        windows = (file.stat().st_size // data["tokens"] for file in text_files(name, root))
+        return int(sum(windows) * fraction)
     folder = folder_of(name, root)
     train, *test = (
         sum(len(files) for *_, files in os.walk(folder / part, followlinks=True))
         for part in image_folders(name, folder)
     )
-    return sum(test) or round(train * test_fraction)
+    return sum(test) or round(train * fraction)
+
+
+def input_shape(data: Mapping[str, Any], size: int) -> tuple[int, ...]:
+    """Return the shape of one input of a network: tokens, or channels, height and width.
+
+    Args:
+        data: section of the configuration.
+        size: height and width of images.
+
+    Example:
+        >>> input_shape({"name": "cifar10"}, 32)
+        (3, 32, 32)
+        >>> input_shape({"name": "text_folder", "tokens": 8}, 32)
+        (8,)
+    """
+    source = SOURCES[data["name"]]
+    return (data["tokens"],) if source.text else (source.channels, size, size)
 
 
 def resize_and_crop(image_size: int, *, files: bool) -> dict[str, Any]:
@@ -125,6 +168,32 @@ def subfolders(folder: Path) -> list[str]:
         return sorted(e.name for e in entries if e.is_dir() and e.name[0] != ".")
 
 
+def text_folder(name: str, root: str | None) -> Path:
+    """Return the folder of a data set of text."""
+    if name == "python_library":
+        return Path(sysconfig.get_paths()["stdlib"])
+    return folder_of(name, root)
+
+
+def text_files(name: str, root: str | None) -> list[Path]:
+    """Return the files of a data set of text, sorted by their paths.
+
+    They are all files in and below the folder, except hidden ones; of Python's standard library
+    they are its modules, without tests and without packages installed beside it.
+    """
+    library, folder = name == "python_library", text_folder(name, root)
+    found: list[Path] = []
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        skipped = _NOT_THE_LIBRARY if library else ()
+        folders[:] = [each for each in folders if each[0] != "." and each not in skipped]
+        found += [
+            Path(parent, file)
+            for file in files
+            if file[0] != "." and (file.endswith(".py") or not library)
+        ]
+    return sorted(found)
+
+
 def folder_of(name: str, root: str | None) -> Path:
     """Return the folder of a data set's files; raise a ValueError if ``data.root`` is null."""
     if root is None:
@@ -139,6 +208,8 @@ def files_are_missing(name: str, root: str | None, found: str = "none") -> Value
     if name == "image_folder":
         where = f"images in {root}/train/CLASS/ (and {root}/test/CLASS/ or {root}/val/CLASS/)"
         advice = "put them there, one folder per class, the same classes in both"
+    elif SOURCES[name].text:
+        where, advice = f"files of text in {root}", "put them there, or change data.root"
     elif name == "imagenet":
         where = f"a folder of JPEG files for each of ImageNet's 1,000 WordNet ids in {root}/val"
         where += f" (and {root}/train to train networks)"

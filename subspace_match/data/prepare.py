@@ -1,17 +1,19 @@
 """Prepare a data set once: bring it into one form, and measure its mean and deviation.
 
 The images of a small data set are copied into one uint8 array. Image files stay where they are:
-the prepared data set lists them.
+the prepared data set lists them. Texts are cut into windows of tokens.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .catalogue import resize_and_crop, source_of
+from .catalogue import SOURCES, resize_and_crop, source_of
 from .image_files import list_image_folder, list_imagenet, read_histograms
 from .prepared import DataSet, FileSplit, Split
 from .readers import read_bundled_digits, read_torchvision
+from .texts import read_texts
+from .tokens import BYTES, tokens_of
 
 # ImageNet's training images; the values that everybody uses.
 _IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
@@ -19,7 +21,13 @@ MOMENT_FILES = 10_000  # the mean and deviation of a folder come from at most th
 
 
 def prepare(
-    name: str, root: str | None, image_size: int, test_fraction: float, split_seed: int
+    name: str,
+    root: str | None,
+    image_size: int,
+    test_fraction: float,
+    split_seed: int,
+    tokens: int = 128,
+    tokenizer: str = BYTES,
 ) -> DataSet:
     """Read a data set from its own files and bring it into one form.
 
@@ -31,21 +39,30 @@ def prepare(
             WordNet id, classes in the order of the ids; ``train`` may be missing. image_folder:
             ``train`` and ``test`` (or ``val``) with one folder per class, classes in the order of
             their names; without ``test`` and ``val`` the images of ``train`` are split. Files and
-            folders whose names begin with a dot are ignored.
+            folders whose names begin with a dot are ignored. text_folder: files of UTF-8, in it
+            and in folders below it.
         image_size: height and width in pixels to which small images are padded with zeros, and to
             which image files are cropped.
         test_fraction: fraction of test images, stratified, for data sets without a test split
-            (mnist_5k, some image folders).
+            (mnist_5k, some image folders), or of windows of text (``read_texts``).
         split_seed: seed of that split, and of the choice of files for an image folder's mean and
             deviation: at most 10,000 training files, each with the same weight.
+        tokens: number of tokens in a window of text.
+        tokenizer: "bytes", or the path of a ``tokenizer.json``, for texts.
 
     Raises:
         ValueError: if files are missing (the message has the command that fetches them), if any is
             unreadable (it names up to 20), or if a small image is larger than image_size.
     """
+    if SOURCES[name].text:
+        cut = tokens_of(tokenizer)
+        *texts, files = read_texts(name, root, cut, tokens, test_fraction, split_seed)
+        known = {"name": name, "classes": cut.vocabulary, "tokens": tokens, "mean": [], "std": []}
+        counts = {"train_images": len(texts[0]), "test_images": len(texts[1])}
+        return DataSet(texts[0], texts[1], known | files | counts)
     train: Split | FileSplit
     test: Split | FileSplit
-    about = {"name": name, "classes": source_of(name, root).classes}
+    about = {"name": name, "classes": source_of({"name": name, "root": root}).classes}
     if name == "imagenet":
         train, test = list_imagenet(root)
         read_histograms([train, test], frozenset())
@@ -65,7 +82,7 @@ def prepare(
         channels = train.images.swapaxes(0, 1)
         about |= _moments(np.array([np.bincount(c.ravel(), minlength=256) for c in channels]))
     about |= resize_and_crop(image_size, files=isinstance(train, FileSplit))
-    about |= {"train_images": len(train.labels), "test_images": len(test.labels)}
+    about |= {"train_images": len(train), "test_images": len(test)}
     return DataSet(train, test, about)
 
 

@@ -29,6 +29,10 @@ class Split:
     labels: np.ndarray
     index: np.ndarray
 
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
+
 
 @dataclass(frozen=True)
 class FileSplit:
@@ -46,6 +50,32 @@ class FileSplit:
     index: np.ndarray
     root: Path
 
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class TextSplit:
+    """A training or test split of windows of text.
+
+    Attributes:
+        tokens: (windows, tokens) uint8 or int32.
+        index: (windows,) int64, position of each window in the data set, file by file.
+        labels: None, as windows have no classes.
+    """
+
+    tokens: np.ndarray
+    index: np.ndarray
+    labels: None = None
+
+    def __len__(self) -> int:
+        """Return the number of windows."""
+        return len(self.tokens)
+
+
+AnySplit = Split | FileSplit | TextSplit
+
 
 @dataclass(frozen=True)
 class DataSet:
@@ -56,11 +86,12 @@ class DataSet:
         test: the split on which networks are evaluated and compared.
         about: name, digest, classes, and the ``mean`` and ``std`` of each channel of the training
             images on a scale of 0 to 1, which standardise the input of networks trained on them.
-            For image files also ``resize`` and ``crop`` in pixels.
+            For image files also ``resize`` and ``crop`` in pixels. For texts the classes are the
+            tokens, ``mean`` and ``std`` are empty, and windows are counted as images are.
     """
 
-    train: Split | FileSplit
-    test: Split | FileSplit
+    train: AnySplit
+    test: AnySplit
     about: dict[str, Any]
 
 
@@ -78,18 +109,23 @@ def save(path: str | Path, data: DataSet) -> None:
     """Write a prepared data set to one safetensors file."""
     from safetensors.numpy import save_file
 
-    arrays = {}
-    for name, part in (("train", data.train), ("test", data.test)):
-        if isinstance(part, FileSplit):
-            # A zero byte cannot occur in a path, so it separates them.
-            names = os.fsencode("\0".join(part.files))
-            images = {"files": np.frombuffer(names, dtype=np.uint8)}
-        else:
-            images = {"images": part.images}
-        for field, array in {**images, "labels": part.labels, "index": part.index}.items():
-            arrays[f"{name}_{field}"] = np.ascontiguousarray(array)
+    arrays = {
+        f"{name}_{field}": np.ascontiguousarray(array)
+        for name, part in (("train", data.train), ("test", data.test))
+        for field, array in _arrays(part).items()
+    }
     with atomic_write(path) as temporary:
         save_file(arrays, temporary, metadata={"about": json.dumps(data.about)})
+
+
+def _arrays(part: AnySplit) -> dict[str, np.ndarray]:
+    if isinstance(part, TextSplit):
+        return {"tokens": part.tokens, "index": part.index}
+    if isinstance(part, Split):
+        return {"images": part.images, "labels": part.labels, "index": part.index}
+    # A zero byte cannot occur in a path, so it separates them.
+    names = np.frombuffer(os.fsencode("\0".join(part.files)), dtype=np.uint8)
+    return {"files": names, "labels": part.labels, "index": part.index}
 
 
 def load(path: str | Path, root: str | None = None) -> DataSet:
@@ -106,14 +142,21 @@ def load(path: str | Path, root: str | None = None) -> DataSet:
             about = json.loads(file.metadata()["about"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         train, test = (
-            _file_split(path, arrays, part, folder_of(about["name"], root))
-            if f"{part}_files" in arrays
-            else Split(*(arrays[f"{part}_{field}"] for field in ("images", "labels", "index")))
-            for part in ("train", "test")
+            _split(path, arrays, part, about["name"], root) for part in ("train", "test")
         )
     except (SafetensorError, KeyError, TypeError) as error:
         raise damaged(path, error) from error
     return DataSet(train, test, about)
+
+
+def _split(
+    path: str | Path, arrays: dict[str, np.ndarray], part: str, name: str, root: str | None
+) -> AnySplit:
+    if f"{part}_tokens" in arrays:
+        return TextSplit(arrays[f"{part}_tokens"], arrays[f"{part}_index"])
+    if f"{part}_files" in arrays:
+        return _file_split(path, arrays, part, folder_of(name, root))
+    return Split(*(arrays[f"{part}_{field}"] for field in ("images", "labels", "index")))
 
 
 def _file_split(

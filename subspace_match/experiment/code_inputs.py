@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..networks.source_names import is_user_code
 from ..networks.user_code import LIBRARIES, broken
 
 if TYPE_CHECKING:
@@ -115,9 +116,9 @@ def module_files(name: str) -> tuple[Path, list[Path]]:
     Raises:
         ValueError: if there is no such module.
     """
-    module, colon, _ = name.partition(":")
-    if not colon or module == "torchvision":
+    if not is_user_code(name):
         return Path(), []
+    module = name.partition(":")[0]
     if module.partition(".")[0] in sys.stdlib_module_names:
         raise ValueError(
             f"network.name: expected a module of your own before the colon, found {name!r}, a"

@@ -104,7 +104,8 @@ def _expand_homes(config: Config) -> None:
     """Replace ~ by the home folder, as a shell does."""
     models = config["models"].values()
     settings = [(config, "results")]
-    settings += [(part["data"], "root") for part in (config, *models) if "data" in part]
+    data = [part["data"] for part in (config, *models) if "data" in part]
+    settings += [(part, key) for part in data for key in ("root", "tokenizer")]
     settings += [(part["network"], "weights") for part in (config, *models) if "network" in part]
     for section, key in settings:
         # The spelling of a path is part of digests, so other paths stay as they are.
@@ -319,5 +320,9 @@ def _section_conflicts(above: str, config: Config) -> Iterator[str]:
                 f"stages: expected epochs of the training, at most {epochs}"
                 f" ({above}training.epochs), found {stage}"
             )
-    if data["name"] != "mnist_5k" and data["root"] is None:
+    source, task = SOURCES[data["name"]], training["task"]
+    if not source.own_root and data["root"] is None:
         yield f"{above}data.root: expected the folder that holds {data['name']}'s files, found null"
+    if network["weights"] is None and source.text != (task == "language_model"):
+        wanted, items = ("language_model", "texts") if source.text else ("classify", "images")
+        yield f"{above}training.task: expected {wanted} for {items} ({data['name']}), found {task}"

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ..data.tokens import BYTES
+from ..networks.source_names import short_name
 from .comparisons import Model, Network, Pair, models_of, pairs_of
 from .config import Config
 from .user_files import data_source, network_sources
@@ -92,7 +94,8 @@ class Keys:
         data = self.data_key(model.data)
         if model.pretrained:
             code = self.origins.code["load_pretrained"]
-            return self._network_key(model, "pretrained", data, code)
+            # Extraction measures how well the network does its task.
+            return self._network_key(model, "pretrained", data, code, model.training["task"])
         start = self.initial_key(model)
         if model.start is not None:
             start = self.model_key(self.models[model.start])
@@ -101,11 +104,11 @@ class Keys:
 
     def _network_key(self, model: Model, *parts: Any) -> str:
         """Return a key in which files of weights and modules count by content, not by name."""
-        settings = {key: value for key, value in model.network.items() if key != "weights"}
-        sources = network_sources(model.network)
-        if f"weights {model.network['weights']}" not in sources:
-            settings["weights"] = model.network["weights"]
-        return named_digest(model.network["name"], settings, self._contents(sources), *parts)
+        settings, sources = dict(model.network), network_sources(model.network)
+        if f"weights {settings['weights']}" in sources:
+            del settings["weights"]
+        settings["name"] = short_name(settings["name"])
+        return named_digest(settings["name"], settings, self._contents(sources), *parts)
 
     def _contents(self, sources: Sequence[str]) -> list[str]:
         return [self.origins.contents[source] for source in sources]
@@ -217,5 +220,6 @@ def slug(name: str) -> str:
 
 
 def without_location(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a section ``data`` without keys that decide no result: folder and reader processes."""
-    return {key: value for key, value in data.items() if key not in ("root", "workers")}
+    """Return a section ``data`` without what decides no result: locations and reader processes."""
+    kept = {key: value for key, value in data.items() if key not in ("root", "workers")}
+    return kept if kept["tokenizer"] == BYTES else kept | {"tokenizer": "file"}

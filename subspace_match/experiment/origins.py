@@ -49,7 +49,12 @@ def origins_of(
 def _data_digest(source: str, section: dict[str, Any], cache: Path, say: Say) -> str:
     try:
         return content_digest(source, cache, say)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if source.startswith("tokenizer "):
+            raise ValueError(
+                f"data.tokenizer: expected bytes or the tokenizer.json of a model, found no file at"
+                f" {error.filename}"
+            ) from error
         # The files may have moved; the prepared data set suffices if it is certain which one it is.
         settings, records, prepared = without_location(section), Records(), set()
         for file in cache.parent.glob("data/*/data.json"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..networks.source_names import EXTRA_SOURCES, short_name
 from ..storage.job_records import SUFFIX
 from .code_inputs import LISTING
 from .comparisons import PRETRAINED_SEED, Network
@@ -53,9 +54,10 @@ class Paths(Keys):
         reached = [extraction[key] for key in ("nodes", "neuron_axis", "tokens")]
         compared = self.data_key(), reached
         # Another torchvision can bring other published weights, which see images of other sizes.
-        versions = [importlib.metadata.version(package) for package in ("torch", "torchvision")]
+        versions = [_version(package) for package in ("torch", "torchvision", *EXTRA_SOURCES)]
         code = self.origins.code[LISTING]
-        key = named_digest(chain[0].network["name"], networks, compared, versions, code)
+        name = short_name(chain[0].network["name"])
+        key = named_digest(name, networks, compared, versions, code)
         return self._path("layers", f"{key}.json")
 
     def activations(self, network: str) -> str:
@@ -97,7 +99,8 @@ class Paths(Keys):
 
     def experiment(self, name: str) -> str:
         """Return a table, figure or other file of the whole experiment."""
-        compared = f"{slug(self.config['network']['name'])}-{self.config['data']['name']}"
+        network = slug(short_name(self.config["network"]["name"]))
+        compared = f"{network}-{self.config['data']['name']}"
         return self._path("experiments", f"{compared}-{self.experiment_digest}", name)
 
     def log(self, result: str) -> str:
@@ -118,3 +121,11 @@ class Paths(Keys):
     def _in_tree(self, folder: str, result: str, suffix: str) -> str:
         relative = Path(result).relative_to(self.config["results"])
         return self._path(folder, f"{relative}{suffix}")
+
+
+def _version(package: str) -> str | None:
+    """Return the version of a package; None if it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..data.catalogue import source_of
+from ..data.catalogue import SOURCES, source_of
 from .comparisons import Model, Network, Pair
 from .config import Config
 from .keys import Origins, without_location
@@ -206,19 +206,26 @@ class Plan:
         """Return what decides the content of a data set that a job prepares."""
         return without_location(self.paths.data_sets[wildcards.data])
 
+    def data_locations(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Return where the files lie from which a job prepares a data set."""
+        return {key: self.paths.data_sets[wildcards.data][key] for key in ("root", "tokenizer")}
+
     def start(self, wildcards: Wildcards) -> str:
         """Return the network from which a training starts."""
         return self.paths.start(wildcards.model, int(wildcards.seed))
 
     def image_shape(self, wildcards: Wildcards) -> dict[str, int]:
         """Return the number of channels and classes of the images of a job's model."""
-        data = self.model(wildcards).data
-        source = source_of(data["name"], data["root"])
+        source = source_of(self.model(wildcards).data)
         return {"channels": source.channels, "classes": source.classes}
 
     def network_file(self, suffix: str) -> Callable[[Wildcards], str]:
         """Return a look-up of the weights (.safetensors) or record (.json) of a job's network."""
         return lambda wildcards: self.paths.network(self.network(wildcards), suffix)
+
+    def task(self, wildcards: Wildcards) -> str:
+        """Return what the model of a job's network is trained for."""
+        return str(self.paths.models[self.network(wildcards).model].training["task"])
 
     def planned_layers(self, wildcards: Wildcards) -> list[LayerRecord]:
         """Return the layers that a job's network should have."""
@@ -240,12 +247,12 @@ class Plan:
     # The user's own files that a job reads, as sources of ``user_files``
 
     def data_sources(self, wildcards: Wildcards) -> list[str]:
-        """Return the source of a data set that a job prepares."""
+        """Return the sources of a data set that a job prepares."""
         return data_source(self.paths.data_sets[wildcards.data])
 
     def module_sources(self, wildcards: Wildcards) -> list[str]:
-        """Return the user's own module that defines a job's model, if one does."""
-        return _modules(self.model(wildcards))
+        """Return what defines a job's model: the user's own module, or a folder of transformers."""
+        return network_sources(self.model(wildcards).network)
 
     def training_sources(self, wildcards: Wildcards) -> list[str]:
         """Return what a training reads: the model's module and images that stay in their files."""
@@ -287,4 +294,4 @@ def _modules(model: Model) -> list[str]:
 
 
 def _image_files(data: Mapping[str, Any]) -> list[str]:
-    return data_source(data) if source_of(data["name"], data["root"]).files else []
+    return data_source(data) if SOURCES[data["name"]].files else []

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..data.catalogue import resize_and_crop, source_of
+from ..data.catalogue import SOURCES, input_shape, resize_and_crop, source_of
 from ..networks.preprocessing import Preprocessing, configured_preprocessing
 from ..storage.files import damaged, read_signed, write_signed
 from .comparisons import Model, models_of
@@ -96,7 +96,7 @@ def crop_of(model: Model, config: Config) -> int | None:
         return _pretrained(model, {})[1].crop
     if model.start is not None:
         return crop_of(models_of(config)[model.start], config)
-    files = source_of(model.data["name"], model.data["root"]).files
+    files = SOURCES[model.data["name"]].files
     return resize_and_crop(model.data["image_size"], files=files).get("crop")
 
 
@@ -110,17 +110,20 @@ def _pretrained(model: Model, images: LayerRecord) -> tuple[dict[str, Any], Prep
 
 
 def _architecture(model: Model) -> dict[str, Any]:
-    return {key: model.network[key] for key in ("name", "width", "hidden")}
+    return {key: model.network[key] for key in ("name", "width", "hidden", "options")}
 
 
 def _find_layers(model: Model, config: Config) -> list[LayerRecord]:
-    import torch
-
     from ..networks.architectures import outline
     from ..networks.layered_network import LayeredNetwork
-    from ..networks.task_check import check_classifies, output_for
+    from ..networks.task_check import check_task, example_batch, output_for
 
-    source, seen = (source_of(data["name"], data["root"]) for data in (model.data, config["data"]))
+    source, seen = source_of(model.data), source_of(config["data"])
+    if source.text != seen.text:
+        raise ValueError(
+            f"models.{model.name}.data: expected {'texts' if seen.text else 'images'}, as in"
+            f" {config['data']['name']}, the data set to compare on; found {model.data['name']}"
+        )
     if source.channels != seen.channels:
         raise ValueError(
             f"models.{model.name}.data: expected images of {seen.channels} channels, as in"
@@ -135,7 +138,9 @@ def _find_layers(model: Model, config: Config) -> list[LayerRecord]:
             " found a network made for images of one size; train it, and the model it starts from,"
             " on image files too"
         )
-    size = crop or config["data"]["image_size"]
+    shape, trained = (
+        input_shape(data, crop or data["image_size"]) for data in (config["data"], model.data)
+    )
     images = {"channels": source.channels, "classes": source.classes}
     architecture = _architecture(model) | images
     if model.pretrained:
@@ -147,12 +152,10 @@ def _find_layers(model: Model, config: Config) -> list[LayerRecord]:
                 f" {channels}"
             )
     network = outline(**architecture)
-    output_for(network, (source.channels, size, size))
+    output_for(network, shape)
     reached = {key: config["extraction"][key] for key in ("nodes", "neuron_axis", "tokens")}
     device = next((weights.device for weights in network.parameters()), None)
-    example = torch.zeros(2, source.channels, size, size, device=device)
-    layers = LayeredNetwork(network, example, **reached).layers
+    layers = LayeredNetwork(network, example_batch(shape, 2, device), **reached).layers
     if not model.pretrained:
-        trained = crop or model.data["image_size"]
-        check_classifies(network, (source.channels, trained, trained), source.classes)
+        check_task(network, trained, source.classes, model.training["task"])
     return [asdict(layer) for layer in layers]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from ..data.catalogue import count_test_images, source_of
+from ..data.catalogue import SOURCES, count_test_inputs
 from ..networks.layer_info import LayerInfo
 from ..networks.sampling import uses_all_samples
 from .plan import Plan, Wildcards
@@ -160,8 +160,7 @@ class JobResources:
 
     @cached_property
     def _test_images(self) -> int:
-        data = self.config["data"]
-        return count_test_images(data["name"], data["root"], data["test_fraction"])
+        return count_test_inputs(self.config["data"])
 
     def _samples_and_draws(self, layer: LayerInfo) -> tuple[int, int]:
         """Return the samples of one draw, at most, and the number of draws."""
@@ -186,5 +185,5 @@ def _megabytes(numbers: float, bytes_each: int = 8) -> float:
 
 def _readers_mb(data: Mapping[str, Any]) -> float:
     """Return the memory of the processes that read image files, if images are files."""
-    workers: int = data["workers"] if source_of(data["name"], data["root"]).files else 0
+    workers: int = data["workers"] if SOURCES[data["name"]].files else 0
     return PROCESS_MB / 2 * workers

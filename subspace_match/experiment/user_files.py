@@ -1,4 +1,4 @@
-"""Digests of the user's own files: data sets, pretrained weights, modules of custom networks.
+"""Digests of the user's own files: data sets, tokenizers, weights, modules of custom networks.
 
 The path of a result contains a digest of these contents (``paths``), not of their location. A file
 replaced under the same name therefore leads to new results, and a moved folder does not. A source
@@ -19,7 +19,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ..data.catalogue import IMAGE_SUFFIXES, SOURCES, image_folders, small_files
+from ..data.catalogue import (
+    IMAGE_SUFFIXES,
+    SOURCES,
+    image_folders,
+    small_files,
+    text_files,
+    text_folder,
+)
+from ..data.tokens import BYTES
+from ..networks.source_names import TIMM, TRANSFORMERS, is_user_code, model_files
 from ..storage.files import atomic_write, sha256, signed, verified
 from .code_inputs import module_digest
 
@@ -34,18 +43,29 @@ State = tuple[int, int, int]
 
 
 def data_source(section: Mapping[str, Any]) -> list[str]:
-    """Return the source named by a ``data`` section; none for data bundled with a package."""
-    name = section["name"]
-    return [] if SOURCES[name].bundled else [f"data {name} {section['root']}"]
+    """Return the sources named by a ``data`` section.
+
+    They are its files, unless a package contains them, and the file of a tokenizer.
+    """
+    name, tokenizer = section["name"], section["tokenizer"]
+    sources = [] if SOURCES[name].bundled else [f"data {name} {section['root']}"]
+    return sources + ([] if tokenizer == BYTES else [f"tokenizer {tokenizer}"])
 
 
 def network_sources(section: Mapping[str, Any]) -> list[str]:
-    """Return the sources named by a ``network`` section: a custom module, a file of weights."""
+    """Return the sources named by a ``network`` section.
+
+    They are a custom module, a file of weights, and files of Hugging Face.
+    """
     name, weights = section["name"], section.get("weights")
-    sources = [f"module {name}"] if ":" in name and not name.startswith("torchvision:") else []
+    sources = [f"module {name}"] if is_user_code(name) else []
     # A file has a suffix; the names of published weights have none.
     if weights is not None and Path(weights).suffix:
-        sources.append(f"weights {weights}")
+        return [*sources, f"weights {weights}"]
+    if name.startswith(TRANSFORMERS) and "/" in name:
+        sources.append(f"model {name} {weights or ''}")
+    if name.startswith(TIMM) and weights is not None:
+        sources.append(f"model {name} {weights}")
     return sources
 
 
@@ -65,12 +85,15 @@ def content_digest(source: str, cache: str | Path, say: Say = lambda _: None) ->
     if kind == "module":
         return module_digest(name)
     cached = _Cache(Path(cache), say)
-    if kind == "weights":
-        file = Path(name).expanduser()
-        # The file gets an empty name, because its name is not part of its content.
-        return cached.digest(file, {"": _state(file.stat())})[:10]
+    if kind in ("weights", "tokenizer"):
+        return _file_digest(Path(name).expanduser(), cached)[:10]
+    if kind == "model":
+        network, _, weights = name.rpartition(" ")
+        digests = [_file_digest(file, cached) for file in model_files(network, weights or None)]
+        return hashlib.sha256("".join(digests).encode()).hexdigest()[:10]
     data, _, location = name.partition(" ")
-    root = Path(location).expanduser()
+    text = SOURCES[data].text
+    root = text_folder(data, location) if text else Path(location).expanduser()
     content, files = hashlib.sha256(), 0
     # One folder at a time, because a large data set has millions of files.
     for folder, states in _folders(data, root):
@@ -81,6 +104,11 @@ def content_digest(source: str, cache: str | Path, say: Say = lambda _: None) ->
     return content.hexdigest()[:10]
 
 
+def _file_digest(file: Path, cached: _Cache) -> str:
+    # The file gets an empty name, because its name is not part of its content.
+    return cached.digest(file, {"": _state(file.stat())})
+
+
 def _folders(data: str, root: Path) -> Iterator[tuple[Path, dict[str, State]]]:
     """Yield every folder of a data set, with the states of its files."""
     if SOURCES[data].files:
@@ -88,7 +116,8 @@ def _folders(data: str, root: Path) -> Iterator[tuple[Path, dict[str, State]]]:
             if (root / part).is_dir():
                 yield from _images_below(root / part)
     else:
-        files = small_files(data, root)
+        text = SOURCES[data].text
+        files = text_files(data, str(root)) if text else small_files(data, root)
         for folder in sorted({file.parent for file in files}):
             yield folder, {f.name: _state(f.stat()) for f in files if f.parent == folder}
 

@@ -26,7 +26,7 @@ _IMAGE, _LABEL, _GAP, _HEADING, _ROW = 0.42, 0.6, 0.25, 0.34, 0.46
 
 @styled
 def top_images(
-    members: pd.DataFrame, networks: pd.DataFrame, ranking: pd.DataFrame, images: Images
+    members: pd.DataFrame, networks: pd.DataFrame, ranking: pd.DataFrame, images: Images | None
 ) -> Figure:
     """Draw the images that activate matched neurons most (Wang et al. 2018, Figure 5).
 
@@ -35,8 +35,10 @@ def top_images(
 
     The first arguments are the tables ``minimal_match_members``, ``networks`` and ``top_images``.
     The images are (images, channels, height, width) uint8, grey or RGB, or a function that returns
-    the image of a given index.
+    the image of a given index; None for texts.
     """
+    if images is None:
+        return message_figure("The networks of this run were compared on texts, not on images.")
     if members.empty:
         return message_figure(NO_MATCHES)
     shown = chosen_matches(members)

@@ -1,6 +1,6 @@
 """Build networks by name, and set their initial weights.
 
-A name is one of the small-image networks, a model of torchvision, or the user's own code.
+A name is one of the small-image networks, or it begins with its source (``source_names``).
 """
 
 from __future__ import annotations
@@ -16,45 +16,87 @@ from torch import nn
 from torchvision import models
 
 from .small_image_networks import ARCHITECTURES, build_small_image_network
+from .source_names import TIMM, TORCHVISION, TRANSFORMERS, is_user_code, model_folder
+from .timm_models import build_timm
+from .transformers_models import build_transformers, without_folder
 from .user_code import build_from_user_code
 
-_TORCHVISION = "torchvision:"
+
+def architecture_of(network: Mapping[str, Any], *, channels: int, classes: int) -> dict[str, Any]:
+    """Return the arguments of ``build`` for a section ``network`` of the configuration."""
+    own = {key: network[key] for key in ("name", "width", "hidden", "options")}
+    return own | {"channels": channels, "classes": classes}
 
 
-def build(name: str, *, width: float, hidden: list[int], channels: int, classes: int) -> nn.Module:
+def self_contained(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments of ``build`` that need no file, to be saved with a network's weights."""
+    if not architecture["name"].startswith(TRANSFORMERS):
+        return dict(architecture)
+    name, options = without_folder(architecture["name"], architecture.get("options", {}))
+    return {**architecture, "name": name, "options": options}
+
+
+def build(
+    name: str,
+    *,
+    width: float,
+    hidden: list[int],
+    channels: int,
+    classes: int,
+    options: Mapping[str, Any] | None = None,
+) -> nn.Module:
     """Build a network with its constructor's weights; ``initialise`` draws them from a seed.
 
     Args:
         name: one of ``ARCHITECTURES``, for images of at least 32 x 32 pixels. Or
-            ``torchvision:NAME``, any of its classification models, followed by its options after a
-            question mark: ``torchvision:googlenet?aux_logits=false``. Or
-            ``package.module:callable``, the user's own class or function, called without arguments.
-        width: channels as a multiple of the published architecture's. This, ``hidden`` and
-            ``channels`` are not used for torchvision's models and user code.
+            ``torchvision:NAME``, any of its classification models, perhaps with options after a
+            question mark: ``torchvision:googlenet?aux_logits=false``. Or ``timm:NAME``, or
+            ``transformers:CLASS`` or a folder (``source_names``). Or ``package.module:callable``,
+            the user's own class or function.
+        width: channels as a multiple of the published architecture's. This and ``hidden`` are used
+            for ``ARCHITECTURES`` only.
         hidden: widths of a VGG's fully connected hidden layers.
-        channels: channels of an image.
+        channels: channels of an image, 0 for texts; not used for torchvision's models and user
+            code.
         classes: number of outputs; not used for user code.
+        options: keyword arguments of torchvision's or timm's model, of the configuration of a class
+            of transformers, or of the user's callable.
 
     Raises:
-        ValueError: if the name is unknown or does not lead to an nn.Module.
+        ValueError: if the name is unknown or does not lead to an nn.Module, or the options are
+            unknown.
 
     Example:
         >>> net = build("resnet20", width=1.0, hidden=[], channels=3, classes=10)
         >>> sum(p.numel() for p in net.parameters())
         272474
     """
+    options = dict(options or {})
     if is_user_code(name):
-        return build_from_user_code(name)
+        return build_from_user_code(name, options)
+    if name.startswith(TIMM):
+        return build_timm(name, options, channels=channels, classes=classes)
+    if name.startswith(TRANSFORMERS):
+        name, options = without_folder(name, options) if model_folder(name) else (name, options)
+        return build_transformers(name, options, channels=channels, classes=classes)
     if published := torchvision_model(name):
-        model, options = published
+        model, in_name = published
         try:
-            return models.get_model(model, weights=None, num_classes=classes, **options)  # type: ignore[no-any-return]
+            return models.get_model(  # type: ignore[no-any-return]
+                model, weights=None, **{"num_classes": classes} | in_name | options
+            )
         except (TypeError, ValueError, AssertionError) as error:
             reason = str(error).partition("\n")[0]
             raise ValueError(
                 f"network.name: expected options of torchvision's {model}, found {name!r}"
-                f" ({reason})"
+                + (f" and {options} in network.options" if options else "")
+                + f" ({reason})"
             ) from error
+    if options and name in ARCHITECTURES:
+        raise ValueError(
+            f"network.options: expected none for {name}, whose sizes are in network.width and"
+            f" network.hidden, found {', '.join(options)}"
+        )
     if name in ARCHITECTURES:
         return build_small_image_network(
             name, width=width, hidden=hidden, channels=channels, classes=classes
@@ -62,8 +104,8 @@ def build(name: str, *, width: float, hidden: list[int], channels: int, classes:
     near = difflib.get_close_matches(name, ARCHITECTURES, n=1, cutoff=0.0)[0]
     raise ValueError(
         f"network.name: expected one of {', '.join(ARCHITECTURES)}; torchvision:NAME, such as"
-        f" torchvision:vgg16; or package.module:callable; found {name!r}; the nearest known name is"
-        f" {near!r}"
+        f" torchvision:vgg16; timm:NAME; transformers:FOLDER or transformers:CLASS; or"
+        f" package.module:callable; found {name!r}; the nearest known name is {near!r}"
     )
 
 
@@ -75,18 +117,15 @@ def outline(**architecture: Any) -> nn.Module:
         >>> net.output.weight.shape, net.output.weight.device
         (torch.Size([10, 512]), device(type='meta'))
     """
-    if is_user_code(architecture["name"]):  # it may need operations that meta tensors lack
+    name = architecture["name"]
+    # Own code may need operations that meta tensors lack, and transformers' masks do.
+    if is_user_code(name) or name.startswith(TRANSFORMERS):
         return build(**architecture)
     try:
         with torch.device("meta"):
             return build(**architecture)
     except NotImplementedError:  # RegNet's constructor reads values that it computed
         return build(**architecture).to("meta")
-
-
-def is_user_code(name: str) -> bool:
-    """Return whether a name is an import path ``package.module:callable``."""
-    return ":" in name and not name.startswith(_TORCHVISION)
 
 
 def torchvision_model(name: str) -> tuple[str, dict[str, Any]] | None:
@@ -102,16 +141,16 @@ def torchvision_model(name: str) -> tuple[str, dict[str, Any]] | None:
         >>> torchvision_model("torchvision:googlenet?aux_logits=false")
         ('googlenet', {'aux_logits': False})
     """
-    if not name.startswith(_TORCHVISION):
+    if not name.startswith(TORCHVISION):
         return None
-    target = name.removeprefix(_TORCHVISION)
+    target = name.removeprefix(TORCHVISION)
     model, question, query = target.partition("?")
     known = models.list_models(module=models)
     if model not in known:
         near = difflib.get_close_matches(model, known, n=1, cutoff=0.0)[0]
         raise ValueError(
-            f"network.name: expected {_TORCHVISION} and one of its classification models, found"
-            f" {name!r}; the nearest is '{_TORCHVISION}{near}'"
+            f"network.name: expected {TORCHVISION} and one of its classification models, found"
+            f" {name!r}; the nearest is '{TORCHVISION}{near}'"
         )
     try:
         pairs = parse_qsl(query, strict_parsing=True) if question else []
@@ -145,6 +184,19 @@ def initialise(network: nn.Module, seed: int) -> None:
             nn.init.zeros_(module.bias)
 
 
+def build_initialised(architecture: Mapping[str, Any], seed: int) -> nn.Module:
+    """Build a network on the CPU whose weights the seed decides.
+
+    Networks of timm and transformers keep the weights of their constructors, which are right for
+    them; all others get those of ``initialise``. The global generator is changed.
+    """
+    torch.manual_seed(seed)  # constructors and custom layers draw from it
+    network = build(**architecture)
+    if not architecture["name"].startswith((TIMM, TRANSFORMERS)):
+        initialise(network, seed)
+    return network
+
+
 def transfer_weights(
     start: nn.Module, architecture: Mapping[str, Any], seed: int
 ) -> tuple[nn.Module, list[str]]:
@@ -163,9 +215,7 @@ def transfer_weights(
     Raises:
         ValueError: if no tensor can be copied.
     """
-    torch.manual_seed(seed)  # custom layers draw their weights from the global generator
-    network = build(**architecture)
-    initialise(network, seed)
+    network = build_initialised(architecture, seed)
     source, own = start.state_dict(), network.state_dict()
     new = [n for n, tensor in own.items() if n not in source or source[n].shape != tensor.shape]
     if len(new) == len(own):

@@ -7,45 +7,47 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 
-from .images import Images
 from .inputs import count
+from .items import Items
 from .layer_info import LayerInfo
 from .layered_network import LayeredNetwork
+from .tasks import Performance, Tally
 
 Sink = Callable[[str, int, np.ndarray], None]
 
 
 def extract(
     network: LayeredNetwork,
-    images: Images,
+    items: Items,
     samples: Mapping[str, Sequence[np.ndarray]],
     *,
+    task: str,
     batch_size: int,
     sink: Sink,
     batch_done: Callable[[], object],
-) -> float | None:
+) -> Performance | None:
     """Run each input through the network once, and pass the samples of each layer to a sink.
 
     Args:
         network: on the inputs' device.
-        images: all inputs, in the order of ``samples``.
+        items: all inputs and targets, in the order of ``samples``.
         samples: by layer name, the sorted flat indices of every draw (``sampling``).
+        task: of the network, "classify" or "language_model".
         batch_size: inputs per forward pass.
         sink: called with a layer's name, the draw's number and (samples, neurons) float32, in the
             samples' order.
         batch_done: called after each batch.
 
     Returns:
-        The accuracy of the network on the inputs; None if its output is not (inputs, classes).
+        How well the network does its task; None if its output are not the task's scores.
 
     Raises:
         ValueError: if the network's values for an input change from run to run or with the batch,
             or a layer's shape changes from batch to batch.
     """
-    network.check_repeatable(images.evenly_spaced(4))
-    start = 0
-    correct: torch.Tensor | None = torch.zeros((), dtype=torch.int64, device=images.labels.device)
-    for inputs, labels in images.batches(batch_size):
+    network.check_repeatable(items.evenly_spaced(4))
+    start, tally = 0, Tally(task, items.device)
+    for inputs, targets in items.batches(batch_size):
 
         def take(layer: LayerInfo, values: torch.Tensor, start: int = start) -> None:
             for draw, index in enumerate(samples[layer.name]):
@@ -54,14 +56,10 @@ def extract(
                     rows = sampled_rows(values, torch.from_numpy(chosen).to(values.device))
                     sink(layer.name, draw, rows.float().cpu().numpy())
 
-        output = network.run(inputs, take)
-        if not isinstance(output, torch.Tensor) or output.ndim != 2 or labels.ndim != 1:
-            correct = None
-        if correct is not None:
-            correct = correct + (output.argmax(1) == labels).sum()
+        tally.add(network.run(inputs, take), targets)
         start += count(inputs)
         batch_done()
-    return None if correct is None else int(correct) / len(images)
+    return tally.performance if tally.has_scores else None
 
 
 def sampled_rows(values: torch.Tensor, flat: torch.Tensor) -> torch.Tensor:

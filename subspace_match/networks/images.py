@@ -6,8 +6,8 @@ decoded, cropped and augmented one by one in worker processes. Both have the sam
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,13 +18,13 @@ from torchvision.transforms import v2
 
 from ..data.image_files import read_image
 from ..data.prepared import FileSplit, Split
+from .items import Batch, Items
 from .preprocessing import Preprocessing
 
-Batch = tuple[Tensor, Tensor]
 Transform = Callable[[Any], Any]
 
 
-class Images(ABC):
+class Images(Items):
     """Images and labels as a network receives them.
 
     If an image file is unreadable, each method raises a ValueError that names it.
@@ -90,6 +90,11 @@ class Images(ABC):
         return len(self.labels)
 
     @property
+    def device(self) -> torch.device:
+        """The device of the labels, and of every batch."""
+        return self.labels.device
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width of the network's input."""
         channels, height, width = self.resized([0]).shape[1:]
@@ -97,9 +102,7 @@ class Images(ABC):
 
     def evenly_spaced(self, count: int) -> Tensor:
         """Return at most ``count`` inputs, evenly spaced, as a batch on the device."""
-        count = min(count, len(self))
-        index = [number * len(self) // count for number in range(count)]
-        return self.standardised(self.resized(index).to(self.labels.device))
+        return self.standardised(self.resized(self._spaced(count)).to(self.device))
 
     @abstractmethod
     def resized(self, index: Sequence[int] | Tensor) -> Tensor:
@@ -131,6 +134,13 @@ class Images(ABC):
         """
         augmentation = {"crop_padding": crop_padding, "flip": flip, "generator": generator}
         return self._batches(order, size, augmentation)
+
+    def training_batches(
+        self, order: Tensor, size: int, settings: Mapping[str, Any], generator: Generator
+    ) -> Iterator[Batch]:
+        """Yield images augmented as the section ``training`` says (``augmented``)."""
+        augmentation = {key: settings[key] for key in ("crop_padding", "flip")}
+        return self.augmented(order, size, **augmentation, generator=generator)
 
     def _batches(
         self, order: Tensor, size: int, augmentation: dict[str, Any] | None

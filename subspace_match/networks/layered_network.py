@@ -38,7 +38,7 @@ from .layer_info import LayerInfo
 from .neuron_axis import AxisTracker, Shape, axis_by_sizes
 from .operations import OPERATIONS
 from .repeatability import check_repeatable, strict_float32
-from .state_dicts import first_few
+from .wording import first_few
 
 KINDS = (*OPERATIONS, "block")
 TOKENS = ("all", "first", "last", "mean")

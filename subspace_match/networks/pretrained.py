@@ -1,10 +1,11 @@
-"""Pretrained networks: torchvision's published weights, or a file of the user."""
+"""Pretrained networks: published weights of torchvision, timm or transformers, or the user's."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,10 +14,14 @@ from torch import nn
 from torchvision import models
 from torchvision.models import WeightsEnum
 
-from .architectures import build, torchvision_model
+from .architectures import build, self_contained, torchvision_model
 from .preprocessing import Preprocessing
-from .state_dicts import find_state_dict, first_few
+from .source_names import PUBLISHED, TIMM, TRANSFORMERS, model_folder
+from .state_dicts import find_state_dict
+from .timm_models import load_timm, timm_preprocessing
+from .transformers_models import load_transformers
 from .weight_files import read_published, read_user_file
+from .wording import first_few
 
 
 @dataclass(frozen=True)
@@ -35,29 +40,33 @@ def load_pretrained(
 
     Args:
         architecture: arguments of ``build``; ``classes`` follows the weights, except for user code.
-        weights: for a torchvision model, the name of published weights, such as IMAGENET1K_V1. Or a
-            file: ``.safetensors``, or a PyTorch file (``.pt``, ``.pth``, ``.pth.tar``, ``.th``,
+        weights: for a model of torchvision or timm, the name of published weights, such as
+            IMAGENET1K_V1 or a1_in1k; for a folder of transformers, "published". Or a file:
+            ``.safetensors``, or a PyTorch file (``.pt``, ``.pth``, ``.pth.tar``, ``.th``,
             ``.ckpt``) that is a state dict or contains one, under any key and with any prefix
             before its names. A file for a torchvision model has the preprocessing and the options
             of the model's default published weights.
-        preprocessing: replaces the published one; required except for torchvision's models.
+        preprocessing: replaces the published one; required except for torchvision's models, timm's
+            published weights and texts.
 
     Raises:
         ValueError: if the weights are missing, damaged, not finite or of another network, or the
             preprocessing is unknown.
     """
-    architecture, preprocessing = resolve_pretrained(architecture, weights, preprocessing)
     name = architecture["name"]
-    kind, published = None, []
-    if chosen := torchvision_model(name):
-        kind = _published_kind(chosen[0], weights)
-        published = list(models.get_model_weights(chosen[0]).__members__)
-    content = read_published(kind) if kind else read_user_file(weights, published)
-    architecture, tensors = find_state_dict(content, architecture, f"{weights} and {name}")
-    network = build(**architecture)
-    network.load_state_dict(tensors)
+    resolved, preprocessing = resolve_pretrained(architecture, weights, preprocessing)
+    if _is_published_timm(name, weights):
+        network = load_timm(name, weights, resolved.get("options", {}))
+    elif weights == PUBLISHED and (folder := model_folder(name)):
+        network = load_transformers(resolved["name"], folder, build(**resolved))
+    else:
+        resolved, tensors = find_state_dict(
+            _content(name, weights), resolved, f"{weights} and {name}"
+        )
+        network = build(**resolved)
+        network.load_state_dict(tensors)
     _check_finite(network, weights)
-    return Pretrained(network.eval(), preprocessing, architecture)
+    return Pretrained(network.eval(), preprocessing, resolved)
 
 
 def resolve_pretrained(
@@ -68,10 +77,17 @@ def resolve_pretrained(
     The arguments and errors are those of ``load_pretrained``.
 
     Returns:
-        Arguments of ``build``, with ``classes`` unchanged, and the preprocessing of the images.
+        Arguments of ``build`` that need no file, with ``classes`` unchanged unless timm says how
+        many the weights have, and the preprocessing of the images.
     """
-    architecture = dict(architecture)
-    if chosen := torchvision_model(architecture["name"]):
+    name = architecture["name"]
+    architecture = self_contained(architecture)
+    if not architecture["channels"]:
+        preprocessing = Preprocessing((), ())
+    if _is_published_timm(name, weights):
+        published, architecture["classes"] = timm_preprocessing(name, weights)
+        preprocessing = preprocessing or published
+    if chosen := torchvision_model(name):
         model, options = chosen
         kind = _published_kind(model, weights) or models.get_model_weights(model).DEFAULT
         architecture["name"] = _torchvision_name(model, _builder_options(model, kind) | options)
@@ -79,9 +95,26 @@ def resolve_pretrained(
     if preprocessing is None:
         raise ValueError(
             "network.mean, network.std: expected the preprocessing of the pretrained network, found"
-            f" none; it is known for torchvision's models only, not for {architecture['name']}"
+            f" none; it is known for torchvision's models and timm's published weights only, not"
+            f" for {name}"
         )
     return architecture, preprocessing
+
+
+def _is_published_timm(name: str, weights: str) -> bool:
+    return name.startswith(TIMM) and not Path(weights).suffix
+
+
+def _content(name: str, weights: str) -> Any:
+    """Return the content of a file of weights, or of torchvision's published weights."""
+    published: list[str] = []
+    if chosen := torchvision_model(name):
+        if kind := _published_kind(chosen[0], weights):
+            return read_published(kind)
+        published = list(models.get_model_weights(chosen[0]).__members__)
+    if name.startswith(TRANSFORMERS):
+        published = [f"{PUBLISHED} (with a folder as network.name)"]
+    return read_user_file(weights, published)
 
 
 def _published_kind(model: str, weights: str) -> WeightsEnum | None:

@@ -29,7 +29,11 @@ class ResumeFile:
 
     def save(self, tensors: Mapping[str, torch.Tensor], progress: Mapping[str, Any]) -> None:
         """Replace the file; ``progress`` has plain JSON values."""
-        on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        # Copies, because the format refuses tensors that share memory, such as tied weights.
+        on_cpu = {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in tensors.items()
+        }
         about = {"identity": self.identity, "progress": json.dumps(progress)}
         with atomic_write(self.path) as temporary:
             save_file(on_cpu, temporary, about | {"sha256": _checksum(on_cpu, about)})

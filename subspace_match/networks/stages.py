@@ -10,21 +10,31 @@ from pathlib import Path
 from torch import nn
 
 from ..storage.files import atomic_write, check_content, damaged, sha256
+from .tasks import CLASSIFY, LANGUAGE_MODEL
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """Results of an epoch: learning rate of its last step, and accuracies from 0 to 1."""
+    """Results of an epoch: learning rate of its last step, accuracies from 0 to 1, and losses.
+
+    Losses are mean cross-entropies in nats; that of the training is with label smoothing.
+    """
 
     epoch: int
     learning_rate: float
     train_loss: float
     train_accuracy: float
     test_accuracy: float
+    test_loss: float
 
 
-def best_epoch(history: Sequence[Epoch]) -> Epoch:
-    """Return the epoch with the highest test accuracy, the first one in case of a tie."""
+def best_epoch(history: Sequence[Epoch], task: str) -> Epoch:
+    """Return the best epoch on the test split, the first one in case of a tie.
+
+    It has the highest accuracy, or, for a language model, the lowest loss.
+    """
+    if task == LANGUAGE_MODEL:
+        return min(history, key=lambda epoch: epoch.test_loss)
     return max(history, key=lambda epoch: epoch.test_accuracy)
 
 
@@ -39,12 +49,14 @@ class Stages:
         folder: used by this training only; other files in it are deleted.
         epochs: epochs, from 1, after which a checkpoint is kept.
         save: writes a network to a file, atomically.
+        task: of the training; decides which epoch is the best.
         checksums: SHA-256 of each file by its stem.
     """
 
     folder: Path
     epochs: Sequence[int]
     save: Callable[[Path, nn.Module], None]
+    task: str = CLASSIFY
     checksums: dict[str, str] = field(default_factory=dict)
 
     def file(self, stage: str, history: Sequence[Epoch]) -> Path:
@@ -54,7 +66,7 @@ class Stages:
         epoch and before the resume file is written, the epoch is repeated, on a GPU perhaps with
         another result; the previous best must still exist then.
         """
-        name = f"best_{best_epoch(history).epoch}" if stage == "best" else stage
+        name = f"best_{best_epoch(history, self.task).epoch}" if stage == "best" else stage
         return self.folder / f"{name}.safetensors"
 
     def begin(self, network: nn.Module) -> None:
@@ -69,7 +81,7 @@ class Stages:
         epoch = history[-1].epoch
         if epoch in self.epochs:
             self.keep(f"epoch_{epoch}", network, history)
-        if best_epoch(history).epoch == epoch:
+        if best_epoch(history, self.task).epoch == epoch:
             self.keep("best", network, history)
 
     def keep(self, stage: str, network: nn.Module, history: Sequence[Epoch]) -> None:

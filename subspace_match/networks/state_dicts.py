@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import torch
 
-from .architectures import is_user_code, outline
+from .architectures import outline
+from .source_names import is_user_code
+from .wording import first_few
 
 Tensors = dict[str, torch.Tensor]
 
@@ -159,14 +161,3 @@ def _description(content: Any) -> str:
         for key, value in content.items()
     ]
     return f"the keys {first_few(keys)}" if keys else "no keys"
-
-
-def first_few(words: Sequence[str], separator: str = ", ") -> str:
-    """Join the first five, and count the others.
-
-    Example:
-        >>> first_few("abcdefgh")
-        'a, b, c, d, e, and 3 more'
-    """
-    more = [f"and {len(words) - 5} more"] if len(words) > 5 else []
-    return separator.join([*words[:5], *more])

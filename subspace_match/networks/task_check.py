@@ -1,4 +1,4 @@
-"""Check that a network fits its task: it accepts the images and scores the classes."""
+"""Check that a network fits its task: it accepts its inputs and scores the classes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from typing import Any
 import torch
 from torch import nn
 
-ImageShape = tuple[int, int, int]
+from .tasks import CLASSIFY, scores_of
+
+Shape = tuple[int, ...]  # of an input: channels, height and width of an image, or tokens
 
 
-def check_classifies(network: nn.Module, images: ImageShape, classes: int) -> None:
-    """Refuse a network that cannot be trained to classify.
+def check_task(network: nn.Module, shape: Shape, classes: int, task: str) -> None:
+    """Refuse a network that cannot be trained for a task.
 
     Args:
-        network: an outline, on any device; its batch norms process images of zeros.
-        images: channels, height and width of an image.
-        classes: number of classes in the data set.
+        network: an outline, on any device; its batch norms process inputs of zeros.
+        shape: of an input.
+        classes: number of classes, or of different tokens, in the data set.
+        task: "classify" or "language_model".
 
     Raises:
-        ValueError: if its output, in evaluation or training mode, is not one score per class.
+        ValueError: if its output, in evaluation or training mode, is not one score per class, for
+            each image or each token.
     """
     if not any(weights.requires_grad for weights in network.parameters()):
         raise ValueError(
@@ -27,42 +31,57 @@ def check_classifies(network: nn.Module, images: ImageShape, classes: int) -> No
         )
     for mode in ("evaluation", "training"):
         network.train(mode == "training")
-        output = output_for(network, images)
-        if found := _fault(output, classes):
+        output = scores_of(output_for(network, shape))
+        if found := _fault(output, (2,) if task == CLASSIFY else (2, *shape), classes):
             if hasattr(network, "aux_logits") and not isinstance(output, torch.Tensor):
                 found += "; add ?aux_logits=false to the name of torchvision's model"
+            items = "images" if task == CLASSIFY else "texts, tokens"
             raise ValueError(
-                f"network: expected scores (images, at least {classes} classes), found in {mode}"
+                f"network: expected scores ({items}, at least {classes} classes), found in {mode}"
                 f" {found}"
             )
     network.eval()
 
 
-def output_for(network: nn.Module, images: ImageShape) -> Any:
-    """Return the network's output for two images of zeros.
+def example_batch(shape: Shape, count: int, device: torch.device | None = None) -> torch.Tensor:
+    """Return inputs of zeros: images, or, for a shape of one number, windows of tokens.
+
+    Example:
+        >>> example_batch((8,), 2).dtype, example_batch((3, 32, 32), 2).dtype
+        (torch.int64, torch.float32)
+    """
+    kind = torch.int64 if len(shape) == 1 else torch.float32
+    return torch.zeros(count, *shape, dtype=kind, device=device)
+
+
+def output_for(network: nn.Module, shape: Shape) -> Any:
+    """Return the network's output for two inputs of zeros.
 
     Raises:
-        ValueError: if it does not accept such images; the message includes its own error.
+        ValueError: if it does not accept such inputs; the message includes its own error.
     """
     device = next((weights.device for weights in network.parameters()), None)
     try:
         with torch.no_grad():
-            return network(torch.zeros(2, *images, device=device))
+            return network(example_batch(shape, 2, device))
     except Exception as error:  # a network's code may raise anything
+        wanted = f"images of {' x '.join(map(str, shape))}"
         advice = "change data.image_size, the height and width of its input"
-        if hasattr(network, "image_size"):
-            advice = f"add ?image_size={images[1]} to the name of torchvision's model, or {advice}"
+        if len(shape) == 1:
+            wanted = f"texts of {shape[0]} tokens"
+            advice = "change data.tokens or data.tokenizer, or the network's sizes"
+        elif hasattr(network, "image_size"):
+            advice = f"add ?image_size={shape[1]} to the name of torchvision's model, or {advice}"
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(
-            "network: expected one that accepts images of"
-            f" {' x '.join(map(str, images))}, found {type(network).__name__}, which fails with"
-            f" {type(error).__name__}: {reason}; {advice}"
+            f"network: expected one that accepts {wanted}, found {type(network).__name__}, which"
+            f" fails with {type(error).__name__}: {reason}; {advice}"
         ) from error
 
 
-def _fault(output: Any, classes: int) -> str | None:
+def _fault(output: Any, wanted: Shape, classes: int) -> str | None:
     if not isinstance(output, torch.Tensor):
         return f"an object of {type(output).__name__}"
-    if output.ndim != 2 or output.shape[0] != 2 or output.shape[1] < classes:
-        return f"shape {tuple(output.shape)} for 2 images"
+    if output.shape[:-1] != wanted or output.shape[-1] < classes:
+        return f"shape {tuple(output.shape)} for 2 {'texts' if len(wanted) > 1 else 'images'}"
     return None if output.is_floating_point() else f"values of {output.dtype}"

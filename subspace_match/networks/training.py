@@ -1,7 +1,7 @@
-"""Training by SGD with momentum. It keeps checkpoints at several stages and resumes after a kill.
+"""Training by SGD or AdamW. It keeps checkpoints at several stages and resumes after a kill.
 
 All randomness comes from generators seeded by (seed, epoch), so the state to resume from is the
-weights, the optimiser's momenta and the number of finished epochs. On the CPU a resumed training
+weights, the optimiser's averages and the number of finished epochs. On the CPU a resumed training
 and its checkpoints are bit for bit those of an uninterrupted one.
 """
 
@@ -18,10 +18,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from .images import Images
-from .repeatability import check_repeatable, strict_float32
+from .items import Items
+from .repeatability import check_repeatable
 from .resume import ResumeFile
 from .stages import Epoch, Stages
+from .tasks import choices, evaluate, scores_of
 
 
 def learning_rate(settings: Mapping[str, Any], steps_per_epoch: int, step: int) -> float:
@@ -46,8 +47,8 @@ def learning_rate(settings: Mapping[str, Any], steps_per_epoch: int, step: int) 
 
 def train(
     network: nn.Module,
-    images: Images,
-    test: Images,
+    inputs: Items,
+    test: Items,
     settings: Mapping[str, Any],
     *,
     seed: int,
@@ -60,19 +61,19 @@ def train(
     """Train a network in place; resume if there is a resume file.
 
     Args:
-        network: on the images' device, with its initial weights: random, or those of a network to
+        network: on the inputs' device, with its initial weights: random, or those of a network to
             fine-tune.
-        images: training images.
-        test: test images, for the accuracy after each epoch.
+        inputs: the training split.
+        test: the test split, for the accuracy and the loss after each epoch.
         settings: the section ``training`` of the configuration. With ``amp`` the forward pass of a
             training step uses bfloat16 where autocast considers it safe, on any device; with
             ``compile`` a training step runs a compiled network, in one graph. Weights and
             evaluation always use float32 without compilation.
-        seed: seed of the order of images, their augmentation and dropout.
+        seed: seed of the order of inputs, their augmentation and dropout.
         stages: which checkpoints to keep.
         resume_file: read at the start and written after each epoch. If it is damaged, it is renamed
             and training starts from the beginning.
-        identity: of the ``ResumeFile``; it must depend on the images and stages too.
+        identity: of the ``ResumeFile``; it must depend on the inputs and stages too.
         step_done: called after each step.
         epoch_done: called after each epoch, and for those before a resumption.
 
@@ -80,23 +81,15 @@ def train(
         All epochs, including those before a resumption.
 
     Raises:
-        ValueError: if there are no images, a stage lies beyond the last epoch, the device does not
-            support the settings, or the network's output for an image changes between runs.
+        ValueError: if there are no inputs, a stage lies beyond the last epoch, the device does not
+            support the settings, or the network's output for an input changes between runs.
     """
-    _check(images, settings, stages)
+    _check(inputs, settings, stages)
     # Otherwise chance would decide the best epoch, and extraction would refuse the network later.
     network.eval()
     few = test.evenly_spaced(4)
-    check_repeatable(lambda batch, sink: sink("its output", network(batch)), few)
-    optimiser = torch.optim.SGD(
-        network.parameters(),
-        lr=settings["learning_rate"],
-        momentum=settings["momentum"],
-        # torch refuses Nesterov without momentum; both are plain gradient descent then.
-        nesterov=settings["nesterov"] and settings["momentum"] > 0,
-        weight_decay=settings["weight_decay"],
-        fused=True,  # nine times as fast as torch's default on a CPU
-    )
+    check_repeatable(lambda batch, sink: sink("its output", scores_of(network(batch))), few)
+    optimiser = _optimiser(network, settings)
     # It shares the weights. One graph, because parts that fail to compile would go unnoticed.
     # No layout optimisation: it chooses channels last even where ``memory_order`` avoids it.
     compiled: Any = network
@@ -110,11 +103,11 @@ def train(
         epoch_done(finished)
     for epoch in range(len(history), settings["epochs"]):
         loss, train_accuracy = _one_epoch(
-            compiled, optimiser, images, settings, seed, epoch, step_done
+            compiled, optimiser, inputs, settings, seed, epoch, step_done
         )
         rate = optimiser.param_groups[0]["lr"]
-        test_accuracy = accuracy(network, test, settings["batch_size"])
-        history.append(Epoch(epoch + 1, rate, loss, train_accuracy, test_accuracy))
+        found = evaluate(network, test, settings["task"], settings["batch_size"])
+        history.append(Epoch(epoch + 1, rate, loss, train_accuracy, found.accuracy, found.loss))
         # Before the resume file is written, because finished epochs are not repeated.
         stages.after_epoch(network, history)
         progress = {"history": list(map(asdict, history)), "stages": stages.checksums}
@@ -125,42 +118,53 @@ def train(
     return history
 
 
-def accuracy(network: nn.Module, images: Images, batch_size: int) -> float:
-    """Return the accuracy of the network on the images, in evaluation mode."""
-    network.eval()
-    device = images.labels.device
-    correct = torch.zeros((), dtype=torch.int64, device=device)
-    with torch.inference_mode(), strict_float32(device):
-        for inputs, labels in images.batches(batch_size):
-            correct += (network(inputs).argmax(1) == labels).sum()
-    return int(correct) / len(images)
+def steps_per_epoch(inputs: int, settings: Mapping[str, Any]) -> int:
+    """Return the number of steps in an epoch: ``epoch_steps``, or all whole batches.
+
+    An epoch skips the inputs that remain; each epoch has another random order.
+
+    Example:
+        >>> steps_per_epoch(70, {"batch_size": 16, "epoch_steps": None})
+        4
+    """
+    whole = max(1, inputs // int(settings["batch_size"]))
+    return min(whole, int(settings["epoch_steps"] or whole))
 
 
-def steps_per_epoch(images: int, batch_size: int) -> int:
-    """Return the number of whole batches in an epoch; the remaining images are skipped."""
-    return max(1, images // batch_size)
+def _optimiser(network: nn.Module, settings: Mapping[str, Any]) -> torch.optim.Optimizer:
+    momentum = settings["momentum"]
+    common: dict[str, Any] = {
+        "lr": settings["learning_rate"],
+        "weight_decay": settings["weight_decay"],
+        "fused": True,  # nine times as fast as torch's default on a CPU
+    }
+    if settings["optimizer"] == "adamw":
+        return torch.optim.AdamW(network.parameters(), betas=(momentum, 0.999), **common)
+    # torch refuses Nesterov without momentum; both are plain gradient descent then.
+    nesterov = settings["nesterov"] and momentum > 0
+    return torch.optim.SGD(network.parameters(), momentum=momentum, nesterov=nesterov, **common)
 
 
-def _check(images: Images, settings: Mapping[str, Any], stages: Stages) -> None:
-    if not len(images):
+def _check(inputs: Items, settings: Mapping[str, Any], stages: Stages) -> None:
+    if not len(inputs):
         raise ValueError("training: expected training images, found none in the data set")
     if wrong := [epoch for epoch in stages.epochs if not 1 <= epoch <= settings["epochs"]]:
         raise ValueError(
             f"stages: expected epochs from 1 to training.epochs ({settings['epochs']}), found"
             f" {', '.join(map(str, wrong))}"
         )
-    on_cuda = images.labels.device.type == "cuda"
+    on_cuda = inputs.device.type == "cuda"
     if settings["amp"] and on_cuda and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise ValueError(
             "training.amp: expected a GPU that supports bfloat16, found"
-            f" {torch.cuda.get_device_name(images.labels.device)}; set it to false"
+            f" {torch.cuda.get_device_name(inputs.device)}; set it to false"
         )
 
 
 def _one_epoch(
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
-    images: Images,
+    inputs: Items,
     settings: Mapping[str, Any],
     seed: int,
     epoch: int,
@@ -168,41 +172,42 @@ def _one_epoch(
 ) -> tuple[float, float]:
     network.train()
     criterion = nn.CrossEntropyLoss(label_smoothing=settings["label_smoothing"])
-    device, size = images.labels.device, settings["batch_size"]
-    steps = steps_per_epoch(len(images), size)
+    device, size, task = inputs.device, settings["batch_size"], settings["task"]
+    steps = steps_per_epoch(len(inputs), settings)
     # Hashed to 32 bits, because torch's CPU generator ignores higher ones.
     draw_seed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
     generator = torch.Generator().manual_seed(draw_seed)
-    order = torch.randperm(len(images), generator=generator)[: steps * size]
-    augmentation = {key: settings[key] for key in ("crop_padding", "flip")}
-    batches = images.augmented(order, size, **augmentation, generator=generator)
+    order = torch.randperm(len(inputs), generator=generator)[: steps * size]
+    batches = inputs.training_batches(order, size, settings, generator)
     total_loss = torch.zeros((), device=device)
-    correct = torch.zeros((), dtype=torch.int64, device=device)
+    correct, count = torch.zeros((), dtype=torch.int64, device=device), 0
     # Dropout draws from the global generators, which are restored afterwards.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(draw_seed)
-        for step, (inputs, labels) in enumerate(batches, start=epoch * steps):
+        for step, (batch, targets) in enumerate(batches, start=epoch * steps):
             optimiser.param_groups[0]["lr"] = learning_rate(settings, steps, step)
             optimiser.zero_grad()
             with torch.autocast(device.type, torch.bfloat16, enabled=settings["amp"]):
-                output = network(inputs)
-            loss = criterion(output.float(), labels)
+                output = network(batch)
+            scores, right = choices(task, output, targets)
+            loss = criterion(scores.float(), right)
             loss.backward()
             optimiser.step()
             total_loss += loss.detach()
-            correct += (output.argmax(1) == labels).sum()
+            correct += (scores.argmax(1) == right).sum()
+            count += len(right)
             step_done()
-    return float(total_loss) / steps, int(correct) / len(order)
+    return float(total_loss) / steps, int(correct) / count
 
 
 def _state(network: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """Return the tensors to resume from, by name."""
     tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
-    momenta = optimiser.state_dict()["state"]
     return tensors | {
-        f"momentum/{number}": state["momentum_buffer"]
-        for number, state in momenta.items()
-        if state.get("momentum_buffer") is not None
+        f"optimiser/{number}/{name}": tensor
+        for number, state in optimiser.state_dict()["state"].items()
+        for name, tensor in state.items()
+        if tensor is not None  # a momentum of 0 keeps none
     }
 
 
@@ -223,14 +228,15 @@ def _resume(
         )
         return []
     network.load_state_dict(_with_prefix("network/", tensors))
-    state = optimiser.state_dict()
-    weights = list(network.parameters())
-    # Each momentum needs the memory format of its weight, which the fused kernel assumes.
-    state["state"] = {
-        int(number): {"momentum_buffer": torch.empty_like(weights[int(number)]).copy_(momentum)}
-        for number, momentum in _with_prefix("momentum/", tensors).items()
-    }
-    optimiser.load_state_dict(state)
+    state, weights = optimiser.state_dict(), list(network.parameters())
+    averages: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in _with_prefix("optimiser/", tensors).items():
+        number, _, kind = name.partition("/")
+        own = weights[int(number)]
+        # An average needs the memory format of its weight, which the fused kernel assumes.
+        kept = torch.empty_like(own).copy_(tensor) if tensor.shape == own.shape else tensor
+        averages.setdefault(int(number), {})[kind] = kept
+    optimiser.load_state_dict(state | {"state": averages})
     return history
 
 

@@ -6,8 +6,9 @@ import importlib
 import inspect
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 LIBRARIES = {"site-packages", "dist-packages"}
 
 
-def build_from_user_code(name: str) -> nn.Module:
-    """Import and call ``package.module:callable``.
+def build_from_user_code(name: str, options: Mapping[str, Any]) -> nn.Module:
+    """Import ``package.module:callable`` and call it with keyword arguments.
 
     Raises:
         ValueError: if it cannot be imported or called, fails, or does not return an nn.Module.
@@ -44,14 +45,15 @@ def build_from_user_code(name: str) -> nn.Module:
     if isinstance(make, nn.Module) or not callable(make):
         raise ValueError(f"{returns_module} {name!r}, an object of {type(make).__name__}")
     try:
-        inspect.signature(make).bind()
+        inspect.signature(make).bind(**options)
     except TypeError as error:
+        given = f" with {', '.join(options)}" if options else " without arguments"
         raise ValueError(
-            f"network.name: expected a class or function without required arguments, found {name!r}"
-            f" ({error}); write a function that passes them"
+            f"network.name: expected a class or function to call{given}, found {name!r} ({error});"
+            " set its arguments in network.options"
         ) from error
     try:
-        network = make()
+        network = make(**options)
     except Exception as error:
         raise broken(name, error) from error
     if not isinstance(network, nn.Module):

@@ -47,6 +47,7 @@ def payload(run: Run) -> dict[str, Any]:
             {
                 "name": network_words(row, differing),
                 "accuracy": _numbers([row["accuracy"]])[0],
+                "loss": _numbers([row.get("loss", math.nan)])[0],
                 "checkpoint": row["checkpoint"],
             }
             for row in networks.to_dict("records")

@@ -122,11 +122,13 @@ def _table(path: Path) -> pd.DataFrame:
         raise damaged(path, error) from error
 
 
-def _images(path: Path, root: str | None) -> Images:
-    from ..data.prepared import Split, load
+def _images(path: Path, root: str | None) -> Images | None:
+    from ..data.prepared import Split, TextSplit, load
 
     data = load(path, root)
     split = data.test
+    if isinstance(split, TextSplit):
+        return None
     if isinstance(split, Split):
         images = split.images
         return Images(split.labels, lambda indices: np.asarray(images[list(indices)]))

@@ -62,9 +62,12 @@ def gather(files: Mapping[str, Sequence[str]], settings: Any) -> dict[str, pd.Da
     for path in files["top_images"]:
         top_images.append(load_top_images(path))
         top_images[-1].origin.check(path, settings.top_images_digest, checkpoints)
-    accuracy = {found.origin.networks[0]: found.accuracy for found in top_images}
+    scores = {
+        found.origin.networks[0]: {"accuracy": found.accuracy, "loss": found.loss}
+        for found in top_images
+    }
     networks = {
-        key: {**network, "checkpoint": checkpoints[key], "accuracy": accuracy[key]}
+        key: {**network, "checkpoint": checkpoints[key], **scores[key]}
         for key, network in settings.networks.items()
     }
     return {

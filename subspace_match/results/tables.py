@@ -301,14 +301,14 @@ def network_table(networks: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """One row per network; ``registry.read_networks`` reads its CSV.
 
     Args:
-        networks: model, seed, stage, accuracy and checkpoint of each network, by its key. The
-            accuracy is measured on the images on which networks are compared; None for a network
-            that is not a classifier (NaN in the table). The checkpoint is the SHA-256 of the
-            weights.
+        networks: model, seed, stage, accuracy, loss and checkpoint of each network, by its key.
+            Accuracy and loss (mean cross-entropy in nats) are measured on the images or texts on
+            which networks are compared; None for a network without scores for its task (NaN in the
+            table). The checkpoint is the SHA-256 of the weights.
     """
-    columns = ["model", "seed", "stage", "accuracy", "checkpoint", "key"]
+    columns = ["model", "seed", "stage", "accuracy", "loss", "checkpoint", "key"]
     rows = [{**own, "key": key} for key, own in networks.items()]
-    return pd.DataFrame(rows, columns=columns).astype({"accuracy": float})
+    return pd.DataFrame(rows, columns=columns).astype({"accuracy": float, "loss": float})
 
 
 def null_table(results: Iterable[LayerResult]) -> pd.DataFrame:
@@ -358,27 +358,29 @@ def neuron_table(results: Iterable[LayerResult]) -> pd.DataFrame:
 
 
 def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
-    """Return the numbers by which experiments are compared: accuracies and similarities.
+    """Return the numbers by which experiments are compared.
 
     Returns:
-        ``{"accuracy": {"seed_0": ...}, "similarity": {"conv1": {"0.15": ...}}}``. With several
-        models or stages, they are part of the networks' names. With several comparisons,
-        similarities are grouped by comparison. The accuracy of a network that is not a classifier
-        is None, as JSON has no NaN.
+        ``{"accuracy": {"seed_0": ...}, "loss": {"seed_0": ...}, "similarity": {"conv1": {"0.15":
+        ...}}}``. With several models or stages, they are part of the networks' names. With several
+        comparisons, similarities are grouped by comparison. Accuracy and loss of a network without
+        scores for its task are None, as JSON has no NaN.
     """
     several = [key for key in ("model", "stage") if networks[key].nunique() > 1]
-    accuracy = {
-        ".".join([*(str(row[key]) for key in several), f"seed_{row['seed']}"]): (
-            None if np.isnan(row["accuracy"]) else row["accuracy"]
-        )
+    names = {
+        ".".join([*(str(row[key]) for key in several), f"seed_{row['seed']}"]): row
         for row in networks.to_dict("records")
+    }
+    scores = {
+        score: {name: None if np.isnan(row[score]) else row[score] for name, row in names.items()}
+        for score in ("accuracy", "loss")
     }
     similarity: dict[str, dict[str, dict[str, float]]] = {}
     for row in summary.to_dict("records"):
         of_layer = similarity.setdefault(row["comparison"], {}).setdefault(row["layer"], {})
         of_layer[f"{row['epsilon']:g}"] = row["similarity"]
     one = next(iter(similarity.values())) if len(similarity) == 1 else similarity
-    return {"accuracy": accuracy, "similarity": one}
+    return {**scores, "similarity": one}
 
 
 def _layer_table(

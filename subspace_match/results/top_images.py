@@ -17,7 +17,8 @@ def top_images_of(store: ActivationStore, digest: str) -> TopImages:
     for name, layer in store.layers.items():
         images = store.samples(name) // (layer["height"] * layer["width"])
         layers[name] = top_images(store.activations(name), images)
-    return TopImages(Origin.of_stores(digest, store.about), store.about["accuracy"], layers)
+    origin = Origin.of_stores(digest, store.about)
+    return TopImages(origin, store.about["accuracy"], store.about["loss"], layers)
 
 
 def top_images(

@@ -57,7 +57,9 @@ class TopImages:
     """The images that activate each neuron of one network most."""
 
     origin: Origin
-    accuracy: float | None  # of the network on the same images; None if it is not a classifier
+    # Of the network on the same inputs, the loss in nats; None if it has no scores for its task.
+    accuracy: float | None
+    loss: float | None
     # By the layer's name: images (neurons, ranks) int64 and their activations (neurons, ranks), the
     # highest first.
     layers: Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -68,7 +70,11 @@ def save_top_images(path: str | Path, top_images: TopImages) -> None:
     arrays: dict[str, np.ndarray] = {}
     for layer, (images, activations) in top_images.layers.items():
         arrays |= {f"{layer}/images": images, f"{layer}/activations": activations}
-    record = {"origin": asdict(top_images.origin), "accuracy": top_images.accuracy}
+    record = {
+        "origin": asdict(top_images.origin),
+        "accuracy": top_images.accuracy,
+        "loss": top_images.loss,
+    }
     write_arrays(path, arrays, record)
 
 
@@ -77,4 +83,5 @@ def load_top_images(path: str | Path) -> TopImages:
     arrays, record = read_arrays(path)
     names = dict.fromkeys(name.rpartition("/")[0] for name in arrays)
     layers = {name: (arrays[f"{name}/images"], arrays[f"{name}/activations"]) for name in names}
-    return TopImages(Origin.from_record(record.get("origin"), path), record["accuracy"], layers)
+    origin = Origin.from_record(record.get("origin"), path)
+    return TopImages(origin, record["accuracy"], record["loss"], layers)

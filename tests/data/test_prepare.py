@@ -17,7 +17,7 @@ import pytest
 import torchvision
 
 from subspace_match.data import prepare as prepare_module
-from subspace_match.data.catalogue import IMAGE_SUFFIXES, SOURCES, count_test_images, source_of
+from subspace_match.data.catalogue import IMAGE_SUFFIXES, SOURCES, count_test_inputs, source_of
 from subspace_match.data.image_files import read_image
 from subspace_match.data.prepare import prepare
 from subspace_match.data.prepared import DataSet, FileSplit, load, save
@@ -200,6 +200,12 @@ def test_cifar_batches_are_read_after_their_checksum_is_checked(
 # Image files
 
 
+def section(folder: Path | None) -> dict[str, object]:
+    """Return the part of a section ``data`` that locates a folder of images."""
+    root = None if folder is None else str(folder)
+    return {"name": "image_folder", "root": root, "test_fraction": 0.2}
+
+
 def write_image(path: Path, mode: str = "RGB", colour: tuple[int, ...] = (200, 100, 50)) -> None:
     """Write an image whose left half has one colour and whose right half is black."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -226,7 +232,7 @@ def test_an_image_folder_is_listed_not_copied(folder: Path) -> None:
     assert data.test.files == ("test/cat/x.png", "test/cat/deeper/y.PNG", "test/dög/z.jpg")
     assert data.test.labels.tolist() == [0, 0, 1]
     assert data.train.labels.tolist() == [0] * 6 + [1] * 4
-    assert data.about["classes"] == source_of("image_folder", str(folder)).classes == 2
+    assert data.about["classes"] == source_of(section(folder)).classes == 2
     assert (data.about["resize"], data.about["crop"]) == (64, 56)
     assert (data.about["train_images"], data.about["test_images"]) == (10, 3)
 
@@ -254,11 +260,11 @@ def test_a_file_outside_the_data_set_folder_is_refused(name: str, folder: Path) 
 
 def test_test_images_are_counted_without_reading_them(folder: Path) -> None:
     data = prepare("image_folder", str(folder), 56, 0.2, 0)
-    found = count_test_images("image_folder", str(folder), 0.2)
+    found = count_test_inputs(section(folder))
     assert found == len(data.test.labels) == 3
     shutil.rmtree(folder / "test")
     # An estimate: 10 images and a text file.
-    assert count_test_images("image_folder", str(folder), 0.2) == 2
+    assert count_test_inputs(section(folder)) == 2
 
 
 def test_each_file_has_the_same_weight_in_mean_and_deviation(folder: Path) -> None:
@@ -304,7 +310,7 @@ def test_hidden_files_and_folders_are_ignored(folder: Path) -> None:
         (folder / part / "cat" / "._0.png").write_bytes(b"\0\5\x16\7")
         (folder / part / ".DS_Store").touch()
     data = prepare("image_folder", str(folder), 32, 0.2, 0)
-    assert source_of("image_folder", str(folder)).classes == 2
+    assert source_of(section(folder)).classes == 2
     assert data.about == plain.about
     for found, expected in ((data.train, plain.train), (data.test, plain.test)):
         assert isinstance(found, FileSplit)
@@ -341,7 +347,7 @@ def test_counting_classes_imports_no_array_library(folder: Path) -> None:
     """Every check of a configuration counts the classes."""
     look = (
         "import sys; from subspace_match.data.catalogue import source_of;"
-        f"assert source_of('image_folder', {str(folder)!r}).classes == 2;"
+        f"assert source_of({section(folder)!r}).classes == 2;"
         "assert not {'torch', 'torchvision', 'PIL', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", look], check=True)
@@ -349,9 +355,9 @@ def test_counting_classes_imports_no_array_library(folder: Path) -> None:
 
 def test_missing_empty_and_extra_classes_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected images in .*/train/CLASS/.* no class folders"):
-        source_of("image_folder", str(tmp_path / "nowhere"))
+        source_of(section(tmp_path / "nowhere"))
     with pytest.raises(ValueError, match=r"data\.root: expected the folder that holds image_f"):
-        source_of("image_folder", None)
+        source_of(section(None))
     (folder / "train" / "empty").mkdir()
     with pytest.raises(ValueError, match="found no images in train of empty; put them there"):
         prepare("image_folder", str(folder), 32, 0.2, 0)

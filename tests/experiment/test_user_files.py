@@ -185,8 +185,12 @@ def test_missing_files_are_an_error(tmp_path: Path, cache: Path) -> None:
 
 
 def test_sources_are_taken_from_the_configuration() -> None:
-    assert data_source({"name": "mnist_5k", "root": None}) == []
-    assert data_source({"name": "cifar10", "root": "/a b"}) == ["data cifar10 /a b"]
+    section = {"name": "mnist_5k", "root": None, "tokenizer": "bytes"}
+    assert data_source(section) == []
+    cifar = section | {"name": "cifar10", "root": "/a b"}
+    assert data_source(cifar) == ["data cifar10 /a b"]
+    text = section | {"name": "text_folder", "root": "/t", "tokenizer": "/m n/tokenizer.json"}
+    assert data_source(text) == ["data text_folder /t", "tokenizer /m n/tokenizer.json"]
     assert network_sources({"name": "torchvision:vgg11", "weights": "IMAGENET1K_V1"}) == []
     assert network_sources({"name": "my.net:Net", "weights": "w.pt"}) == [
         "module my.net:Net",

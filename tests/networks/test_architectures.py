@@ -247,7 +247,7 @@ def test_a_network_of_the_user_is_imported(own: str, made_by: str) -> None:
         ("absent", r"importable package.module:callable, found 'own_networks:absent' .*PYTHONPATH"),
         ("number", "returns an nn.Module, found .* returns an object of int"),
         ("ready", "a class or function that returns an nn.Module, found .*, an object of Net"),
-        ("wide", r"without required arguments, found .*'width'"),
+        ("wide", r"to call without arguments, found .*'width'"),
     ],
 )
 def test_user_code_that_returns_no_network_is_refused(own: str, target: str, message: str) -> None:

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from subspace_match.networks.architectures import build, outline
-from subspace_match.networks.layer_graph import LayeredNetwork
-from subspace_match.networks.task_check import check_classifies
+from subspace_match.networks.task_check import check_task, output_for
+from subspace_match.networks.tasks import CLASSIFY, LANGUAGE_MODEL
 
 
 class Returning(nn.Module):
@@ -27,7 +27,7 @@ class Returning(nn.Module):
 @pytest.mark.parametrize(
     ("way", "found"),
     [
-        (lambda s: {"logits": s}, "an object of dict"),
+        (lambda s: {"scores": s}, "an object of dict"),
         (lambda s: (s, s), "an object of tuple"),
         (lambda s: [s], "an object of list"),
         (lambda s: s[:, :9], r"shape \(2, 9\) for 2 images"),
@@ -46,21 +46,25 @@ def test_an_output_that_is_not_one_score_per_class_is_refused(
         rf"^network: expected scores \(images, at least 10 classes\), found in {mode} {found}"
     )
     with pytest.raises(ValueError, match=expected):
-        check_classifies(Returning(way, in_training_only), (3, 2, 2), 10)
+        check_task(Returning(way, in_training_only), (3, 2, 2), 10, CLASSIFY)
 
 
 def test_as_many_outputs_as_classes_or_more_are_accepted() -> None:
     network = Returning(lambda scores: scores)
     for classes in (2, 10):
-        check_classifies(network, (3, 2, 2), classes)
+        check_task(network, (3, 2, 2), classes, CLASSIFY)
     assert not network.training
+
+
+def test_the_scores_may_be_the_logits_of_a_dictionary() -> None:
+    check_task(Returning(lambda scores: {"loss": None, "logits": scores}), (3, 2, 2), 10, CLASSIFY)
 
 
 def test_a_network_without_trainable_weights_is_refused() -> None:
     frozen = Returning(lambda scores: scores).requires_grad_(False)
     for network in (nn.Flatten(), frozen):
         with pytest.raises(ValueError, match="expected trainable weights, found none"):
-            check_classifies(network, (3, 2, 2), 12)
+            check_task(network, (3, 2, 2), 12, CLASSIFY)
 
 
 def about(name: str) -> dict[str, Any]:
@@ -72,8 +76,8 @@ def test_the_error_for_auxiliary_outputs_names_the_option_that_removes_them(
     name: str,
 ) -> None:
     with pytest.raises(ValueError, match=r"found in training .*; add \?aux_logits=false to the"):
-        check_classifies(outline(**about(name)), (3, 299, 299), 10)
-    check_classifies(outline(**about(f"{name}?aux_logits=false")), (3, 299, 299), 10)
+        check_task(outline(**about(name)), (3, 299, 299), 10, CLASSIFY)
+    check_task(outline(**about(f"{name}?aux_logits=false")), (3, 299, 299), 10, CLASSIFY)
 
 
 @pytest.mark.parametrize("name", ["vit_b_16", "vit_b_32", "vit_h_14"])
@@ -86,16 +90,16 @@ def test_the_error_for_a_vision_transformer_of_another_size_names_the_option(
         rf" Expected 224 but got {size}!; add \?image_size={size} to the name .*data\.image_size"
     )
     with pytest.raises(ValueError, match=expected) as refused:
-        LayeredNetwork(outline(**about(name)), "convolution").layers(3, size, size)
+        output_for(outline(**about(name)), (3, size, size))
     assert "\n" not in str(refused.value)
     network = outline(**about(f"{name}?image_size={size}"))
-    assert len(LayeredNetwork(network, "convolution").layers(3, size, size)) == 1
+    assert output_for(network, (3, size, size)).shape == (2, 10)
 
 
 @pytest.mark.parametrize("name", ["inception_v3", "alexnet", "maxvit_t"])
 def test_the_error_for_too_small_images_is_one_line(name: str) -> None:
     with pytest.raises(ValueError, match=r"images of 3 x 32 x 32, found .*data\.image_size") as no:
-        LayeredNetwork(outline(**about(name)), "convolution").layers(3, 32, 32)
+        output_for(outline(**about(name)), (3, 32, 32))
     assert "\n" not in str(no.value)
 
 
@@ -104,3 +108,27 @@ def test_the_error_for_options_that_torchvision_refuses_is_one_line(options: str
     with pytest.raises(ValueError, match=r"^network\.name: expected options of .*divisible") as no:
         build(**about(options))
     assert "\n" not in str(no.value)
+
+
+@pytest.mark.parametrize(("tokens", "classes"), [(6, 4), (6, 3)])
+def test_one_score_per_token_is_accepted(tokens: int, classes: int) -> None:
+    check_task(nn.Embedding(4, 4), (tokens,), classes, LANGUAGE_MODEL)
+
+
+def test_a_language_model_without_a_score_for_each_token_is_refused() -> None:
+    expected = r"expected scores \(texts, tokens, at least 5 classes\), found in evaluation shape"
+    with pytest.raises(ValueError, match=expected + r" \(2, 6, 4\) for 2 texts"):
+        check_task(nn.Embedding(4, 4), (6,), 5, LANGUAGE_MODEL)
+    pooled = nn.Sequential(nn.Embedding(4, 4), nn.Flatten(), nn.Linear(24, 4))
+    with pytest.raises(ValueError, match=expected + r" \(2, 4\) for 2 texts"):
+        check_task(pooled, (6,), 5, LANGUAGE_MODEL)
+
+
+def test_the_error_for_too_many_tokens_names_the_keys_to_change() -> None:
+    class Short(nn.Embedding):
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            return super().forward(tokens) + torch.zeros(4, 4)
+
+    expected = r"accepts texts of 6 tokens, found Short, .*; change data\.tokens or"
+    with pytest.raises(ValueError, match=expected):
+        check_task(Short(4, 4), (6,), 4, LANGUAGE_MODEL)

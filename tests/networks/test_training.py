@@ -1,3 +1,4 @@
+import itertools
 import math
 import warnings
 from pathlib import Path
@@ -10,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from subspace_match.data.prepared import FileSplit, Split
+from subspace_match.data.prepared import FileSplit, Split, TextSplit
 from subspace_match.networks.architectures import build, initialise
 from subspace_match.networks.checkpoints import load_network, save_network
 from subspace_match.networks.images import Images
@@ -18,12 +19,9 @@ from subspace_match.networks.memory_order import move_to
 from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.networks.resume import ResumeFile
 from subspace_match.networks.stages import Epoch, Stages, best_epoch
-from subspace_match.networks.training import (
-    accuracy,
-    learning_rate,
-    steps_per_epoch,
-    train,
-)
+from subspace_match.networks.tasks import CLASSIFY, LANGUAGE_MODEL, Performance, evaluate
+from subspace_match.networks.texts import Texts
+from subspace_match.networks.training import learning_rate, steps_per_epoch, train
 from subspace_match.storage.files import atomic_write
 
 SETTINGS: dict[str, Any] = {
@@ -37,6 +35,9 @@ SETTINGS: dict[str, Any] = {
     "schedule": "cosine",
     "milestones": [2],
     "label_smoothing": 0.0,
+    "task": "classify",
+    "optimizer": "sgd",
+    "epoch_steps": None,
     "crop_padding": 1,
     "flip": False,
     "amp": False,
@@ -68,7 +69,7 @@ class KilledError(Exception):
 
 def save(path: Path, network: nn.Module) -> None:
     with atomic_write(path) as temporary:
-        save_file({name: t.contiguous() for name, t in network.state_dict().items()}, temporary)
+        save_file({name: t.clone() for name, t in network.state_dict().items()}, temporary)
 
 
 def stage(resume_file: Path, name: str) -> nn.Module:
@@ -128,7 +129,9 @@ def test_training_learns(tmp_path: Path, device: str) -> None:
     network, history = run(tmp_path / "resume", device=device)
     assert [epoch.epoch for epoch in history] == [1, 2, 3]
     assert history[-1].train_loss < history[0].train_loss
-    assert history[-1].test_accuracy == accuracy(network, two_classes(30, 1, device), 16) > 0.9
+    found = evaluate(network, two_classes(30, 1, device), CLASSIFY, 16)
+    assert (history[-1].test_accuracy, history[-1].test_loss) == (found.accuracy, found.loss)
+    assert found.accuracy > 0.9
 
 
 def test_the_seed_decides_the_network(tmp_path: Path) -> None:
@@ -146,7 +149,10 @@ def test_all_bits_of_the_seed_count(tmp_path: Path) -> None:
     assert not torch.equal(first.output.weight, other.output.weight)
 
 
-@pytest.mark.parametrize("changes", [{}, {"momentum": 0.0}, {"amp": True}])
+ADAMW = {"optimizer": "adamw", "learning_rate": 1e-3}
+
+
+@pytest.mark.parametrize("changes", [{}, {"momentum": 0.0}, {"amp": True}, ADAMW])
 @pytest.mark.parametrize("kill_after", [3, 5, 7, 11])
 def test_a_killed_training_resumes_bit_for_bit(
     tmp_path: Path, kill_after: int, changes: dict[str, Any]
@@ -235,21 +241,108 @@ def test_a_training_on_image_files_resumes_bit_for_bit_for_any_workers(
     assert kept_files(tmp_path / "resume") == kept_files(tmp_path / "whole")
 
 
+class Bigrams(nn.Module):
+    """Score the next token from the last one; the scores are those of a tied embedding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(4, 8)
+        self.mix = nn.Linear(8, 8)
+        self.output = nn.Linear(8, 4, bias=False)
+        self.output.weight = self.embedding.weight
+
+    def forward(self, tokens: torch.Tensor) -> Any:
+        scores = self.output(self.mix(self.embedding(tokens)))
+        return {"logits": scores}  # as transformers returns them
+
+
+def bigrams() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Bigrams()
+
+
+def counting_texts(count: int, device: str = "cpu") -> Texts:
+    """Make windows in which each token follows from the one before it."""
+    first = np.arange(count)[:, None]
+    tokens = ((first + np.arange(6)) % 4).astype(np.uint8)
+    return Texts(TextSplit(tokens, np.arange(count)), torch.device(device))
+
+
+def test_a_language_model_learns_and_resumes_bit_for_bit(tmp_path: Path, device: str) -> None:
+    settings = ADAMW | {"task": LANGUAGE_MODEL, "learning_rate": 0.05, "epochs": 4}
+
+    def trained(resume_file: Path, **more: Any) -> tuple[nn.Module, list[Epoch]]:
+        data = counting_texts(64, device), counting_texts(8, device)
+        return run(resume_file, data=data, network=bigrams(), device=device, **settings, **more)
+
+    whole, history = trained(tmp_path / "whole")
+    assert history[-1].test_loss < 0.2 < 1 < history[0].train_loss
+    assert history[-1].test_accuracy == 1
+    with pytest.raises(KilledError):
+        trained(tmp_path / "resume", kill_after=10)
+    resumed, again = trained(tmp_path / "resume")
+    if device == "cpu":
+        assert_equal(whole, resumed)
+        assert history == again
+
+
+def test_the_loss_of_a_language_model_is_that_of_a_loop_over_tokens() -> None:
+    network, texts = bigrams(), counting_texts(5)
+    found = evaluate(network, texts, LANGUAGE_MODEL, 2)
+    losses, right = [], 0
+    for window in texts.evenly_spaced(5).tolist():
+        for token, following in itertools.pairwise(window):
+            scores = network(torch.tensor([[token]]))["logits"][0, 0].detach().double()
+            losses.append(-float(scores.log_softmax(0)[following]))
+            right += int(scores.argmax()) == following
+    assert len(losses) == 5 * 5
+    assert found.loss == pytest.approx(np.mean(losses), rel=1e-6)
+    assert found.accuracy == right / 25
+
+
+def test_adamw_takes_the_step_of_its_definition(tmp_path: Path) -> None:
+    """Loshchilov & Hutter 2019, Algorithm 2, for the first step."""
+    rate, decay = 0.01, 0.1
+    settings = ADAMW | {"task": LANGUAGE_MODEL, "learning_rate": rate, "weight_decay": decay}
+    texts, before = counting_texts(16), bigrams()
+    scores = before(texts.evenly_spaced(16))["logits"][:, :-1]
+    targets = texts.evenly_spaced(16)[:, 1:]
+    nn.functional.cross_entropy(scores.flatten(0, 1), targets.flatten()).backward()
+    after, _ = run(
+        tmp_path / "resume",
+        data=(texts, texts),
+        network=bigrams(),
+        **settings | {"epochs": 1, "warmup_epochs": 0},
+        epochs_kept=[],
+    )
+    for old, new in zip(before.parameters(), after.parameters(), strict=True):
+        step = old.grad / (old.grad.abs() + 1e-8)  # both averages are corrected for their start
+        expected = old * (1 - rate * decay) - rate * step
+        torch.testing.assert_close(new, expected.detach(), rtol=1e-4, atol=1e-6)
+
+
 def test_stages_contain_the_networks_of_their_epochs(tmp_path: Path) -> None:
     network, history = run(tmp_path / "resume", epochs_kept=[2])
-    best = f"best_{best_epoch(history).epoch}"
+    best = f"best_{best_epoch(history, CLASSIFY).epoch}"
     assert set(kept_files(tmp_path / "resume")) == {"initial", "epoch_2", best, "last"}
     loaded = {name: stage(tmp_path / "resume", name) for name in kept_files(tmp_path / "resume")}
     assert_equal(loaded["initial"], fresh())
     assert_equal(loaded["last"], network)
     test = two_classes(30, 1)
-    assert accuracy(loaded["epoch_2"], test, 16) == history[1].test_accuracy
-    assert accuracy(loaded[best], test, 16) == max(epoch.test_accuracy for epoch in history)
+
+    def accuracy(stage: str) -> float:
+        return evaluate(loaded[stage], test, CLASSIFY, 16).accuracy
+
+    assert accuracy("epoch_2") == history[1].test_accuracy
+    assert accuracy(best) == max(epoch.test_accuracy for epoch in history)
 
 
 def test_the_first_of_equally_good_epochs_is_the_best(tmp_path: Path) -> None:
-    history = [Epoch(n, 0.1, 1.0, 0.5, test) for n, test in enumerate([0.2, 0.7, 0.6, 0.7], 1)]
-    assert best_epoch(history).epoch == 2
+    scores = enumerate([(0.2, 3.0), (0.7, 2.5), (0.6, 2.0), (0.7, 2.0)], 1)
+    history = [Epoch(n, 0.1, 1.0, 0.5, *test) for n, test in scores]
+    assert best_epoch(history, CLASSIFY).epoch == 2
+    assert best_epoch(history, LANGUAGE_MODEL).epoch == 3
     saved: list[str] = []
 
     def keep(path: Path, _: nn.Module) -> None:
@@ -400,8 +493,8 @@ def test_a_training_killed_after_a_better_epoch_resumes_before_it(
 ) -> None:
     """The previous best stage exists until the resume file contains the better one."""
     accuracies = iter([0.1, 0.2, 0.3])
-    name = "subspace_match.networks.training.accuracy"
-    monkeypatch.setattr(name, lambda *_: next(accuracies))
+    name = "subspace_match.networks.training.evaluate"
+    monkeypatch.setattr(name, lambda *_: Performance(next(accuracies), 1.0))
     saved = ResumeFile.save
 
     def killed(*_: object) -> None:
@@ -422,7 +515,7 @@ def test_a_training_killed_after_a_better_epoch_resumes_before_it(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         _, history = run(tmp_path / "resume")
-    assert best_epoch(history).epoch == 1
+    assert best_epoch(history, CLASSIFY).epoch == 1
     assert set(kept_files(tmp_path / "resume")) == {
         "initial",
         "epoch_1",
@@ -447,8 +540,20 @@ def test_the_rate_is_divided_at_milestones() -> None:
 
 
 def test_an_epoch_has_only_whole_batches() -> None:
-    assert steps_per_epoch(70, 16) == 4
-    assert steps_per_epoch(10, 16) == 1
+    assert steps_per_epoch(70, SETTINGS) == 4
+    assert steps_per_epoch(10, SETTINGS) == 1
+
+
+def test_an_epoch_has_at_most_the_configured_steps(tmp_path: Path) -> None:
+    assert steps_per_epoch(70, SETTINGS | {"epoch_steps": 3}) == 3
+    assert steps_per_epoch(70, SETTINGS | {"epoch_steps": 9}) == 4
+    whole, history = run(tmp_path / "whole", epoch_steps=1)
+    with pytest.raises(KilledError):
+        run(tmp_path / "resume", epoch_steps=1, kill_after=2)
+    resumed, again = run(tmp_path / "resume", epoch_steps=1)
+    assert_equal(whole, resumed)
+    assert history == again
+    assert len(history) == 3
 
 
 def test_accuracy_counts_every_image() -> None:
@@ -458,7 +563,11 @@ def test_accuracy_counts_every_image() -> None:
         def forward(self, batch: torch.Tensor) -> torch.Tensor:
             return torch.tensor([[0.0, 1.0]]).expand(len(batch), 2)
 
-    assert accuracy(Guess(), images, 10) == int(images.labels.sum()) / 51
+    found = evaluate(Guess(), images, CLASSIFY, 10)
+    ones = int(images.labels.sum())
+    assert found.accuracy == ones / 51
+    loss = (ones * math.log(1 + math.exp(-1)) + (51 - ones) * math.log(1 + math.e)) / 51
+    assert found.loss == pytest.approx(loss, rel=1e-6)
 
 
 def test_a_saved_network_computes_the_same(tmp_path: Path) -> None:

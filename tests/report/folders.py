@@ -187,7 +187,7 @@ def _tables(
         "heat_map": _heat_map(layers, results),
         "left_out": tables.left_out_table([]),
         "top_images": tables.top_image_table(
-            TopImages(Origin("d", (key,), ("aa",)), 0.9, _top_images(layers, number))
+            TopImages(Origin("d", (key,), ("aa",)), 0.9, 0.4, _top_images(layers, number))
             for number, key in enumerate(networks)
         ),
     }

@@ -86,7 +86,7 @@ def test_saved_top_images_are_loaded_unchanged(accuracy: float | None, tmp_path:
     layers = {"conv1": (np.array([[3, 1]]), np.array([[2.0, 1.0]], np.float32))}
     layers["fc1"] = (np.array([[0, 4]]), np.array([[0.5, 0.5]], np.float32))
     origin = Origin("d", ("n0",), ("aa",))
-    save_top_images(tmp_path / "t.npz", TopImages(origin, accuracy, layers))
+    save_top_images(tmp_path / "t.npz", TopImages(origin, accuracy, None, layers))
     loaded = load_top_images(tmp_path / "t.npz")
     assert (loaded.origin, loaded.accuracy) == (origin, accuracy)
     assert list(loaded.layers) == list(layers)

@@ -21,7 +21,8 @@ const FACTS = {
   Networks: (own) =>
     own.networks.map((network) => h("div", {}, network.accuracy === null
       ? network.name
-      : `${network.name}: accuracy ${percent(network.accuracy)}`)),
+      : `${network.name}: accuracy ${percent(network.accuracy)}`
+        + (network.loss === null ? "" : `, loss ${short(network.loss, 3)} nats`))),
   Compared: (own) => own.pairs.map((pair) => h("div", {}, `${pair.comparison}: ${own.pairName(pair)}`)),
   "Left out": (own) => {
     if (own.left_out === null) return "unknown";
