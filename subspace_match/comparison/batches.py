@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,6 +14,17 @@ from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 from ..networks.inputs import Inputs, count, first_tensor, real_tokens, tensors_in
 
 Pick = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class KnownLength:
+    """Batches of which it is known how many inputs they have together."""
+
+    batches: Iterable[Any]
+    inputs: int
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.batches)
 
 
 class ModelInputs:
@@ -107,6 +119,8 @@ def number_of_inputs(loader: Any) -> int | None:
         >>> number_of_inputs(DataLoader(data, batch_size=4, drop_last=True))
         8
     """
+    if isinstance(loader, KnownLength):
+        return loader.inputs
     if isinstance(loader, DataLoader):
         batches = loader.batch_sampler
         if isinstance(loader.dataset, IterableDataset) or type(batches) is not BatchSampler:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from itertools import combinations
 
 from ..networks.layer_info import LayerInfo
-from ..networks.state_dicts import first_few
+from ..networks.wording import first_few
 
 
 @dataclass(frozen=True)
