@@ -2,6 +2,7 @@ from .comparison.layer_result import LayerComparison
 from .comparison.result import Comparison
 from .comparison.run import ShortLoaderWarning, compare
 from .matching.certificate import Certificate
+from .matching.cross_fitted import CrossFittedPath, cross_fitted_path, held_out_path
 from .matching.layer_pairs import heat_map, layer_pairs
 from .matching.measures import (
     MeasureWarning,
@@ -19,6 +20,7 @@ from .matching.minimal.exact import simple_matches
 from .matching.minimal.result import MinimalMatches
 from .matching.minimal.search import minimal_match, minimal_matches
 from .matching.path import Match, MatchPath, match_path, maximum_match
+from .matching.reduction.halves import HalvedMoments, reduce_halves
 from .matching.reduction.moments import PairMoments, reduce
 from .matching.ties import TieWarning
 from .matching.validation import FewSamplesWarning
@@ -27,7 +29,9 @@ from .version import __version__
 __all__ = [
     "Certificate",
     "Comparison",
+    "CrossFittedPath",
     "FewSamplesWarning",
+    "HalvedMoments",
     "LayerComparison",
     "Match",
     "MatchPath",
@@ -39,8 +43,10 @@ __all__ = [
     "__version__",
     "all_measures",
     "compare",
+    "cross_fitted_path",
     "debiased_linear_cka",
     "heat_map",
+    "held_out_path",
     "layer_pairs",
     "linear_cka",
     "linear_regression",
@@ -53,6 +59,7 @@ __all__ = [
     "procrustes",
     "pwcca",
     "reduce",
+    "reduce_halves",
     "simple_matches",
     "svcca",
 ]

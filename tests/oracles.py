@@ -74,3 +74,59 @@ class GreedyMinimalMatches:
                 if smaller[v]:
                     match = smaller
         return match
+
+
+def cross_fitted_distance(
+    targets: tuple[np.ndarray, np.ndarray],
+    span: tuple[np.ndarray, np.ndarray],
+    *,
+    held_out_only: bool = False,
+) -> np.ndarray:
+    """Return the cross-fitted distance of each target: r^2 = r_in r_out, both directions averaged.
+
+    Args:
+        targets: the same columns on either half of the images.
+        span: the other side's columns on either half.
+        held_out_only: whether to use r_out in place of r_in.
+    """
+    product = np.ones(targets[0].shape[1])
+    for fit, measured in ((0, 1), (1, 0)):
+        sizes = np.linalg.norm(span[fit], axis=0)
+        tolerance = 1e-13 * max(1, len(sizes))
+        weights = np.linalg.lstsq(span[fit] / sizes, targets[fit], rcond=tolerance)[0]
+        for half in (measured, measured) if held_out_only else (fit, measured):
+            rest = targets[half] - span[half] / sizes @ weights
+            product *= np.linalg.norm(rest, axis=0) / np.linalg.norm(targets[half], axis=0)
+    return product**0.25
+
+
+def cross_fitted_critical(
+    x: tuple[np.ndarray, np.ndarray],
+    y: tuple[np.ndarray, np.ndarray],
+    *,
+    held_out_only: bool = False,
+) -> np.ndarray:
+    """Peel one neuron at a time by cross-fitted distance; return the critical epsilons.
+
+    A neuron that is dead on one half is in no set, so its critical epsilon is 1; NaN if on both.
+    """
+    n_x = x[0].shape[1]
+    live = np.hstack([[half.any(0) for half in side] for side in (x, y)])
+    critical = np.where(live.any(0), 1.0, np.nan)
+    kept, level = np.flatnonzero(live.all(0)), 1.0
+    while True:
+        kept_x, kept_y = kept[kept < n_x], kept[kept >= n_x] - n_x
+        if not (len(kept_x) and len(kept_y)):
+            critical[kept] = level
+            return critical
+        own_x, own_y = tuple(h[:, kept_x] for h in x), tuple(h[:, kept_y] for h in y)
+        distances = np.concatenate(
+            [
+                cross_fitted_distance(own_x, own_y, held_out_only=held_out_only),
+                cross_fitted_distance(own_y, own_x, held_out_only=held_out_only),
+            ]
+        )
+        farthest = int(distances.argmax())
+        level = min(level, distances[farthest])
+        critical[kept[farthest]] = level
+        kept = np.delete(kept, farthest)

@@ -17,11 +17,13 @@ def match(snakemake: Any) -> None:
     device = resolve_device(snakemake.config["device"])
     log.info("matching on %s", device.name)
     stores = StorePair(paths.a, paths.b, params.digest)
-    found = dict(
+    found = list(
         stores.match_paths(params.layers, device=device, chunk_samples=params.chunk_samples)
     )
-    save_moments(output.moments, {origin: path.pair for origin, path in found.items()})
-    save_matches(output.path, map(LayerMatch.from_path, found.values(), found))
+    save_moments(output.moments, {origin: path.pair for origin, path, _ in found})
+    save_matches(
+        output.path, (LayerMatch.from_path(path, origin, new) for origin, path, new in found)
+    )
 
 
 run(match, snakemake)  # type: ignore[name-defined]

@@ -20,6 +20,7 @@ PROCESS_MB = 2000  # Python, torch and the CUDA libraries
 SHARD_MB = 64  # an extraction writes a layer's activations in shards of this size
 # Upper bounds of the number of n x n float64 matrices alive at once, n neurons of both sides.
 MATRICES = 12
+HALVES_MATRICES = 24  # moments of two halves of the images and of all; fits on both halves
 MINIMAL_MATRICES = 30
 GIGAFLOPS = 10  # one thread of a slow CPU
 
@@ -87,12 +88,12 @@ class JobResources:
         """Matrices to peel the widest layer; moments and factors of all layers, to be saved."""
         group = self._group(wildcards)
         saved = sum(3 * draws * (a + b) ** 2 for a, b, _, draws in group)
-        return _rounded(_megabytes(MATRICES * _widest(group) ** 2 + saved), attempt)
+        return _rounded(_megabytes(HALVES_MATRICES * _widest(group) ** 2 + saved), attempt)
 
     def match_work(self, wildcards: Wildcards) -> float:
-        """A reduction and a peeling of each layer and draw."""
+        """A reduction of each layer and draw, a peeling, and two peelings on halves of images."""
         return sum(
-            draws * (2 * samples * (a + b) ** 2 + 10 * (a + b) ** 3)
+            draws * (2 * samples * (a + b) ** 2 + 90 * (a + b) ** 3)
             for a, b, samples, draws in self._group(wildcards)
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..matching.validation import FEW_SAMPLES, LARGE_GAP
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -68,8 +70,9 @@ def few_samples(summary: pd.DataFrame) -> str:
     if not summary["few_samples"].any():
         return ""
     return (
-        " An asterisk marks layers with more than 0.2 neurons per sample, where part of the"
-        " similarity is due to chance."
+        f" An asterisk marks layers with more than {FEW_SAMPLES:g} neurons per image, or whose area"
+        f" is more than {LARGE_GAP:g} above the cross-fitted area: part of the similarity is due to"
+        " chance."
     )
 
 

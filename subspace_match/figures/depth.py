@@ -30,6 +30,7 @@ from .style import (
 
 _SAME_SEED = ", same seed"  # ends the name of a comparison of a network with itself
 _CHANCE: Any = {"alpha": 0.25, "hatch": "////", "linewidth": 0}
+_AREA: Any = {"color": "black", "linestyle": "--", "linewidth": 1.5}
 _SIMILARITY = "Maximum matching similarity"
 
 
@@ -37,10 +38,11 @@ _SIMILARITY = "Maximum matching similarity"
 def similarity_by_depth(summary: pd.DataFrame) -> Figure:
     """Draw the maximum matching similarity of every layer (Wang et al. 2018, Figure 1).
 
-    One panel per comparison, one curve per epsilon. A curve is the mean over pairs of networks and
+    One panel per comparison, one curve per epsilon, and the area under the curve of all epsilons in
+    black. A curve is the mean over pairs of networks and
     draws of positions; its band covers the middle 95% of them. Where the 95% quantile of the null
-    distribution is above 0, it is hatched in the curve's colour. An asterisk marks layers with more
-    than 0.2 neurons per sample.
+    distribution is above 0, it is hatched in the curve's colour. An asterisk marks layers with few
+    images for their neurons.
     """
     figure, parts = layer_panels(summary, _SIMILARITY)
     epsilons = sorted(summary["epsilon"].unique(), reverse=True)
@@ -67,7 +69,7 @@ def draw_similarity_by_depth(axes: Axes, summary: pd.DataFrame) -> None:
 
 
 def _curves(panel: Panel, rows: pd.DataFrame, epsilons: Sequence[float]) -> bool:
-    """Draw a curve for each epsilon; return whether chance is above 0 anywhere."""
+    """Draw a curve for each epsilon, and the area; return whether chance is above 0 anywhere."""
     has_chance = False
     for number, epsilon in enumerate(epsilons):
         own = rows[rows["epsilon"] == epsilon].sort_values("depth")
@@ -76,6 +78,8 @@ def _curves(panel: Panel, rows: pd.DataFrame, epsilons: Sequence[float]) -> bool
             positions, shade = panel.positions(own["depth"]), colour(number, len(epsilons))
             panel.axes.fill_between(positions, 0, own["null_95"], color=shade, **_CHANCE)
             has_chance = True
+    areas = rows.drop_duplicates("depth").sort_values("depth")
+    panel.axes.plot(panel.positions(areas["depth"]), areas["area"], label="area", **_AREA)
     similarity_axis(panel.axes)
     return has_chance
 
@@ -93,7 +97,8 @@ def describe_similarity_by_depth(summary: pd.DataFrame) -> str:
     """Describe ``similarity_by_depth``."""
     epsilons = listed(f"{epsilon:g}" for epsilon in sorted(summary["epsilon"].unique()))
     return (
-        f"One curve per epsilon: {epsilons}. Mean over {pairs_and_draws(summary)}."
+        f"One curve per epsilon: {epsilons}. Dashed: the area under the similarity as a function"
+        f" of epsilon, the mean of 1 - critical epsilon. Mean over {pairs_and_draws(summary)}."
         f" {BAND} {chance(summary, 'Hatched')}{few_samples(summary)}{comparisons(summary)}"
     )
 

@@ -67,6 +67,12 @@ FIGURES = {
             ("summary",),
         ),
         FigureSpec(
+            "cross_fitted",
+            "Maximum matching similarity of every layer, from input to output, on the images on"
+            " which it was fitted and cross-fitted on two halves of the images.",
+            ("summary",),
+        ),
+        FigureSpec(
             "similarity_by_epsilon",
             "Maximum matching similarity of every layer at every epsilon: the fraction of neurons"
             " whose critical epsilon is at most epsilon.",
@@ -121,8 +127,16 @@ def figure_names(comparisons: int) -> list[str]:
 
 def _function(name: str) -> Callable[..., Any]:
     # The digest of a job's code follows import statements only, not importlib.
-    from . import critical, depth, layer_pairs, other_measures, preferred_images, sizes
+    from . import (
+        critical,
+        depth,
+        layer_pairs,
+        new_images,
+        other_measures,
+        preferred_images,
+        sizes,
+    )
 
-    modules = (critical, depth, layer_pairs, other_measures, preferred_images, sizes)
+    modules = (critical, depth, layer_pairs, new_images, other_measures, preferred_images, sizes)
     found: Callable[..., Any] = next(getattr(m, name) for m in modules if hasattr(m, name))
     return found

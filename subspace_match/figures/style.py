@@ -135,7 +135,7 @@ def label_axes(figure: Figure, grid: Sequence[Axes], horizontal: str, vertical: 
 def layer_label(layers: Iterable[pd.Series[str]]) -> str:
     """Return the label of the layer axis, which explains the asterisk if there is one."""
     marked = any(own.str.endswith("*").any() for own in layers)
-    return "Layer, from input to output" + ("; * more than 0.2 neurons a sample" if marked else "")
+    return "Layer, from input to output" + ("; * few images for its neurons" if marked else "")
 
 
 def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], title: str) -> Legend:

@@ -104,7 +104,7 @@ def layer_pairs(
     device = resolve_device(device)
     arrays = [*layers_x.values(), *layers_y.values()]
     samples, widths = arrays[0].shape[0], [layer.shape[1] for layer in arrays]
-    warn_of_few_samples(max(widths), samples)
+    warn_of_few_samples(max(widths), samples, "sample")
     step = as_chunk_samples(chunk_samples, 8 * sum(widths))
     blocks = Blocks.for_device(device, samples, step, sum(widths))
     side_x, side_y = _Side(layers_x, blocks, device), _Side(layers_y, blocks, device)

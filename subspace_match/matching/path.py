@@ -37,59 +37,46 @@ class Match(EqualByContent):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MatchPath(EqualByContent):
-    """Maximum matches for every epsilon in [0, 1), and the moments that prove them.
+class CriticalEpsilons(EqualByContent):
+    """Nested sets of neurons, one for every epsilon in [0, 1), and their similarity.
 
-    Two paths are equal if all their numbers are, bit for bit.
+    Two of them are equal if all their numbers are, bit for bit.
 
     Attributes:
-        critical_epsilon_x: (n_x,) float64, the smallest epsilon at which the neuron is in the
-            maximum match. Accurate to 1e-8 and never too large: ``PairMoments.tie_margin`` is
-            subtracted, so that a neuron exactly at an epsilon is in its match. NaN for a dead
-            neuron, which is in no match.
+        critical_epsilon_x: (n_x,) float64, the smallest epsilon at which the neuron is in the set;
+            NaN for a dead neuron, which is in none.
         critical_epsilon_y: (n_y,) float64, the same for Y's neurons.
-        removal_order: (live neurons,) int64 in the order of removal; X's neurons are 0 to n_x - 1,
-            Y's n_x to n_x + n_y - 1.
-        pair: the moments that the path was computed from. Only ``verify`` reads them; the three
-            arrays are the whole result.
     """
 
     critical_epsilon_x: np.ndarray
     critical_epsilon_y: np.ndarray
-    removal_order: np.ndarray
-    pair: PairMoments
 
     def __repr__(self) -> str:
         dead = int(np.isnan(self.critical_epsilon).sum())
         sizes = f"{len(self.critical_epsilon_x)} + {len(self.critical_epsilon_y)} neurons"
         shares = ", ".join(f"{self.similarity(e):.1%} at {e:g}" for e in (0.2, 0.3, 0.5))
-        return f"<MatchPath of {sizes}{f' ({dead} dead)' if dead else ''}: {shares}>"
+        return f"<{type(self).__name__} of {sizes}{f' ({dead} dead)' if dead else ''}: {shares}>"
 
     @property
     def critical_epsilon(self) -> np.ndarray:
         """Critical epsilons of X's neurons, then of Y's, (n_x + n_y,) float64."""
         return np.concatenate([self.critical_epsilon_x, self.critical_epsilon_y])
 
-    def maximum_match(self, epsilon: float) -> Match:
-        """Return the maximum epsilon-approximate match (Wang et al. 2018, Definition 3).
+    @property
+    def area(self) -> float:
+        """Area under the similarity curve: the integral of s(epsilon) over [0, 1) (ours).
 
-        Args:
-            epsilon: relative distance in [0, 1). A neuron exactly at epsilon is in the match (see
-                ``ties``), so exact copies match at 0. Rounding activations to float32 makes exact
-                linear combinations inexact: for exact matches of these use about 1e-6.
+        A neuron counts in s from its critical epsilon on, so the area is the mean of 1 - critical
+        epsilon over all neurons, where dead neurons count 0. It needs no epsilon, and is 1 for
+        exact copies and 0 if no neuron is nearer than 1 to the other side.
 
-        Returns:
-            The match; its sets are empty if nothing matches.
-
-        Raises:
-            ValueError: if epsilon is not one number in [0, 1).
+        Example:
+            >>> x = np.eye(4)[:, :2]                       # neurons e0 and e1
+            >>> y = np.array([[1.0, 0, 0.75, 0]]).T        # distance 0.6 from e0
+            >>> round(match_path(reduce(x, y)).area, 6)    # (0.4 + 0 + 0.4) / 3
+            0.266667
         """
-        bound = as_epsilon(epsilon)
-        # NaN <= epsilon is False, which leaves out dead neurons.
-        return Match(
-            np.flatnonzero(self.critical_epsilon_x <= bound),
-            np.flatnonzero(self.critical_epsilon_y <= bound),
-        )
+        return float(area(self.critical_epsilon))
 
     def similarity(self, epsilon: float | Sequence[float] | np.ndarray) -> float | np.ndarray:
         """Return the maximum matching similarity s = (|X*| + |Y*|) / (n_x + n_y).
@@ -131,12 +118,61 @@ class MatchPath(EqualByContent):
             MissingExtraError: without matplotlib.
         """
         if axes is None:
-            axes = new_axes("MatchPath.plot")
+            axes = new_axes(f"{type(self).__name__}.plot")
             axes.set_xlabel(EPSILON_LABEL)
             axes.set_ylabel(SIMILARITY_LABEL)
         draw_curve(axes, self.critical_epsilon, **line)
         finish_curves(axes)
         return axes
+
+    def matched(self, epsilon: float) -> Match:
+        """Return the neurons whose critical epsilon is at most epsilon.
+
+        Raises:
+            ValueError: if epsilon is not one number in [0, 1).
+        """
+        bound = as_epsilon(epsilon)
+        # NaN <= epsilon is False, which leaves out dead neurons.
+        return Match(
+            np.flatnonzero(self.critical_epsilon_x <= bound),
+            np.flatnonzero(self.critical_epsilon_y <= bound),
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MatchPath(CriticalEpsilons):
+    """Maximum matches for every epsilon in [0, 1), and the moments that prove them.
+
+    Attributes:
+        critical_epsilon_x: (n_x,) float64, the smallest epsilon at which the neuron is in the
+            maximum match. Accurate to 1e-8 and never too large: ``PairMoments.tie_margin`` is
+            subtracted, so that a neuron exactly at an epsilon is in its match. NaN for a dead
+            neuron, which is in no match.
+        critical_epsilon_y: (n_y,) float64, the same for Y's neurons.
+        removal_order: (live neurons,) int64 in the order of removal; X's neurons are 0 to n_x - 1,
+            Y's n_x to n_x + n_y - 1.
+        pair: the moments that the path was computed from. Only ``verify`` reads them; the three
+            arrays are the whole result.
+    """
+
+    removal_order: np.ndarray
+    pair: PairMoments
+
+    def maximum_match(self, epsilon: float) -> Match:
+        """Return the maximum epsilon-approximate match (Wang et al. 2018, Definition 3).
+
+        Args:
+            epsilon: relative distance in [0, 1). A neuron exactly at epsilon is in the match (see
+                ``ties``), so exact copies match at 0. Rounding activations to float32 makes exact
+                linear combinations inexact: for exact matches of these use about 1e-6.
+
+        Returns:
+            The match; its sets are empty if nothing matches.
+
+        Raises:
+            ValueError: if epsilon is not one number in [0, 1).
+        """
+        return self.matched(epsilon)
 
     @overload
     def verify(self, epsilon: float, *, device: DeviceLike = "auto") -> Certificate: ...
@@ -192,6 +228,18 @@ class MatchPath(EqualByContent):
             device=resolve_device(device),
         )
         return certificates[0] if bounds.ndim == 0 else certificates
+
+
+def area(critical_epsilon: np.ndarray) -> np.ndarray:
+    """Return the area under the similarity curve of each path, as ``MatchPath.area``.
+
+    Args:
+        critical_epsilon: (..., n_x + n_y) float64; NaN for dead neurons.
+
+    Returns:
+        (...) float64.
+    """
+    return np.asarray(np.nan_to_num(1.0 - critical_epsilon, nan=0.0).mean(-1))
 
 
 def match_path(pair: PairMoments, *, device: DeviceLike = "auto") -> MatchPath:

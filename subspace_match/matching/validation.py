@@ -13,6 +13,9 @@ import scipy.sparse
 # Neurons per sample. Unrelated activations of n neurons over d samples are sqrt(1 - n/d) from a
 # span, so above this ratio part of the similarity is chance.
 FEW_SAMPLES = 0.2
+# Area minus cross-fitted area. Simulated layers of 64 neurons have a gap of 0.025 to 0.05 at 0.2
+# neurons per image. Real layers can have it with more images.
+LARGE_GAP = 0.03
 
 CHUNK_BYTES = 32 * 2**20  # float64 numbers of both sides together; more is not faster
 
@@ -121,13 +124,19 @@ class FewSamplesWarning(UserWarning):
     """There are so few samples per neuron that part of the similarity is chance."""
 
 
-def warn_of_few_samples(neurons: int, samples: int) -> None:
-    """Warn if a layer has too many neurons for its samples."""
-    if neurons > FEW_SAMPLES * samples:
+def warn_of_few_samples(neurons: int, count: int, unit: str) -> None:
+    """Warn if a layer has too many neurons for its samples or images.
+
+    Args:
+        neurons: number of neurons of the widest layer.
+        count: number of samples, or of images if it is known which samples share one.
+        unit: "sample" or "image".
+    """
+    if neurons > FEW_SAMPLES * count:
         warnings.warn(
-            f"{neurons / samples:.2f} neurons per sample ({neurons} neurons, {samples} samples);"
-            f" above {FEW_SAMPLES:g} part of the match is chance: use more samples, or compare with"
-            " null_paths",
+            f"{neurons / count:.2f} neurons per {unit} ({neurons} neurons, {count} {unit}s);"
+            f" above {FEW_SAMPLES:g} part of the match is chance: use more {unit}s, or compare with"
+            " cross_fitted_path",
             FewSamplesWarning,
             stacklevel=3,
         )

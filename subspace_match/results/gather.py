@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from ..matching.minimal.result import MinimalMatches
-from ..matching.validation import FEW_SAMPLES
+from ..matching.validation import FEW_SAMPLES, LARGE_GAP
 from ..storage.files import read_record
 from ..storage.match_files import (
     load_certificates,
@@ -139,8 +139,12 @@ def warnings_of(made: Mapping[str, pd.DataFrame]) -> Iterator[str]:
         yield f"{row.layer} at epsilon {row.epsilon:g}: {problem}"
     for row in similarity[similarity["few_samples"]].drop_duplicates("layer").itertuples():
         yield (
-            f"{row.layer} has {row.neurons_per_sample:.2f} neurons per sample ({row.samples}"
-            f" samples); above {FEW_SAMPLES:g}, some of the match is chance"
+            f"{row.layer} has {row.neurons_per_image:.2f} neurons per image ({row.images} images),"
+            f" and its area is {row.area:.2f}, but {row.cross_fitted_area:.2f} cross-fitted; above"
+            f" {FEW_SAMPLES:g} neurons per image, or with a gap above {LARGE_GAP:g}, some of the"
+            " match is chance"
         )
+    for row in similarity[similarity["note"] != ""].drop_duplicates("layer").itertuples():
+        yield f"{row.layer}: cross-fitted and held-out similarity: {row.note}"
     for (layer, note), rows in measures[measures["note"] != ""].groupby(["layer", "note"]):
         yield f"{layer}: {', '.join(rows['measure'].unique())}: {note}"

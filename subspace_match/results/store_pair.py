@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from ..matching.backends.base import DeviceLike
+from ..matching.cross_fitted import cross_fitted_path, held_out_path
 from ..matching.path import MatchPath, match_path
-from ..matching.reduction.moments import reduce
+from ..matching.reduction.halves import reduce_halves
 from ..storage.activations import ActivationStore, CheckedArray
+from ..storage.match_files import NewImages
 from ..storage.result_origin import LayerOrigin, Origin
 
 
@@ -45,10 +47,31 @@ class StorePair:
 
     def match_paths(
         self, layers: Iterable[str], *, device: DeviceLike, chunk_samples: int | None
-    ) -> Iterator[tuple[LayerOrigin, MatchPath]]:
-        """Yield the match path of every draw of these layers; errors as in ``activations``."""
+    ) -> Iterator[tuple[LayerOrigin, MatchPath, NewImages]]:
+        """Yield the paths of every draw of these layers; errors as in ``activations``.
+
+        Yields:
+            The origin, the match path, and how the layer matches on new images. Equal images are
+            split in the same halves in all layers and pairs.
+        """
         for layer in layers:
             for draw in range(self.a.layers[layer]["draws"]):
                 x, y = self.activations(layer, draw)
-                pair = reduce(x, y, device=device, chunk_samples=chunk_samples)
-                yield self.layer_origin(layer, draw), match_path(pair, device=device)
+                halves = reduce_halves(
+                    *(x, y, self.images(layer, draw)),
+                    seed=self.a.about["extraction"]["position_seed"],
+                    device=device,
+                    chunk_samples=chunk_samples,
+                )
+                new = NewImages.from_paths(
+                    cross_fitted_path(halves, device=device),
+                    held_out_path(halves, device=device),
+                    images=sum(halves.images),
+                )
+                yield self.layer_origin(layer, draw), match_path(halves.whole, device=device), new
+
+    def images(self, layer: str, draw: int = 0) -> np.ndarray:
+        """Return the image of each sample of a layer, (samples,) int64."""
+        entry = self.a.layers[layer]
+        images: np.ndarray = self.a.samples(layer, draw) // (entry["height"] * entry["width"])
+        return images

@@ -8,7 +8,7 @@ layer's name, graph node, depth (from 1) and kind ("conv" or "fc").
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -18,8 +18,9 @@ import pandas as pd
 from ..matching.certificate import Certificate
 from ..matching.minimal.result import MinimalMatches
 from ..matching.null import p_values
-from ..matching.validation import FEW_SAMPLES
-from ..storage.match_files import LayerMatch, Measures
+from ..matching.path import area
+from ..matching.validation import FEW_SAMPLES, LARGE_GAP
+from ..storage.match_files import LayerMatch, Measures, NewImages
 from ..storage.network_results import HeatMap, TopImages
 
 
@@ -40,6 +41,7 @@ NO_SEED = -1  # the seed of a network in memory, whose training is not known
 PAIR_COLUMNS = tuple(field.name for field in fields(PairNames))
 _LAYER = ("layer", "node", "depth", "kind")
 LAYER_COLUMNS = PAIR_COLUMNS + _LAYER
+_NEW_IMAGES = ("cross_fitted", "held_out", "gap", "cross_fitted_area", "held_out_area")
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,21 @@ def similarity_table(results: Iterable[LayerResult]) -> pd.DataFrame:
         neurons_a, neurons_b, dead_a, dead_b: numbers of all neurons and of dead neurons.
         draw, samples: index of the draw, and its number of samples.
         neurons_per_sample: number of neurons of the wider layer, divided by ``samples``.
-        few_samples: whether that is more than ``FEW_SAMPLES``; then some of the match is chance.
+        images: number of images of the samples, or of samples if their images are not known.
+        neurons_per_image: number of neurons of the wider layer, divided by ``images``.
+        few_samples: whether ``neurons_per_image`` is more than ``FEW_SAMPLES``, or the area more
+            than ``LARGE_GAP`` above the cross-fitted area; then some of the match is chance.
         epsilon: from the grid.
         matched_a, matched_b: number of neurons in the maximum match.
         similarity: (matched_a + matched_b) / (neurons_a + neurons_b) (Wang et al. 2018, Definition
             3); dead neurons count in the denominator, as in the authors' code.
+        area: area under the similarity curve (see ``MatchPath.area``), the same at every epsilon.
+        cross_fitted, held_out: similarity by cross-fitted and by held-out distances, which new
+            images determine (see ``cross_fitted_path``); NaN where ``note`` says why.
+        gap: ``similarity`` minus ``cross_fitted``, an estimate of how much is due to fitting and
+            measuring on the same images.
+        cross_fitted_area, held_out_area: areas under these two curves.
+        note: why there is no cross-fitted and held-out similarity; otherwise empty.
         null_95: similarity that at most 5% of the permutations exceed; NaN without a null.
         p_value: see ``p_values``; NaN without a null.
         verified: whether a fresh factorisation proves the match.
@@ -91,12 +103,16 @@ def similarity_table(results: Iterable[LayerResult]) -> pd.DataFrame:
     """
     rows = []
     for result in results:
-        origin, proofs = result.match.origin, result.certificates
+        origin, proofs, new = result.match.origin, result.certificates, result.match.new_images
         bounds = np.array([proof.epsilon for proof in proofs])
         a, b = result.match.critical_epsilon
-        neurons_per_sample = max(len(a), len(b)) / origin.samples
+        images = new.images if new else origin.samples
+        widest = max(len(a), len(b))
         matched_a, matched_b = _counts(a, bounds), _counts(b, bounds)
         similarity = (matched_a + matched_b) / (len(a) + len(b))
+        own_area = float(area(np.concatenate([a, b])))
+        cross_fitted, held_out = _on_new_images(new, bounds)
+        large_gap = own_area - cross_fitted["area"] > LARGE_GAP
         columns: dict[str, Any] = {
             "neurons_a": len(a),
             "neurons_b": len(b),
@@ -104,12 +120,21 @@ def similarity_table(results: Iterable[LayerResult]) -> pd.DataFrame:
             "dead_b": int(np.isnan(b).sum()),
             "draw": origin.draw,
             "samples": origin.samples,
-            "neurons_per_sample": neurons_per_sample,
-            "few_samples": neurons_per_sample > FEW_SAMPLES,
+            "neurons_per_sample": widest / origin.samples,
+            "images": images,
+            "neurons_per_image": widest / images,
+            "few_samples": widest > FEW_SAMPLES * images or bool(large_gap),
             "epsilon": bounds,
             "matched_a": matched_a,
             "matched_b": matched_b,
             "similarity": similarity,
+            "area": own_area,
+            "cross_fitted": cross_fitted["similarity"],
+            "held_out": held_out["similarity"],
+            "gap": similarity - cross_fitted["similarity"],
+            "cross_fitted_area": cross_fitted["area"],
+            "held_out_area": held_out["area"],
+            "note": new.note if new else "the images of the samples are not known",
             "null_95": np.nan,
             "p_value": np.nan,
             "verified": [proof.sound and proof.complete for proof in proofs],
@@ -133,8 +158,11 @@ def summary_table(similarity: pd.DataFrame) -> pd.DataFrame:
         low, high: 2.5% and 97.5% quantiles over all draws of all pairs.
         sd_pairs: standard deviation of the pairs' means; NaN for one pair.
         sd_draws: standard deviation of the draws around the mean of their pair; NaN for one draw.
+        area, cross_fitted, held_out, gap, cross_fitted_area, held_out_area: means over draws and
+            pairs that have them; the areas are the same at every epsilon.
         null_95: mean over pairs; NaN without a null.
         samples: number of samples of a draw.
+        images: number of images of a draw.
         few_samples: whether any draw has few samples.
         certain, verified: whether all draws are certain, and verified.
     """
@@ -145,8 +173,10 @@ def summary_table(similarity: pd.DataFrame) -> pd.DataFrame:
         similarity=("similarity", "mean"),
         low=("similarity", lambda values: values.quantile(0.025)),
         high=("similarity", lambda values: values.quantile(0.975)),
+        **{key: (key, "mean") for key in ("area", *_NEW_IMAGES)},
         null_95=("null_95", "mean"),
         samples=("samples", "first"),
+        images=("images", "first"),
         few_samples=("few_samples", "any"),
         certain=("certain", "all"),
         verified=("verified", "all"),
@@ -358,13 +388,15 @@ def neuron_table(results: Iterable[LayerResult]) -> pd.DataFrame:
 
 
 def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
-    """Return the numbers by which experiments are compared.
+    """Return the numbers by which experiments are compared: scores, similarities and areas.
 
     Returns:
         ``{"accuracy": {"seed_0": ...}, "loss": {"seed_0": ...}, "similarity": {"conv1": {"0.15":
-        ...}}}``. With several models or stages, they are part of the networks' names. With several
-        comparisons, similarities are grouped by comparison. Accuracy and loss of a network without
-        scores for its task are None, as JSON has no NaN.
+        ...}}, "area": {"conv1": ...}, "cross_fitted_area": {"conv1": ...}}``. With several models
+        or stages, they are part of the networks' names. With several comparisons, similarities and
+        areas are grouped by comparison. A value that is not known is None, as JSON has no NaN: the
+        accuracy and loss of a network without scores for its task, and the cross-fitted area of a
+        layer with too few images.
     """
     several = [key for key in ("model", "stage") if networks[key].nunique() > 1]
     names = {
@@ -376,11 +408,20 @@ def metrics(summary: pd.DataFrame, networks: pd.DataFrame) -> dict[str, Any]:
         for score in ("accuracy", "loss")
     }
     similarity: dict[str, dict[str, dict[str, float]]] = {}
+    areas: dict[str, dict[str, float]] = {}
+    cross_fitted: dict[str, dict[str, float | None]] = {}
     for row in summary.to_dict("records"):
-        of_layer = similarity.setdefault(row["comparison"], {}).setdefault(row["layer"], {})
+        comparison, layer = row["comparison"], row["layer"]
+        of_layer = similarity.setdefault(comparison, {}).setdefault(layer, {})
         of_layer[f"{row['epsilon']:g}"] = row["similarity"]
-    one = next(iter(similarity.values())) if len(similarity) == 1 else similarity
-    return {**scores, "similarity": one}
+        areas.setdefault(comparison, {})[layer] = row["area"]
+        known = None if np.isnan(row["cross_fitted_area"]) else row["cross_fitted_area"]
+        cross_fitted.setdefault(comparison, {})[layer] = known
+    found: dict[str, dict[str, Any]]
+    found = {"similarity": similarity, "area": areas, "cross_fitted_area": cross_fitted}
+    if len(similarity) == 1:
+        found = {name: next(iter(values.values())) for name, values in found.items()}
+    return {**scores, **found}
 
 
 def _layer_table(
@@ -409,6 +450,17 @@ def _of_networks(text: str) -> str:
 def _counts(critical: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     """Count the critical epsilons <= each bound; the NaN of dead neurons never counts."""
     return np.asarray((critical[:, None] <= bounds).sum(0))
+
+
+def _on_new_images(new: NewImages | None, bounds: np.ndarray) -> Iterator[dict[str, Any]]:
+    """Yield similarity and area by cross-fitted and by held-out distance; NaN if unknown."""
+    unknown = {"similarity": np.full(len(bounds), np.nan), "area": np.nan}
+    for critical in (new.cross_fitted, new.held_out) if new else (None, None):
+        if critical is None or (new and new.note):
+            yield unknown
+        else:
+            similarity = _counts(critical, bounds) / len(critical)
+            yield {"similarity": similarity, "area": float(area(critical))}
 
 
 def _null_similarity(critical: np.ndarray, bounds: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..matching.certificate import Certificate
+from ..matching.cross_fitted import CrossFittedPath
 from ..matching.minimal.result import MinimalMatches
 from ..matching.path import MatchPath
 from ..matching.reduction.moments import PairMoments
@@ -60,6 +61,32 @@ def _prefix(layer: str, draw: int) -> str:
 
 
 @dataclass(frozen=True)
+class NewImages:
+    """How a layer matches on images on which nothing was fitted.
+
+    Attributes:
+        images: number of images of all samples.
+        cross_fitted: critical epsilons by cross-fitted distance, A's neurons before B's,
+            (n_a + n_b,) float64; NaN for dead neurons, and for all if there are too few images.
+        held_out: the same by held-out distance.
+        note: why all are NaN; otherwise empty.
+    """
+
+    images: int
+    cross_fitted: np.ndarray
+    held_out: np.ndarray
+    note: str
+
+    @classmethod
+    def from_paths(
+        cls, cross_fitted: CrossFittedPath, held_out: CrossFittedPath, images: int
+    ) -> NewImages:
+        """Build from both paths and the number of images."""
+        critical = cross_fitted.critical_epsilon, held_out.critical_epsilon
+        return cls(images, *critical, cross_fitted.note)
+
+
+@dataclass(frozen=True)
 class LayerMatch:
     """The match path of one layer of networks A and B, in one draw of positions."""
 
@@ -67,13 +94,17 @@ class LayerMatch:
     norm: tuple[np.ndarray, np.ndarray]  # of each activation vector, Euclidean; (n_a,), (n_b,)
     removal_order: np.ndarray  # as in ``MatchPath``
     origin: LayerOrigin
+    new_images: NewImages | None = None  # None if nobody knows the images of the samples
 
     @classmethod
-    def from_path(cls, path: MatchPath, origin: LayerOrigin) -> LayerMatch:
-        """Build from a ``MatchPath`` and its origin."""
+    def from_path(
+        cls, path: MatchPath, origin: LayerOrigin, new_images: NewImages | None = None
+    ) -> LayerMatch:
+        """Build from a ``MatchPath``, its origin, and how it fares on new images."""
         norms, neurons_x = path.pair.norms, path.pair.neurons_x
         critical = path.critical_epsilon_x, path.critical_epsilon_y
-        return cls(critical, (norms[:neurons_x], norms[neurons_x:]), path.removal_order, origin)
+        norm = norms[:neurons_x], norms[neurons_x:]
+        return cls(critical, norm, path.removal_order, origin, new_images)
 
     def path(self, moments: str | Path) -> MatchPath:
         """Return the ``MatchPath``, with its moments from their file.
@@ -98,7 +129,11 @@ def save_matches(path: str | Path, matches: Iterable[LayerMatch]) -> None:
         for side, critical, norm in zip("ab", match.critical_epsilon, match.norm, strict=True):
             own = {"critical_epsilon": critical, "norm": norm, "dead": np.isnan(critical)}
             arrays |= {f"{name}_{side}": array for name, array in own.items()}
-        parts[match.origin] = arrays, {}
+        values: dict[str, Any] = {}
+        if new := match.new_images:
+            arrays |= {"cross_fitted": new.cross_fitted, "held_out": new.held_out}
+            values = {"images": new.images, "note": new.note}
+        parts[match.origin] = arrays, values
     _save(path, parts)
 
 
@@ -110,8 +145,11 @@ def load_matches(path: str | Path) -> dict[LayerOrigin, LayerMatch]:
             (arrays["norm_a"], arrays["norm_b"]),
             arrays["removal_order"],
             origin,
+            NewImages(values["images"], arrays["cross_fitted"], arrays["held_out"], values["note"])
+            if values
+            else None,
         )
-        for origin, (arrays, _) in _load(path).items()
+        for origin, (arrays, values) in _load(path).items()
     }
 
 

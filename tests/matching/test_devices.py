@@ -83,6 +83,7 @@ def test_triangular_operations_are_correct(layouts, columns, device):
     a, b = (on(device, *what) for what in zip((upper, right), layouts, strict=True))
     for found, expected in (
         (device.triangular_solve(a, b), np.linalg.solve(upper, right)),
+        (device.triangular_product(a, b), upper @ right),
         (device.triangular_solve(a, b, transposed=True), np.linalg.solve(upper.T, right)),
         (device.triangular_inverse(a), np.linalg.inv(upper)),
         (device.gram_inverse(a), np.linalg.inv(upper.T @ upper)),

@@ -177,6 +177,16 @@ def test_similarity_takes_arrays_of_epsilons():
     assert isinstance(path.similarity(0.3), float)
 
 
+@pytest.mark.parametrize("case", [cases.related, cases.dead_neurons, cases.dead_side])
+def test_the_area_is_the_integral_of_the_similarity(case):
+    """Exactly: s is a step function, so sum its value times the length of each step."""
+    path = path_of(*case(np.random.default_rng(0)))
+    steps = np.unique(np.concatenate([[0.0, 1.0], path.critical_epsilon]))
+    steps = steps[~np.isnan(steps)]
+    integral = (path.similarity(steps[:-1]) * np.diff(steps)).sum()
+    assert path.area == pytest.approx(integral, abs=1e-12)
+
+
 def test_critical_epsilons_follow_from_the_removal_order():
     """Each is the smallest distance of all removals so far."""
     x, y = cases.related(np.random.default_rng(3))

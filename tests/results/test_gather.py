@@ -12,6 +12,7 @@ from subspace_match.results.registry import TABLES
 from subspace_match.storage.files import write_record
 from subspace_match.storage.match_files import (
     LayerMatch,
+    NewImages,
     save_certificates,
     save_matches,
     save_measures,
@@ -82,7 +83,10 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
         ]
         first = [origin for origin in origins if origin.draw == 0]
         critical = (np.array([0.1, 0.4]), np.array([0.6]))
-        matches = [LayerMatch(critical, critical, np.arange(3), origin) for origin in origins]
+        fares = NewImages(20, np.array([0.1, 0.4, 0.6]), np.array([0.2, 0.5, 0.6]), "")
+        matches = [
+            LayerMatch(critical, critical, np.arange(3), origin, fares) for origin in origins
+        ]
         save_matches(new("matches", a), matches)
         proofs = [Certificate(epsilon, True, True, 0.1, ("x", 0), 0.0) for epsilon in EPSILONS]
         proved = {replace(origin, digest="certificate"): proofs for origin in origins}
@@ -147,13 +151,16 @@ def test_warnings_name_the_layer_and_the_problem(files: Files) -> None:
     similarity, measures = made["similarity"], made["measures"]
     similarity.loc[0, ["certain", "margin"]] = False, 1e-14
     similarity.loc[1, "verified"] = False
-    similarity.loc[2:3, ["few_samples", "neurons_per_sample"]] = True, 0.4
+    similarity.loc[2:3, ["few_samples", "neurons_per_image"]] = True, 0.4
+    similarity.loc[4:5, "note"] = "NaN, since there is one image"
     measures.loc[:1, "note"] = "NaN, since a is constant"
     assert list(warnings_of(made)) == [
         "conv1 at epsilon 0.2: a decision has a margin of only 1.0e-14, so rounding could change"
         " it",
         "conv1 at epsilon 0.5: a fresh factorisation does not prove the match; please report this",
-        "conv1 has 0.40 neurons per sample (20 samples); above 0.2, some of the match is chance",
+        "conv1 has 0.40 neurons per image (20 images), and its area is 0.63, but 0.63 cross-fitted;"
+        " above 0.2 neurons per image, or with a gap above 0.03, some of the match is chance",
+        "fc1: cross-fitted and held-out similarity: NaN, since there is one image",
         "conv1: pwcca: NaN, since a is constant",
         "fc1: pwcca: NaN, since a is constant",
     ]

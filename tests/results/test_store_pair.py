@@ -52,18 +52,26 @@ def stores(tmp_path: Path) -> StorePair:
 
 
 def test_every_draw_of_a_layer_is_matched(stores: StorePair) -> None:
-    found = dict(stores.match_paths(SAMPLES, chunk_samples=None, **DEVICE))
-    assert [(o.layer, o.draw, o.depth) for o in found] == [
+    found = list(stores.match_paths(SAMPLES, chunk_samples=None, **DEVICE))
+    assert [(o.layer, o.draw, o.depth) for o, *_ in found] == [
         *(("conv1", 0, 1), ("conv1", 1, 1), ("fc1", 0, 2))
     ]
-    assert {(o.digest, o.networks, o.checkpoints) for o in found} == {
+    assert {(o.digest, o.networks, o.checkpoints) for o, *_ in found} == {
         ("d", ("n0", "n1"), ("sha of n0", "sha of n1"))
     }
-    for origin, path in found.items():
+    for origin, path, new in found:
         x, y = stores.activations(origin.layer, origin.draw)
         expected = sm.match_path(sm.reduce(x, y, **DEVICE), **DEVICE)
-        np.testing.assert_array_equal(path.critical_epsilon, expected.critical_epsilon)
-        np.testing.assert_array_equal(path.pair.factor, expected.pair.factor)
+        np.testing.assert_allclose(path.critical_epsilon, expected.critical_epsilon, atol=1e-12)
+        np.testing.assert_allclose(path.pair.factor, expected.pair.factor, atol=1e-12)
+        images = SAMPLES[origin.layer] // (SIZE**2 if origin.layer == "conv1" else 1)
+        halves = sm.reduce_halves(x, y, images, **DEVICE)
+        assert (new.images, halves.images, new.note) == (IMAGES, (10, 10), "")
+        for critical, find in (
+            (new.cross_fitted, sm.cross_fitted_path),
+            (new.held_out, sm.held_out_path),
+        ):
+            np.testing.assert_array_equal(critical, find(halves, **DEVICE).critical_epsilon)
 
 
 def test_stores_of_different_samples_are_refused(stores: StorePair, tmp_path: Path) -> None:

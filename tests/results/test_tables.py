@@ -29,7 +29,7 @@ from subspace_match.results.tables import (
     top_image_table,
 )
 from subspace_match.storage.files import read_record, write_record, write_table
-from subspace_match.storage.match_files import LayerMatch, load_matches, save_matches
+from subspace_match.storage.match_files import LayerMatch, NewImages, load_matches, save_matches
 from subspace_match.storage.network_results import HeatMap, HeatMapLayer, TopImages
 from subspace_match.storage.result_origin import LayerOrigin, Origin
 
@@ -71,6 +71,9 @@ def test_similarity_counts_dead_neurons_in_the_denominator() -> None:
     assert table["matched_a"].tolist() == [0, 1, 2, 2]
     assert table["matched_b"].tolist() == [0, 1, 1, 2]
     assert table["similarity"].tolist() == [0, 2 / 5, 3 / 5, 4 / 5]
+    areas = [pytest.approx((0.9 + 0.7 + 0 + 0.9 + 0.6) / 5)] * 4
+    assert table["area"].tolist() == areas
+    assert summary_table(table)["area"].tolist() == areas
     assert table["dead_a"].unique().tolist() == [1]
     assert table["dead_b"].unique().tolist() == [0]
 
@@ -97,11 +100,57 @@ def test_a_neuron_exactly_at_epsilon_counts_in_every_table(tmp_path: Path) -> No
     assert sm.heat_map([x], [y], [0.5], device="cpu").item() == 1.0
 
 
-@pytest.mark.parametrize(("samples", "flagged"), [(15, False), (14, True)])
-def test_more_than_0_2_neurons_per_sample_are_flagged(samples: int, flagged: bool) -> None:
-    row = similarity_table([result(samples=samples)]).iloc[0]
-    assert row["neurons_per_sample"] == 3 / samples
+def new_images(images: int = 100, rise: float = 0.0, note: str = "") -> NewImages:
+    """Cross-fitted distances that are ``rise`` larger, held-out ones twice as much."""
+    own = match("conv1", 1, 100)
+    critical = np.concatenate(own.critical_epsilon)
+    return NewImages(images, critical + rise, critical + 2 * rise, note)
+
+
+@pytest.mark.parametrize(
+    ("images", "rise", "flagged"),
+    [(15, 0.0, False), (14, 0.0, True), (100, 0.03, False), (100, 0.04, True)],
+)
+def test_many_neurons_per_image_or_a_large_gap_are_flagged(
+    images: int, rise: float, flagged: bool
+) -> None:
+    """Four of five neurons are live, so the area falls by 0.8 times the rise."""
+    own = result(samples=150)
+    own = replace(own, match=replace(own.match, new_images=new_images(images, rise)))
+    row = similarity_table([own]).iloc[0]
+    assert (row["neurons_per_sample"], row["neurons_per_image"]) == (3 / 150, 3 / images)
     assert row["few_samples"] == flagged
+
+
+def test_similarity_on_new_images_is_beside_that_in_sample() -> None:
+    own = result(epsilons=(0.1, 0.3))
+    table = similarity_table(
+        [replace(own, match=replace(own.match, new_images=new_images(rise=0.15)))]
+    )
+    assert table["cross_fitted"].tolist() == [0, 2 / 5]
+    assert table["held_out"].tolist() == [0, 0]
+    assert table["gap"].tolist() == pytest.approx([2 / 5, 1 / 5])
+    assert table["cross_fitted_area"].tolist() == pytest.approx([2.5 / 5] * 2)
+    assert table["held_out_area"].tolist() == pytest.approx([1.9 / 5] * 2)
+    assert table["note"].tolist() == ["", ""]
+    summary = summary_table(table)
+    for column in ("cross_fitted", "held_out", "gap", "cross_fitted_area", "held_out_area"):
+        assert summary[column].tolist() == table[column].tolist()
+    assert metrics(summary, network_table(networks()))["cross_fitted_area"] == {
+        "conv1": pytest.approx(0.5)
+    }
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_without_enough_images_a_note_says_why_there_is_no_value(known: bool) -> None:
+    own, new = result(), new_images(note="NaN, since there are 2 images") if known else None
+    table = similarity_table([replace(own, match=replace(own.match, new_images=new))])
+    columns = ["cross_fitted", "held_out", "gap", "cross_fitted_area", "held_out_area"]
+    assert table[columns].isna().all(axis=None)
+    note = "NaN, since there are 2 images" if known else "the images of the samples are not known"
+    assert table["note"].tolist() == [note]
+    found = metrics(summary_table(table), network_table(networks()))
+    assert found["cross_fitted_area"] == {"conv1": None}
 
 
 def test_the_neuron_table_has_a_row_for_each_neuron_of_either_network() -> None:
@@ -283,6 +332,8 @@ def test_metrics_are_accuracies_and_mean_similarities() -> None:
     found = metrics(summary, network_table(networks()))
     assert found["accuracy"] == {"seed_0": 0.9, "seed_1": 0.8}
     assert found["similarity"] == {"conv1": {"0.1": 0.4}, "conv2": {"0.1": pytest.approx(0.3)}}
+    areas = {"conv1": 3.1 / 5, "conv2": (3.1 + 0.1 * 3 + 0.9 + 0.6) / 10}
+    assert found["area"] == pytest.approx(areas)
 
     initial = replace(PAIR, comparison="initial")
     results = results[:1] + [replace(other, pair=initial) for other in results[1:]]
@@ -290,7 +341,7 @@ def test_metrics_are_accuracies_and_mean_similarities() -> None:
     found = metrics(summary, network_table(networks(stage=["initial", "last"])))
     assert found["accuracy"] == {"initial.seed_0": 0.9, "last.seed_1": 0.8}
     assert list(found["similarity"]) == ["last", "initial"]
-    assert list(found["similarity"]["last"]) == ["conv1"]
+    assert list(found["similarity"]["last"]) == list(found["area"]["last"]) == ["conv1"]
 
 
 def test_layers_without_a_counterpart_are_listed_by_pair() -> None:

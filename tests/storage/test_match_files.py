@@ -7,6 +7,7 @@ import pytest
 import subspace_match as sm
 from subspace_match.storage.match_files import (
     LayerMatch,
+    NewImages,
     load_certificates,
     load_matches,
     load_measures,
@@ -34,8 +35,13 @@ def some_matches() -> list[LayerMatch]:
             (np.array([2.0, 0.0]), np.array([1.0])),
             np.arange(3 - np.isnan(critical)),
             replace(ORIGIN, layer=layer, draw=draw),
+            NewImages(20, np.array([0.2, critical, 1.0]), np.ones(3), note),
         )
-        for layer, draw, critical in (("conv1", 0, np.nan), ("conv1", 1, 0.7), ("conv12", 0, 0.2))
+        for layer, draw, critical, note in (
+            ("conv1", 0, np.nan, ""),
+            ("conv1", 1, 0.7, "NaN, since"),
+            ("conv12", 0, 0.2, ""),
+        )
     ]
 
 
@@ -48,6 +54,15 @@ def test_saved_matches_are_loaded_in_the_same_order(tmp_path: Path) -> None:
             for array, expected in zip(getattr(loaded, name), getattr(saved, name), strict=True):
                 np.testing.assert_array_equal(array, expected)
         np.testing.assert_array_equal(loaded.removal_order, saved.removal_order)
+        assert loaded.new_images is not None
+        assert saved.new_images is not None
+        np.testing.assert_equal(vars(loaded.new_images), vars(saved.new_images))
+
+
+def test_a_match_without_known_images_is_loaded_without_them(tmp_path: Path) -> None:
+    save_matches(tmp_path / "group.npz", [replace(some_matches()[0], new_images=None)])
+    (loaded,) = load_matches(tmp_path / "group.npz").values()
+    assert loaded.new_images is None
 
 
 def test_the_file_of_matches_marks_dead_neurons(tmp_path: Path) -> None:

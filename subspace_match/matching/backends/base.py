@@ -107,6 +107,10 @@ class Device(ABC):
         """Return R^-1 right, or R'^-1 right if ``transposed``, for an upper triangular R."""
 
     @abstractmethod
+    def triangular_product(self, upper: Array, right: Array) -> Array:
+        """Return R right for an upper triangular R."""
+
+    @abstractmethod
     def append_rows(self, upper: Array, rows: Array) -> Array:
         """Return the R of QR([R; rows]) for an upper triangular R."""
 

@@ -137,6 +137,13 @@ class Cpu(Device):
         solution = blas.dtrsm(1.0, a, b, side=b_transposed, lower=a_transposed, trans_a=trans)
         return solution.T if b_transposed else solution
 
+    def triangular_product(self, upper: np.ndarray, right: np.ndarray) -> Array:
+        (a, a_transposed), (b, b_transposed) = _fortran(upper), _fortran(right)
+        # Compute R X, or X'R'.
+        trans = a_transposed ^ b_transposed
+        product = blas.dtrmm(1.0, a, b, side=b_transposed, lower=a_transposed, trans_a=trans)
+        return product.T if b_transposed else product
+
     def append_rows(self, upper: np.ndarray, rows: np.ndarray) -> Array:
         below = np.array(rows, order="F")
         block = min(QR_BLOCK, len(upper))

@@ -99,6 +99,9 @@ class TorchDevice(Device):
         triangle = upper.T if transposed else upper
         return torch.linalg.solve_triangular(triangle, right, upper=not transposed)
 
+    def triangular_product(self, upper: torch.Tensor, right: torch.Tensor) -> Array:
+        return upper @ right
+
     def append_rows(self, upper: torch.Tensor, rows: torch.Tensor) -> Array:
         return torch.linalg.qr(torch.cat([upper, rows]), mode="r").R
 

@@ -2,5 +2,6 @@
 
 ``peel`` has the loop and derives what a removal changes. ``spans`` factors both sides before the
 first removal. ``updates`` is the interface of a removal, with one implementation per module:
-``updates_numpy``, ``updates_torch`` and, for near copies, ``updates_rotation``.
+``updates_numpy``, ``updates_torch`` and, for near copies, ``updates_rotation``. ``halves`` factors
+two halves of the images, and ``updates_halves`` removes neurons by their cross-fitted distance.
 """

@@ -24,6 +24,9 @@ digits, so this happens at most once. Factoring again for every near copy would 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 
 from ..backends.base import Device
@@ -31,6 +34,8 @@ from ..backends.numpy_ import Cpu
 from .spans import Spans, factor_spans
 from .updates import SpanUpdates
 from .updates_numpy import NumpyUpdates
+
+Factor: TypeAlias = Callable[[np.ndarray, np.ndarray], SpanUpdates]  # of X's and Y's neurons
 
 
 def peel(
@@ -49,22 +54,46 @@ def peel(
         order, (m,) int64 columns of F; distances, (m,) float64 in [0, 1]: the relative distance of
         each neuron, when it was removed, from the span of the other side's remaining neurons.
     """
-    left_x, left_y = np.arange(width_x), np.arange(width_x, factor.shape[1])
+    order, squares = remove_all(
+        np.arange(width_x),
+        np.arange(width_x, factor.shape[1]),
+        lambda x, y: _updates_of_spans(factor, x, y, products, device),
+        lambda x, y: _updates_by_rotation(factor, x, y),
+    )
+    return order, np.sqrt(squares)
+
+
+def remove_all(
+    left_x: np.ndarray, left_y: np.ndarray, start: Factor, again: Factor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Remove the farthest neuron until one side is empty.
+
+    Args:
+        left_x: X's neurons, int64, below all of ``left_y``.
+        left_y: Y's neurons.
+        start: factors both sides and returns their updates.
+        again: factors what is left after removals have lost digits.
+
+    Returns:
+        order, (m,) int64 neurons; squares, (m,) float64 in [0, 1]: the squared distance of each
+        neuron when it was removed, 1 for those that remain when the other side is empty.
+    """
+    first_y = left_y[0] if len(left_y) else 0
     order, squares = [left_x[:0]], [np.ones(0)]
     if len(left_x) and len(left_y):
-        updates = _updates_of_spans(factor, left_x, left_y, products, device)
+        updates = start(left_x, left_y)
     while len(left_x) and len(left_y):
         removed, removed_squares, accurate = updates.remove_block()
-        count = _removals_until_empty(removed < width_x, len(left_x), len(left_y))
+        count = _removals_until_empty(removed < first_y, len(left_x), len(left_y))
         order.append(removed[:count])
         squares.append(removed_squares[:count])
         left_x, left_y = (np.setdiff1d(left, order[-1]) for left in (left_x, left_y))
         if not accurate and len(left_x) and len(left_y):
-            updates = _updates_by_rotation(factor, left_x, left_y)
+            updates = again(left_x, left_y)
     # The other side is empty, so the remaining neurons have distance 1.
     order += [left_x, left_y]
     squares.append(np.ones(len(left_x) + len(left_y)))
-    return np.concatenate(order), np.sqrt(np.clip(np.concatenate(squares), 0.0, 1.0))
+    return np.concatenate(order), np.clip(np.concatenate(squares), 0.0, 1.0)
 
 
 def _updates_of_spans(

@@ -104,7 +104,7 @@ def factor_spans(
         if products is not None:
             own = products[start:stop]
             gram = own[:, start:stop], own[:, stop:] if start == 0 else own[:, :start]
-        upper, inverse, over_basis, distances = _solve(columns[:, start:end], others, gram, device)
+        upper, inverse, over_basis, distances = solve(columns[:, start:end], others, gram, device)
         if duals is not None:
             root = device.triangular_inverse(upper)
             duals[start:end, :rank], inverse = root, device.product(root, root.T)
@@ -118,7 +118,7 @@ def factor_spans(
     return Spans(neurons, basis, coefficients, residual, duals)
 
 
-def _solve(
+def solve(
     basis: Array, others: Array, products: tuple[Array, Array] | None, device: Device
 ) -> tuple[Array, Array, Array, Array]:
     """Return R, P and B of a basis S = Q R, and the squared distances of T from its span.
@@ -145,7 +145,7 @@ def _solve(
 def _solve_by_products(
     gram: Array, across: Array, device: Device
 ) -> tuple[Array, Array, Array, Array]:
-    """Return the results of ``_solve`` from S'S and S'T."""
+    """Return the results of ``solve`` from S'S and S'T."""
     upper = device.cholesky(gram)
     inverse = device.gram_inverse(upper)
     # Columns have norm 1, so the squared parts inside and outside the span sum to 1.

@@ -175,7 +175,7 @@ def reduce(
     """
     x, y = as_activations("x", x), as_activations("y", y)
     same_samples(x, y)
-    warn_of_few_samples(max(x.shape[1], y.shape[1]), x.shape[0])
+    warn_of_few_samples(max(x.shape[1], y.shape[1]), x.shape[0], "sample")
     device = resolve_device(device)
     step = as_chunk_samples(chunk_samples, 8 * (x.shape[1] + y.shape[1]))
 
@@ -183,14 +183,11 @@ def reduce(
         x, y = Deviations("x", x, step), Deviations("y", y, step)
     layers = LayerReader(x), LayerReader(y)
     blocks = Blocks.for_device(device, x.shape[0], step, layers[0].width + layers[1].width)
-    joint = JointSums(*layers, blocks, device)
-    for _, (rows_x, rows_y) in read_ahead((x, y), step, device):
-        for block in blocks.slices(len(rows_x)):
-            joint.add(rows_x[block], rows_y[block])
-    moments, sums = joint.totals()
-    squares = device.numpy(moments.diagonal())
-    check_range("x", x, squares[: x.shape[1]], step)
-    check_range("y", y, squares[layers[0].width : -1], step)
+    total = MomentSum(*layers, blocks, device)
+    for _, rows in read_ahead((x, y), step, device):
+        total.add(*rows)
+    moments, sums = total.moments(), total.sums()
+    check_squares(*layers, moments, step, device)
     pair = pair_from_sums(*layers, moments, sums, blocks, device)
     return replace(pair, centred=centred)
 
@@ -202,6 +199,8 @@ def pair_from_sums(
     sums: Array,
     blocks: Blocks,
     device: Device,
+    *,
+    halves: int = 1,
     read_again: ReadAgain | None = None,
 ) -> PairMoments:
     """Build the pair from the sums over all samples.
@@ -214,17 +213,15 @@ def pair_from_sums(
         sums: column sums of E, (n + 2,).
         blocks: how the samples were added up.
         device: where the moments are.
+        halves: number of parts that were added up separately, and then together.
         read_again: replaces the second read of x and y.
 
     Returns:
         The pair's moments, on the CPU.
     """
     products = _length_products(x, y, moments, sums, device)
-    # Leave out the distance columns a and b.
-    neurons = np.delete(np.arange(len(sums)), [x.width - 1, len(sums) - 1])
-    moments = device.take(device.take(moments, neurons), neurons, axis=1)
-    sums = device.take(sums, neurons)
-    error = moment_error(blocks.additions, len(neurons))
+    moments, sums = neurons_only(x, moments, sums, device)
+    error = moment_error(blocks.additions + halves - 1, len(sums))
     return pair_from_moments(
         *(x.array, y.array, moments, sums, products, error, blocks.step, device),
         read_again=read_again,
@@ -318,18 +315,23 @@ def _read_again(
     return read, blocks.block_additions
 
 
-class JointSums:
-    """The sums of E'E and of the columns of E = [X a Y b], block by block (see ``LayerReader``)."""
+class MomentSum:
+    """The sums E'E and the column sums of E = [X a Y b], added up from rows of both layers."""
 
     def __init__(self, x: LayerReader, y: LayerReader, blocks: Blocks, device: Device) -> None:
+        self._x, self._y, self._blocks, self._device = x, y, blocks, device
         width = x.width + y.width
-        self._x, self._y, self._device = x, y, device
         self._joint = device.empty(blocks.length, width)
         self._upper = GroupedSum(blocks, device, width, width)
         self._sums = GroupedSum(blocks, device, width)
 
-    def add(self, rows_x: Array, rows_y: Array) -> Array:
-        """Add a block of samples; return it as E, which the next call overwrites."""
+    def add(self, rows_x: Array, rows_y: Array) -> None:
+        """Add the same samples of both layers, block by block."""
+        for block in self._blocks.slices(len(rows_x)):
+            self.add_block(rows_x[block], rows_y[block])
+
+    def add_block(self, rows_x: Array, rows_y: Array) -> Array:
+        """Add at most a block of samples; return it as E, which the next call overwrites."""
         chunk = self._joint[: len(rows_x)]
         self._x.fill(chunk[:, : self._x.width], rows_x, self._device)
         self._y.fill(chunk[:, self._x.width :], rows_y, self._device)
@@ -338,9 +340,31 @@ class JointSums:
         part += self._device.column_sums(chunk)
         return chunk
 
-    def totals(self) -> tuple[Array, Array]:
-        """Return E'E, (n + 2, n + 2), and the column sums, (n + 2,)."""
-        return self._device.symmetric(self._upper.total()), self._sums.total()
+    def moments(self) -> Array:
+        """Return E'E, (n + 2, n + 2) float64 on the device."""
+        return self._device.symmetric(self._upper.total())
+
+    def sums(self) -> Array:
+        """Return the column sums of E, (n + 2,) float64 on the device."""
+        return self._sums.total()
+
+
+def check_squares(
+    x: LayerReader, y: LayerReader, moments: Array, step: int, device: Device
+) -> None:
+    """Raise a ValueError for neurons of x and y whose sum of squares leaves float64's range."""
+    squares = device.numpy(moments.diagonal())
+    check_range("x", x.array, squares[: x.width - 1], step)
+    check_range("y", y.array, squares[x.width : -1], step)
+
+
+def neurons_only(
+    x: LayerReader, moments: Array, sums: Array, device: Device
+) -> tuple[Array, Array]:
+    """Leave the distance columns a and b out of the moments and sums of E = [X a Y b]."""
+    neurons = np.delete(np.arange(len(sums)), [x.width - 1, len(sums) - 1])
+    moments = device.take(device.take(moments, neurons), neurons, axis=1)
+    return moments, device.take(sums, neurons)
 
 
 def _length_products(

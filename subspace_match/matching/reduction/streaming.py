@@ -27,7 +27,7 @@ from ..backends.base import Array, Device, DeviceLike
 from ..validation import as_chunk_samples
 from .block_sums import Blocks
 from .factor import StreamedFactor
-from .moments import MIN_QR_ROWS, QR_ROWS, JointSums, PairMoments, pair_from_sums, reduce
+from .moments import MIN_QR_ROWS, QR_ROWS, MomentSum, PairMoments, pair_from_sums, reduce
 from .reading import LayerReader
 from .second_read import SecondRead, normalised
 
@@ -141,7 +141,7 @@ class _Sums:
         step = as_chunk_samples(None, 8 * sum(widths))
         width = self._x.width + self._y.width
         self._blocks = Blocks.for_device(device, samples, step, width)
-        self._joint = JointSums(self._x, self._y, self._blocks, device)
+        self._joint = MomentSum(self._x, self._y, self._blocks, device)
         self._pending: list[tuple[Array, Array]] = []
         self._factor = _ShiftedFactor(self._x, self._y, samples, device)
 
@@ -158,7 +158,7 @@ class _Sums:
             if waiting < size and not last:
                 return
             x, y = self._pop(min(size, waiting))
-            self._factor.add(self._joint.add(x, y))
+            self._factor.add(self._joint.add_block(x, y))
             self._count += len(x)
             waiting -= len(x)
 
@@ -182,7 +182,7 @@ class _Sums:
         self._take_blocks(last=True)
         for array in self._arrays:
             array.shape = (self._count, array.shape[1])
-        moments, sums = self._joint.totals()
+        moments, sums = self._joint.moments(), self._joint.sums()
         return pair_from_sums(
             *(self._x, self._y, moments, sums, self._blocks, self._device),
             read_again=self._factor.second_read,

@@ -1,0 +1,231 @@
+"""Peel by cross-fitted distances: factor both sides on both halves of the images.
+
+Both halves need the same basis of each side. A neuron that depends on others in all images does so
+on each half, with the same coefficients: it is kept in reserve, as in ``spans``. A neuron that adds
+a direction, but not on both halves, has no coefficients that could be fitted: it is in no span, but
+has distances itself.
+
+Measured on half g, the fit B_h of the other half h has the residuals
+
+    T_g - S_g B_h = (T_g - S_g B_g) + S_g (B_g - B_h).
+
+The first part is orthogonal to span S_g. The second is R_g (B_g - B_h) in an orthonormal basis of
+span S_g, with S_g = Q_g R_g. So the squared held-out residual is the squared fitted residual of g
+plus |R_g (B_g - B_h)|^2, and nothing cancels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+
+from ..backends.base import Array, Device
+from .peel import remove_all
+from .spans import RANK_TOLERANCE, solve
+from .updates_halves import HalvedSpans, HalvesUpdates
+
+
+@dataclass(frozen=True)
+class Half:
+    """The neurons on one half of the images.
+
+    Attributes:
+        factor: F, (k, m) float64, columns of norm 1.
+        norms: norms of the neurons, (m,) float64.
+        products: F'F if all columns are known to be independent and F comes from the moments, else
+            None.
+    """
+
+    factor: np.ndarray
+    norms: np.ndarray
+    products: np.ndarray | None
+
+
+def peel_halves(
+    halves: Sequence[Half], width_x: int, device: Device, *, held_out_only: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Remove all neurons, the farthest first, and record their distances.
+
+    Args:
+        halves: the same neurons on both halves, X's first.
+        width_x: number of X's neurons.
+        device: where to compute.
+        held_out_only: as in ``HalvesUpdates``.
+
+    Returns:
+        order, (m,) int64 neurons; distances, (m,) float64 in [0, 1]: the distance of each neuron,
+        when it was removed, from the other side's remaining neurons.
+    """
+    neurons = np.arange(len(halves[0].norms))
+    independent = all(half.products is not None for half in halves)
+    sides = neurons[:width_x], neurons[width_x:]
+    # Decided once, so that it does not depend on the removals.
+    none, lost = neurons[:0], neurons[:0]
+    if not independent:
+        found = [_bases(halves, side, none)[2] for side in sides if len(side)]
+        lost = np.concatenate([none, *found])
+
+    def updates(x: np.ndarray, y: np.ndarray, independent: bool = False) -> HalvesUpdates:
+        spans = factor_halves(halves, x, y, lost, device, independent=independent)
+        return HalvesUpdates(spans, width_x, held_out_only=held_out_only, device=device)
+
+    order, squares = remove_all(*sides, lambda x, y: updates(x, y, independent), updates)
+    return order, np.sqrt(squares)
+
+
+def factor_halves(
+    halves: Sequence[Half],
+    x: np.ndarray,
+    y: np.ndarray,
+    lost: np.ndarray,
+    device: Device,
+    *,
+    independent: bool,
+) -> HalvedSpans:
+    """Factor both sides on both halves.
+
+    Args:
+        halves: the neurons on both halves.
+        x: X's neurons, at least one.
+        y: Y's neurons, at least one.
+        lost: neurons that are in no span.
+        device: where to compute.
+        independent: whether each side's neurons are known to be independent on both halves; no rank
+            is then determined.
+
+    Returns:
+        The spans, on the device.
+    """
+    parts = [(side, side[:0], side[:0]) for side in (x, y)]
+    if not independent:
+        parts = [_bases(halves, side, lost) for side in (x, y)]
+    neurons = np.concatenate([part for side in parts for part in side])
+    columns = [_Columns(half, neurons, device, independent=independent) for half in halves]
+    width = len(neurons)
+    spans = HalvedSpans(
+        neurons,
+        np.zeros(width, dtype=bool),
+        device.zeros(2, 2, width, width),
+        device.empty(2, width),
+        device.empty(2, width),
+    )
+    start = 0
+    for basis, rest, undetermined in parts:
+        rank, stop = len(basis), start + len(basis) + len(rest) + len(undetermined)
+        _factor_side(spans, columns, slice(start, stop), rank, len(rest), device)
+        start = stop
+    return spans
+
+
+class _Columns:
+    """Neurons on one half, on the device."""
+
+    def __init__(
+        self, half: Half, neurons: np.ndarray, device: Device, *, independent: bool
+    ) -> None:
+        in_order = np.array_equal(neurons, np.arange(len(half.norms)))
+        chosen = np.s_[:] if in_order else neurons
+        # The transpose is contiguous, so that columns can be taken without copies.
+        self.factor = device.array(np.ascontiguousarray(half.factor.T[chosen])).T
+        self.norms = device.array(half.norms[chosen])
+        self.products: Array | None = None
+        if independent and half.products is not None:
+            self.products = device.array(half.products[chosen][:, chosen])
+
+
+def _factor_side(
+    spans: HalvedSpans,
+    columns: Sequence[_Columns],
+    side: slice,
+    rank: int,
+    rest: int,
+    device: Device,
+) -> None:
+    """Fill in the rows of one side, and the residuals of the other side's neurons.
+
+    Args:
+        spans: overwritten.
+        columns: the neurons on both halves.
+        side: positions of this side: its basis, its dependent neurons, those in no span.
+        rank: number of neurons in the basis.
+        rest: number of dependent neurons.
+        device: where to compute.
+    """
+    width = len(spans.neurons)
+    end = side.start + rank
+    own, other = slice(side.start, end), slice(side.stop, width)
+    if side.start:
+        other = slice(0, side.start)
+    spans.basis[own] = True
+    dependent = np.arange(end, side.stop)
+    uppers = []
+    for half, found in enumerate(columns):
+        before, after = found.factor[:, : side.start], found.factor[:, end:]
+        parts = [part for part in (before, after) if part.shape[1]]
+        gram = None
+        if found.products is not None:
+            rows = found.products[own]
+            across = rows[:, other]
+            gram = rows[:, own], across
+        others = parts[0] if len(parts) == 1 else device.concatenate(parts, axis=1)
+        upper, inverse, over_basis, squares = solve(found.factor[:, own], others, gram, device)
+        rows = spans.matrices[half, 0, own]
+        rows[:, own] = inverse
+        rows[:, : side.start], rows[:, end:] = (
+            -over_basis[:, : side.start],
+            -over_basis[:, side.start :],
+        )
+        rows[:, end + rest : side.stop] = 0.0
+        uppers.append(upper)
+        squares = squares[: side.start] if side.start else squares[side.stop - end :]
+        spans.fitted[half, other] = squares
+        spans.matrices[half, 0][dependent, dependent] = 1.0
+    for fit, measured in ((0, 1), (1, 0)):
+        fitted, products = spans.matrices[fit, :, own]
+        ratio = columns[measured].norms / columns[fit].norms  # to the units of the fit
+        upper = uppers[measured] * ratio[own]
+        duals = device.triangular_product(upper, fitted[:, own])
+        differences = spans.matrices[measured, 0, own, other] * ratio[other]
+        differences /= -ratio[own, None]
+        differences += fitted[:, other]
+        residuals = device.triangular_product(upper, differences)
+        products[:, own] = device.product(duals.T, duals)
+        products[:, other] = device.product(duals.T, residuals)
+        gained = (residuals**2).sum(0)
+        spans.held_out[fit, other] = spans.fitted[measured, other] * ratio[other] ** 2 + gained
+
+
+def _bases(
+    halves: Sequence[Half], side: np.ndarray, lost: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Divide a side into a basis, neurons that depend on it, and neurons in no span.
+
+    Args:
+        halves: the neurons on both halves.
+        side: neurons of one side, at least one.
+        lost: neurons known to be in no span.
+    """
+    undetermined = np.intersect1d(side, lost)
+    side = np.setdiff1d(side, undetermined)
+    while True:
+        joint = np.concatenate([half.factor[:, side] * half.norms[side] for half in halves])
+        joint /= np.linalg.norm(joint, axis=0)
+        basis, rest = _independent(joint, side)
+        for half in halves:
+            _, dependent = _independent(half.factor[:, basis], basis)
+            if len(dependent):
+                undetermined = np.concatenate([undetermined, dependent])
+                side = np.setdiff1d(side, dependent)
+                break
+        else:
+            return basis, rest, undetermined
+
+
+def _independent(columns: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Divide neurons, with a column each, into a basis and the rest, by pivoted QR."""
+    upper, order = scipy.linalg.qr(columns, mode="r", pivoting=True, check_finite=False)
+    rank = int((np.abs(np.diagonal(upper)) > RANK_TOLERANCE * len(neurons)).sum())
+    return neurons[order[:rank]], neurons[order[rank:]]
