@@ -1,3 +1,6 @@
+from .comparison.layer_result import LayerComparison
+from .comparison.result import Comparison
+from .comparison.run import ShortLoaderWarning, compare
 from .matching.certificate import Certificate
 from .matching.consensus import ConsensusPath, consensus_match, consensus_path
 from .matching.cross_fitted import CrossFittedPath, cross_fitted_path, held_out_path
@@ -28,19 +31,23 @@ from .version import __version__
 
 __all__ = [
     "Certificate",
+    "Comparison",
     "ConsensusPath",
     "CrossFittedPath",
     "FewSamplesWarning",
     "HalvedMoments",
+    "LayerComparison",
     "Match",
     "MatchPath",
     "MeasureWarning",
     "MinimalMatches",
     "PairMoments",
     "PartialMatches",
+    "ShortLoaderWarning",
     "TieWarning",
     "__version__",
     "all_measures",
+    "compare",
     "consensus_match",
     "consensus_path",
     "cross_fitted_path",

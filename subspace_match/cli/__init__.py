@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..extras import MissingExtraError
-from . import layers, match, pipeline
+from . import compare, layers, match, pipeline
 
 _EPILOG = """'subspace-match a.npy b.npy ...' is short for 'subspace-match match a.npy b.npy ...'.
 'subspace-match COMMAND --help' explains a command."""
@@ -33,7 +33,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     """Return the parser, and the parser of each subcommand."""
     parser = argparse.ArgumentParser(
         prog="subspace-match",
-        description="Compare two layers neuron by neuron, or inspect results of the pipeline.",
+        description="Compare layers or models by neurons, or inspect results of the pipeline.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -57,6 +57,8 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
 
     summary = "list what a network computes and which nodes are layers"
     layers.add_arguments(add("layers", layers.run, summary, layers.EPILOG))
+    summary = "compare two models, layer by layer, on a folder of images"
+    compare.add_arguments(add("compare", compare.run, summary, compare.EPILOG))
 
     summary = "write one HTML page that compares finished runs"
     report = add("report", pipeline.report, summary, pipeline.REPORT)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..progress import Progress
+
 if TYPE_CHECKING:
     from .match_output import Matched
 
-PROGRESS_INTERVAL = 0.1  # seconds between two updates of the line
 LEAST_PERMUTATIONS = 2  # always made, to warn of matches that do not depend on the samples' order
 
 EPILOG = """example:
@@ -119,33 +119,6 @@ def _matched(options: argparse.Namespace) -> Matched:
         with Progress(f"minimal matches at {epsilon:g}", neurons) as progress:
             minimal.append(minimal_matches(path, epsilon, progress=progress.update))
     return Matched(path, certificates, np.stack(permuted), options.null > 0, minimal)
-
-
-class Progress:
-    """A line "what: done/total, time left" on the terminal; silent in a file or a log."""
-
-    def __init__(self, what: str, total: int) -> None:
-        self._what, self._total, self._done = what, total, 0
-        self._shown, self._start = float("-inf"), time.monotonic()
-        self._visible = sys.stderr.isatty()
-
-    def update(self, count: int = 1) -> None:
-        """Count work that is done."""
-        self._done += count
-        now = time.monotonic()
-        if self._visible and now - self._shown >= PROGRESS_INTERVAL:
-            self._shown = now
-            left = int((now - self._start) * (self._total - self._done) / max(self._done, 1))
-            estimate = f", about {left // 60}:{left % 60:02} left"
-            sys.stderr.write(f"\r\033[K{self._what}: {self._done}/{self._total}{estimate}")
-            sys.stderr.flush()
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._visible:
-            sys.stderr.write("\r\033[K")
 
 
 class _WatchedArray:

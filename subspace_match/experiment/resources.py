@@ -198,7 +198,7 @@ class JobResources:
         data = self.plan.paths.models[model].data
         # A text has a score for every token that may follow each of its tokens.
         scores = data["tokens"] * source_of(data).classes if SOURCES[data["name"]].text else 0
-        return int(sum(in_layers) + scores)
+        return int(in_layers + scores)
 
     @cached_property
     def _test_images(self) -> int:

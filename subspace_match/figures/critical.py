@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..matching.curve import EPSILON_LABEL, SIMILARITY_LABEL, draw_curve, finish_curves
 from .captions import comparisons, count_range, network_pairs
 from .style import (
     MANY_LAYERS,
@@ -16,12 +17,8 @@ from .style import (
     layers_of,
     legend,
     panels,
-    similarity_axis,
     styled,
 )
-
-# The curve has as many steps as neurons in all draws and pairs: more than a figure can resolve.
-_EPSILONS = np.linspace(0, 1, 501)
 
 
 @styled
@@ -35,14 +32,11 @@ def similarity_by_epsilon(neurons: pd.DataFrame) -> Figure:
         by_depth = rows.groupby("depth")["critical_epsilon"]
         width = 1.3 if len(layers) <= MANY_LAYERS else 0.8
         for number, (depth, layer) in enumerate(layers.items()):
-            # Dead neurons are NaN. They sort last: they never match but count as neurons.
-            critical = np.sort(by_depth.get_group(depth))
-            share = np.searchsorted(critical, _EPSILONS, side="right") / len(critical)
+            critical = by_depth.get_group(depth).to_numpy()
             shade = colour(number, len(layers))
-            axes.step(_EPSILONS, share, where="post", color=shade, linewidth=width, label=layer)
-        axes.set_xlim(0, 1)
-        similarity_axis(axes)
-    label_axes(figure, grid, r"$\epsilon$ (relative distance)", "Maximum matching similarity")
+            draw_curve(axes, critical, color=shade, linewidth=width, label=layer)
+        finish_curves(axes)
+    label_axes(figure, grid, EPSILON_LABEL, SIMILARITY_LABEL)
     first = layers_by_panel[0]
     if len(first) <= MANY_LAYERS and all(layers.equals(first) for layers in layers_by_panel):
         legend(figure, *grid[0].get_legend_handles_labels(), "Layer")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -15,7 +17,10 @@ from .style import (
     LEGEND_AT_RIGHT,
     Panel,
     colour,
+    layer_axis,
+    layer_label,
     layer_panels,
+    layers_of,
     legend,
     marker,
     middle_epsilon,
@@ -49,38 +54,63 @@ def similarity_by_depth(summary: pd.DataFrame) -> Figure:
     """
     figure, parts = layer_panels(summary, _SIMILARITY)
     epsilons = sorted(summary["epsilon"].unique(), reverse=True)
-    has_chance = has_within = False
     for panel in parts:
-        rows = panel.rows(summary)
-        for number, epsilon in enumerate(epsilons):
-            own = rows[rows["epsilon"] == epsilon].sort_values("depth")
-            _curve(panel, own, number, len(epsilons), f"{epsilon:g}")
-            positions, shade = panel.positions(own["depth"]), colour(number, len(epsilons))
-            if own["consensus"].notna().any():
-                panel.axes.plot(positions, own["consensus"], color=shade, **_CONSENSUS)
-            level, within = own["null_threshold"], own["class_null_threshold"]
-            if (level > 0).any():
-                panel.axes.fill_between(positions, 0, level, color=shade, **_CHANCE)
-                has_chance = True
-            if (within > level).any():
-                top = np.maximum(level, within)
-                panel.axes.fill_between(positions, level, top, color=shade, **_WITHIN)
-                has_within = True
-        areas = rows.drop_duplicates("depth").sort_values("depth")
-        panel.axes.plot(panel.positions(areas["depth"]), areas["area"], label="area", **_AREA)
-        similarity_axis(panel.axes)
-    handles, labels = parts[0].axes.get_legend_handles_labels()
-    if summary["consensus"].notna().any():
-        handles.append(Line2D([], [], color="grey", **_CONSENSUS))
-        labels.append("consensus")
-    if has_chance:
-        handles.append(Patch(facecolor="grey", **_CHANCE))
-        labels.append("chance")
-    if has_within:
-        handles.append(Patch(facecolor="grey", **_WITHIN))
-        labels.append("labels alone")
-    legend(figure, handles, labels, r"$\epsilon$")
+        _curves(panel, panel.rows(summary), epsilons)
+    legend(figure, *_legend_entries(parts[0].axes, summary), r"$\epsilon$")
     return figure
+
+
+@styled
+def draw_similarity_by_depth(axes: Axes, summary: pd.DataFrame) -> None:
+    """Draw ``similarity_by_depth`` of a single comparison on given axes, with their own legend."""
+    layers = layers_of(summary)
+    figure = axes.get_figure(root=True)
+    width = 5.8 if figure is None else figure.get_figwidth() * axes.get_position().width
+    layer_axis(axes, layers, width)
+    (comparison,) = summary["comparison"].unique()
+    epsilons = sorted(summary["epsilon"].unique(), reverse=True)
+    _curves(Panel(comparison, axes, layers), summary, epsilons)
+    axes.set_xlabel(layer_label([layers]))
+    axes.set_ylabel(_SIMILARITY)
+    axes.legend(*_legend_entries(axes, summary), title=r"$\epsilon$")
+
+
+def _curves(panel: Panel, rows: pd.DataFrame, epsilons: Sequence[float]) -> None:
+    """Draw a curve and the chance levels of each epsilon, and the area."""
+    for number, epsilon in enumerate(epsilons):
+        own = rows[rows["epsilon"] == epsilon].sort_values("depth")
+        _curve(panel, own, number, len(epsilons), f"{epsilon:g}")
+        positions, shade = panel.positions(own["depth"]), colour(number, len(epsilons))
+        if own["consensus"].notna().any():
+            panel.axes.plot(positions, own["consensus"], color=shade, **_CONSENSUS)
+        level, within = own["null_threshold"], own["class_null_threshold"]
+        if (level > 0).any():
+            panel.axes.fill_between(positions, 0, level, color=shade, **_CHANCE)
+        if (within > level).any():
+            top = np.maximum(level, within)
+            panel.axes.fill_between(positions, level, top, color=shade, **_WITHIN)
+    areas = rows.drop_duplicates("depth").sort_values("depth")
+    panel.axes.plot(panel.positions(areas["depth"]), areas["area"], label="area", **_AREA)
+    similarity_axis(panel.axes)
+
+
+def _legend_entries(axes: Axes, summary: pd.DataFrame) -> tuple[list[Any], list[str]]:
+    """Return the handles and labels of a legend, with entries for what is drawn but not named."""
+    handles, labels = axes.get_legend_handles_labels()
+    level, within = summary["null_threshold"], summary["class_null_threshold"]
+    drawn = {
+        "consensus": (
+            summary["consensus"].notna().any(),
+            Line2D([], [], color="grey", **_CONSENSUS),
+        ),
+        "chance": ((level > 0).any(), Patch(facecolor="grey", **_CHANCE)),
+        "labels alone": ((within > level).any(), Patch(facecolor="grey", **_WITHIN)),
+    }
+    for label, (present, handle) in drawn.items():
+        if present:
+            handles.append(handle)
+            labels.append(label)
+    return handles, labels
 
 
 def describe_similarity_by_depth(summary: pd.DataFrame) -> str:

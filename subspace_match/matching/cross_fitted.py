@@ -30,7 +30,7 @@ from .ties import lower_by_margin
 from .validation import FewSamplesWarning
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class CrossFittedPath(CriticalEpsilons):
     """Nested sets of neurons that are near one another also on images on which nothing was fitted.
 

@@ -10,30 +10,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from .backends import resolve_device
 from .backends.base import DeviceLike
 from .certificate import Certificate, certify
+from .content import EqualByContent
+from .curve import EPSILON_LABEL, SIMILARITY_LABEL, draw_curve, finish_curves, new_axes
 from .peeling.peel import peel
 from .reduction.moments import PairMoments, reduce
 from .ties import lower_by_margin
 from .validation import as_epsilon, as_epsilons
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-@dataclass(frozen=True)
-class Match:
+
+@dataclass(frozen=True, eq=False)
+class Match(EqualByContent):
     """Two sets of neurons: sorted int64 indices into X's and Y's columns."""
 
     x: np.ndarray
     y: np.ndarray
 
 
-@dataclass(frozen=True)
-class CriticalEpsilons:
+@dataclass(frozen=True, eq=False, repr=False)
+class CriticalEpsilons(EqualByContent):
     """Nested sets of neurons, one for every epsilon in [0, 1), and their similarity.
+
+    Two of them are equal if all their numbers are, bit for bit.
 
     Attributes:
         critical_epsilon_x: (n_x,) float64, the smallest epsilon at which the neuron is in the set;
@@ -43,6 +50,12 @@ class CriticalEpsilons:
 
     critical_epsilon_x: np.ndarray
     critical_epsilon_y: np.ndarray
+
+    def __repr__(self) -> str:
+        dead = int(np.isnan(self.critical_epsilon).sum())
+        sizes = f"{len(self.critical_epsilon_x)} + {len(self.critical_epsilon_y)} neurons"
+        shares = ", ".join(f"{self.similarity(e):.1%} at {e:g}" for e in (0.2, 0.3, 0.5))
+        return f"<{type(self).__name__} of {sizes}{f' ({dead} dead)' if dead else ''}: {shares}>"
 
     @property
     def critical_epsilon(self) -> np.ndarray:
@@ -91,6 +104,27 @@ class CriticalEpsilons:
         similarity = matched / len(critical)
         return float(similarity) if bounds.ndim == 0 else similarity
 
+    def plot(self, axes: Axes | None = None, **line: Any) -> Axes:
+        """Draw the similarity at every epsilon.
+
+        Args:
+            axes: matplotlib axes; None for those of a new figure.
+            line: properties of the line, such as ``color`` and ``label``.
+
+        Returns:
+            The axes.
+
+        Raises:
+            MissingExtraError: without matplotlib.
+        """
+        if axes is None:
+            axes = new_axes(f"{type(self).__name__}.plot")
+            axes.set_xlabel(EPSILON_LABEL)
+            axes.set_ylabel(SIMILARITY_LABEL)
+        draw_curve(axes, self.critical_epsilon, **line)
+        finish_curves(axes)
+        return axes
+
     def matched(self, epsilon: float) -> Match:
         """Return the neurons whose critical epsilon is at most epsilon.
 
@@ -105,7 +139,7 @@ class CriticalEpsilons:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class MatchPath(CriticalEpsilons):
     """Maximum matches for every epsilon in [0, 1), and the moments that prove them.
 

@@ -221,11 +221,17 @@ def draw_shared_positions(
         >>> places["conv1"] // 4, places["fc1"]
         (array([0, 1, 1, 2]), array([0, 1, 1, 2]))
     """
-    rng = np.random.default_rng([seed, images, places])
-    image = np.sort(np.resize(rng.permutation(images), places))
-    down, right = rng.random((2, places))
+    image, down, right = shared_places(images, places, seed)
     return {
         layer.name: (image * layer.height + (down * layer.height).astype(np.int64)) * layer.width
         + (right * layer.width).astype(np.int64)
         for layer in layers
     }
+
+
+def shared_places(images: int, places: int, seed: int) -> tuple[np.ndarray, ...]:
+    """Draw places: their images, sorted, and their points, down and right in [0, 1)."""
+    rng = np.random.default_rng([seed, images, places])
+    image = np.sort(np.resize(rng.permutation(images), places))
+    down, right = rng.random((2, places))
+    return image, down, right

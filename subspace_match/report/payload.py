@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..experiment.comparisons import models_of
+from ..results.tables import NO_SEED
 from .atlas import atlas, tiles_of_neurons
 from .run_info import run_info
 from .runs import Run
@@ -91,13 +92,15 @@ def images(run: Run, budget: int) -> dict[str, Any]:
 
 
 def network_words(row: dict[Hashable, Any], differing: Sequence[str]) -> str:
-    """Name a network by its seed, and by its model and stage where these differ.
+    """Name a network by its seed, if known, and by its model and stage where these differ.
 
     Example:
         >>> network_words({"model": "base", "seed": 0, "stage": "5"}, ["stage"])
         'seed 0, epoch 5'
     """
     stage = f"epoch {row['stage']}" if row["stage"].isdigit() else row["stage"]
+    if row["seed"] == NO_SEED:
+        return str(row["model"])
     words = {"model": row["model"], "seed": f"seed {row['seed']}", "stage": stage}
     return ", ".join(word for key, word in words.items() if key == "seed" or key in differing)
 
@@ -111,8 +114,9 @@ def architecture_words(network: Mapping[str, Any]) -> str:
         >>> architecture_words({"name": "torchvision:vgg16", "width": 0.5, "weights": "DEFAULT"})
         'torchvision:vgg16, weights DEFAULT'
     """
-    # The width does not apply to torchvision's networks and the user's own.
-    width = "" if ":" in network["name"] else f", width {network['width']:g}"
+    # The width does not apply to torchvision's networks, the user's own, and models in memory.
+    known = ":" not in network["name"] and "width" in network
+    width = f", width {network['width']:g}" if known else ""
     weights = "" if network["weights"] is None else f", weights {network['weights']}"
     return f"{network['name']}{width}{weights}"
 

@@ -15,18 +15,21 @@ def run_info(run: Run) -> dict[str, Any]:
 
     Returns:
         ``changed`` and ``default``: the configuration in two parts, each with dotted keys.
-        ``again``: the command that reproduces the run. ``digests``: of code and inputs, by results
-        folder. ``runs``: which calls of Snakemake ran which rules. Without a record, the whole
-        configuration is in ``changed``, and there are no digests and no calls.
+        ``again``: the command or call that reproduces the run. ``digests``: of code and inputs, by
+        results folder. ``runs``: which calls of Snakemake ran which rules. Without a record, the
+        whole configuration is in ``changed``, and there are no digests and no calls.
     """
     record = run.record or {"differs": run.config, "digests": {}, "runs": []}
     changed = flat(record["differs"])
-    # The run's own configuration file: the one in config/ may have changed since.
-    config = Path(run.config["results"], "experiments", run.name, "config.json")
+    again = run.config.get("call")  # a comparison of models in memory
+    if again is None:
+        # The run's own configuration file: the one in config/ may have changed since.
+        config = Path(run.config["results"], "experiments", run.name, "config.json")
+        again = shlex.join(["snakemake", "--configfile", str(config)])
     return {
         "changed": changed,
         "default": {k: value for k, value in flat(run.config).items() if k not in changed},
-        "again": shlex.join(["snakemake", "--configfile", str(config)]),
+        "again": again,
         "digests": {area: ", ".join(digests) for area, digests in record["digests"].items()},
         "runs": [
             {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from ..matching.backends.base import DeviceLike
@@ -20,12 +23,24 @@ def heat_map(stores: StorePair, *, device: DeviceLike, chunk_samples: int | None
         [HeatMapLayer(*(layer[key] for key in HeatMapLayer._fields)) for layer in own]
         for own in (store.layers.values() for store in both)
     )
+    found = match_all_layers(xs, ys, device=device, chunk_samples=chunk_samples)
+    return HeatMap(stores.origin, layers_a, layers_b, *found)
+
+
+def match_all_layers(
+    xs: Sequence[Any], ys: Sequence[Any], *, device: DeviceLike, chunk_samples: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Match every layer of xs with every layer of ys, all (samples, neurons).
+
+    Returns:
+        Critical epsilons and linear CKA, as in ``HeatMap``.
+    """
     # Pairs of layers differ in width, so shorter ones are padded with NaN.
-    width = sum(max(layer.neurons for layer in own) for own in (layers_a, layers_b))
+    width = sum(max(layer.shape[1] for layer in own) for own in (xs, ys))
     critical = np.full((len(xs), len(ys), width), np.nan)
     cka = np.empty((len(xs), len(ys)))
     for i, j, pair in layer_pairs(xs, ys, chunk_samples=chunk_samples, device=device):
         found = match_path(pair, device=device).critical_epsilon
         critical[i, j, : len(found)] = found
         cka[i, j] = linear_cka(pair)
-    return HeatMap(stores.origin, layers_a, layers_b, critical, cka)
+    return critical, cka

@@ -12,6 +12,7 @@ import oracles
 import pytest
 import scipy.linalg
 import scipy.optimize
+from helpers import raises
 
 import subspace_match as sm
 from subspace_match.matching import measures
@@ -404,3 +405,35 @@ def test_debiased_cka_of_too_few_samples_gives_nan():
     x = np.random.default_rng(0).normal(size=(4, 9))
     assert math.isnan(sm.debiased_linear_cka(reduce(x[:3], x[:3])))
     assert sm.debiased_linear_cka(reduce(x, x)) == pytest.approx(1)
+
+
+# Measures of two arrays
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("linear_cka", "debiased_linear_cka", "mean_cca", "svcca", "pwcca", "procrustes"),
+        *("linear_regression", "one_to_one", "all_measures"),
+    ],
+)
+def test_measures_take_two_arrays_in_place_of_their_moments(name: str) -> None:
+    x, y = cases.related(np.random.default_rng(0))
+    measure = getattr(sm, name)
+    assert measure(x, y) == measure(sm.reduce(x, y, device="cpu"))
+
+
+def test_options_follow_the_arrays() -> None:
+    x, y = cases.related(np.random.default_rng(0))
+    pair = sm.reduce(x, y, device="cpu")
+    assert sm.linear_regression(x, y, "y") == sm.linear_regression(pair, target="y")
+    assert sm.svcca(x, y, variance=0.5) == sm.svcca(pair, 0.5)
+
+
+def test_a_measure_of_one_array_is_refused() -> None:
+    x, _ = cases.related(np.random.default_rng(0))
+    message = "linear_cka: expected the moments of a pair, from reduce, or two arrays (samples,"
+    with raises(message, "found ndarray; call linear_cka(x, y) or linear_cka(reduce(x, y))"):
+        sm.linear_cka(x)
+    with raises("linear_regression: expected", "found ndarray, str"):
+        sm.linear_regression(x, "y")

@@ -1,9 +1,10 @@
 """Other measures of representational similarity, computed from the same moments as the match.
 
-Each measure takes the moments of a pair, from ``reduce``, and returns one number. A layer compared
-with itself gives 1. Measures use centred activations, as in their definitions, unless stated
-otherwise. A measure without a value returns NaN, and a ``MeasureWarning`` gives the reason. Values
-are accurate to 1e-6 if means are up to 1e6 times the deviations.
+Each measure takes the moments of a pair, from ``reduce``, or two arrays in their place, and returns
+one number. A layer compared with itself gives 1. Measures use centred activations, as in their
+definitions, unless stated otherwise. A measure without a value returns NaN, and a
+``MeasureWarning`` gives the reason. Values are accurate to 1e-6 if means are up to 1e6 times the
+deviations.
 
 To add a measure, write its module and add it to the list in ``registry``. ``sides`` holds what
 measures read, ``values`` what they return.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, overload
 
 from ..reduction.moments import PairMoments
 from .cca import mean_cca
@@ -16,7 +16,7 @@ from .procrustes import procrustes
 from .pwcca import pwcca
 from .regression import linear_regression
 from .svcca import svcca
-from .values import MeasureWarning
+from .values import MeasureWarning, as_pair
 
 # By name, in the order of the rows of a table.
 MEASURES: dict[str, Callable[[PairMoments], float]] = {
@@ -32,8 +32,19 @@ MEASURES: dict[str, Callable[[PairMoments], float]] = {
 }
 
 
-def all_measures(pair: PairMoments) -> dict[str, float]:
-    """Compute every measure of a pair.
+@overload
+def all_measures(pair: PairMoments, /) -> dict[str, float]: ...
+
+
+@overload
+def all_measures(x: Any, y: Any, /) -> dict[str, float]: ...
+
+
+def all_measures(*arguments: Any) -> dict[str, float]:
+    """Compute every measure of a pair, or of two layers' activations.
+
+    Args:
+        arguments: the moments from ``reduce``, or x and y, (samples, neurons) each.
 
     Returns:
         Values by name, always in the same order. "linear_regression_x" predicts X from Y,
@@ -42,12 +53,13 @@ def all_measures(pair: PairMoments) -> dict[str, float]:
     Example:
         >>> import numpy as np, subspace_match as sm
         >>> x = np.random.default_rng(0).random((50, 3))
-        >>> measures = all_measures(sm.reduce(x, x, device="cpu"))
+        >>> measures = all_measures(x, x)
         >>> list(measures)[:3]
         ['linear_cka', 'debiased_linear_cka', 'mean_cca']
         >>> all(round(value, 12) == 1 for value in measures.values())
         True
     """
+    pair, _ = as_pair("all_measures", arguments)
     return {name: measure(pair) for name, measure in MEASURES.items()}
 
 

@@ -17,6 +17,7 @@ The rest, 0.02 at 512 + 512 and 0.12 at 64 + 64, is copying n^2 numbers, and Pyt
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,21 +25,27 @@ import numpy as np
 
 from ..backends import resolve_device
 from ..backends.base import Array, Device, DeviceLike
+from ..content import EqualByContent
 from ..validation import as_activations, as_chunk_samples, same_samples, warn_of_few_samples
 from .block_sums import Blocks, GroupedSum
 from .centred import Deviations
 from .factor import ACCURACY, column_error, factor_from_moments, moment_error
 from .reading import LayerReader, check_range, joint_chunks, read_ahead
-from .second_read import centred_from_moments, normalised, read_about_means
+from .second_read import SecondRead, centred_from_moments, normalised, read_about_means
 
 QR_ROWS = 2  # rows per QR step, as a multiple of the columns: small enough to stay in cache
 MIN_QR_ROWS = 256  # fewer rows per step would mean many steps
+# From the live columns and their norms, (live,) on the device: both factors, and how many QR steps
+# a sample passed.
+ReadAgain = Callable[[np.ndarray, Array], tuple[SecondRead, int]]
 SMALLEST_TOTAL = 1e-120  # sums of squared lengths are squared; the largest is 1 / SMALLEST_TOTAL
 
 
-@dataclass(frozen=True)
-class PairMoments:
+@dataclass(frozen=True, eq=False, repr=False)
+class PairMoments(EqualByContent):
     """Everything that matching needs from two layers' activations on the same samples.
+
+    Two of them are equal if all their numbers are, bit for bit.
 
     Attributes:
         second_moments: Z'Z, (n, n) float64, with Z = [X Y] neither scaled nor centred.
@@ -81,6 +88,12 @@ class PairMoments:
     tie_margin: float
     centred_factor: np.ndarray | None = None
     centred: bool = False
+
+    def __repr__(self) -> str:
+        sizes = f"{self.neurons_x} + {self.neurons_y} neurons, {self.samples} samples"
+        words = [sizes, *(["centred"] if self.centred else [])]
+        words += [] if self.well_conditioned else ["nearly dependent neurons"]
+        return f"<PairMoments of {', '.join(words)}>"
 
     @property
     def neurons_y(self) -> int:
@@ -193,6 +206,7 @@ def pair_from_sums(
     device: Device,
     *,
     halves: int = 1,
+    read_again: ReadAgain | None = None,
 ) -> PairMoments:
     """Build the pair from the sums over all samples.
 
@@ -205,6 +219,7 @@ def pair_from_sums(
         blocks: how the samples were added up.
         device: where the moments are.
         halves: number of parts that were added up separately, and then together.
+        read_again: replaces the second read of x and y.
 
     Returns:
         The pair's moments, on the CPU.
@@ -212,7 +227,10 @@ def pair_from_sums(
     products = _length_products(x, y, moments, sums, device)
     moments, sums = neurons_only(x, moments, sums, device)
     error = moment_error(blocks.additions + halves - 1, len(sums))
-    return pair_from_moments(x.array, y.array, moments, sums, products, error, blocks.step, device)
+    return pair_from_moments(
+        *(x.array, y.array, moments, sums, products, error, blocks.step, device),
+        read_again=read_again,
+    )
 
 
 def pair_from_moments(
@@ -226,6 +244,7 @@ def pair_from_moments(
     device: Device,
     *,
     centre: bool = True,
+    read_again: ReadAgain | None = None,
 ) -> PairMoments:
     """Build the pair from its moments: factor them, or read the samples again.
 
@@ -239,6 +258,7 @@ def pair_from_moments(
         step: samples to read at a time.
         device: where the moments are.
         centre: whether to read the samples again if only the centred factor needs it.
+        read_again: replaces the second read of x and y.
 
     Returns:
         The pair's moments, on the CPU.
@@ -256,23 +276,12 @@ def pair_from_moments(
         means = device.take(sums, live) / norms * x.shape[0] ** -0.5
         centred = centred_from_moments(scaled, means, error, device)
     if len(live) and (factor is None or (centred is None and centre)):
-        rows = QR_ROWS * len(sums)
-        step = max(step, rows)
-        blocks = Blocks(x.shape[0], step, min(x.shape[0], step, max(rows, MIN_QR_ROWS)))
-        read = read_about_means(
-            (
-                device.take(chunk[block], live, axis=1)
-                for chunk in joint_chunks(x, y, step, device)
-                for block in blocks.slices(len(chunk))
-            ),
-            blocks=blocks,
-            means=device.take(sums, live) / x.shape[0],
-            norms=norms,
-            live_x=int((live < x.shape[1]).sum()),
-            device=device,
-        )
+        if read_again is None:
+            read, qr_steps = _read_again(x, y, sums, live, norms, step, device)
+        else:
+            read, qr_steps = read_again(live, norms)
         if factor is None:
-            factor, steps = read.factor, blocks.block_additions
+            factor, steps = read.factor, qr_steps
         centred, length_products = read.centred_factor, read.length_products
     return PairMoments(
         second_moments=second_moments,
@@ -289,6 +298,28 @@ def pair_from_moments(
     )
 
 
+def _read_again(
+    x: Any, y: Any, sums: Array, live: np.ndarray, norms: Array, step: int, device: Device
+) -> tuple[SecondRead, int]:
+    """Read the samples again; return both factors, and how many QR steps a sample passed."""
+    rows = QR_ROWS * len(sums)
+    step = max(step, rows)
+    blocks = Blocks(x.shape[0], step, min(x.shape[0], step, max(rows, MIN_QR_ROWS)))
+    read = read_about_means(
+        (
+            device.take(chunk[block], live, axis=1)
+            for chunk in joint_chunks(x, y, step, device)
+            for block in blocks.slices(len(chunk))
+        ),
+        blocks=blocks,
+        means=device.take(sums, live) / x.shape[0],
+        norms=norms,
+        live_x=int((live < x.shape[1]).sum()),
+        device=device,
+    )
+    return read, blocks.block_additions
+
+
 class MomentSum:
     """The sums E'E and the column sums of E = [X a Y b], added up from rows of both layers."""
 
@@ -302,13 +333,17 @@ class MomentSum:
     def add(self, rows_x: Array, rows_y: Array) -> None:
         """Add the same samples of both layers, block by block."""
         for block in self._blocks.slices(len(rows_x)):
-            part_x, part_y = rows_x[block], rows_y[block]
-            chunk = self._joint[: len(part_x)]
-            self._x.fill(chunk[:, : self._x.width], part_x, self._device)
-            self._y.fill(chunk[:, self._x.width :], part_y, self._device)
-            self._device.add_upper_gram(self._upper.next(), chunk)
-            part = self._sums.next()
-            part += self._device.column_sums(chunk)
+            self.add_block(rows_x[block], rows_y[block])
+
+    def add_block(self, rows_x: Array, rows_y: Array) -> Array:
+        """Add at most a block of samples; return it as E, which the next call overwrites."""
+        chunk = self._joint[: len(rows_x)]
+        self._x.fill(chunk[:, : self._x.width], rows_x, self._device)
+        self._y.fill(chunk[:, self._x.width :], rows_y, self._device)
+        self._device.add_upper_gram(self._upper.next(), chunk)
+        part = self._sums.next()
+        part += self._device.column_sums(chunk)
+        return chunk
 
     def moments(self) -> Array:
         """Return E'E, (n + 2, n + 2) float64 on the device."""

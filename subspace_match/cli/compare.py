@@ -1,0 +1,230 @@
+"""``subspace-match compare``: compare two models, by name or file, on a folder of images."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..extras import needs
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from ..networks.images import Images
+    from ..networks.preprocessing import Preprocessing
+
+EPILOG = """examples:
+  subspace-match compare torchvision:resnet18 torchvision:resnet34 --data photos
+  subspace-match compare timm:vit_tiny_patch16_224 timm:mixer_b16_224 --data photos \\
+      --weights-a augreg_in21k_ft_in1k --weights-b goog_in21k_ft_in1k --nodes block
+  subspace-match compare results/networks/N/network.safetensors my.models:net \\
+      --weights-b mine.pt --data photos --null 19 --out results
+
+A model is torchvision:NAME, timm:NAME, transformers:FOLDER, a callable package.module:name, or a
+network.safetensors of the pipeline. --weights-a and --weights-b name published weights or a file;
+"untrained" draws new ones. Without them torchvision's default weights and those in a folder of
+transformers are used. Nothing is downloaded except torchvision's weights.
+
+Each model gets every image of the folder and its subfolders, resized and cropped as its own
+preprocessing says. For models without a known one give --size, and if needed --mean and --std.
+"""
+UNTRAINED = "untrained"
+HEAT_MAP = 4000  # samples; only files show it
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the two models and the options."""
+    parser.add_argument("a", help="model A")
+    parser.add_argument("b", help="model B")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="folder of image files"
+    )
+    for side in "ab":
+        parser.add_argument(
+            f"--weights-{side}", metavar="W", help=f"weights of model {side.upper()}"
+        )
+    parser.add_argument("--nodes", nargs="+", default=["auto"], metavar="N", help="what is a layer")
+    parser.add_argument(
+        "--layers", nargs="+", metavar="L", help="to compare: NAME, a pattern, or NAME_A~NAME_B"
+    )
+    parser.add_argument("--epsilon", type=float, default=0.3, metavar="E", help="(default: 0.3)")
+    parser.add_argument(
+        "--positions", type=int, default=10_000, metavar="N", help="samples of a map (10000)"
+    )
+    parser.add_argument(
+        "--null", type=int, default=0, metavar="K", help="permute B's images K times for p-values"
+    )
+    parser.add_argument("--size", type=int, help="height and width of the images, in pixels")
+    for name in ("mean", "std"):
+        parser.add_argument(
+            f"--{name}", nargs="+", type=float, metavar="V", help="of each channel, in 0 to 1"
+        )
+    parser.add_argument("--batch", type=int, default=64, metavar="N", help="images at a time (64)")
+    parser.add_argument("--seed", type=int, default=0, help="of samples, permutations and weights")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write tables, figures and matches")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="write one HTML page")
+    parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Compare the models, print a table and write files.
+
+    Raises:
+        ValueError: if an option, a model or an image is not valid.
+    """
+    with needs("torch", "compare"):
+        import torch
+    with needs("plots", "compare"):
+        import pandas as pd
+
+    from ..comparison.batches import KnownLength
+    from ..comparison.run import compare
+    from ..matching.backends.names import device_name
+    from ..matching.validation import FewSamplesWarning
+
+    if options.batch < 1:
+        raise ValueError(f"--batch: expected a whole number of at least 1, found {options.batch}")
+    device = torch.device(device_name(options.device))
+    models: list[nn.Module] = []
+    images: list[Images] = []
+    for name, weights in ((options.a, options.weights_a), (options.b, options.weights_b)):
+        model, preprocessing = _model(name, weights, options, device)
+        models.append(model)
+        images.append(_images(options.data, preprocessing, device))
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        both = zip(*(own.batches(options.batch) for own in images), strict=True)
+        for (a, _), (b, _) in both:
+            yield a, b
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewSamplesWarning)  # the table reports it
+        result = compare(
+            models[0],
+            models[1],
+            KnownLength(batches(), len(images[0])),
+            nodes=options.nodes[0] if len(options.nodes) == 1 else options.nodes,
+            layers=options.layers and [_layer(layer) for layer in options.layers],
+            positions=options.positions,
+            permutations=options.null,
+            inputs_a=lambda batch: batch[0],
+            inputs_b=lambda batch: batch[1],
+            seed=options.seed,
+            heat_map=HEAT_MAP if options.out or options.page else 0,
+            device=device.type,
+        )
+    table = result.similarity(options.epsilon)
+    for note in result.notes:
+        sys.stdout.write(f"{note}\n")
+    columns = ["layer", "kind", "neurons_a", "neurons_b", "samples", "similarity"]
+    columns += ["null_threshold", "p_value"] if options.null else []
+    columns += ["median_critical_epsilon", "linear_cka", "few_samples"]
+    with pd.option_context("display.float_format", "{:.3f}".format):
+        sys.stdout.write(f"{table[columns].to_string(index=False)}\n")
+    if options.out is not None:
+        result.save(options.out)
+    if options.page is not None:
+        result.report(options.page)
+
+
+def _layer(text: str) -> str | tuple[str, str]:
+    a, tilde, b = text.partition("~")
+    return (a, b) if tilde else text
+
+
+def _model(
+    name: str, weights: str | None, options: argparse.Namespace, device: torch.device
+) -> tuple[nn.Module, Preprocessing]:
+    """Load a model, and what to do with images for it."""
+    import torch
+
+    from ..networks.architectures import build, initialise
+    from ..networks.checkpoints import load_network
+    from ..networks.memory_order import move_to
+    from ..networks.pretrained import load_pretrained, resolve_pretrained
+    from ..networks.source_names import PUBLISHED, TORCHVISION, model_folder
+
+    if Path(name).is_file():
+        if weights is not None:
+            raise ValueError(f"{name}: expected no --weights for a checkpoint, found {weights!r}")
+        network, known = load_network(name, device)
+        return network, _given(options) or known
+    if ":" not in name:
+        raise ValueError(
+            f"{name}: expected torchvision:NAME, timm:NAME, transformers:FOLDER,"
+            " package.module:name, or a file network.safetensors of the pipeline; found neither"
+        )
+    sizes = {"width": 1.0, "hidden": [], "channels": 3, "classes": 1000, "options": {}}
+    architecture: dict[str, Any] = {"name": name} | sizes
+    if weights is None:
+        if name.startswith(TORCHVISION):
+            weights = "DEFAULT"
+        elif model_folder(name) is not None:
+            weights = PUBLISHED
+        else:
+            raise ValueError(
+                f"{name}: expected weights (--weights-a or --weights-b), found none; name published"
+                f" weights or a file, or write {UNTRAINED!r}"
+            )
+    given = _given(options)
+    if weights != UNTRAINED:
+        loaded = load_pretrained(architecture, weights, given)
+        return move_to(loaded.network, device), loaded.preprocessing
+    if name.startswith(TORCHVISION):
+        _, known = resolve_pretrained(architecture, "DEFAULT", given)
+    elif given is None:
+        raise ValueError(f"{name}: expected --size for a model whose images' size is not known")
+    else:
+        known = given
+    torch.manual_seed(options.seed)  # custom layers draw their weights from the global generator
+    network = build(**architecture)
+    initialise(network, options.seed)
+    return move_to(network.eval(), device), known
+
+
+def _given(options: argparse.Namespace) -> Preprocessing | None:
+    """Return the preprocessing that the options set, if any; ImageNet's mean and deviation."""
+    from ..networks.preprocessing import Preprocessing
+
+    if options.size is None:
+        if options.mean or options.std:
+            raise ValueError("--mean, --std: expected --size too, found none")
+        return None
+    mean, std = options.mean or (0.485, 0.456, 0.406), options.std or (0.229, 0.224, 0.225)
+    if options.size < 1 or len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        raise ValueError(
+            "--size, --mean, --std: expected a size of at least 1, three means and three positive"
+            f" deviations, found {options.size}, {list(mean)} and {list(std)}"
+        )
+    return Preprocessing(tuple(mean), tuple(std), options.size, options.size)
+
+
+def _images(folder: Path, preprocessing: Preprocessing, device: torch.device) -> Images:
+    """Return all images in a folder and its subfolders, in the order of their names."""
+    import numpy as np
+
+    from ..data.catalogue import IMAGE_SUFFIXES
+    from ..data.prepared import FileSplit
+    from ..networks.images import Images
+
+    files = sorted(
+        str(file.relative_to(folder))
+        for file in folder.rglob("*")
+        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+    )
+    if not files:
+        found = "no such file" if folder.is_dir() else "no folder"
+        raise ValueError(
+            f"--data: expected a folder with image files ({', '.join(IMAGE_SUFFIXES)}), found"
+            f" {found}: {folder}"
+        )
+    zeros = np.zeros(len(files), np.int64)
+    split = FileSplit(tuple(files), zeros, np.arange(len(files)), folder)
+    workers = min(4, (os.cpu_count() or 1) // 2)
+    return Images.on_device(split, preprocessing, device, workers=workers)

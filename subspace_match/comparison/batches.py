@@ -1,0 +1,175 @@
+"""The batches of a loader, and what each model receives of them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset
+
+from ..networks.inputs import Inputs, count, first_tensor, real_tokens, tensors_in
+
+Pick = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class KnownLength:
+    """Batches of which it is known how many inputs they have together."""
+
+    batches: Iterable[Any]
+    inputs: int
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.batches)
+
+
+class ModelInputs:
+    """Takes a model's inputs out of a batch.
+
+    Attributes:
+        notes: which keys of a batch, a dictionary, the model does not take.
+    """
+
+    def __init__(self, name: str, model: nn.Module, pick: Pick | None) -> None:
+        """Prepare for a model.
+
+        Args:
+            name: of the argument, for errors.
+            model: a module; its ``forward`` decides which keys of a dictionary are passed on.
+            pick: the user's function from a batch to the inputs; None for the usual forms.
+
+        Raises:
+            ValueError: if the model is no module.
+        """
+        self._name, self._pick = name, pick
+        if not isinstance(model, nn.Module):
+            raise ValueError(
+                f"{name}: expected a torch.nn.Module, found {type(model).__name__}; for files and"
+                " names of models use 'subspace-match compare'"
+            )
+        parameters = inspect.signature(model.forward).parameters.values()
+        self._named = {
+            p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        }
+        self._takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        self._shape: tuple[int, ...] | None = None
+        self.notes: list[str] = []
+
+    def __call__(self, batch: Any) -> Inputs:
+        """Return the inputs in a batch.
+
+        Raises:
+            ValueError: if it has none, or their size is not that of the first batch.
+        """
+        inputs = self._pick(batch) if self._pick else self._usual(batch)
+        if not isinstance(inputs, (Tensor, Mapping, tuple, list)):
+            raise ValueError(
+                f"{self._name}: expected inputs as a tensor, a tuple of arguments or a dictionary"
+                f" of named arguments, found {type(inputs).__name__}; {self._advice}"
+            )
+        first = first_tensor(inputs)
+        if first.is_floating_point() and real_tokens(inputs) is None:
+            size = tuple(first.shape[1:])
+            self._shape = self._shape or size
+            if size != self._shape:
+                raise ValueError(
+                    f"expected inputs of shape {self._shape}, as in the first batch, found {size};"
+                    " give all inputs one size, because a layer's positions must be the same in all"
+                )
+        return inputs
+
+    @property
+    def _advice(self) -> str:
+        return f"pass a function from a batch to these as inputs_{self._name[-1]}"
+
+    def _usual(self, batch: Any) -> Any:
+        """Take a tensor, the first of a (tensor, label) pair, or a dictionary's known keys."""
+        if isinstance(batch, (tuple, list)) and batch:
+            batch = batch[0]
+        if not isinstance(batch, Mapping):
+            return batch
+        known = {key: value for key, value in batch.items() if key in self._named}
+        if not known and self._takes_any:
+            known = dict(batch)
+        if not known:
+            raise ValueError(
+                f"{self._name}: expected a batch with some of the arguments that the model takes"
+                f" ({', '.join(sorted(self._named))}), found {', '.join(map(str, batch))};"
+                f" {self._advice}"
+            )
+        if left_out := [str(key) for key in batch if key not in known]:
+            self.notes = [f"does not take {', '.join(left_out)}"]
+        return known
+
+
+def number_of_inputs(loader: Any) -> int | None:
+    """Return how many inputs a loader will yield; None if only reading it would tell.
+
+    Args:
+        loader: a DataLoader, a list or tuple of batches with tensors, or any other iterable.
+
+    Example:
+        >>> import torch
+        >>> from torch.utils.data import TensorDataset
+        >>> data = TensorDataset(torch.zeros(10, 3))
+        >>> number_of_inputs(DataLoader(data, batch_size=4, drop_last=True))
+        8
+    """
+    if isinstance(loader, KnownLength):
+        return loader.inputs
+    if isinstance(loader, DataLoader):
+        batches = loader.batch_sampler
+        if isinstance(loader.dataset, IterableDataset) or type(batches) is not BatchSampler:
+            return None
+        try:
+            inputs = len(loader.sampler)  # type: ignore[arg-type]  # not every sampler has one
+        except TypeError:
+            return None
+        return inputs - inputs % batches.batch_size if batches.drop_last else inputs
+    if isinstance(loader, (list, tuple)) and all(_has_tensor(batch) for batch in loader):
+        return sum(count(batch) for batch in loader)
+    return None
+
+
+def _has_tensor(batch: Any) -> bool:
+    return any(tensor.ndim for tensor in tensors_in(batch))
+
+
+def read(loader: Any) -> Iterator[tuple[int, Any]]:
+    """Yield the number of each batch, from 1, and the batch.
+
+    Raises:
+        ValueError: if the loader is no iterable of batches, or has none.
+    """
+    if isinstance(loader, (Tensor, Mapping, str)) or not isinstance(loader, Iterable):
+        raise ValueError(
+            "loader: expected an iterable of batches, such as a DataLoader or a list of tensors,"
+            f" found {type(loader).__name__}; for a single batch write [batch]"
+        )
+    number = 0
+    for number, batch in enumerate(loader, start=1):
+        yield number, batch
+    if number == 0:
+        raise ValueError(
+            "loader: expected at least one batch, found none; a generator can be read only once:"
+            " make a new one for each call"
+        )
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Begin the message of a ValueError with where it happened."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def has_nan(inputs: Inputs) -> bool:
+    """Return whether any number of the inputs is NaN or infinite."""
+    tensors = [tensor for tensor in tensors_in(inputs) if tensor.is_floating_point()]
+    return not all(tensor.isfinite().all() for tensor in tensors)

@@ -1,0 +1,257 @@
+"""Samples of two models' layers, from batch to batch: into moments, or kept where asked for."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..matching.backends.base import Device
+from ..matching.null import null_critical_epsilons
+from ..matching.path import match_path
+from ..matching.reduction.moments import reduce
+from ..matching.reduction.streaming import StreamedPair
+from ..matching.validation import FewSamplesWarning
+from ..networks.inputs import Inputs, real_tokens
+from ..networks.layer_info import LayerInfo
+from .batches import has_nan, naming
+from .layer_result import LayerComparison
+from .layers import LayerPair
+from .places import Draw, GridDraw, GroupedDraw, PlaceDraw, SharedDraw
+
+Key = tuple[int, str]  # number of the model, and name of the layer
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What decides the samples.
+
+    Attributes:
+        inputs: number of inputs, None if unknown.
+        positions: samples of a map.
+        heat_map: samples of all layers at the same places.
+        permutations: of the inputs.
+        seed: of places and permutations.
+    """
+
+    inputs: int | None
+    positions: int
+    heat_map: int
+    permutations: int
+    seed: int
+
+
+class Kept:
+    """Samples of layers that are kept, (samples, neurons) float32 by model and layer."""
+
+    def __init__(self) -> None:
+        self._parts: dict[Key, list[np.ndarray]] = {}
+
+    def add(self, key: Key, rows: Tensor) -> None:
+        """Keep a batch's samples."""
+        self._parts.setdefault(key, []).append(rows.cpu().numpy())
+
+    def __getitem__(self, key: Key) -> np.ndarray:
+        """Return all samples of a layer."""
+        parts = self._parts[key]
+        if len(parts) > 1:
+            parts[:] = [np.concatenate(parts)]
+        return parts[0]
+
+    def of_model(self, number: int) -> dict[str, np.ndarray]:
+        """Return the samples of a model's layers by name."""
+        return {name: self[number, name] for own, name in self._parts if own == number}
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """A pair of layers, the draw of its samples, and its moments so far."""
+
+    pair: LayerPair
+    draw: GroupedDraw
+    stream: StreamedPair | None  # None for the layers of one model, whose samples are kept
+
+
+class Collector:
+    """Takes samples from values, and finishes with matches.
+
+    Attributes:
+        notes: how layers are sampled where that is not as in the pipeline, and what is kept.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Sequence[LayerInfo]],
+        pairs: Sequence[LayerPair],
+        sampling: Sampling,
+        padded: bool,
+        device: Device,
+    ) -> None:
+        """Decide where layers are sampled.
+
+        Args:
+            layers: of one or two models.
+            pairs: to compare.
+            sampling: what decides the samples.
+            padded: whether tokens may be padded.
+            device: where to match.
+        """
+        self._sampling, self._device, self._one = sampling, device, len(layers) == 1
+        self._draws: dict[object, GroupedDraw] = {}
+        self._compared = [self._with_draw(pair, padded) for pair in pairs]
+        # A layer of one model has many partners: its samples are kept once, for all of them.
+        self._keeps: Draw | None = None
+        if self._one:
+            self._keeps = self._compared[0].draw
+        elif sampling.heat_map:
+            self._keeps = SharedDraw(sampling.inputs, sampling.heat_map, sampling.seed)
+        self._kept = Kept()
+        self._needed: dict[Key, list[Draw]] = {}
+        for each in self._compared:
+            for side, layer in enumerate((each.pair.a, each.pair.b)):
+                own = self._needed.setdefault((0 if self._one else side, layer.name), [])
+                if each.draw not in own:
+                    own.append(each.draw)
+        if not self._one and self._keeps is not None:
+            for side, own_layers in enumerate(layers):
+                for layer in own_layers:
+                    self._needed.setdefault((side, layer.name), []).append(self._keeps)
+        self._taken: dict[tuple[Key, Draw], Tensor] = {}
+        self.notes = list(self._note(layers))
+
+    def _with_draw(self, pair: LayerPair, padded: bool) -> _Compared:
+        """Find the draw of a pair, or make it."""
+        inputs, seed = self._sampling.inputs, self._sampling.seed
+        positions = self._sampling.positions
+        draw: GroupedDraw
+        if inputs is None or self._one or not pair.alike or (padded and pair.a.kind == "tokens"):
+            draw = self._draws.setdefault("places", PlaceDraw(inputs, positions, seed))
+        else:
+            size = pair.a.kind, pair.a.height, pair.a.width
+            if size not in self._draws:
+                self._draws[size] = GridDraw(pair.a, inputs, positions, seed)
+            draw = self._draws[size]
+        stream = None
+        if not self._one:
+            stream = StreamedPair(
+                *(pair.a.neurons, pair.b.neurons, draw.samples),
+                device=self._device,
+                keep=self._sampling.permutations > 0,
+            )
+        return _Compared(pair, draw, stream)
+
+    def _note(self, layers: Sequence[Sequence[LayerInfo]]) -> Iterator[str]:
+        """Say how layers are sampled where that is not as in the pipeline, and what is kept."""
+        if self._sampling.inputs is None:
+            yield (
+                "the number of inputs is not known before they are read: each input gives every map"
+                " one sample"
+            )
+        neurons = sum(layer.neurons for own in layers for layer in own)
+        if self._one:
+            yield _kept_words("pairs of layers", neurons, self._compared[0].draw.samples)
+            return
+        if self._keeps is not None:
+            yield _kept_words("heat map", neurons, self._sampling.heat_map)
+        if self._sampling.permutations:
+            kept = [(each.draw.samples, each.pair) for each in self._compared]
+            sizes = [(count or 1) * (pair.a.neurons + pair.b.neurons) for count, pair in kept]
+            yield _kept_words("null distribution", sum(sizes), self._sampling.inputs and 1)
+
+    def start(self, first: int, count: int) -> None:
+        """Prepare for a batch of ``count`` inputs, of which the first has the number ``first``."""
+        for draw in {id(draw): draw for own in self._needed.values() for draw in own}.values():
+            draw.start(first, count)
+        self._taken = {}
+
+    def sink(self, side: int, inputs: Inputs) -> Callable[[LayerInfo, Tensor], None]:
+        """Return a function that samples the values of a model's layers for a batch."""
+        real = real_tokens(inputs)
+
+        def sample(layer: LayerInfo, values: Tensor) -> None:
+            key = side, layer.name
+            for draw in self._needed.get(key, ()):
+                with naming(f"model_{'ab'[side]}, {layer.name}"):
+                    self._taken[key, draw] = draw.rows(values, real).float()
+
+        return sample
+
+    def add(self, batch: Sequence[Inputs]) -> None:
+        """Add a batch's samples, after all its models ran.
+
+        Raises:
+            ValueError: if a sample is NaN or infinite.
+        """
+        for side, inputs in enumerate(batch):
+            self._check_finite(side, inputs)
+        for each in self._compared:
+            if each.stream is not None:
+                x = self._taken[(0, each.pair.a.name), each.draw]
+                y = self._taken[(1, each.pair.b.name), each.draw]
+                if len(x):
+                    each.stream.add(x, y)
+        for (key, draw), rows in self._taken.items():
+            if draw is self._keeps and len(rows):
+                self._kept.add(key, rows)
+
+    def _check_finite(self, side: int, inputs: Inputs) -> None:
+        rows = {key[1]: values for (key, _), values in self._taken.items() if key[0] == side}
+        # One answer for all layers, because a GPU would wait for each.
+        if not rows or torch.stack([values.isfinite().all() for values in rows.values()]).all():
+            return
+        name = next(layer for layer, values in rows.items() if not values.isfinite().all())
+        wrong = int((~rows[name].isfinite()).sum())
+        cause = "the batch's own values are finite, so the model overflows"
+        if has_nan(inputs):
+            cause = "the batch itself has NaN or infinite values: leave these inputs out"
+        raise ValueError(
+            f"model_{'ab'[side]}, {name}: expected finite activations, found {wrong} NaN or"
+            f" infinite values; {cause}"
+        )
+
+    def results(self, seen: int, done: Callable[[], object]) -> Iterator[LayerComparison]:
+        """Match all pairs of layers; the moments of each are released when it is matched.
+
+        Args:
+            seen: number of inputs.
+            done: called after each pair.
+        """
+        while self._compared:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FewSamplesWarning)  # ``compare`` warns once
+                result = self._result(self._compared.pop(0), seen)
+            done()
+            yield result
+
+    def _result(self, compared: _Compared, seen: int) -> LayerComparison:
+        pair, stream, count = compared.pair, compared.stream, self._sampling.permutations
+        if stream is None:
+            x, y = (self._kept[0, layer.name] for layer in (pair.a, pair.b))
+            moments = reduce(x, y, device=self._device)
+        else:
+            moments = stream.pair()
+            x, y = stream.samples() if count else (np.empty(0), np.empty(0))
+        null = None
+        if count:
+            rng = np.random.default_rng(self._sampling.seed)
+            orders = (compared.draw.permuted(seen, rng) for _ in range(count))
+            found = null_critical_epsilons(moments, x, y, orders, device=self._device)
+            null = np.stack(list(found))
+        path = match_path(moments, device=self._device)
+        return LayerComparison(pair.name, pair.a, pair.b, path, null)
+
+    def kept(self) -> list[dict[str, np.ndarray]]:
+        """Return the samples for a heat map of A's and of B's layers; empty without."""
+        if self._keeps is None or not self._sampling.heat_map:
+            return []
+        return [self._kept.of_model(0), self._kept.of_model(0 if self._one else 1)]
+
+
+def _kept_words(purpose: str, neurons: int, samples: int | None) -> str:
+    if samples is None:
+        return f"{purpose}: keeps {4 * neurons} bytes for each input"
+    return f"{purpose}: keeps {4e-6 * neurons * samples:.1f} MB of samples"

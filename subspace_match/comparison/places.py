@@ -1,0 +1,223 @@
+"""Where layers are sampled, batch by batch, in the same places of both models.
+
+A draw decides the samples of every layer that it serves. Rows arrive in the order of inputs, each
+input's places in a fixed order, so row i is the same sample in both models.
+
+- ``GridDraw``: layers of one size, if the number of inputs is known. These are the samples of the
+  pipeline (``sampling.draw_samples``).
+- ``PlaceDraw``: points of the input, as in the pipeline's heat map; a layer is sampled at the
+  position that contains the point. It serves layers of different sizes, tokens with padding (a
+  point is then a share of the real tokens), and loaders of unknown length.
+
+Groups of inputs share their places, so inputs can be permuted for a null distribution.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..networks.extraction import sampled_rows
+from ..networks.layer_info import LayerInfo
+from ..networks.sampling import (
+    draw_samples,
+    image_groups,
+    image_permutation,
+    permuted_samples,
+    shared_places,
+)
+
+GROUPS = 200  # of inputs, if their number is unknown: the pipeline's groups of 10,000 have 50
+
+
+class Draw(ABC):
+    """The samples of some layers."""
+
+    @abstractmethod
+    def start(self, first: int, count: int) -> None:
+        """Prepare for a batch of ``count`` inputs, of which the first has the number ``first``."""
+
+    @abstractmethod
+    def rows(self, values: Tensor, real: Tensor | None) -> Tensor:
+        """Return the batch's samples of a layer, (samples, neurons).
+
+        Args:
+            values: (inputs, neurons), (inputs, positions, neurons) or (inputs, height, width,
+                neurons).
+            real: which tokens are no padding, (inputs, tokens) bool; None if all are real.
+        """
+
+
+class GroupedDraw(Draw):
+    """Samples in groups of inputs that share their places.
+
+    Attributes:
+        samples: number of samples expected in all; None if unknown.
+    """
+
+    samples: int | None
+
+    @abstractmethod
+    def permuted(self, inputs: int, rng: np.random.Generator) -> np.ndarray:
+        """Permute inputs within groups; return the row that replaces each sample.
+
+        Args:
+            inputs: number of inputs that arrived.
+            rng: decides the permutation.
+        """
+
+
+class GridDraw(GroupedDraw):
+    """The pipeline's samples of layers of one size."""
+
+    def __init__(self, layer: LayerInfo, inputs: int, positions: int, seed: int) -> None:
+        """Draw the samples of all layers of ``layer``'s kind and size; see ``draw_samples``."""
+        self._layer = layer
+        (self._index,) = draw_samples(layer, inputs, positions, 1, seed)
+        self._groups = image_groups(inputs, positions, seed)
+        self._map_size = layer.height * layer.width
+        self.samples = len(self._index)
+        self._batch = np.empty(0, dtype=np.int64)
+
+    def start(self, first: int, count: int) -> None:
+        ends = np.searchsorted(self._index, np.array([first, first + count]) * self._map_size)
+        self._batch = self._index[slice(*ends)] - first * self._map_size
+
+    def rows(self, values: Tensor, real: Tensor | None) -> Tensor:
+        positions = values.shape[1:-1].numel()
+        if positions != self._map_size:
+            raise ValueError(
+                f"expected {self._map_size} positions, as for the first inputs, found {positions};"
+                " pad texts to one length, with an attention_mask"
+            )
+        return sampled_rows(values, _on(values, self._batch))
+
+    def permuted(self, inputs: int, rng: np.random.Generator) -> np.ndarray:
+        groups = [group[group < inputs] for group in self._groups]
+        samples = self._index[self._index < inputs * self._map_size]
+        return permuted_samples(samples, self._layer, image_permutation(groups, rng))
+
+
+class PlaceDraw(GroupedDraw):
+    """The same points of the inputs in every layer."""
+
+    def __init__(self, inputs: int | None, positions: int, seed: int) -> None:
+        """Draw the points.
+
+        Args:
+            inputs: number of inputs; None if unknown. Then each has one point.
+            positions: number of samples, spread evenly over the inputs. If there are more inputs,
+                only some groups of them are sampled.
+            seed: of the draw.
+        """
+        self._rng = np.random.default_rng([seed, 0 if inputs is None else inputs])
+        self._known = inputs
+        if inputs is None:
+            self._each, groups = 1, GROUPS
+            self._group = np.empty(0, dtype=np.int64)
+            self.samples = None
+        else:
+            self._each = max(1, positions // inputs)
+            members = image_groups(inputs, positions, seed)
+            groups = len(members)
+            self._group = np.full(inputs, -1)
+            left = positions
+            for number in self._rng.permutation(groups):
+                if self._each * len(members[number]) <= left:
+                    left -= self._each * len(members[number])
+                    self._group[members[number]] = number
+            self.samples = self._each * int((self._group >= 0).sum())
+        # Evenly spaced from left to right, so that no token is sampled twice if there are enough.
+        self._down, right = self._rng.random((2, groups, self._each))
+        order = self._rng.permuted(np.tile(np.arange(self._each), (groups, 1)), axis=1)
+        self._right = (order + right) / self._each
+        self._inputs = self._places = np.empty(0, dtype=np.int64)
+
+    def start(self, first: int, count: int) -> None:
+        if self._known is None:
+            more = (self._rng.random(count) * GROUPS).astype(np.int64)
+            self._group = np.concatenate([self._group, more])
+        group = self._group[first : first + count]
+        sampled = np.flatnonzero(group >= 0)
+        self._inputs, self._places = np.repeat(sampled, self._each), group[sampled]
+
+    def rows(self, values: Tensor, real: Tensor | None) -> Tensor:
+        points = self._down[self._places].ravel(), self._right[self._places].ravel()
+        return at_points(values, real, self._inputs, *points)
+
+    def permuted(self, inputs: int, rng: np.random.Generator) -> np.ndarray:
+        group = self._group[:inputs]
+        sampled = np.flatnonzero(group >= 0)
+        place = np.empty(inputs, dtype=np.int64)  # of each input among the sampled ones
+        place[sampled] = np.arange(len(sampled))
+        order = image_permutation(
+            [np.flatnonzero(group == number) for number in np.unique(group)], rng
+        )
+        first = place[order[sampled]] * self._each
+        rows: np.ndarray = first[:, None] + np.arange(self._each)
+        return rows.ravel()
+
+
+class SharedDraw(Draw):
+    """The pipeline's samples of a heat map: few points, each of an input of its own if possible."""
+
+    def __init__(self, inputs: int | None, places: int, seed: int) -> None:
+        """Draw the points; of an unknown number of inputs, the first ones have one each."""
+        if inputs is None:
+            rng = np.random.default_rng([seed, places])
+            self._image = np.arange(places)
+            self._down, self._right = rng.random((2, places))
+        else:
+            self._image, self._down, self._right = shared_places(inputs, places, seed)
+        self.samples = None if inputs is None else places
+        self._batch, self._first = slice(0, 0), 0
+
+    def start(self, first: int, count: int) -> None:
+        self._batch = slice(*np.searchsorted(self._image, [first, first + count]))
+        self._first = first
+
+    def rows(self, values: Tensor, real: Tensor | None) -> Tensor:
+        inputs = self._image[self._batch] - self._first
+        return at_points(values, real, inputs, self._down[self._batch], self._right[self._batch])
+
+
+def at_points(
+    values: Tensor, real: Tensor | None, inputs: np.ndarray, down: np.ndarray, right: np.ndarray
+) -> Tensor:
+    """Return a layer's values at points of the inputs, (points, neurons).
+
+    Args:
+        values: as for ``Draw.rows``.
+        real: as for ``Draw.rows``; used if it has the layer's number of tokens.
+        inputs: (points,) int64, the input of each point.
+        down: (points,) in [0, 1), from top to bottom.
+        right: (points,) in [0, 1), from left to right, or from the first to the last real token.
+    """
+    if values.ndim == 2:
+        return values[_on(values, inputs)]
+    if values.ndim == 4:
+        height, width = values.shape[1:3]
+        row, column = (down * height).astype(np.int64), (right * width).astype(np.int64)
+        return values[_on(values, inputs), _on(values, row), _on(values, column)]
+    tokens = values.shape[1]
+    if real is None or real.shape != values.shape[:2]:
+        token = (right * tokens).astype(np.int64)
+    else:
+        mask = real.cpu().numpy()
+        lengths = mask.sum(1)
+        if not lengths.all():
+            raise ValueError(
+                "expected at least one real token in every input, found an attention_mask of"
+                " zeros; leave empty texts out"
+            )
+        # Real tokens first, in their order, wherever the padding is.
+        order = np.argsort(~mask, axis=1, kind="stable")
+        token = order[inputs, (right * lengths[inputs]).astype(np.int64)]
+    return values[_on(values, inputs), _on(values, token)]
+
+
+def _on(values: Tensor, index: np.ndarray) -> Tensor:
+    return torch.from_numpy(index).to(values.device)

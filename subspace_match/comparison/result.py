@@ -1,0 +1,241 @@
+"""What ``compare`` returns: a match for each pair of layers, and tables, figures and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..extras import needs
+from ..matching.backends.base import Device
+from ..matching.epsilons import EPSILONS
+from ..matching.validation import as_epsilons
+from .layer_result import LayerComparison
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Epsilons = float | Sequence[float] | np.ndarray
+
+
+@dataclass(eq=False, repr=False)
+class Comparison(Mapping[str, LayerComparison]):
+    """Two models, or the layers of one, compared: layers by name, in order of computation.
+
+    Attributes:
+        models: class names of the models, one or two.
+        layers: the matches of layers by name. A pair of layers with two names is "conv1~conv2".
+        inputs: number of inputs.
+        left_out: names of layers that are in no pair.
+        notes: what was decided, as in the log: how layers were reached, what was left out, what is
+            kept.
+        settings: arguments of ``compare`` that decide the samples.
+
+    Example:
+        >>> import torch, subspace_match as sm
+        >>> from torch import nn
+        >>> def model():
+        ...     return nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 4), nn.ReLU())
+        >>> result = sm.compare(model(), model(), [torch.randn(500, 8)], permutations=19)
+        >>> list(result.similarity(0.5)["layer"])
+        ['fc1', 'fc2']
+        >>> result["fc1"].null.shape
+        (19, 12)
+    """
+
+    models: tuple[str, ...]
+    layers: dict[str, LayerComparison]
+    inputs: int
+    left_out: list[str]
+    notes: list[str]
+    settings: dict[str, Any]
+    _kept: list[dict[str, np.ndarray]]
+    _device: Device
+    _tables: dict[tuple[float, ...], dict[str, pd.DataFrame]] = field(default_factory=dict)
+
+    def __getitem__(self, layer: str) -> LayerComparison:
+        """Return a layer's match by its name, or by that of its node in either model."""
+        if layer in self.layers:
+            return self.layers[layer]
+        found = [r for r in self.values() if layer in (r.layer_a.node, r.layer_b.node)]
+        if len(found) != 1:
+            raise KeyError(f"expected one of {', '.join(self)}, found {layer!r}")
+        return found[0]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names of layers."""
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        """Return the number of layers."""
+        return len(self.layers)
+
+    def __repr__(self) -> str:
+        what = f"{self.models[0]} with itself"
+        if len(self.models) == 2:
+            what = f"{self.models[0]} (A) and {self.models[1]} (B)"
+        count = (
+            f"{len(self)} {'layer' if len(self.models) == 2 else 'pair'}{'s' * (len(self) != 1)}"
+        )
+        left_out = f" ({len(self.left_out)} left out)" if self.left_out else ""
+        return f"<Comparison of {what}: {count}{left_out}, {self.inputs} inputs>"
+
+    def similarity(self, epsilon: Epsilons = 0.3) -> pd.DataFrame:
+        """Return one row per layer and epsilon: similarity, chance and what limits them.
+
+        The columns are those of ``to_frame``, without those that name an experiment's networks, and
+        then ``median_critical_epsilon`` of all neurons (a dead neuron's is infinite) and
+        ``linear_cka``.
+
+        Raises:
+            ValueError: if an epsilon is not in [0, 1).
+            MissingExtraError: without pandas.
+        """
+        table = self.to_frame("similarity", epsilon)
+        from ..results.tables import PAIR_COLUMNS
+
+        table = table.drop(columns=[*PAIR_COLUMNS, "draw"])
+        medians, ckas = {}, {}
+        for name, result in self.items():
+            critical = result.path.critical_epsilon
+            medians[name] = float(np.median(np.where(np.isnan(critical), np.inf, critical)))
+            ckas[name] = result.measures["linear_cka"].value
+        return table.assign(
+            median_critical_epsilon=table["layer"].map(medians), linear_cka=table["layer"].map(ckas)
+        )
+
+    def to_frame(self, table: str = "similarity", epsilon: Epsilons = EPSILONS) -> pd.DataFrame:
+        """Return one of the pipeline's tables, with its columns.
+
+        Args:
+            table: "similarity", "summary", "neurons", "measures", "null", "heat_map" or another one
+                of the pipeline's tables of layers.
+            epsilon: one or several, in [0, 1); the default is the paper's grid.
+
+        Raises:
+            ValueError: if an epsilon is not in [0, 1), or there is no such table.
+            MissingExtraError: without pandas.
+        """
+        made = self._tables_at(epsilon)
+        if table not in made:
+            raise ValueError(f"table: expected one of {', '.join(made)}, found {table!r}")
+        return made[table].copy()
+
+    def _tables_at(self, epsilon: Epsilons) -> dict[str, pd.DataFrame]:
+        """Build all tables, once for each grid."""
+        key = tuple(sorted({float(each) for each in as_epsilons(epsilon).ravel()}))
+        if key not in self._tables:
+            with needs("plots", "a table"):
+                from .tables import all_tables, names_of
+            names = names_of(self.models)
+            self._tables[key] = all_tables(
+                names, self.layers, key, self.left_out, self._heat_map, self._device
+            )
+        return self._tables[key]
+
+    @cached_property
+    def _heat_map(self) -> Any:
+        """Match every layer of A with every layer of B."""
+        from .tables import heat_map_of, names_of
+
+        return heat_map_of(names_of(self.models), self._kept, self._device) if self._kept else None
+
+    def heat_map(self, axes: Axes | None = None, *, epsilon: float = 0.3) -> Axes:
+        """Draw the similarity of every layer of A with every layer of B.
+
+        ``to_frame("heat_map")`` has the numbers, with linear CKA. All layers are matched when they
+        are first needed.
+
+        Args:
+            axes: matplotlib axes; None for those of a new figure.
+            epsilon: in [0, 1).
+
+        Returns:
+            The axes.
+
+        Raises:
+            ValueError: if ``compare`` was called with ``heat_map=0``.
+            MissingExtraError: without matplotlib.
+        """
+        table = self.to_frame("heat_map", epsilon)
+        if table.empty:
+            raise ValueError(
+                "heat_map: expected samples of all layers, found none, because compare was called"
+                " with heat_map=0; call it again with heat_map=4000"
+            )
+        from ..figures.layer_pairs import draw_heat_map
+        from ..matching.curve import new_axes
+
+        own = new_axes("heat_map") if axes is None else axes
+        image = draw_heat_map(own, table, "similarity")
+        own.set_title(rf"Match, $\epsilon$ = {epsilon:g}")
+        if axes is None and (figure := own.get_figure(root=True)) is not None:
+            figure.colorbar(image, ax=own, label="Similarity")
+        return own
+
+    def plot(self, axes: Axes | None = None, *, epsilon: Epsilons = EPSILONS) -> Axes:
+        """Draw the similarity of every layer, from input to output, a curve for each epsilon.
+
+        Args:
+            axes: matplotlib axes; None for those of a new figure.
+            epsilon: one or several, in [0, 1).
+
+        Returns:
+            The axes.
+
+        Raises:
+            MissingExtraError: without matplotlib.
+        """
+        from ..matching.curve import new_axes
+
+        axes = new_axes("plot") if axes is None else axes
+        table = self.to_frame("summary", epsilon)
+        from ..figures.depth import draw_similarity_by_depth
+
+        draw_similarity_by_depth(axes, table)
+        return axes
+
+    def figures(self) -> dict[str, Figure]:
+        """Return the pipeline's figures by name.
+
+        Raises:
+            MissingExtraError: without matplotlib.
+        """
+        with needs("plots", "figures"):
+            from .tables import figures_of
+        return figures_of(self._tables_at(EPSILONS))
+
+    def report(self, path: str | Path) -> None:
+        """Write the pipeline's page of this comparison: one HTML file that needs no network.
+
+        Raises:
+            MissingExtraError: without the packages of the extra "workflow".
+        """
+        with needs("workflow", "report"):
+            from .saving import write_page
+            from .tables import names_of
+        tables = self._tables_at(EPSILONS)
+        write_page(tables, names_of(self.models), self.settings, Path(path))
+
+    def save(self, folder: str | Path) -> None:
+        """Write tables, figures, match paths, moments and nulls to a folder.
+
+        The files have the pipeline's formats and names. ``subspace-match report FOLDER ...`` makes
+        a page of one or several such folders and of runs of the pipeline.
+
+        Raises:
+            MissingExtraError: without the packages of the extra "plots".
+        """
+        with needs("plots", "save"):
+            import pyarrow  # noqa: F401  # pandas imports it only to write
+
+            from .saving import write_folder
+            from .tables import names_of
+        tables, names = self._tables_at(EPSILONS), names_of(self.models)
+        write_folder(tables, names, self.settings, self.layers, Path(folder))

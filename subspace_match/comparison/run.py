@@ -1,0 +1,219 @@
+"""Compare two models, or the layers of one, on the inputs of a loader."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..extras import needs
+from ..matching.backends import resolve_device
+from ..matching.backends.base import DeviceLike
+from ..matching.permutation_test import check_permutations
+from ..matching.validation import FEW_SAMPLES, FewSamplesWarning
+from ..progress import Progress
+from .layer_result import LayerComparison
+from .result import Comparison
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..networks.inputs import Inputs
+    from ..networks.layered_network import LayeredNetwork
+
+log = logging.getLogger(__name__)
+
+
+class ShortLoaderWarning(UserWarning):
+    """A loader yielded fewer inputs than its length says."""
+
+
+def compare(
+    model_a: nn.Module,
+    model_b: nn.Module | None = None,
+    loader: Iterable[Any] | None = None,
+    *,
+    nodes: str | Sequence[str] = "auto",
+    layers: Sequence[str | tuple[str, str]] | None = None,
+    positions: int = 10_000,
+    permutations: int = 0,
+    heat_map: int = 4_000,
+    inputs_a: Callable[[Any], Any] | None = None,
+    inputs_b: Callable[[Any], Any] | None = None,
+    tokens: str = "all",
+    neuron_axis: int | None = None,
+    seed: int = 0,
+    device: DeviceLike = "auto",
+) -> Comparison:
+    """Compare two models layer by layer, or the layers of one model with one another.
+
+    Each model runs once on every batch, in evaluation mode and without gradients; afterwards it is
+    as it was. Samples go straight into moments: memory holds a few matrices of (n_a + n_b)^2
+    numbers for each pair of layers and the samples of a batch, for any number of inputs. More is
+    kept for the null distribution and the heat map; the log (``logging``) says how much.
+
+    The samples, and so all numbers, are those that the pipeline takes from the same inputs in its
+    first draw. If the number of inputs cannot be known before they are read (a generator), every
+    input gives each map one sample.
+
+    Args:
+        model_a: on any device.
+        model_b: may have another device, architecture and input; None to compare every two layers
+            of ``model_a``.
+        loader: yields batches: tensors, (tensor, label) pairs, or dictionaries, of which each model
+            gets the keys that it takes. Both models see the same batches, so it may shuffle.
+        nodes: what is a layer: "auto", "relu", "activation", "convolution", "block", or shell
+            patterns over nodes; ``subspace-match layers`` lists them.
+        layers: names or shell patterns of the layers to compare, or pairs (a layer of A, a layer of
+            B). None for all layers of the same name, kind and map size.
+        positions: (input, position) samples of a map or of tokens, spread over the inputs.
+        permutations: of the inputs of B, for a null distribution and p-values. The samples of both
+            sides are kept for it.
+        heat_map: samples for ``Comparison.heat_map``, at the same places in all layers, which are
+            kept; 0 for none.
+        inputs_a: function from a batch to the inputs of A: a tensor, a tuple of arguments, or a
+            dictionary of named arguments.
+        inputs_b: the same for B.
+        tokens: samples of a layer of tokens: "all" (padded ones never), or one per input: the
+            "first", the "last" or their "mean".
+        neuron_axis: axis of neurons where it is not certain.
+        seed: of the samples' places and of the permutations.
+        device: "cpu", "cuda" or "auto", where to match. The models stay where they are.
+
+    Returns:
+        The comparison.
+
+    Raises:
+        ValueError: if an argument is not valid; if a model does not accept its inputs, or gives
+            NaN or other values in a second run; if no layers can be compared; if the loader is
+            empty, or its inputs change their size.
+        MissingExtraError: without torch.
+
+    Warns:
+        ShortLoaderWarning: if the loader ends early; the result is that of the inputs it gave.
+        FewSamplesWarning: above 0.2 neurons per sample, where part of a match is chance.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> def model():
+        ...     return nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 4), nn.ReLU())
+        >>> batches = [torch.randn(100, 8) for _ in range(5)]
+        >>> result = compare(model(), model(), batches)
+        >>> result
+        <Comparison of Sequential (A) and Sequential (B): 2 layers, 500 inputs>
+        >>> list(result), result["fc1"].pair
+        (['fc1', 'fc2'], <PairMoments of 6 + 6 neurons, 500 samples>)
+    """
+    for name, value, least in (
+        *(("positions", positions, 1), ("permutations", permutations, 0)),
+        *(("heat_map", heat_map, 0), ("seed", seed, 0)),
+    ):
+        if not isinstance(value, (int, np.integer)) or value < least:
+            raise ValueError(f"{name}: expected a whole number of at least {least}, found {value}")
+    check_permutations("permutations", permutations)
+    with needs("torch", "compare"):
+        from ..networks.inputs import count, real_tokens
+        from .batches import ModelInputs, naming, number_of_inputs, read
+        from .collect import Collector, Sampling
+        from .layers import pairs_of_layers
+    models = {"model_a": model_a} | ({} if model_b is None else {"model_b": model_b})
+    picks = [
+        ModelInputs(name, model, pick)
+        for (name, model), pick in zip(models.items(), (inputs_a, inputs_b), strict=False)
+    ]
+    options = {"nodes": nodes, "neuron_axis": neuron_axis, "tokens": tokens}
+    total, seen = number_of_inputs(loader), 0
+    sampling = Sampling(total, positions, heat_map, permutations, seed)
+    matching_device = resolve_device(device)
+    networks: list[LayeredNetwork] = []
+    with Progress("inputs", total) as progress:
+        for number, batch in read(loader):
+            with naming(f"batch {number} of the loader"):
+                inputs = [pick(batch) for pick in picks]
+                size = _common_size([count(own) for own in inputs])
+            if number == 1:
+                for (name, model), own in zip(models.items(), inputs, strict=True):
+                    with naming(name):
+                        networks.append(_layered(model, own, options))
+                found = [network.layers for network in networks]
+                pairs, left_out = pairs_of_layers(found[0], (*found, None)[1], layers)
+                padded = any(real_tokens(own) is not None for own in inputs)
+                collector = Collector(found, pairs, sampling, padded, matching_device)
+                notes = [
+                    f"{name}: {note}"
+                    for name, network, pick in zip(models, networks, picks, strict=True)
+                    for note in [*network.notes, *pick.notes]
+                ]
+                if left_out:
+                    notes.append(f"in no pair: {', '.join(left_out)}")
+                notes += collector.notes
+                for note in notes:
+                    log.info("%s", note)
+            with naming(f"batch {number} of the loader"):
+                collector.start(seen, size)
+                for side, (network, own) in enumerate(zip(networks, inputs, strict=True)):
+                    network.run(own, collector.sink(side, own))
+                collector.add(inputs)
+            seen += size
+            progress.update(size)
+    if total is not None and seen != total:
+        warnings.warn(
+            f"loader: expected {total} inputs, its length, found {seen}; the result is that of"
+            " these inputs",
+            ShortLoaderWarning,
+            stacklevel=2,
+        )
+    with Progress("layers", len(pairs)) as progress:
+        results = {result.name: result for result in collector.results(seen, progress.update)}
+    _warn_of_few_samples(list(results.values()))
+    return Comparison(
+        tuple(type(model).__name__ for model in models.values()),
+        results,
+        seen,
+        left_out,
+        notes,
+        {
+            "nodes": nodes if isinstance(nodes, str) else list(nodes),
+            **{"positions": positions, "permutations": permutations, "seed": seed},
+            **{"heat_map": heat_map, "tokens": tokens},
+        },
+        collector.kept(),
+        matching_device,
+    )
+
+
+def _layered(model: nn.Module, first: Inputs, options: dict[str, Any]) -> LayeredNetwork:
+    """Find a model's layers, and check that its values depend on nothing but an input."""
+    from ..networks.inputs import count, rows
+    from ..networks.layered_network import LayeredNetwork
+
+    network = LayeredNetwork(model, first, **options)
+    few = min(4, count(first))
+    network.check_repeatable(rows(first, [number % few for number in range(max(2, few))]))
+    return network
+
+
+def _common_size(sizes: Sequence[int]) -> int:
+    if len(set(sizes)) > 1:
+        raise ValueError(
+            f"expected as many inputs for model_a as for model_b, found {sizes[0]} and {sizes[1]};"
+            " both must see the same inputs"
+        )
+    return sizes[0]
+
+
+def _warn_of_few_samples(results: Sequence[LayerComparison]) -> None:
+    few = [r for r in results if r.neurons_per_sample > FEW_SAMPLES]
+    if few:
+        most = max(few, key=lambda result: result.neurons_per_sample)
+        warnings.warn(
+            f"{len(few)} of {len(results)} layers have more than {FEW_SAMPLES:g} neurons per sample"
+            f" ({most.name} has {most.neurons_per_sample:.2f}), where part of the match is chance:"
+            " use more inputs, or see chance with permutations=19",
+            FewSamplesWarning,
+            stacklevel=3,
+        )

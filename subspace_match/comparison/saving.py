@@ -1,0 +1,85 @@
+"""The page and the folder of a comparison, in the forms of a run of the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..figures import FIGURES
+from ..figures.style import save as save_figure
+from ..results.registry import TABLES
+from ..results.tables import PairNames
+from ..storage.files import write_record, write_table
+from ..storage.match_files import Resampled, save_matches, save_moments, save_nulls
+from .tables import figures_of, matches_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .layer_result import LayerComparison
+
+Tables = Mapping[str, "pd.DataFrame"]
+
+
+def config_of(names: PairNames, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe a comparison in the sections that the page reads of a configuration."""
+    models = {name: name.partition(": ")[2] or name for name in (names.model_a, names.model_b)}
+    other = [f"{key}={value!r}" for key, value in settings.items()]
+    arguments = ", ".join(
+        [*models.values(), *(["None"] if len(models) == 1 else []), "loader", *other]
+    )
+    return {
+        "call": f"subspace_match.compare({arguments})",
+        "data": {"name": "inputs of a loader", "root": None},
+        "network": {"name": "model", "weights": None},
+        "training": {},
+        "models": {name: {"network": {"name": model}} for name, model in models.items()},
+        "extraction": {key: settings[key] for key in ("nodes", "positions", "tokens")},
+        "chance": {"permutations": settings["permutations"]},
+    }
+
+
+def write_page(tables: Tables, names: PairNames, settings: Mapping[str, Any], path: Path) -> None:
+    """Write the page."""
+    from ..report import Run, page
+    from ..storage.files import atomic_write
+
+    run = Run(names.comparison, config_of(names, settings), dict(tables))
+    text = page([run])
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_folder(
+    tables: Tables,
+    names: PairNames,
+    settings: Mapping[str, Any],
+    layers: Mapping[str, LayerComparison],
+    folder: Path,
+) -> None:
+    """Write tables, figures and their captions, match paths, moments and nulls."""
+    config = config_of(names, settings)
+    write_record(folder / "config.json", config)
+    for name, table in tables.items():
+        for suffix in TABLES[name]:
+            write_table(table, folder / "tables" / f"{name}.{suffix}")
+    captions = {}
+    for name, figure in figures_of(tables).items():
+        for suffix in ("svg", "png"):
+            save_figure(figure, folder / "figures" / f"{name}.{suffix}")
+        captions[name] = FIGURES[name].caption(tables, folder.name, config)
+    write_record(folder / "figures" / "captions.json", captions)
+    matches = matches_of(names, layers)
+    origins = {name: match.origin for name, match in matches.items()}
+    save_matches(folder / "matches.npz", matches.values())
+    save_moments(
+        folder / "moments.npz", {origins[name]: layer.pair for name, layer in layers.items()}
+    )
+    nulls = {
+        origins[name]: Resampled(layer.null)
+        for name, layer in layers.items()
+        if layer.null is not None
+    }
+    if nulls:
+        save_nulls(folder / "nulls.npz", nulls)

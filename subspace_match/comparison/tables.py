@@ -1,0 +1,114 @@
+"""The pipeline's tables and figures of a comparison."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ..figures import FIGURES
+from ..matching.backends.base import Device
+from ..matching.validation import FewSamplesWarning
+from ..results import tables
+from ..results.heat_map import match_all_layers
+from ..results.tables import NO_SEED, LayerResult, PairNames
+from ..storage.match_files import LayerMatch, Resampled
+from ..storage.network_results import HeatMap, HeatMapLayer
+from ..storage.result_origin import LayerOrigin, Origin
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .layer_result import LayerComparison
+
+
+def names_of(models: Sequence[str]) -> PairNames:
+    """Name one or two models as the pipeline names its networks."""
+    one = len(models) == 1
+    a, b = (models[0], models[0]) if one else (f"A: {models[0]}", f"B: {models[1]}")
+    return PairNames(f"{a} and {b}", a, NO_SEED, "", b, NO_SEED, "")
+
+
+def matches_of(names: PairNames, layers: Mapping[str, LayerComparison]) -> dict[str, LayerMatch]:
+    """Return the match of each layer in the form of the pipeline's files."""
+    networks = names.model_a, names.model_b
+    matches = {}
+    for depth, (name, result) in enumerate(layers.items(), start=1):
+        nodes = dict.fromkeys((result.layer_a.node, result.layer_b.node))
+        kind, samples = result.layer_a.kind, result.pair.samples
+        # A model in memory has neither a digest nor a checkpoint.
+        origin = LayerOrigin(
+            *("", networks, ("", ""), name, " ~ ".join(nodes), kind, depth, samples, 0)
+        )
+        matches[name] = LayerMatch.from_path(result.path, origin)
+    return matches
+
+
+def all_tables(
+    names: PairNames,
+    layers: Mapping[str, LayerComparison],
+    epsilons: Sequence[float],
+    left_out: Sequence[str],
+    heat_map: HeatMap | None,
+    device: Device,
+) -> dict[str, pd.DataFrame]:
+    """Build the pipeline's tables: of layers, the heat map, networks and left-out layers.
+
+    Args:
+        names: of the models.
+        layers: the matches, from input to output.
+        epsilons: the grid, ascending.
+        left_out: names of layers that are in no pair.
+        heat_map: None if there is none.
+        device: where to prove the matches.
+    """
+    results = [
+        LayerResult(
+            names,
+            match,
+            layers[name].path.verify(list(epsilons), device=device),
+            None if (null := layers[name].null) is None else Resampled(null),
+            layers[name].measures,
+        )
+        for name, match in matches_of(names, layers).items()
+    ]
+    models = dict.fromkeys((names.model_a, names.model_b))
+    known = {"seed": NO_SEED, "stage": "", "accuracy": None, "checkpoint": ""}
+    return {
+        "networks": tables.network_table({model: {"model": model, **known} for model in models}),
+        **tables.layer_tables(results),
+        "heat_map": tables.heat_map_table([(names, heat_map)] if heat_map else [], epsilons),
+        "left_out": tables.left_out_table([vars(names) | {"left_out": left_out}]),
+    }
+
+
+def heat_map_of(
+    names: PairNames, kept: Sequence[Mapping[str, np.ndarray]], device: Device
+) -> HeatMap:
+    """Match every layer of A with every layer of B on their samples at the same places."""
+    xs, ys = (list(own.values()) for own in kept)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewSamplesWarning)  # ``compare`` warned
+        found = match_all_layers(xs, ys, device=device)
+    a, b = (
+        [
+            HeatMapLayer(name, depth, rows.shape[1])
+            for depth, (name, rows) in enumerate(own.items(), 1)
+        ]
+        for own in kept
+    )
+    return HeatMap(Origin("", (names.model_a, names.model_b), ("", "")), a, b, *found)
+
+
+def figures_of(made: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
+    """Draw the pipeline's figures for which there is data."""
+    return {
+        name: spec.draw(made)
+        for name, spec in FIGURES.items()
+        if spec.min_comparisons == 1
+        and not spec.takes_images
+        and not any(made[table].empty for table in spec.tables)
+    }

@@ -1,0 +1,105 @@
+"""``subspace-match compare`` on small models and images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from subspace_match.cli import main
+from subspace_match.networks.architectures import build
+from subspace_match.networks.checkpoints import save_network
+from subspace_match.networks.preprocessing import Preprocessing
+
+COUNT, SIZE = 24, 12
+PREPROCESSING = Preprocessing((0.5,) * 3, (0.25,) * 3, SIZE, SIZE)
+
+
+def small() -> nn.Module:
+    """Build a network as the user's own code does."""
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(400, 5), nn.ReLU())
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for number in range(COUNT):
+        file = folder / ("cats" if number % 2 else "dogs") / f"{number}.png"
+        file.parent.mkdir(exist_ok=True)
+        pixels = rng.integers(0, 256, (SIZE + number % 5, 2 * SIZE, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(file)
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def checkpoint(path: Path, seed: int) -> str:
+    architecture = {"name": "test_command:small", "width": 1.0, "hidden": [], "channels": 3}
+    torch.manual_seed(seed)
+    network = build(**architecture, classes=5)
+    save_network(path, network, architecture | {"classes": 5}, PREPROCESSING)
+    return str(path)
+
+
+def test_checkpoints_are_compared_and_files_written(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = (checkpoint(tmp_path / f"{seed}.safetensors", seed) for seed in (0, 1))
+    out, page = tmp_path / "out", tmp_path / "page.html"
+    options = ("--data", str(photos), "--null", "3", "--out", str(out), "--page", str(page))
+    assert main(["compare", a, b, *options, "--device", "cpu"]) == 0
+    printed = capsys.readouterr().out
+    assert "conv1 conv" in printed
+    assert "fc1   fc" in printed
+    assert "p_value" in printed
+    table = pd.read_parquet(out / "tables" / "similarity.parquet")
+    # 24 images of 12 x 12, 10 x 10 positions behind the convolution.
+    samples = dict(zip(table["layer"], table["samples"], strict=True))
+    assert samples == {"conv1": 24 * 100, "fc1": 24}
+    assert {file.name for file in out.iterdir()} == {
+        *("tables", "figures", "config.json", "matches.npz", "moments.npz", "nulls.npz")
+    }
+    assert page.read_text().startswith("<!doctype html>")
+
+
+def test_a_model_is_compared_with_weights_of_a_file(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    torch.save(small().state_dict(), tmp_path / "mine.pt")
+    name, weights = "test_command:small", str(tmp_path / "mine.pt")
+    options = ("--data", str(photos), "--size", "12", "--device", "cpu", "--epsilon", "0.01")
+    models = (name, name, "--weights-a", weights, "--weights-b", weights)
+    assert main(["compare", *models, *options]) == 0
+    row = capsys.readouterr().out.splitlines()[-2].split()
+    assert row[0] == "conv1"
+    assert float(row[5]) == 1
+    untrained = (name, name, "--weights-a", weights, "--weights-b", "untrained")
+    assert main(["compare", *untrained, *options]) == 0
+    assert float(capsys.readouterr().out.splitlines()[-2].split()[5]) == 0
+
+
+def test_bad_input_is_one_line(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, own = "test_command:small", ("--weights-a", "untrained", "--weights-b", "untrained")
+    data = ("--data", str(photos))
+    for arguments, message in (
+        ((name, name, *own, *data), "expected --size for a model whose images' size is not known"),
+        ((name, name, *data, "--size", "12"), "expected weights (--weights-a or --weights-b)"),
+        ((name, "vgg", *own, *data, "--size", "12"), "vgg: expected torchvision:NAME"),
+        ((name, name, *own, "--data", str(tmp_path), "--size", "12"), "found no such file"),
+        ((name, name, *own, "--data", "nowhere", "--size", "12"), "found no folder: nowhere"),
+        ((name, name, *own, *data, "--mean", "0.5"), "--mean, --std: expected --size too"),
+        ((name, name, *own, *data, "--size", "12", "--batch", "0"), "--batch: expected"),
+        ((name, name, *own, *data, "--size", "12", "--layers", "conv9"), "layers: expected"),
+    ):
+        assert main(["compare", *arguments, "--device", "cpu"]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1

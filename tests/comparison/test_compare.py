@@ -1,0 +1,362 @@
+"""Two models in one call, against the pipeline and against a plain loop on whole arrays."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from models import SIZE, Text, cnn, images, loader, mlp, texts
+from torch import Tensor, nn
+
+import subspace_match as sm
+from subspace_match.data.prepared import Split
+from subspace_match.networks.extraction import extract
+from subspace_match.networks.images import Images
+from subspace_match.networks.layered_network import LayeredNetwork
+from subspace_match.networks.preprocessing import Preprocessing
+from subspace_match.networks.sampling import draw_samples, draw_shared_positions
+from subspace_match.results.heat_map import heat_map
+from subspace_match.results.layer_nulls import resampled_layer
+from subspace_match.results.store_pair import StorePair
+from subspace_match.storage.activations import new_store
+
+COUNT, BATCH, POSITIONS = 300, 64, 2000
+
+
+def split_images() -> Images:
+    pixels = np.random.default_rng(0).integers(0, 256, (COUNT, 2, SIZE, SIZE), dtype=np.uint8)
+    split = Split(pixels, np.zeros(COUNT, np.int64), np.arange(COUNT))
+    return Images.on_device(split, Preprocessing((0.4, 0.5), (0.2, 0.3)), torch.device("cpu"))
+
+
+def store(path: Path, network: nn.Module, data: Images, places: int | None = None) -> Path:
+    """Extract a network as the pipeline does; with places for a heat map, at these."""
+    layered = LayeredNetwork(network.eval(), data.evenly_spaced(2))
+    samples = {
+        layer.name: draw_samples(layer, COUNT, POSITIONS, 1, 0)
+        if places is None
+        else [draw_shared_positions(layered.layers, COUNT, places, 0)[layer.name]]
+        for layer in layered.layers
+    }
+    entries = [
+        asdict(layer) | {"depth": depth, "draws": 1, "samples": len(samples[layer.name][0])}
+        for depth, layer in enumerate(layered.layers, start=1)
+    ]
+    about = {
+        "network": path.stem,
+        "checkpoint": "",
+        "data": {"test_images": COUNT},
+        "extraction": {"positions": POSITIONS, "position_seed": 0},
+    }
+    with new_store(path, about, entries) as written:
+        for name, (index,) in samples.items():
+            written.samples(name, 0, index)
+        extract(
+            *(layered, data, samples),
+            batch_size=BATCH,
+            sink=written.append,
+            batch_done=lambda: None,
+        )
+        written.add_attributes(accuracy=None)
+    return path
+
+
+@pytest.fixture(scope="module")
+def data() -> Images:
+    return split_images()
+
+
+def test_all_numbers_are_those_of_the_pipeline_bit_for_bit(data: Images, tmp_path: Path) -> None:
+    networks = cnn(0), cnn(1)
+    a, b = (store(tmp_path / f"{n}.zarr", own, data) for n, own in zip("ab", networks, strict=True))
+    stores = StorePair(a, b, "d")
+    batches = [inputs for inputs, _ in data.batches(BATCH)]
+    found = sm.compare(*networks, batches, positions=POSITIONS, device="cpu", heat_map=500)
+    chance = sm.compare(*networks, batches, positions=POSITIONS, device="cpu", permutations=19)
+    expected = dict(stores.match_paths(list(found), device="cpu", chunk_samples=None))
+    assert [origin.layer for origin in expected] == list(found) == ["conv1", "conv2", "fc1"]
+    for origin, path in expected.items():
+        assert found[origin.layer].path == chance[origin.layer].path == path
+        options = {"permutations": 19, "seed": 0, "device": "cpu"}
+        null = resampled_layer(stores, origin.layer, path.pair, **options).any_image
+        np.testing.assert_array_equal(chance[origin.layer].null, null)
+
+    alike = StorePair(
+        *(store(tmp_path / f"{n}h.zarr", own, data, 500) for n, own in enumerate(networks)), "d"
+    )
+    table = found.to_frame("heat_map", 0.5)
+    pipeline = heat_map(alike, device="cpu", chunk_samples=None)
+    np.testing.assert_array_equal(table["linear_cka"], pipeline.linear_cka.ravel())
+    matched = (pipeline.critical_epsilon <= 0.5).sum(2).ravel()
+    sizes = np.add.outer(*([x.neurons for x in pipeline.layers_a],) * 2).ravel()
+    np.testing.assert_array_equal(table["similarity"], matched / sizes)
+
+
+def rows(model: nn.Module, inputs: Tensor, last: int) -> np.ndarray:
+    """Return every position of the map, or vector, behind a module, (samples, neurons)."""
+    with torch.no_grad():
+        values = model.eval()[: last + 1](inputs)
+    values = values.movedim(1, -1) if values.ndim == 4 else values
+    return values.reshape(-1, values.shape[-1]).numpy()
+
+
+@pytest.mark.parametrize("batch", [7, 300])
+def test_every_position_is_sampled_if_there_are_not_too_many(batch: int) -> None:
+    inputs = images(100)
+    models = cnn(0), cnn(1, width=9)
+    found = sm.compare(*models, inputs.split(batch), device="cpu", positions=100_000)
+    for name, last in (("conv1", 1), ("conv2", 4), ("fc1", 8)):
+        x, y = (rows(model, inputs, last) for model in models)
+        expected = sm.match_path(sm.reduce(x, y, device="cpu"), device="cpu")
+        assert found[name].pair.samples == len(x)
+        np.testing.assert_allclose(
+            found[name].path.critical_epsilon, expected.critical_epsilon, atol=1e-5
+        )
+        assert found[str(last)] is found[name]  # by its node
+
+
+def test_a_generator_gives_each_map_one_sample_of_each_input() -> None:
+    models = cnn(0), cnn(0)
+    found = sm.compare(*models, iter(images(500).split(60)), device="cpu", permutations=19)
+    assert {layer.pair.samples for layer in found.values()} == {500}
+    assert any("not known before they are read" in note for note in found.notes)
+    for layer in found.values():  # equal models match, permuted ones do not
+        assert layer.path.similarity(0.01) > 0.7
+        assert (layer.null < 0.01).mean() < layer.path.similarity(0.01)
+    other = sm.compare(*models, iter(images(500).split(123)), device="cpu", permutations=19)
+    for name, layer in found.items():  # the size of batches changes no sample
+        np.testing.assert_allclose(layer.pair.norms, other[name].pair.norms, rtol=1e-5)
+        np.testing.assert_allclose(layer.null, other[name].null, atol=1e-3)
+
+
+def test_models_of_other_architectures_and_inputs_are_compared() -> None:
+    both = torch.utils.data.TensorDataset(images(200), images(200, 1))
+    batches = torch.utils.data.DataLoader(both, batch_size=50)
+    found = sm.compare(
+        *(cnn(0), mlp(0), batches),
+        inputs_a=lambda batch: batch[0],
+        inputs_b=lambda batch: batch[1],
+        device="cpu",
+    )
+    assert (list(found), found.left_out) == (["fc1"], ["conv1", "conv2"])
+    x, y = rows(cnn(0), images(200), 8), rows(mlp(0), images(200, 1), 2)
+    expected = sm.match_path(sm.reduce(x, y, device="cpu"), device="cpu")
+    np.testing.assert_allclose(
+        found["fc1"].path.critical_epsilon, expected.critical_epsilon, atol=1e-5
+    )
+
+
+def test_layers_of_other_sizes_are_compared_at_the_same_places() -> None:
+    found = sm.compare(
+        *(cnn(0), cnn(1), images(100).split(30)),
+        layers=[("conv1", "conv2"), ("4", "fc1")],
+        positions=800,
+        permutations=19,
+        device="cpu",
+    )
+    assert list(found) == ["conv1~conv2", "conv2~fc1"]
+    assert [layer.pair.samples for layer in found.values()] == [800, 800]
+    assert [layer.null.shape for layer in found.values()] == [(2, 16), (2, 22)]
+
+
+def test_the_layers_of_one_model_are_compared_with_one_another() -> None:
+    model, inputs = cnn(0), images(80)
+    found = sm.compare(model, None, [inputs], permutations=19, device="cpu", positions=640)
+    assert list(found) == ["conv1~conv2", "conv1~fc1", "conv2~fc1"]
+    assert found["conv2~fc1"].null.shape == (2, 22)
+    table = found.to_frame("heat_map", 0.5)
+    assert len(table) == 9
+    same = table[table["layer_a"] == table["layer_b"]]
+    assert (same["similarity"] > 0.8).all()  # but for dead neurons
+    only = sm.compare(model, loader=[inputs], layers=["conv*"], device="cpu")
+    assert list(only) == ["conv1~conv2"]
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_padded_tokens_are_never_sampled(left: bool) -> None:
+    lengths = [int(n) for n in np.random.default_rng(0).integers(3, 20, 120)]
+    models = Text(0), Text(1)
+    found = sm.compare(*models, texts(lengths, 16, left), device="cpu", nodes="activation")
+    (layer,) = found.values()
+    assert layer.pair.samples == 120  # a generator
+    assert any("does not take labels" in note for note in found.notes)
+    listed = list(texts(lengths, 16, left))
+    found = sm.compare(*models, listed, device="cpu", positions=600, permutations=19)
+    (layer,) = found.values()
+    assert layer.pair.samples == 600  # five places of each text
+    # The embedding of padding is made huge: any padded token would be seen.
+    with torch.no_grad():
+        models[0].embedding.weight[0] = 1e6
+    again = sm.compare(*models, listed, device="cpu", positions=600, permutations=19)
+    assert again["mlp1"].path == layer.path
+    for which, samples in (("first", 120), ("mean", 120)):
+        one = sm.compare(*models, listed, device="cpu", tokens=which)
+        assert one["mlp1"].pair.samples == samples
+
+
+def test_training_mode_gradients_and_hooks_are_as_they_were() -> None:
+    models = cnn(0), cnn(1)
+    for model in models:
+        model.train()
+        model[4].eval()
+        model[0].weight.grad = torch.ones_like(model[0].weight)
+        model[3].weight.requires_grad_(False)
+    before = [[module.training for module in model.modules()] for model in models]
+    weights = [[p.clone() for p in model.parameters()] for model in models]
+
+    def fail(batch: Tensor) -> Tensor:
+        raise RuntimeError(f"the user's own error at {len(batch)}")
+
+    sm.compare(*models, images(100).split(50), device="cpu")
+    with pytest.raises(RuntimeError, match="own error at 50"):
+        sm.compare(*models, images(100).split(50), device="cpu", inputs_b=fail)
+    with pytest.raises(ValueError, match="batch 2"):
+        sm.compare(*models, [images(50), images(50).log()], device="cpu")
+    for model, modes, own in zip(models, before, weights, strict=True):
+        assert [module.training for module in model.modules()] == modes
+        assert not any(module._forward_hooks for module in model.modules())
+        assert all(torch.equal(p, q) for p, q in zip(model.parameters(), own, strict=True))
+        assert bool((model[0].weight.grad == 1).all())
+        assert [p.requires_grad for p in model.parameters()][2:4] == [False, True]
+
+
+def test_what_is_kept_is_said_beforehand(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="subspace_match"):
+        sm.compare(cnn(0), cnn(1), loader(100), device="cpu", permutations=19, positions=1000)
+    # Two models of 6 + 10 + 12 neurons: 4000 places; 1000, 1000 and 100 samples of the layers.
+    assert "heat map: keeps 0.9 MB of samples" in caplog.messages
+    assert "null distribution: keeps 0.1 MB of samples" in caplog.messages
+    found = sm.compare(cnn(0), cnn(1), loader(100), device="cpu", heat_map=0)
+    assert not any("keeps" in note for note in found.notes)
+
+
+def test_memory_does_not_grow_with_the_number_of_inputs() -> None:
+    """Nothing refers to the samples of a batch after it was added."""
+    held: list[weakref.ref[Tensor]] = []
+
+    def batches():
+        for seed in range(30):
+            batch = images(50, seed)
+            held.append(weakref.ref(batch))
+            yield batch
+            del batch
+            assert sum(ref() is not None for ref in held) <= 2
+
+    sm.compare(cnn(0), cnn(1), batches(), device="cpu", heat_map=100)
+
+
+# What fails, and how
+
+
+def refused(*parts: str):
+    return pytest.raises(ValueError, match=".*".join(parts))
+
+
+def test_models_without_common_layers_are_refused_with_their_layers() -> None:
+    with refused(
+        r"no|found conv1 8 x 8.*in model_a, and fc1 1 x 1 in model_b; say which", "layers="
+    ):
+        sm.compare(cnn(0)[:5], mlp(0), loader(50))
+    with refused("layers: expected names or patterns of layers, found 'nonsense'", "conv1"):
+        sm.compare(cnn(0), cnn(1), loader(50), layers=["nonsense"])
+    with refused("layers: expected a layer of model_b, one of fc1, found 'conv9'"):
+        sm.compare(cnn(0), mlp(0), loader(50), layers=[("conv1", "conv9")])
+
+
+def test_an_empty_loader_is_refused() -> None:
+    with refused("loader: expected at least one batch, found none; a generator can be read only"):
+        sm.compare(cnn(0), cnn(1), iter(()))
+
+
+@pytest.mark.parametrize("wrong", [None, 5, torch.zeros(3, 2, 8, 8), {"x": 1}])
+def test_what_is_no_loader_is_refused(wrong: object) -> None:
+    with refused("loader: expected an iterable of batches"):
+        sm.compare(cnn(0), cnn(1), wrong)
+
+
+def test_a_loader_that_ends_early_gives_the_result_of_its_inputs_and_a_warning() -> None:
+    class Broken(torch.utils.data.DataLoader):
+        def __iter__(self):
+            for number, batch in enumerate(super().__iter__()):
+                if number == 3:
+                    return
+                yield batch
+
+    data = torch.utils.data.TensorDataset(images(200))
+    with pytest.warns(sm.ShortLoaderWarning, match="expected 200 inputs, its length, found 120"):
+        found = sm.compare(cnn(0), cnn(1), Broken(data, 40), device="cpu", permutations=19)
+    assert (found.inputs, found["fc1"].pair.samples) == (120, 120)
+    assert found["conv2"].pair.samples == 120 * 16
+
+
+def test_a_loader_that_shuffles_is_fine_because_one_pass_feeds_both() -> None:
+    model = cnn(0)
+    found = sm.compare(model, model, loader(200, shuffle=True), device="cpu")
+    for layer in found.values():
+        live = layer.path.critical_epsilon[layer.pair.live]
+        assert (live < 1e-6).all()
+
+
+def test_nan_is_refused_where_it_appears() -> None:
+    broken = images(50)
+    broken[3] = np.nan
+    with refused(
+        "batch 2 of the loader: model_a, conv1: expected finite activations, found [0-9]+ NaN",
+        "the batch itself has NaN",
+    ):
+        sm.compare(cnn(0), cnn(1), [images(50), broken], positions=10**6)
+    overflowing = cnn(1)
+    with torch.no_grad():
+        overflowing[3].weight *= 1e38
+        overflowing[3].weight *= 1e30
+    with refused("batch 1 .*model_b, conv2", "so the model overflows"):
+        sm.compare(cnn(0), overflowing, [images(50)])
+
+
+def test_images_of_another_size_are_refused() -> None:
+    batches = [images(10), images(10)[..., :6]]
+    with refused(
+        r"batch 2 of the loader: expected inputs of shape \(2, 8, 8\), as in the first batch,",
+        r"found \(2, 8, 6\); give all inputs one size",
+    ):
+        sm.compare(cnn(0)[:2], cnn(1)[:2], batches)
+
+
+def test_different_numbers_of_inputs_are_refused() -> None:
+    with refused("expected as many inputs for model_a as for model_b, found 10 and 5"):
+        sm.compare(cnn(0), cnn(1), [images(10)], inputs_b=lambda batch: batch[:5])
+
+
+def test_a_model_that_depends_on_chance_is_refused() -> None:
+    class Noisy(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.relu(nn.functional.dropout(x.flatten(1)))
+
+    with refused("model_b: network: expected the same values for an input in every run"):
+        sm.compare(mlp(0), Noisy(), loader(50))
+
+
+def test_arguments_are_checked() -> None:
+    for name, value in (("positions", 0), ("permutations", -1), ("heat_map", 1.5), ("seed", -1)):
+        with refused(f"{name}: expected a whole number of at least [01], found {value}"):
+            sm.compare(cnn(0), cnn(1), loader(50), **{name: value})
+    with refused("model_a: expected a torch.nn.Module, found str"):
+        sm.compare("resnet18", cnn(1), loader(50))
+    with refused("some of the arguments that the model takes .*input_ids", "pass a function"):
+        sm.compare(Text(0), Text(1), [{"pixels": images(3)}])
+    with refused("inputs as a tensor", "found str; pass a function from a batch .* inputs_a"):
+        sm.compare(cnn(0), cnn(1), [("a", "b")])
+
+
+def test_few_samples_are_warned_of_once() -> None:
+    with pytest.warns(sm.FewSamplesWarning) as caught:
+        sm.compare(cnn(0), cnn(1), loader(40), device="cpu")
+    (warning,) = caught
+    assert str(warning.message).startswith(
+        "1 of 3 layers have more than 0.2 neurons per sample (fc1"
+    )
