@@ -70,9 +70,10 @@ def cross_fitted_path(halves: HalvedMoments, *, device: DeviceLike = "auto") -> 
     when the other side shrinks, which makes the union of two matches a match (Wang et al. 2018,
     Lemma 2). The held-out distance, and with it the product, can also fall: a neuron that predicts
     nothing on new images adds noise. So another order of removal can end in another set. Removing
-    the farthest neuron first, and one at a time, is the order that removes no neuron because of
-    others that leave anyway. ``benchmarks/bench_cross_fitted.py`` measures how often another order
-    ends elsewhere.
+    the farthest neuron first, one at a time, removes none because of others that leave anyway. In
+    simulated layers of 24 + 24 neurons (``benchmarks/bench_cross_fitted.py``, 50 cases each) other
+    orders ended elsewhere in no case at 0.1 neurons per image; in 2 to 6% at 0.2, always with fewer
+    neurons; in 16 to 20% at 0.4, of which in 4 to 6% with more; by at most 5 neurons.
 
     A neuron that is dead on one half is in no set. A neuron that adds a direction to its side, but
     not on both halves, has no coefficient: it may be in a set, and counts in no span. ReLU neurons
