@@ -50,9 +50,7 @@ def describe_cross_fitted(summary: pd.DataFrame) -> str:
     """Describe ``cross_fitted``."""
     epsilons = listed(f"{epsilon:g}" for epsilon in sorted(summary["epsilon"].unique()))
     unknown = summary.loc[summary["cross_fitted"].isna(), "layer"].unique()
-    missing = f" Too few images for dashed and dotted lines: {listed(unknown)}." * bool(
-        len(unknown)
-    )
+    missing = f" Too few images for dashed lines: {listed(unknown)}." if len(unknown) else ""
     return (
         "Solid: distances measured on the images on which they were fitted, which makes them too"
         " small. Dashed: cross-fitted, each distance being the geometric mean of the distance on"

@@ -14,6 +14,7 @@ once, and all later steps work on n^2 numbers. Each step imports only from those
 - ``peeling``: remove the farthest neuron again and again, and record its distance.
 - ``certificate``: prove a maximum match independently of peeling.
 - ``path``: compute the maximum matches of all epsilons from the distances of the removals.
+- ``cross_fitted``: compute paths by distances that are fitted and measured on different images.
 - ``minimal``: find for each neuron a match that contains it and cannot be made smaller.
 - ``consensus``: compute what many networks match with each other in all pairs.
 - ``layer_pairs``: compare all layers of two networks.

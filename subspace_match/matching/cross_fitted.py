@@ -76,9 +76,10 @@ def cross_fitted_path(halves: HalvedMoments, *, device: DeviceLike = "auto") -> 
 
     A neuron that is dead on one half is in no set. A neuron that adds a direction to its side, but
     not on both halves, has no coefficient: it may be in a set, and counts in no span. ReLU neurons
-    at the edge of a match are harder than linear ones: with few images the cross-fitted similarity
-    falls short where all neurons are about as near as epsilon, since one lost neuron takes others
-    with it.
+    at a cliff are harder than linear ones: just above an epsilon at which most neurons leave
+    together, the cross-fitted similarity falls short, since one neuron lost to noise takes the
+    others with it (0.12 on average at 0.2 neurons per image in a simulation, where the match path
+    is 0.08 too high). The area is hardly affected (0.007).
 
     Costs O(n^2) per removal, and O(n^3) in all. Rounding errors are as in ``match_path``, except
     that near copies are factored again rather than rotated, which is slower.

@@ -19,9 +19,10 @@ from subspace_match.figures.critical import critical_epsilons, similarity_by_eps
 from subspace_match.figures.depth import similarity_by_depth, stages
 from subspace_match.figures.layer_pairs import heat_map
 from subspace_match.figures.many_networks import network_matrix, universality
+from subspace_match.figures.new_images import cross_fitted
 from subspace_match.figures.preferred_images import chosen_matches, top_images
 from subspace_match.figures.sizes import minimal_matches
-from subspace_match.figures.style import save
+from subspace_match.figures.style import colour, save
 from subspace_match.results.many_networks import network_matrix_table
 from subspace_match.results.tables import summary_table
 
@@ -175,6 +176,27 @@ def test_each_epsilon_has_a_curve_through_the_similarities_of_the_table() -> Non
     }
     named = [text.get_text() for text in figure.axes[0].get_xticklabels()]
     assert named == ["conv1", "conv2", "conv3", "fc4"]
+
+
+def test_cross_fitted_similarity_is_dashed_beside_that_in_sample() -> None:
+    summary = tables()["summary"]
+    summary.loc[summary["layer"] == "conv1", "cross_fitted"] = np.nan
+    figure = cross_fitted(summary)
+    found = {
+        (line.get_color(), line.get_linestyle()): line.get_ydata()
+        for line in figure.axes[0].get_lines()
+    }
+    assert len(found) == 2 * len(EPSILONS) + 3
+    for column, style in (("similarity", "-"), ("cross_fitted", "--")):
+        own = summary.loc[summary["epsilon"] == 0.3, column]
+        np.testing.assert_array_equal(found[colour(1, 3), style], own)
+    areas = summary[summary["epsilon"] == 0.3]
+    styles = {"area": "-", "cross_fitted_area": "--", "held_out_area": ":"}
+    for column, style in styles.items():
+        np.testing.assert_array_equal(found["black", style], areas[column])
+    assert {"area", "in-sample", "cross-fitted", "held-out"} <= set(legend_words(figure))
+    caption = FIGURES["cross_fitted"].caption({"summary": summary}, "e", CONFIG)
+    assert "Too few images for dashed lines: conv1." in caption
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
@@ -537,6 +559,7 @@ CONFIG = {"network": {"name": "vgg11_bn"}, "data": {"name": "mnist_5k"}, "models
     ("name", "words"),
     [
         ("similarity_by_depth", ["0.15, 0.3 and 0.5", "2 pairs", "3 draws", "Hatched"]),
+        ("cross_fitted", ["0.15, 0.3 and 0.5", "2 pairs", "3 draws", "Dashed", "Dotted"]),
         ("stages", ["0.3", "2 pairs", "3 draws", "Two networks"]),
         ("similarity_by_epsilon", ["2 pairs", "3 draws"]),
         ("critical_epsilons", ["2 pairs", "first draw"]),

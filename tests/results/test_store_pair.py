@@ -127,19 +127,21 @@ def test_top_images_of_a_convolution_are_images_and_not_positions(stores: StoreP
         assert found.layers[name][0].max() < IMAGES
 
 
-def test_the_consensus_of_many_stores_is_that_of_their_first_draws(tmp_path: Path) -> None:
+def test_the_consensus_of_many_stores_is_that_of_their_activations_in_every_draw(
+    tmp_path: Path,
+) -> None:
     widths = {"n0": (3, 5), "n1": (4, 2), "n2": (2, 3)}
     folders = [write(tmp_path / f"{name}.zarr", name, own) for name, own in widths.items()]
     found = consensus_of_layers(folders, SAMPLES, "d", chunk_samples=None, **DEVICE)
     pairs = StorePair(folders[0], folders[1], "d"), StorePair(folders[0], folders[2], "d")
     for origin, critical in found.items():
-        assert (origin.networks, origin.draw) == (tuple(widths), 0)
-        first, second = (pair.activations(origin.layer) for pair in pairs)
+        assert origin.networks == tuple(widths)
+        first, second = (pair.activations(origin.layer, origin.draw) for pair in pairs)
         layers = [array[:] for array in (*first, second[1])]
         expected = sm.consensus_path(layers, **DEVICE).critical_epsilons
         for own, other in zip(critical, expected, strict=True):
             np.testing.assert_allclose(own, other)
-    assert [origin.layer for origin in found] == list(SAMPLES)
+    assert [(o.layer, o.draw) for o in found] == [("conv1", 0), ("conv1", 1), ("fc1", 0)]
     save_consensus(tmp_path / "group.npz", found)
     loaded = load_consensus(tmp_path / "group.npz")
     assert list(loaded) == list(found)

@@ -60,19 +60,22 @@ def peel_halves(
         when it was removed, from the other side's remaining neurons.
     """
     neurons = np.arange(len(halves[0].norms))
-    independent = all(half.products is not None for half in halves)
+    by_products = all(half.products is not None for half in halves)
     sides = neurons[:width_x], neurons[width_x:]
-    # Decided once, so that it does not depend on the removals.
-    none, lost = neurons[:0], neurons[:0]
-    if not independent:
-        found = [_bases(halves, side, none)[2] for side in sides if len(side)]
-        lost = np.concatenate([none, *found])
+    independent, lost = by_products, neurons[:0]
+    if not by_products:
+        parts = [_bases(halves, side, lost) for side in sides if len(side)]
+        # Decided once, so that it does not depend on the removals.
+        lost = np.concatenate([lost, *(undetermined for _, _, undetermined in parts)])
+        independent = not len(lost) and not any(len(rest) for _, rest, _ in parts)
 
-    def updates(x: np.ndarray, y: np.ndarray, independent: bool = False) -> HalvesUpdates:
-        spans = factor_halves(halves, x, y, lost, device, independent=independent)
+    def updates(x: np.ndarray, y: np.ndarray, by_products: bool = False) -> HalvesUpdates:
+        spans = factor_halves(
+            halves, x, y, lost, device, independent=independent, by_products=by_products
+        )
         return HalvesUpdates(spans, width_x, held_out_only=held_out_only, device=device)
 
-    order, squares = remove_all(*sides, lambda x, y: updates(x, y, independent), updates)
+    order, squares = remove_all(*sides, lambda x, y: updates(x, y, by_products), updates)
     return order, np.sqrt(squares)
 
 
@@ -84,6 +87,7 @@ def factor_halves(
     device: Device,
     *,
     independent: bool,
+    by_products: bool,
 ) -> HalvedSpans:
     """Factor both sides on both halves.
 
@@ -95,6 +99,7 @@ def factor_halves(
         device: where to compute.
         independent: whether each side's neurons are known to be independent on both halves; no rank
             is then determined.
+        by_products: whether to factor the products.
 
     Returns:
         The spans, on the device.
@@ -103,7 +108,7 @@ def factor_halves(
     if not independent:
         parts = [_bases(halves, side, lost) for side in (x, y)]
     neurons = np.concatenate([part for side in parts for part in side])
-    columns = [_Columns(half, neurons, device, independent=independent) for half in halves]
+    columns = [_Columns(half, neurons, device, by_products=by_products) for half in halves]
     width = len(neurons)
     spans = HalvedSpans(
         neurons,
@@ -124,7 +129,7 @@ class _Columns:
     """Neurons on one half, on the device."""
 
     def __init__(
-        self, half: Half, neurons: np.ndarray, device: Device, *, independent: bool
+        self, half: Half, neurons: np.ndarray, device: Device, *, by_products: bool
     ) -> None:
         in_order = np.array_equal(neurons, np.arange(len(half.norms)))
         chosen = np.s_[:] if in_order else neurons
@@ -132,7 +137,7 @@ class _Columns:
         self.factor = device.array(np.ascontiguousarray(half.factor.T[chosen])).T
         self.norms = device.array(half.norms[chosen])
         self.products: Array | None = None
-        if independent and half.products is not None:
+        if by_products and half.products is not None:
             self.products = device.array(half.products[chosen][:, chosen])
 
 
