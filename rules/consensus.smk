@@ -1,5 +1,6 @@
 # Reads the activation stores of three or more networks, all compared with each other.
-# Makes their consensus match, which holds every epsilon, of each layer of a group on its first draw.
+# Makes their consensus match, which holds every epsilon, of each layer of a group and each draw of
+# positions.
 
 
 rule consensus:

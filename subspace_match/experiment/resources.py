@@ -159,22 +159,22 @@ class JobResources:
 
     def consensus_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """Moments of all networks' neurons together, of the widest layer, and their factors."""
-        widest = max(sum(neurons) for neurons, _ in self._together(wildcards))
+        widest = max(sum(neurons) for neurons, _, _ in self._together(wildcards))
         return _rounded(512 + _megabytes(JOINT_MATRICES * widest**2), attempt)
 
     def consensus_work(self, wildcards: Wildcards) -> float:
         """One product of all networks, and a peeling that changes one network at a time."""
         return sum(
-            2 * samples * sum(neurons) ** 2 + 10 * max(neurons) * sum(neurons) ** 2
-            for neurons, samples in self._together(wildcards)
+            draws * (2 * samples + 10 * max(neurons)) * sum(neurons) ** 2
+            for neurons, samples, draws in self._together(wildcards)
         )
 
-    def _together(self, wildcards: Wildcards) -> list[tuple[list[int], int]]:
-        """Return the neurons of every network and the samples, for each layer of a job."""
+    def _together(self, wildcards: Wildcards) -> list[tuple[list[int], int, int]]:
+        """Return the neurons of every network, samples and draws, for each layer of a job."""
         _, networks = self.plan.together[wildcards.networks]
         own = [self._layers[self._model(key)] for key in networks]
         return [
-            ([each[name].neurons for each in own], self._samples_and_draws(own[0][name])[0])
+            ([each[name].neurons for each in own], *self._samples_and_draws(own[0][name]))
             for name in self.plan.together_group(wildcards)
         ]
 

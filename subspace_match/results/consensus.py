@@ -21,11 +21,11 @@ def consensus_of_layers(
     device: DeviceLike,
     chunk_samples: int | None,
 ) -> dict[LayerOrigin, tuple[np.ndarray, ...]]:
-    """Return the critical epsilons of each network's neurons in the consensus, by layer.
+    """Return the critical epsilons of each network's neurons in the consensus, by layer and draw.
 
     Args:
         folders: the activation store of each network.
-        layers: names of layers that all of them have; each on its first draw.
+        layers: names of layers that all of them have.
         digest: of the result.
         device: "cpu", "cuda" or "auto".
         chunk_samples: as in ``consensus_path``.
@@ -37,19 +37,21 @@ def consensus_of_layers(
     about = Origin.of_stores(digest, *(store.about for store in stores))
     found = {}
     for layer in layers:
-        samples = stores[0].samples(layer)
-        for other in stores[1:]:
-            if not np.array_equal(other.samples(layer), samples):
-                raise ValueError(
-                    f"{layer}: expected the same samples in all stores, found different ones in"
-                    f" {stores[0].path} and {other.path}; remove both and run again"
-                )
-        own = {key: stores[0].layers[layer][key] for key in ("node", "kind", "depth", "samples")}
-        path = consensus_path(
-            [store.activations(layer) for store in stores],
-            device=device,
-            chunk_samples=chunk_samples,
-        )
-        origin = LayerOrigin(**vars(about), layer=layer, draw=0, **own)
-        found[origin] = path.critical_epsilons
+        entry = stores[0].layers[layer]
+        own = {key: entry[key] for key in ("node", "kind", "depth", "samples")}
+        for draw in range(entry["draws"]):
+            samples = stores[0].samples(layer, draw)
+            for other in stores[1:]:
+                if not np.array_equal(other.samples(layer, draw), samples):
+                    raise ValueError(
+                        f"{layer}: expected the same samples in all stores, found different ones"
+                        f" in {stores[0].path} and {other.path}; remove both and run again"
+                    )
+            path = consensus_path(
+                [store.activations(layer, draw) for store in stores],
+                device=device,
+                chunk_samples=chunk_samples,
+            )
+            origin = LayerOrigin(**vars(about), layer=layer, draw=draw, **own)
+            found[origin] = path.critical_epsilons
     return found

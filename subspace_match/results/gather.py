@@ -139,7 +139,9 @@ def _consensus_results(
             comparison = comparisons[origin.networks]
             found.append(many_networks.ConsensusResult(comparison, names, critical, origin))
     order = list(comparisons.values())
-    return sorted(found, key=lambda each: (order.index(each.comparison), each.origin.depth))
+    return sorted(
+        found, key=lambda each: (order.index(each.comparison), each.origin.depth, each.origin.draw)
+    )
 
 
 def _read(

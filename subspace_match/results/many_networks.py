@@ -25,7 +25,7 @@ LAYER_COLUMNS = ("layer", "node", "depth", "kind")
 
 @dataclass(frozen=True)
 class ConsensusResult:
-    """The consensus match of one layer: critical epsilons (neurons,) of each network."""
+    """The consensus match of one layer in one draw: critical epsilons (neurons,) by network."""
 
     comparison: str
     networks: Sequence[Mapping[str, Any]]  # model, seed and stage of each
@@ -53,7 +53,7 @@ def universality_table(
         share_0.3 and so on, for each epsilon of the grid: share of these networks in which the
             neuron is matched.
         consensus_epsilon: the smallest epsilon at which the neuron is in the consensus match of all
-            networks (see ``matching.consensus``), on the first draw; NaN if it is dead, or if the
+            networks (see ``matching.consensus``), mean over draws; NaN if it is dead, or if the
             comparison has no consensus: it needs three networks, all compared with each other.
     """
     draws: dict[tuple[Any, ...], dict[tuple[Any, ...], list[np.ndarray]]] = {}
@@ -66,11 +66,11 @@ def universality_table(
         for own, other, critical in sides:
             found = draws.setdefault((pair.comparison, *own, *layer), {})
             found.setdefault(other, []).append(critical)
-    together = {
-        (each.comparison, *_names(network), each.origin.layer): critical
-        for each in consensus
-        for network, critical in zip(each.networks, each.critical_epsilons, strict=True)
-    }
+    together: dict[tuple[Any, ...], list[np.ndarray]] = {}
+    for each in consensus:
+        for network, critical in zip(each.networks, each.critical_epsilons, strict=True):
+            key = each.comparison, *_names(network), each.origin.layer
+            together.setdefault(key, []).append(critical)
     parts = []
     for key, found in draws.items():
         about = dict(zip(NETWORK_COLUMNS + LAYER_COLUMNS, key, strict=True))
@@ -82,8 +82,11 @@ def universality_table(
             "others": len(found),
             "median_critical_epsilon": np.where(dead, np.nan, np.median(by_other, axis=0)),
             **{share_column(bound): (by_other <= bound).mean(0) for bound in epsilons},
-            "consensus_epsilon": together.get((*key[:4], about["layer"]), np.nan),
+            "consensus_epsilon": np.nan,
         }
+        if critical_by_draw := together.get((*key[:4], about["layer"])):
+            over_draws = _over_draws(critical_by_draw)
+            columns["consensus_epsilon"] = np.where(dead, np.nan, over_draws)
         parts.append(pd.DataFrame(about | columns))
     return pd.concat(parts, ignore_index=True)
 
@@ -93,26 +96,31 @@ def consensus_table(
 ) -> pd.DataFrame:
     """One row per (comparison, layer, epsilon): the consensus match of all its networks.
 
-    Only comparisons of at least three networks, all compared with each other, have a consensus. It
-    uses the first draw of positions.
+    Only comparisons of at least three networks, all compared with each other, have a consensus.
 
     Columns after these:
-        networks: number of networks.
+        networks, draws: number of networks, and of draws of positions.
         neurons: number of all networks' neurons.
-        matched: number of those in the consensus match.
+        matched: number of those in the consensus match, mean over draws.
         similarity: matched / neurons.
         area: area under the similarity as a function of epsilon, the same at every epsilon.
     """
     names = ("comparison", *LAYER_COLUMNS, "epsilon")
-    own = ("networks", "neurons", "matched", "similarity", "area")
-    rows = []
+    own = ("networks", "draws", "neurons", "matched", "similarity", "area")
+    by_layer: dict[tuple[Any, ...], list[np.ndarray]] = {}
+    networks = {}
     for each in consensus:
-        critical = np.concatenate(list(each.critical_epsilons))
+        key = each.comparison, *(getattr(each.origin, name) for name in LAYER_COLUMNS)
+        by_layer.setdefault(key, []).append(np.concatenate(list(each.critical_epsilons)))
+        networks[key] = len(each.networks)
+    rows = []
+    for key, found in by_layer.items():
+        critical = np.stack(found)
+        draws, neurons = critical.shape
         for bound in epsilons:
-            matched = int((critical <= bound).sum())
-            numbers = (len(each.networks), len(critical), matched, matched / len(critical))
-            layer = (getattr(each.origin, key) for key in LAYER_COLUMNS)
-            rows.append((each.comparison, *layer, bound, *numbers, float(area(critical))))
+            matched = float((critical <= bound).sum(1).mean())
+            numbers = draws, neurons, matched, matched / neurons, float(area(critical).mean())
+            rows.append((*key, bound, networks[key], *numbers))
     return pd.DataFrame(rows, columns=[*names, *own])
 
 

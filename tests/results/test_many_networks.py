@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -108,7 +109,12 @@ def test_comparisons_are_counted_apart() -> None:
 
 
 def test_the_consensus_table_counts_all_neurons() -> None:
+    none = replace(consensus(3), critical_epsilons=[np.ones(3)] * 3)  # a second draw, halves both
+    halved = consensus_table([consensus(3), none], EPSILONS)
     table = consensus_table([consensus(3)], EPSILONS)
+    assert halved["similarity"].tolist() == (table["similarity"] / 2).tolist()
+    assert halved["area"].tolist() == pytest.approx((table["area"] / 2).tolist())
+    assert halved["draws"].tolist() == [2, 2]
     assert table["matched"].tolist() == [3, 6]
     assert table["similarity"].tolist() == [3 / 9, 6 / 9]
     assert table["area"].tolist() == pytest.approx([(3 * 0.9 + 3 * 0.7 + 2 * 0.3) / 9] * 2)

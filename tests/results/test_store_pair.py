@@ -16,11 +16,13 @@ from subspace_match.networks.sampling import (
     permuted_samples,
     within_classes,
 )
+from subspace_match.results.consensus import consensus_of_layers
 from subspace_match.results.heat_map import heat_map
 from subspace_match.results.layer_nulls import DIVISIONS, movable_share, resampled_layer
 from subspace_match.results.store_pair import StorePair
 from subspace_match.results.top_images import top_images, top_images_of
 from subspace_match.storage.activations import new_store
+from subspace_match.storage.match_files import load_consensus, save_consensus
 
 IMAGES, SIZE = 20, 2  # a map of 2 x 2 positions
 SAMPLES = {"conv1": np.arange(IMAGES * SIZE**2), "fc1": np.arange(IMAGES)}
@@ -170,3 +172,32 @@ def test_top_images_of_a_convolution_are_images_and_not_positions(stores: StoreP
         for array, own in zip(found.layers[name], expected, strict=True):
             np.testing.assert_array_equal(array, own)
         assert found.layers[name][0].max() < IMAGES
+
+
+def test_the_consensus_of_many_stores_is_that_of_their_activations_in_every_draw(
+    tmp_path: Path,
+) -> None:
+    widths = {"n0": (3, 5), "n1": (4, 2), "n2": (2, 3)}
+    folders = [write(tmp_path / f"{name}.zarr", name, own) for name, own in widths.items()]
+    found = consensus_of_layers(folders, SAMPLES, "d", chunk_samples=None, **DEVICE)
+    pairs = StorePair(folders[0], folders[1], "d"), StorePair(folders[0], folders[2], "d")
+    for origin, critical in found.items():
+        assert origin.networks == tuple(widths)
+        first, second = (pair.activations(origin.layer, origin.draw) for pair in pairs)
+        layers = [array[:] for array in (*first, second[1])]
+        expected = sm.consensus_path(layers, **DEVICE).critical_epsilons
+        for own, other in zip(critical, expected, strict=True):
+            np.testing.assert_allclose(own, other)
+    assert [(o.layer, o.draw) for o in found] == [("conv1", 0), ("conv1", 1), ("fc1", 0)]
+    save_consensus(tmp_path / "group.npz", found)
+    loaded = load_consensus(tmp_path / "group.npz")
+    assert list(loaded) == list(found)
+    for origin, critical in loaded.items():
+        for own, saved in zip(critical, found[origin], strict=True):
+            np.testing.assert_array_equal(own, saved)
+
+
+def test_stores_of_other_samples_have_no_consensus(tmp_path: Path) -> None:
+    folders = [write(tmp_path / f"{n}.zarr", f"n{n}", (2, 2), n or None) for n in range(3)]
+    with pytest.raises(ValueError, match=r"^conv1: expected the same samples in all stores, found"):
+        consensus_of_layers(folders, SAMPLES, "d", chunk_samples=None, **DEVICE)
