@@ -53,6 +53,9 @@ def extract(snakemake: Any) -> None:
     else:
         drawn = draw_shared_positions(layers, len(inputs), heat_map["positions"], heat_map["seed"])
         samples = {name: [index] for name, index in drawn.items()}
+        if {"conv", "tokens"} <= {layer.kind for layer in layers}:
+            message = "heat map: samples of maps and of tokens share the input, but not the place"
+            log.warning(message)
     entries = []
     for depth, layer in enumerate(layers, start=1):
         draws, count = len(samples[layer.name]), len(samples[layer.name][0])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..extras import MissingExtraError
-from . import match, pipeline
+from . import layers, match, pipeline
 
 _EPILOG = """'subspace-match a.npy b.npy ...' is short for 'subspace-match match a.npy b.npy ...'.
 'subspace-match COMMAND --help' explains a command."""
@@ -54,6 +54,9 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
 
     summary = "find the neurons of two layers that span each other"
     match.add_arguments(add("match", match.run, summary, match.EPILOG))
+
+    summary = "list what a network computes and which nodes are layers"
+    layers.add_arguments(add("layers", layers.run, summary, layers.EPILOG))
 
     summary = "write one HTML page that compares finished runs"
     report = add("report", pipeline.report, summary, pipeline.REPORT)

@@ -40,7 +40,9 @@ from .operations import OPERATIONS
 from .repeatability import check_repeatable, strict_float32
 from .wording import first_few
 
+# Values of ``extraction.nodes``.
 KINDS = (*OPERATIONS, "block")
+AUTO = "auto"
 TOKENS = ("all", "first", "last", "mean")
 
 
@@ -92,7 +94,7 @@ class LayeredNetwork:
         self,
         network: nn.Module,
         example: Inputs,
-        nodes: str | Sequence[str] = "auto",
+        nodes: str | Sequence[str] = AUTO,
         *,
         neuron_axis: int | None = None,
         tokens: str = "all",
@@ -196,8 +198,8 @@ class LayeredNetwork:
         except Exception as error:
             reason = f"torch.fx cannot trace it ({_first_line(error)})"
         else:
-            chance = not _equal(expected, call(self._network, example))
-            if chance or _equal(expected, found):
+            # A network that draws numbers computes another output each time.
+            if _equal(expected, found) or not _equal(expected, call(self._network, example)):
                 self.notes.append("layers are nodes of the network's graph, traced by torch.fx")
                 return graph
             reason = "the graph that torch.fx traces computes another output"
@@ -269,12 +271,12 @@ class LayeredNetwork:
         by_kind = {kind: [name for name in known if kind in known[name]] for kind in KINDS}
         if not isinstance(self._nodes, str):
             return _fitting(self._nodes, known), None
-        if self._nodes not in ("auto", *KINDS):
+        if self._nodes not in (AUTO, *KINDS):
             raise ValueError(
-                f"extraction.nodes: expected one of auto, {', '.join(KINDS)} or a list of patterns"
-                f" over nodes, found {self._nodes!r}"
+                f"extraction.nodes: expected one of {AUTO}, {', '.join(KINDS)} or a list of"
+                f" patterns over nodes, found {self._nodes!r}"
             )
-        wanted = _AUTO if self._nodes == "auto" else (self._nodes,)
+        wanted = _PREFERRED if self._nodes == AUTO else (self._nodes,)
         kind = next((kind for kind in wanted if by_kind[kind]), None)
         if kind is None:
             words = " or ".join(_WORDS[kind] for kind in wanted)
@@ -282,7 +284,7 @@ class LayeredNetwork:
                 f"network: expected at least one {words}, found none; select other layers in"
                 " extraction.nodes ('subspace-match layers' lists all nodes)"
             )
-        if self._nodes == "auto":
+        if self._nodes == AUTO:
             note = f"auto: {len(by_kind[kind])} nodes of kind {kind}"
             if kind == "relu":
                 self.left_out = [n for n in by_kind["activation"] if "relu" not in known[n]]
@@ -375,7 +377,7 @@ class LayeredNetwork:
                 module.training = mode
 
 
-_AUTO = ("relu", "activation", "block")
+_PREFERRED = ("relu", "activation", "block")
 _WORDS = {
     "relu": "ReLU",
     "activation": "nonlinearity",

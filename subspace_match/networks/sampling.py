@@ -163,7 +163,8 @@ def draw_shared_positions(
     """Return the samples of all layers at the same places of the same images (not in the paper).
 
     A place is a point of the image. A map is sampled at the position that contains it; a fully
-    connected layer, which has no positions, at the image.
+    connected layer, which has no positions, at the image; a layer of tokens at the token that lies
+    at the same part of the sequence, which is no point of the image.
 
     Args:
         layers: layers of a network.

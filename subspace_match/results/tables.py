@@ -2,7 +2,7 @@
 
 A table of pairs of networks begins with ``PAIR_COLUMNS``: the comparison, and the model, seed and
 stage of both networks. A table of layers begins with ``LAYER_COLUMNS``: ``PAIR_COLUMNS``, and the
-layer's name, graph node, depth (from 1) and kind ("conv" or "fc").
+layer's name, graph node, depth (from 1) and kind ("conv", "tokens" or "fc").
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class LayerOrigin(Origin):
 
     layer: str  # the layer's name, such as "conv1"
     node: str  # the name of its node in the network's graph
-    kind: str  # "conv" or "fc"
+    kind: str  # "conv", "tokens" or "fc"
     depth: int  # position of the layer, from 1 at the input
     samples: int  # number of samples
     draw: int  # index of the draw of positions, from 0

@@ -1,0 +1,80 @@
+"""``subspace-match layers`` lists what a network computes, and which nodes are layers."""
+
+from pathlib import Path
+
+import pytest
+
+from subspace_match.cli import main
+
+OWN = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, width=4):
+        super().__init__()
+        self.maps = nn.Conv2d(3, width, 3)
+
+    def forward(self, images):
+        maps = self.maps(images).sigmoid()
+        return maps.flatten(2) @ maps.flatten(2).mT
+"""
+
+
+def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[dict[str, str], str]:
+    """Return each node's line without its name, and what follows the table."""
+    assert main(["layers", *arguments]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    end = next(n for n, line in enumerate(lines) if line.startswith("layers are "))
+    rows = dict(line.split(maxsplit=1) for line in lines[1:end])
+    return {node: " ".join(row.split()) for node, row in rows.items()}, "\n".join(lines[end:])
+
+
+def test_each_node_has_its_shape_axis_patterns_and_layer(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows, notes = listed(capsys, "resnet20", "--channels", "1", "--nodes", "block")
+    assert rows["stem.0"] == "(N, 16, 32, 32) axis 1 convolution"
+    assert rows["stage1.0.relu"] == "(N, 16, 32, 32) axis 1 relu, activation"
+    assert rows["stage3.2"] == "(N, 64, 8, 8) axis 1 block block9"
+    assert rows["output"] == "(N, 1000) axis 1"
+    assert notes.endswith("9 layers with --nodes block")
+
+
+def test_a_network_of_tokens_sees_a_text(capsys: pytest.CaptureFixture[str]) -> None:
+    options = [f"--option={size}" for size in ("n_layer=1", "n_embd=16", "n_head=2")]
+    rows, notes = listed(capsys, "transformers:GPT2Model", "--tokens", "9", *options)
+    assert rows["h.0.mlp.act"] == "(N, 9, 64) axis 2 activation mlp1"
+    assert rows["h.0"] == "(N, 9, 16) axis 2 block"
+    assert "reached by hooks on modules, because torch.fx cannot trace it" in notes
+
+
+def test_nodes_are_listed_even_if_none_can_be_a_layer(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "listed_net.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    given = ["listed_net:Net", "--size", "8", "--option", "width=5"]
+    rows, notes = listed(capsys, *given, "--nodes", "matmul")
+    assert rows["maps"] == "(N, 5, 6, 6) axis 1 convolution"
+    assert rows["matmul"] == "(N, 5, 5) ?"
+    assert "expected layers whose axis of neurons is certain, found (2, 5, 5)" in notes
+    _, notes = listed(capsys, *given, "--nodes", "relu")
+    assert "network: expected at least one ReLU, found none" in notes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["resnet20", "--size", "0"], "--size: expected a number of at least 1, found 0"),
+        (["resnet20", "--option", "width"], "--option: expected KEY=VALUE, found 'width'"),
+        (["resnet21"], "found 'resnet21'; the nearest known name is 'resnet"),
+        (["resnet20", "--tokens", "4"], "network: expected one that accepts a tensor (2, 4)"),
+    ],
+)
+def test_errors_are_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["layers", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
