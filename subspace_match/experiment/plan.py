@@ -304,7 +304,8 @@ class Plan:
 
     def module_sources(self, wildcards: Wildcards) -> list[str]:
         """Return what defines a job's model: the user's own module, or a folder of transformers."""
-        return network_sources(self.model(wildcards).network)
+        sources = network_sources(self.model(wildcards).network)
+        return [source for source in sources if not source.startswith("weights ")]
 
     def training_sources(self, wildcards: Wildcards) -> list[str]:
         """Return what a training reads: the model's module and images that stay in their files."""

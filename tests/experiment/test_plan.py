@@ -22,6 +22,8 @@ CIFAR = {"name": "cifar10", "root": "cifar"}
 # Snakemake's object for a job's inputs.
 ONE_GB = SimpleNamespace(size_mb=1000)
 PAIRS = {
+    "gpt_text": 1,
+    "vit_fashion_mnist": 1,
     "config": 1,
     "stages": 4 + 2 * 3,
     "transfer": 2 + 1 + 4 - 2 + 1,

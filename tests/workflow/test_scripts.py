@@ -254,7 +254,7 @@ def test_layers_other_than_planned_are_not_extracted(
         "batch_size": 8,
     }
     files = {"images": "images.safetensors", "network": "n.safetensors", "record": "n.json"}
-    params = {"extraction": settings, "planned": planned, "digest": "d"}
+    params = {"extraction": settings, "planned": planned, "digest": "d", "task": "classify"}
     output = {"store": "n.zarr"}
     if size == 32:
         script("extract", input=files, output=output, params=params)
