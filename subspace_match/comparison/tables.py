@@ -14,6 +14,7 @@ from ..matching.backends.base import Device
 from ..matching.validation import FewSamplesWarning
 from ..results import tables
 from ..results.heat_map import match_all_layers
+from ..results.many_networks import consensus_table, with_consensus
 from ..results.tables import NO_SEED, LayerResult, PairNames
 from ..storage.match_files import LayerMatch, Resampled
 from ..storage.network_results import HeatMap, HeatMapLayer
@@ -77,9 +78,12 @@ def all_tables(
     ]
     models = dict.fromkeys((names.model_a, names.model_b))
     known = {"seed": NO_SEED, "stage": "", "accuracy": None, "checkpoint": ""}
+    of_layers = tables.layer_tables(results)
+    no_consensus = consensus_table([], epsilons)
     return {
         "networks": tables.network_table({model: {"model": model, **known} for model in models}),
-        **tables.layer_tables(results),
+        **of_layers,
+        "summary": with_consensus(of_layers["summary"], no_consensus),
         "heat_map": tables.heat_map_table([(names, heat_map)] if heat_map else [], epsilons),
         "left_out": tables.left_out_table([vars(names) | {"left_out": left_out}]),
     }
@@ -108,7 +112,9 @@ def figures_of(made: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
     return {
         name: spec.draw(made)
         for name, spec in FIGURES.items()
-        if spec.min_comparisons == 1
+        if spec.min_comparisons == spec.min_others == 1
         and not spec.takes_images
         and not any(made[table].empty for table in spec.tables)
+        # A stream of samples is not fitted on two halves of its inputs.
+        and not (name == "cross_fitted" and made["summary"]["cross_fitted"].isna().all())
     }

@@ -51,7 +51,7 @@ def test_checkpoints_are_compared_and_files_written(
 ) -> None:
     a, b = (checkpoint(tmp_path / f"{seed}.safetensors", seed) for seed in (0, 1))
     out, page = tmp_path / "out", tmp_path / "page.html"
-    options = ("--data", str(photos), "--null", "3", "--out", str(out), "--page", str(page))
+    options = ("--data", str(photos), "--null", "19", "--out", str(out), "--page", str(page))
     assert main(["compare", a, b, *options, "--device", "cpu"]) == 0
     printed = capsys.readouterr().out
     assert "conv1 conv" in printed

@@ -37,7 +37,7 @@ def test_two_architectures_are_compared_block_by_block() -> None:
         nodes="block",
         inputs_a=without_labels,
         positions=240,
-        permutations=3,
+        permutations=19,
         device="cpu",
     )
     assert list(found) == ["block1", "block2"]
