@@ -55,8 +55,8 @@ def compare(
     kept for the null distribution and the heat map; the log (``logging``) says how much.
 
     The samples are those that the pipeline takes from the same inputs in its first draw, and all
-    numbers are those of ``reduce`` on these samples. If the number of inputs cannot be known before they are read (a generator), every
-    input gives each map one sample.
+    numbers are those of ``reduce`` on these samples. If the number of inputs cannot be known before
+    they are read (a generator), every input gives each map one sample.
 
     Args:
         model_a: on any device.
