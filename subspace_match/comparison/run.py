@@ -55,9 +55,9 @@ def compare(
     numbers for each pair of layers and the samples of a batch, for any number of inputs. More is
     kept for the null distribution and the heat map; the log (``logging``) says how much.
 
-    The samples, and so all numbers, are those that the pipeline takes from the same inputs in its
-    first draw. If the number of inputs cannot be known before they are read (a generator), every
-    input gives each map one sample.
+    The samples are those that the pipeline takes from the same inputs in its first draw, and all
+    numbers are those of ``reduce`` on these samples. If the number of inputs cannot be known before
+    they are read (a generator), every input gives each map one sample.
 
     Args:
         model_a: on any device.
