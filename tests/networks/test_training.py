@@ -69,7 +69,8 @@ class KilledError(Exception):
 
 def save(path: Path, network: nn.Module) -> None:
     with atomic_write(path) as temporary:
-        save_file({name: t.clone() for name, t in network.state_dict().items()}, temporary)
+        tensors = network.state_dict().items()
+        save_file({name: t.contiguous().clone() for name, t in tensors}, temporary)
 
 
 def stage(resume_file: Path, name: str) -> nn.Module:
