@@ -15,7 +15,8 @@ from ..matching.validation import FewSamplesWarning
 from ..results import tables
 from ..results.heat_map import match_all_layers
 from ..results.many_networks import consensus_table, with_consensus
-from ..results.tables import NO_SEED, LayerResult, PairNames
+from ..results.registry import NO_SEED
+from ..results.tables import LayerResult, PairNames
 from ..storage.match_files import LayerMatch, Resampled
 from ..storage.network_results import HeatMap, HeatMapLayer
 from ..storage.result_origin import LayerOrigin, Origin

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..results.many_networks import share_column
+from ..results.registry import share_column
 from .captions import comparisons, count_range, listed
 from .style import (
     MANY_LAYERS,

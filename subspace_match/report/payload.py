@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..experiment.comparisons import models_of
-from ..results.tables import NO_SEED
+from ..results.registry import NO_SEED
 from .atlas import atlas, tiles_of_neurons
 from .run_info import run_info
 from .runs import Run

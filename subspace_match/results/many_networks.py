@@ -17,6 +17,7 @@ from scipy.spatial.distance import squareform
 
 from ..matching.path import area
 from ..storage.result_origin import LayerOrigin
+from .registry import share_column
 from .tables import LayerResult
 
 NETWORK_COLUMNS = ("comparison", "model", "seed", "stage")
@@ -31,11 +32,6 @@ class ConsensusResult:
     networks: Sequence[Mapping[str, Any]]  # model, seed and stage of each
     critical_epsilons: Sequence[np.ndarray]
     origin: LayerOrigin
-
-
-def share_column(epsilon: float) -> str:
-    """Return the name of the column of the share of networks at an epsilon."""
-    return f"share_{epsilon:g}"
 
 
 def universality_table(

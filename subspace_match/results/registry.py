@@ -1,4 +1,4 @@
-"""Names and formats of an experiment's tables, and the reader of ``networks.csv``."""
+"""What the readers of an experiment's tables must know: names, formats, columns, types."""
 
 from __future__ import annotations
 
@@ -26,6 +26,14 @@ TABLES: dict[str, tuple[str, ...]] = {
     "consensus": ("parquet", "csv"),
     "network_matrix": ("parquet",),
 }
+
+
+NO_SEED = -1  # the seed of a network in memory, whose training is not known
+
+
+def share_column(epsilon: float) -> str:
+    """Return the name of the column of the share of networks at an epsilon (``universality``)."""
+    return f"share_{epsilon:g}"
 
 
 def read_networks(path: str | Path) -> pd.DataFrame:

@@ -45,7 +45,6 @@ class PairNames:
     stage_b: str
 
 
-NO_SEED = -1  # the seed of a network in memory, whose training is not known
 PAIR_COLUMNS = tuple(field.name for field in fields(PairNames))
 _LAYER = ("layer", "node", "depth", "kind")
 LAYER_COLUMNS = PAIR_COLUMNS + _LAYER

@@ -22,16 +22,17 @@ CODE = Code()
 PARTS = ("publish", "restore", "contents")  # scripts that no rule runs
 SCRIPTS = {file.stem for file in (PROJECT / "workflow_scripts").glob("*.py")} - {*PARTS}
 ALL = SCRIPTS | {LISTING}
-MATCHES = {"match", "certify", "measure", "minimal_match", "null", "heat_map", "aggregate"}
+PATHS = {"match", "null", "heat_map", "consensus", "aggregate"}
+MATCHES = PATHS | {"certify", "measure", "minimal_match"}
 NETWORKS = {"initialise", "load_pretrained", "train", "extract"}
 # The rules that each room decides, and those of modules that fewer rules reach than their room.
 RULES_OF = {
     "": ALL,
-    "matching": MATCHES | {"train", "extract", "report", LISTING},
+    "matching": MATCHES | {"train", "extract", "plot", "report", LISTING},
     "matching/layer_pairs.py": {"heat_map"},
     "matching/measures": {"heat_map", "measure"},
     "matching/minimal/search.py": {"minimal_match"},
-    "matching/null.py": {"null", "aggregate"},
+    "matching/null.py": {"null"},
     "matching/path.py": MATCHES,
     "networks": NETWORKS | {"null", "plot", "report", LISTING},
     "networks/architectures.py": NETWORKS | {LISTING},
@@ -41,12 +42,12 @@ RULES_OF = {
     "networks/training.py": {"train"},
     "data": {"train", "extract", "plot", "report", "prepare_data", LISTING},
     "storage": ALL,
-    "storage/activations.py": {"extract", "match", "null", "heat_map", "top_images"},
+    "storage/activations.py": {"extract", "match", "null", "heat_map", "consensus", "top_images"},
     "storage/job_records.py": {"report"},
-    "storage/match_files.py": MATCHES - {"heat_map"},
+    "storage/match_files.py": MATCHES,
     "experiment": {"report", LISTING},
     "experiment/planned_layers.py": {LISTING},
-    "results": {"aggregate", "match", "null", "heat_map", "top_images", "plot", "report"},
+    "results": PATHS | {"top_images", "plot", "report"},
     "results/tables.py": {"aggregate"},
     "figures": {"plot"},
     "report": {"report"},
@@ -55,7 +56,7 @@ RULES_OF = {
 # Modules of other rooms than these decide what runs, not what comes out.
 ROOMS = ("matching", "networks", "data", "storage", "results", "figures", "report")
 # Only the command line and users call these.
-UNREACHED = {"matching/minimal/exact.py", "storage/arrays.py"}
+UNREACHED = {"matching/minimal/exact.py", "matching/reduction/streaming.py", "storage/arrays.py"}
 
 
 def names(script: str) -> set[str]:
