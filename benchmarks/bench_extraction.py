@@ -61,6 +61,7 @@ def measure(images: int, with_layers: bool) -> None:
                     layered,
                     data,
                     samples,
+                    task="classify",
                     batch_size=BATCH,
                     sink=store.append,
                     batch_done=lambda: None,

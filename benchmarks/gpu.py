@@ -2,7 +2,7 @@
 
     python benchmarks/gpu.py            on the CUDA device, at most 6 minutes on an H100
     python benchmarks/gpu.py --cpu      the same code on a CPU, at small sizes
-    python benchmarks/gpu.py times      one part: tests, pairs, networks or times
+    python benchmarks/gpu.py times      tests, pairs, extraction, training or times alone
 
 Needs torch, torchvision, NumPy, SciPy, Numba, threadpoolctl, lazy_loader, safetensors, pytest and
 hypothesis; with pytest-xdist the tests run in parallel. Three parts:
@@ -11,7 +11,8 @@ hypothesis; with pytest-xdist the tests run in parallel. Three parts:
    must equal the CPU's and whose critical epsilons must differ by at most 1e-9 (1e-8, the
    documented accuracy, where neurons are nearly dependent).
 2. Extraction from the same weights on the CPU and on the device: the largest difference, relative
-   to the layer's largest value, must be at most 1e-5.
+   to the layer's largest value, must be at most 1e-5. Training in float32 and in bfloat16: two
+   epochs at once and a resumed training must give the same weights up to rounding.
 3. Times, each the minimum of several, relative to a limit measured in the same run: matrix products
    in float64 and float32, copies from the host, and copies on the device.
 """
@@ -30,12 +31,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/matching"))
@@ -165,42 +167,110 @@ def compare_pairs(name: str, count: int) -> None:
 # Part 2 ---------------------------------------------------------------------------------------
 
 
-def resnet_and_images(count: int, device: torch.device) -> tuple[Any, Any]:
-    from subspace_match.data.prepared import Split
+TRAINING = {
+    **{"epochs": 2, "batch_size": 128, "learning_rate": 0.05, "warmup_epochs": 0, "momentum": 0.9},
+    **{
+        "nesterov": True,
+        "weight_decay": 5e-4,
+        "schedule": "cosine",
+        "milestones": [],
+        "flip": True,
+    },
+    **{"label_smoothing": 0.0, "task": "classify", "optimizer": "sgd", "epoch_steps": None},
+    **{"crop_padding": 2, "flip": True, "amp": False, "compile": False},
+}
+
+
+def kinds_of_training(device: torch.device) -> list[bool]:
+    """Return the values of ``amp`` to try: many CPUs emulate bfloat16, which takes minutes."""
+    return [False, True] if device.type == "cuda" else [False]
+
+
+def resnet(device: torch.device) -> nn.Module:
     from subspace_match.networks.architectures import build, initialise
-    from subspace_match.networks.images import Images
     from subspace_match.networks.memory_order import move_to
-    from subspace_match.networks.preprocessing import Preprocessing
 
     network = build("resnet18", width=1.0, hidden=[], channels=3, classes=10)
     initialise(network, 0)
-    move_to(network, device)
+    return move_to(network, device)
+
+
+def vision_transformer(device: torch.device) -> nn.Module:
+    from torchvision.models import VisionTransformer
+
+    torch.manual_seed(0)
+    sizes = {"num_layers": 4, "num_heads": 4, "hidden_dim": 128, "mlp_dim": 512}
+    return VisionTransformer(32, 4, num_classes=10, **sizes).to(device)
+
+
+def random_images(count: int, device: torch.device) -> Any:
+    from subspace_match.data.prepared import Split
+    from subspace_match.networks.images import Images
+    from subspace_match.networks.preprocessing import Preprocessing
+
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 10, count)
     pixels = rng.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
     split = Split(pixels, labels, np.arange(count))
-    return network, Images.on_device(split, Preprocessing((0.5,) * 3, (0.25,) * 3), device)
+    return Images.on_device(split, Preprocessing((0.5,) * 3, (0.25,) * 3), device)
 
 
 def compare_extraction(device: torch.device, images: int) -> None:
-    from subspace_match.networks.layer_graph import LayeredNetwork
-    from subspace_match.networks.repeatability import strict_float32
+    from subspace_match.networks.layered_network import LayeredNetwork
 
-    found: list[dict[str, torch.Tensor]] = []
-    for where in (torch.device("cpu"), device):
-        network, data = resnet_and_images(images, where)
-        values: dict[str, torch.Tensor] = {}
-        ((inputs, _),) = data.batches(images)
-        layered = LayeredNetwork(network)
-        with strict_float32(where):
-            layered.capture(inputs, lambda node, got, v=values: v.update({node: got.cpu()}))
-        found.append(values)
-    on_cpu, on_device = found
-    worst = max(
-        float((on_cpu[node] - on_device[node]).abs().max() / on_cpu[node].abs().max())
-        for node in on_cpu
-    )
-    check(f"extraction of ResNet-18, {len(on_cpu)} layers", worst <= 1e-5, f"{worst:.1e}")
+    for make in (resnet, vision_transformer):
+        found: list[dict[str, torch.Tensor]] = []
+        for where in (torch.device("cpu"), device):
+            values: dict[str, torch.Tensor] = {}
+            ((inputs, _),) = random_images(images, where).batches(images)
+            layered = LayeredNetwork(make(where), inputs[:2])
+            layered.run(inputs, lambda layer, got, v=values: v.update({layer.name: got.cpu()}))
+            found.append(values)
+        on_cpu, on_device = found
+        worst = max(
+            float((on_cpu[name] - on_device[name]).abs().max() / on_cpu[name].abs().max())
+            for name in on_cpu
+        )
+        check(f"extraction, {make.__name__}, {len(on_cpu)} layers", worst <= 1e-5, f"{worst:.1e}")
+
+
+def compare_resumed_training(device: torch.device, images: int) -> None:
+    """Train two epochs, at once and resumed after the first; the weights must be the same."""
+    from subspace_match.networks.stages import Stages
+    from subspace_match.networks.training import train
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(_: object) -> None:
+        raise StoppedError
+
+    def trained(amp: bool, folder: Path, epoch_done: Callable[[Any], None]) -> nn.Module:
+        network = resnet(device)
+        train(
+            *(network, random_images(images, device), random_images(256, device)),
+            TRAINING | {"amp": amp},
+            seed=0,
+            stages=Stages(folder / "stages", [], lambda path, _: path.touch()),
+            resume_file=folder / "resume",
+            identity="",
+            step_done=lambda: None,
+            epoch_done=epoch_done,
+        )
+        return network
+
+    for amp in kinds_of_training(device):
+        with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+            at_once = trained(amp, Path(one), lambda _: None)
+            with suppress(StoppedError):
+                trained(amp, Path(other), stop)
+            resumed = trained(amp, Path(other), lambda _: None)
+        worst = max(
+            float((a - b).abs().max() / a.abs().max())
+            for a, b in zip(at_once.parameters(), resumed.parameters(), strict=True)
+        )
+        kind = "bfloat16" if amp else "float32"
+        check(f"training in {kind}, resumed", worst <= 1e-4, f"weights differ by {worst:.1e}")
 
 
 # Part 3 ---------------------------------------------------------------------------------------
@@ -283,6 +353,13 @@ def time_path(timer: Timer, where: Any, limits: dict[str, float], widths: Any) -
         certificates = path.verify(EPSILONS, device=where)
         good = all(proof.sound and proof.complete for proof in certificates)
         check(f"matches of {neurons} + {neurons} are proved", good, f"{len(certificates)}")
+        halves = sm.reduce_halves(x, y, device=where)
+        fitted = timer.seconds(lambda h=halves: sm.cross_fitted_path(h, device=where), 2)
+        print_row(
+            "  cross-fitted path, relative to the path",
+            f"{fitted:.3f} s",
+            f"{fitted / taken:.2f} x",
+        )
         if neurons <= 512:
             on_cpu = timer.seconds(lambda pair=pair: sm.match_path(pair, device="cpu"))
             print_row("  path on this machine's CPU", f"{on_cpu:.3f} s")
@@ -350,7 +427,7 @@ def time_minimal_matches(where: Any, neurons: int) -> None:
     path = sm.match_path(sm.reduce(x, y, device=where), device=where)
     sm.minimal_matches(sm.match_path(sm.reduce(x[:, :8], y[:, :8]), device="cpu"), 0.5)  # compile
     start = time.perf_counter()
-    epsilon = float(np.median(path.critical_epsilon))  # half of the neurons match
+    epsilon = float(np.nanmedian(path.critical_epsilon))  # half of the neurons match
     found = sm.minimal_matches(path, epsilon)
     taken = time.perf_counter() - start
     print_row(
@@ -359,15 +436,15 @@ def time_minimal_matches(where: Any, neurons: int) -> None:
 
 
 def time_networks(timer: Timer, images: int) -> None:
-    """Time extraction and a training step, relative to plain loops over the same batches."""
+    """Time extraction and an epoch of training, relative to plain loops over the same batches."""
     from subspace_match.networks.extraction import extract
-    from subspace_match.networks.layer_graph import LayeredNetwork
+    from subspace_match.networks.layered_network import LayeredNetwork
     from subspace_match.networks.sampling import draw_samples
+    from subspace_match.networks.training import _one_epoch
 
-    network, data = resnet_and_images(images, timer.device)
-    layered = LayeredNetwork(network)
-    found = layered.layers(3, 32, 32)
-    samples = {layer.name: draw_samples(layer, images, 10_000, 1, seed=0) for layer in found}
+    network, data = resnet(timer.device), random_images(images, timer.device)
+    layered = LayeredNetwork(network, data.evenly_spaced(2))
+    drawn = {layer.name: draw_samples(layer, images, 10_000, 1, 0) for layer in layered.layers}
 
     def plain() -> None:
         network.eval()
@@ -377,7 +454,8 @@ def time_networks(timer: Timer, images: int) -> None:
 
     def recorded() -> None:
         extract(
-            *(layered, data, found, samples),
+            *(layered, data, drawn),
+            task="classify",
             batch_size=250,
             sink=lambda *_: None,
             batch_done=lambda: None,
@@ -388,6 +466,27 @@ def time_networks(timer: Timer, images: int) -> None:
         f"extraction, ResNet-18, {images:,} images of 32 x 32",
         *(f"{whole:.3f} s", f"{whole / forward:.2f} x", f"{timer.peak():.1f} GB"),
     )
+    optimiser = torch.optim.SGD(network.parameters(), lr=1e-4, fused=True)
+    for amp in kinds_of_training(timer.device):
+        settings = TRAINING | {"amp": amp, "epochs": 1}
+
+        def plain_training(amp: bool = amp) -> None:
+            network.train()
+            for inputs, labels in data.batches(TRAINING["batch_size"]):
+                optimiser.zero_grad()
+                with torch.autocast(timer.device.type, torch.bfloat16, enabled=amp):
+                    output = network(inputs)
+                nn.functional.cross_entropy(output.float(), labels).backward()
+                optimiser.step()
+
+        def training(settings: dict[str, Any] = settings) -> None:
+            _one_epoch(network, optimiser, data, settings, 0, 0, lambda: None)
+
+        loop, epoch = timer.seconds(plain_training), timer.seconds(training)
+        print_row(
+            f"an epoch of training in {'bfloat16' if amp else 'float32'}",
+            *(f"{epoch:.3f} s", f"{epoch / loop:.2f} x", f"{timer.peak():.1f} GB"),
+        )
 
 
 def time_everything(timer: Timer, where: TorchDevice, small: bool) -> None:
@@ -412,17 +511,19 @@ def time_everything(timer: Timer, where: TorchDevice, small: bool) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cpu", action="store_true", help="run on the CPU, at small sizes")
-    parser.add_argument("parts", nargs="*", help="tests, pairs, networks or times; without: all")
+    parser.add_argument("parts", nargs="*", help="tests, pairs, extraction, training or times")
     options = parser.parse_args()
     small = options.cpu
     where = TorchDevice("cpu") if small else resolve_device("cuda")
     device = torch.device(where.name)
     name = platform.processor() if small else torch.cuda.get_device_name()
+    torch.backends.cudnn.deterministic = True  # so that a resumed training can be compared
     print(f"{name}; torch {torch.__version__}, CUDA {torch.version.cuda}, {os.cpu_count()} cores")
     parts: dict[str, Callable[[], None]] = {
         "tests": lambda: run_tests(small),
         "pairs": lambda: compare_pairs(where.name, 40 if small else 2000),
-        "networks": lambda: compare_extraction(device, 4 if small else 64),
+        "extraction": lambda: compare_extraction(device, 4 if small else 64),
+        "training": lambda: compare_resumed_training(device, 256 if small else 2048),
         "times": lambda: time_everything(Timer(device), where, small),
     }
     for chosen in options.parts or parts:
