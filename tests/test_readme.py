@@ -112,7 +112,7 @@ def homes(name: str) -> list[Path]:
 
 def test_each_task_of_the_contributing_guide_touches_at_most_three_files() -> None:
     tasks = dict(re.findall(r"^\| (.*) \| (.*/.*) \|$", CONTRIBUTING, re.MULTILINE))
-    assert len(tasks) == 10
+    assert len(tasks) == 11
     files = {task: re.findall(r"`([\w/]+/[\w.]+)`", cell) for task, cell in tasks.items()}
     assert [task for task in tasks if not 1 <= len(files[task]) <= 3] == []
     named = [name for own in files.values() for name in own]
