@@ -1,27 +1,107 @@
-"""The README's example runs as written; files that README and CONTRIBUTING name exist."""
+"""The README's examples run as written; what the documents name exists; no column is left out."""
 
 import re
+import warnings
 from pathlib import Path
+
+import pytest
+from models import cnn, loader
+
+import subspace_match as sm
+from subspace_match.comparison.tables import matches_of, names_of
+from subspace_match.experiment.config import validated
+from subspace_match.matching.validation import FewSamplesWarning
+from subspace_match.results.many_networks import (
+    consensus_table,
+    network_matrix_table,
+    universality_table,
+)
+from subspace_match.results.registry import TABLES
+from subspace_match.results.tables import LayerResult, top_image_table
 
 ROOT = Path(__file__).parents[1]
 README, CONTRIBUTING = ((ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md"))
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+DOCUMENTS = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+KEY = (  # "extraction.nodes" or "training: {task"
+    r"`(data|network|training|extraction|matching|minimal_matches|chance|heat_map|figures)"
+    r"(?:\.|: \{)(\w+)"
+)
+MADE_BY_COMPARE = (
+    *("networks", "similarity", "summary", "differences", "neurons", "measures", "left_out"),
+    *("minimal_matches", "minimal_match_members", "null", "heat_map"),
+)
 
 
 def test_the_example_gives_what_its_comments_say() -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names: dict = {}
-    exec(example, names)  # text of this project
+    exec(EXAMPLES[0], names)  # text of this project
     path = names["path"]
     assert path.similarity([0.1, 0.3]).tolist() == [0.625, 0.625]
     assert path.maximum_match(0.3).x.tolist() == list(range(40))
     assert path.maximum_match(0.3).y.tolist() == list(range(40))
 
 
-def test_every_file_it_names_exists() -> None:
-    named = re.findall(r"\]\(([\w/.]+\.png)\)", README)
-    named += re.findall(r"`((?:config|tests|subspace_match|benchmarks|docs)/[\w/.]+)`", README)
-    assert named
-    assert [name for name in named if not (ROOT / name).exists()] == []
+@pytest.mark.filterwarnings("ignore::subspace_match.matching.validation.FewSamplesWarning")
+def test_the_example_of_a_comparison_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict = {"model_a": cnn(0), "model_b": cnn(1), "loader": loader(100)}
+    exec(EXAMPLES[1], names)
+    table = names["result"].similarity(0.3)
+    for column in ("layer", "similarity", "null_threshold", "p_value", "linear_cka"):
+        assert table[column].notna().all()
+    written = {path.name for path in (tmp_path / "comparison").iterdir()}
+    assert written >= {"tables", "figures", "matches.npz"}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_file_that_a_document_names_exists(name: str) -> None:
+    document, folder = (ROOT / name).read_text(), (ROOT / name).parent
+    named = re.findall(r"`((?:config|tests|subspace_match|benchmarks|docs)/[\w/.]+)`", document)
+    named += re.findall(r"--configfile (config/\w+\.yaml)", document)
+    named += [f"config/{file}" for file in re.findall(r"`(\w+_\w+\.yaml)`", document)]
+    assert {one for one in named if not (ROOT / one).exists()} - {"config/mine.yaml"} == set()
+    links = re.findall(r"\]\(([\w/.]+\.(?:png|md))(?:#([\w-]+))?\)", document)
+    assert links or name == "docs/tables.md"
+    for file, anchor in links:
+        assert (folder / file).exists()
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", (folder / file).read_text(), re.MULTILINE)
+            anchors = [re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings]
+            assert anchor in anchors
+
+
+def test_every_key_that_a_document_sets_is_in_the_configuration() -> None:
+    sections = validated({})
+    documents = "".join((ROOT / name).read_text() for name in DOCUMENTS)
+    keys = re.findall(KEY, documents)
+    assert len(keys) > 10
+    assert [(section, key) for section, key in keys if key not in sections[section]] == []
+
+
+def test_every_column_of_every_table_is_explained() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewSamplesWarning)
+        made = sm.compare(cnn(0), cnn(1), loader(60), permutations=19, device="cpu")
+    columns = {name: set(made.to_frame(name)) for name in MADE_BY_COMPARE}
+    names, grid = names_of(made.models), validated({})["matching"]["epsilons"]
+    results = [LayerResult(names, match) for match in matches_of(names, made.layers).values()]
+    networks = [{"model": name, "seed": -1, "stage": ""} for name in (names.model_a, names.model_b)]
+    columns |= {
+        "top_images": set(top_image_table([])),
+        "universality": set(universality_table(results, [], grid)),
+        "consensus": set(consensus_table([], grid)),
+        "network_matrix": set(network_matrix_table(made.to_frame("similarity"), networks)),
+    }
+    assert columns.keys() == TABLES.keys()
+    page = (ROOT / "docs/tables.md").read_text()
+    general, *sections = re.split(r"^## `(\w+)`.*$", page, flags=re.MULTILINE)
+    for name, text in zip(sections[::2], sections[1::2], strict=True):
+        found = {re.sub(r"^share_.*", "share_0.3", column) for column in columns.pop(name)}
+        assert found - set(re.findall(r"`(\S+)`", general + text)) == set(), name
+        cells = re.findall(r"^\| (`.*?`)[^|`]*\|", text, re.MULTILINE)
+        assert set(re.findall(r"`(\S+)`", " ".join(cells))) - found == set(), name
+    assert columns == {}
 
 
 def homes(name: str) -> list[Path]:
@@ -32,7 +112,7 @@ def homes(name: str) -> list[Path]:
 
 def test_each_task_of_the_contributing_guide_touches_at_most_three_files() -> None:
     tasks = dict(re.findall(r"^\| (.*) \| (.*/.*) \|$", CONTRIBUTING, re.MULTILINE))
-    assert len(tasks) == 10
+    assert len(tasks) == 11
     files = {task: re.findall(r"`([\w/]+/[\w.]+)`", cell) for task, cell in tasks.items()}
     assert [task for task in tasks if not 1 <= len(files[task]) <= 3] == []
     named = [name for own in files.values() for name in own]

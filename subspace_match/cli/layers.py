@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EPILOG = """examples:
   subspace-match layers torchvision:convnext_tiny
   subspace-match layers timm:vit_tiny_patch16_224 --nodes block
-  subspace-match layers transformers:GPT2LMHeadModel --option n_layer=2 --option n_embd=64
+  subspace-match layers transformers:GPT2LMHeadModel --option n_layer=2 --option n_embd=96
   subspace-match layers my_package.models:Encoder --size 64 --nodes 'stages.*.act'
 
 NET is a name as in network.name of a configuration, or a network.safetensors of the pipeline. The

@@ -1,6 +1,6 @@
 """The operations that a network is searched for, and how code calls each.
 
-To add a nonlinearity, add it to ``NONLINEARITIES``. A module of another library counts if its class
+To add a nonlinearity, add it to ``NONLINEARITY``. A module of another library counts if its class
 is named after one: ``NewGELUActivation`` of Hugging Face, ``QuickGELU`` of CLIP.
 """
 
