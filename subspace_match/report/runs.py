@@ -15,10 +15,13 @@ from ..results.registry import read_networks
 from ..storage.files import Record, damaged, read_record
 from ..storage.job_records import Records, check
 
-NEEDED = ("similarity", "neurons")
+NEEDED = ("similarity", "summary", "neurons")
 # Sizes of minimal matches and their members: one is useless without the other.
 TOGETHER = ("minimal_matches", "minimal_match_members")
-OPTIONAL = (*TOGETHER, "null", "measures", "heat_map", "top_images", "left_out")
+OPTIONAL = (
+    *TOGETHER,
+    *("null", "measures", "heat_map", "top_images", "left_out", "universality", "network_matrix"),
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Run:
     Attributes:
         name: of its folder, which contains its digest.
         config: the complete configuration.
-        tables: by name; a table that the run did not write has neither rows nor columns.
+        tables: by name; one that the run did not write is missing, or has no rows.
         images: None if they are not available.
         record: provenance of the job that wrote the tables; None if there is none.
     """
@@ -54,7 +57,7 @@ class Run:
 
     def has(self, table: str) -> bool:
         """Return whether the run has data in a table."""
-        return not self.tables[table].empty
+        return table in self.tables and not self.tables[table].empty
 
 
 def read_run(folder: str | Path) -> Run:
