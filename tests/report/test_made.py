@@ -146,6 +146,15 @@ def test_a_damaged_table_is_an_error_that_names_it(
     assert "null.parquet: expected a whole file, found a damaged one" in capsys.readouterr().err
 
 
+def test_tables_of_an_older_version_are_an_error(tmp_path: Path) -> None:
+    one = experiment(tmp_path, images=False)
+    (one.folder / f"aggregate{SUFFIX}").unlink()
+    table = one.folder / "tables" / "neurons.parquet"
+    pd.read_parquet(table).drop(columns="cross_fitted_critical_epsilon").to_parquet(table)
+    with pytest.raises(ValueError, match="expected a column cross_fitted_critical_epsilon"):
+        read_run(one.folder)
+
+
 @pytest.mark.parametrize("name", OPTIONAL)
 def test_a_missing_table_is_left_out_or_is_an_error_that_names_it(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
