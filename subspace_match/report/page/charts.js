@@ -198,16 +198,18 @@ export const linesOf = (rows) =>
     .filter(({ value }) => Number.isFinite(value)));
 
 /**
- * Similarity by layer, one colour per comparison. Data: bands, lines, pairs, layers; parameter: layer.
+ * Similarity by layer, one colour per comparison; the legend names the given lines. Data: bands, lines,
+ * pairs, layers; parameter: layer.
  */
-export const byDepth = (names, series) => (colours) => {
+export const byDepth = (names, series, lines) => (colours, width) => {
   const colour = coloured(series);
   const dash = {
     field: "line",
     type: "nominal",
     title: null,
     scale: { domain: NAMES_OF_LINES, range: Object.values(LINES).map((line) => line.dash) },
-    legend: { orient: "bottom", symbolType: "stroke", symbolSize: 900, columns: 3 },
+    legend: { orient: "bottom", symbolType: "stroke", symbolSize: 900, columns: width < 450 ? 2 : 3,
+      values: lines },
   };
   const x = layerAxis(names);
   return {
