@@ -272,7 +272,13 @@ export const byEpsilon = (series) => (colours) => {
       },
       {
         ...data("labels"),
-        mark: { type: "area", interpolate: "step-before", opacity: 0.12, color: colours.soft, line: { strokeDash: [4, 2, 1, 2], strokeWidth: 1.5 } },
+        mark: {
+          type: "area",
+          interpolate: "step-before",
+          opacity: 0.12,
+          color: colours.soft,
+          line: { strokeDash: LINES["labels alone"].dash, strokeWidth: 1.5 },
+        },
         encoding: { x, y: similarity("value") },
       },
       {
@@ -287,7 +293,12 @@ export const byEpsilon = (series) => (colours) => {
       },
       {
         ...data("fitted"),
-        mark: { type: "line", interpolate: "step-after", strokeWidth: 1.5, strokeDash: [7, 4] },
+        mark: {
+          type: "line",
+          interpolate: "step-after",
+          strokeWidth: 1.5,
+          strokeDash: LINES["cross-fitted"].dash,
+        },
         encoding: { x, y: similarity("value"), color: coloured(series) },
       },
       epsilonRule(colours),
