@@ -1,25 +1,37 @@
 """The data of the page: a run's tables as plain JSON values.
 
 Critical epsilons keep all digits, so that the page counts exactly what a match path counts at every
-epsilon. JSON has neither NaN nor infinity: both become None.
+epsilon.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..experiment.comparisons import models_of
+from ..matching.validation import FEW_SAMPLES, LARGE_GAP
 from ..results.registry import NO_SEED
 from .atlas import atlas, tiles_of_neurons
+from .json_numbers import numbers
+from .many_networks import network_matrix, universality
 from .run_info import run_info
 from .runs import Run
 
 MAX_MEMBERS = 3_000_000  # neurons listed in the minimal matches of one layer at one epsilon
+_OVER = ("networks", "images")  # what an interval is over, the better one first
+# The area on the page, and its columns in the table summary, the same at every epsilon.
+_AREA_COLUMNS = {
+    "cross_fitted": "cross_fitted_area",
+    "chance": "area_null_threshold",
+    "labels": "area_class_null_threshold",
+    "p_value": "area_p_value",
+}
 _NETWORK = ("model", "seed", "stage")
 _PAIR = ("comparison", *(f"{key}_{side}" for side in "ab" for key in _NETWORK))
 
@@ -49,8 +61,8 @@ def payload(run: Run) -> dict[str, Any]:
         "networks": [
             {
                 "name": network_words(row, differing),
-                "accuracy": _numbers([row["accuracy"]])[0],
-                "loss": _numbers([row.get("loss", math.nan)])[0],
+                "accuracy": numbers([row["accuracy"]])[0],
+                "loss": numbers([row.get("loss", math.nan)])[0],
                 "checkpoint": row["checkpoint"],
             }
             for row in networks.to_dict("records")
@@ -61,6 +73,10 @@ def payload(run: Run) -> dict[str, Any]:
         ],
         "layers": layers[["layer", "node", "kind"]].to_dict("records"),
         "epsilons": sorted(float(epsilon) for epsilon in similarity["epsilon"].unique()),
+        "limits": {"neurons_per_image": FEW_SAMPLES, "gap": LARGE_GAP},
+        "summary": _summary(run, pairs, list(layers["layer"])),
+        "universality": universality(run, number, list(layers["layer"])),
+        "network_matrix": network_matrix(run, number, list(layers["layer"])),
         "matches": _matches(run, pairs, list(layers["layer"])),
         "measures": _measures(run, pairs, list(layers["layer"])),
         "heat_maps": _heat_maps(run, pairs),
@@ -144,14 +160,6 @@ def _left_out(run: Run) -> list[dict[str, Any]] | None:
     return [{"models": list(pair), "layers": list(layers)} for pair, layers in found.items()]  # type: ignore[call-overload]
 
 
-def _numbers(values: Any, digits: int | None = None) -> list[float | None]:
-    """Convert numbers for JSON, rounded to significant digits if these are given."""
-    numbers = np.asarray(values, dtype=float).tolist()
-    if digits is not None:
-        numbers = [float(f"{value:.{digits}g}") for value in numbers]
-    return [value if math.isfinite(value) else None for value in numbers]
-
-
 def _groups(run: Run, table: str, *columns: str) -> dict[tuple[Any, ...], pd.DataFrame]:
     """Split a table by pair and further columns; nothing if the run has no such table."""
     if not run.has(table):
@@ -161,7 +169,11 @@ def _groups(run: Run, table: str, *columns: str) -> dict[tuple[Any, ...], pd.Dat
 
 
 def _matches(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, Any]]:
-    """Return critical epsilons, chance, certificates and minimal matches per pair and layer."""
+    """Return critical epsilons, chance, certificates and minimal matches per pair and layer.
+
+    ``cross_fitted`` has those of all draws together that have any, ascending and without NaN, and
+    the number of these draws.
+    """
     neurons, null, minimal, members = (
         _groups(run, table, "layer")
         for table in ("neurons", "null", "minimal_matches", "minimal_match_members")
@@ -172,7 +184,12 @@ def _matches(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, An
         counts = int(first_row["neurons_a"]), int(first_row["neurons_b"])
         ordered = neurons[key].sort_values(["draw", "network", "neuron"])
         critical = ordered["critical_epsilon"].to_numpy().reshape(-1, sum(counts))
-        chance = null[key].sort_values("epsilon")["null_threshold"] if key in null else None
+        by_draw = rows.drop_duplicates("draw").set_index("draw")
+        fitted = by_draw.index[by_draw["cross_fitted_area"].notna()]
+        cross_fitted = ordered.loc[
+            ordered["draw"].isin(fitted), "cross_fitted_critical_epsilon"
+        ].dropna()
+        levels = null[key].sort_values("epsilon") if key in null else None
         epsilons = sorted(minimal[key]["epsilon"].unique()) if key in minimal else []
         made.append(
             {
@@ -180,10 +197,16 @@ def _matches(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, An
                 "layer": layers.index(key[-1]),
                 "neurons": counts,
                 "samples": int(first_row["samples"]),
+                "images": int(first_row["images"]),
                 "few_samples": bool(rows["few_samples"].any()),
-                "critical": [_numbers(draw) for draw in critical],
-                "norm": _numbers(ordered["norm"].iloc[: sum(counts)], 7),
-                "chance": None if chance is None else _numbers(chance),
+                "cross_fitted_area": numbers([by_draw["cross_fitted_area"].mean()])[0],
+                "note": str(first_row["note"]),
+                "critical": [numbers(draw) for draw in critical],
+                "cross_fitted": numbers(cross_fitted.sort_values(), 7),
+                "cross_fitted_draws": len(fitted),
+                "norm": numbers(ordered["norm"].iloc[: sum(counts)], 7),
+                "chance": _level(levels, "null_threshold"),
+                "labels": _level(levels, "class_null_threshold"),
                 "certificates": [_certificate(own) for _, own in rows.groupby("epsilon")],
                 "minimal": [
                     _minimal(float(e), _at(minimal[key], e), _at(members[key], e), counts)
@@ -192,6 +215,12 @@ def _matches(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, An
             }
         )
     return made
+
+
+def _level(levels: pd.DataFrame | None, column: str) -> list[float | None] | None:
+    """Return a chance level at every hundredth of epsilon; None if it is not known."""
+    known = levels is not None and levels[column].notna().any()
+    return numbers(levels[column]) if known and levels is not None else None
 
 
 def _at(table: pd.DataFrame, epsilon: float) -> pd.DataFrame:
@@ -204,7 +233,7 @@ def _certificate(rows: pd.DataFrame) -> dict[str, Any]:
         "epsilon": float(rows["epsilon"].iloc[0]),
         "verified": bool(rows["verified"].all()),
         "certain": bool(rows["certain"].all()),
-        "margin": _numbers([rows["margin"].min()])[0],
+        "margin": numbers([rows["margin"].min()])[0],
     }
 
 
@@ -240,13 +269,44 @@ def _minimal(
     }
 
 
+def _summary(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, Any]]:
+    """Return intervals and consensus on the grid, and the area, per comparison and layer.
+
+    ``over`` says what the intervals are over: "networks" from three on, otherwise "images", or None
+    if there are none.
+    """
+    groups = dict(iter(run.tables["summary"].groupby(["comparison", "layer"])))
+    comparisons = dict.fromkeys(pair[0] for pair in pairs)
+    made = []
+    for comparison, layer in product(comparisons, layers):
+        if (comparison, layer) not in groups:
+            continue
+        rows = groups[comparison, layer]
+        ordered = rows.sort_values("epsilon")
+        over = next((own for own in _OVER if ordered[f"low_{own}"].notna().any()), None)
+        first_row = ordered.iloc[0]
+        bounds = {} if over is None else {side: f"{side}_{over}" for side in ("low", "high")}
+        of_area = {side: f"area_{column}" for side, column in bounds.items()} | _AREA_COLUMNS
+        made.append(
+            {
+                "comparison": comparison,
+                "layer": layers.index(layer),
+                "over": over,
+                "consensus": numbers(ordered["consensus"]),
+                **{side: numbers(ordered[column]) for side, column in bounds.items()},
+                "area": {name: numbers([first_row[column]])[0] for name, column in of_area.items()},
+            }
+        )
+    return made
+
+
 def _measures(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, Any]]:
     """Return the values by layer for each pair and measure; None where a layer has none."""
     return [
         {
             "pair": pairs.index(key[:-1]),
             "measure": key[-1],
-            "values": _numbers(rows.set_index("layer")["value"].reindex(layers)),
+            "values": numbers(rows.set_index("layer")["value"].reindex(layers)),
         }
         for key, rows in _groups(run, "measures", "measure").items()
     ]
@@ -265,8 +325,8 @@ def _heat_maps(run: Run, pairs: list[Any]) -> list[dict[str, Any]]:
                 "layers_a": first["layer_a"].unique().tolist(),
                 "layers_b": first["layer_b"].unique().tolist(),
                 "epsilons": [float(e) for e in epsilons],
-                "similarity": [_numbers(_at(ordered, e)["similarity"], 7) for e in epsilons],
-                "cka": _numbers(first["linear_cka"], 7),
+                "similarity": [numbers(_at(ordered, e)["similarity"], 7) for e in epsilons],
+                "cka": numbers(first["linear_cka"], 7),
             }
         )
     return made

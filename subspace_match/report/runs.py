@@ -15,10 +15,15 @@ from ..results.registry import read_networks
 from ..storage.files import Record, damaged, read_record
 from ..storage.job_records import Records, check
 
-NEEDED = ("similarity", "neurons")
+NEEDED = ("similarity", "summary", "neurons")
+# Columns that tables of older versions lack.
+_NEW_COLUMNS = {"summary": "consensus", "neurons": "cross_fitted_critical_epsilon"}
 # Sizes of minimal matches and their members: one is useless without the other.
 TOGETHER = ("minimal_matches", "minimal_match_members")
-OPTIONAL = (*TOGETHER, "null", "measures", "heat_map", "top_images", "left_out")
+OPTIONAL = (
+    *TOGETHER,
+    *("null", "measures", "heat_map", "top_images", "left_out", "universality", "network_matrix"),
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Run:
     Attributes:
         name: of its folder, which contains its digest.
         config: the complete configuration.
-        tables: by name; a table that the run did not write has neither rows nor columns.
+        tables: by name; one that the run did not write is missing, or has no rows.
         images: None if they are not available.
         record: provenance of the job that wrote the tables; None if there is none.
     """
@@ -54,7 +59,7 @@ class Run:
 
     def has(self, table: str) -> bool:
         """Return whether the run has data in a table."""
-        return not self.tables[table].empty
+        return table in self.tables and not self.tables[table].empty
 
 
 def read_run(folder: str | Path) -> Run:
@@ -65,7 +70,8 @@ def read_run(folder: str | Path) -> Run:
             they are missing there, the page shows none.
 
     Raises:
-        ValueError: if the folder does not contain a finished run, or a file is damaged.
+        ValueError: if the folder does not contain a finished run, a file is damaged, or an older
+            version made the tables.
     """
     folder = Path(folder).resolve()
     _check_files(folder)
@@ -75,6 +81,7 @@ def read_run(folder: str | Path) -> Run:
         for file in filter(Path.exists, job.outputs):
             check(file, job)
     tables = {name: _table(folder / "tables" / f"{name}.parquet") for name in NEEDED + OPTIONAL}
+    _check_columns(tables, folder)
     tables["networks"] = read_networks(folder / "tables" / "networks.csv")
     config = read_record(folder / "config.json")
     inputs = [] if job is None or tables["top_images"].empty else job.record["inputs"]
@@ -105,6 +112,15 @@ def _check_files(folder: Path) -> None:
             f"{folder / 'tables'}: expected both or neither of {' and '.join(TOGETHER)}, found no"
             f" {lost}.parquet; remove {found[0]}.parquet too, or let snakemake write both again"
         )
+
+
+def _check_columns(tables: dict[str, pd.DataFrame], folder: Path) -> None:
+    for name, column in _NEW_COLUMNS.items():
+        if column not in tables[name]:
+            raise ValueError(
+                f"{folder / 'tables' / name}.parquet: expected a column {column}, found none, as in"
+                " tables of older versions; let snakemake make the tables again"
+            )
 
 
 def _images_file(inputs: Sequence[str], results: Path) -> Path | None:

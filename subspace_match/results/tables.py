@@ -439,6 +439,8 @@ def neuron_table(results: Iterable[LayerResult]) -> pd.DataFrame:
         norm: Euclidean norm of its activation vector.
         dead: whether all its activations are zero.
         critical_epsilon: smallest epsilon at which it is in the maximum match; NaN if it is dead.
+        cross_fitted_critical_epsilon: the same by cross-fitted distances; NaN also where
+            ``similarity_table`` has a ``note``.
         null_critical_epsilon: a neuron with a smaller critical epsilon has p <= 0.05, by permuting
             B's images; NaN without a null.
         p_value: of this neuron, not corrected for the other ones.
@@ -447,7 +449,10 @@ def neuron_table(results: Iterable[LayerResult]) -> pd.DataFrame:
     rows = []
     for result in results:
         match = result.match
-        chance = neuron_columns(np.concatenate(match.critical_epsilon), result.null)
+        critical_epsilons = np.concatenate(match.critical_epsilon)
+        new = match.new_images
+        chance = neuron_columns(critical_epsilons, result.null)
+        cross_fitted = np.full(len(critical_epsilons), np.nan) if new is None else new.cross_fitted
         neurons_a = len(match.critical_epsilon[0])
         for side, critical, norm in zip("ab", match.critical_epsilon, match.norm, strict=True):
             own = slice(neurons_a) if side == "a" else slice(neurons_a, None)
@@ -458,6 +463,7 @@ def neuron_table(results: Iterable[LayerResult]) -> pd.DataFrame:
                 "norm": norm,
                 "dead": np.isnan(critical),
                 "critical_epsilon": critical,
+                "cross_fitted_critical_epsilon": cross_fitted[own],
                 **{name: values[own] for name, values in chance.items()},
             }
             rows.append((result, columns))

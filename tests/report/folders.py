@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -19,14 +20,16 @@ import pandas as pd
 import subspace_match as sm
 from subspace_match.data import prepared
 from subspace_match.experiment.config import differences, validated
+from subspace_match.matching.half_samples import paths_of_halves
 from subspace_match.matching.measures import noted_measures
 from subspace_match.matching.minimal.result import MinimalMatches
 from subspace_match.matching.null import null_paths
-from subspace_match.results import tables
+from subspace_match.results import many_networks, tables
+from subspace_match.results.many_networks import ConsensusResult
 from subspace_match.results.tables import LayerResult, PairNames
 from subspace_match.storage.files import sha256, write_record, write_signed, write_table
 from subspace_match.storage.job_records import SUFFIX
-from subspace_match.storage.match_files import LayerMatch, Resampled
+from subspace_match.storage.match_files import LayerMatch, NewImages, Resampled
 from subspace_match.storage.network_results import HeatMap, HeatMapLayer, TopImages
 from subspace_match.storage.result_origin import LayerOrigin, Origin
 
@@ -35,6 +38,7 @@ LAYERS = ("conv1", "conv2", "fc1")
 IMAGES_FILE = "data/mnist_5k-0/images.safetensors"
 IMAGES, SAMPLES, NEURONS = 30, 240, 12
 GRID = [0.15, 0.3, 0.5]
+IMAGE_OF_SAMPLE = np.arange(SAMPLES) // (SAMPLES // IMAGES)
 Paths = dict[tuple[int, str, int], sm.MatchPath]
 
 
@@ -163,19 +167,33 @@ def _tables(
                     *("d", ("a", "b"), ("aa", "bb")),
                     *(layer, f"features.{depth}", "conv", depth + 1, SAMPLES, draw),
                 )
-                match = LayerMatch.from_path(path, origin)
+                with warnings.catch_warnings(action="ignore", category=sm.FewSamplesWarning):
+                    halves = sm.reduce_halves(x, y, IMAGE_OF_SAMPLE, device="cpu")
+                cross_fitted = sm.cross_fitted_path(halves, device="cpu")
+                new = NewImages.from_paths(cross_fitted, cross_fitted, IMAGES)
+                match = LayerMatch.from_path(path, origin, new)
                 results.append(LayerResult(names, match, path.verify(GRID)))
                 if draw == 0:
                     rng = np.random.default_rng(number)
                     orders = [rng.permutation(SAMPLES) for _ in range(5)]
                     permuted = null_paths(pair, x, y, orders, device="cpu")
+                    null = np.stack([own.critical_epsilon for own in permuted])
+                    # In the last layer, labels alone give the observed similarity.
+                    labels = np.stack([path.critical_epsilon] * 5) if layer == layers[-1] else null
+                    in_half = [rng.permutation(SAMPLES)[: SAMPLES // 2] for _ in range(2)]
+                    on_halves = paths_of_halves(pair, x, y, in_half, device="cpu")
+                    halves_of_images = np.stack([own.critical_epsilon for own in on_halves])
                     minimal[number, layer] = sm.minimal_matches(path, 0.3)
                     results[-1] = replace(
                         results[-1],
-                        null=Resampled(np.stack([own.critical_epsilon for own in permuted])),
+                        null=Resampled(null, labels, halves_of_images),
                         minimal={0.3: minimal[number, layer]},
                         measures=noted_measures(pair),
                     )
+    of_layers = tables.layer_tables(results)
+    together = _consensus(layers, pairs, draws)
+    consensus = many_networks.consensus_table(together, GRID)
+    of_layers["summary"] = many_networks.with_consensus(of_layers["summary"], consensus)
     networks = {
         f"net.seed_{seed}": {"model": "base", "seed": seed, "stage": "last", "accuracy": 0.9}
         | {"checkpoint": f"{seed}" * 64}
@@ -183,7 +201,11 @@ def _tables(
     }
     made = {
         "networks": tables.network_table(networks),
-        **tables.layer_tables(results),
+        **of_layers,
+        "universality": many_networks.universality_table(results, together, GRID),
+        "network_matrix": many_networks.network_matrix_table(
+            of_layers["similarity"], networks.values()
+        ),
         "heat_map": _heat_map(layers, results),
         "left_out": tables.left_out_table([]),
         "top_images": tables.top_image_table(
@@ -192,6 +214,25 @@ def _tables(
         ),
     }
     return made, paths, minimal
+
+
+def _consensus(
+    layers: Sequence[str], pairs: Sequence[tuple[int, int]], draws: int
+) -> list[ConsensusResult]:
+    """Match all networks with each other, if there are at least three."""
+    seeds = sorted({seed for pair in pairs for seed in pair})
+    if len(seeds) < 3:
+        return []
+    networks = [{"model": "base", "seed": seed, "stage": "last"} for seed in seeds]
+    found = []
+    for depth, layer in enumerate(layers):
+        place = (layer, f"features.{depth}", "conv", depth + 1, SAMPLES)
+        for draw in range(draws):
+            own = [activations(depth, draw, seed) for seed in seeds]
+            path = sm.consensus_path(own, device="cpu")
+            origin = LayerOrigin("d", ("a", "b"), ("aa", "bb"), *place, draw)
+            found.append(ConsensusResult("last", networks, path.critical_epsilons, origin))
+    return found
 
 
 def _heat_map(layers: Sequence[str], results: Sequence[LayerResult]) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def test_the_order_of_rows_does_not_matter(run: Run) -> None:
     shuffled = {
         name: table.sample(frac=1, random_state=0)
         for name, table in run.tables.items()
-        if name in ("neurons", "null", "top_images", "minimal_match_members")
+        if name not in ("networks", "similarity", "measures", "heat_map", "minimal_matches")
     }
     mixed = replace(run, tables=run.tables | shuffled)
     assert payload(mixed) == payload(run)
@@ -73,11 +73,11 @@ def test_the_largest_matches_beyond_the_limit_keep_only_their_sizes(
 
 
 def test_json_numbers_keep_every_bit_and_nan_is_none() -> None:
-    from subspace_match.report.payload import _numbers
+    from subspace_match.report.json_numbers import numbers
 
     values = np.random.default_rng(0).random(1000)
-    assert _numbers(values) == values.tolist()
-    assert _numbers([np.nan, np.inf, 1 / 3], 3) == [None, None, 0.333]
+    assert numbers(values) == values.tolist()
+    assert numbers([np.nan, np.inf, 1 / 3], 3) == [None, None, 0.333]
 
 
 def noise(count: int, side: int) -> Images:
@@ -144,6 +144,15 @@ def test_a_damaged_table_is_an_error_that_names_it(
     (one.folder / f"aggregate{SUFFIX}").unlink()
     assert main(["report", str(one.folder), "--out", str(tmp_path / "page.html")]) == 2
     assert "null.parquet: expected a whole file, found a damaged one" in capsys.readouterr().err
+
+
+def test_tables_of_an_older_version_are_an_error(tmp_path: Path) -> None:
+    one = experiment(tmp_path, images=False)
+    (one.folder / f"aggregate{SUFFIX}").unlink()
+    table = one.folder / "tables" / "neurons.parquet"
+    pd.read_parquet(table).drop(columns="cross_fitted_critical_epsilon").to_parquet(table)
+    with pytest.raises(ValueError, match="expected a column cross_fitted_critical_epsilon"):
+        read_run(one.folder)
 
 
 @pytest.mark.parametrize("name", OPTIONAL)

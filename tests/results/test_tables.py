@@ -168,6 +168,13 @@ def test_the_neuron_table_has_a_row_for_each_neuron_of_either_network() -> None:
     assert own["norm"].tolist() == [1, 2, 0]
 
 
+def test_the_neuron_table_has_the_critical_epsilons_on_new_images() -> None:
+    own, new = result(), new_images(rise=0.15)
+    results = [replace(own, match=replace(own.match, new_images=new)), result("fc1", 2)]
+    column = neuron_table(results)["cross_fitted_critical_epsilon"]
+    np.testing.assert_array_equal(column, [*new.cross_fitted, *[np.nan] * 5])
+
+
 def test_null_columns_come_from_the_permutations() -> None:
     null = np.full((19, 5), 0.45)
     null[:, 0] = np.nan

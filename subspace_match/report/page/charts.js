@@ -181,25 +181,52 @@ const epsilonRule = (colours) => ({
   encoding: { x: { datum: { expr: "epsilon" }, type: "quantitative" } },
 });
 
-/** Similarity by layer, one curve per comparison. Data: curves, pairs, layers; parameter: layer. */
-export const byDepth = (names, series) => (colours) => {
+/** The lines of a figure by depth: their names, the fields of their values, and their dashes. */
+const LINES = {
+  "in-sample": { key: "value", dash: [1, 0] },
+  "cross-fitted": { key: "crossFitted", dash: [7, 4] },
+  consensus: { key: "consensus", dash: [12, 3, 2, 3] },
+  "labels alone": { key: "labels", dash: [4, 2, 1, 2] },
+  chance: { key: "chance", dash: [1.5, 3] },
+};
+const NAMES_OF_LINES = Object.keys(LINES);
+
+/** The known points of all lines, of rows by comparison and layer. */
+export const linesOf = (rows) =>
+  NAMES_OF_LINES.flatMap((line) => rows
+    .map(({ series, layer, [LINES[line].key]: value }) => ({ line, series, layer, value }))
+    .filter(({ value }) => Number.isFinite(value)));
+
+/**
+ * Similarity by layer, one colour per comparison; the legend names the given lines. Data: bands, lines,
+ * pairs, layers; parameter: layer.
+ */
+export const byDepth = (names, series, lines) => (colours, width) => {
   const colour = coloured(series);
+  const dash = {
+    field: "line",
+    type: "nominal",
+    title: null,
+    scale: { domain: NAMES_OF_LINES, range: Object.values(LINES).map((line) => line.dash) },
+    legend: { orient: "bottom", symbolType: "stroke", symbolSize: 900, columns: width < 450 ? 2 : 3,
+      values: lines },
+  };
   const x = layerAxis(names);
   return {
     encoding: { x },
     layer: [
       {
-        ...data("curves"),
+        ...data("bands"),
         mark: { type: "area", opacity: 0.22, clip: true },
         encoding: { y: similarity("chance"), color: colour },
       },
       {
-        ...data("curves"),
-        mark: { type: "line", strokeDash: [2, 3], strokeWidth: 1.5 },
-        encoding: { y: similarity("chance"), color: colour },
+        ...data("bands"),
+        mark: { type: "area", opacity: 0.08, clip: true },
+        encoding: { y: similarity("labels"), color: colour },
       },
       {
-        ...data("curves"),
+        ...data("bands"),
         mark: { type: "area", opacity: 0.25 },
         encoding: { y: similarity("low"), y2: { field: "high" }, color: colour },
       },
@@ -209,8 +236,13 @@ export const byDepth = (names, series) => (colours) => {
         encoding: { y: similarity("value"), color: colour, detail: { field: "pair" } },
       },
       {
-        ...data("curves"),
-        mark: { type: "line", strokeWidth: 2.5, point: { size: names.length > 40 ? 18 : 50 } },
+        ...data("lines"),
+        mark: { type: "line", strokeWidth: 2 },
+        encoding: { y: similarity("value"), color: colour, strokeDash: dash },
+      },
+      {
+        ...data("bands"),
+        mark: { type: "point", filled: true, opacity: 1, size: names.length > 40 ? 18 : 50 },
         encoding: { y: similarity("value"), color: colour },
       },
       {
@@ -224,7 +256,7 @@ export const byDepth = (names, series) => (colours) => {
   };
 };
 
-/** Similarity against epsilon. Data: chance, draws, curves; parameter: epsilon. */
+/** Similarity against epsilon. Data: chance, labels, draws, curves, fitted; parameter: epsilon. */
 export const byEpsilon = (series) => (colours) => {
   const x = quantitative("epsilon", {
     title: "Epsilon",
@@ -239,6 +271,17 @@ export const byEpsilon = (series) => (colours) => {
         encoding: { x, y: similarity("value") },
       },
       {
+        ...data("labels"),
+        mark: {
+          type: "area",
+          interpolate: "step-before",
+          opacity: 0.12,
+          color: colours.soft,
+          line: { strokeDash: LINES["labels alone"].dash, strokeWidth: 1.5 },
+        },
+        encoding: { x, y: similarity("value") },
+      },
+      {
         ...data("draws"),
         mark: { type: "line", interpolate: "step-after", strokeWidth: 0.7, color: colours.soft },
         encoding: { x, y: similarity("value"), detail: { field: "draw" } },
@@ -246,6 +289,16 @@ export const byEpsilon = (series) => (colours) => {
       {
         ...data("curves"),
         mark: { type: "line", interpolate: "step-after", strokeWidth: 2 },
+        encoding: { x, y: similarity("value"), color: coloured(series) },
+      },
+      {
+        ...data("fitted"),
+        mark: {
+          type: "line",
+          interpolate: "step-after",
+          strokeWidth: 1.5,
+          strokeDash: LINES["cross-fitted"].dash,
+        },
         encoding: { x, y: similarity("value"), color: coloured(series) },
       },
       epsilonRule(colours),
@@ -308,12 +361,12 @@ export const sizes = () => ({
   },
 });
 
-/** Every layer of A against every layer of B. Data: cells. */
-export const heatMap = (namesA, namesB) => (colours, width) => {
-  const layers = (field, domain, more) => ({
+/** Layers by layers, or networks by networks: a of A against b of B. Data: cells. */
+export const heatMap = (namesA, namesB, titles) => (colours, width) => {
+  const axis = (field, title, domain, more) => ({
     field,
     type: "ordinal",
-    title: `Layer of network ${field.toUpperCase()}`,
+    title,
     scale: { type: "band", domain },
     axis: { labelOverlap: "greedy", labelLimit: 110, grid: false, ticks: false, ...more },
   });
@@ -321,8 +374,8 @@ export const heatMap = (namesA, namesB) => (colours, width) => {
     ...data("cells"),
     mark: { type: "rect", cursor: "pointer" },
     encoding: {
-      x: layers("b", namesB, { labelAngle: -90 }),
-      y: { ...layers("a", namesA.toReversed()), sort: "descending" },
+      x: axis("b", titles.b, namesB, { labelAngle: -90 }),
+      y: { ...axis("a", titles.a, namesA.toReversed()), sort: "descending" },
       color: quantitative("value", {
         title: null,
         scale: { domain: [0, 1], scheme: "viridis" },

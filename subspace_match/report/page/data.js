@@ -43,16 +43,13 @@ export function countWithin(ascending, bound) {
   return low;
 }
 
-/** The quantile of numbers, interpolated linearly as in NumPy and pandas. */
-export function quantile(values, share) {
-  const ascending = Float64Array.from(values).sort();
-  const place = share * (ascending.length - 1);
-  const below = Math.floor(place);
-  const above = Math.min(below + 1, ascending.length - 1);
-  return ascending[below] + (place - below) * (ascending[above] - ascending[below]);
-}
-
 export const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** The mean of the known numbers; NaN if there are none. */
+export const meanOfKnown = (values) => mean(values.filter((value) => !Number.isNaN(value)));
+
+/** A chance level at the next hundredth of epsilon, so never too low; NaN if unknown. */
+const levelAt = (curve, epsilon) => curve[Math.ceil(epsilon * 100 - 1e-9)] ?? Number.NaN;
 
 /** The record whose epsilon is nearest; of two equally near ones the larger. */
 export function nearest(records, epsilon) {
@@ -74,7 +71,10 @@ class Match {
     this.critical = record.critical.map(numbers); // for each draw the critical epsilons
     this.ascending = this.critical.map((draw) => draw.toSorted());
     this.norms = numbers(record.norm);
-    this.chanceCurve = numbers(record.chance ?? []); // at every hundredth of epsilon; empty if unknown
+    this.crossFitted = numbers(record.cross_fitted); // ascending, of all draws together
+    // At every hundredth of epsilon; empty if unknown.
+    this.chanceCurve = numbers(record.chance ?? []);
+    this.labelsCurve = numbers(record.labels ?? []);
   }
 
   /** Ascending critical epsilons of all draws: the mean curve is their distribution. */
@@ -91,9 +91,25 @@ class Match {
     return mean(this.similarities(epsilon));
   }
 
-  /** The chance level at the next hundredth of epsilon, so never too low; NaN if unknown. */
+  /** The similarity that few images do not flatter; NaN if there are too few for it. */
+  crossFittedSimilarity(epsilon) {
+    return countWithin(this.crossFitted, epsilon) / (this.count * this.record.cross_fitted_draws);
+  }
+
+  /** The area under the similarity: the mean of 1 - critical epsilon, 0 for dead neurons. */
+  get area() {
+    const all = this.record.critical.flat();
+    return all.reduce((sum, critical) => sum + (critical === null ? 0 : 1 - critical), 0) / all.length;
+  }
+
+  /** The level that similarity must exceed for p <= 0.05 if images are permuted. */
   chance(epsilon) {
-    return this.chanceCurve[Math.ceil(epsilon * 100 - 1e-9)] ?? Number.NaN;
+    return levelAt(this.chanceCurve, epsilon);
+  }
+
+  /** The same level if images are permuted within classes: what labels alone explain. */
+  labels(epsilon) {
+    return levelAt(this.labelsCurve, epsilon);
   }
 
   /** The minimal matches at the nearest epsilon; undefined if the run has none in this layer. */
@@ -127,19 +143,11 @@ export function membersOf(minimal, match) {
   return minimal.members[match]?.map((difference) => (neuron += difference));
 }
 
-/** Combine all pairs of one comparison for a layer, as the table summary does. */
-function summarised(matches, epsilon) {
-  const draws = matches.map((match) => match.similarities(epsilon));
-  const means = draws.map(mean);
-  const all = draws.flat();
-  return {
-    value: mean(means),
-    low: quantile(all, 0.025),
-    high: quantile(all, 0.975),
-    chance: mean(matches.map((match) => match.chance(epsilon))),
-    draws: all.length,
-    pairs: matches.map((match, number) => ({ pair: match.record.pair, value: means[number] })),
-  };
+/** The mean of a value over all pairs of a comparison, and the value of each pair. */
+function overPairs(matches, valueOf) {
+  const values = matches.map(valueOf);
+  const pairs = matches.map((match, place) => ({ pair: match.record.pair, value: values[place] }));
+  return { value: mean(values), pairs };
 }
 
 /** A run: the fields of its record, and its matches by pair and layer. */
@@ -150,6 +158,24 @@ class Run {
     this.all = record.matches.map((own) => new Match(this, own));
     this.comparisons = [...new Set(record.pairs.map((pair) => pair.comparison))];
     this.byLayer = Map.groupBy(this.all, (own) => own.layer);
+    this.areas = this.rows((matches, { area }) => ({
+      ...overPairs(matches, (one) => one.area),
+      crossFitted: area.cross_fitted ?? Number.NaN,
+      chance: area.chance ?? Number.NaN,
+      labels: area.labels ?? Number.NaN,
+      low: area.low ?? Number.NaN,
+      high: area.high ?? Number.NaN,
+      pValue: area.p_value ?? Number.NaN,
+    }));
+  }
+
+  /** One row per comparison and layer, from its matches and its part of the table summary. */
+  rows(describe) {
+    return this.summary.map((summary) => {
+      const layer = this.layerNames[summary.layer];
+      const { comparison: series, over } = summary;
+      return { series, layer, over, ...describe(this.matchesOf(layer, series), summary) };
+    });
   }
 
   /** The match of a pair in a layer, if the pair has that layer. */
@@ -166,12 +192,21 @@ class Run {
   /** The similarity of every comparison and layer at an epsilon; cached for the last epsilon. */
   curves(epsilon) {
     if (this.cached?.epsilon !== epsilon) {
-      const rows = this.comparisons.flatMap((series) =>
-        this.layerNames.flatMap((layer) => {
-          const matches = this.matchesOf(layer, series);
-          return matches.length ? [{ series, layer, ...summarised(matches, epsilon) }] : [];
-        }),
-      );
+      const place = this.epsilons.indexOf(epsilon);
+      // Intervals and consensus are only known at the epsilons of the grid.
+      const onGrid = (values) => values?.[place] ?? Number.NaN;
+      const rows = this.rows((matches, { low, high, consensus }) => ({
+        ...overPairs(matches, (one) => one.similarity(epsilon)),
+        crossFitted: meanOfKnown(matches.map((one) => one.crossFittedSimilarity(epsilon))),
+        chance: mean(matches.map((one) => one.chance(epsilon))),
+        labels: mean(matches.map((one) => one.labels(epsilon))),
+        // The levels are those of the first draw.
+        isAboveChance: matches.every((one) => one.similarities(epsilon)[0] > one.chance(epsilon)),
+        isAboveLabels: matches.every((one) => one.similarities(epsilon)[0] > one.labels(epsilon)),
+        low: onGrid(low),
+        high: onGrid(high),
+        consensus: onGrid(consensus),
+      }));
       this.cached = { epsilon, rows };
     }
     return this.cached.rows;

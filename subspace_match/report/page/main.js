@@ -3,6 +3,7 @@
 import { drawn } from "./charts.js";
 import { runs } from "./data.js";
 import { byId, h } from "./dom.js";
+import { manyNetworks } from "./networks.js";
 import { neurons } from "./neurons.js";
 import { sections } from "./sections.js";
 import { change, listen, run, start, state } from "./state.js";
@@ -57,6 +58,7 @@ function controls() {
 controls();
 sections();
 neurons(runs);
+manyNetworks();
 start();
 await drawn();
 document.documentElement.dataset.ready = "true";

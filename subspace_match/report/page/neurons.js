@@ -160,11 +160,9 @@ function filtering() {
 // The selected neuron
 
 /** The images of a neuron, and a note if some are missing. */
-function strip(own, number) {
+export function strip(network, layer, neuron) {
   const { images } = run();
-  const all = number < own.countA
-    ? run().tilesOf(own.pair.a, own.layer, number)
-    : run().tilesOf(own.pair.b, own.layer, number - own.countA);
+  const all = run().tilesOf(network, layer, neuron);
   if (!all) return [];
   const shown = all.filter((tile) => tile >= 0);
   const missing = all.length - shown.length;
@@ -197,10 +195,13 @@ function atlasStyle(runs) {
 function partner(own, number) {
   const name = own.name(number);
   const isSelected = name === state.neuron;
+  const images = number < own.countA
+    ? strip(own.pair.a, own.layer, number)
+    : strip(own.pair.b, own.layer, number - own.countA);
   return h("li", {},
     h("button", { type: "button", "aria-current": isSelected ? "true" : undefined,
       onclick: () => change({ neuron: name }) }, neuronWords(name)),
-    strip(own, number));
+    images);
 }
 
 function members(own, numbers, title) {

@@ -1,8 +1,9 @@
-// The sections from top to bottom, without the neurons: comparison, depth, layer, layer pairs and
-// other measures, provenance.
+// All sections but those of depth, networks and neurons: comparison, layer, layer pairs and other
+// measures, provenance.
 
 import { countWithin, mean, nearest, numbers, runs } from "./data.js";
-import { byDepth, byEpsilon, Chart, criticals, heatMap, measures, sizes } from "./charts.js";
+import { byEpsilon, Chart, criticals, heatMap, measures, sizes } from "./charts.js";
+import { depth, levels } from "./depth.js";
 import { Numbers, byId, counted, h, listed, neuronWords, percent, say, short } from "./dom.js";
 import { change, listen, match, run, state } from "./state.js";
 
@@ -10,6 +11,10 @@ import { change, listen, match, run, state } from "./state.js";
 
 const layersWithFewSamples = (own) =>
   [...new Set(own.all.filter((one) => one.record.few_samples).map((one) => one.layer))];
+
+/** When a layer has few images for its neurons. */
+const fewWords = ({ limits }) => `more than ${limits.neurons_per_image} neurons per image, or an area more than`
+  + ` ${limits.gap} above the cross-fitted one`;
 
 const FACTS = {
   "Data set": (own) => own.data_set,
@@ -35,22 +40,26 @@ const FACTS = {
     return `up to ${own.extraction.positions} positions per layer${images}, in up to `
       + counted(Math.max(...own.all.map((one) => one.draws)), "draw");
   },
-  "Neurons per sample": (own) => {
-    const most = Math.max(...own.all.map((one) => Math.max(...one.record.neurons) / one.record.samples));
+  "Neurons per image": (own) => {
+    const most = Math.max(...own.all.map((one) => Math.max(...one.record.neurons) / one.record.images));
     const names = layersWithFewSamples(own);
     return names.length
-      ? h("strong", {}, `Warning: ${listed(names)} ${names.length > 1 ? "have" : "has"} more than 0.2`
-        + ` neurons per sample (at most ${short(most, 2)}), so part of the similarity is due to chance`)
-      : `at most ${short(most, 2)}; up to 0.2 there are enough samples`;
+      ? h("strong", {}, `Warning: in ${listed(names)} part of the similarity is due to few images: ${fewWords(own)}`
+        + ` (at most ${short(most, 2)} neurons per image)`)
+      : `at most ${short(most, 2)}; up to ${own.limits.neurons_per_image} there are enough images`;
   },
   "Dead neurons": (own) => {
     const dead = own.all.flatMap((one) => Array.from(one.critical[0])).filter(Number.isNaN).length;
     return `${dead} of ${own.all.reduce((total, one) => total + one.count, 0)}, over all pairs at the first`
       + " draw; they are in no match but count as neurons";
   },
-  Chance: (own) => own.permutations
-    ? `${own.permutations} permutations of one network's images`
-    : "unknown: this run has no permutations",
+  Chance: (own) => {
+    if (!own.permutations) return "unknown: this run has no permutations";
+    const within = own.all.some((one) => one.record.labels)
+      ? "any images, and as many of images within their classes"
+      : "any images; the images have no labels to permute within classes";
+    return `${own.permutations} permutations of one network's images: ${within}`;
+  },
 };
 
 function comparison() {
@@ -63,101 +72,6 @@ function comparison() {
     h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Table of what was compared" },
       h("table", { class: "facts" }, head, h("tbody", {}, rows))),
   );
-}
-
-/** Say in a sentence which layers have the lowest and the highest similarity. */
-function answer() {
-  const sentences = runs.map((own) => {
-    const all = own.curves(state.epsilon).filter((row) => row.series === own.comparisons[0]);
-    const ordered = all.toSorted((p, q) => p.value - q.value);
-    const [least, most] = [ordered[0], ordered.at(-1)];
-    const of = (row) => `${percent(row.value)} (in ${row.layer})`;
-    const levels = all.filter((row) => !Number.isNaN(row.chance)).map((row) => row.chance);
-    const chance = levels.length
-      ? `the chance level is ${levels.length > 1 ? "at most " : ""}${percent(Math.max(...levels))}`
-      : "the chance level is unknown";
-    const where = runs.length > 1 ? `${own.name}: at` : "At";
-    const who = own.pairs.length > 1 ? "the networks of a pair" : "the two networks";
-    const words = least === most ? of(least) : `between ${of(least)} and ${of(most)}`;
-    return `${where} epsilon ${state.epsilon} ${who} share ${words} of a layer's neurons; ${chance}.`;
-  });
-  say("answer", sentences.join(" "));
-}
-
-// Similarity by depth
-
-function depth() {
-  const table = new Numbers(byId("depth-numbers"), "similarity_by_depth", () => [
-    ["run", "comparison", "layer", "epsilon", "similarity", "low", "high", "chance"],
-    ...runs.flatMap((own) => own.curves(state.epsilon).map((row) =>
-      [own.name, row.series, row.layer, state.epsilon, row.value, row.low, row.high, row.chance])),
-  ]);
-  const figures = runs.map((own, number) => figureOfDepth(own, number));
-  const pairs = runs.some((own) => own.pairs.length > 1);
-  const draws = pairs || runs.some((own) => own.all.some((one) => one.draws > 1));
-  say("depth-legend", "The area below the dotted line is the chance level."
-    + (draws ? " The band covers the middle 95% of all draws of positions of all pairs." : "")
-    + (pairs ? " Thin lines are single pairs." : ""));
-  listen(["run", "pair", "layer", "epsilon"], () => {
-    figures.forEach((update) => update());
-    table.update();
-    answer();
-    readDepth(run(), state.layer);
-  });
-}
-
-function readDepth(own, layer) {
-  const words = own.curves(state.epsilon).filter((row) => row.layer === layer).map((row) => {
-    const band = row.draws > 1 ? ` (${percent(row.low)} to ${percent(row.high)})` : "";
-    const series = own.comparisons.length > 1 ? `${row.series}: ` : "";
-    return `${series}${percent(row.value)}${band}, chance level ${percent(row.chance)}`;
-  });
-  say("depth-readout", `${layer} at epsilon ${state.epsilon}: ${words.join("; ")}`);
-}
-
-/** Create the figure of one run; return the function that updates it. */
-function figureOfDepth(own, number) {
-  const slider = h("div", {
-    tabindex: 0,
-    role: "slider",
-    "aria-label": runs.length > 1 ? `Layer of ${own.name}` : "Layer",
-    "aria-valuemin": 1,
-    "aria-valuemax": own.layerNames.length,
-  });
-  const caption = runs.length > 1 ? [h("figcaption", {}, own.name)] : [];
-  byId("depth").append(h("figure", {}, caption, slider));
-  const select = (layer) => layer && change({ run: number, layer, neuron: "" });
-  const series = own.comparisons;
-  const chart = new Chart(slider, byDepth(own.layerNames, series), {
-    height: 340,
-    pick: (datum) => select(datum?.layer),
-    point: (datum) => datum?.layer && readDepth(own, datum.layer),
-  });
-  slider.addEventListener("pointerleave", () => readDepth(run(), state.layer));
-  slider.addEventListener("keydown", (event) => {
-    const names = own.layerNames;
-    const at = names.indexOf(state.layer);
-    const to = { ArrowRight: at + 1, ArrowUp: at + 1, ArrowLeft: at - 1, ArrowDown: at - 1,
-      Home: 0, End: names.length - 1 }[event.key];
-    if (to === undefined) return;
-    event.preventDefault();
-    select(names[to]);
-  });
-  const layers = own.layerNames.map((layer) => ({ layer }));
-  return () => {
-    const rows = own.curves(state.epsilon);
-    const isShown = ({ pair }) =>
-      (state.run === number && state.pair >= 0 ? pair === state.pair : own.pairs.length > 1);
-    const pairs = rows.flatMap(({ series: comparison, layer: name, pairs: each }) =>
-      each.filter(isShown).map((one) => ({ series: comparison, layer: name, ...one })));
-    const selected = state.run === number ? state.layer : "";
-    const at = own.layerNames.indexOf(selected);
-    const value = rows.find((row) => row.layer === selected)?.value;
-    slider.setAttribute("aria-valuenow", at + 1);
-    slider.setAttribute("aria-valuetext", at < 0 ? "none" : `${selected}: ${percent(value)}`);
-    // Copies: Vega adds a field to the rows that it is given.
-    chart.show({ curves: rows.map((row) => ({ ...row })), pairs, layers }, { layer: selected });
-  };
 }
 
 // A layer
@@ -223,9 +137,15 @@ function curveRows() {
     draws: shownMatches().length > 1 || own.draws === 1
       ? []
       : own.ascending.flatMap((draw, number) => steps(draw, own.count, { draw: number })),
-    chance: Array.from(own.chanceCurve, (value, place) => ({ epsilon: place / 100, value })),
+    fitted: shownMatches().flatMap((one) => (one.record.cross_fitted_draws
+      ? steps(one.crossFitted, one.count * one.record.cross_fitted_draws, { series: seriesOf(one) })
+      : [])),
+    chance: hundredths(own.chanceCurve),
+    labels: hundredths(own.labelsCurve),
   };
 }
+
+const hundredths = (curve) => Array.from(curve, (value, place) => ({ epsilon: place / 100, value }));
 
 function criticalRows() {
   const own = match();
@@ -243,8 +163,14 @@ function readCurve(epsilon) {
   if (!(epsilon >= 0 && epsilon <= 1)) return;
   const at = epsilon === state.epsilon ? epsilon : Number(epsilon.toFixed(3));
   const all = shownMatches().map((one) => percent(one.similarity(at)));
-  say("curve-readout", `At ${at}: ${listed(all)}, chance level ${percent(match().chance(at))}`);
+  say("curve-readout", `At ${at}: ${listed(all)}, ${levelsOf(match(), at)}`);
 }
+
+const levelsOf = (own, epsilon) => levels({
+  crossFitted: own.crossFittedSimilarity(epsilon),
+  chance: own.chance(epsilon),
+  labels: own.labels(epsilon),
+});
 
 function facts() {
   const own = match();
@@ -255,18 +181,21 @@ function facts() {
   say("layer-heading", `Layer ${name}`);
   say("layer-facts", [
     `${kind}, node ${node}, ${run().pairName(own.pair)}.`,
-    `${own.countA} + ${own.countB} neurons, ${counted(own.record.samples, "sample")},`,
+    `${own.countA} + ${own.countB} neurons, ${counted(own.record.samples, "sample")}${imagesOf(own.record)},`,
     `${counted(own.draws, "draw")}.`,
     own.record.few_samples
-      ? "Warning: more than 0.2 neurons per sample, so part of the similarity is due to chance." : "",
+      ? `Warning: few images for these neurons (${fewWords(run())}), so part of the similarity is due to chance.`
+      : "",
     `At epsilon ${state.epsilon} the maximum match has ${within(0, own.countA)} neurons of A and`,
     `${within(own.countA, own.count)} of B (first draw). The similarity is`,
-    `${percent(own.similarity(state.epsilon))} over all draws, the chance level`,
-    `${percent(own.chance(state.epsilon))}. At ${certificate.epsilon}, the nearest epsilon of the grid,`,
+    `${percent(own.similarity(state.epsilon))} over all draws, ${levelsOf(own, state.epsilon)}. The area is`,
+    `${percent(own.area)}, cross-fitted ${crossFittedArea(own.record)}. At ${certificate.epsilon}, the nearest epsilon of the grid,`,
     `the match is ${certificate.verified ? "verified by a new factorisation" : "NOT verified"};`,
     certificate.margin === null ? "" : `its margin is ${short(certificate.margin, 2)}:`,
     `rounding errors ${certificate.certain ? "cannot" : "could"} change it.`,
   ].filter(Boolean).join(" "));
+  say("curve-caption", `Exact similarity at every epsilon${own.record.cross_fitted_draws ? "; dashed: cross-fitted" : ""}`
+    + `${own.chanceCurve.length ? "; grey: the chance level" : ""}${own.labelsCurve.length ? "; light: labels alone" : ""}`);
   say("critical-caption", "Critical epsilon of each neuron: the smallest at which it is in the maximum match"
     + ` (${run().pairName(own.pair)}, first draw)`);
   byId("critical").setAttribute("aria-label", "Critical epsilons of both networks' neurons; the table"
@@ -274,6 +203,12 @@ function facts() {
   byId("curve").setAttribute("aria-label", `Similarity of ${name} against epsilon;`
     + ` ${percent(own.similarity(state.epsilon))} at ${state.epsilon}`);
 }
+
+const imagesOf = ({ images, samples }) => (images < samples ? ` of ${counted(images, "image")}` : "");
+
+/** The cross-fitted area over the draws that have one, or why there is none. */
+const crossFittedArea = ({ cross_fitted_area: area, note }) =>
+  (area === null ? `unknown: ${note}` : percent(area));
 
 function showSizes(chart, isNew) {
   const minimal = match().minimal(state.epsilon);
@@ -331,7 +266,8 @@ function heatMaps(own) {
   let shown;
   const figure = () => {
     const [caption, box] = [h("figcaption"), h("div", { role: "img" })];
-    const specify = (colours, width) => heatMap(shown.layers_a, shown.layers_b)(colours, width);
+    const titles = { a: "Layer of network A", b: "Layer of network B" };
+    const specify = (...more) => heatMap(shown.layers_a, shown.layers_b, titles)(...more);
     const chart = new Chart(box, specify, {
       renderer: "canvas",
       height: 420,
