@@ -13,9 +13,9 @@ from torch import Tensor
 from ..matching.backends.base import Device
 from ..matching.null import null_critical_epsilons
 from ..matching.path import match_path
-from ..matching.reduction.moments import reduce
+from ..matching.reduction.halves import reduce_split
 from ..matching.reduction.streaming import StreamedPair
-from ..matching.validation import FewSamplesWarning
+from ..matching.validation import FewSamplesWarning, as_chunk_samples
 from ..networks.inputs import Inputs, real_tokens
 from ..networks.layer_info import LayerInfo
 from .batches import has_nan, naming
@@ -35,7 +35,7 @@ class Sampling:
         positions: samples of a map.
         heat_map: samples of all layers at the same places.
         permutations: of the inputs.
-        seed: of places and permutations.
+        seed: of places, halves and permutations.
     """
 
     inputs: int | None
@@ -110,6 +110,7 @@ class Collector:
         elif sampling.heat_map:
             self._keeps = SharedDraw(sampling.inputs, sampling.heat_map, sampling.seed)
         self._kept = Kept()
+        self._in_first: list[np.ndarray] = []  # of the kept samples of one model
         self._needed: dict[Key, list[Draw]] = {}
         for each in self._compared:
             for side, layer in enumerate((each.pair.a, each.pair.b)):
@@ -193,7 +194,9 @@ class Collector:
                 x = self._taken[(0, each.pair.a.name), each.draw]
                 y = self._taken[(1, each.pair.b.name), each.draw]
                 if len(x):
-                    each.stream.add(x, y)
+                    each.stream.add(x, y, each.draw.in_first)
+        if self._one:
+            self._in_first.append(self._compared[0].draw.in_first)
         for (key, draw), rows in self._taken.items():
             if draw is self._keeps and len(rows):
                 self._kept.add(key, rows)
@@ -229,20 +232,23 @@ class Collector:
 
     def _result(self, compared: _Compared, seen: int) -> LayerComparison:
         pair, stream, count = compared.pair, compared.stream, self._sampling.permutations
+        images = compared.draw.halves.images
         if stream is None:
             x, y = (self._kept[0, layer.name] for layer in (pair.a, pair.b))
-            moments = reduce(x, y, device=self._device)
+            in_first = np.concatenate(self._in_first)
+            step = as_chunk_samples(None, 8 * (pair.a.neurons + pair.b.neurons))
+            halves = reduce_split(x, y, in_first, images, step, self._device)
         else:
-            moments = stream.pair()
+            halves = stream.halves(images)
             x, y = stream.samples() if count else (np.empty(0), np.empty(0))
         null = None
         if count:
             rng = np.random.default_rng(self._sampling.seed)
             orders = (compared.draw.permuted(seen, rng) for _ in range(count))
-            found = null_critical_epsilons(moments, x, y, orders, device=self._device)
+            found = null_critical_epsilons(halves.whole, x, y, orders, device=self._device)
             null = np.stack(list(found))
-        path = match_path(moments, device=self._device)
-        return LayerComparison(pair.name, pair.a, pair.b, path, null)
+        path = match_path(halves.whole, device=self._device)
+        return LayerComparison(pair.name, pair.a, pair.b, path, null, halves, self._device)
 
     def kept(self) -> list[dict[str, np.ndarray]]:
         """Return the samples for a heat map of A's and of B's layers; empty without."""

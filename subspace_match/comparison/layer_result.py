@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..matching.backends.base import Device
+from ..matching.cross_fitted import CrossFittedPath, cross_fitted_path, held_out_path
 from ..matching.measures.registry import Noted, noted_measures
 from ..matching.path import MatchPath
+from ..matching.reduction.halves import HalvedMoments
 from ..matching.reduction.moments import PairMoments
+from ..matching.validation import FewSamplesWarning
 
 if TYPE_CHECKING:
     from ..networks.layer_info import LayerInfo
@@ -26,6 +32,7 @@ class LayerComparison:
         path: the maximum matches at every epsilon.
         null: critical epsilons with B's inputs permuted, (permutations, n_a + n_b) float64; None
             without permutations.
+        halves: moments of two random halves of the inputs; ``halves.whole`` is ``pair``.
     """
 
     name: str
@@ -33,6 +40,8 @@ class LayerComparison:
     layer_b: LayerInfo
     path: MatchPath
     null: np.ndarray | None
+    halves: HalvedMoments
+    _device: Device
 
     def __repr__(self) -> str:
         return f"<LayerComparison {self.name}: {self.path!r}>"
@@ -43,9 +52,33 @@ class LayerComparison:
         return self.path.pair
 
     @property
-    def neurons_per_sample(self) -> float:
-        """Number of neurons of the wider layer, divided by the number of samples."""
-        return max(self.pair.neurons_x, self.pair.neurons_y) / self.pair.samples
+    def inputs(self) -> int:
+        """Number of inputs of all samples."""
+        return sum(self.halves.images)
+
+    @property
+    def neurons_per_input(self) -> float:
+        """Number of neurons of the wider layer, divided by the number of inputs."""
+        return max(self.pair.neurons_x, self.pair.neurons_y) / self.inputs
+
+    @cached_property
+    def cross_fitted(self) -> CrossFittedPath:
+        """The path by distances that are not flattered by few inputs; see ``cross_fitted_path``.
+
+        If there are too few inputs for it, its numbers are NaN and its ``note`` says why.
+        """
+        return self._on_halves(cross_fitted_path)
+
+    @cached_property
+    def held_out(self) -> CrossFittedPath:
+        """The path by distances on inputs on which nothing was fitted; see ``held_out_path``."""
+        return self._on_halves(held_out_path)
+
+    def _on_halves(self, find: Callable[..., CrossFittedPath]) -> CrossFittedPath:
+        with warnings.catch_warnings():
+            # ``compare`` warned of fewer than five inputs per neuron; this needs two.
+            warnings.simplefilter("ignore", FewSamplesWarning)
+            return find(self.halves, device=self._device)
 
     @cached_property
     def measures(self) -> dict[str, Noted]:

@@ -9,7 +9,8 @@ input's places in a fixed order, so row i is the same sample in both models.
   position that contains the point. It serves layers of different sizes, tokens with padding (a
   point is then a share of the real tokens), and loaders of unknown length.
 
-Groups of inputs share their places, so inputs can be permuted for a null distribution.
+Groups of inputs share their places, so inputs can be permuted for a null distribution. Inputs are
+split in two halves, so that matches can be cross-fitted (``Halves``).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..matching.reduction.halves import random_half
 from ..networks.extraction import sampled_rows
 from ..networks.layer_info import LayerInfo
 from ..networks.sampling import (
@@ -31,6 +33,49 @@ from ..networks.sampling import (
 )
 
 GROUPS = 200  # of inputs, if their number is unknown: the pipeline's groups of 10,000 have 50
+
+
+class Halves:
+    """Inputs in two random halves.
+
+    Of inputs that are known beforehand, half are in the first half, chosen as ``reduce_halves``
+    does. Otherwise one of every two successive inputs is, at random.
+
+    Attributes:
+        images: number of inputs so far in the first and in the second half.
+    """
+
+    def __init__(self, sampled: np.ndarray | None, seed: int) -> None:
+        """Split the inputs.
+
+        Args:
+            sampled: the inputs that have samples, (inputs,) int64, ascending; None if all have, and
+                their number is unknown.
+            seed: of the split.
+        """
+        self._rng = np.random.default_rng([seed, 1])
+        self._unknown = sampled is None
+        self._in_first = np.empty(0, dtype=bool)
+        if sampled is not None:
+            self._in_first = np.zeros(sampled.max(initial=-1) + 1, dtype=bool)
+            self._in_first[sampled] = random_half(len(sampled), seed)
+        self.images = (0, 0)
+
+    def next(self, inputs: np.ndarray) -> np.ndarray:
+        """Return whether each of the next samples is in the first half, (samples,) bool.
+
+        Args:
+            inputs: the samples' inputs, (samples,) int64, ascending, none of an earlier call.
+        """
+        last = inputs.max(initial=-1)
+        if self._unknown and last >= len(self._in_first):
+            one = self._rng.random((last + 2 - len(self._in_first)) // 2) < 0.5
+            pairs = np.stack([one, ~one], axis=1).ravel()
+            self._in_first = np.concatenate([self._in_first, pairs])
+        first, second = self.images
+        added = self._in_first[np.unique(inputs)]
+        self.images = first + int(added.sum()), second + int((~added).sum())
+        return np.asarray(self._in_first[inputs])
 
 
 class Draw(ABC):
@@ -56,9 +101,13 @@ class GroupedDraw(Draw):
 
     Attributes:
         samples: number of samples expected in all; None if unknown.
+        halves: the inputs' halves.
+        in_first: whether each of the batch's samples is in the first half, (samples,) bool.
     """
 
     samples: int | None
+    halves: Halves
+    in_first: np.ndarray
 
     @abstractmethod
     def permuted(self, inputs: int, rng: np.random.Generator) -> np.ndarray:
@@ -80,11 +129,13 @@ class GridDraw(GroupedDraw):
         self._groups = image_groups(inputs, positions, seed)
         self._map_size = layer.height * layer.width
         self.samples = len(self._index)
+        self.halves = Halves(np.unique(self._index // self._map_size), seed)
         self._batch = np.empty(0, dtype=np.int64)
 
     def start(self, first: int, count: int) -> None:
         ends = np.searchsorted(self._index, np.array([first, first + count]) * self._map_size)
         self._batch = self._index[slice(*ends)] - first * self._map_size
+        self.in_first = self.halves.next(first + self._batch // self._map_size)
 
     def rows(self, values: Tensor, real: Tensor | None) -> Tensor:
         positions = values.shape[1:-1].numel()
@@ -118,7 +169,7 @@ class PlaceDraw(GroupedDraw):
         if inputs is None:
             self._each, groups = 1, GROUPS
             self._group = np.empty(0, dtype=np.int64)
-            self.samples = None
+            self.samples, self.halves = None, Halves(None, seed)
         else:
             self._each = max(1, positions // inputs)
             members = image_groups(inputs, positions, seed)
@@ -129,7 +180,8 @@ class PlaceDraw(GroupedDraw):
                 if self._each * len(members[number]) <= left:
                     left -= self._each * len(members[number])
                     self._group[members[number]] = number
-            self.samples = self._each * int((self._group >= 0).sum())
+            sampled = np.flatnonzero(self._group >= 0)
+            self.samples, self.halves = self._each * len(sampled), Halves(sampled, seed)
         # Evenly spaced from left to right, so that no token is sampled twice if there are enough.
         self._down, right = self._rng.random((2, groups, self._each))
         order = self._rng.permuted(np.tile(np.arange(self._each), (groups, 1)), axis=1)
@@ -143,6 +195,7 @@ class PlaceDraw(GroupedDraw):
         group = self._group[first : first + count]
         sampled = np.flatnonzero(group >= 0)
         self._inputs, self._places = np.repeat(sampled, self._each), group[sampled]
+        self.in_first = self.halves.next(first + self._inputs)
 
     def rows(self, values: Tensor, real: Tensor | None) -> Tensor:
         points = self._down[self._places].ravel(), self._right[self._places].ravel()

@@ -51,13 +51,15 @@ def compare(
     """Compare two models layer by layer, or the layers of one model with one another.
 
     Each model runs once on every batch, in evaluation mode and without gradients; afterwards it is
-    as it was. Samples go straight into moments: memory holds a few matrices of (n_a + n_b)^2
+    as it was. Samples go straight into moments: memory holds about ten matrices of (n_a + n_b)^2
     numbers for each pair of layers and the samples of a batch, for any number of inputs. More is
     kept for the null distribution and the heat map; the log (``logging``) says how much.
+    Cross-fitted paths are computed when they, a table or a figure are first asked for.
 
     The samples are those that the pipeline takes from the same inputs in its first draw, and all
-    numbers are those of ``reduce`` on these samples. If the number of inputs cannot be known before
-    they are read (a generator), every input gives each map one sample.
+    numbers are those of ``reduce_halves`` on these samples, with the pipeline's halves of the
+    inputs. If the number of inputs cannot be known before they are read (a generator), every input
+    gives each map one sample, and of every two successive inputs a random one is in the first half.
 
     Args:
         model_a: on any device.
@@ -80,7 +82,7 @@ def compare(
         tokens: samples of a layer of tokens: "all" (padded ones never), or one per input: the
             "first", the "last" or their "mean".
         neuron_axis: axis of neurons where it is not certain.
-        seed: of the samples' places and of the permutations.
+        seed: of the samples' places, of the halves and of the permutations.
         device: "cpu", "cuda" or "auto", where to match. The models stay where they are.
 
     Returns:
@@ -94,7 +96,7 @@ def compare(
 
     Warns:
         ShortLoaderWarning: if the loader ends early; the result is that of the inputs it gave.
-        FewSamplesWarning: above 0.2 neurons per sample, where part of a match is chance.
+        FewSamplesWarning: above 0.2 neurons per input, where part of a match is chance.
 
     Example:
         >>> import torch
@@ -207,13 +209,14 @@ def _common_size(sizes: Sequence[int]) -> int:
 
 
 def _warn_of_few_samples(results: Sequence[LayerComparison]) -> None:
-    few = [r for r in results if r.neurons_per_sample > FEW_SAMPLES]
+    few = [r for r in results if r.neurons_per_input > FEW_SAMPLES]
     if few:
-        most = max(few, key=lambda result: result.neurons_per_sample)
+        most = max(few, key=lambda result: result.neurons_per_input)
         warnings.warn(
-            f"{len(few)} of {len(results)} layers have more than {FEW_SAMPLES:g} neurons per sample"
-            f" ({most.name} has {most.neurons_per_sample:.2f}), where part of the match is chance:"
-            " use more inputs, or see chance with permutations=19",
+            f"{len(few)} of {len(results)} layers have more than {FEW_SAMPLES:g} neurons per input"
+            f" ({most.name} has {most.neurons_per_input:.2f}), where part of the match is chance:"
+            " use more inputs, or see what is left on new ones (cross_fitted) and chance"
+            " (permutations=19)",
             FewSamplesWarning,
             stacklevel=3,
         )

@@ -17,7 +17,7 @@ from ..results.heat_map import match_all_layers
 from ..results.many_networks import consensus_table, with_consensus
 from ..results.registry import NO_SEED
 from ..results.tables import LayerResult, PairNames
-from ..storage.match_files import LayerMatch, Resampled
+from ..storage.match_files import LayerMatch, NewImages, Resampled
 from ..storage.network_results import HeatMap, HeatMapLayer
 from ..storage.result_origin import LayerOrigin, Origin
 
@@ -45,7 +45,8 @@ def matches_of(names: PairNames, layers: Mapping[str, LayerComparison]) -> dict[
         origin = LayerOrigin(
             *("", networks, ("", ""), name, " ~ ".join(nodes), kind, depth, samples, 0)
         )
-        matches[name] = LayerMatch.from_path(result.path, origin)
+        new = NewImages.from_paths(result.cross_fitted, result.held_out, result.inputs)
+        matches[name] = LayerMatch.from_path(result.path, origin, new)
     return matches
 
 
@@ -116,6 +117,4 @@ def figures_of(made: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
         if spec.min_comparisons == spec.min_others == 1
         and not spec.takes_images
         and not any(made[table].empty for table in spec.tables)
-        # A stream of samples is not fitted on two halves of its inputs.
-        and not (name == "cross_fitted" and made["summary"]["cross_fitted"].isna().all())
     }

@@ -14,7 +14,9 @@ from models import SIZE, Text, cnn, images, loader, mlp, texts
 from torch import Tensor, nn
 
 import subspace_match as sm
+from subspace_match.comparison.places import Halves
 from subspace_match.data.prepared import Split
+from subspace_match.matching.reduction.halves import split_images as halves_of_images
 from subspace_match.networks.extraction import extract
 from subspace_match.networks.images import Images
 from subspace_match.networks.layered_network import LayeredNetwork
@@ -83,16 +85,15 @@ def test_numbers_are_those_of_the_pipelines_samples_bit_for_bit(
     found = sm.compare(*networks, batches, positions=POSITIONS, device="cpu", heat_map=500)
     chance = sm.compare(*networks, batches, positions=POSITIONS, device="cpu", permutations=19)
     pipeline = {
-        origin.layer: path
-        for origin, path, _ in stores.match_paths(list(found), device="cpu", chunk_samples=None)
+        origin.layer: (path, new)
+        for origin, path, new in stores.match_paths(list(found), device="cpu", chunk_samples=None)
     }
     assert list(pipeline) == list(found) == ["conv1", "conv2", "fc1"]
-    for layer, in_halves in pipeline.items():
-        # The pipeline adds up two halves of the images, which rounds differently.
-        path = sm.match_path(sm.reduce(*stores.activations(layer), device="cpu"), device="cpu")
+    for layer, (path, new) in pipeline.items():
         assert found[layer].path == chance[layer].path == path
-        critical = in_halves.critical_epsilon
-        np.testing.assert_allclose(path.critical_epsilon, critical, atol=1e-9)
+        np.testing.assert_array_equal(found[layer].cross_fitted.critical_epsilon, new.cross_fitted)
+        np.testing.assert_array_equal(found[layer].held_out.critical_epsilon, new.held_out)
+        assert (found[layer].inputs, found[layer].cross_fitted.note) == (COUNT, "")
         options = {"permutations": 19, "seed": 0, "device": "cpu"}
         null = resampled_layer(stores, layer, path.pair, **options).any_image
         np.testing.assert_array_equal(chance[layer].null, null)
@@ -369,5 +370,55 @@ def test_few_samples_are_warned_of_once() -> None:
         sm.compare(cnn(0), cnn(1), loader(40), device="cpu")
     (warning,) = caught
     assert str(warning.message).startswith(
-        "1 of 3 layers have more than 0.2 neurons per sample (fc1"
+        "2 of 3 layers have more than 0.2 neurons per input (fc1"
     )
+
+
+def test_halves_of_the_inputs_do_not_depend_on_batches() -> None:
+    def split(inputs: int, batch: int, known: np.ndarray | None) -> list[bool]:
+        halves = Halves(known, seed=3)
+        parts = [
+            halves.next(np.repeat(np.arange(start, min(start + batch, inputs)), 2))
+            for start in range(0, inputs, batch)
+        ]
+        found = np.concatenate(parts).reshape(-1, 2)
+        assert (found[:, 0] == found[:, 1]).all()  # both samples of an input
+        assert halves.images == (found[:, 0].sum(), (~found[:, 0]).sum())
+        return found[:, 0].tolist()
+
+    pairs = np.reshape(split(40, 7, None), (20, 2))
+    assert (pairs.sum(1) == 1).all()
+    assert 0 < pairs[:, 0].sum() < 20
+    assert split(40, 40, None) == split(40, 1, None) == pairs.ravel().tolist()
+    assert split(39, 7, None) == pairs.ravel().tolist()[:39]
+    known = np.arange(40)
+    expected = halves_of_images(known, 40, seed=3)[0].tolist()
+    assert split(40, 7, known) == split(40, 40, known) == expected
+
+
+def test_too_few_inputs_are_noted_and_leave_the_path_as_it_is() -> None:
+    for batches in (iter([images(1)]), [images(1)], [images(20)]):
+        with pytest.warns(sm.FewSamplesWarning):
+            found = sm.compare(cnn(0), cnn(1), batches, device="cpu")
+        layer = found["fc1"]
+        assert "fewer live neurons than images in a half" in layer.cross_fitted.note
+        assert layer.held_out.note == layer.cross_fitted.note
+        assert np.isnan(layer.cross_fitted.area)
+        assert layer.path.area > 0
+        row = found.to_frame("similarity", 0.3).set_index("layer").loc["fc1"]
+        assert (row["note"], row["images"]) == (layer.cross_fitted.note, found.inputs)
+        assert np.isnan(row["gap"])
+        assert row["few_samples"]
+
+
+def test_a_generator_and_layers_of_one_model_are_cross_fitted() -> None:
+    inputs = images(400)
+    generator = sm.compare(cnn(0), cnn(1), iter(inputs.split(90)), device="cpu")
+    one = sm.compare(cnn(0), None, inputs.split(90), positions=800, device="cpu")
+    for found, each in ((generator, 1), (one, 2)):
+        for layer in found.values():
+            halves = layer.halves
+            assert halves.images == (200, 200)
+            assert (halves.first.samples, halves.second.samples) == (200 * each, 200 * each)
+            assert 0 < layer.cross_fitted.area < layer.path.area
+            assert layer.held_out.area < layer.cross_fitted.area

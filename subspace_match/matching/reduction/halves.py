@@ -9,19 +9,21 @@ of both halves': the pass costs what ``reduce`` costs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..backends import resolve_device
-from ..backends.base import Array, Device, DeviceLike
+from ..backends.base import Device, DeviceLike
 from ..validation import as_activations, as_chunk_samples, same_samples, warn_of_few_samples
 from .block_sums import Blocks
 from .factor import moment_error
+from .halved_sums import HalvedSum, Sums
 from .moments import (
-    MomentSum,
     PairMoments,
+    ReadAgain,
     check_squares,
     neurons_only,
     pair_from_moments,
@@ -97,28 +99,35 @@ def reduce_halves(
     same_samples(x, y)
     in_first, counts = split_images(images, x.shape[0], seed)
     warn_of_few_samples(max(x.shape[1], y.shape[1]), sum(counts), "image")
-    device = resolve_device(device)
     step = as_chunk_samples(chunk_samples, 8 * (x.shape[1] + y.shape[1]))
+    return reduce_split(x, y, in_first, counts, step, resolve_device(device))
 
+
+def reduce_split(
+    x: Any, y: Any, in_first: np.ndarray, images: tuple[int, int], step: int, device: Device
+) -> HalvedMoments:
+    """Reduce activations that are split already.
+
+    Args:
+        x: (samples, n_x), as ``as_activations`` returns it.
+        y: (samples, n_y), the same samples.
+        in_first: whether each sample is in the first half, (samples,) bool.
+        images: number of images in each half; 0 for a half without samples.
+        step: samples held at a time.
+        device: where to compute.
+
+    Raises:
+        ValueError: for NaN, infinity, or values whose squares leave float64's range.
+    """
     layers = LayerReader(x), LayerReader(y)
     blocks = Blocks.for_device(device, x.shape[0], step, layers[0].width + layers[1].width)
-    halves = MomentSum(*layers, blocks, device), MomentSum(*layers, blocks, device)
-    for start, rows in read_ahead((x, y), step, device):
-        chosen = in_first[start : start + len(rows[0])]
-        for half, mask in zip(halves, (chosen, ~chosen), strict=True):
-            places = np.flatnonzero(mask)
-            half.add(*(device.take(own, places) for own in rows))
-    moments, sums = [half.moments() for half in halves], [half.sums() for half in halves]
-    total = moments[0] + moments[1]
-    check_squares(*layers, total, step, device)
-    whole = pair_from_sums(*layers, total, sums[0] + sums[1], blocks, device, halves=2)
-    first, second = (
-        _half(*layers, mask, *sums_of, blocks, device)
-        for mask, sums_of in zip(
-            (in_first, ~in_first), zip(moments, sums, strict=True), strict=True
-        )
-    )
-    return HalvedMoments(whole, first, second, counts)
+    added = HalvedSum(*layers, blocks, device)
+    for start, (rows_x, rows_y) in read_ahead((x, y), step, device):
+        added.add(rows_x, rows_y, in_first[start : start + len(rows_x)])
+    sums = added.finish()
+    check_squares(*layers, sums[0].moments, step, device)
+    rows_of = [(SomeRows(x, mask), SomeRows(y, mask)) for mask in (in_first, ~in_first)]
+    return halved_from_sums(layers, sums, rows_of, images, blocks, device)
 
 
 def split_images(images: Any, samples: int, seed: int) -> tuple[np.ndarray, tuple[int, int]]:
@@ -147,27 +156,55 @@ def split_images(images: Any, samples: int, seed: int) -> tuple[np.ndarray, tupl
             f"images: expected at least two images, found {len(names)}; use more images, or reduce"
             " for results without cross-fitting"
         )
-    in_first = np.zeros(len(names), dtype=bool)
-    in_first[np.random.default_rng(seed).permutation(len(names))[: len(names) // 2]] = True
+    in_first = random_half(len(names), seed)
     return in_first[image_of], (len(names) // 2, len(names) - len(names) // 2)
 
 
-def _half(
-    x: LayerReader,
-    y: LayerReader,
-    mask: np.ndarray,
-    moments: Array,
-    sums: Array,
+def random_half(images: int, seed: int) -> np.ndarray:
+    """Return which of the images, in the order of their numbers, are in the first half."""
+    in_first = np.zeros(images, dtype=bool)
+    in_first[np.random.default_rng(seed).permutation(images)[: images // 2]] = True
+    return in_first
+
+
+def halved_from_sums(
+    layers: tuple[LayerReader, LayerReader],
+    sums: tuple[Sums, Sums, Sums],
+    rows: Sequence[tuple[Any, Any]],
+    images: tuple[int, int],
     blocks: Blocks,
     device: Device,
-) -> PairMoments:
-    """Build the moments of one half; a path needs no centred factor, so none is read for."""
-    moments, sums = neurons_only(x, moments, sums, device)
-    error = moment_error(blocks.additions, len(sums))
-    rows_x, rows_y = SomeRows(x.array, mask), SomeRows(y.array, mask)
-    return pair_from_moments(
-        rows_x, rows_y, moments, sums, None, error, blocks.step, device, centre=False
+    read_again: Sequence[ReadAgain | None] = (None, None, None),
+) -> HalvedMoments:
+    """Build the moments from the sums; a path needs no centred factor of a half, so none is made.
+
+    Args:
+        layers: both layers.
+        sums: of all samples, and of the first and the second half.
+        rows: the samples of both layers in each half, read only if the moments do not determine
+            the half's factor.
+        images: number of images in each half.
+        blocks: how the samples were added up.
+        device: where the sums are.
+        read_again: replaces the second read of all samples, and of each half.
+    """
+    whole = pair_from_sums(
+        *(*layers, sums[0].moments, sums[0].columns, blocks, device),
+        halves=2,
+        read_again=read_again[0],
     )
+    pairs = []
+    for own, (x, y), again in zip(sums[1:], rows, read_again[1:], strict=True):
+        moments, columns = neurons_only(layers[0], own.moments, own.columns, device)
+        error = moment_error(blocks.additions, len(columns))
+        pairs.append(
+            pair_from_moments(
+                *(x, y, moments, columns, None, error, blocks.step, device),
+                centre=False,
+                read_again=again,
+            )
+        )
+    return HalvedMoments(whole, pairs[0], pairs[1], images)
 
 
 class SomeRows:
