@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..results.many_networks import share_column
+from ..results.registry import share_column
 from .json_numbers import numbers
 from .runs import Run
 

@@ -17,6 +17,10 @@ from subspace_match.matching.peeling import updates_halves
 from subspace_match.matching.reduction.halves import split_images
 
 TOLERANCE = 2e-8  # rounding of distances, and the tie margin by which critical epsilons are lowered
+# A copy with noise of 1e-7 is fitted with coefficients of up to 1e7, which rounding moves by 1e-9.
+# On the other half they are measured as they are; reordering the samples moves distances by 6e-6.
+NEAR_COPIES = 1e-5
+WITH_NEAR_COPIES = cases.near_duplicates, cases.everything_at_once, cases.half_near_copies
 FINDERS = {"cross-fitted": sm.cross_fitted_path, "held-out": sm.held_out_path}
 
 
@@ -80,7 +84,10 @@ def test_paths_equal_peeling_by_least_squares(case, device):
     halves = halves_of(*pair, device=device)
     for name, find in FINDERS.items():
         found = find(halves, device=device).critical_epsilon
-        np.testing.assert_allclose(found, critical[name], atol=TOLERANCE, err_msg=name)
+        atol = (
+            NEAR_COPIES if case in (cases.near_duplicates, cases.everything_at_once) else TOLERANCE
+        )
+        np.testing.assert_allclose(found, critical[name], atol=atol, err_msg=name)
 
 
 @pytest.mark.parametrize("case", [cases.related, cases.everything_at_once])
