@@ -122,7 +122,7 @@ def run(options: argparse.Namespace) -> None:
     table = result.similarity(options.epsilon)
     for note in result.notes:
         sys.stdout.write(f"{note}\n")
-    columns = ["layer", "kind", "neurons_a", "neurons_b", "samples", "similarity"]
+    columns = ["layer", "kind", "neurons_a", "neurons_b", "samples", "similarity", "cross_fitted"]
     columns += ["null_threshold", "p_value"] if options.null else []
     columns += ["median_critical_epsilon", "linear_cka", "few_samples"]
     with pd.option_context("display.float_format", "{:.3f}".format):
