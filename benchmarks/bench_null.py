@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 import subspace_match as sm
 from subspace_match.matching.half_samples import paths_of_halves
 from subspace_match.matching.null import null_paths
-from subspace_match.matching.permutation_test import affordable_permutations
+from subspace_match.matching.permutation_counts import affordable_permutations
 
 LAYERS = ((10_000, 32), (10_000, 64), (10_000, 128), (10_000, 256), (4_000, 256), (1_000, 128))
 PERMUTATIONS, HALVES, REPEATS = 10, 4, 3

@@ -21,6 +21,9 @@ class Params(list[Any]):
     def keys(self) -> list[str]:
         return list(self._named)
 
+    def get(self, name: str) -> Any:
+        return self._named.get(name)
+
 
 def make_result(
     rule: str,

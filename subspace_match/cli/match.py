@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         ValueError: if an option or an array is not valid.
     """
-    from ..matching.permutation_test import check_permutations
+    from ..matching.permutation_counts import check_permutations
     from .match_output import print_table, write_files
 
     check_permutations("--null", options.null)

@@ -12,7 +12,7 @@ import numpy as np
 from ..extras import needs
 from ..matching.backends import resolve_device
 from ..matching.backends.base import DeviceLike
-from ..matching.permutation_test import check_permutations
+from ..matching.permutation_counts import check_permutations
 from ..matching.validation import FEW_SAMPLES, FewSamplesWarning
 from ..progress import Progress
 from .layer_result import LayerComparison

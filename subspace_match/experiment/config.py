@@ -17,7 +17,7 @@ import jsonschema
 
 from ..data.catalogue import SOURCES
 from ..matching.epsilons import EPSILONS
-from ..matching.permutation_test import check_permutations
+from ..matching.permutation_counts import check_permutations
 from .plain_yaml import as_number, read_yaml
 
 Config = dict[str, Any]

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from ..data.catalogue import SOURCES, count_test_inputs, source_of
-from ..matching.permutation_test import affordable_permutations
+from ..matching.permutation_counts import affordable_permutations
 from ..networks.layer_info import LayerInfo
 from ..networks.sampling import uses_all_samples
 from .plan import Plan, Wildcards

@@ -13,7 +13,7 @@ import numpy as np
 from ..matching.backends.base import DeviceLike
 from ..matching.half_samples import paths_of_halves
 from ..matching.null import null_critical_epsilons
-from ..matching.permutation_test import affordable_permutations
+from ..matching.permutation_counts import affordable_permutations
 from ..matching.reduction.moments import PairMoments
 from ..networks.layer_info import LayerInfo
 from ..networks.sampling import image_groups, image_permutation, permuted_samples, within_classes

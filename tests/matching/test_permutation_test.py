@@ -8,9 +8,9 @@ from scipy import stats
 import subspace_match as sm
 from subspace_match.matching.null import null_paths
 from subspace_match.matching.path import area
+from subspace_match.matching.permutation_counts import check_permutations
 from subspace_match.matching.permutation_test import (
     adjusted_similarity,
-    check_permutations,
     family_wise_p_values,
     p_values,
     threshold,

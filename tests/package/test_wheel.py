@@ -153,7 +153,7 @@ def layers(folder: Path) -> tuple[str, str]:
 
 
 def test_the_command_line_matches_npy_files(light: Environment, tmp_path: Path) -> None:
-    options = ("--epsilon", "0.5", "0.9", "--minimal", "--null", "5")
+    options = ("--epsilon", "0.5", "0.9", "--minimal", "--null", "19")
     printed = light.output(*layers(tmp_path), *options, program="subspace-match").splitlines()
     assert printed[0] == "6 + 3 neurons, 300 samples"
     assert [line.split()[:4] for line in printed[2:4]] == [

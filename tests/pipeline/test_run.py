@@ -85,7 +85,9 @@ def test_the_tables_agree_with_the_activations(finished: Workspace) -> None:
             assert row.neurons_per_sample == x.shape[1] / x.shape[0]
         own = neurons[(neurons["layer"] == layer) & (neurons["network"] == "b")]
         own = own[own["draw"] == draw]
-        np.testing.assert_array_equal(own["critical_epsilon"], path.critical_epsilon_y)
+        np.testing.assert_allclose(
+            own["critical_epsilon"], path.critical_epsilon_y, rtol=0, atol=1e-12
+        )
         np.testing.assert_allclose(own["norm"], np.linalg.norm(y[:].astype(float), axis=0))
     draws = table.groupby("layer")["draw"].nunique()
     # A fully connected layer or a small map has one draw, which is all of it.
@@ -125,7 +127,7 @@ def test_csv_and_parquet_hold_the_same(finished: Workspace) -> None:
         path = Path(finished.paths.experiment(f"tables/{name}.parquet"))
         parquet, csv = pd.read_parquet(path), pd.read_csv(path.with_suffix(".csv"))
         text = parquet.select_dtypes("str").columns  # an empty text reads as missing
-        csv[text] = csv[text].fillna("")
+        csv[text] = csv[text].astype(object).fillna("")
         pd.testing.assert_frame_equal(parquet, csv, check_dtype=False, check_exact=True)
 
 

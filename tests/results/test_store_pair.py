@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import subspace_match as sm
-from subspace_match.matching import permutation_test
+from subspace_match.matching import permutation_counts
 from subspace_match.matching.null import null_paths
 from subspace_match.networks.layer_info import LayerInfo
 from subspace_match.networks.sampling import (
@@ -132,7 +132,7 @@ def test_halves_of_the_images_are_matched_with_all_their_positions(stores: Store
 def test_few_samples_have_no_halves_and_images_without_labels_no_classes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(permutation_test, "CHEAP", 0)
+    monkeypatch.setattr(permutation_counts, "CHEAP", 0)
     paths = (write(tmp_path / f"{n}.zarr", n, (3, 6), labels=None) for n in ("n0", "n1"))
     stores = StorePair(*paths, "d")
     x, y = stores.activations("fc1")  # six neurons, and ten samples in a half

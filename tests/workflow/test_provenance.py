@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,8 @@ def test_a_tables_provenance_covers_all_its_inputs(
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         "torch": torch.__version__.partition("+")[0],
+        "timm": version("timm"),
+        "transformers": version("transformers"),
         "zarr": zarr.__version__,
     }
     assert list(found)[2] == "differs_from_default"

@@ -128,7 +128,7 @@ def minimal_match(script: Script) -> None:
         "minimal_match",
         input={"path": "path.npz", "moments": "moments.npz"},
         output={"minimal": "minimal.npz"},
-        params={"layers": ["conv1"], "epsilon": 0.5},
+        params={"layers": ["conv1"], "epsilon": 0.5, "orders": 1},
     )
 
 
@@ -153,7 +153,7 @@ def aggregate(script: Script, accuracies: tuple[float | None, float | None]) -> 
             "certificates": ["certificates.npz"],
             "measures": ["measures.npz"],
             "minimal": ["minimal.npz"],
-            **{"nulls": [], "heat_maps": []},
+            **{"nulls": [], "consensus": [], "heat_maps": []},
             "top_images": [f"{key}.npz" for key in NETWORKS],
             "records": [f"{key}.json" for key in NETWORKS],
         },
@@ -162,8 +162,10 @@ def aggregate(script: Script, accuracies: tuple[float | None, float | None]) -> 
             "epsilons": EPSILONS,
             "networks": {key: dict(network) for key, network in NETWORKS.items()},
             "pairs": [PAIR],
+            "together": [],
             **{f"{name}_digest": name for name in ("top_images", "matching", "null", "heat_map")},
             "certificate_digest": "certificates",
+            "consensus_digest": "consensus",
         },
     )
     return Path(folder)

@@ -25,6 +25,7 @@ import numpy as np
 
 from ..backends import resolve_device
 from ..backends.base import Array, Device, DeviceLike
+from ..backends.numpy_ import Cpu
 from ..content import EqualByContent
 from ..validation import as_activations, as_chunk_samples, same_samples, warn_of_few_samples
 from .block_sums import Blocks, GroupedSum
@@ -117,7 +118,7 @@ class PairMoments(EqualByContent):
 
         None if the pair is not ``well_conditioned``: then only the factor is accurate.
         """
-        return self.unit_products_on(resolve_device("cpu"))
+        return self.unit_products_on(Cpu())
 
     def unit_products_on(self, device: Device) -> Array | None:
         """Compute ``unit_products`` on a device."""
