@@ -26,7 +26,7 @@ class Mixer(nn.Module):
 VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2}
 VIT |= {"class_token": False, "global_pool": "avg"}
 ALL_LAYERS = BARE | {
-    "chance": {"permutations": 1},
+    "chance": {"permutations": 19},
     "matching": {"layers": ["*"]},
     "minimal_matches": {"layers": ["*"], "epsilons": []},
 }
