@@ -173,7 +173,7 @@ class _Batch:
         nothing: list[np.ndarray | None] = [None] * len(self.orders)
         if isinstance(self.device, Cpu):
             return nothing
-        from .peeling.permuted import peel_permuted  # imports torch
+        from .peeling.permuted_torch import peel_permuted  # imports torch
 
         live = np.flatnonzero(pair.live)
         width_x = int((live < pair.neurons_x).sum())
