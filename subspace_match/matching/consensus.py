@@ -32,10 +32,11 @@ from typing import Any
 import numpy as np
 
 from .backends.base import DeviceLike
+from .path import similarity_at
 from .peeling.peel import removals_until_empty
 from .reduction.many import ManyMoments, reduce_many
 from .ties import lower_by_margin
-from .validation import as_epsilon, as_epsilons
+from .validation import as_epsilon
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,7 @@ class ConsensusPath:
         Raises:
             ValueError: if an epsilon is not in [0, 1).
         """
-        bounds = as_epsilons(epsilon)
-        # NaN sorts last, so dead neurons are never counted.
-        critical = np.sort(np.concatenate(self.critical_epsilons))
-        similarity = np.searchsorted(critical, bounds, side="right") / len(critical)
-        return float(similarity) if bounds.ndim == 0 else similarity
+        return similarity_at(np.concatenate(self.critical_epsilons), epsilon)
 
 
 def consensus_path(

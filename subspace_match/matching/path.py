@@ -98,11 +98,7 @@ class CriticalEpsilons(EqualByContent):
             >>> match_path(reduce(x, y)).similarity([0.5, 0.6001])
             array([0.        , 0.66666667])
         """
-        bounds = as_epsilons(epsilon)
-        critical = self.critical_epsilon
-        matched = np.searchsorted(np.sort(critical[~np.isnan(critical)]), bounds, side="right")
-        similarity = matched / len(critical)
-        return float(similarity) if bounds.ndim == 0 else similarity
+        return similarity_at(self.critical_epsilon, epsilon)
 
     def plot(self, axes: Axes | None = None, **line: Any) -> Axes:
         """Draw the similarity at every epsilon.
@@ -228,6 +224,25 @@ class MatchPath(CriticalEpsilons):
             device=resolve_device(device),
         )
         return certificates[0] if bounds.ndim == 0 else certificates
+
+
+def similarity_at(
+    critical_epsilon: np.ndarray, epsilon: float | Sequence[float] | np.ndarray
+) -> float | np.ndarray:
+    """Return the share of critical epsilons that are at most epsilon, as ``MatchPath.similarity``.
+
+    Args:
+        critical_epsilon: of all neurons; NaN (dead) neurons count but never match.
+        epsilon: a number or an array of numbers in [0, 1).
+
+    Raises:
+        ValueError: if an epsilon is not in [0, 1).
+    """
+    bounds = as_epsilons(epsilon)
+    # NaN sorts last, so dead neurons are never counted.
+    matched = np.searchsorted(np.sort(critical_epsilon), bounds, side="right")
+    similarity = matched / len(critical_epsilon)
+    return float(similarity) if bounds.ndim == 0 else similarity
 
 
 def area(critical_epsilon: np.ndarray) -> np.ndarray:
