@@ -90,7 +90,7 @@ def similarity_words(summary: pd.DataFrame, epsilon: float) -> list[str]:
     who = "the networks of a pair" if pairs > 1 else "the two networks"
     which = f" ({names[0]})" if len(names) > 1 else ""
     layers = list(rows["layer"])
-    parts = []
+    parts: list[str] = []
     shares = list(SHARES.items())
     for place, (words, least) in enumerate(shares):
         below = shares[place - 1][1] if place else float("inf")
