@@ -92,11 +92,10 @@ class Tally:
         scores, right = choices(self._task, output, targets)
         self._correct += (scores.argmax(1) == right).sum()
         self._count += len(right)
-        if int(right.max()) < scores.shape[1]:
-            loss = functional.cross_entropy(scores.float(), right, reduction="sum")
-            self._loss += loss.double()
-        else:
-            self._loss += torch.nan
+        # Without a branch, for which a GPU would have to finish the batch first.
+        known = right < scores.shape[1]
+        loss = functional.cross_entropy(scores.float(), right * known, reduction="sum")
+        self._loss += torch.where(known.all(), loss.double(), torch.nan)
 
     @property
     def performance(self) -> Performance:
