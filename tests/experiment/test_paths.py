@@ -56,6 +56,10 @@ def changed(code: Mapping[str, str] | None = None, **changes: object) -> set[str
     ("changes", "affected"),
     [
         ({"data": {"split_seed": 1}}, {"data", *BELOW_DATA}),
+        ({"data": {"train_images": 99}}, {"data", *BELOW_DATA}),
+        ({"data": {"random_labels": 0.5}}, {"data", *BELOW_DATA}),
+        ({"data": {"shortcut": 0}}, {"data", *BELOW_DATA}),
+        ({"training": {"noise": 0.1}}, BELOW_NETWORK),
         ({"network": {"width": 1}}, BELOW_DATA),
         ({"training": {"epochs": 3}}, BELOW_NETWORK),
         ({"stages": ["last", 3]}, BELOW_NETWORK),
