@@ -288,6 +288,9 @@ def _conflicts(config: Config) -> Iterator[str]:
             check_permutations("chance.permutations", permutations)
         except ValueError as error:
             yield str(error)
+    heat_map = config["heat_map"]
+    if heat_map["within_networks"] and not heat_map["positions"]:
+        yield "heat_map.positions: expected at least 1 for heat_map.within_networks, found 0"
     stages = list(map(str, config["stages"]))
     if len(set(stages)) < len(stages):
         yield f"stages: expected a list without repetition, found {config['stages']}"
