@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import average_precision_score
 
+from subspace_match.cli import main
 from subspace_match.results.grounding import (
     average_precision,
     correlation,
@@ -246,6 +247,23 @@ def test_a_run_is_tested_for_what_it_allows(tmp_path: Path) -> None:
     assert wide.loc["cross_fitted_area", "accuracy: x"] == pytest.approx(-1)
     assert wide.loc["area", "monotonicity: x"] == 1  # conformity: no violation
     assert math.isnan(wide.loc["linear_cka", "accuracy: x"])
+
+
+def test_the_command_writes_the_table_and_prints_an_overview(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "one", ["x"], within_table({0: [0.9, 0.8, 0.1]}))
+    assert main(["grounding", str(run), "--out", str(tmp_path / "g.csv")]) == 0
+    written = pd.read_csv(tmp_path / "g.csv", keep_default_na=False, na_values={"value": ""})
+    expected = grounding_table([run])
+    assert written["measure"].tolist() == expected["measure"].tolist()
+    np.testing.assert_allclose(written["value"], expected["value"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "| measure | accuracy: x | disagreement: x | monotonicity: x |"
+    assert "| cross_fitted_area | -1.00 | nan | nan |" in lines
+    assert "| area | nan | nan | 1.00 |" in lines
+    assert main(["grounding", str(tmp_path)]) == 2
+    assert "expected the folder of a finished experiment" in capsys.readouterr().err
 
 
 def test_a_folder_without_tables_or_tests_is_an_error(tmp_path: Path) -> None:
