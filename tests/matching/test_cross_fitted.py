@@ -13,7 +13,7 @@ import pytest
 from helpers import raises
 
 import subspace_match as sm
-from subspace_match.matching.peeling import updates_halves
+from subspace_match.matching.peeling.updates import SpanUpdates
 from subspace_match.matching.reduction.halves import split_images
 
 TOLERANCE = 2e-8  # rounding of distances, and the tie margin by which critical epsilons are lowered
@@ -94,8 +94,8 @@ def test_paths_equal_peeling_by_least_squares(case, device):
 def test_blocks_and_chunks_do_not_matter(case, device, monkeypatch):
     x, y = case(np.random.default_rng(2))
     one = sm.cross_fitted_path(halves_of(x, y, device=device), device=device)
-    monkeypatch.setattr(updates_halves, "BLOCK", 5)
-    monkeypatch.setattr(updates_halves, "COMPACT", 0.99)
+    monkeypatch.setattr(SpanUpdates, "BLOCK", 5)
+    monkeypatch.setattr(SpanUpdates, "COMPACT", 0.99)
     halves = halves_of(x, y, device=device, chunk_samples=7)
     other = sm.cross_fitted_path(halves, device=device)
     np.testing.assert_allclose(one.critical_epsilon, other.critical_epsilon, atol=TOLERANCE)

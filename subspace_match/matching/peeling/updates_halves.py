@@ -38,7 +38,7 @@ import numpy as np
 
 from ..backends.base import Array, Device
 from .spans import RANK_TOLERANCE
-from .updates import BLOCK, COMPACT, DEPENDS, SpanUpdates, lowest_accurate
+from .updates import DEPENDS, OneByOne, lowest_accurate
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class HalvedSpans:
     held_out: Array
 
 
-class HalvesUpdates(SpanUpdates):
-    """Span updates on two halves.
+class HalvesUpdates(OneByOne):
+    """Span updates on two halves. A residual is the product of four squared ones.
 
     Args:
         spans: from ``halves.factor_halves``; overwritten.
@@ -88,32 +88,11 @@ class HalvesUpdates(SpanUpdates):
         self._highest = self._diagonal + 0.0
         self._allocate(int((spans.neurons < first_y).sum()))
 
-    def remove_block(self) -> tuple[np.ndarray, np.ndarray, bool]:
-        """Remove the farthest neuron, up to BLOCK times."""
-        positions: list[int] = []
-        scores: list[float] = []
-        accurate = True
-        steps = min(BLOCK, int(self._alive.sum()))
-        while accurate and len(positions) < steps:
-            neuron = int(self._scores.argmax())
-            positions.append(neuron)
-            scores.append(float(self._scores[neuron]))
-            accurate = self._remove(neuron)
-        removed = self._neurons[positions]
-        if accurate:
-            self._apply()
-            if self._alive.sum() <= COMPACT * len(self._alive):
-                self._compact()
-        # A score is the product of four squares; rounding can make one of them negative.
-        return removed, np.maximum(scores, 0.0) ** 0.25, accurate
-
     def _remove(self, neuron: int) -> bool:
-        """Remove a neuron; return whether its side is still accurate."""
         of_y = neuron >= self._width_x
         own, other = self._sides[of_y], self._sides[not of_y]
-        self._scores[neuron] = self._gone[neuron] = -np.inf
+        self._gone[neuron] = -np.inf
         self._lowest[:, neuron] = -np.inf
-        self._alive[neuron] = False
         if self._dependent[neuron]:  # no other neuron has a coefficient on it
             self._dependent[neuron] = False
             return True
@@ -137,7 +116,7 @@ class HalvesUpdates(SpanUpdates):
         if not self._held_out_only:
             self._fitted[:, other] += first[:, other] * across
         self._held_out[:, other] -= across * (rest[:, other] + second[:, other])
-        self._score(other)
+        self._multiply(other)
         return self._is_accurate(own)
 
     def _exchange(
@@ -211,11 +190,16 @@ class HalvesUpdates(SpanUpdates):
         self._diagonal[:, own] -= columns[:, 0] * scaled[:, own]
         self._terms[of_y] += self._terms_each
 
-    def _score(self, side: slice) -> None:
+    def _multiply(self, side: slice) -> None:
         """Compute the product of four squared residuals, by which neurons are removed."""
         held_out = self._held_out[0, side] * self._held_out[1, side]
         other = held_out if self._held_out_only else self._fitted[0, side] * self._fitted[1, side]
-        self._scores[side] = held_out * other + self._gone[side]
+        self._residual[side] = held_out * other + self._gone[side]
+
+    def _squares(self, residuals: np.ndarray) -> np.ndarray:
+        # Rounding can make one of the four squares negative.
+        squares: np.ndarray = np.maximum(residuals, 0.0) ** 0.25
+        return squares
 
     def _mask(self, own: slice) -> Array:
         """Return 1 for the basis neurons of a side and 0 for its others."""
@@ -244,7 +228,6 @@ class HalvesUpdates(SpanUpdates):
         self._start_block()
 
     def _compact(self) -> None:
-        """Copy the state without removed neurons."""
         kept, device = np.flatnonzero(self._alive), self._device
         self._matrices = device.take(device.take(self._matrices, kept, axis=2), kept, axis=3)
         for name in ("_fitted", "_held_out", "_diagonal", "_highest"):
@@ -261,15 +244,15 @@ class HalvesUpdates(SpanUpdates):
         self._sides = slice(0, width_x), slice(width_x, width)
         self._has_dependent = bool(self._dependent.any())
         self._terms_each = 3 if self._has_dependent else 2
-        most = BLOCK * self._terms_each
+        most = self.BLOCK * self._terms_each
         heights = width_x, width - width_x
         # The terms of each side: the other side's neurons have other rows.
         self._lefts = [self._device.empty(2, 2, most, height) for height in heights]
         self._rights = [self._device.empty(2, most, width) for _ in heights]
         self._start_block()
         self._lowest = self._lowest_accurate()
-        self._gone, self._scores = self._device.zeros(width), self._device.zeros(width)
-        self._score(slice(0, width))
+        self._gone, self._residual = self._device.zeros(width), self._device.zeros(width)
+        self._multiply(slice(0, width))
 
     def _start_block(self) -> None:
         """Forget the terms. A factor that no removal sets is 0."""

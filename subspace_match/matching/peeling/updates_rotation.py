@@ -28,7 +28,7 @@ import scipy.linalg
 from ..backends.numpy_ import Cpu
 from ..jit import compiled
 from .spans import RANK_TOLERANCE
-from .updates import BLOCK, COMPACT, SpanUpdates
+from .updates import OneByOne
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Side:
     tolerance: float
 
 
-class RotationUpdates(SpanUpdates):
+class RotationUpdates(OneByOne):
     """Span updates on a triangular factor of each side.
 
     Args:
@@ -123,24 +123,10 @@ class RotationUpdates(SpanUpdates):
             found.append(Side(rows, squares, order, own, own.stop, 0.0))
         return cls(neurons, found)
 
-    def remove_block(self) -> tuple[np.ndarray, np.ndarray, bool]:
-        """Remove the farthest neuron, up to BLOCK times; the state stays accurate."""
-        steps = min(BLOCK, int(self._alive.sum()))
-        positions, squares = np.empty(steps, dtype=np.int64), np.empty(steps)
-        for step in range(steps):
-            neuron = int(self._residual.argmax())
-            positions[step], squares[step] = neuron, self._residual[neuron]
-            self._residual[neuron], self._alive[neuron] = -np.inf, False
-            self._remove(neuron)
-        removed = self._neurons[positions]
-        if self._alive.sum() <= COMPACT * len(self._alive):
-            self._compact()
-        return removed, squares, True
-
-    def _remove(self, neuron: int) -> None:
+    def _remove(self, neuron: int) -> bool:
         if self._dependent[neuron]:
             self._dependent[neuron] = False
-            return
+            return True
         side = next(side for side in self._sides if side.own.start <= neuron < side.own.stop)
         place = int(np.flatnonzero(side.order == neuron)[0])
         own = side.own
@@ -156,9 +142,12 @@ class RotationUpdates(SpanUpdates):
                 side.squares[others] += last[others] ** 2
             np.maximum(self._residual, side.squares, out=self._residual, where=self._alive)
             side.order = side.order[:-1]
+        return True  # rotations lose no digits
+
+    def _apply(self) -> None:
+        """Nothing is left to apply: each removal rotates all rows that it changes."""
 
     def _compact(self) -> None:
-        """Copy the state without removed neurons."""
         kept, places = np.flatnonzero(self._alive), np.append(0, np.cumsum(self._alive))
         for side in self._sides:
             side.rows, side.squares = side.rows[: len(side.order)].take(kept, 1), side.squares[kept]
