@@ -244,10 +244,16 @@ def _describe(error: Any, above: str = "") -> Iterator[str]:
     else:
         # Maxima only exclude absurd values, so a message names one only if it is exceeded.
         shown = {k: v for k, v in error.schema.items() if k != "maximum" or k == error.validator}
-        yield f"{where}: expected {_expected(shown)}, found {error.instance!r}"
+        yield f"{where}: expected {expected(shown)}, found {error.instance!r}"
 
 
-def _expected(schema: Mapping[str, Any]) -> str:
+def expected(schema: Mapping[str, Any]) -> str:
+    """Describe the values that a part of the schema allows.
+
+    Example:
+        >>> expected({"type": "integer", "minimum": 1})
+        'a whole number >= 1'
+    """
     if "description" in schema:
         return str(schema["description"])
     if "enum" in schema:
