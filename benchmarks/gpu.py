@@ -49,9 +49,10 @@ from subspace_match.matching.backends.torch_ import TorchDevice
 from subspace_match.matching.epsilons import EPSILONS
 from subspace_match.matching.null import null_critical_epsilons
 from subspace_match.matching.peeling import peel
-from subspace_match.matching.peeling.updates import BLOCK
+from subspace_match.matching.peeling.updates import SpanUpdates
 
 ROOT = Path(__file__).parents[1]
+BLOCK = SpanUpdates.BLOCK
 WORKERS = min(16, os.cpu_count() or 1)
 passed: list[bool] = []
 

@@ -1,6 +1,7 @@
-"""Settings of all tests: each available device, and one thread per process."""
+"""Settings of all tests: each available device, one thread per process, slow tests first."""
 
 import os
+from pathlib import Path
 
 # Tests run in parallel, and small work gains nothing from a second thread. NumPy and torch read
 # these variables at import.
@@ -16,12 +17,31 @@ IGNORED = (
     "subspace_match.matching.validation.FewSamplesWarning",
     "subspace_match.matching.measures.values.MeasureWarning",
 )
+TESTS = Path(__file__).parent
+SLOW = (TESTS / "pipeline", TESTS / "package")
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     for warning in IGNORED:
         config.addinivalue_line("filterwarnings", f"ignore::{warning}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each of two test processes begin with slow tests and end with fast ones.
+
+    xdist gives one half of the list to each process. A process that is ready takes tests from the
+    end of the other's list. With slow tests there, it would wait for the last of them. Files stay
+    whole, because their tests share fixtures.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    slow = [item for item in items if not {*SLOW}.isdisjoint(item.path.parents)]
+    fast = [item for item in items if {*SLOW}.isdisjoint(item.path.parents)]
+    files = list(dict.fromkeys(item.path for item in slow))
+    first, second = ([item for item in slow if item.path in files[start::2]] for start in (0, 1))
+    others = max(0, len(items) // 2 - len(first))
+    items[:] = [*first, *fast[:others], *second, *fast[others:]]
 
 
 @pytest.fixture(params=DEVICES)

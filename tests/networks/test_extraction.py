@@ -53,6 +53,8 @@ def test_rows_are_the_map_at_the_samples_for_every_batch_size(device: str) -> No
         # All labels are 0.
         assert performance is not None
         assert performance.accuracy == float((vectors.argmax(1) == 0).double().mean())
+        assert performance.predictions is not None
+        assert performance.predictions.tolist() == vectors.argmax(1).tolist()
         for key, rows in found.items():
             np.testing.assert_allclose(np.concatenate(rows), expected[key], rtol=1e-5, atol=1e-6)
 
@@ -124,6 +126,7 @@ def test_a_language_model_is_recorded_token_by_token_with_its_loss() -> None:
         batch_done=lambda: None,
     )
     assert performance == evaluate(network, texts, LANGUAGE_MODEL, 3)
+    assert performance.predictions is None
     with torch.no_grad():
         values = network[:3](texts.evenly_spaced(7)).reshape(-1, 3).numpy()
     np.testing.assert_allclose(np.concatenate(rows), values[samples[layer.name][0]], rtol=1e-6)

@@ -63,7 +63,7 @@ class Run:
     @property
     def jobs(self) -> dict[str, int]:
         """Number of finished jobs of each rule, without the target rules."""
-        finished = re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", self.text)
+        finished = re.findall(r"^\[ *\d+/\d+\] (\w+)", self.text, re.MULTILINE)
         return dict(collections.Counter(rule for rule in finished if rule not in TARGETS))
 
     @property
