@@ -39,6 +39,7 @@ SETTINGS: dict[str, Any] = {
     "optimizer": "sgd",
     "epoch_steps": None,
     "crop_padding": 1,
+    "noise": 0.0,
     "flip": False,
     "amp": False,
     "compile": False,
@@ -153,7 +154,7 @@ def test_all_bits_of_the_seed_count(tmp_path: Path) -> None:
 ADAMW = {"optimizer": "adamw", "learning_rate": 1e-3}
 
 
-@pytest.mark.parametrize("changes", [{}, {"momentum": 0.0}, {"amp": True}, ADAMW])
+@pytest.mark.parametrize("changes", [{}, {"momentum": 0.0}, {"noise": 0.3}, {"amp": True}, ADAMW])
 def test_a_killed_training_resumes_bit_for_bit(tmp_path: Path, changes: dict[str, Any]) -> None:
     whole, history = run(tmp_path / "whole", **changes)
     for kill_after in (3, 5, 7, 11):
