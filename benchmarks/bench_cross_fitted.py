@@ -127,7 +127,7 @@ def main() -> None:
     print("  ".join(f"{column:>12}" for column in header))
     for neurons in map(int, sys.argv[1:] or (64, 256, 512)):
         print_times(str(neurons), *layers(neurons))
-    for name in ("copies, all", "copies 1e-03", "low rank"):
+    for name in ("copies, all", "copies 1e-07", "copies 1e-03", "low rank"):
         print_times(name, *HOSTILE[name](HOSTILE_NEURONS))
     header = ("order", "n / images", "differs", "is larger", "is smaller", "most neurons")
     print("  ".join(f"{column:>12}" for column in header))

@@ -18,7 +18,12 @@ from subspace_match.results.many_networks import (
     universality_table,
 )
 from subspace_match.results.registry import TABLES
-from subspace_match.results.tables import LayerResult, top_image_table
+from subspace_match.results.tables import (
+    LayerResult,
+    output_table,
+    top_image_table,
+    within_network_table,
+)
 
 ROOT = Path(__file__).parents[1]
 README, CONTRIBUTING = ((ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md"))
@@ -152,6 +157,8 @@ def test_every_column_of_every_table_is_explained() -> None:
         "top_images": set(top_image_table([])),
         "universality": set(universality_table(results, [], grid)),
         "consensus": set(consensus_table([], grid)),
+        "within_networks": set(within_network_table([], grid)),
+        "outputs": set(output_table([], {}, {})),
         "network_matrix": set(network_matrix_table(made.to_frame("similarity"), networks)),
     }
     assert columns.keys() == TABLES.keys()

@@ -1,4 +1,4 @@
-"""The subcommands for results of the pipeline: ``report``, ``provenance`` and ``prune``."""
+"""The subcommands for results of the pipeline: report, grounding, provenance and prune."""
 
 from __future__ import annotations
 
@@ -14,6 +14,15 @@ REPORT = """example:
   subspace-match report results/experiments/vgg11_bn-* --out comparison.html
 
 The page needs no network. Every run of the pipeline writes its own page too.
+"""
+
+GROUNDING = """Prints one row per measure, of the layer nearest to the output: the area under the
+curve of precision and recall of networks of one model among all (separation), rank correlations of
+dissimilarity with differences in accuracy and with disagreement, and the share of layers in the
+right order (monotonicity). Larger is better. The file has all layers and qualities.
+
+example:
+  subspace-match grounding results/experiments/vgg11_bn-fashion_mnist-*
 """
 
 PROVENANCE = """The output names configuration, networks, versions, commit and command.
@@ -36,6 +45,20 @@ def report(options: argparse.Namespace) -> None:
         from ..report import write_page
 
         write_page(options.folders, options.out)
+
+
+def grounding(options: argparse.Namespace) -> None:
+    """Write the results of the grounding tests of several finished runs, and print an overview."""
+    with needs("workflow", "grounding"):
+        from ..results.grounding import grounding_table, overview
+        from ..storage.files import write_table
+
+        table = grounding_table(options.folders)
+        write_table(table, options.out)
+        wide = overview(table)
+        lines = [["measure", *wide.columns], ["---"] * (1 + len(wide.columns))]
+        lines += [[name, *(f"{value:.2f}" for value in row)] for name, *row in wide.itertuples()]
+        sys.stdout.writelines(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def provenance(options: argparse.Namespace) -> None:

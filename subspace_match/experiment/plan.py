@@ -226,6 +226,12 @@ class Plan:
         return [self.paths.heat_map(*pair) for pair in self.layers] if wanted else []
 
     @property
+    def within_networks(self) -> list[str]:
+        """Comparisons of every two layers of each network; empty if not asked for."""
+        wanted = self.config["heat_map"]["within_networks"]
+        return [self.paths.within_network(key) for key in self.paths.networks] if wanted else []
+
+    @property
     def consensus(self) -> list[str]:
         """Consensus matches of all comparisons that have one."""
         return [

@@ -157,6 +157,13 @@ class JobResources:
         paths = len(a) * len(b) * widest
         return _rounded(512 + _megabytes(2 * moments + 2 * paths + MATRICES * widest**2), attempt)
 
+    def within_network_mb(self, wildcards: Wildcards, attempt: int) -> int:
+        """The matrices of the two widest layers on halves of the images, and all paths."""
+        layers = self._layers[self._model(wildcards.network)].values()
+        widest = 2 * max(layer.neurons for layer in layers)
+        paths = len(layers) ** 2 / 2 * widest
+        return _rounded(512 + _megabytes(HALVES_MATRICES * widest**2 + paths), attempt)
+
     def consensus_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """Moments of all networks' neurons together, of the widest layer, and their factors."""
         widest = max(sum(neurons) for neurons, _, _ in self._together(wildcards))

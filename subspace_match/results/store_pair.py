@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..matching.backends.base import DeviceLike
-from ..matching.cross_fitted import cross_fitted_path, held_out_path
+from ..matching.cross_fitted import paths_of_new_images
 from ..matching.path import MatchPath, match_path
 from ..matching.reduction.halves import reduce_halves
 from ..storage.activations import ActivationStore, CheckedArray
@@ -64,9 +64,7 @@ class StorePair:
                     chunk_samples=chunk_samples,
                 )
                 new = NewImages.from_paths(
-                    cross_fitted_path(halves, device=device),
-                    held_out_path(halves, device=device),
-                    images=sum(halves.images),
+                    *paths_of_new_images(halves, device=device), images=sum(halves.images)
                 )
                 yield self.layer_origin(layer, draw), match_path(halves.whole, device=device), new
 

@@ -26,6 +26,11 @@ PAIRS = {
     "vit_fashion_mnist": 1,
     "config": 1,
     "stages": 4 + 2 * 3,
+    "grounding": 4 * 3 // 2,
+    # Two seeds of three models, all with each other.
+    **dict.fromkeys([f"grounding_{name}" for name in ("labels", "augmentation", "shortcut")], 15),
+    "grounding_outputs": 8 * 7 // 2,
+    "grounding_layers": 1,
     "transfer": 2 + 1 + 4 - 2 + 1,
     "untrained": 1 + 1,
     "vgg16_imagenet": 1,
@@ -96,7 +101,7 @@ def wildcards_of_jobs(plan: Plan) -> dict[str, list[SimpleNamespace]]:
         "train_mb": [SimpleNamespace(model=plan.paths.model_key(model)) for model in models],
         **{
             name: [SimpleNamespace(network=key) for key in plan.networks]
-            for name in ("extract_mb", "top_images_mb")
+            for name in ("extract_mb", "top_images_mb", "within_network_mb")
         },
         **dict.fromkeys(("match_mb", "one_layer_mb"), groups),
         **dict.fromkeys(("match_work", "certify_work", "measure_work"), groups),
@@ -140,7 +145,11 @@ def test_memory_of_the_default_experiment(results: Path) -> None:
         for name, own in jobs.items()
         if name.endswith("_mb")
     }
-    assert asked == dict.fromkeys(asked, 2500) | {"null_mb": 3000, "heat_map_mb": 3000}
+    assert asked == dict.fromkeys(asked, 2500) | {
+        "null_mb": 3000,
+        "heat_map_mb": 3000,
+        "within_network_mb": 3000,
+    }
     assert JobResources(plan_of({"device": "cpu"}, results)).gpu == 0
 
 

@@ -25,6 +25,7 @@ from pipeline.workspaces import (
 
 import subspace_match as sm
 from subspace_match.matching.validation import FEW_SAMPLES, LARGE_GAP
+from subspace_match.results.grounding import grounding_table
 from subspace_match.storage.activations import ActivationStore
 
 LAYERS = ["conv1", "conv5", "fc1"]
@@ -108,6 +109,25 @@ def test_the_heat_map_agrees_with_the_activations(finished: Workspace) -> None:
         rows = table[(table["layer_a"] == layer_a) & (table["layer_b"] == layer_b)]
         np.testing.assert_allclose(rows["similarity"], path.similarity(rows["epsilon"].to_numpy()))
         np.testing.assert_allclose(rows["linear_cka"], sm.linear_cka(pair))
+
+
+def test_layers_of_each_network_are_compared_if_asked_for(workspace: Workspace) -> None:
+    workspace.configure(heat_map={"within_networks": True})
+    assert missing_jobs(workspace) == {"within_network": 2} | TABLES
+    assert workspace.snakemake("--until", "aggregate").jobs == {"within_network": 2} | AGGREGATE
+    table = pd.read_parquet(workspace.paths.experiment("tables/within_networks.parquet"))
+    store = ActivationStore(workspace.paths.heat_map_activations(workspace.key(1)))
+    x, y = store.activations("conv2"), store.activations("fc1")
+    own = table[(table["seed"] == 1) & (table["layer_a"] == "conv2") & (table["layer_b"] == "fc1")]
+    pair = sm.reduce(x, y, device="cpu")
+    values = own.set_index("measure")["value"]
+    assert values["linear_cka"] == pytest.approx(sm.linear_cka(pair))
+    assert values["area"] == pytest.approx(sm.match_path(pair, device="cpu").area)
+    # Two networks allow no correlation, but layers of one network have an order.
+    found = grounding_table([Path(workspace.paths.experiment(""))])
+    of_layers = found[found["test"] == "monotonicity"]
+    assert of_layers["value"].between(0, 1).all()
+    assert set(of_layers["count"]) == {2}
 
 
 def test_top_images_activate_the_neuron_most(finished: Workspace) -> None:

@@ -1,11 +1,11 @@
 """The interface to both sides' spans while neurons are removed; ``peel`` derives the updates.
 
-Four classes implement it. ``NumpyUpdates`` and ``TorchUpdates`` do the same arithmetic. The CPU
+Five classes implement it. ``NumpyUpdates`` and ``TorchUpdates`` do the same arithmetic. The CPU
 looks at each removed neuron and computes only its case (dependent, exchange or loss of a
 direction). On a GPU looking would wait for all queued work, so every case is computed.
 ``RotationUpdates`` loses no digits and continues when the other two have lost too many.
-``HalvesUpdates`` removes neurons by their cross-fitted distance. All but ``TorchUpdates`` look at
-each neuron, and share ``OneByOne``.
+``HalvesUpdates`` and ``HalvesRotationUpdates`` do the same for cross-fitted distances. All but
+``TorchUpdates`` look at each neuron, and share ``OneByOne``.
 """
 
 from __future__ import annotations

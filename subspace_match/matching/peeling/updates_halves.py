@@ -62,24 +62,59 @@ class HalvedSpans:
     fitted: Array
     held_out: Array
 
+    def copy(self) -> HalvedSpans:
+        """Copy what ``HalvesUpdates`` overwrites."""
+        arrays = (self.matrices, self.fitted, self.held_out)
+        return HalvedSpans(self.neurons, self.basis, *(array + 0.0 for array in arrays))
 
-class HalvesUpdates(OneByOne):
-    """Span updates on two halves. A residual is the product of four squared ones.
+
+class FourResiduals(OneByOne):
+    """Updates by the product of four squared residuals: of both fits, on both halves.
 
     Args:
-        spans: from ``halves.factor_halves``; overwritten.
-        first_y: X's neurons are below this number, Y's are not.
+        fitted: squared residuals on the half of the fit, (2, m) float64; overwritten.
+        held_out: squared residuals on the other half, (2, m) float64; overwritten.
         held_out_only: whether the distance is the geometric mean of the held-out distances of both
             fits; otherwise that of their fitted and held-out distances.
+    """
+
+    def __init__(self, fitted: Array, held_out: Array, *, held_out_only: bool) -> None:
+        self._fitted, self._held_out, self._held_out_only = fitted, held_out, held_out_only
+        self._multiply_all()
+
+    def _multiply_all(self) -> None:
+        """Compute the products, if no neuron is removed."""
+        self._gone, self._residual = 0.0 * self._fitted
+        self._multiply(slice(0, len(self._gone)))
+
+    def _multiply(self, side: slice) -> None:
+        """Compute the products of one side's neurons; ``_gone`` is -inf for removed ones."""
+        held_out = self._held_out[0, side] * self._held_out[1, side]
+        other = held_out if self._held_out_only else self._fitted[0, side] * self._fitted[1, side]
+        self._residual[side] = held_out * other + self._gone[side]
+
+    def _squares(self, residuals: np.ndarray) -> np.ndarray:
+        # Rounding can make one of the four squares negative.
+        squares: np.ndarray = np.maximum(residuals, 0.0) ** 0.25
+        return squares
+
+
+class HalvesUpdates(FourResiduals):
+    """Span updates on two halves.
+
+    Args:
+        spans: from ``halves.peel_halves``; overwritten.
+        first_y: X's neurons are below this number, Y's are not.
+        held_out_only: as in ``FourResiduals``.
         device: where the spans are.
     """
 
     def __init__(
         self, spans: HalvedSpans, first_y: int, *, held_out_only: bool, device: Device
     ) -> None:
-        self._device, self._held_out_only = device, held_out_only
+        super().__init__(spans.fitted, spans.held_out, held_out_only=held_out_only)
+        self._device = device
         self._neurons, self._matrices = spans.neurons, spans.matrices
-        self._fitted, self._held_out = spans.fitted, spans.held_out
         self._basis, self._dependent = spans.basis.copy(), ~spans.basis
         self._alive = np.ones(len(spans.neurons), dtype=bool)
         self._diagonal = device.zeros(2, len(spans.neurons))
@@ -190,17 +225,6 @@ class HalvesUpdates(OneByOne):
         self._diagonal[:, own] -= columns[:, 0] * scaled[:, own]
         self._terms[of_y] += self._terms_each
 
-    def _multiply(self, side: slice) -> None:
-        """Compute the product of four squared residuals, by which neurons are removed."""
-        held_out = self._held_out[0, side] * self._held_out[1, side]
-        other = held_out if self._held_out_only else self._fitted[0, side] * self._fitted[1, side]
-        self._residual[side] = held_out * other + self._gone[side]
-
-    def _squares(self, residuals: np.ndarray) -> np.ndarray:
-        # Rounding can make one of the four squares negative.
-        squares: np.ndarray = np.maximum(residuals, 0.0) ** 0.25
-        return squares
-
     def _mask(self, own: slice) -> Array:
         """Return 1 for the basis neurons of a side and 0 for its others."""
         return self._device.array(self._basis[own].astype(np.float64))
@@ -237,6 +261,7 @@ class HalvesUpdates(OneByOne):
         width_x = int(self._alive[: self._width_x].sum())
         self._alive = np.ones(len(kept), dtype=bool)
         self._allocate(width_x)
+        self._multiply_all()
 
     def _allocate(self, width_x: int) -> None:
         """Allocate a block's terms and set everything that depends on the set of neurons."""
@@ -251,8 +276,6 @@ class HalvesUpdates(OneByOne):
         self._rights = [self._device.empty(2, most, width) for _ in heights]
         self._start_block()
         self._lowest = self._lowest_accurate()
-        self._gone, self._residual = self._device.zeros(width), self._device.zeros(width)
-        self._multiply(slice(0, width))
 
     def _start_block(self) -> None:
         """Forget the terms. A factor that no removal sets is 0."""

@@ -130,7 +130,7 @@ class RotationUpdates(OneByOne):
         side = next(side for side in self._sides if side.own.start <= neuron < side.own.stop)
         place = int(np.flatnonzero(side.order == neuron)[0])
         own = side.own
-        _take_column_out(side.rows, side.order, place, side.dependent_from, own.start, own.stop)
+        take_column_out(side.rows, side.order, place, side.dependent_from, own.start, own.stop)
         last = side.rows[len(side.order) - 1]  # the direction that only this neuron spanned
         strengths = np.abs(last[own]) * self._dependent[own]
         successor = int(strengths.argmax())
@@ -171,7 +171,7 @@ def _rotate(upper: np.ndarray, lower: np.ndarray, cosine: float, sine: float) ->
 
 
 @compiled
-def _take_column_out(
+def take_column_out(
     rows: np.ndarray,
     order: np.ndarray,
     place: int,
@@ -180,6 +180,9 @@ def _take_column_out(
     own_stop: int,
 ) -> None:
     """Make the rows triangular over the basis without one of its columns.
+
+    The rows of that column itself are rotated too, so that its last entry is its distance from the
+    others.
 
     Args:
         rows: as in ``Side``; overwritten.
@@ -190,12 +193,17 @@ def _take_column_out(
         own_start: start of this side's positions.
         own_stop: end of this side's positions.
     """
+    removed = order[place]
     for k in range(place, len(order) - 1):
         column = order[k + 1]
         order[k] = column
         length = np.hypot(rows[k, column], rows[k + 1, column])
         cosine, sine = rows[k, column] / length, rows[k + 1, column] / length
         start = min(column, dependent_from)
+        if removed < start:
+            _rotate(
+                rows[k, removed : removed + 1], rows[k + 1, removed : removed + 1], cosine, sine
+            )
         _rotate(rows[k, start:own_stop], rows[k + 1, start:own_stop], cosine, sine)
         _rotate(rows[k, :own_start], rows[k + 1, :own_start], cosine, sine)
         _rotate(rows[k, own_stop:], rows[k + 1, own_stop:], cosine, sine)
