@@ -20,8 +20,6 @@ extensions = [
 exclude_patterns = ["build"]
 highlight_language = "text"  # of blocks that name no language: commands
 
-suppress_warnings = ["toc.empty_glob"]
-
 html_theme = "furo"
 html_title = "subspace-match"
 html_static_path = ["_static"]
