@@ -28,25 +28,33 @@ SMALL = {
 }
 
 # torchvision reads CIFAR's pickles only if their MD5 is the published one. This replaces it by that
-# of the tiny files in every Python process.
+# of the tiny files in every Python process, once torchvision is imported.
 TINY_CIFAR = """
 import importlib.abc, importlib.machinery, json, os, sys
 
+NAME = "torchvision.datasets.cifar"
+
+def tell(module):
+    with open(os.path.join(os.path.dirname(__file__), "md5.json")) as file:
+        for key, value in json.load(file).items():
+            setattr(module.CIFAR10, key, value)
+
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name != "torchvision.datasets.cifar":
+        if name != NAME:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         run = spec.loader.exec_module
         def run_and_tell(module):
             run(module)
-            with open(os.path.join(os.path.dirname(__file__), "md5.json")) as file:
-                for key, value in json.load(file).items():
-                    setattr(module.CIFAR10, key, value)
+            tell(module)
         spec.loader.exec_module = run_and_tell
         return spec
 
-sys.meta_path.insert(0, Finder())
+if NAME in sys.modules:
+    tell(sys.modules[NAME])
+else:
+    sys.meta_path.insert(0, Finder())
 """
 
 
