@@ -1,7 +1,8 @@
 """Do two networks of one architecture learn the same representation, layer by layer?
 
     prepare_data -> initialise -> train (per seed) -> extract (per network) -> match (per pair and
-        group of layers) -> certify, measure, minimal_match, null, heat_map -> aggregate
+        group of layers) -> certify, measure, minimal_match, null, heat_map,
+        within_network -> aggregate
         -> plot, report
 
 `snakemake` makes the tables and figures of config/config.yaml. For an experiment of your own run
@@ -22,7 +23,7 @@ sys.path.insert(0, workflow.basedir)
 from subspace_match.experiment.resources import JobResources
 from subspace_match.figures.registry import FIGURES, figure_names
 from subspace_match.results.registry import TABLES
-from subspace_match.workflow import snakemake_outputs
+from subspace_match.workflow import snakemake_outputs, terminal
 from subspace_match.workflow.snakemake_plan import plan_of, tell_jobs_whether_forced
 
 # Rules wrap inputs in any_age and outputs in update; the module says why.
@@ -84,10 +85,21 @@ for rules_file in sorted(Path(workflow.basedir, "rules").glob("*.smk")):
     include: str(rules_file)
 
 
+terminal.one_line_per_job(workflow, PLAN.paths.experiment("report.html"))
+
+
 onstart:
     tell_jobs_whether_forced(workflow)
 
 
 onsuccess:
-    print(f"Tables and figures: {PLAN.paths.experiment('')}")
-    print(f"To explore in a browser: {PLAN.paths.experiment('report.html')}")
+    # It needs pandas, which the jobs should not wait for.
+    from subspace_match.results.findings import read_closing_lines
+
+    # Some targets are less than a whole experiment.
+    if Path(PLAN.paths.experiment("report.html")).exists():
+        print("", *read_closing_lines(PLAN.paths.experiment("")), sep="\n", flush=True)
+
+
+onerror:
+    print("Finished results are kept: after a correction, run the same command again.", flush=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..matching.validation import FEW_SAMPLES, LARGE_GAP
+from ..results.wording import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,12 +46,6 @@ def count_range(counts: Iterable[int], noun: str) -> str:
     known = sorted(set(counts))
     words = str(known[0]) if len(known) == 1 else f"{known[0]} to {known[-1]}"
     return f"{words} {noun}{'' if known[-1] == 1 else 's'}"
-
-
-def listed(words: Iterable[str]) -> str:
-    """Return "a, b and c"."""
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def band(summary: pd.DataFrame) -> str:

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from .captions import band, chance, comparisons, few_samples, listed, pairs_and_draws
+from ..results.wording import listed
+from .captions import band, chance, comparisons, few_samples, pairs_and_draws
 from .style import (
     LEGEND_AT_RIGHT,
     Panel,

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..results.registry import share_column
-from .captions import comparisons, count_range, listed
+from ..results.wording import listed
+from .captions import comparisons, count_range
 from .style import (
     MANY_LAYERS,
     colour,

@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .captions import comparisons, few_samples, listed, pairs_and_draws
+from ..results.wording import listed
+from .captions import comparisons, few_samples, pairs_and_draws
 from .style import colour, layer_panels, legend, similarity_axis, styled
 
 _LINES: dict[str, Any] = {"in-sample": "-", "cross-fitted": "--", "held-out": ":"}

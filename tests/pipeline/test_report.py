@@ -10,7 +10,7 @@ from report.folders import page_data
 
 def test_a_run_ends_with_its_page_and_says_where_it_is(finished: Workspace) -> None:
     page = Path(finished.paths.experiment("report.html"))
-    said = re.findall(r"To explore in a browser: (.*)", (finished.root / "complete").read_text())
+    said = re.findall(r"^Page: +(\S+)", (finished.root / "complete").read_text(), re.MULTILINE)
     assert finished.root / said[0] == page
     (run,) = page_data(page.read_text())
     assert "conv5" in [layer["layer"] for layer in run["layers"]]

@@ -1,0 +1,171 @@
+"""What a run found, in a few plain sentences: for the terminal, as the page says it for the screen.
+
+``report/page/answer.js`` writes the same sentences at any epsilon; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .gather import warnings_of
+from .wording import listed, percent
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Tables = Mapping[str, pd.DataFrame]
+
+# How much of a layer is shared: the words, and the share from which on they apply.
+SHARES = {"nearly all": 0.9, "most": 0.5, "some": 0.1, "few": 1e-9, "none": 0.0}
+MOSTLY = 0.9  # labels that reach this part of a similarity leave little to explain
+_MOST_NAMES = 6
+_LABEL = 12  # width of what stands before a line
+
+
+def closing_lines(tables: Tables, page: str | Path | None, more: str | Path) -> list[str]:
+    """Return the lines with which a run ends: result, chance, warnings, and where to look on.
+
+    Args:
+        tables: of a run or of a comparison; "minimal_matches" may be missing.
+        page: the page; None if there is none.
+        more: folder of tables and figures; empty if there is none.
+    """
+    found = similarity_words(tables["summary"], first_epsilon(tables))
+    warnings = list(warnings_of(tables))
+    lines = {
+        "Similarity": found[0],
+        "Chance": " ".join(found[1:]) or "Nothing matches, so there is nothing to explain.",
+        "Warnings": f"{len(warnings)}; the first: {warnings[0]}" if warnings else "none",
+    }
+    if page is not None:
+        lines["Page"] = f"{page} (open it in a browser)"
+    if str(more):
+        lines["Files"] = (
+            f"tables and figures in {more}; to see it beside another run:"
+            f" subspace-match report {shlex.quote(str(more))} OTHER"
+        )
+    return [f"{f'{name}:':<{_LABEL}}{line}" for name, line in lines.items()]
+
+
+def read_closing_lines(folder: str | Path) -> list[str]:
+    """Return ``closing_lines`` of the folder of a finished run."""
+    import pandas as pd
+
+    folder = Path(folder)
+    names = ("summary", "similarity", "measures", "minimal_matches")
+    tables = {name: pd.read_parquet(folder / "tables" / f"{name}.parquet") for name in names}
+    return closing_lines(tables, folder / "report.html", folder)
+
+
+def first_epsilon(tables: Tables) -> float:
+    """Return the epsilon at which the page opens.
+
+    That is the largest one with minimal matches or, without these, the middle of the grid.
+    """
+    minimal = tables.get("minimal_matches")
+    if minimal is not None and len(minimal):
+        return float(minimal["epsilon"].max())
+    grid = sorted(tables["summary"]["epsilon"].unique())
+    return float(grid[len(grid) // 2])
+
+
+def similarity_words(summary: pd.DataFrame, epsilon: float) -> list[str]:
+    """Describe all layers of the first comparison at an epsilon of the grid.
+
+    Args:
+        summary: the table.
+        epsilon: from its column ``epsilon``.
+
+    Returns:
+        Sentences: how much is shared in which layers; what chance and labels explain of it; where
+        there are few images.
+    """
+    names = list(summary["comparison"].unique())
+    of_first = (summary["comparison"] == names[0]) & (summary["epsilon"] == epsilon)
+    rows = summary[of_first].sort_values("depth", kind="stable")
+    pairs = int(rows["pairs"].max())
+    who = "the networks of a pair" if pairs > 1 else "the two networks"
+    which = f" ({names[0]})" if len(names) > 1 else ""
+    layers = list(rows["layer"])
+    parts: list[str] = []
+    shares = list(SHARES.items())
+    for place, (words, least) in enumerate(shares):
+        below = shares[place - 1][1] if place else float("inf")
+        own = rows[(rows["similarity"] >= least) & (rows["similarity"] < below)]
+        if len(own):
+            # Once is enough for the word.
+            words = words if parts else f"{words} neurons"
+            values = "" if least == 0 else f" ({_range(own['similarity'])})"
+            parts.append(f"{words} in {layers_in_words(list(own['layer']), layers)}{values}")
+    if not (rows["similarity"] > 0).any():
+        parts = ["no neurons in any layer"]
+    first = f"At epsilon {epsilon:g} {who}{which} share {listed(parts)}."
+    return [first, *_explained(rows, layers, pairs), *_few_images(rows, layers)]
+
+
+def _explained(rows: pd.DataFrame, layers: Sequence[str], pairs: int) -> Iterator[str]:
+    """Compare what is shared with the chance level, and with what labels alone explain."""
+    every = "in every pair " if pairs > 1 else ""
+    # The p-value is the largest of all pairs.
+    known, above = rows["p_value"].notna(), rows["p_value"] <= 0.05
+    labels_known, above_labels = rows["class_p_value"].notna(), rows["class_p_value"] <= 0.05
+    mostly = rows["class_null_threshold"] >= MOSTLY * rows["similarity"]
+    groups = {
+        f"it is {every}more than chance and labels alone explain": above & above_labels & ~mostly,
+        "labels alone explain at least nine tenths of it": above & above_labels & mostly,
+        f"it is not {every}more than labels alone explain": above & labels_known & ~above_labels,
+        f"it is {every}more than chance explains (what labels explain is unknown)": (
+            above & ~labels_known
+        ),
+        f"it is not {every}more than chance explains": known & ~above,
+        "the chance level is unknown": ~known,
+    }
+    clauses = []
+    for words, belongs in groups.items():
+        own = rows[belongs & (rows["similarity"] > 0)]
+        if len(own):
+            clauses.append(f"in {layers_in_words(list(own['layer']), layers)} {words}")
+    if clauses:
+        yield f"I{'; '.join(clauses)[1:]}."
+
+
+def _few_images(rows: pd.DataFrame, layers: Sequence[str]) -> Iterator[str]:
+    few = rows[rows["few_samples"] & (rows["similarity"] > 0)]
+    if few.empty:
+        return
+    where = layers_in_words(list(few["layer"]), layers)
+    points = 100 * (few["similarity"] - few["cross_fitted"]).max()  # without NaN
+    lower = "is as high" if points < 0.05 else f"is at most {points:.1f} points lower"
+    corrected = f"the cross-fitted similarity {lower if points == points else 'is unknown'}"
+    yield f"In {where} there are few images for the neurons; {corrected}."
+
+
+def layers_in_words(names: Sequence[str], layers: Sequence[str]) -> str:
+    """Name some of all layers, with ranges, or count them if that would be long.
+
+    Example:
+        >>> layers_in_words(["a", "b", "c", "e"], list("abcdef"))
+        'a to c and e'
+    """
+    if len(names) == len(layers) > 1:
+        return "every layer"
+    places = [layers.index(name) for name in names]
+    runs: list[list[int]] = []
+    for place in places:
+        if runs and place == runs[-1][-1] + 1:
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+    words = []
+    for run in runs:
+        own = [layers[place] for place in run]
+        words += [f"{own[0]} to {own[-1]}"] if len(own) > 2 else own
+    return f"{len(names)} of {len(layers)} layers" if len(words) > _MOST_NAMES else listed(words)
+
+
+def _range(values: pd.Series[float]) -> str:
+    low, high = percent(values.min()), percent(values.max())
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,83 @@
+"""The closing lines say what the tables say, of all layers, and no more."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from subspace_match.results.findings import closing_lines, first_epsilon, similarity_words
+
+COLUMNS = ("layer", "similarity", "p_value", "class_p_value", "class_null_threshold")
+
+
+def summary(*rows: tuple[Any, ...], **more: Any) -> pd.DataFrame:
+    """Return the columns that matter: a row is layer, similarity and three columns of chance."""
+    made = pd.DataFrame(rows, columns=COLUMNS).assign(depth=range(1, len(rows) + 1))
+    known = {"comparison": "last", "epsilon": 0.3, "pairs": 1, "few_samples": False}
+    return made.assign(**known, cross_fitted=made["similarity"]).assign(**more)
+
+
+NAN = float("nan")
+
+
+def test_all_layers_are_described_by_how_much_they_share() -> None:
+    table = summary(
+        *(("a", 0.77, 0.01, 0.01, 0.1), ("b", 0.25, 0.01, 0.01, 0.24), ("c", 0, 1, 1, 0)),
+        *(("d", 0, 1, 1, 0), ("e", 0, 1, 1, 0), ("f", 0.94, 0.01, 0.2, 0.95)),
+        *(("g", 1, 0.2, 0.2, 1), ("h", 0.05, NAN, NAN, NAN), ("i", 0.5, 0.01, NAN, NAN)),
+    )
+    words = similarity_words(table, 0.3)
+    assert words == [
+        "At epsilon 0.3 the two networks share nearly all neurons in f and g (94.0% to 100%), most"
+        " in a and i (50.0% to 77.0%), some in b (25.0%), few in h (5.0%) and none in c to e.",
+        "In a it is more than chance and labels alone explain; in b labels alone explain at least"
+        " nine tenths of it; in f it is not more than labels alone explain; in i it is more than"
+        " chance explains (what labels explain is unknown); in g it is not more than chance"
+        " explains; in h the chance level is unknown.",
+    ]
+
+
+def test_one_word_for_all_layers_and_a_count_of_very_many() -> None:
+    same = summary(("a", 0.6, NAN, NAN, NAN), ("b", 0.7, NAN, NAN, NAN), pairs=3)
+    first, _ = similarity_words(same, 0.3)
+    expected = "the networks of a pair share most neurons in every layer (60.0% to 70.0%)."
+    assert first == f"At epsilon 0.3 {expected}"
+    names = [f"l{n}" for n in range(20)]
+    many = summary(*((name, float(n % 2), NAN, NAN, NAN) for n, name in enumerate(names)))
+    first, _ = similarity_words(many, 0.3)
+    assert (
+        "share nearly all neurons in 10 of 20 layers (100%) and none in 10 of 20 layers." in first
+    )
+
+
+def test_few_images_are_named_with_what_they_add() -> None:
+    rows = ("a", 0.6, 0.01, 0.01, 0.1), ("b", 0.7, 0.01, 0.01, 0.1)
+    table = summary(*rows, few_samples=[False, True], cross_fitted=[0.6, 0.65])
+    assert similarity_words(table, 0.3)[-1] == (
+        "In b there are few images for the neurons; the cross-fitted similarity is at most 5.0"
+        " points lower."
+    )
+    unknown = similarity_words(table.assign(cross_fitted=np.nan), 0.3)[-1]
+    assert unknown.endswith("; the cross-fitted similarity is unknown.")
+
+
+def test_the_lines_that_end_a_run() -> None:
+    table = summary(("a", 0.6, 0.01, 0.01, 0.1))
+    similarity = pd.DataFrame(
+        {"layer": ["a"], "epsilon": 0.3, "verified": False, "certain": True, "few_samples": False}
+    ).assign(note="", permutations=99, margin=1.0)
+    measures = pd.DataFrame({"layer": ["a"], "measure": "linear_cka", "note": ""})
+    tables = {"summary": table, "similarity": similarity, "measures": measures}
+    lines = closing_lines(tables, "r/report.html", "r")
+    names = [line.split(":")[0] for line in lines]
+    assert names == ["Similarity", "Chance", "Warnings", "Page", "Files"]
+    assert lines[2].startswith("Warnings:   1; the first: a at epsilon 0.3: a fresh factorisation")
+    assert "r/report.html" in lines[3]
+    assert lines[4].endswith("subspace-match report r OTHER")
+
+
+def test_the_epsilon_is_that_of_minimal_matches_or_the_middle_of_the_grid() -> None:
+    table = pd.DataFrame({"epsilon": [0.1, 0.3, 0.2]})
+    assert first_epsilon({"summary": table}) == 0.2
+    minimal = pd.DataFrame({"epsilon": [0.1, 0.3]})
+    assert first_epsilon({"summary": table, "minimal_matches": minimal}) == 0.3
