@@ -1,4 +1,4 @@
-"""The wheel, installed alone into a fresh environment of the newest Python at hand."""
+"""The wheel and the source distribution, and the wheel alone in a fresh environment."""
 
 import json
 import os
@@ -86,8 +86,8 @@ def _install(folder: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
 
-    pip = (sys.executable, "-m", "pip")
-    call(*pip, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, source)
+    # The wheel is built from the source distribution, so that nothing is missing there.
+    call(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, source)
     (wheel,) = folder.glob("*.whl")
     call(newest_python(), "-m", "venv", folder / "light")
     install = ("pip", "install", "--quiet", "--no-compile", "-c", PROJECT / "constraints.txt")
@@ -108,6 +108,23 @@ def test_the_wheel_holds_the_whole_package(light: Environment) -> None:
     files = (file for file in (PROJECT / "subspace_match").rglob("*") if file.is_file())
     wanted = {str(file.relative_to(PROJECT)) for file in files if "__pycache__" not in file.parts}
     assert packed == wanted
+
+
+def test_an_index_accepts_the_distributions(light: Environment) -> None:
+    version = re.search(
+        r'^version = "(.*)"$', (PROJECT / "pyproject.toml").read_text(), re.MULTILINE
+    )
+    assert version is not None
+    files = sorted(file for file in light.wheel.parent.iterdir() if file.suffix in (".whl", ".gz"))
+    assert [file.name for file in files] == [
+        f"subspace_match-{version[1]}-py3-none-any.whl",
+        f"subspace_match-{version[1]}.tar.gz",
+    ]
+    command = (sys.executable, "-m", "twine", "check", "--strict", *files)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    printed = light.output("--version", program="subspace-match")
+    assert printed.strip() == version[1]
 
 
 def test_importing_the_package_loads_no_arrays(light: Environment) -> None:
