@@ -4,6 +4,7 @@
 #   make slurm   run it with its jobs on a Slurm cluster (profiles/slurm configures it)
 #   make test    run all tests
 #   make lint    check style, format, types, docstrings and which module imports which
+#   make docs    build the documentation in build/docs, with executed tutorials
 #   make bench   run every benchmark, each against a readable reference
 #   make gpu     check and time everything on a CUDA GPU, with the Python at hand: no set-up
 #
@@ -20,7 +21,7 @@ export PYTHONPATH := $(CURDIR)
 # because a new clone has newer files.
 READY := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: run slurm test lint bench gpu setup clean
+.PHONY: run slurm test lint docs bench gpu setup clean
 
 run: setup
 	snakemake
@@ -39,6 +40,10 @@ lint: setup
 	lint-imports --no-cache
 	oxlint --deny-warnings subspace_match/report/page
 
+docs: setup
+	python docs/pictures/draw.py --check
+	sphinx-build -W --keep-going --quiet docs build/docs
+
 bench: setup
 	for bench in match_path cross_fitted null reduction many_networks minimal_matches wide_minimal_matches \
 			layer_pairs extraction compare training planning jobs report; do \
@@ -52,12 +57,13 @@ setup: $(READY)
 $(READY):
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed')"
 	$(PYTHON) -m venv $(VENV)
-	pip install --quiet --no-compile --constraint constraints.txt --editable ".[workflow,models,test,lint]"
-# On all cores, which pip does not use. Some packages have files for other versions of Python.
-	-python -m compileall -qq -j 0 $(VENV)/lib
-# Compile the search for minimal matches now, because it takes longer than a job's work.
+	pip install --quiet --no-compile --constraint constraints.txt --editable ".[workflow,models,test,lint,docs]"
+# On all cores, which pip does not use. Few of transformers' models are ever imported, and some packages
+# have files for other versions of Python. At the same time compile the search for minimal matches,
+# which takes longer than a job's work, on one core.
+	python -m compileall -qq -j 0 -x '/tests/|/transformers/models/' $(VENV)/lib & \
 	python -W ignore -c "import numpy, subspace_match as sm; x = numpy.eye(3); \
-		sm.minimal_matches(sm.match_path(sm.reduce(x, x)), 0.5)"
+		sm.minimal_matches(sm.match_path(sm.reduce(x, x)), 0.5)" && wait
 	touch $@
 
 clean:

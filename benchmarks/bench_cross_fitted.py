@@ -18,12 +18,12 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from bench_match_path import layers
 from hostile_layers import HOSTILE
+from timing import fastest
 
 import subspace_match as sm
 from subspace_match.matching.reduction.halves import split_images
@@ -38,26 +38,17 @@ LAYERS, NEURONS, EPSILONS = 10, 24, (0.3, 0.4, 0.5, 0.6, 0.7)
 Sides = tuple[np.ndarray, np.ndarray]
 
 
-def seconds(*works: Callable[[], object]) -> np.ndarray:
-    """Return the minimum CPU time of each call; the calls alternate."""
-    times = np.empty((REPEATS, len(works)))
-    for turn in times:
-        for column, work in enumerate(works):
-            start = time.process_time()
-            work()
-            turn[column] = time.process_time() - start
-    return times.min(0)
-
-
 def print_times(name: str, x: np.ndarray, y: np.ndarray) -> None:
     """Print the times and ratios of one pair of layers."""
     halves = sm.reduce_halves(x, y, device="cpu")
-    path, cross, held_out, once, in_halves = seconds(
+    path, cross, held_out, once, in_halves = fastest(
         lambda: sm.match_path(halves.whole, device="cpu"),
         lambda: sm.cross_fitted_path(halves, device="cpu"),
         lambda: sm.held_out_path(halves, device="cpu"),
         lambda: sm.reduce(x, y, device="cpu"),
         lambda: sm.reduce_halves(x, y, device="cpu"),
+        repeats=REPEATS,
+        clock=time.process_time,
     )
     ratios = cross / path, held_out / path, in_halves / once
     cells = [f"{value:12.3f}" for value in (path, cross, *ratios)]
@@ -136,7 +127,7 @@ def main() -> None:
     print("  ".join(f"{column:>12}" for column in header))
     for neurons in map(int, sys.argv[1:] or (64, 256, 512)):
         print_times(str(neurons), *layers(neurons))
-    for name in ("copies, all", "copies 1e-03", "low rank"):
+    for name in ("copies, all", "copies 1e-07", "copies 1e-03", "low rank"):
         print_times(name, *HOSTILE[name](HOSTILE_NEURONS))
     header = ("order", "n / images", "differs", "is larger", "is smaller", "most neurons")
     print("  ".join(f"{column:>12}" for column in header))

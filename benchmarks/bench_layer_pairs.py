@@ -11,12 +11,11 @@ paths; its last column is the ratio to the lower limit. Quote ratios; seconds de
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
 from itertools import product
 
 import numpy as np
 import torch
+from timing import fastest
 
 import subspace_match as sm
 from subspace_match.matching.layer_pairs import layer_pairs
@@ -44,17 +43,6 @@ def drain(xs: list[np.ndarray], ys: list[np.ndarray]) -> None:
         pass
 
 
-def seconds(works: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Return the minimum time of each call; the calls alternate."""
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(REPEATS):
-        for name, work in works.items():
-            start = time.perf_counter()
-            work()
-            times[name].append(time.perf_counter() - start)
-    return {name: min(each) for name, each in times.items()}
-
-
 def main() -> None:
     arguments = [int(argument) for argument in sys.argv[1:]]
     layers, samples = (*arguments, *(17, 10_000)[len(arguments) :])
@@ -63,16 +51,15 @@ def main() -> None:
     pairs = [pair for _, _, pair in layer_pairs(xs, ys, device="cpu")]
     paths: list[sm.MatchPath] = []
 
-    times = seconds(
-        {
-            "products of all pairs": lambda: [x.T @ y for x, y in product(wide_xs, wide_ys)],
-            "moments of all pairs": lambda: drain(xs, ys),
-            "reduce, pair by pair": lambda: [sm.reduce(x, y, device="cpu") for x in xs for y in ys],
-            "paths of all pairs": lambda: paths.extend(
-                sm.match_path(pair, device="cpu") for pair in pairs
-            ),
-        }
-    )
+    works = {
+        "products of all pairs": lambda: [x.T @ y for x, y in product(wide_xs, wide_ys)],
+        "moments of all pairs": lambda: drain(xs, ys),
+        "reduce, pair by pair": lambda: [sm.reduce(x, y, device="cpu") for x in xs for y in ys],
+        "paths of all pairs": lambda: paths.extend(
+            sm.match_path(pair, device="cpu") for pair in pairs
+        ),
+    }
+    times = dict(zip(works, fastest(*works.values(), repeats=REPEATS), strict=True))
     well = sum(pair.well_conditioned for pair in pairs)
     print(f"{layers} x {layers} layers, {samples} samples, {torch.get_num_threads()} threads;")
     print(f"{well} of {len(pairs)} pairs are well-conditioned;", end=" ")

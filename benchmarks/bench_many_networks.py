@@ -13,13 +13,12 @@ seeds.
 from __future__ import annotations
 
 import sys
-import time
 import warnings
-from collections.abc import Callable
 from itertools import combinations, islice
 
 import numpy as np
 from scipy.linalg import blas
+from timing import wall_and_cpu
 
 import subspace_match as sm
 from subspace_match.matching.consensus import path_of_moments
@@ -40,16 +39,9 @@ def layers_of(networks: int, neurons: int, samples: int) -> list[np.ndarray]:
     return [layer() for _ in range(networks)]
 
 
-def seconds(work: Callable[[], object]) -> tuple[float, float]:
-    """Return the wall-clock and the CPU time of a call."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - wall, time.process_time() - cpu
-
-
 def time_of_one_product(joint: np.ndarray) -> tuple[float, float]:
-    """Return the times of Z'Z."""
-    return seconds(lambda: blas.dgemm(1.0, joint.T, joint.T, trans_b=True))
+    """Return the wall-clock and the CPU time of Z'Z."""
+    return wall_and_cpu(lambda: blas.dgemm(1.0, joint.T, joint.T, trans_b=True))[:2]
 
 
 def main() -> None:
@@ -61,16 +53,15 @@ def main() -> None:
     bare = time_of_one_product(np.hstack(layers).astype(np.float64))
     moments = reduce_many(layers[:2], device="cpu")  # loads and compiles what the calls need
     path_of_moments(moments)
-    found = []
-    together = seconds(lambda: found.append(reduce_many(layers, device="cpu")))
-    consensus = seconds(lambda: path_of_moments(found[0]))
+    *together, found = wall_and_cpu(lambda: reduce_many(layers, device="cpu"))
+    *consensus, _ = wall_and_cpu(lambda: path_of_moments(found))
 
     def some_pairs() -> None:
         for x, y in islice(combinations(layers, 2), PAIRS_TIMED):
             sm.reduce(x, y, device="cpu")
 
     timed = min(pairs, PAIRS_TIMED)
-    one_by_one = tuple(each * pairs / timed for each in seconds(some_pairs))
+    one_by_one = [each * pairs / timed for each in wall_and_cpu(some_pairs)[:2]]
     print(f"{networks} networks of {neurons} neurons, {samples} samples, {pairs} pairs")
     print(f"{'':>34} {'wall, s':>8} {'CPU, s':>8} {'ratio':>6}")
     for name, (wall, cpu) in {

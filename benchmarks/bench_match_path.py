@@ -17,13 +17,12 @@ from __future__ import annotations
 
 import functools
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from hostile_layers import HOSTILE
+from timing import fastest
 
 import subspace_match as sm
 from subspace_match.matching.epsilons import EPSILONS
@@ -64,17 +63,6 @@ def layers(neurons: int) -> tuple[np.ndarray, np.ndarray]:
     return layer(), layer()
 
 
-def seconds(*works: Callable[[], object], repeats: int = REPEATS) -> list[float]:
-    """Return the minimum time of each call; the calls alternate."""
-    times = np.empty((repeats, len(works)))
-    for turn in times:
-        for column, work in enumerate(works):
-            start = time.perf_counter()
-            work()
-            turn[column] = time.perf_counter() - start
-    return times.min(0).tolist()
-
-
 def row(neurons: int) -> dict[str, float]:
     """Return times and ratios at one width; check matches against the oracle where it is run."""
     x, y = layers(neurons)
@@ -88,15 +76,16 @@ def row(neurons: int) -> dict[str, float]:
             expected = oracles.maximum_match(x, y, epsilon)
             assert (found.x.tolist(), found.y.tolist()) == expected, f"wrong match at {epsilon}"
 
-    product, reduction, peeling, certificate = seconds(
+    product, reduction, peeling, certificate = fastest(
         lambda: joint.T @ joint,
         lambda: sm.reduce(x, y, device="cpu"),
         lambda: sm.match_path(pair, device="cpu").similarity(GRID),
         lambda: path.verify(0.3, device="cpu"),
+        repeats=REPEATS,
     )
     five = sampled = np.nan
     if neurons <= ORACLE_UP_TO:
-        five, sampled = seconds(
+        five, sampled = fastest(
             lambda: peel_and_compare(EPSILONS), lambda: peel_and_compare(SAMPLED), repeats=1
         )
     hundred = sampled * len(GRID) / len(SAMPLED)
@@ -113,7 +102,7 @@ def hostile_ratios(neurons: int) -> dict[str, float]:
     works = [functools.partial(sm.match_path, pair, device="cpu") for pair in reduced]
     for work in works:  # compile before timing
         work()
-    generic, *others = seconds(*works)
+    generic, *others = fastest(*works, repeats=REPEATS)
     return dict(zip(HOSTILE, [other / generic for other in others], strict=True))
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
 
 import numpy as np
 from threadpoolctl import threadpool_limits
+from timing import fastest
 
 import subspace_match as sm
 from subspace_match.matching.half_samples import paths_of_halves
@@ -23,15 +23,6 @@ from subspace_match.matching.permutation_counts import affordable_permutations
 
 LAYERS = ((10_000, 32), (10_000, 64), (10_000, 128), (10_000, 256), (4_000, 256), (1_000, 128))
 PERMUTATIONS, HALVES, REPEATS = 10, 4, 3
-
-
-def fastest(work: Callable[[], object]) -> float:
-    seconds = []
-    for _ in range(REPEATS):
-        start = time.process_time()
-        work()
-        seconds.append(time.process_time() - start)
-    return min(seconds)
 
 
 def main() -> None:
@@ -49,19 +40,18 @@ def main() -> None:
         pair = sm.reduce(x, y, device="cpu")
         orders = [rng.permutation(samples) for _ in range(PERMUTATIONS)]
         halves = [order[: samples // 2] for order in orders[: HALVES // 2]]
-        match = fastest(lambda x=x, y=y: sm.match_path(sm.reduce(x, y, device="cpu"), device="cpu"))
-        permutation, half = (
-            fastest(
+        match, permutation, half = fastest(
+            lambda x=x, y=y: sm.match_path(sm.reduce(x, y, device="cpu"), device="cpu"),
+            *(
                 lambda f=f, given=given, x=x, y=y, pair=pair: list(
                     f(pair, x, y, given, device="cpu")
                 )
-            )
-            / count
-            for f, given, count in (
-                (null_paths, orders, PERMUTATIONS),
-                (paths_of_halves, halves, HALVES),
-            )
+                for f, given in ((null_paths, orders), (paths_of_halves, halves))
+            ),
+            repeats=REPEATS,
+            clock=time.process_time,
         )
+        permutation, half = permutation / PERMUTATIONS, half / HALVES
         auto = affordable_permutations(samples, neurons, neurons)
         print(
             f"{samples:7} {neurons:7} {1000 * match:9.1f} {permutation / match:18.2f}"

@@ -20,13 +20,13 @@ from __future__ import annotations
 import math
 import resource
 import sys
-import time
 import warnings
 from collections.abc import Callable
 
 import hostile_layers
 import numpy as np
 from bench_match_path import layers
+from timing import wall_and_cpu
 
 import subspace_match as sm
 
@@ -49,26 +49,19 @@ def median_epsilon(path: sm.MatchPath) -> float:
     return float(np.median(critical[critical < 1])) + 1e-6
 
 
-def timed(call: Callable[[], sm.MinimalMatches]) -> tuple[float, float, sm.MinimalMatches]:
-    """Return the wall and CPU seconds of a call, and its result."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    found = call()
-    return time.perf_counter() - wall, time.process_time() - cpu, found
-
-
 def row(kind: str, neurons: int, before: tuple[int, float] | None) -> tuple[str, tuple[int, float]]:
     """Format the times of one pair; return them with the width and CPU seconds."""
     generate, choose = KINDS[kind]
     path = sm.match_path(sm.reduce(*generate(neurons), device="cpu"), device="cpu")
     epsilon = choose(path)
-    wall, cpu, found = timed(lambda: sm.minimal_matches(path, epsilon))
+    wall, cpu, found = wall_and_cpu(lambda: sm.minimal_matches(path, epsilon))
     one = share = math.nan
     if neurons <= COMPARED_UP_TO:
-        one, _, same = timed(lambda: sm.minimal_matches(path, epsilon, threads=1))
+        one, _, same = wall_and_cpu(lambda: sm.minimal_matches(path, epsilon, threads=1))
         assert np.array_equal(found.distinct, same.distinct), "threads change the matches"
         assert np.array_equal(found.match_of, same.match_of), "threads change the matches"
         some = list(found)[::10]
-        few, _, _ = timed(lambda: sm.minimal_matches(path, epsilon, neurons=some))
+        few, _, _ = wall_and_cpu(lambda: sm.minimal_matches(path, epsilon, neurons=some))
         share = few / wall * len(found) / max(len(some), 1)
     power = math.nan
     if before is not None:

@@ -13,6 +13,7 @@ rule aggregate:
         nulls=any_age(PLAN.nulls),
         consensus=any_age(PLAN.consensus),
         heat_maps=any_age(PLAN.heat_maps),
+        within_networks=any_age(PLAN.within_networks),
         top_images=any_age([PLAN.paths.top_images(key) for key in PLAN.paths.networks]),
         # The table of top images refers to these.
         images=any_age(PLAN.paths.data("images.safetensors")),
@@ -38,5 +39,6 @@ rule aggregate:
         null_digest=PLAN.paths.null_digest,
         consensus_digest=PLAN.paths.consensus_digest,
         heat_map_digest=PLAN.paths.heat_map_digest,
+        within_network_digest=PLAN.paths.within_network_digest,
     script:
         "../workflow_scripts/aggregate.py"

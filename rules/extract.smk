@@ -41,7 +41,7 @@ use rule extract as extract_heat_map with:
         PLAN.paths.benchmark(PLAN.paths.heat_map_activations("{network}"))
     params:
         extraction=PLAN.paths.heat_map_extraction,
-        heat_map=config["heat_map"],
+        heat_map=PLAN.paths.heat_map_samples,
         planned=PLAN.planned_layers,
         task=PLAN.task,
         digest=PLAN.paths.heat_map_activations_digest,

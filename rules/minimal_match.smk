@@ -6,8 +6,8 @@
 rule minimal_match:
     """Find the smallest match that contains each neuron of some layers."""
     input:
-        path=any_age(PLAN.minimal_input("path.npz")),
-        moments=any_age(PLAN.minimal_input("moments.npz")),
+        path=any_age(PLAN.match_file("path.npz")),
+        moments=any_age(PLAN.match_file("moments.npz")),
     output:
         minimal=update(PLAN.paths.minimal("{a}", "{b}", "{group}", "{epsilon}")),
         provenance=update(
@@ -22,7 +22,7 @@ rule minimal_match:
         mem_mb=RESOURCES.minimal_match_mb,
         runtime=RESOURCES.minutes(20, RESOURCES.minimal_match_work),
     params:
-        layers=PLAN.minimal_group,
+        layers=PLAN.group,
         epsilon=lambda wildcards: float(wildcards.epsilon),
         orders=config["minimal_matches"]["orders"],
     script:

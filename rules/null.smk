@@ -8,7 +8,7 @@ rule null:
     input:
         a=any_age(PLAN.paths.activations("{a}")),
         b=any_age(PLAN.paths.activations("{b}")),
-        moments=any_age(PLAN.paths.match("{a}", "{b}", "{group}", "moments.npz")),
+        moments=any_age(PLAN.match_file("moments.npz")),
     output:
         null=update(PLAN.paths.null("{a}", "{b}", "{group}")),
         provenance=update(PLAN.paths.record(PLAN.paths.null("{a}", "{b}", "{group}"))),

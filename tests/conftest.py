@@ -1,6 +1,7 @@
-"""Settings of all tests: each available device, and one thread per process."""
+"""Settings of all tests: each available device, one thread per process, slow tests first."""
 
 import os
+from pathlib import Path
 
 # Tests run in parallel, and small work gains nothing from a second thread. NumPy and torch read
 # these variables at import.
@@ -16,12 +17,36 @@ IGNORED = (
     "subspace_match.matching.validation.FewSamplesWarning",
     "subspace_match.matching.measures.values.MeasureWarning",
 )
+TESTS = Path(__file__).parent
+SLOW = (TESTS / "pipeline", TESTS / "package")
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     for warning in IGNORED:
         config.addinivalue_line("filterwarnings", f"ignore::{warning}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each test process begin with slow tests and end with fast ones.
+
+    xdist gives each process an equal part of the list. A process that is ready takes tests from the
+    end of another's part. With slow tests there, it would wait for the last of them. Files stay
+    whole, because their tests share fixtures.
+    """
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if processes == 1:
+        return
+    slow = [item for item in items if not {*SLOW}.isdisjoint(item.path.parents)]
+    fast = [item for item in items if {*SLOW}.isdisjoint(item.path.parents)]
+    files = list(dict.fromkeys(item.path for item in slow))
+    ordered: list[pytest.Item] = []
+    for process in range(processes):
+        ordered += [item for item in slow if item.path in files[process::processes]]
+        room = max(0, len(items) * (process + 1) // processes - len(ordered))
+        ordered += fast[:room]
+        del fast[:room]
+    items[:] = ordered
 
 
 @pytest.fixture(params=DEVICES)

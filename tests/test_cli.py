@@ -434,7 +434,7 @@ def shown_help(*arguments: str) -> str:
 
 
 def test_help_lists_the_commands_and_each_shows_an_example() -> None:
-    commands = ("match", "report", "provenance", "prune")
+    commands = ("match", "report", "grounding", "provenance", "prune")
     overview = shown_help()
     assert all(f"\n    {name}" in overview for name in commands)
     for name in ("compare", "layers", "match", "report"):

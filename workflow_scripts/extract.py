@@ -100,6 +100,8 @@ def extract(snakemake: Any) -> None:
             (None, None) if performance is None else (performance.accuracy, performance.loss)
         )
         store.add_attributes(accuracy=accuracy, loss=loss)
+        if performance is not None and performance.predictions is not None:
+            store.predictions(performance.predictions)
     log.info("on the test split: %s", performance or "no scores for the task")
 
 

@@ -81,6 +81,15 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         "--out", type=Path, default=Path("report.html"), help="the page (default: report.html)"
     )
 
+    summary = "test measures of similarity on runs whose networks differ in a known way"
+    grounding = add("grounding", pipeline.grounding, summary, pipeline.GROUNDING)
+    grounding.add_argument(
+        "folders", nargs="+", type=Path, metavar="DIR", help="a run: results/experiments/NAME"
+    )
+    grounding.add_argument(
+        "--out", type=Path, default=Path("grounding.csv"), help="the table (default: grounding.csv)"
+    )
+
     summary = "print what made a result"
     provenance = add("provenance", pipeline.provenance, summary, pipeline.PROVENANCE)
     help_text = "a table, figure, network, store or other result"

@@ -1,4 +1,4 @@
-"""The subcommands for results of the pipeline: ``report``, ``provenance`` and ``prune``."""
+"""The subcommands for results of the pipeline: report, grounding, provenance and prune."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ REPORT = """example:
   subspace-match report results/experiments/vgg11_bn-* --out comparison.html
 
 The page needs no network. Every run of the pipeline writes its own page too.
+"""
+
+GROUNDING = """Prints one row per measure, of the layer nearest to the output. Larger is better.
+separation     area under the curve of precision and recall: pairs of one model among all pairs
+accuracy, disagreement   rank correlation of these with dissimilarity
+monotonicity   how often layers nearer to each other are the more similar ones
+In brackets is the range if any one seed is left out. The file has all layers and qualities.
+
+example:
+  subspace-match grounding results/experiments/vgg11_bn-fashion_mnist-*
 """
 
 PROVENANCE = """The output names configuration, networks, versions, commit and command.
@@ -36,6 +46,20 @@ def report(options: argparse.Namespace) -> None:
         from ..report import write_page
 
         write_page(options.folders, options.out)
+
+
+def grounding(options: argparse.Namespace) -> None:
+    """Write the results of the grounding tests of several finished runs, and print an overview."""
+    with needs("workflow", "grounding"):
+        from ..results.grounding import grounding_table, overview
+        from ..storage.files import write_table
+
+        table = grounding_table(options.folders)
+        write_table(table, options.out)
+        wide = overview(table)
+        lines = [["measure", *wide.columns], ["---"] * (1 + len(wide.columns))]
+        lines += [list(row) for row in wide.itertuples()]
+        sys.stdout.writelines(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def provenance(options: argparse.Namespace) -> None:

@@ -236,7 +236,7 @@ class Collector:
         if stream is None:
             x, y = (self._kept[0, layer.name] for layer in (pair.a, pair.b))
             in_first = np.concatenate(self._in_first)
-            step = as_chunk_samples(None, 8 * (pair.a.neurons + pair.b.neurons))
+            step = as_chunk_samples(None, pair.a.neurons + pair.b.neurons, self._device)
             halves = reduce_split(x, y, in_first, images, step, self._device)
         else:
             halves = stream.halves(images)

@@ -144,7 +144,7 @@ class GridDraw(GroupedDraw):
                 f"expected {self._map_size} positions, as for the first inputs, found {positions};"
                 " pad texts to one length, with an attention_mask"
             )
-        return sampled_rows(values, _on(values, self._batch))
+        return sampled_rows(values, self._batch)
 
     def permuted(self, inputs: int, rng: np.random.Generator) -> np.ndarray:
         groups = [group[group < inputs] for group in self._groups]
@@ -273,4 +273,4 @@ def at_points(
 
 
 def _on(values: Tensor, index: np.ndarray) -> Tensor:
-    return torch.from_numpy(index).to(values.device)
+    return torch.from_numpy(index).to(values.device, non_blocking=True)

@@ -98,6 +98,8 @@ def source_of(data: Mapping[str, Any]) -> Source:
 
 def count_test_inputs(data: Mapping[str, Any]) -> int:
     """Estimate the number of images or windows of text in the test split without reading them."""
+    if (wanted := data.get("test_images")) is not None:
+        return int(wanted)
     name, root = data["name"], data["root"]
     fraction: float = data["test_fraction"]
     if SOURCES[name].bundled:

@@ -6,9 +6,12 @@ the prepared data set lists them. Texts are cut into windows of tokens.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .catalogue import SOURCES, resize_and_crop, source_of
+from .conditions import Conditions
 from .image_files import list_image_folder, list_imagenet, read_histograms
 from .prepared import DataSet, FileSplit, Split
 from .readers import read_bundled_digits, read_torchvision
@@ -28,6 +31,7 @@ def prepare(
     split_seed: int,
     tokens: int = 128,
     tokenizer: str = BYTES,
+    **conditions: Any,
 ) -> DataSet:
     """Read a data set from its own files and bring it into one form.
 
@@ -45,10 +49,11 @@ def prepare(
             which image files are cropped.
         test_fraction: fraction of test images, stratified, for data sets without a test split
             (mnist_5k, some image folders), or of windows of text (``read_texts``).
-        split_seed: seed of that split, and of the choice of files for an image folder's mean and
-            deviation: at most 10,000 training files, each with the same weight.
+        split_seed: seed of that split, of the conditions, and of the choice of files for an image
+            folder's mean and deviation: at most 10,000 training files, each with the same weight.
         tokens: number of tokens in a window of text.
         tokenizer: "bytes", or the path of a ``tokenizer.json``, for texts.
+        conditions: fields of ``Conditions``, for images.
 
     Raises:
         ValueError: if files are missing (the message has the command that fetches them), if any is
@@ -62,13 +67,16 @@ def prepare(
         return DataSet(texts[0], texts[1], known | files | counts)
     train: Split | FileSplit
     test: Split | FileSplit
-    about = {"name": name, "classes": source_of({"name": name, "root": root}).classes}
+    classes = source_of({"name": name, "root": root}).classes
+    about = {"name": name, "classes": classes}
+    under = Conditions(**conditions)
     if name == "imagenet":
-        train, test = list_imagenet(root)
+        train, test = under.apply(*list_imagenet(root), classes, split_seed)
         read_histograms([train, test], frozenset())
         about |= _IMAGENET
     elif name == "image_folder":
-        train, test = list_image_folder(root, test_fraction, split_seed)
+        both = list_image_folder(root, test_fraction, split_seed)
+        train, test = under.apply(*both, classes, split_seed)
         chosen = np.random.default_rng(split_seed).permutation(len(train.files))[:MOMENT_FILES]
         histograms = read_histograms([train, test], {train.files[i] for i in chosen})
         about |= _moments(sum(histograms, np.zeros((3, 256)))) | {"moment_files": len(chosen)}
@@ -79,6 +87,7 @@ def prepare(
             else read_torchvision(name, root)
         )
         train, test = (_padded(part, image_size) for part in parts)
+        train, test = under.apply(train, test, classes, split_seed)
         channels = train.images.swapaxes(0, 1)
         about |= _moments(np.array([np.bincount(c.ravel(), minlength=256) for c in channels]))
     about |= resize_and_crop(image_size, files=isinstance(train, FileSplit))

@@ -244,10 +244,16 @@ def _describe(error: Any, above: str = "") -> Iterator[str]:
     else:
         # Maxima only exclude absurd values, so a message names one only if it is exceeded.
         shown = {k: v for k, v in error.schema.items() if k != "maximum" or k == error.validator}
-        yield f"{where}: expected {_expected(shown)}, found {error.instance!r}"
+        yield f"{where}: expected {expected(shown)}, found {error.instance!r}"
 
 
-def _expected(schema: Mapping[str, Any]) -> str:
+def expected(schema: Mapping[str, Any]) -> str:
+    """Describe the values that a part of the schema allows.
+
+    Example:
+        >>> expected({"type": "integer", "minimum": 1})
+        'a whole number >= 1'
+    """
     if "description" in schema:
         return str(schema["description"])
     if "enum" in schema:
@@ -288,6 +294,9 @@ def _conflicts(config: Config) -> Iterator[str]:
             check_permutations("chance.permutations", permutations)
         except ValueError as error:
             yield str(error)
+    heat_map = config["heat_map"]
+    if heat_map["within_networks"] and not heat_map["positions"]:
+        yield "heat_map.positions: expected at least 1 for heat_map.within_networks, found 0"
     stages = list(map(str, config["stages"]))
     if len(set(stages)) < len(stages):
         yield f"stages: expected a list without repetition, found {config['stages']}"
@@ -329,6 +338,17 @@ def _section_conflicts(above: str, config: Config) -> Iterator[str]:
     source, task = SOURCES[data["name"]], training["task"]
     if not source.own_root and data["root"] is None:
         yield f"{above}data.root: expected the folder that holds {data['name']}'s files, found null"
+    known = schema()["properties"]["data"]["properties"]
+    for key in ("train_images", "test_images", "random_labels", "shortcut"):
+        # Texts have no labels, and images that stay in their files are not changed.
+        if data[key] != (none := known[key]["default"]) and (
+            source.text or (source.files and key == "shortcut")
+        ):
+            items = "texts" if source.text else "image files"
+            yield (
+                f"{above}data.{key}: expected {'null' if none is None else none} for {items}"
+                f" ({data['name']}), found {data[key]}"
+            )
     if network["weights"] is None and source.text != (task == "language_model"):
         wanted, items = ("language_model", "texts") if source.text else ("classify", "images")
         yield f"{above}training.task: expected {wanted} for {items} ({data['name']}), found {task}"

@@ -145,10 +145,15 @@ class Keys:
         keys = ("nodes", "neuron_axis", "tokens", "batch_size")
         return {key: self.config["extraction"][key] for key in keys}
 
+    @property
+    def heat_map_samples(self) -> dict[str, int]:
+        """What decides the samples of a heat map."""
+        return {key: self.config["heat_map"][key] for key in ("positions", "seed")}
+
     @cached_property
     def heat_map_activations_digest(self) -> str:
         """Digest of the activation stores for heat maps: all layers have the same samples."""
-        settings = self.heat_map_extraction, self.config["heat_map"], self.config["threads"]
+        settings = self.heat_map_extraction, self.heat_map_samples, self.config["threads"]
         return self._made_by("extract", self.data_key(), *settings)
 
     @cached_property
@@ -161,6 +166,12 @@ class Keys:
         """Digest of the match paths of every layer with every layer."""
         chunk = self.config["matching"]["chunk_samples"]
         return self._made_by("heat_map", self.heat_map_activations_digest, chunk)
+
+    @cached_property
+    def within_network_digest(self) -> str:
+        """Digest of the comparisons of every two layers of a network."""
+        chunk = self.config["matching"]["chunk_samples"]
+        return self._made_by("within_network", self.heat_map_activations_digest, chunk)
 
     @cached_property
     def matching_digest(self) -> str:
@@ -203,6 +214,7 @@ class Keys:
         return digest(
             [self.null_digest, self.minimal_digest, self.heat_map_digest, self.top_images_digest],
             [self.certificate_digest, self.measure_digest, self.consensus_digest],
+            [self.config["heat_map"]["within_networks"], self.within_network_digest],
             [self.origins.code[script] for script in ("aggregate", "plot", "report")],
             # Tables have rows in the order of pairs, and name models as the configuration does.
             [(key(p.a), key(p.b), p.comparison, p.a.model, p.b.model) for p in self.pairs],

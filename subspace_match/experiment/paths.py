@@ -97,6 +97,10 @@ class Paths(Keys):
         """Return the match paths of every layer of one network with every layer of another."""
         return self._path("heat_maps", self.heat_map_digest, f"{a}--{b}.npz")
 
+    def within_network(self, network: str) -> str:
+        """Return the comparisons of every two layers of a network."""
+        return self._path("within_networks", self.within_network_digest, f"{network}.npz")
+
     def top_images(self, network: str) -> str:
         """Return the images that activate each neuron of a network most."""
         return self._path("top_images", self.top_images_digest, f"{network}.npz")

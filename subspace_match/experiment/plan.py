@@ -24,6 +24,8 @@ from .user_files import data_source, network_sources
 
 # Matching a layer of 64 neurons takes 0.1 s, starting a job 1 s.
 LAYERS_PER_JOB = 12
+# Their nulls take a hundred times as long, so smaller jobs use all cores better.
+LAYERS_PER_NULL_JOB = 5
 
 PairKey = tuple[str, str]  # the keys of networks A and B
 Wildcards = Any  # Snakemake's object: one attribute per wildcard of the rule
@@ -44,8 +46,10 @@ class Plan:
         pairs: one record per pair of networks, as the tables name it.
         layers: layers to match, by pair.
         groups: names of the layers that one job matches, by pair and group key.
-        minimal_groups: (key of the matched group, layers among them whose minimal matches are
-            wanted), by pair and key of these layers.
+        minimal_groups: layers whose minimal matches one job finds, by pair and key of the part.
+        null_groups: layers that one job matches with images permuted, by pair and key of the part.
+        matched_group: key of the group with which a part's layers were matched, by pair and key of
+            the part.
         together: for each comparison of at least three networks, all with each other: its name and
             the keys of its networks, by the key of all of them.
         together_groups: names of the layers that one job matches in all of these, by that key and
@@ -96,7 +100,9 @@ class Plan:
         self.pairs = [_pair_record(key, pair, shared[key][1]) for key, pair in pairs.items()]
         self.layers = {key: self._select(layers, "matching") for key, (layers, _) in shared.items()}
         self.groups = {key: self._groups(layers) for key, layers in self.layers.items()}
+        self.matched_group: dict[tuple[PairKey, str], str] = {}
         self.minimal_groups = {key: self._minimal_groups(key) for key in self.layers}
+        self.null_groups = {key: self._null_groups(key) for key in self.layers}
         self._warn_of_unused_patterns((layers for layers, _ in shared.values()), "matching")
         self._warn_of_unused_patterns(self.layers.values(), "minimal_matches")
         self.together: dict[str, tuple[str, list[str]]] = {}
@@ -152,18 +158,31 @@ class Plan:
         return [layer for layer in own[0] if layer["name"] in names]
 
     def _groups(self, layers: Sequence[LayerRecord]) -> dict[str, list[str]]:
-        """Divide layers into jobs; each takes every k-th layer, for equal work."""
-        names = [layer["name"] for layer in layers]
-        jobs = -(-len(names) // LAYERS_PER_JOB)
-        return {self.paths.group(names[n::jobs]): names[n::jobs] for n in range(jobs)}
+        """Divide layers into jobs."""
+        jobs = _divided([layer["name"] for layer in layers], LAYERS_PER_JOB)
+        return {self.paths.group(names): names for names in jobs}
 
-    def _minimal_groups(self, pair: PairKey) -> dict[str, tuple[str, list[str]]]:
-        chosen = [layer["name"] for layer in self._select(self.layers[pair], "minimal_matches")]
-        return {
-            self.paths.group(kept, of=names): (group, kept)
-            for group, names in self.groups[pair].items()
-            if (kept := [name for name in names if name in chosen])
-        }
+    def _minimal_groups(self, pair: PairKey) -> dict[str, list[str]]:
+        chosen = {layer["name"] for layer in self._select(self.layers[pair], "minimal_matches")}
+        return self._parts(
+            pair, lambda names: [kept] if (kept := [n for n in names if n in chosen]) else []
+        )
+
+    def _null_groups(self, pair: PairKey) -> dict[str, list[str]]:
+        if not self.config["chance"]["permutations"]:
+            return {}
+        return self._parts(pair, lambda names: _divided(names, LAYERS_PER_NULL_JOB))
+
+    def _parts(
+        self, pair: PairKey, divide: Callable[[list[str]], list[list[str]]]
+    ) -> dict[str, list[str]]:
+        """Divide the layers of each group, for jobs that take longer or need only some of them."""
+        parts = {}
+        for group, names in self.groups[pair].items():
+            for part in divide(names):
+                key = self.paths.group(part, of=names)
+                parts[key], self.matched_group[pair, key] = part, group
+        return parts
 
     def models(self, key: Callable[[Model], str], *, pretrained: bool = False) -> str:
         """Return a regular expression of the keys of all trained or all pretrained models."""
@@ -184,22 +203,20 @@ class Plan:
 
     def of_groups(self, path: Callable[..., str], *name: str) -> list[str]:
         """Return the files of all groups of all pairs; ``path`` is a method of ``paths``."""
-        pairs = self.groups.items()
-        return [path(*pair, group, *name) for pair, groups in pairs for group in groups]
+        return _files(self.groups, path, *name)
 
     @property
     def nulls(self) -> list[str]:
         """Null distributions of all pairs; empty without permutations."""
-        return self.of_groups(self.paths.null) if self.config["chance"]["permutations"] else []
+        return _files(self.null_groups, self.paths.null)
 
     @property
     def minimal_matches(self) -> list[str]:
         """Minimal matches of all pairs at every requested epsilon."""
         return [
-            self.paths.minimal(*pair, group, epsilon)
-            for pair, groups in self.minimal_groups.items()
-            for group in groups
+            path
             for epsilon in self.config["minimal_matches"]["epsilons"]
+            for path in _files(self.minimal_groups, self.paths.minimal, epsilon)
         ]
 
     @property
@@ -207,6 +224,12 @@ class Plan:
         """Heat maps of all pairs; empty without positions."""
         wanted = self.config["heat_map"]["positions"]
         return [self.paths.heat_map(*pair) for pair in self.layers] if wanted else []
+
+    @property
+    def within_networks(self) -> list[str]:
+        """Comparisons of every two layers of each network; empty if not asked for."""
+        wanted = self.config["heat_map"]["within_networks"]
+        return [self.paths.within_network(key) for key in self.paths.networks] if wanted else []
 
     @property
     def consensus(self) -> list[str]:
@@ -277,7 +300,14 @@ class Plan:
 
     def group(self, wildcards: Wildcards) -> list[str]:
         """Return the names of the layers of a job's group."""
-        return self.groups[wildcards.a, wildcards.b][wildcards.group]
+        pair, key = (wildcards.a, wildcards.b), wildcards.group
+        kinds = (self.groups, self.minimal_groups, self.null_groups)
+        return next(groups[pair][key] for groups in kinds if key in groups[pair])
+
+    def match_file(self, name: str) -> Callable[[Wildcards], str]:
+        """Return a look-up of a file of the group with which a part's layers were matched."""
+        matched, match = self.matched_group, self.paths.match
+        return lambda w: match(w.a, w.b, matched[(w.a, w.b), w.group], name)
 
     def together_stores(self, wildcards: Wildcards) -> list[str]:
         """Return the activation stores of the networks that a job matches together."""
@@ -286,15 +316,6 @@ class Plan:
     def together_group(self, wildcards: Wildcards) -> list[str]:
         """Return the names of the layers that a job matches in several networks."""
         return self.together_groups[wildcards.networks][wildcards.group]
-
-    def minimal_group(self, wildcards: Wildcards) -> list[str]:
-        """Return the names of the layers whose minimal matches a job finds."""
-        return self.minimal_groups[wildcards.a, wildcards.b][wildcards.group][1]
-
-    def minimal_input(self, name: str) -> Callable[[Wildcards], str]:
-        """Return a look-up of a file of the group with which a job's layers were matched."""
-        groups, match = self.minimal_groups, self.paths.match
-        return lambda w: match(w.a, w.b, groups[w.a, w.b][w.group][0], name)
 
     # The user's own files that a job reads, as sources of ``user_files``
 
@@ -335,6 +356,18 @@ def _pair_record(key: PairKey, pair: Pair, left_out: list[str]) -> dict[str, Any
         "left_out": left_out,
         **{f"{name}_{side}": value for side, own in sides.items() for name, value in own.items()},
     }
+
+
+def _divided(names: list[str], most: int) -> list[list[str]]:
+    """Divide layers into jobs of at most some; each takes every k-th layer, for equal work."""
+    jobs = -(-len(names) // most)
+    return [names[n::jobs] for n in range(jobs)]
+
+
+def _files(
+    groups: Mapping[PairKey, Mapping[str, list[str]]], path: Callable[..., str], *name: Any
+) -> list[str]:
+    return [path(*pair, key, *name) for pair, own in groups.items() for key in own]
 
 
 def _most_others(pairs: Iterable[PairKey]) -> int:

@@ -118,13 +118,13 @@ class JobResources:
 
     def minimal_match_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """The moments of the widest layer, and the matrices of states that wait or are searched."""
-        widest = _widest(self._minimal_group(wildcards))
+        widest = _widest(self._group(wildcards))
         return _rounded(_megabytes(MINIMAL_MATRICES * widest**2), attempt)
 
     def minimal_match_work(self, wildcards: Wildcards) -> float:
         """One search per neuron and order, each of about one factorisation."""
         orders: int = self.config["minimal_matches"]["orders"]
-        return orders * sum((a + b) ** 4 / 80 for a, b, _, _ in self._minimal_group(wildcards))
+        return orders * sum((a + b) ** 4 / 80 for a, b, _, _ in self._group(wildcards))
 
     def null_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """As matching one layer and draw, plus both sides' samples and products of permutations."""
@@ -157,6 +157,13 @@ class JobResources:
         paths = len(a) * len(b) * widest
         return _rounded(512 + _megabytes(2 * moments + 2 * paths + MATRICES * widest**2), attempt)
 
+    def within_network_mb(self, wildcards: Wildcards, attempt: int) -> int:
+        """The matrices of the two widest layers on halves of the images, and all paths."""
+        layers = self._layers[self._model(wildcards.network)].values()
+        widest = 2 * max(layer.neurons for layer in layers)
+        paths = len(layers) ** 2 / 2 * widest
+        return _rounded(512 + _megabytes(HALVES_MATRICES * widest**2 + paths), attempt)
+
     def consensus_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """Moments of all networks' neurons together, of the widest layer, and their factors."""
         widest = max(sum(neurons) for neurons, _, _ in self._together(wildcards))
@@ -179,14 +186,11 @@ class JobResources:
         ]
 
     def _group(self, wildcards: Wildcards) -> list[Sizes]:
-        return self._sizes(wildcards, self.plan.group(wildcards))
-
-    def _minimal_group(self, wildcards: Wildcards) -> list[Sizes]:
-        return self._sizes(wildcards, self.plan.minimal_group(wildcards))
-
-    def _sizes(self, wildcards: Wildcards, names: Sequence[str]) -> list[Sizes]:
         a, b = (self._layers[self._model(key)] for key in (wildcards.a, wildcards.b))
-        return [(a[n].neurons, b[n].neurons, *self._samples_and_draws(a[n])) for n in names]
+        return [
+            (a[name].neurons, b[name].neurons, *self._samples_and_draws(a[name]))
+            for name in self.plan.group(wildcards)
+        ]
 
     def _model(self, network: str) -> str:
         return self.plan.paths.networks[network].model

@@ -23,6 +23,7 @@ once, and all later steps work on n^2 numbers. Each step imports only from those
 - ``half_samples``: compute paths of halves of the samples, for intervals over images.
 - ``measures``: compute CKA, CCA and other measures from the same moments.
 
-``validation`` checks arguments and ``ties`` decides about distances that equal epsilon. ``content``
-compares results, and ``curve`` draws a similarity curve.
+``validation`` checks arguments and ``ties`` decides about distances that equal epsilon.
+``resampled`` reads a pair's layers again in another order, for ``null`` and ``half_samples``.
+``content`` compares results, and ``curve`` draws a similarity curve.
 """

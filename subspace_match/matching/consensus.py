@@ -92,7 +92,8 @@ def consensus_path(
         layers: activations of each of at least two networks, (samples, neurons), on the same
             samples in the same order: NumPy arrays, torch tensors or Zarr arrays.
         device: "cpu", "cuda" or "auto", where to compute the moments. Peeling runs on the CPU.
-        chunk_samples: samples of all networks held at a time; None for about 32 MB.
+        chunk_samples: samples of all networks held at a time; None for about 32 MB, on a GPU
+            256 MB.
 
     Returns:
         The path.

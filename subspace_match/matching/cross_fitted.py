@@ -82,8 +82,7 @@ def cross_fitted_path(halves: HalvedMoments, *, device: DeviceLike = "auto") -> 
     others with it (0.12 on average at 0.2 neurons per image in a simulation, where the match path
     is 0.08 too high). The area is hardly affected (0.007).
 
-    Costs O(n^2) per removal, and O(n^3) in all. Rounding errors are as in ``match_path``, except
-    that near copies are factored again rather than rotated, which is slower.
+    Costs O(n^2) per removal, and O(n^3) in all. Rounding errors are as in ``match_path``.
 
     Args:
         halves: moments of two halves of the images, from ``reduce_halves``.
@@ -110,7 +109,7 @@ def cross_fitted_path(halves: HalvedMoments, *, device: DeviceLike = "auto") -> 
         >>> sm.cross_fitted_path(halves).area < fitted
         True
     """
-    return _path(halves, device, held_out_only=False)
+    return _paths(halves, device, [False])[0]
 
 
 def held_out_path(halves: HalvedMoments, *, device: DeviceLike = "auto") -> CrossFittedPath:
@@ -126,32 +125,53 @@ def held_out_path(halves: HalvedMoments, *, device: DeviceLike = "auto") -> Cros
     Returns:
         The path; see ``cross_fitted_path``, also for errors and warnings.
     """
-    return _path(halves, device, held_out_only=True)
+    return _paths(halves, device, [True])[0]
 
 
-def _path(halves: HalvedMoments, device: DeviceLike, *, held_out_only: bool) -> CrossFittedPath:
+def paths_of_new_images(
+    halves: HalvedMoments, *, device: DeviceLike = "auto"
+) -> tuple[CrossFittedPath, CrossFittedPath]:
+    """Compute ``cross_fitted_path`` and ``held_out_path``, which share their factorisation.
+
+    Args:
+        halves: moments of two halves of the images, from ``reduce_halves``.
+        device: "cpu", "cuda" or "auto", where to compute.
+
+    Returns:
+        The cross-fitted and the held-out path; see ``cross_fitted_path``, also for errors and
+        warnings.
+    """
+    cross_fitted, held_out = _paths(halves, device, [False, True])
+    return cross_fitted, held_out
+
+
+def _paths(
+    halves: HalvedMoments, device: DeviceLike, held_out_only: Sequence[bool]
+) -> list[CrossFittedPath]:
     live, neurons_x = halves.whole.live, halves.whole.neurons_x
-    critical = np.full(len(live), np.nan)
     neurons, images = max(live[:neurons_x].sum(), live[neurons_x:].sum()), min(halves.images)
-    note = ""
     if neurons >= images:
         note = (
             f"NaN, since cross-fitting needs fewer live neurons than images in a half, found"
             f" {neurons} neurons and {images} images"
         )
         warnings.warn(f"{note}; use more images", FewSamplesWarning, stacklevel=3)
-    else:
-        critical[live] = 1.0
-        in_both = np.flatnonzero(halves.first.live & halves.second.live)
-        order, distances = peel_halves(
-            [_half(pair, in_both) for pair in (halves.first, halves.second)],
-            int((in_both < neurons_x).sum()),
-            resolve_device(device),
-            held_out_only=held_out_only,
-        )
-        margin = max(halves.first.tie_margin, halves.second.tie_margin)
+        unknown = np.full(len(live), np.nan)
+        path = CrossFittedPath(unknown[:neurons_x], unknown[neurons_x:], note)
+        return [path for _ in held_out_only]
+    in_both = np.flatnonzero(halves.first.live & halves.second.live)
+    margin = max(halves.first.tie_margin, halves.second.tie_margin)
+    paths = []
+    for order, distances in peel_halves(
+        [_half(pair, in_both) for pair in (halves.first, halves.second)],
+        int((in_both < neurons_x).sum()),
+        resolve_device(device),
+        held_out_only,
+    ):
+        critical = np.where(live, 1.0, np.nan)
         critical[in_both[order]] = lower_by_margin(np.minimum.accumulate(distances), margin)
-    return CrossFittedPath(critical[:neurons_x], critical[neurons_x:], note)
+        paths.append(CrossFittedPath(critical[:neurons_x], critical[neurons_x:]))
+    return paths
 
 
 def _half(pair: PairMoments, neurons: np.ndarray) -> Half:

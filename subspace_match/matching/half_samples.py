@@ -16,12 +16,12 @@ import numpy as np
 
 from .backends import resolve_device
 from .backends.base import Array, Device, DeviceLike
-from .null import Reordered
 from .path import MatchPath, match_path
 from .reduction.block_sums import Blocks, GroupedSum
 from .reduction.factor import moment_error
 from .reduction.moments import PairMoments, pair_from_moments
-from .validation import as_activations, as_chunk_samples, same_samples
+from .resampled import Reordered, layers_of
+from .validation import as_chunk_samples
 
 # Moments are subtracted unless a neuron has less of its squared norm than this in the other half.
 LEAST_SHARE = 1e-3
@@ -61,14 +61,11 @@ def paths_of_halves(
         [0.0, 0.905]
     """
     device = resolve_device(device)
-    x, y = as_activations("x", x), as_activations("y", y)
-    same_samples(x, y)
-    expected, found = (pair.samples, pair.neurons_x, pair.neurons_y), (*x.shape, y.shape[1])
-    if found != expected or pair.centred:
+    x, y = layers_of(pair, x, y)
+    if pair.centred:
         raise ValueError(
-            f"x and y: expected the samples and neurons {expected} of a pair that is not centred,"
-            f" found {found}{' and a centred pair' if pair.centred else ''}; pass the layers from"
-            " which the pair was reduced"
+            "pair: expected moments that are not centred, found a centred pair; the means of half"
+            " of the samples are not those of all, so reduce the layers without centring"
         )
     held = device.rows(x[:]), device.rows(y[:])
     for half in halves:
@@ -97,7 +94,7 @@ def _path(
     device: Device,
 ) -> MatchPath:
     x, y = (Reordered(side, device.array(rows)) for side in held)
-    step = as_chunk_samples(None, 8 * len(sums))
+    step = as_chunk_samples(None, len(sums), device)
     pair = pair_from_moments(
         *(x, y, device.array(moments), device.array(sums), None, error, step, device),
         centre=False,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -23,8 +24,9 @@ from .reduction.centred import Deviations
 from .reduction.factor import moment_error
 from .reduction.moments import PairMoments, pair_from_moments
 from .reduction.reading import read_ahead
+from .resampled import Reordered, layers_of
 from .ties import lower_by_margin
-from .validation import as_activations, as_chunk_samples, same_samples
+from .validation import as_chunk_samples
 
 BATCH_BYTES = 256 * 2**20  # memory for the permutations that share one read of X
 
@@ -71,10 +73,10 @@ def null_paths(
         >>> [path.similarity(0.3) for path in null]
         [0.0, 0.0, 0.0]
     """
-    device = resolve_device(device)
-    for batch in _batches(pair, x, y, orders, device):
-        for number in range(len(batch.orders)):
-            yield match_path(batch.pair(number), device=device)
+    null = _Null(pair, x, y, resolve_device(device))
+    for batch in null.batches(orders):
+        for order, cross in zip(batch.orders, batch.crosses, strict=True):
+            yield match_path(null.pair(order, cross), device=null.device)
 
 
 def null_critical_epsilons(
@@ -100,149 +102,137 @@ def null_critical_epsilons(
     Raises:
         ValueError: as ``null_paths``.
     """
-    device = resolve_device(device)
-    for batch in _batches(pair, x, y, orders, device):
-        for number, found in enumerate(batch.critical_epsilons()):
+    null = _Null(pair, x, y, resolve_device(device))
+    for batch in null.batches(orders):
+        together = null.peel_together(batch.crosses)
+        for found, order, cross in zip(together, batch.orders, batch.crosses, strict=True):
             if found is None:
-                found = match_path(batch.pair(number), device=device).critical_epsilon
+                path = match_path(null.pair(order, cross), device=null.device)
+                found = path.critical_epsilon
             yield found
-
-
-def _batches(
-    pair: PairMoments, x: Any, y: Any, orders: Iterable[np.ndarray], device: Device
-) -> Iterator[_Batch]:
-    """Check the layers, and compute the cross moments of some permutations at a time."""
-    x, y = as_activations("x", x), as_activations("y", y)
-    same_samples(x, y)
-    expected, found = (pair.samples, pair.neurons_x, pair.neurons_y), (*x.shape, y.shape[1])
-    if found != expected:
-        raise ValueError(
-            f"x and y: expected the pair's samples and neurons {expected}, found {found}; pass the"
-            " layers from which the pair was reduced"
-        )
-    if pair.centred:
-        x, y = (Deviations(name, side, _step(pair)) for name, side in (("x", x), ("y", y)))
-    held = device.rows(y[:])
-    orders = iter(orders)
-    bytes_each = 8 * (2 * pair.neurons_x * pair.neurons_y + pair.samples)
-    size = max(1, (device.chunk_bytes or BATCH_BYTES) // bytes_each)
-    blocks = Blocks.for_device(device, pair.samples, _step(pair), len(pair.sums))
-    error = max(pair.moment_error, moment_error(blocks.additions, len(pair.sums)))
-    while batch := [_on_device(order, pair.samples, device) for order in islice(orders, size)]:
-        crosses = _cross_moments(pair, x, held, batch, blocks, device)
-        yield _Batch(pair, x, held, batch, crosses, error, device)
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """Some permutations of a pair's Y, and their cross moments.
+    """Some permutations.
 
     Attributes:
-        unpermuted: the pair.
-        x: X's activations.
-        held: Y's activations, on the device.
-        orders: of Y's rows, (samples,) each, on the device.
-        crosses: X'Y under each order, (orders, n_x, n_y) on the device.
-        error: ``moment_error`` of the permuted moments.
-        device: where to compute.
+        orders: of Y's rows, (samples,) int64 each, on the device.
+        crosses: X'Y under each order, (n_x, n_y) float64 each, on the device, in one array.
     """
 
-    unpermuted: PairMoments
-    x: Any
-    held: Array
     orders: list[Array]
     crosses: Array
-    error: float
-    device: Device
 
-    def pair(self, number: int) -> PairMoments:
+
+class _Null:
+    """A pair whose Y is permuted: what no permutation changes, and what one does.
+
+    Raises:
+        ValueError: as ``null_paths``.
+    """
+
+    def __init__(self, pair: PairMoments, x: Any, y: Any, device: Device) -> None:
+        self._pair, self.device = pair, device
+        x, y = layers_of(pair, x, y)
+        step = as_chunk_samples(None, len(pair.sums), device)
+        if pair.centred:
+            x, y = Deviations("x", x, step), Deviations("y", y, step)
+        self._x, self._held = x, device.rows(y[:])
+        self._blocks = Blocks.for_device(device, pair.samples, step, len(pair.sums))
+        error = moment_error(self._blocks.additions, len(pair.sums))
+        self._error = max(pair.moment_error, error)
+
+    def batches(self, orders: Iterable[np.ndarray]) -> Iterator[_Batch]:
+        """Compute the cross moments of some permutations at a time."""
+        pair, orders = self._pair, iter(orders)
+        size = max(1, BATCH_BYTES // (8 * (2 * pair.neurons_x * pair.neurons_y + pair.samples)))
+        while batch := [self._on_device(order) for order in islice(orders, size)]:
+            yield _Batch(batch, self._cross_moments(batch))
+
+    def _on_device(self, order: np.ndarray) -> Array:
+        samples = self._pair.samples
+        if not np.array_equal(np.sort(order), np.arange(samples)):
+            raise ValueError(
+                f"orders: expected permutations of {samples} samples, found an array of shape"
+                f" {np.shape(order)} that is not one; use rng.permutation({samples})"
+            )
+        return self.device.array(np.asarray(order))
+
+    def _cross_moments(self, orders: list[Array]) -> Array:
+        """Compute X'Y for every order of Y's rows, in one read of X; (orders, n_x, n_y)."""
+        blocks, device, sides = self._blocks, self.device, (self._x, self._held)
+        widths = [side.shape[1] for side in sides]
+        cross = GroupedSum(blocks, device, len(orders), *widths)
+        chunk_x, chunk_y = (device.empty(blocks.length, width) for width in widths)
+        for start, (rows,) in read_ahead((self._x,), blocks.step, device):
+            for block in blocks.slices(len(rows)):
+                part, first = rows[block], start + block.start
+                own_x, own_y = chunk_x[: len(part)], chunk_y[: len(part)]
+                own_x[:] = part
+                for order, products in zip(orders, cross.next(), strict=True):
+                    own_y[:] = self._held[order[first : first + len(part)]]
+                    device.add_product(products, own_x.T, own_y)
+        return cross.total()
+
+    def pair(self, order: Array, cross: Array) -> PairMoments:
         """Return the pair of one permutation: each side's own moments do not change."""
-        pair, cross = self.unpermuted, self.device.numpy(self.crosses[number])
+        pair, device, host = self._pair, self.device, self.device.numpy(cross)
         moments = pair.second_moments.copy()
-        moments[: pair.neurons_x, pair.neurons_x :] = cross
-        moments[pair.neurons_x :, : pair.neurons_x] = cross.T
-        y, sums = Reordered(self.held, self.orders[number]), self.device.array(pair.sums)
-        moments = self.device.array(moments)
+        moments[: pair.neurons_x, pair.neurons_x :] = host
+        moments[pair.neurons_x :, : pair.neurons_x] = host.T
+        y, sums = Reordered(self._held, order), device.array(pair.sums)
+        moments, step = device.array(moments), self._blocks.step
         return pair_from_moments(
-            *(self.x, y, moments, sums, None, self.error, _step(pair), self.device), centre=False
+            *(self._x, y, moments, sums, None, self._error, step, device), centre=False
         )
 
-    def critical_epsilons(self) -> list[np.ndarray | None]:
-        """Peel all permutations together on a GPU; None for each that must be peeled alone."""
-        pair = self.unpermuted
-        nothing: list[np.ndarray | None] = [None] * len(self.orders)
+    def peel_together(self, crosses: Array) -> list[np.ndarray | None]:
+        """Peel permutations together on a GPU: critical epsilons; None where one is left alone."""
+        nothing: list[np.ndarray | None] = [None] * len(crosses)
         if isinstance(self.device, Cpu):
             return nothing
         from .peeling.permuted_torch import peel_permuted  # imports torch
 
-        live = np.flatnonzero(pair.live)
-        width_x = int((live < pair.neurons_x).sum())
-        if not 0 < width_x < len(live):
+        x, y = self._unit_sides
+        if not len(x.live) or not len(y.live):
             return nothing
-        scales = 1.0 / pair.norms[live]
-        own = [
-            self.device.array(pair.second_moments[np.ix_(live[side], live[side])])
-            for side in (slice(width_x), slice(width_x, None))
-        ]
-        scales_x, scales_y = map(self.device.array, np.split(scales, [width_x]))
-        crosses = self.device.take(self.crosses, live[:width_x], axis=1)
-        crosses = self.device.take(crosses, live[width_x:] - pair.neurons_x, axis=2)
-        found = peel_permuted(
-            own[0] * scales_x[:, None] * scales_x,
-            own[1] * scales_y[:, None] * scales_y,
-            crosses * scales_x[:, None] * scales_y,
-            self.error,
-        )
+        crosses = self.device.take(self.device.take(crosses, x.live, axis=1), y.live, axis=2)
+        crosses = crosses * x.scales[:, None] * y.scales
+        found = peel_permuted(x.moments, y.moments, crosses, self._error)
         if found is None:
             return nothing
-        critical = np.full((len(self.orders), len(pair.sums)), np.nan)
+        live = np.concatenate([x.live, y.live + self._pair.neurons_x])
+        critical = np.full((len(crosses), len(self._pair.sums)), np.nan)
         for number in np.flatnonzero(found.valid):
             lowest = np.minimum.accumulate(found.distances[number])
             lowered = lower_by_margin(lowest, found.margins[number])
             critical[number, live[found.order[number]]] = lowered
         return [own if good else None for own, good in zip(critical, found.valid, strict=True)]
 
+    @cached_property
+    def _unit_sides(self) -> tuple[_UnitSide, _UnitSide]:
+        """Both sides' own moments, the same under all permutations."""
+        pair, array = self._pair, self.device.array
+        sides = []
+        for start, stop in ((0, pair.neurons_x), (pair.neurons_x, len(pair.sums))):
+            live = start + np.flatnonzero(pair.live[start:stop])
+            scales = array(1.0 / pair.norms[live])
+            moments = array(pair.second_moments[np.ix_(live, live)]) * scales[:, None] * scales
+            sides.append(_UnitSide(live - start, scales, moments))
+        return sides[0], sides[1]
 
-class Reordered:
-    """Some rows of an array in any order; a slice is copied when it is read.
+
+@dataclass(frozen=True)
+class _UnitSide:
+    """One side's live neurons.
 
     Attributes:
-        shape: number of these rows, and of columns.
+        live: their numbers, (live,) int64.
+        scales: one over their norms, (live,) float64 on the device.
+        moments: of their columns scaled to norm 1, (live, live) float64 on the device.
     """
 
-    def __init__(self, held: Array, order: Array) -> None:
-        self._held, self._order = held, order
-        self.shape = (len(order), held.shape[1])
-
-    def __getitem__(self, rows: slice) -> Array:
-        return self._held[self._order[rows]]
-
-
-def _on_device(order: np.ndarray, samples: int, device: Device) -> Array:
-    if not np.array_equal(np.sort(order), np.arange(samples)):
-        raise ValueError(
-            f"orders: expected permutations of {samples} samples, found an array of shape"
-            f" {np.shape(order)} that is not one; use rng.permutation({samples})"
-        )
-    return device.array(np.asarray(order))
-
-
-def _step(pair: PairMoments) -> int:
-    return as_chunk_samples(None, 8 * len(pair.sums))
-
-
-def _cross_moments(
-    pair: PairMoments, x: Any, held: Array, orders: list[Array], blocks: Blocks, device: Device
-) -> Array:
-    """Compute X'Y for every order of Y's rows, in one read of X; (orders, n_x, n_y)."""
-    cross = GroupedSum(blocks, device, len(orders), pair.neurons_x, pair.neurons_y)
-    chunk_x, chunk_y = (device.empty(blocks.length, n) for n in (pair.neurons_x, pair.neurons_y))
-    for start, (rows,) in read_ahead((x,), blocks.step, device):
-        for block in blocks.slices(len(rows)):
-            part, first = rows[block], start + block.start
-            own_x, own_y = chunk_x[: len(part)], chunk_y[: len(part)]
-            own_x[:] = part
-            for order, products in zip(orders, cross.next(), strict=True):
-                own_y[:] = held[order[first : first + len(part)]]
-                device.add_product(products, own_x.T, own_y)
-    return cross.total()
+    live: np.ndarray
+    scales: Array
+    moments: Array

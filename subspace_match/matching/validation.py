@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
+from .backends.base import Device
+
 # Neurons per sample. Unrelated activations of n neurons over d samples are sqrt(1 - n/d) from a
 # span, so above this ratio part of the similarity is chance.
 FEW_SAMPLES = 0.2
 # Area minus cross-fitted area. Simulated layers of 64 neurons have a gap of 0.025 to 0.05 at 0.2
 # neurons per image. Real layers can have it with more images.
 LARGE_GAP = 0.03
-
-CHUNK_BYTES = 32 * 2**20  # float64 numbers of both sides together; more is not faster
 
 
 def as_activations(argument: str, value: Any) -> Any:
@@ -142,12 +142,16 @@ def warn_of_few_samples(neurons: int, count: int, unit: str) -> None:
         )
 
 
-def as_chunk_samples(
-    chunk_samples: int | None, bytes_per_sample: int, chunk_bytes: int | None = None
-) -> int:
-    """Check the number of samples to hold at a time; None means as many as fit in a chunk."""
+def as_chunk_samples(chunk_samples: int | None, width: int, device: Device) -> int:
+    """Check the number of samples to hold at a time; None means as many as the device likes.
+
+    Args:
+        chunk_samples: what the user asks for.
+        width: numbers of a sample, of all sides.
+        device: where they are.
+    """
     if chunk_samples is None:
-        return max(1, (chunk_bytes or CHUNK_BYTES) // bytes_per_sample)
+        return max(1, device.chunk_bytes // (8 * width))
     if not isinstance(chunk_samples, (int, np.integer)) or chunk_samples < 1:
         raise ValueError(
             f"chunk_samples: expected a whole number of at least 1, found {chunk_samples!r}; use"

@@ -47,15 +47,15 @@ def extract(
     """
     of_tokens = [layer for layer in network.layers if layer.kind == "tokens"]
     network.check_repeatable(items.evenly_spaced(4))
-    start, tally = 0, Tally(task, items.device)
+    start, tally, to_host = 0, Tally(task, items.device), _ToHost(sink)
     for inputs, targets in items.batches(batch_size):
 
         def take(layer: LayerInfo, values: torch.Tensor, start: int = start) -> None:
-            for draw, index in enumerate(samples[layer.name]):
-                chosen = _in_batch(index, layer, start, len(values))
-                if len(chosen):
-                    rows = sampled_rows(values, torch.from_numpy(chosen).to(values.device))
-                    sink(layer.name, draw, rows.float().cpu().numpy())
+            chosen = [_in_batch(s, layer, start, len(values)) for s in samples[layer.name]]
+            rows = sampled_rows(values, np.concatenate(chosen)).float()
+            for draw, part in enumerate(torch.split(rows, [len(own) for own in chosen])):
+                if len(part):
+                    to_host.add(layer.name, draw, part)
 
         if of_tokens and (real := real_tokens(inputs)) is not None and not bool(real.all()):
             raise ValueError(
@@ -64,12 +64,66 @@ def extract(
                 " last or mean"
             )
         tally.add(network.run(inputs, take), targets)
+        to_host.end_batch()
         start += count(inputs)
         batch_done()
+    to_host.end()
     return tally.performance if tally.has_scores else None
 
 
-def sampled_rows(values: torch.Tensor, flat: torch.Tensor) -> torch.Tensor:
+class _ToHost:
+    """Passes sampled rows on to a sink, in order.
+
+    Rows on a GPU are copied together at the end of a batch, into page-locked memory. The GPU goes
+    on with the next batch meanwhile, and the sink gets them when that one is under way. A copy for
+    each layer would make the GPU wait for each.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._rows: list[tuple[str, int, torch.Tensor]] = []
+        self._copied: _Copied | None = None
+
+    def add(self, name: str, draw: int, rows: torch.Tensor) -> None:
+        """Take rows of a layer, (samples, neurons) float32."""
+        if rows.device.type == "cpu":
+            self._sink(name, draw, rows.numpy())
+        else:
+            self._rows.append((name, draw, rows))
+
+    def end_batch(self) -> None:
+        """Begin to copy the rows of this batch, and pass on those of the batch before."""
+        before, self._copied = self._copied, _Copied(self._rows) if self._rows else None
+        self._rows = []
+        if before is not None:
+            before.pass_on(self._sink)
+
+    def end(self) -> None:
+        """Pass on all rows that are left."""
+        self.end_batch()
+        self.end_batch()
+
+
+class _Copied:
+    """Rows of several layers on their way from a GPU to the host, in one copy."""
+
+    def __init__(self, rows: Sequence[tuple[str, int, torch.Tensor]]) -> None:
+        self._keys = [(name, draw, part.shape) for name, draw, part in rows]
+        flat = torch.cat([part.flatten() for _, _, part in rows])
+        self._host = torch.empty(flat.shape, dtype=flat.dtype, pin_memory=True)
+        self._host.copy_(flat, non_blocking=True)
+        self._done = torch.cuda.current_stream(flat.device).record_event()
+
+    def pass_on(self, sink: Sink) -> None:
+        """Wait for the copy, and call the sink for each layer."""
+        self._done.synchronize()
+        parts = torch.split(self._host, [shape.numel() for _, _, shape in self._keys])
+        for (name, draw, shape), part in zip(self._keys, parts, strict=True):
+            # The sink may keep it, but page-locked memory is scarce.
+            sink(name, draw, part.view(shape).numpy().copy())
+
+
+def sampled_rows(values: torch.Tensor, flat: np.ndarray) -> torch.Tensor:
     """Return rows (samples, neurons) of a layer's values, without copying the other values.
 
     Args:
@@ -79,17 +133,17 @@ def sampled_rows(values: torch.Tensor, flat: torch.Tensor) -> torch.Tensor:
             + column.
 
     Example:
-        >>> sampled_rows(torch.arange(12).reshape(1, 2, 3, 2), torch.tensor([0, 5]))
+        >>> sampled_rows(torch.arange(12).reshape(1, 2, 3, 2), np.array([0, 5]))
         tensor([[ 0,  1],
                 [10, 11]])
     """
-    if values.ndim == 2:
-        return values[flat]
-    return values[torch.unravel_index(flat, values.shape[:-1])]
+    axes = np.stack(np.unravel_index(flat, values.shape[:-1]))
+    # Few numbers: the GPU takes them in its turn, and nothing waits.
+    return values[tuple(torch.from_numpy(axes).to(values.device, non_blocking=True))]
 
 
 def _in_batch(samples: np.ndarray, layer: LayerInfo, start: int, inputs: int) -> np.ndarray:
     """Return the samples that lie in a batch, as flat indices into the batch."""
     size = layer.positions
-    first, last = np.searchsorted(samples // size, [start, start + inputs])
+    first, last = np.searchsorted(samples, [start * size, (start + inputs) * size])
     return np.asarray(samples[first:last] - start * size)

@@ -120,7 +120,14 @@ class Images(Items):
         return self._batches(torch.arange(len(self)), size, None)
 
     def augmented(
-        self, order: Tensor, size: int, *, crop_padding: int, flip: bool, generator: Generator
+        self,
+        order: Tensor,
+        size: int,
+        *,
+        crop_padding: int,
+        flip: bool,
+        noise: float = 0.0,
+        generator: Generator,
     ) -> Iterator[Batch]:
         """Yield randomly augmented images in a given order, for training, as ``batches`` does.
 
@@ -129,24 +136,27 @@ class Images(Items):
             size: batch size.
             crop_padding: as for ``augment``. Image files use a random resized crop instead.
             flip: whether to flip each image with probability 1/2.
+            noise: as for ``noisy``; 0 for none.
             generator: on the CPU; decides every draw, for any device and number of workers.
         """
         augmentation = {"crop_padding": crop_padding, "flip": flip, "generator": generator}
-        return self._batches(order, size, augmentation)
+        return self._batches(order, size, augmentation, noise)
 
     def training_batches(
         self, order: Tensor, size: int, settings: Mapping[str, Any], generator: Generator
     ) -> Iterator[Batch]:
         """Yield images augmented as the section ``training`` says (``augmented``)."""
-        augmentation = {key: settings[key] for key in ("crop_padding", "flip")}
+        augmentation = {key: settings[key] for key in ("crop_padding", "flip", "noise")}
         return self.augmented(order, size, **augmentation, generator=generator)
 
     def _batches(
-        self, order: Tensor, size: int, augmentation: dict[str, Any] | None
+        self, order: Tensor, size: int, augmentation: dict[str, Any] | None, noise: float = 0.0
     ) -> Iterator[Batch]:
         loaded = self._loaded(order, size, augmentation)
         indices = torch.split(order.to(self.labels.device), size)
         for index, pixels in zip(indices, loaded, strict=True):
+            if augmentation and noise:
+                pixels = noisy(pixels, noise, augmentation["generator"])
             yield self.standardised(pixels), self.labels[index]
 
     @abstractmethod
@@ -312,3 +322,22 @@ def augment(images: Tensor, *, crop_padding: int, flip: bool, generator: Generat
         flipped = torch.rand(count, generator=generator).to(device) < 0.5
         images = torch.where(flipped[:, None, None, None], images.flip(3), images)
     return images
+
+
+def noisy(images: Tensor, most: float, generator: Generator) -> Tensor:
+    """Add Gaussian noise to each image, of a variance drawn evenly from 0 to ``most`` squared.
+
+    As the ReSi benchmark (Klabunde et al. 2024, arXiv 2408.00531) does: every network also sees
+    images almost without noise.
+
+    Args:
+        images: (images, channels, height, width) uint8.
+        most: largest standard deviation, on a scale of 0 (black) to 1 (white).
+        generator: on the CPU, so that a seed gives the same draws on every device.
+
+    Returns:
+        A tensor of the same shape and type: values are rounded, and stay from 0 to 255.
+    """
+    deviation = 255 * most * torch.rand(len(images), 1, 1, 1, generator=generator).sqrt()
+    noise = deviation * torch.randn(images.shape, generator=generator)
+    return (images + noise.to(images.device)).round().clamp(0, 255).to(torch.uint8)

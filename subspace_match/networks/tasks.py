@@ -7,9 +7,10 @@ token but the first is the class of the tokens before it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -27,10 +28,13 @@ class Performance:
     Attributes:
         accuracy: share of the classes that have the highest score, from 0 to 1.
         loss: mean cross-entropy in nats per class; NaN if there are classes without a score.
+        predictions: (images,) int64, the class of each image that has the highest score; None for a
+            language model, which makes many choices for an input.
     """
 
     accuracy: float
     loss: float
+    predictions: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 def scores_of(output: Any) -> Any:
@@ -83,6 +87,7 @@ class Tally:
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
         self._loss = torch.zeros((), dtype=torch.float64, device=device)
         self._count = 0
+        self._chosen: list[torch.Tensor] = []
 
     def add(self, output: Any, targets: torch.Tensor) -> None:
         """Add the network's output for a batch."""
@@ -90,18 +95,22 @@ class Tally:
         if not self.has_scores:
             return
         scores, right = choices(self._task, output, targets)
-        self._correct += (scores.argmax(1) == right).sum()
+        chosen = scores.argmax(1)
+        self._correct += (chosen == right).sum()
         self._count += len(right)
-        if int(right.max()) < scores.shape[1]:
-            loss = functional.cross_entropy(scores.float(), right, reduction="sum")
-            self._loss += loss.double()
-        else:
-            self._loss += torch.nan
+        if self._task == CLASSIFY:
+            self._chosen.append(chosen)
+        # Without a branch, for which a GPU would have to finish the batch first.
+        known = right < scores.shape[1]
+        loss = functional.cross_entropy(scores.float(), right * known, reduction="sum")
+        self._loss += torch.where(known.all(), loss.double(), torch.nan)
 
     @property
     def performance(self) -> Performance:
         """The performance on all batches so far, which must have scores."""
-        return Performance(int(self._correct) / self._count, float(self._loss) / self._count)
+        accuracy, loss = int(self._correct) / self._count, float(self._loss) / self._count
+        chosen = torch.cat(self._chosen).cpu().numpy() if self._chosen else None
+        return Performance(accuracy, loss, chosen)
 
 
 def evaluate(network: nn.Module, items: Items, task: str, batch_size: int) -> Performance:

@@ -18,7 +18,7 @@ from ..storage.match_files import (
     load_minimal_matches,
     load_nulls,
 )
-from ..storage.network_results import load_heat_map, load_top_images
+from ..storage.network_results import load_heat_map, load_top_images, load_within_network
 from ..storage.result_origin import LayerOrigin
 from . import many_networks, tables
 
@@ -32,8 +32,8 @@ def gather(files: Mapping[str, Sequence[str]], settings: Any) -> dict[str, pd.Da
 
     Args:
         files: paths of the results of all jobs: "matches", "certificates", "measures", "minimal",
-            "nulls", "consensus", "heat_maps" and "top_images", each empty if it was not asked for,
-            and "records" of the networks, in the order of ``settings.networks``.
+            "nulls", "consensus", "heat_maps", "within_networks" and "top_images", each empty if it
+            was not asked for, and "records" of the networks, in the order of ``settings.networks``.
         settings: what the plan says about them, as attributes:
             epsilons: the grid, ascending.
             networks: model, seed and stage of each network, by its key.
@@ -62,6 +62,11 @@ def gather(files: Mapping[str, Sequence[str]], settings: Any) -> dict[str, pd.Da
         heat_map = load_heat_map(path)
         heat_map.origin.check(path, settings.heat_map_digest, checkpoints)
         heat_maps.append((names[heat_map.origin.networks], heat_map))
+    within = []
+    for path in files["within_networks"]:
+        of_network = load_within_network(path)
+        of_network.origin.check(path, settings.within_network_digest, checkpoints)
+        within.append((settings.networks[of_network.origin.networks[0]], of_network))
     top_images = []
     for path in files["top_images"]:
         top_images.append(load_top_images(path))
@@ -70,6 +75,7 @@ def gather(files: Mapping[str, Sequence[str]], settings: Any) -> dict[str, pd.Da
         found.origin.networks[0]: {"accuracy": found.accuracy, "loss": found.loss}
         for found in top_images
     }
+    predictions = {found.origin.networks[0]: found.predictions for found in top_images}
     networks = {
         key: {**network, "checkpoint": checkpoints[key], **scores[key]}
         for key, network in settings.networks.items()
@@ -81,8 +87,10 @@ def gather(files: Mapping[str, Sequence[str]], settings: Any) -> dict[str, pd.Da
         "networks": tables.network_table(networks),
         **of_layers,
         "heat_map": tables.heat_map_table(heat_maps, settings.epsilons),
+        "within_networks": tables.within_network_table(within, settings.epsilons),
         "top_images": tables.top_image_table(top_images),
         "left_out": tables.left_out_table(settings.pairs),
+        "outputs": tables.output_table(settings.pairs, networks, predictions),
         "universality": many_networks.universality_table(results, consensus, settings.epsilons),
         "consensus": together,
         "network_matrix": many_networks.network_matrix_table(

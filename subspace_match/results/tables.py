@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from ..matching.minimal.result import MinimalMatches
 from ..matching.path import area
 from ..matching.validation import FEW_SAMPLES, LARGE_GAP
 from ..storage.match_files import LayerMatch, Measures, NewImages, Resampled
-from ..storage.network_results import HeatMap, TopImages
+from ..storage.network_results import HeatMap, TopImages, WithinNetwork
 from .chance import (
     CHANCE_COLUMNS,
     LEVEL_COLUMNS,
@@ -355,6 +356,44 @@ def heat_map_table(
     return _table(parts, *PAIR_COLUMNS, *own)
 
 
+def within_network_table(
+    networks: Iterable[tuple[Mapping[str, Any], WithinNetwork]], epsilons: Sequence[float]
+) -> pd.DataFrame:
+    """One row per (network, two of its layers, measure): their similarity.
+
+    Args:
+        networks: model, seed and stage of each network, and its layers.
+        epsilons: the grid.
+
+    Columns after the network's model, seed and stage:
+        layer_a, depth_a, layer_b, depth_b: the two layers, the one nearer to the input first.
+        measure: "area", "similarity_0.3" and so on for each epsilon of the grid,
+            "cross_fitted_area", or a name of ``measure_table``.
+        value: NaN where the measure is not defined.
+    """
+    parts = []
+    for network, found in networks:
+        pairs = list(combinations(found.layers, 2))
+        neurons = np.array([a.neurons + b.neurons for a, b in pairs])
+        critical = found.critical_epsilon
+        values = {"area": np.nansum(1 - critical, axis=1) / neurons}
+        for bound in epsilons:
+            values[f"similarity_{bound:g}"] = (critical <= bound).sum(1) / neurons
+        values |= {_of_networks(name): own for name, own in found.measures.items()}
+        for name, own in values.items():
+            columns = {
+                "layer_a": [a.name for a, _ in pairs],
+                "depth_a": [a.depth for a, _ in pairs],
+                "layer_b": [b.name for _, b in pairs],
+                "depth_b": [b.depth for _, b in pairs],
+                "measure": name,
+                "value": own,
+            }
+            parts.append(pd.DataFrame(dict(network) | columns))
+    own_columns = ("layer_a", "depth_a", "layer_b", "depth_b", "measure", "value")
+    return _table(parts, "model", "seed", "stage", *own_columns)
+
+
 def left_out_table(pairs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """One row per (pair, layer that only one of its networks has).
 
@@ -407,6 +446,42 @@ def network_table(networks: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     columns = ["model", "seed", "stage", "accuracy", "loss", "checkpoint", "key"]
     rows = [{**own, "key": key} for key, own in networks.items()]
     return pd.DataFrame(rows, columns=columns).astype({"accuracy": float, "loss": float})
+
+
+def output_table(
+    pairs: Iterable[Mapping[str, Any]],
+    networks: Mapping[str, Mapping[str, Any]],
+    predictions: Mapping[str, np.ndarray | None],
+) -> pd.DataFrame:
+    """One row per pair of networks: how much their outputs differ.
+
+    Args:
+        pairs: ``PAIR_COLUMNS`` of each pair, and the networks' keys under "network_a" and
+            "network_b".
+        networks: as for ``network_table``.
+        predictions: (images,) int64 of each network, by its key; None if it chooses no class.
+
+    Columns after the pair's:
+        accuracy_difference: absolute difference of their accuracies.
+        disagreement: share of the images for which they choose different classes.
+        Both are NaN where a network has none.
+    """
+    rows = []
+    for pair in pairs:
+        a, b = pair["network_a"], pair["network_b"]
+        accuracies = [networks[key]["accuracy"] for key in (a, b)]
+        chosen = predictions[a], predictions[b]
+        known = all(accuracy is not None for accuracy in accuracies)
+        rows.append(
+            {key: pair[key] for key in PAIR_COLUMNS}
+            | {
+                "accuracy_difference": abs(accuracies[0] - accuracies[1]) if known else np.nan,
+                "disagreement": np.nan
+                if chosen[0] is None or chosen[1] is None
+                else float(np.mean(chosen[0] != chosen[1])),
+            }
+        )
+    return pd.DataFrame(rows, columns=[*PAIR_COLUMNS, "accuracy_difference", "disagreement"])
 
 
 def null_table(results: Iterable[LayerResult]) -> pd.DataFrame:

@@ -18,7 +18,8 @@ def top_images_of(store: ActivationStore, digest: str) -> TopImages:
         images = store.samples(name) // (layer["height"] * layer["width"])
         layers[name] = top_images(store.activations(name), images)
     origin = Origin.of_stores(digest, store.about)
-    return TopImages(origin, store.about["accuracy"], layers, store.about["loss"])
+    about = store.about
+    return TopImages(origin, about["accuracy"], layers, about["loss"], store.predictions())
 
 
 def top_images(

@@ -65,6 +65,11 @@ class StoreWriter:
         """Write the class of each image."""
         self._new("labels", "int64", labels.shape, chunks=labels.shape)[:] = labels
 
+    def predictions(self, predictions: np.ndarray) -> None:
+        """Write the class that the network chooses for each image."""
+        new = self._new("predictions", "int64", predictions.shape, chunks=predictions.shape)
+        new[:] = predictions
+
     def append(self, name: str, draw: int, rows: np.ndarray) -> None:
         """Add rows to a layer; write each shard once, when it is complete."""
         key = name, draw
@@ -161,7 +166,14 @@ class ActivationStore:
 
     def labels(self) -> np.ndarray | None:
         """Return the class of each image, (images,) int64; None if images have no classes."""
-        return self._open("labels")[:] if "labels" in self._group else None
+        return self._if_known("labels")
+
+    def predictions(self) -> np.ndarray | None:
+        """Return the class chosen for each image, (images,) int64; None without such a choice."""
+        return self._if_known("predictions")
+
+    def _if_known(self, name: str) -> np.ndarray | None:
+        return self._open(name)[:] if name in self._group else None
 
     def _open(self, name: str) -> CheckedArray:
         for file in self._files:

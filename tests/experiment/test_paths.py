@@ -11,7 +11,8 @@ from subspace_match.experiment.comparisons import Network
 
 BELOW_MATCH = {"measures", "certificates", "minimal", "null", "experiment"}
 BELOW_EXTRACTION = {"activations", "top_images", "match", *BELOW_MATCH}
-BELOW_HEAT_MAP_ACTIVATIONS = {"heat_map_activations", "heat_map", "experiment"}
+HEAT_MAPS = {"heat_map", "within_network", "experiment"}
+BELOW_HEAT_MAP_ACTIVATIONS = {"heat_map_activations", *HEAT_MAPS}
 BELOW_NETWORK = {"network", *BELOW_EXTRACTION, *BELOW_HEAT_MAP_ACTIVATIONS}
 BELOW_DATA = {"initial", "layers", *BELOW_NETWORK}
 
@@ -42,6 +43,7 @@ def paths(code: Mapping[str, str] | None = None, **changes: object) -> dict[str,
         "minimal": paths.minimal(*keys, group, 0.3),
         "null": paths.null(*keys, group),
         "heat_map": paths.heat_map(*keys),
+        "within_network": paths.within_network(keys[0]),
         "experiment": paths.experiment("tables"),
         "layers": paths.layers(model),
     }
@@ -56,6 +58,10 @@ def changed(code: Mapping[str, str] | None = None, **changes: object) -> set[str
     ("changes", "affected"),
     [
         ({"data": {"split_seed": 1}}, {"data", *BELOW_DATA}),
+        ({"data": {"train_images": 99}}, {"data", *BELOW_DATA}),
+        ({"data": {"random_labels": 0.5}}, {"data", *BELOW_DATA}),
+        ({"data": {"shortcut": 0}}, {"data", *BELOW_DATA}),
+        ({"training": {"noise": 0.1}}, BELOW_NETWORK),
         ({"network": {"width": 1}}, BELOW_DATA),
         ({"training": {"epochs": 3}}, BELOW_NETWORK),
         ({"stages": ["last", 3]}, BELOW_NETWORK),
@@ -66,9 +72,10 @@ def changed(code: Mapping[str, str] | None = None, **changes: object) -> set[str
             {"extraction": {"nodes": "convolution"}},
             {*BELOW_EXTRACTION, *BELOW_HEAT_MAP_ACTIVATIONS, "layers"},
         ),
-        ({"matching": {"chunk_samples": 100}}, {"match", *BELOW_MATCH, "heat_map"}),
+        ({"matching": {"chunk_samples": 100}}, {"match", *BELOW_MATCH, *HEAT_MAPS}),
         ({"chance": {"permutations": 19}}, {"null", "experiment"}),
         ({"heat_map": {"positions": 5}}, BELOW_HEAT_MAP_ACTIVATIONS),
+        ({"heat_map": {"within_networks": True}}, {"experiment"}),
         ({"minimal_matches": {"epsilons": [0.5]}}, {"experiment"}),
         ({"minimal_matches": {"orders": 10}}, {"minimal", "experiment"}),
         ({"matching": {"epsilons": [0.1]}}, {"certificates", "experiment"}),
@@ -110,6 +117,7 @@ def test_a_changed_key_changes_the_paths_that_it_decides(changes: dict, affected
         ("minimal_match", {"minimal", "experiment"}),
         ("null", {"null", "experiment"}),
         ("heat_map", {"heat_map", "experiment"}),
+        ("within_network", {"within_network", "experiment"}),
         ("aggregate", {"experiment"}),
         ("plot", {"experiment"}),
         ("report", {"experiment"}),

@@ -10,7 +10,7 @@ import yaml
 from experiment.plans import plan_of
 
 from subspace_match.experiment.code_inputs import PROJECT
-from subspace_match.experiment.plan import LAYERS_PER_JOB, Plan
+from subspace_match.experiment.plan import LAYERS_PER_JOB, PairKey, Plan
 from subspace_match.experiment.resources import JobResources
 from subspace_match.figures.registry import figure_names
 from subspace_match.results.registry import TABLES
@@ -26,6 +26,11 @@ PAIRS = {
     "vit_fashion_mnist": 1,
     "config": 1,
     "stages": 4 + 2 * 3,
+    "grounding": 4 * 3 // 2,
+    # Two seeds of three models, all with each other.
+    **dict.fromkeys([f"grounding_{name}" for name in ("labels", "augmentation", "shortcut")], 15),
+    "grounding_outputs": 8 * 7 // 2,
+    "grounding_layers": 1,
     "transfer": 2 + 1 + 4 - 2 + 1,
     "untrained": 1 + 1,
     "vgg16_imagenet": 1,
@@ -71,23 +76,21 @@ def test_every_experiment_of_the_project_can_be_planned(name: str, results: Path
     jobs = sum(map(len, plan.groups.values()))
     assert len(set(plan.of_groups(plan.paths.match, "path.npz"))) == jobs
     permutations, positions = plan.config["chance"]["permutations"], plan.config["heat_map"]
-    assert len(plan.nulls) == (jobs if permutations else 0)
+    in_nulls = [
+        layer for own in plan.null_groups.values() for names in own.values() for layer in names
+    ]
+    assert len(in_nulls) == (sum(map(len, plan.layers.values())) if permutations else 0)
+    assert len(plan.nulls) == sum(map(len, plan.null_groups.values()))
     assert len(plan.heat_maps) == (len(plan.pairs) if positions["positions"] else 0)
     assert len(plan.minimal_matches) == jobs * len(plan.config["minimal_matches"]["epsilons"])
 
 
 def wildcards_of_jobs(plan: Plan) -> dict[str, list[SimpleNamespace]]:
     """Return the wildcards of all jobs that ask for resources, by method name."""
-    groups = [
-        SimpleNamespace(a=a, b=b, group=group)
-        for (a, b), own in plan.groups.items()
-        for group in own
-    ]
-    minimal = [
-        SimpleNamespace(a=a, b=b, group=group)
-        for (a, b), own in plan.minimal_groups.items()
-        for group in own
-    ]
+    groups, minimal, null = (
+        [SimpleNamespace(a=a, b=b, group=group) for (a, b), own in kind.items() for group in own]
+        for kind in (plan.groups, plan.minimal_groups, plan.null_groups)
+    )
     together = [
         SimpleNamespace(networks=key, group=group)
         for key, groups in plan.together_groups.items()
@@ -98,10 +101,11 @@ def wildcards_of_jobs(plan: Plan) -> dict[str, list[SimpleNamespace]]:
         "train_mb": [SimpleNamespace(model=plan.paths.model_key(model)) for model in models],
         **{
             name: [SimpleNamespace(network=key) for key in plan.networks]
-            for name in ("extract_mb", "top_images_mb")
+            for name in ("extract_mb", "top_images_mb", "within_network_mb")
         },
-        **dict.fromkeys(("match_mb", "one_layer_mb", "null_mb"), groups),
-        **dict.fromkeys(("match_work", "certify_work", "measure_work", "null_work"), groups),
+        **dict.fromkeys(("match_mb", "one_layer_mb"), groups),
+        **dict.fromkeys(("match_work", "certify_work", "measure_work"), groups),
+        **dict.fromkeys(("null_mb", "null_work"), null),
         **dict.fromkeys(("minimal_match_mb", "minimal_match_work"), minimal),
         "heat_map_mb": [SimpleNamespace(a=a, b=b) for a, b in plan.layers],
         **{name: together for name in ("consensus_mb", "consensus_work") if together},
@@ -141,7 +145,11 @@ def test_memory_of_the_default_experiment(results: Path) -> None:
         for name, own in jobs.items()
         if name.endswith("_mb")
     }
-    assert asked == dict.fromkeys(asked, 2500) | {"null_mb": 3000, "heat_map_mb": 3000}
+    assert asked == dict.fromkeys(asked, 2500) | {
+        "null_mb": 3000,
+        "heat_map_mb": 3000,
+        "within_network_mb": 3000,
+    }
     assert JobResources(plan_of({"device": "cpu"}, results)).gpu == 0
 
 
@@ -239,15 +247,37 @@ def test_minimal_matches_are_found_in_the_layers_that_fit_their_patterns(results
     plan = plan_of(DEEP | {"minimal_matches": chosen}, results)
     (pair,) = plan.groups
     found = plan.minimal_groups[pair]
-    assert [names for _, names in found.values()] == [["conv1", "conv3"], ["conv2"]]
-    assert [group for group, _ in found.values()] == list(plan.groups[pair])
+    assert list(found.values()) == [["conv1", "conv3"], ["conv2"]]
     assert len(plan.minimal_matches) == 4
-    key, (group, names) = next(iter(found.items()))
-    wildcards = SimpleNamespace(a=pair[0], b=pair[1], group=key)
-    assert plan.minimal_group(wildcards) == names
-    assert plan.minimal_input("path.npz")(wildcards) == plan.paths.match(*pair, group, "path.npz")
+    for (key, names), group in zip(found.items(), plan.groups[pair], strict=True):
+        assert_part(plan, pair, key, names, group)
     none = plan_of(SMALL | {"minimal_matches": {"layers": []}}, results)
     assert none.minimal_matches == []
+
+
+def test_nulls_take_longer_and_get_smaller_jobs(results: Path) -> None:
+    plan = plan_of(DEEP | {"chance": {"permutations": 19}}, results)
+    (pair,) = plan.groups
+    found = plan.null_groups[pair]
+    assert list(found.values()) == [
+        ["conv1", "conv5", "conv9", "conv13"],
+        ["conv3", "conv7", "conv11"],
+        ["conv2", "conv6", "conv10", "fc1"],
+        ["conv4", "conv8", "conv12"],
+    ]
+    odd, even = plan.groups[pair]
+    for (key, names), group in zip(found.items(), (odd, odd, even, even), strict=True):
+        assert_part(plan, pair, key, names, group)
+    assert len(plan.nulls) == 4
+    assert plan_of(DEEP | {"chance": {"permutations": 0}}, results).nulls == []
+
+
+def assert_part(plan: Plan, pair: PairKey, key: str, names: list[str], group: str) -> None:
+    """Assert that a job of some layers reads the matches of the group that holds them."""
+    wildcards = SimpleNamespace(a=pair[0], b=pair[1], group=key)
+    assert plan.group(wildcards) == names
+    assert set(names) <= set(plan.groups[pair][group])
+    assert plan.match_file("path.npz")(wildcards) == plan.paths.match(*pair, group, "path.npz")
 
 
 def test_a_layer_is_selected_by_its_name_or_its_node(results: Path) -> None:

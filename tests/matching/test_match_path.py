@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import subspace_match as sm
-from subspace_match.matching.peeling import updates_numpy, updates_torch
+from subspace_match.matching.peeling.updates import SpanUpdates
 
 SEEDS = range(4)
 
@@ -39,8 +39,7 @@ def test_matches_equal_the_oracle(case, dtype, device):
 def test_the_block_size_does_not_matter(case, device, monkeypatch):
     """With blocks of 3, small cases need many blocks and copies of the matrix."""
     x, y = case(np.random.default_rng(5))
-    for module in (updates_numpy, updates_torch):
-        monkeypatch.setattr(module, "BLOCK", 3)
+    monkeypatch.setattr(SpanUpdates, "BLOCK", 3)
     assert_equals_oracle(path_of(x, y, device), x, y)
 
 

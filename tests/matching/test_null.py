@@ -7,6 +7,7 @@ from helpers import Recorder, path_of
 
 import subspace_match as sm
 from subspace_match.matching import null
+from subspace_match.matching.backends.numpy_ import Cpu
 from subspace_match.matching.backends.torch_ import TorchDevice
 from subspace_match.matching.null import null_critical_epsilons, null_paths
 from subspace_match.matching.permutation_test import p_values
@@ -55,7 +56,7 @@ def test_each_path_keeps_its_own_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     x, y = cases.related(rng)
     pair, orders = sm.reduce(x, y), [rng.permutation(len(x)) for _ in range(5)]
-    monkeypatch.setattr("subspace_match.matching.validation.CHUNK_BYTES", 8 * 44 * 37)
+    monkeypatch.setattr(Cpu, "chunk_bytes", 8 * 44 * 37)
     for batch_bytes in (null.BATCH_BYTES, 8 * (2 * 24 * 20 + 150) * 2):
         monkeypatch.setattr(null, "BATCH_BYTES", batch_bytes)
         for path, order in zip(list(null.null_paths(pair, x, y, orders)), orders, strict=True):

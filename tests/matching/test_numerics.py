@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import cases
 import numpy as np
 import oracles
@@ -11,7 +13,7 @@ from helpers import path_of
 import subspace_match as sm
 from subspace_match.matching import certificate
 from subspace_match.matching.backends import resolve_device
-from subspace_match.matching.backends.base import DeviceLike
+from subspace_match.matching.backends.base import Device, DeviceLike
 from subspace_match.matching.peeling import peel, updates, updates_numpy
 
 EPSILONS = (0.001, 0.003, 0.01, 0.03, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 0.9)
@@ -54,17 +56,28 @@ def test_certain_matches_equal_the_oracle_at_condition_numbers(condition, seed, 
     assert certain >= len(EPSILONS) - 2
 
 
-def distances(pair: sm.PairMoments, device: DeviceLike = "cpu") -> tuple[np.ndarray, np.ndarray]:
-    """Return the distances of removed neurons from peeling, and from one factorisation."""
-    live, device = np.flatnonzero(pair.live), resolve_device(device)
+def peeled_from(pair: sm.PairMoments, device: Device) -> tuple[np.ndarray, np.ndarray]:
+    """Return the order in which neurons are removed, and each one's distance at its removal."""
+    live = np.flatnonzero(pair.live)
     columns, peeled = peel.peel(
         pair.factor,
         int((live < pair.neurons_x).sum()),
         pair.unit_products_on(device),
         device,
     )
-    fresh = certificate._Distances(pair, live[columns], device)
-    return peeled, fresh._removal[0][::-1]
+    return live[columns], peeled
+
+
+def fresh_distances(pair: sm.PairMoments, order: np.ndarray, device: Device) -> np.ndarray:
+    """Return the distances at these removals from one factorisation."""
+    return certificate._Distances(pair, order, device)._removal[0][::-1]
+
+
+def distances(pair: sm.PairMoments, device: DeviceLike = "cpu") -> tuple[np.ndarray, np.ndarray]:
+    """Return the distances of removed neurons from peeling, and from one factorisation."""
+    device = resolve_device(device)
+    order, peeled = peeled_from(pair, device)
+    return peeled, fresh_distances(pair, order, device)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -105,8 +118,8 @@ def test_exact_differences_equal_the_oracle(seed, device):
         assert (match.x.tolist(), match.y.tolist()) == oracles.maximum_match(x, y, found.epsilon)
 
 
-def test_a_long_peel_does_not_drift(device):
-    """4,096 removals on one factorisation, compared at every removal."""
+@cache
+def wide_pair() -> sm.PairMoments:
     rng = np.random.default_rng(0)
     hidden = cases.relu(rng.normal(size=(4_500, 256))).astype(np.float32)
 
@@ -115,9 +128,22 @@ def test_a_long_peel_does_not_drift(device):
         mixed = hidden @ rng.normal(size=(256, 2_048)).astype(np.float32) / 16
         return cases.relu(mixed + noise.astype(np.float32))
 
-    peeled, fresh = distances(sm.reduce(layer(), layer(), device=device), device)
+    return sm.reduce(layer(), layer(), device="cpu")
+
+
+@cache
+def wide_distances(order: bytes) -> np.ndarray:
+    """Return the expected distances of an order, which is the same on every device."""
+    neurons = np.frombuffer(order, dtype=np.int64)
+    return fresh_distances(wide_pair(), neurons, resolve_device("cpu"))
+
+
+def test_a_long_peel_does_not_drift(device):
+    """4,096 removals on one factorisation, compared at every removal."""
+    order, peeled = peeled_from(wide_pair(), device)
     assert len(peeled) == 4_096
-    np.testing.assert_allclose(peeled, fresh, rtol=0, atol=1e-12)
+    expected = wide_distances(order.astype(np.int64).tobytes())
+    np.testing.assert_allclose(peeled, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import pytest
 from helpers import path_of
 
 import subspace_match as sm
-from subspace_match.matching.peeling import peel, updates_numpy, updates_torch
+from subspace_match.matching.peeling import peel
 from subspace_match.matching.peeling.spans import SAFE_PRODUCT, factor_spans
+from subspace_match.matching.peeling.updates import SpanUpdates
 from subspace_match.matching.peeling.updates_numpy import NumpyUpdates
 from subspace_match.matching.peeling.updates_rotation import RotationUpdates
 from subspace_match.matching.peeling.updates_torch import TorchUpdates
@@ -82,8 +83,7 @@ def test_state_after_a_block_equals_a_fresh_factorisation(case, device, monkeypa
     pair = sm.reduce(*case(np.random.default_rng(4)), device=device)
     factor = device.array(pair.factor)
     x, y = np.split(np.arange(factor.shape[1]), [pair.neurons_x])
-    for module in (updates_numpy, updates_torch):
-        monkeypatch.setattr(module, "BLOCK", 12)
+    monkeypatch.setattr(SpanUpdates, "BLOCK", 12)
     spans = factor_spans(factor, x, y, device, independent=pair.well_conditioned)
     state = peel.updates_for(spans, len(x), device)
     removed, _, accurate = state.remove_block()

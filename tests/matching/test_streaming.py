@@ -10,6 +10,7 @@ import pytest
 
 import subspace_match as sm
 from subspace_match.matching.backends.base import Device
+from subspace_match.matching.backends.numpy_ import Cpu
 from subspace_match.matching.reduction import streaming
 from subspace_match.matching.reduction.halves import random_half, split_images
 from subspace_match.matching.reduction.streaming import StreamedPair
@@ -63,7 +64,7 @@ def test_the_moments_are_those_of_the_whole_arrays_bit_for_bit(
     samples: int, n_x: int, n_y: int, keep: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Steps of about 1,000 samples for 50 neurons, so that blocks end with a step too.
-    monkeypatch.setattr("subspace_match.matching.validation.CHUNK_BYTES", 400_000)
+    monkeypatch.setattr(Cpu, "chunk_bytes", 400_000)
     x, y = layers(samples, n_x, n_y)
     expected = at_once(x, y)
     assert expected.whole.well_conditioned

@@ -1,12 +1,10 @@
 """Small versions of today's networks, each with a batch of inputs, made without a download."""
 
-import importlib
-import os
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 import torch
+from needs import needed
 from torch import nn
 from torchvision import models
 from torchvision.models.convnext import CNBlockConfig
@@ -14,13 +12,6 @@ from torchvision.models.convnext import CNBlockConfig
 from subspace_match.networks.inputs import Inputs
 
 Made = tuple[nn.Module, Inputs]
-
-
-def needed(package: str) -> Any:
-    """Import a package; without it, skip the test or fail it where it is required."""
-    if not os.environ.get("SUBSPACE_MATCH_TESTS_NEED_ALL"):
-        pytest.importorskip(package)
-    return importlib.import_module(package)
 
 
 def images(size: int = 32) -> torch.Tensor:

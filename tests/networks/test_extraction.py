@@ -1,8 +1,12 @@
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from subspace_match.data.prepared import Split, TextSplit
+from subspace_match.networks import extraction
 from subspace_match.networks.extraction import extract
 from subspace_match.networks.images import Images
 from subspace_match.networks.layered_network import LayeredNetwork
@@ -49,8 +53,48 @@ def test_rows_are_the_map_at_the_samples_for_every_batch_size(device: str) -> No
         # All labels are 0.
         assert performance is not None
         assert performance.accuracy == float((vectors.argmax(1) == 0).double().mean())
+        assert performance.predictions is not None
+        assert performance.predictions.tolist() == vectors.argmax(1).tolist()
         for key, rows in found.items():
             np.testing.assert_allclose(np.concatenate(rows), expected[key], rtol=1e-5, atol=1e-6)
+
+
+def test_rows_copied_together_are_those_copied_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a GPU does, with the host's memory in its place."""
+    data, order = images(11, "cpu"), []
+    layered = LayeredNetwork(small_network(), data.evenly_spaced(2))
+    samples = {layer.name: draw_samples(layer, 11, 50, 2, seed=3) for layer in layered.layers}
+
+    def found() -> list[tuple[str, int, list[list[float]]]]:
+        rows: list[tuple[str, int, list[list[float]]]] = []
+
+        def sink(name: str, draw: int, values: np.ndarray) -> None:
+            order.append("sink")
+            rows.append((name, draw, values.tolist()))
+
+        done = {"batch_done": lambda: order.append("batch")}
+        extract(layered, data, samples, task=CLASSIFY, batch_size=4, sink=sink, **done)
+        return rows
+
+    one_by_one = found()
+    assert order == ["sink"] * 3 + ["batch"] + ["sink"] * 3 + ["batch"] + ["sink"] * 3 + ["batch"]
+
+    class Stream:
+        def record_event(self) -> Any:
+            order.append("copy")
+            return self
+
+        def synchronize(self) -> None:
+            order.append("wait")
+
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *a, pin_memory, **k: empty(*a, **k))  # noqa: ARG005
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: Stream())
+    monkeypatch.setattr(extraction._ToHost, "add", lambda self, *row: self._rows.append(row))
+    order.clear()
+    assert found() == one_by_one
+    passed_on = ["wait", *["sink"] * 3]
+    assert order == ["copy", "batch", *["copy", *passed_on, "batch"] * 2, *passed_on]
 
 
 def test_a_network_without_scores_has_no_accuracy() -> None:
@@ -82,6 +126,7 @@ def test_a_language_model_is_recorded_token_by_token_with_its_loss() -> None:
         batch_done=lambda: None,
     )
     assert performance == evaluate(network, texts, LANGUAGE_MODEL, 3)
+    assert performance.predictions is None
     with torch.no_grad():
         values = network[:3](texts.evenly_spaced(7)).reshape(-1, 3).numpy()
     np.testing.assert_allclose(np.concatenate(rows), values[samples[layer.name][0]], rtol=1e-6)

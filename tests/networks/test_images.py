@@ -12,7 +12,7 @@ from torchvision.models import ResNet18_Weights
 from torchvision.transforms import v2
 
 from subspace_match.data.prepared import FileSplit, Split
-from subspace_match.networks.images import Images, augment
+from subspace_match.networks.images import Images, augment, noisy
 from subspace_match.networks.preprocessing import Preprocessing, trained_preprocessing
 from subspace_match.networks.repeatability import strict_float32
 
@@ -47,6 +47,24 @@ def test_about_half_of_the_images_are_flipped(device: str) -> None:
     kept = [torch.equal(a, b) for a, b in zip(found, images, strict=True)]
     assert all(a != b for a, b in zip(flipped, kept, strict=True))
     assert 150 < sum(flipped) < 250
+
+
+def test_noise_has_an_even_variance_up_to_its_largest(device: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.full((2000, 1, 16, 16), 128, dtype=torch.uint8, device=device)
+    found = noisy(images, 0.1, generator).cpu()
+    assert (found.dtype, found.shape) == (torch.uint8, images.shape)
+    shares = (found.double() - 128).var((1, 2, 3)) / 25.5**2
+    # The quantiles of an even distribution; rounding adds a variance of 1/12.
+    expected = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
+    torch.testing.assert_close(shares.quantile(expected), expected, atol=0.05, rtol=0)
+    assert abs(found.double().mean() - 128) < 0.1
+
+
+def test_noise_ends_at_black_and_white() -> None:
+    images = torch.tensor([0, 255], dtype=torch.uint8).repeat(50, 50)[None, None]
+    found = noisy(images, 0.5, torch.Generator().manual_seed(1))
+    assert 0 < (found == images).float().mean() < 0.7  # half, if values ended at the other side
 
 
 def test_the_generator_decides_every_draw() -> None:
@@ -97,6 +115,22 @@ def test_shuffled_and_augmented_images_keep_their_labels() -> None:
     found = list(images.augmented(order, 5, crop_padding=0, flip=True, generator=torch.Generator()))
     assert torch.equal(torch.cat([labels for _, labels in found]), order)
     torch.testing.assert_close(torch.cat([i for i, _ in found])[:, 0, 0, 0], order.float())
+
+
+def test_training_batches_have_noise_and_others_do_not() -> None:
+    pixels = torch.full((20, 1, 4, 4), 100, dtype=torch.uint8)
+    images = images_of(pixels, Preprocessing((0.0,), (1 / 255,)))
+    settings = {"crop_padding": 0, "flip": False, "noise": 0.2}
+
+    def batches(**changes: float) -> list[torch.Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        drawn = images.training_batches(torch.arange(20), 8, settings | changes, generator)
+        return [inputs for inputs, _ in drawn]
+
+    assert all((batch != 100).any() for batch in batches())
+    assert all(map(torch.equal, batches(), batches()))
+    assert all((batch == 100).all() for batch in batches(noise=0.0))
+    assert all((batch == 100).all() for batch, _ in images.batches(8))
 
 
 # Image files

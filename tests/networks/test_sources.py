@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from pipeline.workspaces import without
+from needs import needed, without
 from safetensors.torch import load_file, save_file
 
 import subspace_match as package
@@ -39,6 +39,13 @@ HF_VIT = {
     "num_attention_heads": 2,
     "intermediate_size": 16,
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def libraries() -> None:
+    """Skip all tests of this module on a machine without these."""
+    needed("timm")
+    needed("transformers")
 
 
 def architecture(name: str, channels: int, classes: int, **options: Any) -> dict[str, Any]:

@@ -61,6 +61,7 @@ def jobs_of(plan: Plan) -> dict[str, set[str]]:
         "null": set(plan.nulls),
         "consensus": set(plan.consensus),
         "heat_map": set(plan.heat_maps),
+        "within_network": set(plan.within_networks),
         "aggregate": {paths.experiment("metrics.json")},
         "plot": {paths.experiment("figures/captions.json")},
         "report": {paths.experiment("report.html")},

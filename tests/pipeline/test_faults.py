@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from needs import without
 from pipeline.workspaces import (
     AGGREGATE,
     BARE,
@@ -22,7 +23,6 @@ from pipeline.workspaces import (
     TINY,
     Workspace,
     copy_project,
-    without,
 )
 
 from subspace_match.storage.files import read_signed

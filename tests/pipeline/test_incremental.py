@@ -1,4 +1,4 @@
-"""A change re-runs exactly what depends on it: the rows of the README's table."""
+"""A change re-runs exactly what depends on it: the rows of the table in docs/changes.md."""
 
 import os
 import shutil

@@ -1,6 +1,7 @@
 """The whole pipeline on a tiny configuration."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pipeline.forks import environment
 from pipeline.planned_jobs import missing_jobs
 from pipeline.workspaces import (
     AGGREGATE,
@@ -20,12 +22,13 @@ from pipeline.workspaces import (
     TABLES,
     Run,
     Workspace,
-    environment,
 )
 
 import subspace_match as sm
 from subspace_match.matching.validation import FEW_SAMPLES, LARGE_GAP
+from subspace_match.results.grounding import grounding_table
 from subspace_match.storage.activations import ActivationStore
+from subspace_match.workflow.gpu_lock import VISIBLE, exclusive_gpu
 
 LAYERS = ["conv1", "conv5", "fc1"]
 
@@ -108,6 +111,25 @@ def test_the_heat_map_agrees_with_the_activations(finished: Workspace) -> None:
         rows = table[(table["layer_a"] == layer_a) & (table["layer_b"] == layer_b)]
         np.testing.assert_allclose(rows["similarity"], path.similarity(rows["epsilon"].to_numpy()))
         np.testing.assert_allclose(rows["linear_cka"], sm.linear_cka(pair))
+
+
+def test_layers_of_each_network_are_compared_if_asked_for(workspace: Workspace) -> None:
+    workspace.configure(heat_map={"within_networks": True})
+    assert missing_jobs(workspace) == {"within_network": 2} | TABLES
+    assert workspace.snakemake("--until", "aggregate").jobs == {"within_network": 2} | AGGREGATE
+    table = pd.read_parquet(workspace.paths.experiment("tables/within_networks.parquet"))
+    store = ActivationStore(workspace.paths.heat_map_activations(workspace.key(1)))
+    x, y = store.activations("conv2"), store.activations("fc1")
+    own = table[(table["seed"] == 1) & (table["layer_a"] == "conv2") & (table["layer_b"] == "fc1")]
+    pair = sm.reduce(x, y, device="cpu")
+    values = own.set_index("measure")["value"]
+    assert values["linear_cka"] == pytest.approx(sm.linear_cka(pair))
+    assert values["area"] == pytest.approx(sm.match_path(pair, device="cpu").area)
+    # Two networks allow no correlation, but layers of one network have an order.
+    found = grounding_table([Path(workspace.paths.experiment(""))])
+    of_layers = found[found["test"] == "monotonicity"]
+    assert of_layers["value"].between(0, 1).all()
+    assert set(of_layers["count"]) == {2}
 
 
 def test_top_images_activate_the_neuron_most(finished: Workspace) -> None:
@@ -214,17 +236,21 @@ def test_a_missing_gpu_is_an_error(workspace: Workspace) -> None:
     assert "ERROR: device: expected a CUDA device for 'cuda', found none" in text
 
 
-def test_concurrent_jobs_get_different_gpus(
+def test_jobs_get_a_gpu_that_no_other_process_uses(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The GPUs are only names, so each job fails and names the one it was given."""
     if torch.cuda.is_available():
         pytest.skip("there is one")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    visible = "4,7"
+    monkeypatch.setenv(VISIBLE, visible)
     workspace.configure(training={"epochs": 1, "warmup_epochs": 0})
-    text = workspace.snakemake("--until", "train", fails=True).text
+    with exclusive_gpu(print):
+        assert os.environ[VISIBLE] == "4"
+        monkeypatch.setenv(VISIBLE, visible)
+        text = workspace.snakemake("--until", "train", fails=True).text
     promise = r"ERROR: device: expected the GPU of CUDA_VISIBLE_DEVICES=(\d), found no CUDA device"
-    assert sorted(re.findall(promise, text)) == ["4", "7"]
+    assert re.findall(promise, text) == ["7", "7"]
 
 
 def test_an_experiment_holds_only_what_differs(workspace: Workspace) -> None:

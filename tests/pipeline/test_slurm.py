@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from needs import without
 from parallel import make_once, shared_by_test_processes
 from pipeline.faults import contents
 from pipeline.slurm import Cluster, missing_programs, wait_until
-from pipeline.workspaces import TINY, Workspace, without
+from pipeline.workspaces import TINY, Workspace
 
 SUBMITTED = re.compile(r"Job (\d+) has been submitted with SLURM jobid")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from report.conftest import Opened
 from report.folders import GRID, LAYERS, Made, experiment, sign
 
@@ -537,9 +537,8 @@ def test_the_accessibility_audit_finds_nothing(
 def test_print_uses_the_light_colours(opening: Callable[..., Opened], file: Path) -> None:
     page = opening(file, color_scheme="dark").go()
     page.emulate_media(media="print", color_scheme="dark")
-    page.wait_for_function(
-        "document.querySelector('#depth svg .role-axis-label text').getAttribute('fill')"
-        " === '#1b1f24'"
-    )
+    # On a busy machine the figure may not be drawn yet, or is about to be drawn again.
+    label = page.locator("#depth svg .role-axis-label text").first
+    expect(label).to_have_attribute("fill", "#1b1f24", timeout=30_000)
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("#controls").is_visible()

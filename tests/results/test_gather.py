@@ -25,8 +25,10 @@ from subspace_match.storage.network_results import (
     HeatMap,
     HeatMapLayer,
     TopImages,
+    WithinNetwork,
     save_heat_map,
     save_top_images,
+    save_within_network,
 )
 from subspace_match.storage.result_origin import LayerOrigin, Origin
 
@@ -42,6 +44,7 @@ KINDS = (
     "nulls",
     "minimal",
     "heat_maps",
+    "within_networks",
     "top_images",
     "consensus",
 )
@@ -59,6 +62,7 @@ def settings() -> SimpleNamespace:
         for a, b, left_out in (("n1", "n2", ["fc9"]), ("n0", "n1", []))
     ]
     names = ("matching", "certificate", "null", "heat_map", "top_images", "consensus")
+    names += ("within_network",)
     return SimpleNamespace(
         epsilons=EPSILONS,
         networks={
@@ -84,7 +88,14 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
         write_record(new("records", key), {"sha256": checkpoint})
         origin = Origin("top_images", (key,), (checkpoint,))
         layers = {"fc1": (np.array([[int(key[1])]]), np.ones((1, 1)))}
-        save_top_images(new("top_images", key), TopImages(origin, 0.5, layers, 1.25))
+        predictions = np.array([0, 1, 2, int(key[1])])
+        found = TopImages(origin, 0.5, layers, 1.25, predictions)
+        save_top_images(new("top_images", key), found)
+        inside = replace(origin, digest="within_network")
+        layers_inside = [HeatMapLayer("conv1", 1, 1), HeatMapLayer("fc1", 2, 1)]
+        critical = np.array([[0.1, int(key[1]) / 10]])
+        both = WithinNetwork(inside, layers_inside, critical, {"pwcca": np.array([0.7])})
+        save_within_network(new("within_networks", key), both)
     together = Origin("consensus", tuple(CHECKPOINTS), tuple(CHECKPOINTS.values()))
     fc1 = {"layer": "fc1", "node": "", "kind": "fc", "depth": 2, "samples": 20, "draw": 0}
     critical = [np.array([0.4, np.nan]), np.array([0.6, 0.7]), np.array([0.1, 0.2])]
@@ -142,6 +153,16 @@ def test_results_are_joined_in_the_order_of_pairs_depths_and_draws(files: Files)
     assert made["networks"]["loss"].tolist() == [1.25] * 3
     assert made["top_images"]["image"].tolist() == [0, 1, 2]
     assert made["left_out"]["layer"].tolist() == ["fc9"]
+    outputs = made["outputs"]
+    assert outputs[
+        ["seed_a", "seed_b", "accuracy_difference", "disagreement"]
+    ].to_numpy().tolist() == [
+        [1, 2, 0, 0.25],
+        [0, 1, 0, 0.25],
+    ]
+    area = made["within_networks"].query("measure == 'area'")
+    assert area["seed"].tolist() == [0, 1, 2]
+    assert area["value"].tolist() == pytest.approx([0.95, 0.9, 0.85])
     consensus = made["summary"].set_index(["layer", "epsilon"])["consensus"]
     assert consensus["fc1"].tolist() == [2 / 6, 3 / 6]
     assert consensus["conv1"].isna().all()
@@ -150,11 +171,14 @@ def test_results_are_joined_in_the_order_of_pairs_depths_and_draws(files: Files)
 
 def test_results_not_asked_for_give_no_rows_and_a_null_of_nan(files: Files) -> None:
     made = gather(
-        files | {kind: [] for kind in ("nulls", "minimal", "heat_maps", "consensus")}, settings()
+        files
+        | {kind: [] for kind in ("nulls", "minimal", "heat_maps", "within_networks", "consensus")},
+        settings(),
     )
     for name in ("null", "minimal_matches", "minimal_match_members", "consensus", "heat_map"):
         assert made[name].empty
         assert "comparison" in made[name].columns
+    assert made["within_networks"].empty
     assert made["similarity"][["null_threshold", "p_value"]].isna().all(axis=None)
     assert made["summary"][["null_threshold", "consensus"]].isna().all(axis=None)
 

@@ -60,6 +60,7 @@ def write(
                 rows = rng.random((len(samples), layer["neurons"]), dtype=np.float32)
                 store.append(layer["name"], draw, rows)
         store.add_attributes(accuracy=0.25, loss=1.5)
+        store.predictions(LABELS[::-1])
     return path
 
 

@@ -24,9 +24,11 @@ from subspace_match.results.tables import (
     network_table,
     neuron_table,
     null_table,
+    output_table,
     similarity_table,
     summary_table,
     top_image_table,
+    within_network_table,
 )
 from subspace_match.storage.files import read_record, write_record, write_table
 from subspace_match.storage.match_files import (
@@ -36,7 +38,12 @@ from subspace_match.storage.match_files import (
     load_matches,
     save_matches,
 )
-from subspace_match.storage.network_results import HeatMap, HeatMapLayer, TopImages
+from subspace_match.storage.network_results import (
+    HeatMap,
+    HeatMapLayer,
+    TopImages,
+    WithinNetwork,
+)
 from subspace_match.storage.result_origin import LayerOrigin, Origin
 
 
@@ -309,6 +316,47 @@ def test_the_heat_map_table_has_a_row_for_each_pair_of_layers_and_epsilon() -> N
     assert table["similarity"].tolist() == [1 / 2, 1, 1 / 3, 2 / 3]
     assert table["linear_cka"].tolist() == [0.7, 0.7, 0.8, 0.8]
     assert len(heat_map_table([], [0.2])) == 0
+
+
+def test_every_two_layers_of_a_network_have_all_measures() -> None:
+    layers = [HeatMapLayer("conv1", 1, 2), HeatMapLayer("conv2", 2, 1), HeatMapLayer("fc1", 4, 1)]
+    # The first layer's neurons before the second's; one is dead. The last pair has one less.
+    critical = np.array([[0.1, 0.4, 0.6], [0.1, np.nan, 0.3], [0.2, 0.2, np.nan]])
+    measures = {"cross_fitted_area": np.arange(3.0), "linear_regression_x": np.arange(3.0) / 10}
+    found = WithinNetwork(Origin("d", ("n0",), ("aa",)), layers, critical, measures)
+    network = {"model": "base", "seed": 4, "stage": "last"}
+    table = within_network_table([(network, found)], [0.2, 0.5])
+    assert set(zip(table["model"], table["seed"], table["stage"], strict=True)) == {
+        ("base", 4, "last")
+    }
+    pairs = table[["layer_a", "depth_a", "layer_b", "depth_b"]].drop_duplicates()
+    assert pairs.to_numpy().tolist() == [
+        ["conv1", 1, "conv2", 2],
+        ["conv1", 1, "fc1", 4],
+        ["conv2", 2, "fc1", 4],
+    ]
+    by_measure = {name: own["value"].tolist() for name, own in table.groupby("measure")}
+    assert by_measure.pop("area") == pytest.approx([1.9 / 3, 1.6 / 3, 1.6 / 2])
+    assert by_measure == {
+        "similarity_0.2": [1 / 3, 1 / 3, 1],
+        "similarity_0.5": [2 / 3, 2 / 3, 1],
+        "cross_fitted_area": [0, 1, 2],
+        "linear_regression_a": [0, 0.1, 0.2],
+    }
+    assert "value" in within_network_table([], [0.2])
+
+
+def test_outputs_differ_in_accuracy_and_in_predictions() -> None:
+    pair = asdict(PAIR) | {"network_a": "n0", "network_b": "n1", "left_out": []}
+    predictions = {"n0": np.array([1, 2, 3, 4]), "n1": np.array([1, 2, 4, 3])}
+    (row,) = output_table([pair], networks(), predictions).to_dict("records")
+    assert row == asdict(PAIR) | {
+        "accuracy_difference": pytest.approx(0.1),
+        "disagreement": 0.5,
+    }
+    unknown = networks(accuracy=[0.9, None])
+    table = output_table([pair], unknown, predictions | {"n1": None})
+    assert table[["accuracy_difference", "disagreement"]].isna().all(axis=None)
 
 
 def test_the_top_image_table_has_a_row_for_each_neuron_and_rank() -> None:

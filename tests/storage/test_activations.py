@@ -43,6 +43,16 @@ def test_a_store_returns_what_was_written(path: Path) -> None:
             assert np.array_equal(opened.samples(name, draw), np.arange(len(rows)) + draw)
 
 
+def test_labels_and_predictions_are_kept_if_they_are_known(tmp_path: Path, path: Path) -> None:
+    assert ActivationStore(path).labels() is ActivationStore(path).predictions() is None
+    with new_store(tmp_path / "seed_1.zarr", {}, []) as writer:
+        writer.labels(np.array([3, 1]))
+        writer.predictions(np.array([3, 0]))
+    opened = ActivationStore(tmp_path / "seed_1.zarr")
+    np.testing.assert_array_equal(opened.labels(), [3, 1])
+    np.testing.assert_array_equal(opened.predictions(), [3, 0])
+
+
 def test_a_store_is_a_plain_zarr_v3_group_with_few_files(path: Path) -> None:
     group = zarr.open_group(path, mode="r", zarr_format=3)
     assert np.array_equal(group["activations/conv1/draw_0"][:], LAYERS["conv1"][0])

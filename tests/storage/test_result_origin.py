@@ -13,10 +13,13 @@ from subspace_match.storage.network_results import (
     HeatMap,
     HeatMapLayer,
     TopImages,
+    WithinNetwork,
     load_heat_map,
     load_top_images,
+    load_within_network,
     save_heat_map,
     save_top_images,
+    save_within_network,
 )
 from subspace_match.storage.result_origin import LayerOrigin, Origin
 
@@ -86,10 +89,26 @@ def test_saved_top_images_are_loaded_unchanged(accuracy: float | None, tmp_path:
     layers = {"conv1": (np.array([[3, 1]]), np.array([[2.0, 1.0]], np.float32))}
     layers["fc1"] = (np.array([[0, 4]]), np.array([[0.5, 0.5]], np.float32))
     origin = Origin("d", ("n0",), ("aa",))
-    save_top_images(tmp_path / "t.npz", TopImages(origin, accuracy, layers, accuracy))
+    predictions = None if accuracy is None else np.array([3, 0, 9])
+    saved = TopImages(origin, accuracy, layers, accuracy, predictions)
+    save_top_images(tmp_path / "t.npz", saved)
     loaded = load_top_images(tmp_path / "t.npz")
     assert (loaded.origin, loaded.accuracy) == (origin, accuracy)
     assert list(loaded.layers) == list(layers)
+    np.testing.assert_array_equal(loaded.predictions, predictions)
     for name, arrays in layers.items():
         for found, expected in zip(loaded.layers[name], arrays, strict=True):
             np.testing.assert_array_equal(found, expected)
+
+
+def test_saved_layers_of_a_network_are_loaded_unchanged(tmp_path: Path) -> None:
+    layers = [HeatMapLayer("conv1", 1, 2), HeatMapLayer("fc1", 2, 1)]
+    measures = {"pwcca": np.array([0.5]), "area": np.array([np.nan])}
+    critical = np.array([[0.5, np.nan, 0.25]])
+    origin = Origin("d", ("n0",), ("aa",))
+    save_within_network(tmp_path / "w.npz", WithinNetwork(origin, layers, critical, measures))
+    loaded = load_within_network(tmp_path / "w.npz")
+    assert (loaded.origin, loaded.layers, list(loaded.measures)) == (origin, layers, list(measures))
+    np.testing.assert_array_equal(loaded.critical_epsilon, critical)
+    for name, values in measures.items():
+        np.testing.assert_array_equal(loaded.measures[name], values)

@@ -148,12 +148,21 @@ def test_a_changed_part_of_a_packed_store_is_not_restored() -> None:
     assert not Path("results", STORE).exists()
 
 
+def dvc_repository(remote: Path | None = None) -> None:
+    """Write the file that DVC's commands write: each command takes a second."""
+    Path(".dvc").mkdir()
+    core = {"no_scm": "True"} | ({"remote": "storage"} if remote else {})
+    config = ["[core]", *(f"    {key} = {value}" for key, value in core.items())]
+    config += ["['remote \"storage\"']", f"    url = {remote}"] if remote else []
+    Path(".dvc/config").write_text("\n".join([*config, ""]))
+
+
 @pytest.mark.parametrize("file", ["networks/net/seed_0/history.csv", "activations/1/net.zarr.zip"])
 def test_the_damaged_copy_in_dvcs_cache_is_named(file: str) -> None:
     """After a pull from a remote that has the file damaged."""
     Path("results").rename("old")
     published = Path("published/stores", file)
-    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], check=True)
+    dvc_repository()
     cached = Path(".dvc/cache/files/md5/01/23456789")
     cached.parent.mkdir(parents=True)
     published.write_bytes(published.read_bytes()[:-5])
@@ -177,8 +186,7 @@ def dvc(*arguments: str) -> None:
 def test_the_error_after_pulling_damage_says_how_to_repair_it(tmp_path: Path) -> None:
     """DVC itself does not check what it pulls."""
     Path("results").rename("old")
-    dvc("init", "--no-scm")
-    dvc("remote", "add", "--default", "storage", str(tmp_path / "storage"))
+    dvc_repository(tmp_path / "storage")
     dvc("add", "published")
     dvc("push")
     history = Path("published/stores/networks/net/seed_0/history.csv").read_bytes()

@@ -153,7 +153,7 @@ def aggregate(script: Script, accuracies: tuple[float | None, float | None]) -> 
             "certificates": ["certificates.npz"],
             "measures": ["measures.npz"],
             "minimal": ["minimal.npz"],
-            **{"nulls": [], "consensus": [], "heat_maps": []},
+            **{"nulls": [], "consensus": [], "heat_maps": [], "within_networks": []},
             "top_images": [f"{key}.npz" for key in NETWORKS],
             "records": [f"{key}.json" for key in NETWORKS],
         },
@@ -166,6 +166,7 @@ def aggregate(script: Script, accuracies: tuple[float | None, float | None]) -> 
             **{f"{name}_digest": name for name in ("top_images", "matching", "null", "heat_map")},
             "certificate_digest": "certificates",
             "consensus_digest": "consensus",
+            "within_network_digest": "within_network",
         },
     )
     return Path(folder)

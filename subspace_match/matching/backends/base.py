@@ -25,7 +25,7 @@ class Device(ABC):
     """A place for float64 arrays, and the operations that NumPy and torch spell differently."""
 
     name: str
-    chunk_bytes: int | None = None  # samples held at a time, as float64; None: as on the CPU
+    chunk_bytes = 32 * 2**20  # samples of all sides held at a time, as float64; more is not faster
 
     @abstractmethod
     def array(self, values: np.ndarray) -> Array:

@@ -20,7 +20,7 @@ PANEL = 1024  # columns of a Gram matrix per product: wide enough to occupy a wh
 class TorchDevice(Device):
     """Torch tensors on the torch device of this name."""
 
-    chunk_bytes = 2**28
+    chunk_bytes = 256 * 2**20
 
     def __init__(self, name: str) -> None:
         self.name, self._device = name, torch.device(name)

@@ -3,6 +3,7 @@
 ``peel`` has the loop and derives what a removal changes. ``spans`` factors both sides before the
 first removal. ``updates`` is the interface of a removal, with one implementation per module:
 ``updates_numpy``, ``updates_torch`` and, for near copies, ``updates_rotation``. ``halves`` factors
-two halves of the images, and ``updates_halves`` removes neurons by their cross-fitted distance.
+two halves of the images; ``updates_halves`` and, for near copies, ``updates_halves_rotation``
+remove neurons by their cross-fitted distance.
 ``permuted_torch`` peels all permutations of a null at once on a GPU.
 """

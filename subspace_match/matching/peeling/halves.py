@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import scipy.linalg
@@ -25,7 +26,11 @@ import scipy.linalg
 from ..backends.base import Array, Device
 from .peel import remove_all
 from .spans import RANK_TOLERANCE, solve
+from .updates import SpanUpdates
 from .updates_halves import HalvedSpans, HalvesUpdates
+
+# A side's neurons: a basis, those that depend on it, and those in no span.
+Part: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -45,68 +50,82 @@ class Half:
 
 
 def peel_halves(
-    halves: Sequence[Half], width_x: int, device: Device, *, held_out_only: bool
-) -> tuple[np.ndarray, np.ndarray]:
+    halves: Sequence[Half], width_x: int, device: Device, held_out_only: Sequence[bool]
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Remove all neurons, the farthest first, and record their distances.
 
     Args:
         halves: the same neurons on both halves, X's first.
         width_x: number of X's neurons.
         device: where to compute.
-        held_out_only: as in ``HalvesUpdates``.
+        held_out_only: which distances, as in ``FourResiduals``; neurons are removed by each.
 
     Returns:
-        order, (m,) int64 neurons; distances, (m,) float64 in [0, 1]: the distance of each neuron,
-        when it was removed, from the other side's remaining neurons.
+        For each distance: order, (m,) int64 neurons; distances, (m,) float64 in [0, 1]: the
+        distance of each neuron, when it was removed, from the other side's remaining neurons.
     """
     neurons = np.arange(len(halves[0].norms))
-    by_products = all(half.products is not None for half in halves)
     sides = neurons[:width_x], neurons[width_x:]
+    if not all(map(len, sides)):
+        return [(neurons, np.ones(len(neurons))) for _ in held_out_only]
+    by_products = all(half.products is not None for half in halves)
     independent, lost = by_products, neurons[:0]
     if not by_products:
-        parts = [_bases(halves, side, lost) for side in sides if len(side)]
+        parts = [_bases(halves, side, lost) for side in sides]
         # Decided once, so that it does not depend on the removals.
-        lost = np.concatenate([lost, *(undetermined for _, _, undetermined in parts)])
+        lost = np.concatenate([undetermined for *_, undetermined in parts])
         independent = not len(lost) and not any(len(rest) for _, rest, _ in parts)
+    if independent:
+        parts = [_independent_side(side) for side in sides]
+    spans = _factor(halves, parts, device, by_products=by_products)
 
-    def updates(x: np.ndarray, y: np.ndarray, by_products: bool = False) -> HalvesUpdates:
-        spans = factor_halves(
-            halves, x, y, lost, device, independent=independent, by_products=by_products
-        )
-        return HalvesUpdates(spans, width_x, held_out_only=held_out_only, device=device)
+    def path(only: bool) -> tuple[np.ndarray, np.ndarray]:
+        def start(_x: np.ndarray, _y: np.ndarray) -> SpanUpdates:
+            return HalvesUpdates(spans.copy(), width_x, held_out_only=only, device=device)
 
-    order, squares = remove_all(*sides, lambda x, y: updates(x, y, by_products), updates)
-    return order, np.sqrt(squares)
+        def again(*left: np.ndarray) -> SpanUpdates:
+            own = [
+                _independent_side(side) if independent else _bases(halves, side, lost)
+                for side in left
+            ]
+            return _updates_by_rotation(halves, own, held_out_only=only)
+
+        order, squares = remove_all(*sides, start, again)
+        return order, np.sqrt(squares)
+
+    return [path(only) for only in held_out_only]
 
 
-def factor_halves(
-    halves: Sequence[Half],
-    x: np.ndarray,
-    y: np.ndarray,
-    lost: np.ndarray,
-    device: Device,
-    *,
-    independent: bool,
-    by_products: bool,
+def _updates_by_rotation(
+    halves: Sequence[Half], parts: Sequence[Part], *, held_out_only: bool
+) -> SpanUpdates:
+    """Factor both sides on both halves as ``_factor`` does, to remove neurons by rotations."""
+    from .updates_halves_rotation import HalvesRotationUpdates  # imports numba, seldom needed
+
+    neurons = np.concatenate([part for side in parts for part in side])
+    norms = np.stack([half.norms[neurons] for half in halves])
+    units = np.sqrt(norms / norms[::-1])
+    columns = [half.factor[:, neurons] * own for half, own in zip(halves, units, strict=True)]
+    sizes = [[len(part) for part in side] for side in parts]
+    return HalvesRotationUpdates.from_columns(
+        neurons, columns, units, sizes, held_out_only=held_out_only
+    )
+
+
+def _factor(
+    halves: Sequence[Half], parts: Sequence[Part], device: Device, *, by_products: bool
 ) -> HalvedSpans:
     """Factor both sides on both halves.
 
     Args:
         halves: the neurons on both halves.
-        x: X's neurons, at least one.
-        y: Y's neurons, at least one.
-        lost: neurons that are in no span.
+        parts: X and Y, each with at least one neuron.
         device: where to compute.
-        independent: whether each side's neurons are known to be independent on both halves; no rank
-            is then determined.
         by_products: whether to factor the products.
 
     Returns:
         The spans, on the device.
     """
-    parts = [(side, side[:0], side[:0]) for side in (x, y)]
-    if not independent:
-        parts = [_bases(halves, side, lost) for side in (x, y)]
     neurons = np.concatenate([part for side in parts for part in side])
     columns = [_Columns(half, neurons, device, by_products=by_products) for half in halves]
     width = len(neurons)
@@ -203,9 +222,12 @@ def _factor_side(
         spans.held_out[fit, other] = spans.fitted[measured, other] * ratio[other] ** 2 + gained
 
 
-def _bases(
-    halves: Sequence[Half], side: np.ndarray, lost: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _independent_side(side: np.ndarray) -> Part:
+    """Return a side whose neurons are all in its basis."""
+    return side, side[:0], side[:0]
+
+
+def _bases(halves: Sequence[Half], side: np.ndarray, lost: np.ndarray) -> Part:
     """Divide a side into a basis, neurons that depend on it, and neurons in no span.
 
     Args:
@@ -226,7 +248,7 @@ def _bases(
                 side = np.setdiff1d(side, dependent)
                 break
         else:
-            return basis, rest, undetermined
+            return basis, rest, np.sort(undetermined)
 
 
 def _independent(columns: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

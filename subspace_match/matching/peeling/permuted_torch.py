@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..reduction.factor import ACCURACY
-from .updates import BLOCK, COMPACT, lowest_accurate
+from .updates import SpanUpdates, lowest_accurate
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def peel_permuted(
     if spans is None:
         return None
     stack = _Stack(*spans, width_x=len(own_x))
-    steps = [stack.remove_block() for _ in range(-(-joint.shape[1] // BLOCK))]
+    steps = [stack.remove_block() for _ in range(-(-joint.shape[1] // SpanUpdates.BLOCK))]
     order, squares = (torch.cat(parts, 1).cpu().numpy() for parts in zip(*steps, strict=True))
     distances = np.sqrt(np.clip(squares, 0.0, 1.0))
     of_x = order < len(own_x)
@@ -139,7 +139,7 @@ class _Stack:
             The removed columns, (K, removals), and their squared distances.
         """
         count, width = self._residual.shape
-        removals = min(BLOCK, self._left)
+        removals = min(SpanUpdates.BLOCK, self._left)
         lefts, rights = self._residual.new_empty(2, count, removals, width)
         order, squares = [], []
         for step in range(removals):
@@ -161,7 +161,7 @@ class _Stack:
         self._matrix.baddbmm_(lefts.mT, rights, alpha=-1.0)
         removed = self._columns.gather(1, places)
         self._left -= removals
-        if self._left <= COMPACT * width:
+        if self._left <= SpanUpdates.COMPACT * width:
             self._compact()
         return removed, torch.cat(squares, 1)
 

@@ -38,7 +38,7 @@ import numpy as np
 
 from ..backends.base import Array, Device
 from .spans import RANK_TOLERANCE
-from .updates import BLOCK, COMPACT, DEPENDS, SpanUpdates, lowest_accurate
+from .updates import DEPENDS, OneByOne, lowest_accurate
 
 
 @dataclass(frozen=True)
@@ -62,24 +62,59 @@ class HalvedSpans:
     fitted: Array
     held_out: Array
 
+    def copy(self) -> HalvedSpans:
+        """Copy what ``HalvesUpdates`` overwrites."""
+        arrays = (self.matrices, self.fitted, self.held_out)
+        return HalvedSpans(self.neurons, self.basis, *(array + 0.0 for array in arrays))
 
-class HalvesUpdates(SpanUpdates):
+
+class FourResiduals(OneByOne):
+    """Updates by the product of four squared residuals: of both fits, on both halves.
+
+    Args:
+        fitted: squared residuals on the half of the fit, (2, m) float64; overwritten.
+        held_out: squared residuals on the other half, (2, m) float64; overwritten.
+        held_out_only: whether the distance is the geometric mean of the held-out distances of both
+            fits; otherwise that of their fitted and held-out distances.
+    """
+
+    def __init__(self, fitted: Array, held_out: Array, *, held_out_only: bool) -> None:
+        self._fitted, self._held_out, self._held_out_only = fitted, held_out, held_out_only
+        self._multiply_all()
+
+    def _multiply_all(self) -> None:
+        """Compute the products, if no neuron is removed."""
+        self._gone, self._residual = 0.0 * self._fitted
+        self._multiply(slice(0, len(self._gone)))
+
+    def _multiply(self, side: slice) -> None:
+        """Compute the products of one side's neurons; ``_gone`` is -inf for removed ones."""
+        held_out = self._held_out[0, side] * self._held_out[1, side]
+        other = held_out if self._held_out_only else self._fitted[0, side] * self._fitted[1, side]
+        self._residual[side] = held_out * other + self._gone[side]
+
+    def _squares(self, residuals: np.ndarray) -> np.ndarray:
+        # Rounding can make one of the four squares negative.
+        squares: np.ndarray = np.maximum(residuals, 0.0) ** 0.25
+        return squares
+
+
+class HalvesUpdates(FourResiduals):
     """Span updates on two halves.
 
     Args:
-        spans: from ``halves.factor_halves``; overwritten.
+        spans: from ``halves.peel_halves``; overwritten.
         first_y: X's neurons are below this number, Y's are not.
-        held_out_only: whether the distance is the geometric mean of the held-out distances of both
-            fits; otherwise that of their fitted and held-out distances.
+        held_out_only: as in ``FourResiduals``.
         device: where the spans are.
     """
 
     def __init__(
         self, spans: HalvedSpans, first_y: int, *, held_out_only: bool, device: Device
     ) -> None:
-        self._device, self._held_out_only = device, held_out_only
+        super().__init__(spans.fitted, spans.held_out, held_out_only=held_out_only)
+        self._device = device
         self._neurons, self._matrices = spans.neurons, spans.matrices
-        self._fitted, self._held_out = spans.fitted, spans.held_out
         self._basis, self._dependent = spans.basis.copy(), ~spans.basis
         self._alive = np.ones(len(spans.neurons), dtype=bool)
         self._diagonal = device.zeros(2, len(spans.neurons))
@@ -88,32 +123,11 @@ class HalvesUpdates(SpanUpdates):
         self._highest = self._diagonal + 0.0
         self._allocate(int((spans.neurons < first_y).sum()))
 
-    def remove_block(self) -> tuple[np.ndarray, np.ndarray, bool]:
-        """Remove the farthest neuron, up to BLOCK times."""
-        positions: list[int] = []
-        scores: list[float] = []
-        accurate = True
-        steps = min(BLOCK, int(self._alive.sum()))
-        while accurate and len(positions) < steps:
-            neuron = int(self._scores.argmax())
-            positions.append(neuron)
-            scores.append(float(self._scores[neuron]))
-            accurate = self._remove(neuron)
-        removed = self._neurons[positions]
-        if accurate:
-            self._apply()
-            if self._alive.sum() <= COMPACT * len(self._alive):
-                self._compact()
-        # A score is the product of four squares; rounding can make one of them negative.
-        return removed, np.maximum(scores, 0.0) ** 0.25, accurate
-
     def _remove(self, neuron: int) -> bool:
-        """Remove a neuron; return whether its side is still accurate."""
         of_y = neuron >= self._width_x
         own, other = self._sides[of_y], self._sides[not of_y]
-        self._scores[neuron] = self._gone[neuron] = -np.inf
+        self._gone[neuron] = -np.inf
         self._lowest[:, neuron] = -np.inf
-        self._alive[neuron] = False
         if self._dependent[neuron]:  # no other neuron has a coefficient on it
             self._dependent[neuron] = False
             return True
@@ -137,7 +151,7 @@ class HalvesUpdates(SpanUpdates):
         if not self._held_out_only:
             self._fitted[:, other] += first[:, other] * across
         self._held_out[:, other] -= across * (rest[:, other] + second[:, other])
-        self._score(other)
+        self._multiply(other)
         return self._is_accurate(own)
 
     def _exchange(
@@ -211,12 +225,6 @@ class HalvesUpdates(SpanUpdates):
         self._diagonal[:, own] -= columns[:, 0] * scaled[:, own]
         self._terms[of_y] += self._terms_each
 
-    def _score(self, side: slice) -> None:
-        """Compute the product of four squared residuals, by which neurons are removed."""
-        held_out = self._held_out[0, side] * self._held_out[1, side]
-        other = held_out if self._held_out_only else self._fitted[0, side] * self._fitted[1, side]
-        self._scores[side] = held_out * other + self._gone[side]
-
     def _mask(self, own: slice) -> Array:
         """Return 1 for the basis neurons of a side and 0 for its others."""
         return self._device.array(self._basis[own].astype(np.float64))
@@ -244,7 +252,6 @@ class HalvesUpdates(SpanUpdates):
         self._start_block()
 
     def _compact(self) -> None:
-        """Copy the state without removed neurons."""
         kept, device = np.flatnonzero(self._alive), self._device
         self._matrices = device.take(device.take(self._matrices, kept, axis=2), kept, axis=3)
         for name in ("_fitted", "_held_out", "_diagonal", "_highest"):
@@ -254,6 +261,7 @@ class HalvesUpdates(SpanUpdates):
         width_x = int(self._alive[: self._width_x].sum())
         self._alive = np.ones(len(kept), dtype=bool)
         self._allocate(width_x)
+        self._multiply_all()
 
     def _allocate(self, width_x: int) -> None:
         """Allocate a block's terms and set everything that depends on the set of neurons."""
@@ -261,15 +269,13 @@ class HalvesUpdates(SpanUpdates):
         self._sides = slice(0, width_x), slice(width_x, width)
         self._has_dependent = bool(self._dependent.any())
         self._terms_each = 3 if self._has_dependent else 2
-        most = BLOCK * self._terms_each
+        most = self.BLOCK * self._terms_each
         heights = width_x, width - width_x
         # The terms of each side: the other side's neurons have other rows.
         self._lefts = [self._device.empty(2, 2, most, height) for height in heights]
         self._rights = [self._device.empty(2, most, width) for _ in heights]
         self._start_block()
         self._lowest = self._lowest_accurate()
-        self._gone, self._scores = self._device.zeros(width), self._device.zeros(width)
-        self._score(slice(0, width))
 
     def _start_block(self) -> None:
         """Forget the terms. A factor that no removal sets is 0."""

@@ -7,10 +7,10 @@ from scipy.linalg import blas
 
 from ..backends.base import Device
 from .spans import RANK_TOLERANCE, Spans
-from .updates import BLOCK, COMPACT, DEPENDS, SpanUpdates, lowest_accurate
+from .updates import DEPENDS, OneByOne, lowest_accurate
 
 
-class NumpyUpdates(SpanUpdates):
+class NumpyUpdates(OneByOne):
     """Span updates on NumPy arrays."""
 
     def __init__(self, spans: Spans, width_x: int, device: Device) -> None:
@@ -24,29 +24,10 @@ class NumpyUpdates(SpanUpdates):
         self._highest = self._diagonal.copy()
         self._allocate(int((spans.neurons < width_x).sum()))
 
-    def remove_block(self) -> tuple[np.ndarray, np.ndarray, bool]:
-        positions: list[int] = []
-        squares: list[float] = []
-        accurate = True
-        steps = min(BLOCK, int(self._alive.sum()))
-        while accurate and len(positions) < steps:
-            neuron = int(self._residual.argmax())
-            positions.append(neuron)
-            squares.append(float(self._residual[neuron]))
-            accurate = self._remove(neuron)
-        removed = self._neurons[positions]
-        if accurate:
-            self._apply()
-            if self._alive.sum() <= COMPACT * len(self._alive):
-                self._compact()
-        return removed, np.array(squares), accurate
-
     def _remove(self, neuron: int) -> bool:
-        """Remove a neuron; return whether its side is still accurate."""
         of_y = neuron >= self._width_x
         own, other = self._sides[of_y], self._sides[not of_y]
-        self._residual[neuron] = self._lowest[neuron] = -np.inf
-        self._alive[neuron] = False
+        self._lowest[neuron] = -np.inf
         if self._dependent[neuron]:  # no other neuron has a coefficient on it
             self._dependent[neuron] = False
             return True
@@ -139,7 +120,6 @@ class NumpyUpdates(SpanUpdates):
         self._terms = 0
 
     def _compact(self) -> None:
-        """Copy the state without removed neurons."""
         kept = np.flatnonzero(self._alive)
         self._matrix = self._matrix.take(kept, 0).take(kept, 1)
         for name in ("_neurons", "_residual", "_basis", "_dependent", "_diagonal", "_highest"):
@@ -154,6 +134,6 @@ class NumpyUpdates(SpanUpdates):
         self._sides = slice(0, width_x), slice(width_x, width)
         self._has_dependent = bool(self._dependent.any())
         self._lowest = self._lowest_accurate()
-        most = 2 * BLOCK if self._has_dependent else BLOCK
+        most = 2 * self.BLOCK if self._has_dependent else self.BLOCK
         self._lefts, self._rights = np.empty((most, width)), np.empty((most, width))
         self._term_of_y = np.empty(most, dtype=bool)

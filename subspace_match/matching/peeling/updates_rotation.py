@@ -28,7 +28,7 @@ import scipy.linalg
 from ..backends.numpy_ import Cpu
 from ..jit import compiled
 from .spans import RANK_TOLERANCE
-from .updates import BLOCK, COMPACT, SpanUpdates
+from .updates import OneByOne
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Side:
     tolerance: float
 
 
-class RotationUpdates(SpanUpdates):
+class RotationUpdates(OneByOne):
     """Span updates on a triangular factor of each side.
 
     Args:
@@ -123,28 +123,14 @@ class RotationUpdates(SpanUpdates):
             found.append(Side(rows, squares, order, own, own.stop, 0.0))
         return cls(neurons, found)
 
-    def remove_block(self) -> tuple[np.ndarray, np.ndarray, bool]:
-        """Remove the farthest neuron, up to BLOCK times; the state stays accurate."""
-        steps = min(BLOCK, int(self._alive.sum()))
-        positions, squares = np.empty(steps, dtype=np.int64), np.empty(steps)
-        for step in range(steps):
-            neuron = int(self._residual.argmax())
-            positions[step], squares[step] = neuron, self._residual[neuron]
-            self._residual[neuron], self._alive[neuron] = -np.inf, False
-            self._remove(neuron)
-        removed = self._neurons[positions]
-        if self._alive.sum() <= COMPACT * len(self._alive):
-            self._compact()
-        return removed, squares, True
-
-    def _remove(self, neuron: int) -> None:
+    def _remove(self, neuron: int) -> bool:
         if self._dependent[neuron]:
             self._dependent[neuron] = False
-            return
+            return True
         side = next(side for side in self._sides if side.own.start <= neuron < side.own.stop)
         place = int(np.flatnonzero(side.order == neuron)[0])
         own = side.own
-        _take_column_out(side.rows, side.order, place, side.dependent_from, own.start, own.stop)
+        take_column_out(side.rows, side.order, place, side.dependent_from, own.start, own.stop)
         last = side.rows[len(side.order) - 1]  # the direction that only this neuron spanned
         strengths = np.abs(last[own]) * self._dependent[own]
         successor = int(strengths.argmax())
@@ -156,9 +142,12 @@ class RotationUpdates(SpanUpdates):
                 side.squares[others] += last[others] ** 2
             np.maximum(self._residual, side.squares, out=self._residual, where=self._alive)
             side.order = side.order[:-1]
+        return True  # rotations lose no digits
+
+    def _apply(self) -> None:
+        """Nothing is left to apply: each removal rotates all rows that it changes."""
 
     def _compact(self) -> None:
-        """Copy the state without removed neurons."""
         kept, places = np.flatnonzero(self._alive), np.append(0, np.cumsum(self._alive))
         for side in self._sides:
             side.rows, side.squares = side.rows[: len(side.order)].take(kept, 1), side.squares[kept]
@@ -182,7 +171,7 @@ def _rotate(upper: np.ndarray, lower: np.ndarray, cosine: float, sine: float) ->
 
 
 @compiled
-def _take_column_out(
+def take_column_out(
     rows: np.ndarray,
     order: np.ndarray,
     place: int,
@@ -191,6 +180,9 @@ def _take_column_out(
     own_stop: int,
 ) -> None:
     """Make the rows triangular over the basis without one of its columns.
+
+    The rows of that column itself are rotated too, so that its last entry is its distance from the
+    others.
 
     Args:
         rows: as in ``Side``; overwritten.
@@ -201,12 +193,17 @@ def _take_column_out(
         own_start: start of this side's positions.
         own_stop: end of this side's positions.
     """
+    removed = order[place]
     for k in range(place, len(order) - 1):
         column = order[k + 1]
         order[k] = column
         length = np.hypot(rows[k, column], rows[k + 1, column])
         cosine, sine = rows[k, column] / length, rows[k + 1, column] / length
         start = min(column, dependent_from)
+        if removed < start:
+            _rotate(
+                rows[k, removed : removed + 1], rows[k + 1, removed : removed + 1], cosine, sine
+            )
         _rotate(rows[k, start:own_stop], rows[k + 1, start:own_stop], cosine, sine)
         _rotate(rows[k, :own_start], rows[k + 1, :own_start], cosine, sine)
         _rotate(rows[k, own_stop:], rows[k + 1, own_stop:], cosine, sine)

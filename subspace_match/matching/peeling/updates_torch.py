@@ -7,7 +7,7 @@ import torch
 
 from ..backends.base import Device
 from .spans import RANK_TOLERANCE, Spans
-from .updates import BLOCK, COMPACT, DEPENDS, SpanUpdates, lowest_accurate
+from .updates import DEPENDS, SpanUpdates, lowest_accurate
 
 
 class TorchUpdates(SpanUpdates):
@@ -34,7 +34,7 @@ class TorchUpdates(SpanUpdates):
 
     @torch.inference_mode()
     def remove_block(self) -> tuple[np.ndarray, np.ndarray, bool]:
-        steps = min(BLOCK, int(self._alive.sum()))
+        steps = min(self.BLOCK, int(self._alive.sum()))
         remove = self._remove_or_exchange if self._has_dependent else self._remove
         for step in range(steps):  # results after the first inaccurate step are discarded
             remove(step)
@@ -45,7 +45,9 @@ class TorchUpdates(SpanUpdates):
         removed = self._neurons[positions]
         self._alive[positions] = False
         self._apply(steps)
-        if has_dependent != self._has_dependent or self._alive.sum() <= COMPACT * len(self._alive):
+        if has_dependent != self._has_dependent or self._alive.sum() <= self.COMPACT * len(
+            self._alive
+        ):
             self._has_dependent = has_dependent
             self._compact()
         return removed, squares, True
@@ -188,13 +190,14 @@ class TorchUpdates(SpanUpdates):
     def _allocate(self) -> None:
         """Allocate a block's terms and records, and keep a view of each: creating views is slow."""
         self._terms_each = 2 if self._has_dependent else 1
-        width, terms = len(self._residual), BLOCK * self._terms_each
+        width, terms = len(self._residual), self.BLOCK * self._terms_each
         lefts, rights = self._residual.new_empty(2, terms, width)
         self._lefts, self._rights = lefts.unbind(), rights.unbind()
         self._first_lefts = [lefts[:count] for count in range(terms + 1)]
         self._first_rights = [rights[:count] for count in range(terms + 1)]
-        self._squares, self._order = self._residual.new_empty(BLOCK), self._side.new_empty(BLOCK)
+        self._squares = self._residual.new_empty(self.BLOCK)
+        self._order = self._side.new_empty(self.BLOCK)
         records = self._squares[:, None].unbind(), self._order[:, None].unbind()
         self._records: list[tuple[torch.Tensor, torch.Tensor]] = list(zip(*records, strict=True))
-        failed = torch.zeros(BLOCK, 1, dtype=torch.bool, device=self._side.device)
+        failed = torch.zeros(self.BLOCK, 1, dtype=torch.bool, device=self._side.device)
         self._failed_exchange = failed.unbind()

@@ -73,7 +73,7 @@ def reduce_halves(
             image or the tokens of a text, must have the same number.
         seed: decides which images form the first half. Equal images and seeds give equal halves.
         device: "cpu", "cuda" or "auto"; must have float64.
-        chunk_samples: samples held at a time; None for about 32 MB.
+        chunk_samples: samples held at a time; None for about 32 MB, on a GPU 256 MB.
 
     Returns:
         The moments, on the CPU.
@@ -99,8 +99,9 @@ def reduce_halves(
     same_samples(x, y)
     in_first, counts = split_images(images, x.shape[0], seed)
     warn_of_few_samples(max(x.shape[1], y.shape[1]), sum(counts), "image")
-    step = as_chunk_samples(chunk_samples, 8 * (x.shape[1] + y.shape[1]))
-    return reduce_split(x, y, in_first, counts, step, resolve_device(device))
+    device = resolve_device(device)
+    step = as_chunk_samples(chunk_samples, x.shape[1] + y.shape[1], device)
+    return reduce_split(x, y, in_first, counts, step, device)
 
 
 def reduce_split(

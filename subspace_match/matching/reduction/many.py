@@ -64,7 +64,8 @@ def reduce_many(
     Args:
         layers: activations of each network, (samples, neurons), on the same samples.
         device: "cpu", "cuda" or "auto"; must have float64.
-        chunk_samples: samples of all networks held at a time; None for about 32 MB.
+        chunk_samples: samples of all networks held at a time; None for about 32 MB, on a GPU
+            256 MB.
 
     Returns:
         The moments, on the CPU.
@@ -92,7 +93,7 @@ def reduce_many(
     samples, neurons = arrays[0].shape[0], tuple(array.shape[1] for array in arrays)
     warn_of_few_samples(max(neurons), samples, "sample")
     device = resolve_device(device)
-    step = as_chunk_samples(chunk_samples, 8 * sum(neurons))
+    step = as_chunk_samples(chunk_samples, sum(neurons), device)
     blocks = Blocks.for_device(device, samples, step, sum(neurons))
     upper = GroupedSum(blocks, device, sum(neurons), sum(neurons))
     for chunk in _joint_blocks(arrays, blocks, device):

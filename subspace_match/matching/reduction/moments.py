@@ -182,8 +182,7 @@ def reduce(
     same_samples(x, y)
     warn_of_few_samples(max(x.shape[1], y.shape[1]), x.shape[0], "sample")
     device = resolve_device(device)
-    bytes_per_sample = 8 * (x.shape[1] + y.shape[1])
-    step = as_chunk_samples(chunk_samples, bytes_per_sample, device.chunk_bytes)
+    step = as_chunk_samples(chunk_samples, x.shape[1] + y.shape[1], device)
 
     if centred:
         x, y = Deviations("x", x, step), Deviations("y", y, step)

@@ -129,7 +129,7 @@ class StreamedPair:
         """
         if self._sums is not None:
             return self._sums.halves(images)
-        step = as_chunk_samples(None, 8 * sum(self._widths))
+        step = as_chunk_samples(None, sum(self._widths), self._device)
         in_first = np.concatenate(self._in_first)
         return reduce_split(*self.samples(), in_first, images, step, self._device)
 
@@ -147,7 +147,7 @@ class _Sums:
     def __init__(self, widths: tuple[int, int], samples: int, device: Device) -> None:
         self._device, self._widths = device, widths
         self._x, self._y = (LayerReader(_Arrived((samples, width))) for width in widths)
-        step = as_chunk_samples(None, 8 * sum(widths))
+        step = as_chunk_samples(None, sum(widths), device)
         width = self._x.width + self._y.width
         self._blocks = Blocks.for_device(device, samples, step, width)
         self._factors = [_ShiftedFactor(self._x, self._y, samples, device) for _ in range(2)]
