@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pipeline.forks import environment
 from pipeline.planned_jobs import missing_jobs
 from pipeline.workspaces import (
     AGGREGATE,
@@ -21,7 +22,6 @@ from pipeline.workspaces import (
     TABLES,
     Run,
     Workspace,
-    environment,
 )
 
 import subspace_match as sm
