@@ -21,6 +21,8 @@ def universality(
 ) -> list[dict[str, Any]]:
     """Return the most and the least universal neurons per comparison and layer, without dead ones.
 
+    ``everywhere`` is the share of neurons that are matched in every other network, by epsilon.
+
     Only of comparisons in which some network is compared with at least two others. Neurons of all
     networks are listed together, by their median critical epsilon.
     """
@@ -35,7 +37,13 @@ def universality(
         half = (len(alive) + 1) // 2
         ends = {"most": alive[:half][:MOST_UNIVERSAL], "least": alive[half:][::-1][:MOST_UNIVERSAL]}
         made.append(
-            {"comparison": comparison, "layer": layers.index(str(layer)), "neurons": len(alive)}
+            {
+                "comparison": comparison,
+                "layer": layers.index(str(layer)),
+                "neurons": len(alive),
+                # Dead neurons count, as in the similarity.
+                "everywhere": numbers([(rows[share_column(e)] == 1).mean() for e in epsilons]),
+            }
             | {
                 name: [
                     {

@@ -25,13 +25,13 @@ _MOST_NAMES = 6
 _LABEL = 12  # width of what stands before a line
 
 
-def closing_lines(tables: Tables, page: str | Path | None, more: str | Path) -> list[str]:
+def closing_lines(tables: Tables, page: str | Path | None, folder: str | Path | None) -> list[str]:
     """Return the lines with which a run ends: result, chance, warnings, and where to look on.
 
     Args:
         tables: of a run or of a comparison; "minimal_matches" may be missing.
         page: the page; None if there is none.
-        more: folder of tables and figures; empty if there is none.
+        folder: of tables and figures; None if there is none.
     """
     found = similarity_words(tables["summary"], first_epsilon(tables))
     warnings = list(warnings_of(tables))
@@ -42,10 +42,10 @@ def closing_lines(tables: Tables, page: str | Path | None, more: str | Path) -> 
     }
     if page is not None:
         lines["Page"] = f"{page} (open it in a browser)"
-    if str(more):
+    if folder is not None:
         lines["Files"] = (
-            f"tables and figures in {more}; to see it beside another run:"
-            f" subspace-match report {shlex.quote(str(more))} OTHER"
+            f"tables and figures in {folder}; to see it beside another run:"
+            f" subspace-match report {shlex.quote(str(folder))} OTHER"
         )
     return [f"{f'{name}:':<{_LABEL}}{line}" for name, line in lines.items()]
 
@@ -113,21 +113,23 @@ def _explained(rows: pd.DataFrame, layers: Sequence[str], pairs: int) -> Iterato
     known, above = rows["p_value"].notna(), rows["p_value"] <= 0.05
     labels_known, above_labels = rows["class_p_value"].notna(), rows["class_p_value"] <= 0.05
     mostly = rows["class_null_threshold"] >= MOSTLY * rows["similarity"]
-    both = f"it is {every}above the chance level and above what labels alone explain"
     groups = {
-        "the chance level is unknown": ~known,
-        f"it is not {every}above the chance level": known & ~above,
-        f"it is above the chance level, but not {every}above what labels alone explain": (
-            above & labels_known & ~above_labels
+        f"it is {every}more than chance and labels alone explain": above & above_labels & ~mostly,
+        "labels alone explain at least nine tenths of it": above & above_labels & mostly,
+        f"it is not {every}more than labels alone explain": above & labels_known & ~above_labels,
+        f"it is {every}more than chance explains (what labels explain is unknown)": (
+            above & ~labels_known
         ),
-        "it is above the chance level; what labels alone explain is unknown": above & ~labels_known,
-        f"{both}, which is at least nine tenths of it": above & above_labels & mostly,
-        both: above & above_labels & ~mostly,
+        f"it is not {every}more than chance explains": known & ~above,
+        "the chance level is unknown": ~known,
     }
+    clauses = []
     for words, belongs in groups.items():
         own = rows[belongs & (rows["similarity"] > 0)]
         if len(own):
-            yield f"In {layers_in_words(list(own['layer']), layers)} {words}."
+            clauses.append(f"in {layers_in_words(list(own['layer']), layers)} {words}")
+    if clauses:
+        yield f"I{'; '.join(clauses)[1:]}."
 
 
 def _few_images(rows: pd.DataFrame, layers: Sequence[str]) -> Iterator[str]:
@@ -135,12 +137,9 @@ def _few_images(rows: pd.DataFrame, layers: Sequence[str]) -> Iterator[str]:
     if few.empty:
         return
     where = layers_in_words(list(few["layer"]), layers)
-    gap = (few["similarity"] - few["cross_fitted"]).max()  # without NaN
-    corrected = (
-        f"the cross-fitted similarity is at most {max(0.0, 100 * gap):.1f} points lower"
-        if gap == gap
-        else "the cross-fitted similarity is unknown"
-    )
+    points = 100 * (few["similarity"] - few["cross_fitted"]).max()  # without NaN
+    lower = "is as high" if points < 0.05 else f"is at most {points:.1f} points lower"
+    corrected = f"the cross-fitted similarity {lower if points == points else 'is unknown'}"
     yield f"In {where} there are few images for the neurons; {corrected}."
 
 

@@ -26,10 +26,10 @@ PAIRS = {
     "vit_fashion_mnist": 1,
     "config": 1,
     "stages": 4 + 2 * 3,
-    "grounding": 5 * 4 // 2,
+    "grounding": 4 * 3 // 2,
     # Two seeds of three models, all with each other.
     **dict.fromkeys([f"grounding_{name}" for name in ("labels", "augmentation", "shortcut")], 15),
-    "grounding_outputs": 10 * 9 // 2,
+    "grounding_outputs": 8 * 7 // 2,
     "grounding_layers": 1,
     "transfer": 2 + 1 + 4 - 2 + 1,
     "untrained": 1 + 1,

@@ -175,11 +175,11 @@ def _tables(
                 results.append(LayerResult(names, match, path.verify(GRID)))
                 if draw == 0:
                     rng = np.random.default_rng(number)
-                    orders = [rng.permutation(SAMPLES) for _ in range(5)]
+                    orders = [rng.permutation(SAMPLES) for _ in range(19)]
                     permuted = null_paths(pair, x, y, orders, device="cpu")
                     null = np.stack([own.critical_epsilon for own in permuted])
                     # In the last layer, labels alone give the observed similarity.
-                    labels = np.stack([path.critical_epsilon] * 5) if layer == layers[-1] else null
+                    labels = np.stack([path.critical_epsilon] * 19) if layer == layers[-1] else null
                     in_half = [rng.permutation(SAMPLES)[: SAMPLES // 2] for _ in range(2)]
                     on_halves = paths_of_halves(pair, x, y, in_half, device="cpu")
                     halves_of_images = np.stack([own.critical_epsilon for own in on_halves])

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from report.conftest import Opened
 from report.folders import GRID, LAYERS, Made, experiment, sign
 
+from subspace_match.results.findings import similarity_words
 from subspace_match.results.tables import left_out_table
 from subspace_match.storage.files import read_record
 
@@ -114,28 +115,74 @@ def test_the_chance_level_between_hundredths_is_never_too_low(opened: Opened, ma
     assert "chance level unknown" in page.locator("#depth-readout").inner_text()
 
 
-def test_the_answer_follows_epsilon(opened: Opened, made: Made) -> None:
-    page = opened.go()
-    summary = made.tables["summary"].set_index(["epsilon", "layer"])["similarity"]
-    for epsilon in (0.3, 0.5):
-        slide(page, epsilon)
-        words = page.locator("#answer").inner_text()
-        assert words.startswith(f"At epsilon {epsilon} the networks of a pair share between ")
-        for layer in (summary.loc[epsilon].idxmin(), summary.loc[epsilon].idxmax()):
-            share = summary.loc[epsilon, layer]
-            assert f"{100 * share:.{0 if share in (0, 1) else 1}f}% (in {layer})" in words
+def test_the_answer_describes_all_layers_as_the_terminal_does(
+    opened: Opened,
+    made: Made,
+    opening: Callable[..., Opened],
+    written: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    two = experiment(tmp_path, draws=1, without=["null"])
+    for one, of_page in ((made, opened), (two, opening(written(two)))):
+        page = of_page.go()
+        for epsilon in GRID:
+            slide(page, epsilon)
+            summary = one.tables["summary"]
+            if one is two:  # the page was made without the table null
+                chance = [name for name in summary if "p_value" in name or "null" in name]
+                summary = summary.assign(**dict.fromkeys(chance, np.nan))
+            assert page.locator("#answer").inner_text() == " ".join(
+                similarity_words(summary, epsilon)
+            )
 
 
 def test_the_answer_claims_no_more_than_the_evidence(opened: Opened) -> None:
     words = opened.go(epsilon=0.5).locator("#answer").inner_text()
     # Of fc1, permutations within classes give what is observed.
-    assert "In fc1 it is above the chance level, but not in every pair above what labels" in words
-    assert "conv1 and conv2 it is in every pair above the chance level and above what" in words
-    assert "In every layer few images raise it." in words
+    assert "in fc1 it is not in every pair more than labels alone explain" in words
+    assert "In conv1 and conv2 it is in every pair more than chance and labels alone" in words
+    assert "In every layer there are few images for the neurons; the cross-fitted" in words
     # The chance level is only known up to 0.99.
     slide(opened.page, 0.995)
     words = opened.page.locator("#answer").inner_text()
     assert "In every layer the chance level is unknown." in words
+
+
+def test_the_page_leads_with_a_table_of_all_layers(opened: Opened, made: Made) -> None:
+    page = opened.go(layer="conv1", epsilon=0.5)
+    table = page.locator("#overview table")
+    titles = table.locator("thead th").all_inner_texts()
+    columns = {"Similarity": "similarity", "Cross-fitted": "cross_fitted", "Area": "area"}
+    columns |= {"Chance": "null_threshold", "Labels alone": "class_null_threshold"}
+    assert set(titles) == {"Layer", "Neurons", "In all networks", *columns}
+    summary = made.tables["summary"].set_index(["layer", "epsilon"])
+    universality = made.tables["universality"]
+    for layer, row in zip(LAYERS, table.locator("tbody tr").all(), strict=True):
+        cells = row.locator("th, td").all_inner_texts()
+        shown = dict(zip(titles, cells, strict=True))
+        assert (shown["Layer"], shown["Neurons"]) == (f"{layer} *", "12 + 12")
+        everywhere = universality.loc[universality["layer"] == layer, "share_0.5"] == 1
+        of_table = {t: summary.loc[(layer, 0.5), name] for t, name in columns.items()}
+        for title, value in (of_table | {"In all networks": everywhere.mean()}).items():
+            assert float(shown[title].strip("%")) == pytest.approx(100 * value, abs=0.051), title
+    page.locator("#overview").get_by_role("button", name="fc1").click()
+    assert page.locator("#layer-heading").inner_text() == "Layer fc1"
+    assert page.evaluate("document.activeElement.textContent") == "fc1"
+
+
+def test_the_page_opens_with_a_neuron_of_the_smallest_minimal_match(
+    opened: Opened, made: Made
+) -> None:
+    page = opened.go(pair=1, layer="fc1")
+    minimal = made.minimal[1, "fc1"]
+    sizes = np.where(minimal.match_of < 0, 99, minimal.sizes)
+    name = page.locator("#neuron h3").inner_text().split()
+    number = int(name[2]) + (12 if name[1] == "B" else 0)
+    assert sizes[number] == sizes.min() < 99
+    assert "&neuron=" not in page.url
+    # The table of neurons fits its column.
+    assert page.locator(".scroll").evaluate("box => box.scrollWidth <= box.clientWidth")
+    assert page.locator("#overview").evaluate("box => box.scrollWidth <= box.clientWidth")
 
 
 def test_the_readout_follows_the_pointer(opened: Opened, made: Made) -> None:

@@ -30,13 +30,10 @@ def test_all_layers_are_described_by_how_much_they_share() -> None:
     assert words == [
         "At epsilon 0.3 the two networks share nearly all neurons in f and g (94.0% to 100%), most"
         " in a and i (50.0% to 77.0%), some in b (25.0%), few in h (5.0%) and none in c to e.",
-        "In h the chance level is unknown.",
-        "In g it is not above the chance level.",
-        "In f it is above the chance level, but not above what labels alone explain.",
-        "In i it is above the chance level; what labels alone explain is unknown.",
-        "In b it is above the chance level and above what labels alone explain, which is at least"
-        " nine tenths of it.",
-        "In a it is above the chance level and above what labels alone explain.",
+        "In a it is more than chance and labels alone explain; in b labels alone explain at least"
+        " nine tenths of it; in f it is not more than labels alone explain; in i it is more than"
+        " chance explains (what labels explain is unknown); in g it is not more than chance"
+        " explains; in h the chance level is unknown.",
     ]
 
 

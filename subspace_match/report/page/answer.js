@@ -1,62 +1,96 @@
-// The first sentences: what is shared, and whether chance or labels alone explain it.
+// The first sentences: what is shared in which layers, and whether chance or labels alone explain it.
+// results/findings.py writes the same sentences for the terminal.
 
 import { listed, percent } from "./dom.js";
 
 const MOST_NAMES = 6;
+/** How much of a layer is shared: the words, and the share from which on they apply. */
+const SHARES = Object.entries({ "nearly all": 0.9, most: 0.5, some: 0.1, few: 1e-9, none: 0 });
+/** Labels that reach this part of a similarity leave little to explain. */
+const MOSTLY = 0.9;
 
 /** What the first comparison of a run shows at an epsilon, and no more than it shows. */
 export function answerOf(own, epsilon) {
   const [series] = own.comparisons;
   const all = own.curves(epsilon).filter((row) => row.series === series);
-  const ordered = all.toSorted((p, q) => p.value - q.value);
-  const [least, most] = [ordered[0], ordered.at(-1)];
-  const of = (row) => `${percent(row.value)} (in ${row.layer})`;
   const pairs = own.pairs.filter((pair) => pair.comparison === series).length;
   const who = pairs > 1 ? "the networks of a pair" : "the two networks";
   const which = own.comparisons.length > 1 ? ` (${series})` : "";
-  const words = least === most ? of(least) : `between ${of(least)} and ${of(most)}`;
   return [
-    `At epsilon ${epsilon} ${who}${which} share ${words} of a layer's neurons.`,
+    `At epsilon ${epsilon} ${who}${which} share ${listed(sharesOf(all))}.`,
     ...explained(all, pairs),
     ...fewImages(own, all, series),
   ].join(" ");
+}
+
+/** Which layers share how much: "most neurons in conv1 (77.0%)", ... */
+function sharesOf(all) {
+  if (all.every(({ value }) => value === 0)) return ["no neurons in any layer"];
+  let isFirst = true;
+  return SHARES.flatMap(([words, least], place) => {
+    const below = place ? SHARES[place - 1][1] : Number.POSITIVE_INFINITY;
+    const rows = all.filter(({ value }) => value >= least && value < below);
+    if (!rows.length) return [];
+    const neurons = isFirst ? " neurons" : "";
+    isFirst = false;
+    return [`${words}${neurons} in ${layersOf(rows, all)}${least ? ` (${rangeOf(rows)})` : ""}`];
+  });
+}
+
+function rangeOf(rows) {
+  const values = rows.map(({ value }) => value);
+  const [low, high] = [percent(Math.min(...values)), percent(Math.max(...values))];
+  return low === high ? low : `${low} to ${high}`;
 }
 
 /** Compare what is shared with the chance level, and with what labels alone explain. */
 function explained(all, pairs) {
   const every = pairs > 1 ? "in every pair " : "";
   const isKnown = ({ chance }) => !Number.isNaN(chance);
+  const isAboveChance = (row) => isKnown(row) && row.isAboveChance;
   const areLabelsKnown = ({ labels }) => !Number.isNaN(labels);
+  const isAboveBoth = (row) => isAboveChance(row) && areLabelsKnown(row) && row.isAboveLabels;
+  const isMostlyLabels = ({ labels, value }) => labels >= MOSTLY * value;
   const groups = {
+    [`it is ${every}more than chance and labels alone explain`]: (row) => isAboveBoth(row) && !isMostlyLabels(row),
+    "labels alone explain at least nine tenths of it": (row) => isAboveBoth(row) && isMostlyLabels(row),
+    [`it is not ${every}more than labels alone explain`]: (row) =>
+      isAboveChance(row) && areLabelsKnown(row) && !row.isAboveLabels,
+    [`it is ${every}more than chance explains (what labels explain is unknown)`]: (row) =>
+      isAboveChance(row) && !areLabelsKnown(row),
+    [`it is not ${every}more than chance explains`]: (row) => isKnown(row) && !row.isAboveChance,
     "the chance level is unknown": (row) => !isKnown(row),
-    [`this is not ${every}above the chance level`]: (row) => isKnown(row) && !row.isAboveChance,
-    [`it is above the chance level, but not ${every}above what labels alone explain`]: (row) =>
-      row.isAboveChance && areLabelsKnown(row) && !row.isAboveLabels,
-    "it is above the chance level; what labels alone explain is unknown": (row) =>
-      row.isAboveChance && !areLabelsKnown(row),
-    [`it is ${every}above the chance level and above what labels alone explain`]: (row) =>
-      row.isAboveChance && row.isAboveLabels,
   };
-  return Object.entries(groups).flatMap(([words, belongs]) => {
+  const clauses = Object.entries(groups).flatMap(([words, belongs]) => {
     const rows = all.filter((row) => row.value > 0 && belongs(row));
-    return rows.length ? [`In ${layersOf(rows, all)} ${words}.`] : [];
+    return rows.length ? [`in ${layersOf(rows, all)} ${words}`] : [];
   });
+  return clauses.length ? [`I${clauses.join("; ").slice(1)}.`] : [];
 }
 
 function fewImages(own, all, series) {
   const isFew = ({ layer }) => own.matchesOf(layer, series).some((one) => one.record.few_samples);
   const rows = all.filter((row) => row.value > 0 && isFew(row));
   if (!rows.length) return [];
-  const value = rows.length === 1 && !Number.isNaN(rows[0].crossFitted)
-    ? ` (cross-fitted, it is ${percent(rows[0].crossFitted)})`
-    : "";
-  return [`In ${layersOf(rows, all)} few images raise it${value}.`];
+  const gaps = rows.map((row) => row.value - row.crossFitted).filter((gap) => !Number.isNaN(gap));
+  const points = 100 * Math.max(...gaps); // -Infinity without gaps
+  const lower = points < 0.05 ? "is as high" : `is at most ${points.toFixed(1)} points lower`;
+  const corrected = gaps.length ? lower : "is unknown";
+  return [`In ${layersOf(rows, all)} there are few images for the neurons; the cross-fitted similarity ${corrected}.`];
 }
 
-/** Name layers, or count them if there are many. */
+/** Name layers, with ranges, or count them if that would be long. */
 function layersOf(rows, all) {
   if (rows.length === all.length && all.length > 1) return "every layer";
-  return rows.length > MOST_NAMES
-    ? `${rows.length} of ${all.length} layers`
-    : listed(rows.map((row) => row.layer));
+  const runs = [];
+  for (const [place, row] of all.entries()) {
+    if (!rows.includes(row)) continue;
+    const last = runs.at(-1);
+    if (last?.at(-1) === place - 1) last.push(place);
+    else runs.push([place]);
+  }
+  const words = runs.flatMap((places) => (places.length > 2
+    ? [`${all[places[0]].layer} to ${all[places.at(-1)].layer}`]
+    : places.map((place) => all[place].layer)));
+  return words.length > MOST_NAMES ? `${rows.length} of ${all.length} layers` : listed(words);
 }

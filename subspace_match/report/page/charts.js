@@ -4,12 +4,13 @@ const { vegaEmbed } = window;
 const TOP = { orient: "top", direction: "vertical" };
 const SHARE = { format: "%", grid: true, tickCount: 5 };
 
-/** Colours of the style sheet, so that figures follow dark mode and print. */
+/** Colours and type size of the style sheet, so that figures follow dark mode and print. */
 function theme() {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(`--${name}`).trim();
   const [ink, soft, line, series] = ["ink", "soft", "line", "series"].map(colour);
-  return { ink, soft, line, series: series.split(/\s+/) };
+  const size = Number.parseFloat(getComputedStyle(document.body).fontSize);
+  return { ink, soft, line, series: series.split(/\s+/), size };
 }
 
 const config = (colours) => ({
@@ -22,14 +23,14 @@ const config = (colours) => ({
     gridColor: colours.line,
     domainColor: colours.soft,
     tickColor: colours.soft,
-    labelFontSize: 12,
-    titleFontSize: 12,
+    labelFontSize: colours.size,
+    titleFontSize: colours.size,
     titleFontWeight: "normal",
   },
   legend: {
     labelColor: colours.ink,
     titleColor: colours.ink,
-    labelFontSize: 12,
+    labelFontSize: colours.size,
     labelLimit: 400,
     symbolStrokeWidth: 2,
   },
@@ -350,7 +351,7 @@ export const sizes = () => ({
   mark: { type: "bar", minBandSize: 1 },
   encoding: {
     x: quantitative("from", {
-      title: "Neurons of both networks in the minimal match",
+      title: "Neurons in the minimal match",
       axis: { grid: false, format: "d", tickMinStep: 1 },
       scale: { nice: false },
       bin: { binned: true },

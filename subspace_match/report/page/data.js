@@ -122,6 +122,24 @@ class Match {
     return nearest(this.record.certificates, epsilon);
   }
 
+  /** The neuron to show first: of the smallest minimal match, or else the smallest critical epsilon. */
+  get firstNeuron() {
+    const minimal = this.record.minimal.at(-1);
+    const sizeOf = (number) => {
+      const found = minimal?.match_of[number] ?? -1;
+      return found < 0 ? Number.POSITIVE_INFINITY : minimal.size_a[found] + minimal.size_b[found];
+    };
+    const [critical] = this.critical;
+    let best = 0;
+    for (let number = 1; number < this.count; number++) {
+      const [size, least] = [sizeOf(number), sizeOf(best)];
+      // A dead neuron has no critical epsilon.
+      const isCloser = critical[number] < (Number.isNaN(critical[best]) ? 2 : critical[best]);
+      if (size < least || (size === least && isCloser)) best = number;
+    }
+    return this.name(best);
+  }
+
   /** The name of a neuron: "a0" for the first of A. */
   name(number) {
     return number < this.countA ? `a${number}` : `b${number - this.countA}`;

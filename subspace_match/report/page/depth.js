@@ -99,7 +99,7 @@ function figureOfDepth(own, number) {
     const lines = [...new Set(linesOf(rows).map(({ line }) => line))];
     element.addEventListener("pointerleave", () => readDepth(run(), state.layer));
     return new Chart(element, byDepth(own.layerNames, own.comparisons, lines), {
-      height: 360,
+      height: 320,
       pick: (datum) => select(datum?.layer),
       point: (datum) => datum?.layer && readDepth(own, datum.layer),
     });

@@ -5,6 +5,7 @@ import { runs } from "./data.js";
 import { byId, h } from "./dom.js";
 import { manyNetworks } from "./networks.js";
 import { neurons } from "./neurons.js";
+import { overview } from "./overview.js";
 import { sections } from "./sections.js";
 import { change, listen, run, start, state } from "./state.js";
 
@@ -32,7 +33,7 @@ function controls() {
   byId("controls").addEventListener("submit", (event) => event.preventDefault());
   byId("skip").addEventListener("click", (event) => {
     event.preventDefault(); // a jump would overwrite the state in the address
-    byId("depth-heading").focus();
+    byId("overview-heading").focus();
   });
   options(byId("run"), runs.map((own, number) => [number, own.name]), 0);
   listen(["run"], () => {
@@ -56,6 +57,7 @@ function controls() {
 }
 
 controls();
+overview();
 sections();
 neurons(runs);
 manyNetworks();

@@ -47,6 +47,7 @@ class NeuronTable {
   show(rows) {
     this.rows = rows;
     this.filter();
+    this.follow();
   }
 
   sort(key) {
@@ -73,7 +74,9 @@ class NeuronTable {
       ? `${counted(count, "neuron")}.`
       : `${count} of ${counted(this.rows.length, "neuron")}.`);
     this.table.setAttribute("aria-rowcount", count + 1);
-    this.follow();
+    this.active = 0;
+    this.box.scrollTop = 0;
+    this.draw();
   }
 
   /** Continue keyboard navigation from the selected neuron, if it is listed. */
@@ -220,7 +223,6 @@ function members(own, numbers, title) {
 function selected() {
   const own = match();
   const number = own.number(state.neuron);
-  if (number < 0) return [h("p", {}, "Select a neuron in the table, or a point in the figure above.")];
   const name = neuronWords(state.neuron);
   const all = own.critical.map((draw) => draw[number]);
   const draws = all.length > 1 ? `; in all draws ${all.map((value) => short(value)).join(", ")}` : "";

@@ -62,7 +62,19 @@ const FACTS = {
   },
 };
 
+/** One line below the title: what was compared. */
+function who() {
+  byId("who").textContent = runs.map((own) => {
+    const models = own.models.map(({ architecture }) => architecture);
+    const known = own.networks.filter(({ accuracy }) => accuracy !== null).map(({ accuracy }) => accuracy);
+    const [low, high] = [percent(Math.min(...known)), percent(Math.max(...known))];
+    const accuracy = known.length ? `, accuracy ${low === high ? low : `${low} to ${high}`}` : "";
+    return `${listed([...new Set(models)])} on ${own.data_set}: ${counted(own.networks.length, "network")}${accuracy}`;
+  }).join("; ");
+}
+
 function comparison() {
+  who();
   const head = runs.length > 1
     ? [h("thead", {}, h("tr", {}, h("td", {}), runs.map((own) => h("th", { scope: "col" }, own.name))))]
     : [];

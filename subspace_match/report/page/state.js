@@ -4,7 +4,7 @@ import { runs } from "./data.js";
 
 const listeners = [];
 
-/** run and pair are numbers, pair is -1 for all pairs; layer and neuron are names, neuron may be "". */
+/** run and pair are numbers, pair is -1 for all pairs; layer and neuron are names. */
 export const state = { run: 0, pair: 0, layer: "", neuron: "", epsilon: 0 };
 
 export const run = () => runs[state.run];
@@ -43,7 +43,7 @@ export function start() {
 
 function address() {
   const own = new URLSearchParams({ layer: state.layer });
-  if (state.neuron) own.set("neuron", state.neuron);
+  own.set("neuron", state.neuron);
   own.set("epsilon", state.epsilon);
   if (run().pairs.length > 1) own.set("pair", state.pair < 0 ? "all" : state.pair);
   if (runs.length > 1) own.set("run", state.run);
@@ -73,7 +73,7 @@ function valid(wanted) {
   const known = own.layerNames.filter((layer) => pair < 0 || own.match(pair, layer));
   const layer = known.includes(wanted.layer) ? wanted.layer : known[0];
   const chosen = pair < 0 ? own.matchesOf(layer)[0] : own.match(pair, layer);
-  const neuron = chosen.number(wanted.neuron) < 0 ? "" : wanted.neuron;
+  const neuron = chosen.number(wanted.neuron) < 0 ? chosen.firstNeuron : wanted.neuron;
   return { run: number, pair, layer, neuron, epsilon };
 }
 
