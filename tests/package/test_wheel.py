@@ -1,4 +1,4 @@
-"""The wheel, installed alone into a fresh environment of the newest Python at hand."""
+"""The wheel and the source distribution, and the wheel alone in a fresh environment."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,8 @@ def _install(folder: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
 
-    call(*PIP, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, source)
+    # The wheel is built from the source distribution, so that nothing is missing there.
+    call(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, source)
     (wheel,) = folder.glob("*.whl")
     # A pip of its own would take longer to install than the wheel.
     call(newest_python(), "-m", "venv", "--without-pip", folder / "light")
@@ -111,6 +113,20 @@ def test_the_wheel_holds_the_whole_package(light: Environment) -> None:
     files = (file for file in (PROJECT / "subspace_match").rglob("*") if file.is_file())
     wanted = {str(file.relative_to(PROJECT)) for file in files if "__pycache__" not in file.parts}
     assert packed == wanted
+
+
+def test_an_index_accepts_the_distributions(light: Environment) -> None:
+    version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    files = sorted(file for file in light.wheel.parent.iterdir() if file.suffix in (".whl", ".gz"))
+    assert [file.name for file in files] == [
+        f"subspace_match-{version}-py3-none-any.whl",
+        f"subspace_match-{version}.tar.gz",
+    ]
+    command = (sys.executable, "-m", "twine", "check", "--strict", *files)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    printed = light.output("--version", program="subspace-match")
+    assert printed.strip() == version
 
 
 def test_importing_the_package_loads_no_arrays(light: Environment) -> None:
