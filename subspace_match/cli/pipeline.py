@@ -16,10 +16,11 @@ REPORT = """example:
 The page needs no network. Every run of the pipeline writes its own page too.
 """
 
-GROUNDING = """Prints one row per measure, of the layer nearest to the output: the area under the
-curve of precision and recall of networks of one model among all (separation), rank correlations of
-dissimilarity with differences in accuracy and with disagreement, and the share of layers in the
-right order (monotonicity). Larger is better. The file has all layers and qualities.
+GROUNDING = """Prints one row per measure, of the layer nearest to the output. Larger is better.
+separation     area under the curve of precision and recall: pairs of one model among all pairs
+accuracy, disagreement   rank correlation of these with dissimilarity
+monotonicity   how often layers nearer to each other are the more similar ones
+In brackets is the range if any one seed is left out. The file has all layers and qualities.
 
 example:
   subspace-match grounding results/experiments/vgg11_bn-fashion_mnist-*
@@ -40,11 +41,12 @@ example:
 
 
 def report(options: argparse.Namespace) -> None:
-    """Write one page that shows several finished runs side by side."""
+    """Write one page that shows several finished runs side by side, and say where it is."""
     with needs("workflow", "report"):
         from ..report import write_page
 
         write_page(options.folders, options.out)
+    sys.stdout.write(f"Page: {options.out} (open it in a browser)\n")
 
 
 def grounding(options: argparse.Namespace) -> None:
@@ -57,7 +59,7 @@ def grounding(options: argparse.Namespace) -> None:
         write_table(table, options.out)
         wide = overview(table)
         lines = [["measure", *wide.columns], ["---"] * (1 + len(wide.columns))]
-        lines += [[name, *(f"{value:.2f}" for value in row)] for name, *row in wide.itertuples()]
+        lines += [list(row) for row in wide.itertuples()]
         sys.stdout.writelines(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 

@@ -304,20 +304,26 @@ def overview(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row per measure and one column per test, of the layer nearest to the output.
 
     Columns are named by the test and the models; larger values are better in all of them. They hold
-    "auprc", "spearman", and for monotonicity one less "violation_rate", the conformity.
+    "auprc", "spearman", and for monotonicity one less "violation_rate", the conformity. A cell is
+    text, with ``low`` and ``high`` in brackets if they are known, or "-" without a value.
     """
-    main = table[
-        (table["quality"] != "violation_rate") | (table["test"] == "monotonicity")
-    ].reset_index(drop=True)
-    deepest = main.groupby(["run", "test"])["depth"].transform("max")
-    main = main[main["depth"] == deepest]
-    conformity = main["quality"] == "violation_rate"
-    shown = main.assign(
-        value=main["value"].where(~conformity, 1 - main["value"]),
-        column=main["test"] + ": " + main["models"],
-    )
+    main = table[(table["quality"] != "violation_rate") | (table["test"] == "monotonicity")]
+    main = main[main["depth"] == main.groupby(["run", "test"])["depth"].transform("max")]
+    conformity = main["test"] == "monotonicity"
+    one_less = {name: 1 - main[name] for name in ("value", "low", "high")}
+    value = main["value"].where(~conformity, one_less["value"])
+    low = main["low"].where(~conformity, one_less["high"])
+    high = main["high"].where(~conformity, one_less["low"])
+    cells = map(_cell, value, low, high)
+    shown = main.assign(cell=list(cells), column=main["test"] + ": " + main["models"])
     if shown.duplicated(["measure", "column"]).any():  # equal models, but other settings
         shown["column"] += " (" + shown["run"] + ")"
     order = {name: list(dict.fromkeys(shown[name])) for name in ("measure", "column")}
-    wide = shown.pivot(index="measure", columns="column", values="value")
-    return wide.loc[order["measure"], order["column"]]
+    wide = shown.pivot(index="measure", columns="column", values="cell")
+    return wide.loc[order["measure"], order["column"]].fillna("-")
+
+
+def _cell(value: float, low: float, high: float) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{value:.2f}" if math.isnan(low) else f"{value:.2f} ({low:.2f} to {high:.2f})"

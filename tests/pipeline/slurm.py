@@ -17,7 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.workspaces import Run, Workspace, environment
+from pipeline.forks import environment
+from pipeline.workspaces import Run, Workspace
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
 HOST = socket.gethostname().partition(".")[0]

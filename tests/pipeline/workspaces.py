@@ -6,18 +6,16 @@ import collections
 import contextlib
 import gzip
 import math
-import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pipeline.forked_snakemake import run_snakemake
+from pipeline.forks import environment, forked_environment
 
 from subspace_match.experiment.comparisons import Network
 from subspace_match.experiment.config import Config, validated
@@ -25,6 +23,7 @@ from subspace_match.experiment.origins import paths_of
 from subspace_match.experiment.paths import Paths
 
 PROJECT = Path(__file__).parents[2]
+SECONDS = 1200
 TARGETS = ("all", "data_sets", "figures")
 PARTS = ("Snakefile", "rules", "workflow_scripts", "subspace_match", "config", "profiles")
 TINY: Config = {
@@ -116,7 +115,7 @@ class Workspace:
         return subprocess.Popen(
             [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
             cwd=self.root,
-            env=self._environment(),
+            env=self._with_python_path(environment()),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -124,17 +123,22 @@ class Workspace:
         )
 
     def snakemake(self, *arguments: str, fails: bool = False) -> Run:
-        """Run Snakemake to its end."""
-        with tempfile.TemporaryDirectory() as folder:
-            output = Path(folder, "output")
-            options = ["--cores", "2", *arguments]
-            status = run_snakemake(self.root, options, self._environment(), output)
-            text = output.read_text()
-        assert (status != 0) == fails, text
-        return Run(status, text)
+        """Run Snakemake to its end, with all its processes as forks."""
+        result = subprocess.run(
+            ["snakemake", "--cores", "2", *arguments],
+            cwd=self.root,
+            env=self._with_python_path(forked_environment()),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert (result.returncode != 0) == fails, result.stdout
+        return Run(result.returncode, result.stdout)
 
-    def _environment(self) -> dict[str, str]:
-        return environment() | ({"PYTHONPATH": str(self.python_path)} if self.python_path else {})
+    def _with_python_path(self, environment: dict[str, str]) -> dict[str, str]:
+        return environment | ({"PYTHONPATH": str(self.python_path)} if self.python_path else {})
 
     def make_tables(self) -> Run:
         """Run Snakemake to the tables, without figures and page."""
@@ -144,12 +148,6 @@ class Workspace:
         """Bytes of every table of the current configuration."""
         folder = Path(self.paths.experiment("tables"))
         return {file.name: file.read_bytes() for file in folder.iterdir()}
-
-
-def environment() -> dict[str, str]:
-    """Return a user's environment, without the search path of the tests."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PY")}
-    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 def copy_project(root: Path, *more: str) -> Workspace:
