@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from needs import needed
 
 import subspace_match as sm
 from subspace_match.experiment.config import read_config, validated
@@ -18,6 +19,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 @pytest.fixture(scope="module")
 def from_code() -> ModuleType:
+    needed("sphinx")
     spec = importlib.util.spec_from_file_location("from_code", DOCS / "_ext/from_code.py")
     assert spec is not None
     assert spec.loader is not None

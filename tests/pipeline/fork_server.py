@@ -154,5 +154,6 @@ if __name__ == "__main__":
     for module in modules:
         importlib.import_module(module)
     assert _threads() == 1, "a fork has only the thread that forks"
+    assert "subspace_match" not in sys.modules
     request = serve(folder, int(process))
     end(lambda: become(request, str(folder / "python"), list(sys.path)))

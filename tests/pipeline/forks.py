@@ -5,8 +5,8 @@ and all Python programs that they start run as forks. Else nothing differs: a pr
 process, files, environment and search path, and imports the project from its own folder. All have
 one thread, as the configurations of the tests say.
 
-The tests that kill a run and those on Slurm use fresh processes. On Slurm every rule makes the same
-tables, bit for bit, as in forks.
+Fresh processes run where a job is killed, and make the results that those of forks must equal
+(``conftest.finished``).
 """
 
 from __future__ import annotations

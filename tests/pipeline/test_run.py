@@ -4,14 +4,13 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from pipeline.forks import environment
+from pipeline.forks import forked_environment
 from pipeline.planned_jobs import missing_jobs
 from pipeline.workspaces import (
     AGGREGATE,
@@ -272,9 +271,9 @@ def test_snakemakes_lint_finds_nothing_else() -> None:
     test a second description.
     """
     result = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--lint"],
+        ["snakemake", "--lint"],
         cwd=PROJECT,
-        env=environment(),
+        env=forked_environment(),
         capture_output=True,
         text=True,
         check=False,

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pipeline.forks import environment, forked_environment
+from pipeline import forks
+from pipeline.forks import environment
 
 from subspace_match.experiment.comparisons import Network
 from subspace_match.experiment.config import Config, validated
@@ -110,12 +111,14 @@ class Workspace:
         """A file of a trained network."""
         return Path(self.paths.network(Network("base", seed, "last"), suffix))
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start Snakemake as a user does, in its own process group."""
+    def start(self, *arguments: str, forked: bool = False) -> subprocess.Popen[str]:
+        """Start Snakemake as a user does, in its own process group, or with all as forks."""
+        python = str(forks.folder() / "python") if forked else sys.executable
+        own = forks.forked_environment() if forked else environment()
         return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
+            [python, "-m", "snakemake", "--cores", "2", *arguments],
             cwd=self.root,
-            env=self._with_python_path(environment()),
+            env=self._with_python_path(own),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -123,19 +126,15 @@ class Workspace:
         )
 
     def snakemake(self, *arguments: str, fails: bool = False) -> Run:
-        """Run Snakemake to its end, with all its processes as forks."""
-        result = subprocess.run(
-            ["snakemake", "--cores", "2", *arguments],
-            cwd=self.root,
-            env=self._with_python_path(forked_environment()),
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=SECONDS,
-            check=False,
-        )
-        assert (result.returncode != 0) == fails, result.stdout
-        return Run(result.returncode, result.stdout)
+        """Run Snakemake to its end, with all processes as forks."""
+        with self.start(*arguments, forked=True) as process:
+            try:
+                text, _ = process.communicate(timeout=SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        assert (process.returncode != 0) == fails, text
+        return Run(process.returncode, text)
 
     def _with_python_path(self, environment: dict[str, str]) -> dict[str, str]:
         return environment | ({"PYTHONPATH": str(self.python_path)} if self.python_path else {})
@@ -156,8 +155,9 @@ def copy_project(root: Path, *more: str) -> Workspace:
     for name in (*PARTS, *more):
         source = PROJECT / name
         if source.is_dir():
-            # Numba's cache is copied too: compiling takes longer than a whole run.
-            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("*.pyc"))
+            # With the caches of Python and Numba, which take long to make, but without temporary
+            # files of a process that writes to them now.
+            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("*.pyc.*"))
         else:
             shutil.copy2(source, root / name)
     workspace = Workspace(root)
