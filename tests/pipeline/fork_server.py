@@ -30,9 +30,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 
-def serve(folder: Path, process: int) -> dict[str, Any]:
-    """Return, in a new process, each request for a program; end when a process has ended."""
-    ended = os.pidfd_open(process)
+def serve(folder: Path, ended: int) -> dict[str, Any]:
+    """Return, in a new process, each request for a program; end when a process has ended.
+
+    Args:
+        folder: folder of the socket.
+        ended: file descriptor of the process (``os.pidfd_open``).
+    """
     events = select.poll()
     events.register(ended, select.POLLIN)
     with socket.socket(socket.AF_UNIX) as server:
@@ -150,10 +154,11 @@ def _threads() -> int:
 
 if __name__ == "__main__":
     folder, process, *modules = Path(sys.argv[1]), *sys.argv[2:]
+    ended = os.pidfd_open(int(process))
     del sys.path[0]
     for module in modules:
         importlib.import_module(module)
     assert _threads() == 1, "a fork has only the thread that forks"
     assert "subspace_match" not in sys.modules
-    request = serve(folder, int(process))
+    request = serve(folder, ended)
     end(lambda: become(request, str(folder / "python"), list(sys.path)))
