@@ -50,12 +50,8 @@ class Environment:
 
 
 def clean_environment() -> dict[str, str]:
-    """Variables without those that change where Python looks and whether it keeps bytecode.
-
-    Compiled code runs once here, so that optimising it would only cost time.
-    """
-    others = {name: v for name, v in os.environ.items() if not name.startswith("PYTHON")}
-    return others | {"NUMBA_OPT": "0"}
+    """Variables without those that change where Python looks and whether it keeps bytecode."""
+    return {name: v for name, v in os.environ.items() if not name.startswith("PYTHON")}
 
 
 def newest_python() -> str:
