@@ -1,10 +1,15 @@
 """How the documentation is built: ``make docs``, without a network."""
 
 import logging
+import os
 import sys
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent / "_ext"), str(Path(__file__).parents[1])]
+
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # the tutorials compute little, beside the tests of CI
 
 project = "subspace-match"
 author = copyright = "the subspace-match authors"
@@ -32,7 +37,7 @@ myst_heading_anchors = 3
 # The tutorials run on each build, and an error in one of them fails it.
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 120
+nb_execution_timeout = 600  # of a cell, beside the tests of CI
 nb_merge_streams = True
 logging.getLogger("traitlets").setLevel(logging.WARNING)
 

@@ -28,20 +28,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let each of two test processes begin with slow tests and end with fast ones.
+    """Let each test process begin with slow tests and end with fast ones.
 
-    xdist gives one half of the list to each process. A process that is ready takes tests from the
-    end of the other's list. With slow tests there, it would wait for the last of them. Files stay
+    xdist gives each process an equal part of the list. A process that is ready takes tests from the
+    end of another's part. With slow tests there, it would wait for the last of them. Files stay
     whole, because their tests share fixtures.
     """
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if processes == 1:
         return
     slow = [item for item in items if not {*SLOW}.isdisjoint(item.path.parents)]
     fast = [item for item in items if {*SLOW}.isdisjoint(item.path.parents)]
     files = list(dict.fromkeys(item.path for item in slow))
-    first, second = ([item for item in slow if item.path in files[start::2]] for start in (0, 1))
-    others = max(0, len(items) // 2 - len(first))
-    items[:] = [*first, *fast[:others], *second, *fast[others:]]
+    ordered: list[pytest.Item] = []
+    for process in range(processes):
+        ordered += [item for item in slow if item.path in files[process::processes]]
+        room = max(0, len(items) * (process + 1) // processes - len(ordered))
+        ordered += fast[:room]
+        del fast[:room]
+    items[:] = ordered
 
 
 @pytest.fixture(params=DEVICES)

@@ -437,6 +437,9 @@ def test_help_lists_the_commands_and_each_shows_an_example() -> None:
     commands = ("match", "report", "grounding", "provenance", "prune")
     overview = shown_help()
     assert all(f"\n    {name}" in overview for name in commands)
+    for name in ("compare", "layers", "match", "report"):
+        assert f"  subspace-match {name} " in overview or name == "match"
+    assert "subspace-match a.npy b.npy\n" in overview
     assert "subspace-match a.npy b.npy --epsilon" in shown_help("match")
     for name in commands[1:]:
         assert f"example:\n  subspace-match {name} " in shown_help(name)

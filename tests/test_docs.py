@@ -7,16 +7,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pandas as pd
 import pytest
+from needs import needed
 
 import subspace_match as sm
-from subspace_match.experiment.config import validated
+from subspace_match.experiment.config import read_config, validated
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
 @pytest.fixture(scope="module")
 def from_code() -> ModuleType:
+    needed("sphinx")
     spec = importlib.util.spec_from_file_location("from_code", DOCS / "_ext/from_code.py")
     assert spec is not None
     assert spec.loader is not None
@@ -61,3 +64,14 @@ def test_the_reference_has_every_public_name_once() -> None:
     pages = "".join(path.read_text() for path in (DOCS / "api").glob("*.md"))
     named = re.findall(r"^\.\. auto(?:function|class|exception):: (\w+)$", pages, re.MULTILINE)
     assert sorted(named) == sorted(set(sm.__all__) - {"__version__"})
+
+
+def test_the_run_of_the_tutorial_has_the_columns_of_a_run() -> None:
+    """Made again with ``snakemake --configfile docs/tutorials/run.yaml`` if a column is renamed."""
+    explained = set(re.findall(r"`(\S+?)`", (DOCS / "tables.md").read_text()))
+    tables = sorted((DOCS / "tutorials/run/tables").glob("*.parquet"))
+    assert len(tables) == 7
+    for table in tables:
+        found = {re.sub(r"^share_.*", "share_0.3", name) for name in pd.read_parquet(table)}
+        assert found - explained == set(), table.name
+    assert read_config([DOCS.parent / "config/config.yaml", DOCS / "tutorials/run.yaml"])

@@ -29,7 +29,7 @@ COLUMNS = [
     ["prepare_data"],
     ["initialise", "train", "load_pretrained"],
     ["extract_heat_map", "extract", "top_images"],
-    ["heat_map", "match", "consensus"],
+    ["within_network", "heat_map", "match", "consensus"],
     ["certify", "measure", "minimal_match", "null"],
     ["aggregate"],
     ["plot", "report"],
@@ -38,7 +38,8 @@ READS = [
     *(("prepare_data", "train"), ("initialise", "train")),
     *(("train", "extract"), ("train", "extract_heat_map"), ("train", "top_images")),
     *(("load_pretrained", "extract"),),
-    *(("extract_heat_map", "heat_map"), ("extract", "match"), ("extract", "consensus")),
+    *(("extract_heat_map", "within_network"), ("extract_heat_map", "heat_map")),
+    *(("extract", "match"), ("extract", "consensus")),
     *(("match", name) for name in COLUMNS[4]),
     *((name, "aggregate") for name in COLUMNS[4]),
     *(("aggregate", "plot"), ("aggregate", "report")),
@@ -83,7 +84,8 @@ def rooms() -> Figure:
 def jobs() -> Figure:
     """Draw the rules of a run from left to right, and what each reads."""
     found = set(re.findall(r"(?:^ *rule| as) (\w+)(?: with)?:", _rules(), re.MULTILINE))
-    assert found == {name for column in COLUMNS for name in column}, found
+    drawn = {name for column in COLUMNS for name in column}
+    assert found == drawn, f"COLUMNS: expected every rule once, differs in {found ^ drawn}"
     figure, (axes,) = panels(1, width=9.6, height=3.6)
     places = {
         name: (column, (len(names) - 1) / 2 - row)

@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 
 INK, MUTED, FAINT = "#1f2328", "#656d76", "#d0d7de"
 A, B, MATCHED = "#1f5fbf", "#b35900", "#1a7f37"
-_DARK = {
+DARK = {
     INK: "#e6edf3",
     MUTED: "#9aa4af",
     FAINT: "#3d444d",
     A: "#6cb0ff",
-    B: "#f0a050",
-    MATCHED: "#56d364",
+    B: "#d98e4a",
+    MATCHED: "#3fae58",
 }
 _STYLE: Any = {
     "font.family": "sans-serif",
@@ -56,7 +56,7 @@ def svg(figure: Figure) -> str:
         figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
     rules = "".join(
         f'[style*="{kind}: {light}"]{{{kind}:{dark}!important}}'
-        for light, dark in _DARK.items()
+        for light, dark in DARK.items()
         for kind in ("fill", "stroke")
     )
     style = f"<style>@media (prefers-color-scheme: dark){{{rules}}}</style>"

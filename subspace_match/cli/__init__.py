@@ -8,17 +8,28 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..extras import MissingExtraError
+from ..version import __version__
 from . import compare, layers, match, pipeline
 
-_EPILOG = """'subspace-match a.npy b.npy ...' is short for 'subspace-match match a.npy b.npy ...'.
-'subspace-match COMMAND --help' explains a command."""
+_EPILOG = """examples:
+  subspace-match a.npy b.npy
+      two layers, saved as arrays of (samples, neurons); short for subspace-match match
+  subspace-match compare torchvision:resnet18 torchvision:resnet34 --data photos --null 19
+      two models on a folder of images, layer by layer
+  subspace-match layers timm:vit_tiny_patch16_224
+      what can be a layer of a network
+  subspace-match report results/experiments/* --out comparison.html
+      one page of finished runs of the pipeline
+
+subspace-match COMMAND --help explains a command.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 2 after bad input, which is reported in one line."""
     parser, commands = _parser()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments and arguments[0] not in (*commands, "-h", "--help"):
+    if arguments and arguments[0] not in (*commands, "-h", "--help", "--version"):
         arguments.insert(0, "match")
     options = parser.parse_args(arguments)
     try:
@@ -37,6 +48,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def add(

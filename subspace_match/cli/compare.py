@@ -87,6 +87,7 @@ def run(options: argparse.Namespace) -> None:
     from ..comparison.run import compare
     from ..matching.backends.names import device_name
     from ..matching.validation import FewSamplesWarning
+    from ..results.findings import closing_lines
 
     if options.batch < 1:
         raise ValueError(f"--batch: expected a whole number of at least 1, found {options.batch}")
@@ -131,6 +132,10 @@ def run(options: argparse.Namespace) -> None:
         result.save(options.out)
     if options.page is not None:
         result.report(options.page)
+    names = ("summary", "similarity", "measures")
+    tables = {name: result.to_frame(name, options.epsilon) for name in names}
+    lines = closing_lines(tables, options.page, options.out)
+    sys.stdout.write("\n".join(["", *lines, ""]))
 
 
 def _layer(text: str) -> str | tuple[str, str]:

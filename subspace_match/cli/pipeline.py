@@ -41,11 +41,12 @@ example:
 
 
 def report(options: argparse.Namespace) -> None:
-    """Write one page that shows several finished runs side by side."""
+    """Write one page that shows several finished runs side by side, and say where it is."""
     with needs("workflow", "report"):
         from ..report import write_page
 
         write_page(options.folders, options.out)
+    sys.stdout.write(f"Page: {options.out} (open it in a browser)\n")
 
 
 def grounding(options: argparse.Namespace) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from .style import (
     LEGEND_AT_RIGHT,
     Panel,
     colour,
+    ink,
     layer_axis,
     layer_label,
     layer_panels,
@@ -30,9 +31,13 @@ from .style import (
 )
 
 _SAME_SEED = ", same seed"  # ends the name of a comparison of a network with itself
-_CHANCE: Any = {"alpha": 0.25, "hatch": "////", "linewidth": 0}
-_WITHIN: Any = {"alpha": 0.15, "hatch": "....", "linewidth": 0}
-_AREA: Any = {"color": "black", "linestyle": "--", "linewidth": 1.5}
+_AREA: Any = {"linestyle": "--", "linewidth": 1.5}
+# What fills the small panels, the lower level in front.
+_FILLS: dict[str, tuple[str, Any]] = {
+    "labels alone": ("class_null_threshold", {"color": "0.5", "alpha": 0.3, "linewidth": 0}),
+    "chance": ("null_threshold", {"color": "0.5", "alpha": 0.8, "linewidth": 0}),
+}
+_SMALL, _GAP = 0.3, 0.12  # height of the small panels above a panel, and the space below them
 _LEVELS: dict[str, tuple[str, Any]] = {
     "chance": ("null_threshold", {"linestyle": ":", "linewidth": 1}),
     "labels alone": ("class_null_threshold", {"linestyle": "-.", "linewidth": 1}),
@@ -45,72 +50,112 @@ _SIMILARITY = "Maximum matching similarity"
 def similarity_by_depth(summary: pd.DataFrame) -> Figure:
     """Draw the maximum matching similarity of every layer (Wang et al. 2018, Figure 1).
 
-    One panel per comparison, one curve per epsilon, and the area under the curve of all epsilons in
-    black. A curve is the mean over pairs of networks and draws of positions. Its band is the 95%
-    interval of this mean: over networks from three on, otherwise over images. The chance level is
-    hatched in the curve's colour, and the level of permutations within classes above it is dotted.
-    An asterisk marks layers with few images for their neurons. Where all of at least three networks
-    are compared, the share of neurons in their consensus match is dash-dotted in the curve's
-    colour.
+    One panel per comparison, one curve per epsilon, and the area under the curve of all epsilons,
+    dashed. A curve is the mean over pairs of networks and draws of positions. Its band is the 95%
+    interval of this mean: over networks from three on, otherwise over images. An asterisk marks
+    layers with few images for their neurons. Where all of at least three networks are compared, the
+    share of neurons in their consensus match is dash-dotted in the curve's colour.
+
+    Small panels above show each curve again with areas up to its chance level and, behind, up to
+    the level of permutations within classes, if the run has permutations.
     """
-    figure, parts = layer_panels(summary, _SIMILARITY)
     epsilons = sorted(summary["epsilon"].unique(), reverse=True)
+    with_chance = bool(summary["null_threshold"].notna().any())
+    figure, parts = layer_panels(
+        summary, _SIMILARITY, height=2.9 * (1 + (_SMALL + 1.5 * _GAP) * with_chance)
+    )
     for panel in parts:
-        _curves(panel, panel.rows(summary), epsilons)
-    legend(figure, *_legend_entries(parts[0].axes, summary), r"$\epsilon$")
+        rows = panel.rows(summary)
+        _curves(panel, rows, epsilons)
+        if with_chance:
+            _small_panels(panel, rows, epsilons)
+    handles, labels = _legend_entries(parts[0].axes, summary)
+    for name, (column, fill) in reversed(_FILLS.items()):
+        if with_chance and summary[column].notna().any():
+            handles.append(Patch(**fill))
+            labels.append(name)
+    legend(figure, handles, labels, r"$\epsilon$")
     return figure
 
 
 @styled
 def draw_similarity_by_depth(axes: Axes, summary: pd.DataFrame) -> None:
-    """Draw ``similarity_by_depth`` of a single comparison on given axes, with their own legend."""
+    """Draw the curves of a single comparison on given axes, with their own legend.
+
+    The chance level is dotted in the curve's colour where it is above 0.
+    """
     layers = layers_of(summary)
     figure = axes.get_figure(root=True)
     width = 5.8 if figure is None else figure.get_figwidth() * axes.get_position().width
     layer_axis(axes, layers, width)
     (comparison,) = summary["comparison"].unique()
     epsilons = sorted(summary["epsilon"].unique(), reverse=True)
-    _curves(Panel(comparison, axes, layers), summary, epsilons)
+    panel = Panel(comparison, axes, layers)
+    _curves(panel, summary, epsilons)
+    handles, labels = _legend_entries(axes, summary)
+    column, line = _LEVELS["chance"]
+    for number, (_, own) in enumerate(_by_epsilon(summary, epsilons)):
+        if (own[column] > 0).any():
+            shade = colour(number, len(epsilons))
+            axes.plot(panel.positions(own["depth"]), own[column], color=shade, **line)
+    if (summary[column] > 0).any():
+        handles.append(Line2D([], [], color="grey", **line))
+        labels.append("chance")
     axes.set_xlabel(layer_label([layers]))
     axes.set_ylabel(_SIMILARITY)
-    axes.legend(*_legend_entries(axes, summary), title=r"$\epsilon$")
+    axes.legend(handles, labels, title=r"$\epsilon$")
+
+
+def _by_epsilon(
+    rows: pd.DataFrame, epsilons: Sequence[float]
+) -> Iterator[tuple[float, pd.DataFrame]]:
+    for epsilon in epsilons:
+        yield epsilon, rows[rows["epsilon"] == epsilon].sort_values("depth")
 
 
 def _curves(panel: Panel, rows: pd.DataFrame, epsilons: Sequence[float]) -> None:
-    """Draw a curve and the chance levels of each epsilon, and the area."""
-    for number, epsilon in enumerate(epsilons):
-        own = rows[rows["epsilon"] == epsilon].sort_values("depth")
+    """Draw a curve for each epsilon, and the area."""
+    for number, (epsilon, own) in enumerate(_by_epsilon(rows, epsilons)):
         _curve(panel, own, number, len(epsilons), f"{epsilon:g}")
-        positions, shade = panel.positions(own["depth"]), colour(number, len(epsilons))
         if own["consensus"].notna().any():
+            shade = colour(number, len(epsilons))
+            positions = panel.positions(own["depth"])
             panel.axes.plot(positions, own["consensus"], color=shade, **_CONSENSUS)
-        level, within = own["null_threshold"], own["class_null_threshold"]
-        if (level > 0).any():
-            panel.axes.fill_between(positions, 0, level, color=shade, **_CHANCE)
-        if (within > level).any():
-            top = np.maximum(level, within)
-            panel.axes.fill_between(positions, level, top, color=shade, **_WITHIN)
     areas = rows.drop_duplicates("depth").sort_values("depth")
-    panel.axes.plot(panel.positions(areas["depth"]), areas["area"], label="area", **_AREA)
+    positions = panel.positions(areas["depth"])
+    panel.axes.plot(positions, areas["area"], label="area", color=ink(), **_AREA)
     similarity_axis(panel.axes)
 
 
+def _small_panels(panel: Panel, rows: pd.DataFrame, epsilons: Sequence[float]) -> None:
+    """Draw each curve, and the area, above what chance and labels alone explain."""
+    areas = rows.drop_duplicates("depth").sort_values("depth")
+    shown: list[tuple[str, pd.DataFrame, str, Any]] = [
+        (rf"$\epsilon$ = {epsilon:g}", own, "", {"color": colour(number, len(epsilons))})
+        for number, (epsilon, own) in enumerate(_by_epsilon(rows, epsilons))
+    ]
+    shown.append(("area", areas, "area_", {"color": ink(), **_AREA}))
+    width = 1 / len(shown)
+    panel.axes.set_title(panel.axes.get_title(), pad=20)  # above the titles of the small panels
+    for place, (title, own, of, line) in enumerate(shown):
+        small = panel.axes.inset_axes((place * width, 1 + _GAP, 0.88 * width, _SMALL))
+        positions = panel.positions(own["depth"])
+        for column, fill in _FILLS.values():
+            small.fill_between(positions, 0, own[f"{of}{column}"].fillna(0), **fill)
+        small.plot(positions, own["area" if of else "similarity"], **line)
+        small.set_title(title, fontsize=8, color=line["color"], pad=3)
+        small.set(xlim=panel.axes.get_xlim(), xticks=[], yticks=[0, 1])
+        small.tick_params(labelleft=place == 0, labelsize=8, length=2)
+        small.grid(visible=False)
+        similarity_axis(small)
+
+
 def _legend_entries(axes: Axes, summary: pd.DataFrame) -> tuple[list[Any], list[str]]:
-    """Return the handles and labels of a legend, with entries for what is drawn but not named."""
+    """Return the handles and labels of a legend, with the consensus if it is drawn."""
     handles, labels = axes.get_legend_handles_labels()
-    level, within = summary["null_threshold"], summary["class_null_threshold"]
-    drawn = {
-        "consensus": (
-            summary["consensus"].notna().any(),
-            Line2D([], [], color="grey", **_CONSENSUS),
-        ),
-        "chance": ((level > 0).any(), Patch(facecolor="grey", **_CHANCE)),
-        "labels alone": ((within > level).any(), Patch(facecolor="grey", **_WITHIN)),
-    }
-    for label, (present, handle) in drawn.items():
-        if present:
-            handles.append(handle)
-            labels.append(label)
+    if summary["consensus"].notna().any():
+        handles.append(Line2D([], [], color="grey", **_CONSENSUS))
+        labels.append("consensus")
     return handles, labels
 
 
@@ -120,7 +165,8 @@ def describe_similarity_by_depth(summary: pd.DataFrame) -> str:
     return (
         f"One curve per epsilon: {epsilons}. Dashed: the area under the similarity as a function"
         f" of epsilon, the mean of 1 - critical epsilon. Mean over {pairs_and_draws(summary)}."
-        f" {band(summary)}{_consensus(summary)} {chance(summary, 'Hatched', 'Dotted')}"
+        f" {band(summary)}{_consensus(summary)}"
+        f" {chance(summary, 'Lower area of the small panels', 'Higher area')}"
         f"{few_samples(summary)}{comparisons(summary)}"
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,8 +44,24 @@ _MARKERS = "osD^vPX*<>"
 _MAX_WIDTH = 16.0  # inches
 _LABEL_WIDTH = 0.19  # inches per layer name
 
+_DARK: Any = {
+    **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "#0d1117"),
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor"), "#e6edf3"),
+    **dict.fromkeys(("xtick.color", "ytick.color"), "#e6edf3"),
+}
+
 # Decorator of every function that draws.
 styled = mpl.rc_context(_STYLE)
+
+
+def dark() -> AbstractContextManager[None]:
+    """Draw and save light figures on a dark ground within this context, for dark pages."""
+    return mpl.rc_context(_DARK)
+
+
+def ink() -> Any:
+    """Return the colour of text, for lines that belong to no epsilon."""
+    return mpl.rcParams["text.color"]
 
 
 class Panel(NamedTuple):
@@ -93,17 +110,20 @@ def panels(titles: Sequence[str], width: float, height: float = 2.9) -> tuple[Fi
     return figure, used
 
 
-def layer_panels(table: pd.DataFrame, label: str, beside: float = 0) -> tuple[Figure, list[Panel]]:
+def layer_panels(
+    table: pd.DataFrame, label: str, beside: float = 0, height: float = 2.9
+) -> tuple[Figure, list[Panel]]:
     """Create one panel per comparison of the table, with layers on the horizontal axis.
 
-    ``label`` names the vertical axis; ``beside`` is the width in inches of a panel's own legend.
+    ``label`` names the vertical axis; ``beside`` is the width of a panel's own legend, and
+    ``height`` the height of a panel, in inches.
     """
     names = list(table["comparison"].unique())
     layers = [layers_of(table[table["comparison"] == name]) for name in names]
     most = max(map(len, layers))
     width = 1.7 + 0.5 * most if len(names) == 1 else 0.9 + 0.27 * most
     width = min(_MAX_WIDTH, max(5.8 if len(names) == 1 else 3.4, width))
-    figure, grid = panels(names, width + beside)
+    figure, grid = panels(names, width + beside, height)
     same_layers = all(own.equals(layers[0]) for own in layers)
     columns = _columns(len(names), width + beside)
     for number, (axes, own) in enumerate(zip(grid, layers, strict=True)):
@@ -177,8 +197,10 @@ def middle_epsilon(table: pd.DataFrame) -> float:
 
 
 def colours() -> mpl.colors.ListedColormap:
-    """Return viridis without its light yellows, which are too faint for lines on white."""
-    return mpl.colors.ListedColormap(mpl.colormaps["viridis"](np.linspace(0, 0.9, 256)))
+    """Return viridis without the end that is too faint on the ground: light yellows on white."""
+    is_dark = mpl.colors.to_rgb(mpl.rcParams["axes.facecolor"]) < (0.5, 0.5, 0.5)
+    first, last = (0.3, 1) if is_dark else (0, 0.9)
+    return mpl.colors.ListedColormap(mpl.colormaps["viridis"](np.linspace(first, last, 256)))
 
 
 def colour(number: int, count: int) -> tuple[float, float, float, float]:

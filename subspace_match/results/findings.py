@@ -25,13 +25,13 @@ _MOST_NAMES = 6
 _LABEL = 12  # width of what stands before a line
 
 
-def closing_lines(tables: Tables, page: str | Path | None, more: str | Path) -> list[str]:
+def closing_lines(tables: Tables, page: str | Path | None, folder: str | Path | None) -> list[str]:
     """Return the lines with which a run ends: result, chance, warnings, and where to look on.
 
     Args:
         tables: of a run or of a comparison; "minimal_matches" may be missing.
         page: the page; None if there is none.
-        more: folder of tables and figures; empty if there is none.
+        folder: of tables and figures; None if there is none.
     """
     found = similarity_words(tables["summary"], first_epsilon(tables))
     warnings = list(warnings_of(tables))
@@ -42,10 +42,10 @@ def closing_lines(tables: Tables, page: str | Path | None, more: str | Path) -> 
     }
     if page is not None:
         lines["Page"] = f"{page} (open it in a browser)"
-    if str(more):
+    if folder is not None:
         lines["Files"] = (
-            f"tables and figures in {more}; to see it beside another run:"
-            f" subspace-match report {shlex.quote(str(more))} OTHER"
+            f"tables and figures in {folder}; to see it beside another run:"
+            f" subspace-match report {shlex.quote(str(folder))} OTHER"
         )
     return [f"{f'{name}:':<{_LABEL}}{line}" for name, line in lines.items()]
 

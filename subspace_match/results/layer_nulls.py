@@ -55,7 +55,7 @@ def resampled_layer(
     entry = stores.a.layers[layer]
     info = LayerInfo(**{key: entry[key] for key in LayerInfo.__dataclass_fields__})
     groups, labels = _groups(stores)
-    samples = stores.a.samples(layer)
+    samples = stores.samples(layer)
     x, y = stores.activations(layer)
     if isinstance(permutations, str):
         permutations = affordable_permutations(*(pair.samples, pair.neurons_x, pair.neurons_y))

@@ -26,23 +26,36 @@ class StorePair:
     def __init__(self, a: str | Path, b: str | Path, digest: str) -> None:
         self.a, self.b = ActivationStore(a), ActivationStore(b)
         self.origin = Origin.of_stores(digest, self.a.about, self.b.about)
+        self._samples: dict[tuple[str, int], np.ndarray] = {}
 
     def layer_origin(self, layer: str, draw: int = 0) -> LayerOrigin:
         """Return the origin of a result of one layer and draw."""
         own = {key: self.a.layers[layer][key] for key in ("node", "kind", "depth", "samples")}
         return LayerOrigin(**vars(self.origin), layer=layer, draw=draw, **own)
 
-    def activations(self, layer: str, draw: int = 0) -> tuple[CheckedArray, CheckedArray]:
-        """Return the activations (samples, neurons) of both networks on the same samples.
+    def samples(self, layer: str, draw: int = 0) -> np.ndarray:
+        """Return the flat indices of a layer's samples, (samples,) int64; read once.
 
         Raises:
             ValueError: if the stores hold different samples, or one is damaged.
         """
-        if not np.array_equal(self.a.samples(layer, draw), self.b.samples(layer, draw)):
-            raise ValueError(
-                f"{layer}: expected the same samples in both stores, found different ones in"
-                f" {self.a.path} and {self.b.path}; remove both and run again"
-            )
+        if (layer, draw) not in self._samples:
+            samples = self.a.samples(layer, draw)
+            if not np.array_equal(samples, self.b.samples(layer, draw)):
+                raise ValueError(
+                    f"{layer}: expected the same samples in both stores, found different ones in"
+                    f" {self.a.path} and {self.b.path}; remove both and run again"
+                )
+            self._samples[layer, draw] = samples
+        return self._samples[layer, draw]
+
+    def activations(self, layer: str, draw: int = 0) -> tuple[CheckedArray, CheckedArray]:
+        """Return the activations (samples, neurons) of both networks on the same samples.
+
+        Raises:
+            ValueError: as ``samples``.
+        """
+        self.samples(layer, draw)
         return self.a.activations(layer, draw), self.b.activations(layer, draw)
 
     def match_paths(
@@ -71,5 +84,5 @@ class StorePair:
     def images(self, layer: str, draw: int = 0) -> np.ndarray:
         """Return the image of each sample of a layer, (samples,) int64."""
         entry = self.a.layers[layer]
-        images: np.ndarray = self.a.samples(layer, draw) // (entry["height"] * entry["width"])
+        images: np.ndarray = self.samples(layer, draw) // (entry["height"] * entry["width"])
         return images

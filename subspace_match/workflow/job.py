@@ -28,6 +28,9 @@ _LOGGERS = log, logging.getLogger("py.warnings")
 _OUT_OF_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory")
 _OUT_OF_MEMORY_ADVICE = "too little memory; choose smaller sizes, or a machine with more"
 
+# What Python puts around the text of a warning: its place in the code, and the line there.
+_PLACE = re.compile(r"^\S+:\d+: |\n  [^\n]*\n?$")
+
 # Signals by which a person, a terminal or a batch system ends a job, and that a process can handle.
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGXCPU)
 
@@ -105,9 +108,20 @@ def show_progress() -> bool:
     return sys.stderr.isatty()
 
 
+class _OnTerminal(logging.Formatter):
+    """Shows a warning without its place in the code, which the log file has."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        if record.name == "py.warnings":
+            text = _PLACE.sub("", text)
+        trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
+        return f"{record.levelname}: {text}{trace}"
+
+
 def _log_to_terminal() -> None:
     on_terminal = logging.StreamHandler()
-    on_terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    on_terminal.setFormatter(_OnTerminal())
     on_terminal.setLevel(logging.WARNING)
     logging.captureWarnings(True)
     for logger in _LOGGERS:

@@ -57,6 +57,10 @@ def test_checkpoints_are_compared_and_files_written(
     assert "conv1 conv" in printed
     assert "fc1   fc" in printed
     assert "p_value" in printed
+    first, chance, *_, where, files = printed.splitlines()[-5:]
+    assert first.startswith("Similarity: At epsilon 0.3 the two networks share ")
+    assert chance.startswith("Chance: ")
+    assert (where.split()[1], str(out) in files) == (str(page), True)
     table = pd.read_parquet(out / "tables" / "similarity.parquet")
     # 24 images of 12 x 12, 10 x 10 positions behind the convolution.
     samples = dict(zip(table["layer"], table["samples"], strict=True))
@@ -76,12 +80,16 @@ def test_a_model_is_compared_with_weights_of_a_file(
     options = ("--data", str(photos), "--size", "12", "--device", "cpu", "--epsilon", "0.01")
     models = (name, name, "--weights-a", weights, "--weights-b", weights)
     assert main(["compare", *models, *options]) == 0
-    row = capsys.readouterr().out.splitlines()[-2].split()
-    assert row[0] == "conv1"
-    assert float(row[5]) == 1
+    assert similarity_of("conv1", capsys.readouterr().out) == 1
     untrained = (name, name, "--weights-a", weights, "--weights-b", "untrained")
     assert main(["compare", *untrained, *options]) == 0
-    assert float(capsys.readouterr().out.splitlines()[-2].split()[5]) == 0
+    assert similarity_of("conv1", capsys.readouterr().out) == 0
+
+
+def similarity_of(layer: str, printed: str) -> float:
+    """Return the similarity in a layer's row of the table."""
+    (row,) = (line.split() for line in printed.splitlines() if line.split()[:1] == [layer])
+    return float(row[5])
 
 
 def test_bad_input_is_one_line(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,6 +21,7 @@ from subspace_match.figures.depth import similarity_by_depth, stages
 from subspace_match.figures.layer_pairs import heat_map
 from subspace_match.figures.many_networks import network_matrix, universality
 from subspace_match.figures.new_images import cross_fitted
+from subspace_match.figures.of_folder import save_figure
 from subspace_match.figures.preferred_images import chosen_matches, top_images
 from subspace_match.figures.sizes import minimal_matches
 from subspace_match.figures.style import colour, save
@@ -301,19 +303,40 @@ def test_networks_are_drawn_in_the_order_of_clusters_below_their_tree() -> None:
     )
 
 
-def test_the_chance_level_is_drawn_and_labelled_where_it_is_above_zero() -> None:
+def test_small_panels_show_each_curve_above_chance_and_labels() -> None:
     summary = tables()["summary"]
     figure = similarity_by_depth(summary)
-    hatched = [band for band in figure.axes[0].collections if band.get_hatch()]
-    within = [band for band in hatched if band.get_hatch() == "...."]
-    assert len(hatched) - 1 == len(within) == 1  # only at 0.5
-    for bands, bottom, top in ((hatched, 0, 0.2), (within, 0.2, 0.4)):
-        heights = bands[0].get_paths()[0].vertices[:, 1]
-        assert (heights.min(), heights.max()) == (pytest.approx(bottom), pytest.approx(top))
+    small = figure.axes[0].child_axes
+    epsilons = sorted(EPSILONS, reverse=True)
+    assert [axes.get_title() for axes in small] == [
+        *(rf"$\epsilon$ = {epsilon:g}" for epsilon in epsilons),
+        "area",
+    ]
+    for axes, epsilon in zip(small, epsilons, strict=False):
+        own = summary[summary["epsilon"] == epsilon]
+        np.testing.assert_array_equal(axes.get_lines()[0].get_ydata(), own["similarity"])
+        tops = [area.get_paths()[0].vertices[:, 1].max() for area in axes.collections]
+        level = max(0, epsilon - 0.3)
+        assert tops == [pytest.approx(2 * level), pytest.approx(level)]
     assert {"chance", "labels alone"} <= set(legend_words(figure))
-    figure = similarity_by_depth(summary.assign(null_threshold=0, class_null_threshold=np.nan))
-    assert not [band for band in figure.axes[0].collections if band.get_hatch()]
-    assert not {"chance", "labels alone"} & set(legend_words(figure))
+    figure = similarity_by_depth(summary.assign(class_null_threshold=np.nan))
+    assert "labels alone" not in legend_words(figure)
+    figure = similarity_by_depth(summary.assign(null_threshold=np.nan, class_null_threshold=np.nan))
+    assert not figure.axes[0].child_axes
+    assert "chance" not in legend_words(figure)
+
+
+def test_a_figure_of_a_folder_can_be_dark(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    tables()["summary"].to_parquet(tmp_path / "tables" / "summary.parquet")
+    corners = []
+    for on_dark in (False, True):
+        save_figure(tmp_path, "similarity_by_depth", tmp_path / "f.png", on_dark=on_dark)
+        corners.append(matplotlib.image.imread(tmp_path / "f.png")[0, 0, :3].max())
+    assert corners[0] == 1
+    assert corners[1] < 0.2
+    with pytest.raises(ValueError, match=r"expected one of similarity_by_depth, .* found 'top_i"):
+        save_figure(tmp_path, "top_images", tmp_path / "f.png")
 
 
 @pytest.mark.parametrize(
@@ -570,7 +593,7 @@ CONFIG = {"network": {"name": "vgg11_bn"}, "data": {"name": "mnist_5k"}, "models
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("similarity_by_depth", ["0.15, 0.3 and 0.5", "2 pairs", "3 draws", "Hatched"]),
+        ("similarity_by_depth", ["0.15, 0.3 and 0.5", "2 pairs", "3 draws", "small panels"]),
         ("cross_fitted", ["0.15, 0.3 and 0.5", "2 pairs", "3 draws", "Dashed", "Dotted"]),
         ("stages", ["0.3", "2 pairs", "3 draws", "Two networks"]),
         ("similarity_by_epsilon", ["2 pairs", "3 draws"]),

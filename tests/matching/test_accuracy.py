@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import cases
 import exact_oracles
 import numpy as np
@@ -52,17 +54,22 @@ def test_distant_copies_need_no_second_read(scale, device):
     assert errors(relu_copies, scale, device, chunk_samples=1000)[1].well_conditioned
 
 
+@cache
+def beside_nearly_dependent(seed: int, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return two layers and their exact critical epsilons."""
+    rng = np.random.default_rng(seed)
+    x, y = cases.nearly_dependent(rng, noise)
+    x = x + 0.3 * rng.normal(size=x.shape) * (seed % 2)
+    products = exact_oracles.inner_products(x, y)
+    squares = exact_oracles.squared_critical_epsilons(products, 4)
+    return x, y, exact_oracles.critical_epsilons(squares)
+
+
 @pytest.mark.parametrize("noise", [3e-9, 1e-9, 3e-10])
 def test_a_copy_beside_nearly_dependent_neurons_adds_no_direction(noise, device):
     """If it counted as adding a direction, critical epsilons would move by 2e-2."""
     for seed in range(12):
-        rng = np.random.default_rng(seed)
-        x, y = cases.nearly_dependent(rng, noise)
-        x = x + 0.3 * rng.normal(size=x.shape) * (seed % 2)
-        products = exact_oracles.inner_products(x, y)
-        exact = exact_oracles.critical_epsilons(
-            exact_oracles.squared_critical_epsilons(products, 4)
-        )
+        x, y, exact = beside_nearly_dependent(seed, noise)
         for chunk_samples in (None, 1):
             pair = sm.reduce(x, y, device=device, chunk_samples=chunk_samples)
             found = sm.match_path(pair, device=device).critical_epsilon

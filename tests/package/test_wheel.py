@@ -1,4 +1,4 @@
-"""The wheel, installed alone into a fresh environment of the newest Python at hand."""
+"""The wheel and the source distribution, and the wheel alone in a fresh environment."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,8 @@ def _install(folder: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
 
-    call(*PIP, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, source)
+    # The wheel is built from the source distribution, so that nothing is missing there.
+    call(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, source)
     (wheel,) = folder.glob("*.whl")
     # A pip of its own would take longer to install than the wheel.
     call(newest_python(), "-m", "venv", "--without-pip", folder / "light")
@@ -113,6 +115,20 @@ def test_the_wheel_holds_the_whole_package(light: Environment) -> None:
     assert packed == wanted
 
 
+def test_an_index_accepts_the_distributions(light: Environment) -> None:
+    version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    files = sorted(file for file in light.wheel.parent.iterdir() if file.suffix in (".whl", ".gz"))
+    assert [file.name for file in files] == [
+        f"subspace_match-{version}-py3-none-any.whl",
+        f"subspace_match-{version}.tar.gz",
+    ]
+    command = (sys.executable, "-m", "twine", "check", "--strict", *files)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    printed = light.output("--version", program="subspace-match")
+    assert printed.strip() == version
+
+
 def test_importing_the_package_loads_no_arrays(light: Environment) -> None:
     assert not light.loaded("import subspace_match") & {"numpy", "scipy", *HEAVY}
 
@@ -124,9 +140,9 @@ def test_a_match_path_compiles_nothing_and_loads_only_numpy_and_scipy(light: Env
     assert not loaded & set(HEAVY)
 
 
-def test_the_example_of_the_readme_runs(light: Environment) -> None:
-    readme = (PROJECT / "README.md").read_text()
-    example = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)[0]  # the next one needs torch
+def test_the_example_of_arrays_runs(light: Environment) -> None:
+    page = (PROJECT / "docs/arrays.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     printed = light.output("-c", f"{example}\nprint(*path.similarity([0.1, 0.3]))")
     assert printed.split() == ["0.625", "0.625"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from parallel import make_once, shared_by_test_processes
-from pipeline.workspaces import Workspace, copy_project
+from pipeline.workspaces import SECONDS, Workspace, copy_project
 
 
 @pytest.fixture(scope="session")
@@ -17,8 +17,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     root = shared_by_test_processes(tmp_path_factory) / "finished"
 
     def make(root: Path) -> None:
-        run = copy_project(root).snakemake()
-        (root / "complete").write_text(run.text)
+        # In fresh processes, as a user runs it; nearly all other runs of the tests are forks.
+        run = copy_project(root).start()
+        text, _ = run.communicate(timeout=SECONDS)
+        assert run.returncode == 0, text
+        (root / "complete").write_text(text)
 
     make_once(root, make)
     return Workspace(root)

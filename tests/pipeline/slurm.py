@@ -1,8 +1,8 @@
 """A real Slurm on this machine only: its daemons use one folder and loopback ports.
 
-The machine is its one node, with two CPUs and two GPUs that are not real. Two settings save minutes
-of waiting: Slurm does not requeue jobs of a lost node (JobRequeue), and notices after seconds that
-a restarted node has lost a job (BatchStartTimeout).
+The machine is its one node, with two CPUs and two GPUs that are not real. Three settings save
+minutes of waiting: Slurm does not requeue jobs of a lost node (JobRequeue), and notices after
+seconds that a restarted node has lost a job (BatchStartTimeout and MessageTimeout).
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.workspaces import Run, Workspace, environment
+from pipeline import forks
+from pipeline.forks import environment
+from pipeline.workspaces import Run, Workspace
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
 HOST = socket.gethostname().partition(".")[0]
 # Debian installs the daemons in a folder that is only on root's PATH.
 SEARCHED = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
 
+# Seconds until Slurm gives up a message; by default 10.
+MESSAGE_TIMEOUT = 5
 SLURM_CONF = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -55,6 +59,7 @@ SlurmdParameters=config_overrides
 ReturnToService=0
 JobRequeue=0
 BatchStartTimeout=1
+MessageTimeout={message_timeout}
 MinJobAge=300
 KillWait=30
 GresTypes=gpu
@@ -109,7 +114,9 @@ class Cluster:
         self._started: list[subprocess.Popen[str]] = []
         conf = root / "slurm.conf"
         ports = dict(zip(("controller_port", "node_port"), _free_ports(2), strict=True))
-        conf.write_text(SLURM_CONF.format(host=HOST, root=root, **ports))
+        conf.write_text(
+            SLURM_CONF.format(host=HOST, root=root, message_timeout=MESSAGE_TIMEOUT, **ports)
+        )
         (root / "gres.conf").write_text(GRES_CONF.format(root=root))
         for number in range(2):  # device files that are as good as /dev/null
             os.mknod(root / f"nvidia{number}", 0o20666, os.makedev(1, 3))
@@ -233,12 +240,22 @@ class Cluster:
         """Take the node away (down, drain) or give it back (resume)."""
         self.command("scontrol", "update", f"nodename={HOST}", f"state={state}", "reason=test")
 
-    def start(self, workspace: Workspace, *arguments: str) -> subprocess.Popen[str]:
-        """Start Snakemake with the cluster's profile."""
+    def start(
+        self, workspace: Workspace, *arguments: str, forked: bool = False
+    ) -> subprocess.Popen[str]:
+        """Start Snakemake with the cluster's profile.
+
+        Args:
+            workspace: the project.
+            arguments: of Snakemake.
+            forked: whether it and the Python programs of its jobs run as forks. Slurm cannot signal
+                these; it sees only the program that waits for them.
+        """
         quick = ["--latency-wait", "5", "--slurm-init-seconds-before-status-checks", "1"]
         quick += ["--slurm-status-command", "sacct"]
+        python = str(forks.folder() / "python") if forked else sys.executable
         process = subprocess.Popen(
-            [sys.executable, "-c", IMPATIENT, "--profile", "profiles/slurm", *quick, *arguments],
+            [python, "-c", IMPATIENT, "--profile", "profiles/slurm", *quick, *arguments],
             cwd=workspace.root,
             env=self._environment,
             text=True,
@@ -261,8 +278,8 @@ class Cluster:
         return Run(process.returncode, text)
 
     def snakemake(self, workspace: Workspace, *arguments: str, fails: bool = False) -> Run:
-        """Run Snakemake with the cluster's profile to its end."""
-        return self.finish(self.start(workspace, *arguments), fails=fails)
+        """Run Snakemake with the cluster's profile to its end, with its processes as forks."""
+        return self.finish(self.start(workspace, *arguments, forked=True), fails=fails)
 
 
 def _parent(process: int) -> int:

@@ -18,6 +18,7 @@ import pytest
 import yaml
 import zarr
 from parallel import make_once
+from pipeline.forks import environment, forked_environment
 from pipeline.workspaces import (
     BARE,
     MATCHED,
@@ -25,7 +26,6 @@ from pipeline.workspaces import (
     TABLES,
     Run,
     Workspace,
-    environment,
     idx_files,
 )
 
@@ -43,11 +43,11 @@ class Versioned(Workspace):
     """A workspace under Git and DVC."""
 
     def call(self, *command: str, fails: bool = False, **variables: str) -> str:
-        """What a command says."""
+        """What a command says; Python, Snakemake and DVC run as forks."""
         result = subprocess.run(
             command,
             cwd=self.root,
-            env=environment() | variables,
+            env=forked_environment() | variables,
             capture_output=True,
             text=True,
             check=False,

@@ -48,10 +48,7 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.stdout.close()
 
 
-def test_a_killed_training_resumes_and_equals_the_uninterrupted_one(
-    empty_workspace: Callable[..., Workspace],
-) -> None:
-    workspace = empty_workspace()
+def test_a_killed_training_resumes_and_equals_the_uninterrupted_one(workspace: Workspace) -> None:
     workspace.configure(training={"epochs": 6}, stages=["last", 2])
     target = workspace.network(0)
     relative = os.path.relpath(target, workspace.root)
@@ -82,10 +79,7 @@ def test_a_killed_training_resumes_and_equals_the_uninterrupted_one(
     assert json.loads(record.read_text())["sha256"] == resumed
 
 
-def test_a_job_that_outlives_its_snakemake_is_waited_for(
-    empty_workspace: Callable[..., Workspace],
-) -> None:
-    workspace = empty_workspace()
+def test_a_job_that_outlives_its_snakemake_is_waited_for(workspace: Workspace) -> None:
     workspace.configure(training={"epochs": 15})
     network = workspace.network(0)
     target = os.path.relpath(network, workspace.root)
@@ -126,7 +120,7 @@ def test_two_runs_from_two_clones_that_share_results_both_succeed(
     clones = [copy_project(tmp_path / name) for name in ("one", "two")]
     for clone in clones:
         (clone.root / "results").symlink_to(shared)
-    runs = [clone.start() for clone in clones]
+    runs = [clone.start(forked=True) for clone in clones]
     texts = [run.communicate(timeout=900)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], texts
     for clone in clones:

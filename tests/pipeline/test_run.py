@@ -1,15 +1,16 @@
 """The whole pipeline on a tiny configuration."""
 
 import json
+import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pipeline.forks import forked_environment
 from pipeline.planned_jobs import missing_jobs
 from pipeline.workspaces import (
     AGGREGATE,
@@ -20,13 +21,13 @@ from pipeline.workspaces import (
     TABLES,
     Run,
     Workspace,
-    environment,
 )
 
 import subspace_match as sm
 from subspace_match.matching.validation import FEW_SAMPLES, LARGE_GAP
 from subspace_match.results.grounding import grounding_table
 from subspace_match.storage.activations import ActivationStore
+from subspace_match.workflow.gpu_lock import VISIBLE, exclusive_gpu
 
 LAYERS = ["conv1", "conv5", "fc1"]
 
@@ -234,17 +235,21 @@ def test_a_missing_gpu_is_an_error(workspace: Workspace) -> None:
     assert "ERROR: device: expected a CUDA device for 'cuda', found none" in text
 
 
-def test_concurrent_jobs_get_different_gpus(
+def test_jobs_get_a_gpu_that_no_other_process_uses(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The GPUs are only names, so each job fails and names the one it was given."""
     if torch.cuda.is_available():
         pytest.skip("there is one")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    visible = "4,7"
+    monkeypatch.setenv(VISIBLE, visible)
     workspace.configure(training={"epochs": 1, "warmup_epochs": 0})
-    text = workspace.snakemake("--until", "train", fails=True).text
+    with exclusive_gpu(print):
+        assert os.environ[VISIBLE] == "4"
+        monkeypatch.setenv(VISIBLE, visible)
+        text = workspace.snakemake("--until", "train", fails=True).text
     promise = r"ERROR: device: expected the GPU of CUDA_VISIBLE_DEVICES=(\d), found no CUDA device"
-    assert sorted(re.findall(promise, text)) == ["4", "7"]
+    assert re.findall(promise, text) == ["7", "7"]
 
 
 def test_an_experiment_holds_only_what_differs(workspace: Workspace) -> None:
@@ -266,9 +271,9 @@ def test_snakemakes_lint_finds_nothing_else() -> None:
     test a second description.
     """
     result = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--lint"],
+        ["snakemake", "--lint"],
         cwd=PROJECT,
-        env=environment(),
+        env=forked_environment(),
         capture_output=True,
         text=True,
         check=False,

@@ -6,18 +6,17 @@ import collections
 import contextlib
 import gzip
 import math
-import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pipeline.forked_snakemake import run_snakemake
+from pipeline import forks
+from pipeline.forks import environment
 
 from subspace_match.experiment.comparisons import Network
 from subspace_match.experiment.config import Config, validated
@@ -25,6 +24,7 @@ from subspace_match.experiment.origins import paths_of
 from subspace_match.experiment.paths import Paths
 
 PROJECT = Path(__file__).parents[2]
+SECONDS = 1200
 TARGETS = ("all", "data_sets", "figures")
 PARTS = ("Snakefile", "rules", "workflow_scripts", "subspace_match", "config", "profiles")
 TINY: Config = {
@@ -111,12 +111,14 @@ class Workspace:
         """A file of a trained network."""
         return Path(self.paths.network(Network("base", seed, "last"), suffix))
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start Snakemake as a user does, in its own process group."""
+    def start(self, *arguments: str, forked: bool = False) -> subprocess.Popen[str]:
+        """Start Snakemake as a user does, in its own process group, or with all as forks."""
+        python = str(forks.folder() / "python") if forked else sys.executable
+        own = forks.forked_environment() if forked else environment()
         return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
+            [python, "-m", "snakemake", "--cores", "2", *arguments],
             cwd=self.root,
-            env=self._environment(),
+            env=self._with_python_path(own),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -124,17 +126,18 @@ class Workspace:
         )
 
     def snakemake(self, *arguments: str, fails: bool = False) -> Run:
-        """Run Snakemake to its end."""
-        with tempfile.TemporaryDirectory() as folder:
-            output = Path(folder, "output")
-            options = ["--cores", "2", *arguments]
-            status = run_snakemake(self.root, options, self._environment(), output)
-            text = output.read_text()
-        assert (status != 0) == fails, text
-        return Run(status, text)
+        """Run Snakemake to its end, with all processes as forks."""
+        with self.start(*arguments, forked=True) as process:
+            try:
+                text, _ = process.communicate(timeout=SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        assert (process.returncode != 0) == fails, text
+        return Run(process.returncode, text)
 
-    def _environment(self) -> dict[str, str]:
-        return environment() | ({"PYTHONPATH": str(self.python_path)} if self.python_path else {})
+    def _with_python_path(self, environment: dict[str, str]) -> dict[str, str]:
+        return environment | ({"PYTHONPATH": str(self.python_path)} if self.python_path else {})
 
     def make_tables(self) -> Run:
         """Run Snakemake to the tables, without figures and page."""
@@ -146,20 +149,15 @@ class Workspace:
         return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-def environment() -> dict[str, str]:
-    """Return a user's environment, without the search path of the tests."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PY")}
-    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-
-
 def copy_project(root: Path, *more: str) -> Workspace:
     """Return a workspace with the tiny configuration and no results."""
     root.mkdir(parents=True)
     for name in (*PARTS, *more):
         source = PROJECT / name
         if source.is_dir():
-            # Numba's cache is copied too: compiling takes longer than a whole run.
-            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("*.pyc"))
+            # With the caches of Python and Numba, which take long to make, but without temporary
+            # files of a process that writes to them now.
+            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("*.pyc.*"))
         else:
             shutil.copy2(source, root / name)
     workspace = Workspace(root)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -140,6 +141,21 @@ def test_too_little_memory_gives_one_line(
     )
     assert len(error.splitlines()) == 1
     assert "Traceback" in Path(job.log[0]).read_text()
+
+
+def test_a_warning_has_its_place_in_the_log_only(
+    job: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(job: SimpleNamespace) -> None:
+        warnings.warn("few samples\n  of a layer", stacklevel=1)
+        working()(job)
+
+    run(work, job)
+    assert capsys.readouterr().err.splitlines() == [
+        "WARNING: UserWarning: few samples",
+        "  of a layer",
+    ]
+    assert f"{__file__}:" in Path(job.log[0]).read_text()
 
 
 def test_any_other_error_has_a_traceback(job: SimpleNamespace) -> None:

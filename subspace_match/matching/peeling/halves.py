@@ -79,9 +79,9 @@ def peel_halves(
         parts = [_independent_side(side) for side in sides]
     spans = _factor(halves, parts, device, by_products=by_products)
 
-    def path(only: bool) -> tuple[np.ndarray, np.ndarray]:
+    def path(only: bool, spans: HalvedSpans) -> tuple[np.ndarray, np.ndarray]:
         def start(_x: np.ndarray, _y: np.ndarray) -> SpanUpdates:
-            return HalvesUpdates(spans.copy(), width_x, held_out_only=only, device=device)
+            return HalvesUpdates(spans, width_x, held_out_only=only, device=device)
 
         def again(*left: np.ndarray) -> SpanUpdates:
             own = [
@@ -93,7 +93,8 @@ def peel_halves(
         order, squares = remove_all(*sides, start, again)
         return order, np.sqrt(squares)
 
-    return [path(only) for only in held_out_only]
+    *others, last = held_out_only
+    return [*(path(only, spans.copy()) for only in others), path(last, spans)]
 
 
 def _updates_by_rotation(

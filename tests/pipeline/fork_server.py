@@ -1,0 +1,159 @@
+"""A server that starts Python programs as forks of itself, after it has imported their libraries.
+
+Imports take most of the time of a short job. Run as a program; ``forks`` starts it. Nothing of this
+project may be imported here: a program imports the copy in its own folder.
+
+    fork_server.py FOLDER PROCESS MODULE ...
+
+FOLDER contains the clients and gets the socket; when PROCESS ends, the server removes it and ends.
+A request is a JSON object and the three standard files. The answer is the exit status in the form
+of ``subprocess``: negative for a signal.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import shutil
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+def serve(folder: Path, process: int) -> dict[str, Any]:
+    """Return, in a new process, each request for a program; end when a process has ended."""
+    ended = os.pidfd_open(process)
+    events = select.poll()
+    events.register(ended, select.POLLIN)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(folder / "socket"))
+        server.listen(64)
+        events.register(server, select.POLLIN)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that no child becomes a zombie
+        gc.freeze()
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        while ended not in dict(events.poll()):
+            connection, _ = server.accept()
+            if os.fork() == 0:
+                break
+            connection.close()
+        else:
+            shutil.rmtree(folder)
+            os._exit(0)
+    os.close(ended)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    request, files = _receive(connection)
+    program = os.fork()
+    if program == 0:
+        connection.close()
+        os.setsid()
+        for number, file in enumerate(files):
+            os.dup2(file, number)
+            os.close(file)
+        return request
+    for file in files:
+        os.close(file)
+    _answer(connection, program)
+    os._exit(0)
+
+
+def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    text, files, _, _ = socket.recv_fds(connection, 1 << 16, 3)
+    while part := connection.recv(1 << 16):
+        text += part
+    return json.loads(text), files
+
+
+def _answer(connection: socket.socket, program: int) -> None:
+    """Send the exit status of a program; kill the program if nobody waits for it any more."""
+    ended = os.pidfd_open(program)
+    events = select.poll()
+    events.register(ended, select.POLLIN)
+    events.register(connection, 0)  # a hang-up
+    if ended not in dict(events.poll()):
+        os.killpg(program, signal.SIGKILL)
+    _, status = os.waitpid(program, 0)
+    with contextlib.suppress(BrokenPipeError):
+        connection.sendall(b"%d" % os.waitstatus_to_exitcode(status))
+
+
+def become(request: dict[str, Any], executable: str, before: list[str]) -> None:
+    """Run a program as ``python ARGUMENTS`` does.
+
+    Args:
+        request: its arguments, working folder and environment.
+        executable: the program that sends requests here.
+        before: the search path without the folder of a script.
+    """
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.executable = executable
+    sys.orig_argv = [executable, *request["arguments"]]
+    searched = os.environ.get("PYTHONPATH")
+    more = searched.split(os.pathsep) if searched else []
+    sys.path[:] = [*more, *before]
+    if more:
+        sys.modules.pop("sitecustomize", None)
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module("sitecustomize")
+    first, *rest = request["arguments"]
+    if first == "-m":
+        sys.path.insert(0, str(Path.cwd()))
+        sys.argv = rest
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    elif first == "-c":
+        sys.path.insert(0, "")
+        sys.argv = ["-c", *rest[1:]]
+        exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})
+    else:
+        sys.path.insert(0, str(Path(first).resolve().parent))
+        sys.argv = [first, *rest]
+        runpy.run_path(first, run_name="__main__")
+
+
+def end(run: Callable[[], None]) -> NoReturn:
+    """Run a program and end as Python does, without the long removal of all modules."""
+    status: object = None
+    try:
+        run()
+    except SystemExit as ended:
+        status = ended.code
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        status = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    if isinstance(status, str):
+        sys.stderr.write(f"{status}\n")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(int(status is not None) if not isinstance(status, int) else status & 255)
+
+
+def _threads() -> int:
+    """Count the threads of this process, without jemalloc's, which is made for forks."""
+    names = [file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")]
+    return sum(name != "jemalloc_bg_thd" for name in names)
+
+
+if __name__ == "__main__":
+    folder, process, *modules = Path(sys.argv[1]), *sys.argv[2:]
+    del sys.path[0]
+    for module in modules:
+        importlib.import_module(module)
+    assert _threads() == 1, "a fork has only the thread that forks"
+    assert "subspace_match" not in sys.modules
+    request = serve(folder, int(process))
+    end(lambda: become(request, str(folder / "python"), list(sys.path)))

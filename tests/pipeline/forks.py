@@ -1,0 +1,111 @@
+"""Python programs that start as forks of a server, which has imported their libraries already.
+
+Imports take most of the time of a tiny pipeline. In ``forked_environment``, Python, Snakemake, DVC
+and all Python programs that they start run as forks. Else nothing differs: a program has its own
+process, files, environment and search path, and imports the project from its own folder. All have
+one thread, as the configurations of the tests say.
+
+Fresh processes run where a job is killed, and make the results that those of forks must equal
+(``conftest.finished``).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from filelock import FileLock
+
+SERVER = Path(__file__).with_name("fork_server.py")
+# Of Snakemake, of the jobs and of DVC.
+LIBRARIES = (
+    "snakemake.cli",
+    "grimp",
+    "torch",
+    "torch.fx",
+    "safetensors.torch",
+    "zarr",
+    "numba",
+    "scipy.linalg",
+    "pandas",
+    "pyarrow.parquet",
+    "torchvision",
+    "matplotlib.figure",
+    "dvc.cli",
+)
+# Sends its arguments to the server. With -I and -S Python starts in a hundredth of a second.
+CLIENT = """#!{python} -IS
+import json, os, socket, sys
+
+request = {{
+    "arguments": [{arguments}*sys.argv[1:]],
+    "folder": os.getcwd(),
+    "environment": dict(os.environ),
+}}
+with socket.socket(socket.AF_UNIX) as server:
+    server.connect({address!r})
+    text = json.dumps(request).encode()
+    sent = socket.send_fds(server, [text], [0, 1, 2])
+    server.sendall(text[sent:])
+    server.shutdown(socket.SHUT_WR)
+    status = int(server.recv(16))
+if status < 0:
+    os.kill(os.getpid(), -status)
+sys.exit(status)
+"""
+
+
+def environment() -> dict[str, str]:
+    """Return a user's environment, without the search path of the tests."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PY")}
+    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def forked_environment() -> dict[str, str]:
+    """Return a user's environment in which Python programs start as forks."""
+    own = environment()
+    return own | {"PATH": f"{folder()}{os.pathsep}{own['PATH']}"}
+
+
+@functools.cache
+def folder() -> Path:
+    """Return a folder with ``python``, ``snakemake`` and ``dvc``, all of this test run."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    programs = Path(tempfile.gettempdir(), f"forks-{run or os.getpid()}")
+    programs.mkdir(exist_ok=True)
+    with FileLock(programs / "lock"):
+        if not (programs / "socket").exists():
+            for name in ("python", "snakemake", "dvc"):
+                _write_client(programs, name)
+            _start_server(programs, os.getppid() if run else os.getpid())
+    return programs
+
+
+def _write_client(programs: Path, name: str) -> None:
+    installed = str(Path(sys.executable).with_name(name))
+    text = CLIENT.format(
+        python=sys.executable,
+        address=str(programs / "socket"),
+        arguments="" if name == "python" else f"{installed!r}, ",
+    )
+    (programs / name).write_text(text)
+    (programs / name).chmod(0o755)
+
+
+def _start_server(programs: Path, lifetime: int) -> None:
+    """Start the server, which ends and removes the folder when the process ``lifetime`` ends."""
+    server = subprocess.Popen(
+        [sys.executable, str(SERVER), str(programs), str(lifetime), *LIBRARIES],
+        env=environment(),
+        cwd=programs,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # it outlives the test process that started it
+        text=True,
+    )
+    assert server.stdout is not None
+    assert server.stdout.readline() == "ready\n"
