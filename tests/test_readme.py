@@ -176,6 +176,14 @@ def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 150
 
 
+def test_citations_name_this_version() -> None:
+    pattern = r"^ *version *[=:] *[\"{]?([\d.]+\d)"
+    files = ("pyproject.toml", "CITATION.cff", "README.md", "docs/cite.md")
+    found = [re.findall(pattern, (ROOT / file).read_text(), re.MULTILINE) for file in files]
+    assert found == [found[0]] * 4
+    assert len(found[0]) == 1
+
+
 def homes(name: str) -> list[Path]:
     """Return where a file of the guide can be; a file to add, NAME, needs only its folder."""
     paths = [ROOT / "subspace_match" / name, ROOT / name]

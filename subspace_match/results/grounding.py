@@ -23,6 +23,7 @@ COLUMNS = (
 )
 _NETWORK = ("model", "seed", "stage")
 _SIDES = [[f"{name}_{side}" for name in _NETWORK] for side in "ab"]
+ENOUGH_PAIRS = 15  # of six networks; a rank correlation of fewer says nothing
 _DIRECTIONS = {f"linear_regression_{side}": "linear_regression" for side in "ab"}
 
 
@@ -30,9 +31,9 @@ def grounding_table(folders: Sequence[str | Path]) -> pd.DataFrame:
     """Return the results of all tests that finished experiments allow.
 
     An experiment with several models tests whether networks of one model are more alike than
-    networks of two (``separation``); one with a single model whether similarity follows accuracy
-    and predictions (``correlation``); one with ``heat_map.within_networks`` whether it falls with
-    the distance of layers (``monotonicity``).
+    networks of two (``separation``); one with a single model and at least ``ENOUGH_PAIRS`` pairs
+    whether similarity follows accuracy and predictions (``correlation``); one with
+    ``heat_map.within_networks`` whether it falls with the distance of layers (``monotonicity``).
 
     Args:
         folders: ``results/experiments/NAME`` of each.
@@ -69,14 +70,16 @@ def _of_run(folder: Path) -> pd.DataFrame:
     tables = {name: pd.read_parquet(file) for name, file in files.items()}
     values = values_of_pairs(tables["similarity"], tables["measures"])
     models = list(dict.fromkeys([*values["model_a"], *values["model_b"]]))
-    several = len(models) > 1
-    parts = [separation(values) if several else correlation(values, tables["outputs"])]
-    parts.append(monotonicity(tables["within_networks"]))
+    parts = [monotonicity(tables["within_networks"])]
+    if len(models) > 1:
+        parts.insert(0, separation(values))
+    elif len(tables["outputs"]) >= ENOUGH_PAIRS:
+        parts.insert(0, correlation(values, tables["outputs"]))
     table = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     if table["value"].isna().all():
         raise ValueError(
             f"{folder}: expected several models with at least two seeds each, one model with at"
-            " least three seeds, or heat_map.within_networks, found neither"
+            f" least {ENOUGH_PAIRS} pairs of networks, or heat_map.within_networks, found none"
         )
     return table.assign(run=folder.name, models=", ".join(models))
 
@@ -115,7 +118,8 @@ def separation(values: pd.DataFrame) -> pd.DataFrame:
     networks with one of another model. Qualities are means over models: "auprc", the area under the
     curve of precision and recall (average precision), and "violation_rate", the share of all
     choices of one pair of either kind in which the first is not larger. A model at another stage
-    counts as another model.
+    counts as another model. Compare different seeds: networks of one seed begin with equal weights,
+    whatever their model, which makes them more alike.
 
     Args:
         values: ``values_of_pairs``.
@@ -316,8 +320,9 @@ def overview(table: pd.DataFrame) -> pd.DataFrame:
     high = main["high"].where(~conformity, one_less["low"])
     cells = map(_cell, value, low, high)
     shown = main.assign(cell=list(cells), column=main["test"] + ": " + main["models"])
-    if shown.duplicated(["measure", "column"]).any():  # equal models, but other settings
-        shown["column"] += " (" + shown["run"] + ")"
+    # Equal models can have other settings.
+    several = shown.groupby("column")["run"].transform("nunique") > 1
+    shown.loc[several, "column"] += " (" + shown["run"] + ")"
     order = {name: list(dict.fromkeys(shown[name])) for name in ("measure", "column")}
     wide = shown.pivot(index="measure", columns="column", values="cell")
     return wide.loc[order["measure"], order["column"]].fillna("-")

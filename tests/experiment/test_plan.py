@@ -27,8 +27,10 @@ PAIRS = {
     "config": 1,
     "stages": 4 + 2 * 3,
     "grounding": 4 * 3 // 2,
-    # Two seeds of three models, all with each other.
-    **dict.fromkeys([f"grounding_{name}" for name in ("labels", "augmentation", "shortcut")], 15),
+    # Two different seeds of three models.
+    **dict.fromkeys(
+        [f"grounding_{name}" for name in ("labels", "augmentation", "shortcut")], 3 + 3 * 2
+    ),
     "grounding_outputs": 8 * 7 // 2,
     "grounding_layers": 1,
     "transfer": 2 + 1 + 4 - 2 + 1,

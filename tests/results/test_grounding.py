@@ -194,9 +194,11 @@ def test_monotonicity_is_the_mean_over_networks() -> None:
     assert only(found, measure="linear_regression")["value"] == 0.5
 
 
-def similarity_and_measures(models: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def similarity_and_measures(
+    models: list[str], seeds: range = SEEDS
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tables of two epsilons in two draws, and of three measures."""
-    own = pairs(models)
+    own = pairs(models, seeds)
     layer = {"comparison": "c", "layer": "fc1", "depth": 3}
     draws = []
     for draw, epsilon in itertools.product((0, 1), (0.2, 0.5)):
@@ -223,9 +225,11 @@ def test_values_are_means_over_draws_and_directions() -> None:
 
 
 def write_run(folder: Path, models: list[str], within: pd.DataFrame) -> Path:
+    """Write the tables of a run; 15 pairs of networks."""
     (folder / "tables").mkdir(parents=True)
-    similarity, measures = similarity_and_measures(models)
-    outputs = pairs(models).assign(comparison="c", accuracy_difference=0.0, disagreement=0.5)
+    seeds = range(6 // len(models))
+    similarity, measures = similarity_and_measures(models, seeds)
+    outputs = pairs(models, seeds).assign(comparison="c", accuracy_difference=0.0, disagreement=0.5)
     outputs["accuracy_difference"] = outputs.index / 10
     tables = {"similarity": similarity, "measures": measures, "outputs": outputs}
     for name, table in (tables | {"within_networks": within}).items():
@@ -244,8 +248,7 @@ def test_a_run_is_tested_for_what_it_allows(tmp_path: Path) -> None:
     assert set(table[table["run"] == "several"]["models"]) == {"x, y"}
     wide = overview(table)
     assert list(wide) == ["separation: x, y", "accuracy: x", "disagreement: x", "monotonicity: x"]
-    # Without a seed a single pair is left, which has no rank.
-    assert wide.loc["cross_fitted_area", "accuracy: x"] == "-1.00"
+    assert wide.loc["cross_fitted_area", "accuracy: x"] == "-1.00 (-1.00 to -1.00)"
     assert wide.loc["area", "monotonicity: x"] == "1.00 (1.00 to 1.00)"  # conformity
     assert wide.loc["linear_cka", "accuracy: x"] == wide.loc["linear_cka", "monotonicity: x"] == "-"
 
@@ -261,10 +264,24 @@ def test_the_command_writes_the_table_and_prints_an_overview(
     np.testing.assert_allclose(written["value"], expected["value"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "| measure | accuracy: x | disagreement: x | monotonicity: x |"
-    assert "| cross_fitted_area | -1.00 | - | - |" in lines
+    assert "| cross_fitted_area | -1.00 (-1.00 to -1.00) | - | - |" in lines
     assert "| area | - | - | 1.00 |" in lines  # a single network, so no range
     assert main(["grounding", str(tmp_path)]) == 2
     assert "expected the folder of a finished experiment" in capsys.readouterr().err
+
+
+def test_runs_of_equal_models_have_columns_of_their_own(tmp_path: Path) -> None:
+    within = within_table({0: [0.9, 0.8, 0.1]})
+    one, other = (write_run(tmp_path / name, ["x"], within) for name in ("one", "other"))
+    assert "monotonicity: x (one)" in overview(grounding_table([one, other]))
+    assert "monotonicity: x (other)" in overview(grounding_table([one, other]))
+
+
+def test_few_pairs_allow_no_correlation(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "one", ["x"], within_table({0: [0.9, 0.8, 0.1]}))
+    file = folder / "tables" / "outputs.parquet"
+    pd.read_parquet(file)[1:].to_parquet(file)
+    assert set(grounding_table([folder])["test"]) == {"monotonicity"}
 
 
 def test_a_folder_without_tables_or_tests_is_an_error(tmp_path: Path) -> None:
