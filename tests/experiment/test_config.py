@@ -78,7 +78,7 @@ def test_strings_become_numbers_where_the_schema_wants_numbers() -> None:
         ({"seeds": [1, 1]}, "seeds: expected a list with at least 1 value without repetition"),
         ({"stages": ["final"]}, "stages.0: expected initial, best, last or an epoch's number"),
         ({"stages": [0]}, "stages.0: expected initial, best, last or an epoch's number, found 0"),
-        ({"stages": [11]}, "stages: expected epochs of the training, at most 10 (training.epochs)"),
+        ({"stages": [6]}, "stages: expected epochs of the training, at most 5 (training.epochs)"),
         (
             {"compare": [{"seeds": "equal"}]},
             "compare.0.seeds: expected one of different, same, all, found 'equal'",
@@ -130,8 +130,8 @@ def test_strings_become_numbers_where_the_schema_wants_numbers() -> None:
         ({"training": {"nesterov": "yes"}}, "training.nesterov: expected true or false"),
         ({"training": 3}, "training: expected keys and values, found 3"),
         (
-            {"training": {"epochs": 1}},
-            "training.warmup_epochs: expected at most training.epochs (1)",
+            {"training": {"warmup_epochs": 6}},
+            "training.warmup_epochs: expected at most training.epochs (5)",
         ),
         (
             {"data": {"name": "cifar10"}},
@@ -409,7 +409,7 @@ def test_a_missing_default_file_is_an_error_unless_another_is_given(folder: Path
     with pytest.raises(ValueError, match=r"config/config\.yaml: .* with --configfile"):
         read_config([DEFAULT])
     (folder / "a.yaml").write_text("seeds: [4, 5]\n")
-    assert read_config([DEFAULT, "a.yaml"])["training"]["epochs"] == 10
+    assert read_config([DEFAULT, "a.yaml"])["training"]["epochs"] == 5
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "notes.txt/deeper/still", "link"])

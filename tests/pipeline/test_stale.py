@@ -1,5 +1,6 @@
 """After any failure no result is stale and no whole result is lost."""
 
+import base64
 import json
 import os
 import shutil
@@ -102,6 +103,22 @@ def test_a_forced_run_that_fails_or_is_killed_loses_nothing(
     assert run.jobs.keys() <= {"train"}
     assert_all_stands(before, workspace)
     assert "Nothing to be done" in workspace.snakemake("-n").text
+
+
+@pytest.mark.parametrize("arguments", [(), ("--rerun-incomplete",)])
+def test_a_whole_output_of_a_killed_job_does_not_hide_missing_results(
+    workspace: Workspace, arguments: tuple[str, ...]
+) -> None:
+    """Snakemake would make only that output again, and then say that all is done."""
+    paths = workspace.paths
+    network = paths.network(paths.networks[workspace.key(0)], ".safetensors")
+    assert Path(network).exists()
+    marks = workspace.root / ".snakemake" / "incomplete"
+    marks.mkdir(parents=True, exist_ok=True)
+    name = os.path.relpath(network, workspace.root)
+    (marks / base64.b64encode(name.encode()).decode()).write_text('{"external_jobid": null}')
+    shutil.rmtree(Path(paths.experiment("")))
+    assert workspace.snakemake("-n", *arguments).planned == TABLES
 
 
 def test_a_forced_rule_runs_again_with_everything_below(workspace: Workspace) -> None:
