@@ -12,7 +12,8 @@
 
 VENV ?= .venv
 PYTHON ?= python3
-PYTEST_FLAGS ?= -n 2 --dist worksteal
+# Three processes on two cores, because tests of Slurm and of faults wait.
+PYTEST_FLAGS ?= -n 3 --dist worksteal
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 # Import the package from this folder even if another clone made the environment.
 export PYTHONPATH := $(CURDIR)

@@ -172,9 +172,10 @@ class Terminal(logging.Handler):
         self._has_failed = True
         job = self._jobs.pop(record.jobid, None)
         failed = record.rule_name if job is None else self._ended(job)
+        why = [f"    {record.rule_msg}"] if record.rule_msg else []  # from a cluster
         about = [f"    {name}: {value}" for name, value in record.aux.items()]
         logs = [line for path in record.log for line in _end_of(path.split(" (")[0])]
-        return "\n".join([f"FAILED {failed}", *about, *logs])
+        return "\n".join([f"FAILED {failed}", *why, *about, *logs])
 
     def _place(self) -> str:
         width = len(str(self._total))

@@ -57,6 +57,7 @@ RULES_OF = {
 ROOMS = ("matching", "networks", "data", "storage", "results", "figures", "report")
 # Only the command line and users call these.
 UNREACHED = {
+    "figures/of_folder.py",
     "matching/minimal/exact.py",
     "matching/reduction/streaming.py",
     "results/findings.py",

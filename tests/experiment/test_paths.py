@@ -202,7 +202,7 @@ def test_a_training_starts_from_the_network_of_its_configuration() -> None:
         {paths.data_key(), paths.data_key(paths.models["source"].data)}
     )
     assert keys["own"].startswith("my_package_Net-")
-    longer = MODELS["source"] | {"training": {"epochs": 5}}
+    longer = MODELS["source"] | {"training": {"epochs": 6}}
     other = paths_of({"models": MODELS | {"source": longer}})
     for name, key in keys.items():
         same = other.model_key(other.models[name]) == key

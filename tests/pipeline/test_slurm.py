@@ -119,7 +119,8 @@ def test_the_tables_equal_those_of_a_local_run_bit_for_bit(
     on_cluster |= {"certify": 1, "measure": 1, "null": 1, "heat_map": 1, "top_images": 1}
     here = {"initialise": 1, "aggregate": 1, "plot": 1, "report": 1}
     assert run.jobs == on_cluster | here
-    assert len(SUBMITTED.findall(run.text)) == sum(on_cluster.values())
+    log = max((workspace.root / ".snakemake" / "log").iterdir())
+    assert len(SUBMITTED.findall(log.read_text())) == sum(on_cluster.values())
     # The configuration says cpu.
     asked = cluster.gpus()[before:]
     assert len(asked) == sum(on_cluster.values())
@@ -223,7 +224,8 @@ def test_a_second_invocation_is_refused_and_loses_nothing(
 ) -> None:
     workspace.configure(device="cpu")
     tables = workspace.tables()
-    group = workspace.paths.group(TINY["matching"]["layers"])
+    layers = TINY["matching"]["layers"]
+    group = workspace.paths.group(layers, of=layers)
     null = Path(workspace.paths.null(workspace.key(0), workspace.key(1), group))
     null.unlink()
     Path(workspace.paths.experiment("tables/null.parquet")).unlink()

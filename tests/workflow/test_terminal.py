@@ -82,10 +82,12 @@ def test_a_failed_job_shows_the_end_of_its_log(shown: Shown, tmp_path: Path) -> 
     log.write_text("".join(f"line {number}\n" for number in range(100)))
     shown.start(1, "train", seed="0")
     about: dict[str, Any] = {"jobid": 1, "rule_name": "train", "aux": {"slurm": 7}}
+    about["rule_msg"] = "the node is lost"
     text = shown.log("", "job_error", "ERROR", log=[str(log), "none.log (lost)"], **about)
     first, *rest = text.splitlines()
     assert first == "FAILED train: seed 0 (0 s)"
-    assert [line.strip() for line in rest[:3]] == ["slurm: 7", f"{log}:", "line 70"]
+    found = [line.strip() for line in rest[:4]]
+    assert found == ["the node is lost", "slurm: 7", f"{log}:", "line 70"]
     assert [line.strip() for line in rest[-2:]] == [
         "line 99",
         "none.log: No such file or directory",
