@@ -29,7 +29,8 @@ EPILOG = """examples:
 A model is torchvision:NAME, timm:NAME, transformers:FOLDER, a callable package.module:name, or a
 network.safetensors of the pipeline. --weights-a and --weights-b name published weights or a file;
 "untrained" draws new ones. Without them torchvision's default weights and those in a folder of
-transformers are used. Nothing is downloaded except torchvision's weights.
+transformers are used. Nothing is downloaded:
+if torchvision's weights are missing, the error has the command that fetches them.
 
 Each model gets every image of the folder and its subfolders, resized and cropped as its own
 preprocessing says. For models without a known one give --size, and if needed --mean and --std.

@@ -33,7 +33,10 @@ def closing_lines(tables: Tables, page: str | Path | None, folder: str | Path | 
         page: the page; None if there is none.
         folder: of tables and figures; None if there is none.
     """
-    found = similarity_words(tables["summary"], first_epsilon(tables))
+    opens = first_epsilon(tables)
+    # Minimal matches may have an epsilon that is not in the grid.
+    epsilon = min(tables["summary"]["epsilon"].unique(), key=lambda known: abs(known - opens))
+    found = similarity_words(tables["summary"], float(epsilon))
     warnings = list(warnings_of(tables))
     lines = {
         "Similarity": found[0],

@@ -176,9 +176,10 @@ def warnings_of(made: Mapping[str, pd.DataFrame]) -> Iterator[str]:
         )
         yield f"{row.layer} at epsilon {row.epsilon:g}: {problem}"
     for row in similarity[similarity["few_samples"]].drop_duplicates("layer").itertuples():
+        corrected = f"{row.cross_fitted_area:.2f}".replace("nan", "unknown")
         yield (
             f"{row.layer} has {row.neurons_per_image:.2f} neurons per image ({row.images} images),"
-            f" and its area is {row.area:.2f}, but {row.cross_fitted_area:.2f} cross-fitted; above"
+            f" and its area is {row.area:.2f}, but {corrected} cross-fitted; above"
             f" {FEW_SAMPLES:g} neurons per image, or with a gap above {LARGE_GAP:g}, some of the"
             " match is chance"
         )

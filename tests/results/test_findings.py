@@ -1,6 +1,7 @@
 """The closing lines say what the tables say, of all layers, and no more."""
 
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,16 @@ def test_one_word_for_all_layers_and_a_count_of_very_many() -> None:
     assert (
         "share nearly all neurons in 10 of 20 layers (100%) and none in 10 of 20 layers." in first
     )
+
+
+def test_minimal_matches_may_have_an_epsilon_that_the_grid_lacks() -> None:
+    table = pd.concat([summary(("a", 0.6, NAN, NAN, NAN)).assign(epsilon=e) for e in (0.1, 0.25)])
+    minimal = pd.DataFrame({"epsilon": [0.3]})
+    nothing = dict.fromkeys(("similarity", "measures"), pd.DataFrame())
+    with patch("subspace_match.results.findings.warnings_of", return_value=[]):
+        tables = {"summary": table, "minimal_matches": minimal, **nothing}
+        first, *_ = closing_lines(tables, None, None)
+    assert first.startswith("Similarity: At epsilon 0.25 the two networks share most neurons")
 
 
 def test_few_images_are_named_with_what_they_add() -> None:
