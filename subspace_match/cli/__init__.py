@@ -74,21 +74,11 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
 
     summary = "write one HTML page that compares finished runs"
     report = add("report", pipeline.report, summary, pipeline.REPORT)
-    report.add_argument(
-        "folders", nargs="+", type=Path, metavar="DIR", help="a run: results/experiments/NAME"
-    )
-    report.add_argument(
-        "--out", type=Path, default=Path("report.html"), help="the page (default: report.html)"
-    )
+    _reads_runs(report, "the page", "report.html")
 
     summary = "test measures of similarity on runs whose networks differ in a known way"
     grounding = add("grounding", pipeline.grounding, summary, pipeline.GROUNDING)
-    grounding.add_argument(
-        "folders", nargs="+", type=Path, metavar="DIR", help="a run: results/experiments/NAME"
-    )
-    grounding.add_argument(
-        "--out", type=Path, default=Path("grounding.csv"), help="the table (default: grounding.csv)"
-    )
+    _reads_runs(grounding, "the table", "grounding.csv")
 
     summary = "print what made a result"
     provenance = add("provenance", pipeline.provenance, summary, pipeline.PROVENANCE)
@@ -106,3 +96,12 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     )
     prune.add_argument("--delete", action="store_true", help="remove what is listed")
     return parser, commands.choices
+
+
+def _reads_runs(command: argparse.ArgumentParser, made: str, name: str) -> None:
+    """Add the arguments of a command that makes one file from finished runs."""
+    command.add_argument(
+        "folders", nargs="+", type=Path, metavar="DIR", help="a run: results/experiments/NAME"
+    )
+    help_text = f"{made} (default: {name})"
+    command.add_argument("--out", type=Path, default=Path(name), help=help_text)

@@ -127,7 +127,7 @@ class GridDraw(GroupedDraw):
         self._layer = layer
         (self._index,) = draw_samples(layer, inputs, positions, 1, seed)
         self._groups = image_groups(inputs, positions, seed)
-        self._map_size = layer.height * layer.width
+        self._map_size = layer.positions
         self.samples = len(self._index)
         self.halves = Halves(np.unique(self._index // self._map_size), seed)
         self._batch = np.empty(0, dtype=np.int64)

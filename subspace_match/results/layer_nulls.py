@@ -69,7 +69,7 @@ def resampled_layer(
         return np.stack(list(null_critical_epsilons(pair, x, y, orders, device=device)))
 
     def on_halves() -> np.ndarray:
-        image, rng = samples // (info.height * info.width), np.random.default_rng([seed, 2])
+        image, rng = samples // info.positions, np.random.default_rng([seed, 2])
         present = np.unique(image)
         halves = (
             np.flatnonzero(np.isin(image, rng.permutation(present)[: len(present) // 2]))

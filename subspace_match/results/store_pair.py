@@ -83,6 +83,4 @@ class StorePair:
 
     def images(self, layer: str, draw: int = 0) -> np.ndarray:
         """Return the image of each sample of a layer, (samples,) int64."""
-        entry = self.a.layers[layer]
-        images: np.ndarray = self.samples(layer, draw) // (entry["height"] * entry["width"])
-        return images
+        return self.a.images_of(layer, self.samples(layer, draw))

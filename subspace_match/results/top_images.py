@@ -14,8 +14,8 @@ from ..storage.result_origin import Origin
 def top_images_of(store: ActivationStore, digest: str) -> TopImages:
     """Find the top images of every neuron; ``digest`` as in ``Origin``."""
     layers = {}
-    for name, layer in store.layers.items():
-        images = store.samples(name) // (layer["height"] * layer["width"])
+    for name in store.layers:
+        images = store.images_of(name, store.samples(name))
         layers[name] = top_images(store.activations(name), images)
     origin = Origin.of_stores(digest, store.about)
     about = store.about

@@ -32,8 +32,7 @@ def within_network(
     names = list(store.layers)
     neurons = [store.layers[name]["neurons"] for name in names]
     pairs = list(combinations(range(len(names)), 2))
-    first = store.layers[names[0]]
-    images = store.samples(names[0]) // (first["height"] * first["width"])
+    images = store.images_of(names[0], store.samples(names[0]))
     critical = np.full((len(pairs), sum(sorted(neurons)[-2:])), np.nan)
     values: dict[str, list[float]] = {}
     for number, (i, j) in enumerate(pairs):

@@ -164,6 +164,12 @@ class ActivationStore:
         """Return the flat indices of a layer's samples, (samples,) int64."""
         return self._open(f"samples/{name}/draw_{draw}")[:]
 
+    def images_of(self, name: str, samples: np.ndarray) -> np.ndarray:
+        """Return the image of each sample of a layer, (samples,) int64."""
+        layer = self.layers[name]
+        images: np.ndarray = samples // (layer["height"] * layer["width"])
+        return images
+
     def labels(self) -> np.ndarray | None:
         """Return the class of each image, (images,) int64; None if images have no classes."""
         return self._if_known("labels")
