@@ -10,10 +10,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from report.folders import Made, experiment
 
 from subspace_match.report import page, read_run
+
+# As long as Playwright waits for everything else; its 5 seconds are short on a busy machine.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")

@@ -539,6 +539,6 @@ def test_print_uses_the_light_colours(opening: Callable[..., Opened], file: Path
     page.emulate_media(media="print", color_scheme="dark")
     # On a busy machine the figure may not be drawn yet, or is about to be drawn again.
     label = page.locator("#depth svg .role-axis-label text").first
-    expect(label).to_have_attribute("fill", "#1b1f24", timeout=30_000)
+    expect(label).to_have_attribute("fill", "#1b1f24")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("#controls").is_visible()

@@ -61,7 +61,8 @@ export class Numbers {
     const save = () => {
       const url = URL.createObjectURL(new Blob([this.text(",")], { type: "text/csv" }));
       h("a", { href: url, download: `${name}.csv` }).click();
-      setTimeout(() => URL.revokeObjectURL(url), 1000);
+      // A busy browser reads the blob only seconds after the click.
+      setTimeout(() => URL.revokeObjectURL(url), 60_000);
     };
     details.append(
       h("p", {}, h("button", { type: "button", onclick: copy }, "Copy"), " ",
