@@ -306,6 +306,22 @@ def test_the_networks_of_a_layer_are_compared_with_each_other(opened: Opened, ma
     page.locator("#matrix canvas").wait_for()
 
 
+def test_more_pairs_than_colours_leave_room_for_their_curves(
+    opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
+) -> None:
+    many = experiment(tmp_path, seeds=range(5), draws=1)
+    page = opening(written(many), viewport={"width": 360, "height": 800}).go(layer="fc1", pair=-1)
+    curve = page.locator("#curve")
+    curve.scroll_into_view_if_needed()
+    expect(curve.locator(".role-axis-title")).to_have_text(["Epsilon", "Similarity"])
+    expect(curve.locator(".role-legend")).to_have_count(0)
+    values = [path.similarity(0.3) for (_, layer, _), path in many.paths.items() if layer == "fc1"]
+    expect(page.locator("#curve-readout")).to_have_text(
+        f"At 0.3: {min(values):.1%} to {max(values):.1%} over 10 pairs"
+    )
+    expect(page.locator("#compared")).to_contain_text("last: 10 pairs of 5 networks")
+
+
 def test_neurons_can_be_filtered_and_sorted(opened: Opened, made: Made) -> None:
     page = opened.go(pair=0, layer="fc1", epsilon=0.3)
     neurons = made.tables["neurons"]

@@ -2,7 +2,7 @@
 // measures, provenance.
 
 import { countWithin, mean, nearest, numbers, runs } from "./data.js";
-import { byEpsilon, Chart, criticals, heatMap, measures, sizes } from "./charts.js";
+import { byEpsilon, Chart, criticals, heatMap, measures, MOST_NAMED, sizes } from "./charts.js";
 import { depth, levels } from "./depth.js";
 import { Numbers, byId, counted, h, listed, neuronWords, percent, say, short } from "./dom.js";
 import { change, listen, match, run, state } from "./state.js";
@@ -28,7 +28,13 @@ const FACTS = {
       ? network.name
       : `${network.name}: accuracy ${percent(network.accuracy)}`
         + (network.loss === null ? "" : `, loss ${short(network.loss, 3)} nats`))),
-  Compared: (own) => own.pairs.map((pair) => h("div", {}, `${pair.comparison}: ${own.pairName(pair)}`)),
+  Compared: (own) => [...new Set(own.pairs.map((pair) => pair.comparison))].flatMap((comparison) => {
+    const pairs = own.pairs.filter((pair) => pair.comparison === comparison);
+    const networks = new Set(pairs.flatMap((pair) => [pair.a, pair.b]));
+    return pairs.length > MOST_NAMED
+      ? h("div", {}, `${comparison}: ${pairs.length} pairs of ${networks.size} networks`)
+      : pairs.map((pair) => h("div", {}, `${comparison}: ${own.pairName(pair)}`));
+  }),
   "Left out": (own) => {
     if (own.left_out === null) return "unknown";
     if (!own.left_out.length) return "nothing: every layer has a counterpart";
@@ -139,6 +145,7 @@ function layer() {
 }
 
 const shownMatches = () => (state.pair < 0 ? run().matchesOf(state.layer) : [match()]);
+const isNamed = () => shownMatches().length <= MOST_NAMED;
 const seriesOf = (own) => `${own.pair.comparison}: ${run().pairName(own.pair)}`;
 
 function curveRows() {
@@ -149,7 +156,7 @@ function curveRows() {
     draws: shownMatches().length > 1 || own.draws === 1
       ? []
       : own.ascending.flatMap((draw, number) => steps(draw, own.count, { draw: number })),
-    fitted: shownMatches().flatMap((one) => (one.record.cross_fitted_draws
+    fitted: shownMatches().flatMap((one) => (isNamed() && one.record.cross_fitted_draws
       ? steps(one.crossFitted, one.count * one.record.cross_fitted_draws, { series: seriesOf(one) })
       : [])),
     chance: hundredths(own.chanceCurve),
@@ -174,8 +181,10 @@ function criticalRows() {
 function readCurve(epsilon) {
   if (!(epsilon >= 0 && epsilon <= 1)) return;
   const at = epsilon === state.epsilon ? epsilon : Number(epsilon.toFixed(3));
-  const all = shownMatches().map((one) => percent(one.similarity(at)));
-  say("curve-readout", `At ${at}: ${listed(all)}, ${levelsOf(match(), at)}`);
+  const values = shownMatches().map((one) => one.similarity(at));
+  say("curve-readout", `At ${at}: ` + (isNamed()
+    ? `${listed(values.map((value) => percent(value)))}, ${levelsOf(match(), at)}`
+    : `${percent(Math.min(...values))} to ${percent(Math.max(...values))} over ${values.length} pairs`));
 }
 
 const levelsOf = (own, epsilon) => levels({
@@ -206,8 +215,12 @@ function facts() {
     certificate.margin === null ? "" : `its margin is ${short(certificate.margin, 2)}:`,
     `rounding errors ${certificate.certain ? "cannot" : "could"} change it.`,
   ].filter(Boolean).join(" "));
-  say("curve-caption", `Exact similarity at every epsilon${own.record.cross_fitted_draws ? "; dashed: cross-fitted" : ""}`
-    + `${own.chanceCurve.length ? "; grey: the chance level" : ""}${own.labelsCurve.length ? "; light: labels alone" : ""}`);
+  say("curve-caption", "Exact similarity at every epsilon"
+    + (isNamed() ? "" : ", one line per pair")
+    + (isNamed() && own.record.cross_fitted_draws ? "; dashed: cross-fitted" : "")
+    + (own.chanceCurve.length ? "; grey: the chance level" : "")
+    + (own.labelsCurve.length ? "; light: labels alone" : "")
+    + (isNamed() ? "" : ` (of ${run().pairName(own.pair)})`));
   say("critical-caption", "Critical epsilon of each neuron: the smallest at which it is in the maximum match"
     + ` (${run().pairName(own.pair)}, first draw)`);
   byId("critical").setAttribute("aria-label", "Critical epsilons of both networks' neurons; the table"
@@ -302,8 +315,8 @@ function heatMaps(own) {
   };
   const [ofMatch, ofCka] = [figure(), figure()];
   byId("between").append(
-    h("h3", {}, "Every layer of A against every layer of B"), readout,
-    h("div", { class: "side-by-side" }, ofMatch.element, ofCka.element),
+    h("h3", {}, "Every layer of A against every layer of B"),
+    h("div", { class: "side-by-side" }, ofMatch.element, ofCka.element), readout,
   );
   let last = "";
   return () => {
