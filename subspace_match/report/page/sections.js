@@ -122,9 +122,12 @@ function layer() {
       && say("critical-readout", `${neuronWords(datum.name)}: critical epsilon ${short(datum.critical)}`),
   });
   const size = new Chart(byId("sizes"), sizes, {
-    point: (datum) => datum?.from
-      && say("sizes-readout", `${counted(datum.neurons, "neuron")} of ${datum.network}: minimal matches of `
-        + (datum.to - datum.from > 1 ? `${datum.from} to ${datum.to - 1}` : datum.from)),
+    point: (datum) => {
+      if (!datum?.from) return;
+      const [least, most] = [Math.ceil(datum.from), Math.floor(datum.to)];
+      say("sizes-readout", `${counted(datum.neurons, "neuron")} of ${datum.network}: minimal matches of `
+        + (most > least ? `${least} to ${most}` : least));
+    },
   });
   for (const { element } of [curve, critical, size]) element.setAttribute("role", "img");
   let data = {};
@@ -257,7 +260,8 @@ function showSizes(chart, isNew) {
     const from = Math.floor(total(found) / bin) * bin;
     const network = number < own.countA ? "A" : "B";
     const key = `${network}${from}`;
-    if (!counts.has(key)) counts.set(key, { network, from, to: from + bin, neurons: 0 });
+    // Bars are centred on whole numbers.
+    if (!counts.has(key)) counts.set(key, { network, from: from - 0.5, to: from + bin - 0.5, neurons: 0 });
     counts.get(key).neurons++;
   });
   const all = minimal.match_of.filter((found) => found >= 0).map(total).sort((p, q) => p - q);
