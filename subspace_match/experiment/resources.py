@@ -21,7 +21,7 @@ PROCESS_MB = 2000  # Python, torch and the CUDA libraries
 SHARD_MB = 64  # an extraction writes a layer's activations in shards of this size
 # Upper bounds of the number of n x n float64 matrices alive at once, n neurons of both sides.
 MATRICES = 12
-HALVES_MATRICES = 24  # moments of two halves of the images and of all; fits on both halves
+HALVES_MATRICES = 28  # moments of two halves of the images and of all; fits on both halves
 MINIMAL_MATRICES = 16
 JOINT_MATRICES = 6  # the same, n neurons of all networks together
 GIGAFLOPS = 10  # one thread of a slow CPU
@@ -87,10 +87,8 @@ class JobResources:
         return _rounded(_megabytes(largest, 4), attempt)
 
     def match_mb(self, wildcards: Wildcards, attempt: int) -> int:
-        """Matrices to peel the widest layer; moments and factors of all layers, to be saved."""
-        group = self._group(wildcards)
-        saved = sum(3 * draws * (a + b) ** 2 for a, b, _, draws in group)
-        return _rounded(_megabytes(HALVES_MATRICES * _widest(group) ** 2 + saved), attempt)
+        """Matrices of the widest layer; each draw is saved before the next one is read."""
+        return _rounded(_megabytes(HALVES_MATRICES * _widest(self._group(wildcards)) ** 2), attempt)
 
     def match_work(self, wildcards: Wildcards) -> float:
         """A reduction, half of a matrix product, and peelings in sample and on halves of images.
