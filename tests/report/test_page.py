@@ -498,6 +498,14 @@ def test_a_single_model_is_not_named(opened: Opened) -> None:
     assert "nothing: every layer has a counterpart" in text
 
 
+def test_the_configuration_of_the_page_is_that_of_the_run(opened: Opened, made: Made) -> None:
+    page = opened.go()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save its configuration").click()
+    assert download.value.suggested_filename == "config.json"
+    assert read_record(download.value.path()) == read_record(made.folder / "config.json")
+
+
 def test_runs_are_shown_side_by_side(
     opening: Callable[..., Opened], written: Callable[..., Path], made: Made, tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@
 import { countWithin, mean, nearest, numbers, runs } from "./data.js";
 import { byEpsilon, Chart, criticals, heatMap, measures, MOST_NAMED, sizes } from "./charts.js";
 import { depth, levels } from "./depth.js";
-import { Numbers, byId, counted, h, listed, neuronWords, percent, say, short } from "./dom.js";
+import { Numbers, byId, counted, h, listed, neuronWords, percent, save, say, short } from "./dom.js";
 import { change, listen, match, run, state } from "./state.js";
 
 // What was compared
@@ -387,7 +387,8 @@ function provenance() {
   const list = (entries) => h("dl", {}, Object.entries(entries).map(([name, value]) =>
     [h("dt", {}, name), h("dd", {}, typeof value === "string" ? value : JSON.stringify(value))]).flat());
   byId("provenance").append(...runs.flatMap((own) => {
-    const { again, changed, default: rest, digests, runs: calls } = own.provenance;
+    const { again, changed, config, default: rest, digests, runs: calls } = own.provenance;
+    const saveConfig = () => save("config.json", JSON.stringify(config, null, 2), "application/json");
     const checkpoints = Object.fromEntries(own.networks.map((one) => [one.name, one.checkpoint]));
     return [
       h("h3", {}, own.name),
@@ -400,6 +401,7 @@ function provenance() {
         list({ ...digests, ...checkpoints })),
       h("p", {}, "Command that reproduces this run:"),
       h("pre", { tabindex: 0 }, again),
+      config ? h("p", {}, h("button", { type: "button", onclick: saveConfig }, "Save its configuration")) : "",
       ...calls.flatMap((call) => [
         h("p", {}, `Command that ran the rules ${call.rules}:`),
         h("pre", { tabindex: 0 }, call.command),
