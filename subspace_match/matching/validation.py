@@ -19,6 +19,36 @@ FEW_SAMPLES = 0.2
 LARGE_GAP = 0.03
 
 
+def in_words(value: Any) -> str:
+    """Describe a value of a wrong type in an error: short and in one line.
+
+    Example:
+        >>> in_words(np.ones((5, 2))), in_words("a.npy"), in_words(None)
+        ('an array of shape (5, 2)', "'a.npy'", 'None')
+    """
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape:
+        return f"an array of shape {tuple(shape)}"
+    if value is None or isinstance(value, (str, bytes, bool, int, float)):
+        return repr(value)
+    return f"an object of type {type(value).__name__}"
+
+
+def check_type(argument: str, value: Any, kinds: type | tuple[type, ...], expected: str) -> None:
+    """Raise a ValueError unless a value has one of these types; ``expected`` says how to get it."""
+    if not isinstance(value, kinds):
+        raise ValueError(f"{argument}: expected {expected}, found {in_words(value)}")
+
+
+def check_list(argument: str, value: Any) -> None:
+    """Raise a ValueError unless a value can be a list of activations."""
+    if not hasattr(value, "__len__") or isinstance(value, (str, bytes)):
+        raise ValueError(
+            f"{argument}: expected a list of arrays of shape (samples, neurons), found"
+            f" {in_words(value)}"
+        )
+
+
 def as_activations(argument: str, value: Any) -> Any:
     """Check activations (samples, neurons), and convert sequences to a NumPy array.
 
@@ -35,13 +65,7 @@ def as_activations(argument: str, value: Any) -> Any:
     """
     _check_dense(argument, value)
     if not hasattr(value, "shape") or not hasattr(value, "dtype"):
-        try:
-            value = np.asarray(value)
-        except ValueError as error:
-            raise ValueError(
-                f"{argument}: expected an array of shape (samples, neurons), found"
-                f" {type(value).__name__}: {error}"
-            ) from error
+        value = _converted(argument, value)
     shape = tuple(value.shape)
     if len(shape) != 2:
         one_neuron = "for a single neuron use array[:, None]"
@@ -61,6 +85,19 @@ def as_activations(argument: str, value: Any) -> Any:
         )
     _check_chunks(argument, value)
     return value
+
+
+def _converted(argument: str, value: Any) -> np.ndarray:
+    """Convert a sequence of numbers to an array; raise a ValueError for anything else."""
+    expected = f"{argument}: expected an array of shape (samples, neurons), found"
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{expected} {type(value).__name__}: {error}") from error
+    if array.dtype.kind in "OSU":
+        load = "; load the file first, for example with np.load" if isinstance(value, str) else ""
+        raise ValueError(f"{expected} {in_words(value)}{load}")
+    return array
 
 
 def _check_chunks(argument: str, value: Any) -> None:
@@ -153,8 +190,8 @@ def as_chunk_samples(chunk_samples: int | None, width: int, device: Device) -> i
         return max(1, device.chunk_bytes // (8 * width))
     if not isinstance(chunk_samples, (int, np.integer)) or chunk_samples < 1:
         raise ValueError(
-            f"chunk_samples: expected a whole number of at least 1, found {chunk_samples!r}; use"
-            " None for the default"
+            "chunk_samples: expected a whole number of at least 1, found"
+            f" {in_words(chunk_samples)}; use None for the default"
         )
     return int(chunk_samples)
 
@@ -174,10 +211,13 @@ def as_epsilons(epsilon: Any) -> np.ndarray:
     """Check epsilons in [0, 1) and return them as float64; raise a ValueError if one is invalid."""
     try:
         epsilons = np.asarray(epsilon, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError):
+        epsilons = None
+    if epsilons is None or epsilon is None:
         raise ValueError(
-            f"epsilon: expected a number in [0, 1), found {epsilon!r}; the paper uses 0.15 to 0.5"
-        ) from error
+            f"epsilon: expected a number in [0, 1), found {in_words(epsilon)}; the paper uses 0.15"
+            " to 0.5"
+        )
     outside = ~((epsilons >= 0) & (epsilons < 1))
     if outside.any():
         raise ValueError(
