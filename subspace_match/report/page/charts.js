@@ -164,8 +164,8 @@ const legendPlace = (width) => ({
   orient: width < 500 ? "bottom" : "right",
 });
 const quantitative = (field, more = {}) => ({ field, type: "quantitative", ...more });
-const similarity = (field) =>
-  quantitative(field, { title: "Similarity", axis: SHARE, scale: { domain: [0, 1] } });
+const similarity = (field, title = "Similarity") =>
+  quantitative(field, { title, axis: SHARE, scale: { domain: [0, 1] } });
 const layerAxis = (names) => ({
   field: "layer",
   type: "ordinal",
@@ -204,10 +204,10 @@ export const linesOf = (rows) =>
     .filter(({ value }) => Number.isFinite(value)));
 
 /**
- * Similarity by layer, one colour per comparison; the legend names the given lines. Data: bands, lines,
+ * Similarity or area by layer, one colour per comparison; the legend names the given lines. Data: bands, lines,
  * pairs, layers; parameter: layer.
  */
-export const byDepth = (names, series, lines) => (colours, width) => {
+export const byDepth = (names, series, lines, title) => (colours, width) => {
   const colour = coloured(series);
   const dash = {
     field: "line",
@@ -223,32 +223,32 @@ export const byDepth = (names, series, lines) => (colours, width) => {
       {
         ...data("bands"),
         mark: { type: "area", opacity: 0.22, clip: true },
-        encoding: { y: similarity("chance"), color: colour },
+        encoding: { y: similarity("chance", title), color: colour },
       },
       {
         ...data("bands"),
         mark: { type: "area", opacity: 0.08, clip: true },
-        encoding: { y: similarity("labels"), color: colour },
+        encoding: { y: similarity("labels", title), color: colour },
       },
       {
         ...data("bands"),
         mark: { type: "area", opacity: 0.25 },
-        encoding: { y: similarity("low"), y2: { field: "high" }, color: colour },
+        encoding: { y: similarity("low", title), y2: { field: "high" }, color: colour },
       },
       {
         ...data("pairs"),
         mark: { type: "line", strokeWidth: 1, opacity: 0.7 },
-        encoding: { y: similarity("value"), color: colour, detail: { field: "pair" } },
+        encoding: { y: similarity("value", title), color: colour, detail: { field: "pair" } },
       },
       {
         ...data("lines"),
         mark: { type: "line", strokeWidth: 2 },
-        encoding: { y: similarity("value"), color: colour, strokeDash: dash },
+        encoding: { y: similarity("value", title), color: colour, strokeDash: dash },
       },
       {
         ...data("bands"),
         mark: { type: "point", filled: true, opacity: 1, size: names.length > 40 ? 18 : 50 },
-        encoding: { y: similarity("value"), color: colour },
+        encoding: { y: similarity("value", title), color: colour },
       },
       {
         ...data("layers"),

@@ -4,7 +4,7 @@
 import { countWithin, mean, nearest, numbers, runs } from "./data.js";
 import { byEpsilon, Chart, criticals, heatMap, measures, MOST_NAMED, sizes } from "./charts.js";
 import { depth, levels } from "./depth.js";
-import { Numbers, byId, counted, h, listed, neuronWords, percent, say, short } from "./dom.js";
+import { Numbers, byId, counted, h, listed, neuronWords, percent, save, say, short } from "./dom.js";
 import { change, listen, match, run, state } from "./state.js";
 
 // What was compared
@@ -122,9 +122,12 @@ function layer() {
       && say("critical-readout", `${neuronWords(datum.name)}: critical epsilon ${short(datum.critical)}`),
   });
   const size = new Chart(byId("sizes"), sizes, {
-    point: (datum) => datum?.from
-      && say("sizes-readout", `${counted(datum.neurons, "neuron")} of ${datum.network}: minimal matches of `
-        + (datum.to - datum.from > 1 ? `${datum.from} to ${datum.to - 1}` : datum.from)),
+    point: (datum) => {
+      if (!datum?.from) return;
+      const [least, most] = [Math.ceil(datum.from), Math.floor(datum.to)];
+      say("sizes-readout", `${counted(datum.neurons, "neuron")} of ${datum.network}: minimal matches of `
+        + (most > least ? `${least} to ${most}` : least));
+    },
   });
   for (const { element } of [curve, critical, size]) element.setAttribute("role", "img");
   let data = {};
@@ -257,7 +260,8 @@ function showSizes(chart, isNew) {
     const from = Math.floor(total(found) / bin) * bin;
     const network = number < own.countA ? "A" : "B";
     const key = `${network}${from}`;
-    if (!counts.has(key)) counts.set(key, { network, from, to: from + bin, neurons: 0 });
+    // Bars are centred on whole numbers.
+    if (!counts.has(key)) counts.set(key, { network, from: from - 0.5, to: from + bin - 0.5, neurons: 0 });
     counts.get(key).neurons++;
   });
   const all = minimal.match_of.filter((found) => found >= 0).map(total).sort((p, q) => p - q);
@@ -383,7 +387,8 @@ function provenance() {
   const list = (entries) => h("dl", {}, Object.entries(entries).map(([name, value]) =>
     [h("dt", {}, name), h("dd", {}, typeof value === "string" ? value : JSON.stringify(value))]).flat());
   byId("provenance").append(...runs.flatMap((own) => {
-    const { again, changed, default: rest, digests, runs: calls } = own.provenance;
+    const { again, changed, config, default: rest, digests, runs: calls } = own.provenance;
+    const saveConfig = () => save("config.json", JSON.stringify(config, null, 2), "application/json");
     const checkpoints = Object.fromEntries(own.networks.map((one) => [one.name, one.checkpoint]));
     return [
       h("h3", {}, own.name),
@@ -396,6 +401,7 @@ function provenance() {
         list({ ...digests, ...checkpoints })),
       h("p", {}, "Command that reproduces this run:"),
       h("pre", { tabindex: 0 }, again),
+      config ? h("p", {}, h("button", { type: "button", onclick: saveConfig }, "Save its configuration")) : "",
       ...calls.flatMap((call) => [
         h("p", {}, `Command that ran the rules ${call.rules}:`),
         h("pre", { tabindex: 0 }, call.command),
