@@ -192,7 +192,7 @@ def warnings_of(made: Mapping[str, pd.DataFrame]) -> Iterator[str]:
         )
         yield f"{row.layer} at epsilon {row.epsilon:g}: {problem}"
     for row in similarity[similarity["few_samples"]].drop_duplicates("layer").itertuples():
-        signs = " and ".join(_signs_of_few_images(row))
+        signs = ", and ".join(_signs_of_few_images(row))
         yield f"{row.layer} has {signs}, so some of its match is chance"
     for row in similarity[similarity["note"] != ""].drop_duplicates("layer").itertuples():
         yield f"{row.layer}: cross-fitted and held-out similarity: {row.note}"

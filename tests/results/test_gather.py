@@ -203,7 +203,7 @@ def test_a_warning_of_few_images_names_only_the_signs_that_there_are(files: File
     end = ", so some of its match is chance"
     assert list(warnings_of(made))[:2] == [gap + end, f"fc1 {neurons}{end}"]
     table["neurons_per_image"] = 0.4
-    both = gap.replace("has ", f"{neurons} and ")
+    both = gap.replace("has ", f"{neurons}, and ")
     assert next(warnings_of(made)) == both + end
 
 
