@@ -165,6 +165,22 @@ def _read(
             yield (origin.networks, origin.layer, origin.draw), found
 
 
+def _signs_of_few_images(row: Any) -> list[str]:
+    """Say why ``few_samples`` is true in a row of the table of similarities."""
+    signs = []
+    if row.neurons_per_image > FEW_SAMPLES:
+        signs.append(
+            f"{row.neurons_per_image:.2f} neurons per image ({row.images} images), more than"
+            f" {FEW_SAMPLES:g}"
+        )
+    if (gap := row.area - row.cross_fitted_area) > LARGE_GAP:
+        signs.append(
+            f"an area of {row.area:.3f}, which exceeds the cross-fitted area by {gap:.3f}, more"
+            f" than {LARGE_GAP:g}"
+        )
+    return signs
+
+
 def warnings_of(made: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     """Yield what a reader of the tables must know, one line each."""
     similarity, measures = made["similarity"], made["measures"]
@@ -176,13 +192,8 @@ def warnings_of(made: Mapping[str, pd.DataFrame]) -> Iterator[str]:
         )
         yield f"{row.layer} at epsilon {row.epsilon:g}: {problem}"
     for row in similarity[similarity["few_samples"]].drop_duplicates("layer").itertuples():
-        corrected = f"{row.cross_fitted_area:.2f}".replace("nan", "unknown")
-        yield (
-            f"{row.layer} has {row.neurons_per_image:.2f} neurons per image ({row.images} images),"
-            f" and its area is {row.area:.2f}, but {corrected} cross-fitted; above"
-            f" {FEW_SAMPLES:g} neurons per image, or with a gap above {LARGE_GAP:g}, some of the"
-            " match is chance"
-        )
+        signs = " and ".join(_signs_of_few_images(row))
+        yield f"{row.layer} has {signs}, so some of its match is chance"
     for row in similarity[similarity["note"] != ""].drop_duplicates("layer").itertuples():
         yield f"{row.layer}: cross-fitted and held-out similarity: {row.note}"
     with_null = similarity[similarity["permutations"] > 0].drop_duplicates("layer")

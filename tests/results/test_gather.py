@@ -192,6 +192,21 @@ def test_a_result_of_other_networks_is_refused(kind: str, files: Files) -> None:
         gather(files, settings())
 
 
+def test_a_warning_of_few_images_names_only_the_signs_that_there_are(files: Files) -> None:
+    made = gather(files, settings())
+    table, signs = made["similarity"], ["neurons_per_image", "area", "cross_fitted_area"]
+    table["few_samples"] = True
+    table.loc[table["layer"] == "conv1", signs] = 0.1, 0.7123, 0.71 - 0.0301
+    table.loc[table["layer"] == "fc1", signs] = 0.4, 0.6, np.nan
+    gap = "conv1 has an area of 0.712, which exceeds the cross-fitted area by 0.032, more than 0.03"
+    neurons = "has 0.40 neurons per image (20 images), more than 0.2"
+    end = ", so some of its match is chance"
+    assert list(warnings_of(made))[:2] == [gap + end, f"fc1 {neurons}{end}"]
+    table["neurons_per_image"] = 0.4
+    both = gap.replace("has ", f"{neurons} and ")
+    assert next(warnings_of(made)) == both + end
+
+
 def test_warnings_name_the_layer_and_the_problem(files: Files) -> None:
     made = gather(files, settings())
     assert list(warnings_of(made)) == []
@@ -206,8 +221,8 @@ def test_warnings_name_the_layer_and_the_problem(files: Files) -> None:
         "conv1 at epsilon 0.2: a decision has a margin of only 1.0e-14, so rounding could change"
         " it",
         "conv1 at epsilon 0.5: a fresh factorisation does not prove the match; please report this",
-        "conv1 has 0.40 neurons per image (20 images), and its area is 0.55, but 0.55 cross-fitted;"
-        " above 0.2 neurons per image, or with a gap above 0.03, some of the match is chance",
+        "conv1 has 0.40 neurons per image (20 images), more than 0.2, so some of its match is"
+        " chance",
         "fc1: cross-fitted and held-out similarity: NaN, since there is one image",
         "conv1: only 3 permutations, as more would take long, so p-values are at least 0.25, and"
         " those corrected for several layers in every layer; for smaller ones set"
