@@ -10,13 +10,13 @@ Python's start and imports, as in a terminal.
 
 from __future__ import annotations
 
-import resource
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 import yaml
+from timing import cpu_of_programs
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from pipeline.workspaces import PROJECT, Run, Workspace, copy_project
@@ -33,17 +33,19 @@ EXPERIMENTS = {
 REPEATS = 2
 
 
-def plan(workspace: Workspace) -> tuple[float, int]:
-    """Return the CPU seconds and the number of jobs of a dry run."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def dry_run(workspace: Workspace) -> Run:
     command = ("--dry-run", "--quiet", "rules", "--configfile", "mine.yaml")
     with workspace.start(*command) as process:
         text, _ = process.communicate()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if process.returncode:
         sys.exit(text)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return seconds, sum(Run(0, text).planned.values())
+    return Run(0, text)
+
+
+def plan(workspace: Workspace) -> tuple[float, int]:
+    """Return the CPU seconds and the number of jobs of a dry run."""
+    seconds, run = cpu_of_programs(lambda: dry_run(workspace))
+    return seconds, sum(run.planned.values())
 
 
 def main() -> None:
