@@ -35,12 +35,12 @@ class SecondRead:
 
     Attributes:
         factor: F, (live, live) float64 on the device.
-        centred_factor: G, (live, live) float64 on the device.
+        centred_factor: G, (live, live) float64 on the device; None if only the factor is wanted.
         length_products: as in ``PairMoments``.
     """
 
     factor: Array
-    centred_factor: Array
+    centred_factor: Array | None
     length_products: np.ndarray
 
 
