@@ -229,7 +229,7 @@ def test_progress_is_shown_on_a_terminal_only(
     options = ["--null", "19", "--minimal", "--epsilon", "0.6"]
     assert main([*write(tmp_path, ".npy"), *options]) == 0
     shown = capsys.readouterr()
-    for work in ("samples: ", "permutations: ", "minimal matches at 0.6: "):
+    for work in ("samples: ", "match and permutations: ", "minimal matches at 0.6: "):
         assert (work in shown.err) == terminal
     assert (" left" in shown.err) == terminal
     assert "19/19" not in shown.out

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..extras import MissingExtraError
@@ -33,11 +35,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments.insert(0, "match")
     options = parser.parse_args(arguments)
     try:
-        options.run(options)
+        with _log_on_stderr():
+            options.run(options)
     except (ValueError, OSError, MemoryError, MissingExtraError) as error:
         sys.stderr.write(f"subspace-match: error: {error}\n")
         return 2
     return 0
+
+
+@contextmanager
+def _log_on_stderr() -> Iterator[None]:
+    """Show what is decided, and how far work is, as it happens."""
+    log, handler = logging.getLogger("subspace_match"), logging.StreamHandler()
+    level = log.level
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:

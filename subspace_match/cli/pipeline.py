@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..extras import needs
+from ..progress import Progress
 
 REPORT = """example:
   subspace-match report results/experiments/vgg11_bn-* --out comparison.html
@@ -45,7 +46,8 @@ def report(options: argparse.Namespace) -> None:
     with needs("workflow", "report"):
         from ..report import write_page
 
-        write_page(options.folders, options.out)
+        with Progress("runs", len(options.folders)) as progress:
+            write_page(options.folders, options.out, progress.update)
     sys.stdout.write(f"Page: {options.out} (open it in a browser)\n")
 
 
