@@ -171,7 +171,7 @@ def _signs_of_few_images(few: pd.DataFrame, every: Sequence[str]) -> list[str]:
     signs = []
     crowded = few[few["neurons_per_image"] > FEW_SAMPLES]
     if len(crowded):
-        most = crowded.loc[crowded["neurons_per_image"].idxmax()]
+        most = crowded.sort_values("neurons_per_image").iloc[-1]
         signs.append(
             f"{layers_in_words(_layers(crowded), every)}: up to {most['neurons_per_image']:.2f}"
             f" neurons per image ({most['images']} images), more than {FEW_SAMPLES:g}"
