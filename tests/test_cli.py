@@ -8,6 +8,7 @@ import sys
 import warnings
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ import pytest
 import safetensors.numpy
 import torch
 import zarr
+from numba.core import event
 
 import subspace_match as sm
-from subspace_match.cli import main
+from subspace_match.cli import log_on_stderr, main
 from subspace_match.storage import archives
 
 RNG = np.random.default_rng(0)
@@ -172,6 +174,55 @@ def test_bad_input_gives_one_line_and_exit_code_2(
     assert error.startswith("subspace-match: error: ")
     assert message in error
     assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("mtach a.npy b.npy", "found 'mtach' (did you mean match?); the commands are match, layer"),
+        ("compre a b", "found 'compre' (did you mean compare?)"),
+        ("xyz", "expected a command or the file of an array, found 'xyz'; the commands are match"),
+        ("a.npy b.npy --epsilom 0.3", "match: error: unrecognized arguments: --epsilom (did you"),
+        ("--epsilom=0.3 a.npy b.npy", "--epsilom=0.3 (did you mean --epsilon?)"),
+        ("report run --outt x.html", "report: error: unrecognized arguments: --outt (did you mean"),
+        ("a.npy b.npy c.npy", "match: error: unrecognized arguments: c.npy\n"),
+    ],
+)
+def test_a_misspelt_command_or_option_is_answered_with_the_nearest(
+    arguments: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments.split())
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_file_whose_name_is_one_word_is_no_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, layer in (("mtach", X), ("b", Y)):
+        zarr.create_array(name, data=layer)
+    assert main(["mtach", "b", "--epsilon", "0.1"]) == 0
+    assert "0.1" in capsys.readouterr().out
+
+
+def test_the_first_compilation_is_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Compilation is one of numba's events; loading compiled code is none."""
+    (says,) = event._registered["numba:compile"]
+    monkeypatch.setattr(says, "has_said", False)
+    assert main([*write(tmp_path, ".npy"), "--epsilon", "0.1"]) == 0
+    capsys.readouterr()
+    for module, said in (
+        ("users.module", 0),
+        ("subspace_match.matching.x", 1),
+        ("subspace_match", 0),
+    ):
+        function = SimpleNamespace(py_func=SimpleNamespace(__module__=module))
+        with log_on_stderr(), event.trigger_event("numba:compile", data={"dispatcher": function}):
+            assert capsys.readouterr().err.count("compiling, which takes up to a minute; ") == said
 
 
 OFFSET = np.random.default_rng(1).normal(size=(2, 1500, 10)) + 3

@@ -6,10 +6,13 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..extras import needs
 from ..progress import Progress
+
+if TYPE_CHECKING:
+    from ..storage.job_records import Job
 
 REPORT = """example:
   subspace-match report results/experiments/vgg11_bn-* --out comparison.html
@@ -74,10 +77,10 @@ def provenance(options: argparse.Namespace) -> None:
     with needs("workflow", "provenance"):
         import yaml
 
-        from ..storage.job_records import Records, check
+        from ..storage.job_records import check
 
         file = options.file.absolute()
-        job = Records().required(file)
+        job = _job_of(file)
         check(file, job)
         record = job.record
     checksums = record["weights_and_images"]
@@ -98,6 +101,20 @@ def provenance(options: argparse.Namespace) -> None:
         "config": record["config"],
     }
     sys.stdout.write(yaml.safe_dump(described, sort_keys=False, width=100))
+
+
+def _job_of(file: Path) -> Job:
+    """Return the job that made a file; raise a ValueError if none is known."""
+    from ..storage.job_records import SUFFIX, Records
+
+    if not file.exists():
+        raise ValueError(f"{file}: expected a result of the pipeline, found no such file")
+    if (job := Records().find(file)) is None:
+        raise ValueError(
+            f"{file}: expected a result of the pipeline, found no record of its job (*{SUFFIX}) in"
+            " its folder or above; it is not such a result, or the record was not copied with it"
+        )
+    return job
 
 
 def _seeds(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

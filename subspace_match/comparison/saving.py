@@ -74,7 +74,7 @@ def write_folder(
     origins = {name: match.origin for name, match in matches.items()}
     save_matches(folder / "matches.npz", matches.values())
     save_moments(
-        folder / "moments.npz", {origins[name]: layer.pair for name, layer in layers.items()}
+        folder / "moments.npz", ((origins[name], layer.pair) for name, layer in layers.items())
     )
     nulls = {
         origins[name]: Resampled(layer.null)

@@ -13,8 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 from ..data.catalogue import SOURCES
 from ..matching.epsilons import EPSILONS
 from ..matching.permutation_counts import check_permutations
@@ -220,16 +218,13 @@ def _is_number(_checker: Any, value: Any) -> bool:
     return _is_integer(_checker, value) or (isinstance(value, float) and math.isfinite(value))
 
 
-_TYPES = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
-    {"integer": _is_integer, "number": _is_number}
-)
-_Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
-    jsonschema.Draft202012Validator, type_checker=_TYPES
-)
-
-
 def _errors(config: Config, schema: Mapping[str, Any]) -> list[Any]:
-    validator = _Validator(schema)
+    import jsonschema  # jobs get a configuration that is validated
+
+    plain = jsonschema.Draft202012Validator
+    types = plain.TYPE_CHECKER.redefine_many({"integer": _is_integer, "number": _is_number})
+    extended = jsonschema.validators.extend(plain, type_checker=types)  # type: ignore[no-untyped-call]
+    validator = extended(schema)
     return sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.path)))
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..experiment.config import Config
+from ..networks.pictures import Pictures, pictures_of
 from ..results.registry import read_networks
 from ..storage.files import Record, damaged, read_record
 from ..storage.job_records import Records, check
@@ -36,7 +36,7 @@ class Images:
     """
 
     labels: np.ndarray
-    pictures: Callable[[Sequence[int]], np.ndarray]
+    pictures: Pictures
 
 
 @dataclass(frozen=True)
@@ -139,24 +139,8 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def _images(path: Path, root: str | None) -> Images | None:
-    from ..data.prepared import Split, TextSplit, load
+    from ..data.prepared import load
 
     data = load(path, root)
-    split = data.test
-    if isinstance(split, TextSplit):
-        return None
-    if isinstance(split, Split):
-        images = split.images
-        return Images(split.labels, lambda indices: np.asarray(images[list(indices)]))
-    return Images(split.labels, _pictures_of_files(split, data.about))
-
-
-def _pictures_of_files(split: Any, about: dict[str, Any]) -> Callable[[Sequence[int]], np.ndarray]:
-    """Resize and crop image files as the networks see them; only this needs torch."""
-    import torch
-
-    from ..networks.images import Images as NetworkImages
-    from ..networks.preprocessing import trained_preprocessing
-
-    images = NetworkImages.on_device(split, trained_preprocessing(about), torch.device("cpu"))
-    return lambda indices: np.asarray(images.resized(indices).numpy())
+    pictures, labels = pictures_of(data), data.test.labels
+    return None if pictures is None or labels is None else Images(labels, pictures)

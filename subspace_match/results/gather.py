@@ -166,6 +166,24 @@ def _read(
             yield (origin.networks, origin.layer, origin.draw), found
 
 
+def _signs_of_few_images(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield each sign of few images, as it is in the worst layer, and the rows that have it.
+
+    Args:
+        rows: of the table of similarities, in which ``few_samples`` is true.
+    """
+    gaps = rows["area"] - rows["cross_fitted_area"]
+    for values, most, words in (
+        (rows["neurons_per_image"], FEW_SAMPLES, "{:.2f} neurons per image ({images} images)"),
+        (gaps, LARGE_GAP, "an area of {area:.3f}, which exceeds the cross-fitted area by {:.3f}"),
+    ):
+        own = rows[values > most]
+        if len(own):
+            worst = own.assign(sign=values).sort_values("sign", kind="stable").iloc[-1]
+            where = f" in {worst['layer']}" if own["layer"].nunique() > 1 else ""
+            yield f"{words.format(worst['sign'], **worst)}{where}, more than {most:g}", own
+
+
 def warnings_of(made: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     """Yield what a reader of the tables must know, one line each."""
     similarity, measures = made["similarity"], made["measures"]
@@ -178,21 +196,9 @@ def warnings_of(made: Mapping[str, pd.DataFrame]) -> Iterator[str]:
         yield f"{row.layer} at epsilon {row.epsilon:g}: {problem}"
     every = _layers(similarity)
     few = similarity[similarity["few_samples"]]
-    if len(few):
-        most = few.sort_values("neurons_per_image").iloc[-1]
-        gaps = few["area"] - few["cross_fitted_area"]
-        corrected = "an unknown cross-fitted area"
-        if gaps.notna().any():
-            corrected = f"an area up to {gaps.max():.2f} above the cross-fitted one"
-            if gaps.isna().any():
-                unknown = layers_in_words(_layers(few[few["cross_fitted_area"].isna()]), every)
-                corrected += f" (unknown in {unknown})"
-        yield (
-            f"{layers_in_words(_layers(few), every)}: up to"
-            f" {most['neurons_per_image']:.2f} neurons per image ({most['layer']},"
-            f" {most['images']} images), and {corrected}; above {FEW_SAMPLES:g} neurons per image,"
-            f" or with a gap above {LARGE_GAP:g}, some of the match is chance"
-        )
+    for sign, rows in _signs_of_few_images(few):
+        where = layers_in_words(_layers(rows), every)
+        yield f"{where}: {sign}, so some of the match is chance"
     noted = similarity[similarity["note"] != ""]
     if len(noted):
         example = "for example " if noted["note"].nunique() > 1 else ""

@@ -27,6 +27,7 @@ _DEFAULT = "DefaultStreamHandler"  # Snakemake's name of the handler that writes
 _NOISE = (
     *("Assuming unrestricted", "Building DAG", "Using shell", "Provided cores", "Select jobs"),
     *("Rules claiming more threads", "SLURM run ID", "Cleaning up SLURM log files"),
+    "Reasons:",  # always that outputs are missing, since paths contain what decides a result
 )
 _NOTHING = "Nothing to be done"
 _NUMBERED_NOISE = re.compile(r"Execute \d+ jobs|Job \d+ has been submitted with SLURM jobid")
@@ -113,10 +114,9 @@ class Terminal(logging.Handler):
             "job_info": self._planned if dry else self._started,
             "job_finished": self._finished,
             "job_error": self._failed,
+            "run_info": self._table if dry else self._plan,
             **dict.fromkeys(("workflow_started", "progress", "resources_info"), _nothing),
         }
-        if not dry:  # a dry run shows Snakemake's table of jobs
-            self._shows["run_info"] = self._plan
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a record: in this class's words if it is about a job, else in Snakemake's."""
@@ -143,6 +143,11 @@ class Terminal(logging.Handler):
         )
         each = ", ".join(f"{n} {name}" if n > 1 else name for name, n in counts.items())
         return f"{self._total} job{'' if self._total == 1 else 's'}: {each}" if counts else None
+
+    def _table(self, record: Any) -> str | None:
+        """Show Snakemake's table of jobs; a dry run logs it before and after them."""
+        is_first, self._total = not self._total, 1
+        return str(record.msg) if is_first else None
 
     def _planned(self, record: Any) -> str | None:
         return None if record.rule_name in self._targets else _words_of(record)

@@ -265,3 +265,5 @@ def test_groups_of_different_layers_have_different_keys() -> None:
     keys |= {paths.group(["conv1"], of=names) for names in groups[:2]}
     assert len(keys) == 5
     assert paths.group(["conv1", "fc1"]).startswith("conv1-fc1-")
+    part = paths.group(["conv1", "fc1"], of=["conv1", "conv2", "fc1"])
+    assert part.startswith("conv1-fc1-2of3-")

@@ -1,7 +1,9 @@
 """A server that starts Python programs as forks of itself, after it has imported their libraries.
 
-Imports take most of the time of a short job. Run as a program; ``forks`` starts it. Nothing of this
-project may be imported here: a program imports the copy in its own folder.
+Imports take most of the time of a short job. Two more things that are the same for all programs are
+done once: finding Snakemake's plugins, and making the page's plotting library. Run as a program;
+``forks`` starts it. Nothing of this project may be imported here: a program imports the copy in its
+own folder.
 
     fork_server.py FOLDER PROCESS MODULE ...
 
@@ -15,6 +17,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
+import hashlib
 import importlib
 import json
 import os
@@ -146,6 +149,23 @@ def end(run: Callable[[], None]) -> NoReturn:
     os._exit(int(status is not None) if not isinstance(status, int) else status & 255)
 
 
+def share_plotting_library(folder: Path) -> None:
+    """Let the first program that needs the page's plotting library keep it for the others."""
+    import vl_convert
+
+    make = vl_convert.javascript_bundle
+
+    def made_once(snippet: str) -> str:
+        file = folder / hashlib.sha256(snippet.encode()).hexdigest()
+        if not file.exists():
+            own = file.with_suffix(f".{os.getpid()}")
+            own.write_text(make(snippet), encoding="utf-8")
+            own.replace(file)
+        return file.read_text(encoding="utf-8")
+
+    vl_convert.javascript_bundle = made_once
+
+
 def _threads() -> int:
     """Count the threads of this process, without jemalloc's, which is made for forks."""
     names = [file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")]
@@ -158,6 +178,8 @@ if __name__ == "__main__":
     del sys.path[0]
     for module in modules:
         importlib.import_module(module)
+    sys.modules["snakemake.cli"].get_argument_parser()  # finds all plugins
+    share_plotting_library(folder)
     assert _threads() == 1, "a fork has only the thread that forks"
     assert "subspace_match" not in sys.modules
     request = serve(folder, ended)

@@ -1,9 +1,9 @@
 """Python programs that start as forks of a server, which has imported their libraries already.
 
 Imports take most of the time of a tiny pipeline. In ``forked_environment``, Python, Snakemake, DVC
-and all Python programs that they start run as forks. Else nothing differs: a program has its own
-process, files, environment and search path, and imports the project from its own folder. All have
-one thread, as the configurations of the tests say.
+and all Python programs that they start run as forks. A program has its own process, files,
+environment and search path, and imports the project from its own folder. All have one thread, as
+the configurations of the tests say. ``fork_server`` says what else they share.
 
 Fresh processes run where a job is killed, and make the results that those of forks must equal
 (``conftest.finished``).
@@ -21,21 +21,45 @@ from pathlib import Path
 from filelock import FileLock
 
 SERVER = Path(__file__).with_name("fork_server.py")
-# Of Snakemake, of the jobs and of DVC.
 LIBRARIES = (
+    # Of Snakemake.
     "snakemake.cli",
+    "snakemake.profiles",
+    "snakemake.report.html_reporter",
     "grimp",
+    "nbformat",
+    "requests",
+    "smart_open",
+    # Of the jobs.
+    "jsonschema",
     "torch",
     "torch.fx",
+    "torchvision",
     "safetensors.torch",
+    "timm",
+    "transformers.models.gpt2.modeling_gpt2",
+    "mlxtend.data",
+    "sklearn.model_selection",
     "zarr",
     "numba",
-    "scipy.linalg",
+    "scipy.cluster.hierarchy",
+    "scipy.stats",
     "pandas",
+    "pyarrow.dataset",
     "pyarrow.parquet",
-    "torchvision",
-    "matplotlib.figure",
-    "dvc.cli",
+    "matplotlib.backends.backend_svg",
+    "PIL.WebPImagePlugin",
+    "vl_convert",
+    # Of DVC.
+    "dvc.api",
+    "dvc.cli.parser",
+    "dvc.repo.experiments.queue.celery",
+    "dvc.repo.experiments.queue.tempdir",
+    "dvc.repo.plots.diff",
+    "dvc.utils.hydra",
+    "networkx",
+    "pygit2",
+    "ruamel.yaml",
 )
 # Sends its arguments to the server. With -I and -S Python starts in a hundredth of a second.
 CLIENT = """#!{python} -IS

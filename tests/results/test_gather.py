@@ -193,6 +193,25 @@ def test_a_result_of_other_networks_is_refused(kind: str, files: Files) -> None:
         gather(files, settings())
 
 
+def test_a_warning_of_few_images_names_only_the_signs_that_there_are(files: Files) -> None:
+    made = gather(files, settings())
+    table, signs = made["similarity"], ["neurons_per_image", "area", "cross_fitted_area"]
+    table["few_samples"] = True
+    table.loc[table["layer"] == "conv1", signs] = 0.1, 0.7123, 0.71 - 0.0301
+    table.loc[table["layer"] == "fc1", signs] = 0.4, 0.6, np.nan
+    gap = "conv1: an area of 0.712, which exceeds the cross-fitted area by 0.032, more than 0.03"
+    neurons = "0.40 neurons per image (20 images), more than 0.2"
+    end = ", so some of the match is chance"
+    assert list(warnings_of(made))[:2] == [f"fc1: {neurons}{end}", gap + end]
+    table["neurons_per_image"] = 0.4
+    first, second, *_ = warnings_of(made)
+    assert first == (
+        "every layer: 0.40 neurons per image (20 images) in fc1, more than 0.2, so some of"
+        " the match is chance"
+    )
+    assert second == gap + end
+
+
 def test_warnings_name_the_layer_and_the_problem(files: Files) -> None:
     made = gather(files, settings())
     assert list(warnings_of(made)) == []
@@ -207,9 +226,7 @@ def test_warnings_name_the_layer_and_the_problem(files: Files) -> None:
         "conv1 at epsilon 0.2: a decision has a margin of only 1.0e-14, so rounding could change"
         " it",
         "conv1 at epsilon 0.5: a fresh factorisation does not prove the match; please report this",
-        "conv1: up to 0.40 neurons per image (conv1, 20 images), and an area up to 0.00 above the"
-        " cross-fitted one; above 0.2 neurons per image, or with a gap above 0.03, some of the"
-        " match is chance",
+        "conv1: 0.40 neurons per image (20 images), more than 0.2, so some of the match is chance",
         "fc1: cross-fitted and held-out similarity: NaN, since there is one image",
         "conv1: only 3 permutations, as more would take long, so p-values are at least 0.25, and"
         " those corrected for several layers in every layer; for smaller ones set"
@@ -231,8 +248,9 @@ def test_warnings_of_many_layers_are_one_line_each_kind() -> None:
     measures = pd.DataFrame({"layer": names, "depth": range(1, 6), "measure": "svcca", "note": ""})
     found = list(warnings_of({"similarity": similarity, "measures": measures}))
     assert found == [
-        "conv2 to conv5: up to 25.00 neurons per image (conv3, 40 images), and an area up to 0.30"
-        " above the cross-fitted one (unknown in conv3); above 0.2 neurons per image, or with a gap"
-        " above 0.03, some of the match is chance",
+        "conv2 to conv5: 25.00 neurons per image (40 images) in conv3, more than 0.2, so some"
+        " of the match is chance",
+        "conv2, conv4 and conv5: an area of 0.900, which exceeds the cross-fitted area by 0.300"
+        " in conv4, more than 0.03, so some of the match is chance",
         "conv3 and conv4: cross-fitted and held-out similarity: for example NaN, found 1000",
     ]

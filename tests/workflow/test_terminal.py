@@ -103,8 +103,10 @@ def test_warnings_and_errors_are_shown_in_full(shown: Shown) -> None:
 
 def test_a_dry_run_lists_its_jobs(tmp_path: Path) -> None:
     shown = Shown(tmp_path / "none", dry=True)
-    assert shown.start(1, "train", seed="0") == "train: seed 0\n"
     assert shown.log("Job stats:\ntrain 1", "run_info", stats={}) == "Job stats:\ntrain 1\n"
+    assert shown.start(1, "train", seed="0") == "train: seed 0\n"
+    assert shown.log("Job stats:\ntrain 1", "run_info", stats={}) == ""
+    assert shown.log("Reasons:\n    output files have to be generated:\n        train") == ""
 
 
 def test_with_nothing_to_do_the_page_is_named(shown: Shown, tmp_path: Path) -> None:

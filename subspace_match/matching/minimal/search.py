@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.numpy_ import blas_threads, one_blas_thread
-from ..path import Match, MatchPath
+from ..path import Match, MatchPath, moments_of
 from ..reduction.moments import PairMoments
 from ..ties import warn_of_ties
 from ..validation import as_epsilon
@@ -74,7 +74,7 @@ def minimal_match(
         True
     """
     epsilon = as_epsilon(epsilon)
-    moments = pair.pair if isinstance(pair, MatchPath) else pair
+    moments = moments_of(pair)
     column = column_of(neuron, moments.neurons_x, moments.neurons_y)
     columns = np.array([column])
     return _search(pair, epsilon, columns, order, seed, restarts, 1, None, None).get(neuron)
@@ -151,7 +151,7 @@ def minimal_matches(
             f"threads: expected an integer of at least 1, found {threads!r}; omit it to use all"
             " cores"
         )
-    moments = pair.pair if isinstance(pair, MatchPath) else pair
+    moments = moments_of(pair)
     columns = None
     if neurons is not None:
         sizes = moments.neurons_x, moments.neurons_y
@@ -173,7 +173,7 @@ def _search(
 ) -> MinimalMatches:
     """Find minimal matches of the maximum match's neurons, or of those among columns ``only``."""
     check_order(order, seed, restarts)
-    moments = pair.pair if isinstance(pair, MatchPath) else pair
+    moments = moments_of(pair)
     n, n_x = len(moments.sums), moments.neurons_x
     found = PartialMatches(n) if partial is None else partial
     if len(found.done) != n:

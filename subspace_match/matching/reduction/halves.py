@@ -32,7 +32,7 @@ from .moments import (
 from .reading import LayerReader, read_ahead
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class HalvedMoments:
     """The moments of two layers on all images, and on each half of the images.
 
@@ -49,6 +49,10 @@ class HalvedMoments:
     first: PairMoments
     second: PairMoments
     images: tuple[int, int]
+
+    def __repr__(self) -> str:
+        sizes = f"{self.whole.neurons_x} + {self.whole.neurons_y} neurons"
+        return f"<HalvedMoments of {sizes}, {self.images[0]} + {self.images[1]} images>"
 
 
 def reduce_halves(
