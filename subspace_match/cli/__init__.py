@@ -45,26 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         commands[arguments[0]].refuse(unknown)
     try:
-        with log_on_stderr():
+        with _log_on_stderr():
             options.run(options)
     except (ValueError, OSError, MemoryError, MissingExtraError) as error:
         sys.stderr.write(f"subspace-match: error: {error}\n")
         return 2
     return 0
-
-
-@contextmanager
-def log_on_stderr() -> Iterator[None]:
-    """Show what is decided, and how far work is, as it happens."""
-    log, handler = logging.getLogger("subspace_match"), logging.StreamHandler()
-    level = log.level
-    log.setLevel(logging.INFO)
-    log.addHandler(handler)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        log.setLevel(level)
 
 
 def _is_a_word(argument: str) -> bool:
@@ -88,6 +74,20 @@ class _Command(argparse.ArgumentParser):
             known = self._option_string_actions if name.startswith("-") else ()
             named.append(f"{argument}{_did_you_mean(name, known)}")
         self.error(f"unrecognized arguments: {' '.join(named)}")
+
+
+@contextmanager
+def _log_on_stderr() -> Iterator[None]:
+    """Show what is decided, and how far work is, as it happens."""
+    log, handler = logging.getLogger("subspace_match"), logging.StreamHandler()
+    level = log.level
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 def _parser() -> tuple[argparse.ArgumentParser, dict[str, _Command]]:

@@ -166,22 +166,24 @@ def _read(
             yield (origin.networks, origin.layer, origin.draw), found
 
 
-def _signs_of_few_images(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield each sign of few images, as it is in the worst layer, and the rows that have it.
-
-    Args:
-        rows: of the table of similarities, in which ``few_samples`` is true.
-    """
-    gaps = rows["area"] - rows["cross_fitted_area"]
-    for values, most, words in (
-        (rows["neurons_per_image"], FEW_SAMPLES, "{:.2f} neurons per image ({images} images)"),
-        (gaps, LARGE_GAP, "an area of {area:.3f}, which exceeds the cross-fitted area by {:.3f}"),
-    ):
-        own = rows[values > most]
-        if len(own):
-            worst = own.assign(sign=values).sort_values("sign", kind="stable").iloc[-1]
-            where = f" in {worst['layer']}" if own["layer"].nunique() > 1 else ""
-            yield f"{words.format(worst['sign'], **worst)}{where}, more than {most:g}", own
+def _signs_of_few_images(few: pd.DataFrame, every: Sequence[str]) -> list[str]:
+    """Say why ``few_samples`` is true in some rows of the table of similarities, with layers."""
+    signs = []
+    crowded = few[few["neurons_per_image"] > FEW_SAMPLES]
+    if len(crowded):
+        most = crowded.sort_values("neurons_per_image").iloc[-1]
+        signs.append(
+            f"{layers_in_words(_layers(crowded), every)}: up to {most['neurons_per_image']:.2f}"
+            f" neurons per image ({most['images']} images), more than {FEW_SAMPLES:g}"
+        )
+    gaps = few["area"] - few["cross_fitted_area"]
+    wide = few[gaps > LARGE_GAP]
+    if len(wide):
+        signs.append(
+            f"{layers_in_words(_layers(wide), every)}: an area up to {gaps.max():.3f} above the"
+            f" cross-fitted area, more than {LARGE_GAP:g}"
+        )
+    return signs
 
 
 def warnings_of(made: Mapping[str, pd.DataFrame]) -> Iterator[str]:
@@ -196,9 +198,8 @@ def warnings_of(made: Mapping[str, pd.DataFrame]) -> Iterator[str]:
         yield f"{row.layer} at epsilon {row.epsilon:g}: {problem}"
     every = _layers(similarity)
     few = similarity[similarity["few_samples"]]
-    for sign, rows in _signs_of_few_images(few):
-        where = layers_in_words(_layers(rows), every)
-        yield f"{where}: {sign}, so some of the match is chance"
+    if signs := _signs_of_few_images(few, every):
+        yield f"{'; '.join(signs)}: some of the match is chance"
     noted = similarity[similarity["note"] != ""]
     if len(noted):
         example = "for example " if noted["note"].nunique() > 1 else ""

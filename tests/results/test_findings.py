@@ -89,7 +89,8 @@ def test_the_lines_that_end_a_run() -> None:
     table = summary(("a", 0.6, 0.01, 0.01, 0.1))
     similarity = pd.DataFrame(
         {"layer": ["a"], "epsilon": 0.3, "verified": False, "certain": True, "few_samples": False}
-    ).assign(note="", permutations=99, margin=1.0, depth=1)
+    ).assign(note="", permutations=99, margin=1.0, depth=1, neurons_per_image=0.1)
+    similarity = similarity.assign(area=0.6, cross_fitted_area=0.6, images=100)
     measures = pd.DataFrame({"layer": ["a"], "measure": "linear_cka", "note": "", "depth": 1})
     tables = {"summary": table, "similarity": similarity, "measures": measures}
     lines = closing_lines(tables, "r/report.html", "r")

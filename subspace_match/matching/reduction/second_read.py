@@ -35,12 +35,13 @@ class SecondRead:
 
     Attributes:
         factor: F, (k, live) float64 on the device, with k the smaller of samples and live.
-        centred_factor: G, (k, live) or (k - 1, live) float64 on the device.
+        centred_factor: G, (k, live) or (k - 1, live) float64 on the device; None if only the
+            factor is wanted.
         length_products: as in ``PairMoments``.
     """
 
     factor: Array
-    centred_factor: Array
+    centred_factor: Array | None
     length_products: np.ndarray
 
 
