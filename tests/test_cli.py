@@ -315,6 +315,18 @@ def test_a_genuine_match_gives_no_warning(
     assert "warning" not in printed
 
 
+def test_the_help_explains_every_column(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--null", "19", "--minimal", "--epsilon", "0.6"]
+    assert main([*write(tmp_path, ".npy"), *options]) == 0
+    heads = re.split(r"\s{2,}", capsys.readouterr().out.splitlines()[1].strip())
+    assert heads[-1] == "median minimal"
+    with pytest.raises(SystemExit):
+        main(["match", "--help"])
+    explained = " ".join(line[:20] for line in capsys.readouterr().out.splitlines())
+    for head in heads[1:]:
+        assert head in explained
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_is_shown_on_a_terminal_only(
     terminal: bool,
