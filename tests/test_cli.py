@@ -1,5 +1,6 @@
 """The command line as a user calls it."""
 
+import importlib
 import io
 import json
 import re
@@ -250,21 +251,24 @@ def test_a_file_whose_name_is_one_word_is_no_command(
 
 
 def test_the_first_compilation_is_announced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Compilation is one of numba's events; loading compiled code is none."""
+    importlib.import_module("subspace_match.matching.jit")
     (says,) = event._registered["numba:compile"]
     monkeypatch.setattr(says, "has_said", False)
-    assert main([*write(tmp_path, ".npy"), "--epsilon", "0.1"]) == 0
-    capsys.readouterr()
     for module, said in (
         ("users.module", 0),
         ("subspace_match.matching.x", 1),
         ("subspace_match", 0),
     ):
         function = SimpleNamespace(py_func=SimpleNamespace(__module__=module))
-        with event.trigger_event("numba:compile", data={"dispatcher": function}):
-            assert capsys.readouterr().err.count("compiling, which takes up to a minute; ") == said
+        caplog.clear()
+        with (
+            caplog.at_level("INFO", "subspace_match"),
+            event.trigger_event("numba:compile", data={"dispatcher": function}),
+        ):
+            assert caplog.text.count("compiling, which takes up to a minute; ") == said
 
 
 OFFSET = np.random.default_rng(1).normal(size=(2, 1500, 10)) + 3
@@ -311,6 +315,18 @@ def test_a_genuine_match_gives_no_warning(
     assert "warning" not in printed
 
 
+def test_the_help_explains_every_column(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--null", "19", "--minimal", "--epsilon", "0.6"]
+    assert main([*write(tmp_path, ".npy"), *options]) == 0
+    heads = re.split(r"\s{2,}", capsys.readouterr().out.splitlines()[1].strip())
+    assert heads[-1] == "median minimal"
+    with pytest.raises(SystemExit):
+        main(["match", "--help"])
+    explained = " ".join(line[:20] for line in capsys.readouterr().out.splitlines())
+    for head in heads[1:]:
+        assert head in explained
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_is_shown_on_a_terminal_only(
     terminal: bool,
@@ -322,7 +338,7 @@ def test_progress_is_shown_on_a_terminal_only(
     options = ["--null", "19", "--minimal", "--epsilon", "0.6"]
     assert main([*write(tmp_path, ".npy"), *options]) == 0
     shown = capsys.readouterr()
-    for work in ("samples: ", "permutations: ", "minimal matches at 0.6: "):
+    for work in ("samples: ", "match and permutations: ", "minimal matches at 0.6: "):
         assert (work in shown.err) == terminal
     assert (" left" in shown.err) == terminal
     assert "19/19" not in shown.out

@@ -7,7 +7,8 @@ import difflib
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -43,9 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         commands[arguments[0]].refuse(unknown)
-    _show_compilation()
     try:
-        options.run(options)
+        with _log_on_stderr():
+            options.run(options)
     except (ValueError, OSError, MemoryError, MissingExtraError) as error:
         sys.stderr.write(f"subspace-match: error: {error}\n")
         return 2
@@ -75,11 +76,18 @@ class _Command(argparse.ArgumentParser):
         self.error(f"unrecognized arguments: {' '.join(named)}")
 
 
-def _show_compilation() -> None:
-    """Say on the terminal when work is compiled, which makes a first call slow."""
-    logger = logging.getLogger("subspace_match.matching.jit")
-    logger.handlers = [logging.StreamHandler()]
-    logger.setLevel(logging.INFO)
+@contextmanager
+def _log_on_stderr() -> Iterator[None]:
+    """Show what is decided, and how far work is, as it happens."""
+    log, handler = logging.getLogger("subspace_match"), logging.StreamHandler()
+    level = log.level
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 def _parser() -> tuple[argparse.ArgumentParser, dict[str, _Command]]:

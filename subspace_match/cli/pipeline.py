@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..extras import needs
+from ..progress import Progress
 
 if TYPE_CHECKING:
     from ..storage.job_records import Job
@@ -56,7 +57,8 @@ def report(options: argparse.Namespace) -> None:
     with needs("workflow", "report"):
         from ..report import write_page
 
-        write_page(options.folders, options.out)
+        with Progress("runs", len(options.folders)) as progress:
+            write_page(options.folders, options.out, progress.update)
     sys.stdout.write(f"Page: {options.out} (open it in a browser)\n")
 
 

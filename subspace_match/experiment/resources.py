@@ -148,11 +148,13 @@ class JobResources:
         return _rounded(512 + _megabytes(2 * moments + 2 * paths + MATRICES * widest**2), attempt)
 
     def within_network_mb(self, wildcards: Wildcards, attempt: int) -> int:
-        """The matrices of the two widest layers on halves of the images, and all paths."""
-        layers = self._layers[self._model(wildcards.network)].values()
-        widest = 2 * max(layer.neurons for layer in layers)
-        paths = len(layers) ** 2 / 2 * widest
-        return _rounded(512 + _megabytes(HALVES_MATRICES * widest**2 + paths), attempt)
+        """Matrices of the two widest layers on halves of the images, all samples, and all paths."""
+        neurons = [layer.neurons for layer in self._layers[self._model(wildcards.network)].values()]
+        widest = 2 * max(neurons)
+        samples = sum(neurons) * self.config["heat_map"]["positions"] / 2  # half of float64
+        paths = len(neurons) ** 2 / 2 * widest
+        numbers = HALVES_MATRICES * widest**2 + samples + paths
+        return _rounded(512 + _megabytes(numbers), attempt)
 
     def consensus_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """Moments of all networks' neurons together, of the widest layer, and their factors."""

@@ -51,7 +51,9 @@ class Environment:
 
 def clean_environment() -> dict[str, str]:
     """Variables without those that change where Python looks and whether it keeps bytecode."""
-    return {name: v for name, v in os.environ.items() if not name.startswith("PYTHON")}
+    kept = {name: v for name, v in os.environ.items() if not name.startswith("PYTHON")}
+    # Numba compiles everything for this environment. To optimise it would take as long again.
+    return kept | {"NUMBA_OPT": "0"}
 
 
 def newest_python() -> str:

@@ -8,8 +8,9 @@ own folder.
     fork_server.py FOLDER PROCESS MODULE ...
 
 FOLDER contains the clients and gets the socket; when PROCESS ends, the server removes it and ends.
-A request is a JSON object and the three standard files. The answer is the exit status in the form
-of ``subprocess``: negative for a signal.
+A request is a JSON object on one line and the three standard files. Signals may follow, a byte
+each; they go to the program and to what it started, as a terminal's and Slurm's do. The answer is
+the exit status in the form of ``subprocess``: negative for a signal.
 """
 
 from __future__ import annotations
@@ -77,19 +78,26 @@ def serve(folder: Path, ended: int) -> dict[str, Any]:
 
 def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
     text, files, _, _ = socket.recv_fds(connection, 1 << 16, 3)
-    while part := connection.recv(1 << 16):
+    while not text.endswith(b"\n"):  # the only one: JSON escapes those in texts
+        part = connection.recv(1 << 16)
+        assert part, "the client ended while it sent its request"
         text += part
     return json.loads(text), files
 
 
 def _answer(connection: socket.socket, program: int) -> None:
-    """Send the exit status of a program; kill the program if nobody waits for it any more."""
+    """Pass signals on to a program and send its exit status; kill it if nobody waits any more."""
     ended = os.pidfd_open(program)
     events = select.poll()
     events.register(ended, select.POLLIN)
-    events.register(connection, 0)  # a hang-up
-    if ended not in dict(events.poll()):
-        os.killpg(program, signal.SIGKILL)
+    events.register(connection, select.POLLIN)
+    while ended not in dict(events.poll()):
+        numbers = connection.recv(16)
+        for number in numbers:
+            os.killpg(program, number)
+        if not numbers:  # a hang-up
+            os.killpg(program, signal.SIGKILL)
+            events.unregister(connection)
     _, status = os.waitpid(program, 0)
     with contextlib.suppress(BrokenPipeError):
         connection.sendall(b"%d" % os.waitstatus_to_exitcode(status))

@@ -61,22 +61,27 @@ LIBRARIES = (
     "pygit2",
     "ruamel.yaml",
 )
-# Sends its arguments to the server. With -I and -S Python starts in a hundredth of a second.
+# Sends its arguments to the server, then each signal. With -I and -S Python starts in 10 ms.
 CLIENT = """#!{python} -IS
-import json, os, socket, sys
+import json, os, signal, socket, sys
 
 request = {{
     "arguments": [{arguments}*sys.argv[1:]],
     "folder": os.getcwd(),
     "environment": dict(os.environ),
 }}
+passed_on = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+passed_on = [number for number in passed_on if signal.getsignal(number) != signal.SIG_IGN]
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({address!r})
-    text = json.dumps(request).encode()
+    text = json.dumps(request).encode() + b"\\n"
     sent = socket.send_fds(server, [text], [0, 1, 2])
     server.sendall(text[sent:])
-    server.shutdown(socket.SHUT_WR)
+    for number in passed_on:
+        signal.signal(number, lambda number, frame: server.send(bytes([number])))
     status = int(server.recv(16))
+    for number in passed_on:
+        signal.signal(number, signal.SIG_DFL)
 if status < 0:
     os.kill(os.getpid(), -status)
 sys.exit(status)

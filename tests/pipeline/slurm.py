@@ -7,6 +7,7 @@ seconds that a restarted node has lost a job (BatchStartTimeout and MessageTimeo
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -160,9 +161,10 @@ class Cluster:
         """Kill all processes of a job, as when its node goes down."""
         own = self.processes(job)
         # First the parents, which would report the end of their children.
-        steps = {_parent(process) for process in own} - set(own)
+        steps = {parent for process in own if (parent := _parent(process)) > 1} - set(own)
         for process in [*steps, *own]:
-            os.kill(process, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended with its parent
+                os.kill(process, signal.SIGKILL)
 
     def processes(self, job: str) -> list[int]:
         """Return the process ids of a running job."""
@@ -248,8 +250,8 @@ class Cluster:
         Args:
             workspace: the project.
             arguments: of Snakemake.
-            forked: whether it and the Python programs of its jobs run as forks. Slurm cannot signal
-                these; it sees only the program that waits for them.
+            forked: whether it and the Python programs of its jobs run as forks. Slurm sees only the
+                programs that wait for these. They pass signals on, but not SIGSTOP.
         """
         quick = ["--latency-wait", "5", "--slurm-init-seconds-before-status-checks", "1"]
         quick += ["--slurm-status-command", "sacct"]
@@ -283,7 +285,9 @@ class Cluster:
 
 
 def _parent(process: int) -> int:
-    return int(_read(Path("/proc", str(process), "stat")).rpartition(")")[2].split()[1])
+    """Return a process's parent, 0 if the process has ended."""
+    fields = _read(Path("/proc", str(process), "stat")).rpartition(")")[2].split()
+    return int(fields[1]) if fields else 0
 
 
 def _read(file: Path) -> str:

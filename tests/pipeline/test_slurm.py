@@ -146,7 +146,7 @@ def test_jobs_get_gpus_of_their_own_and_fail_where_there_is_none(
 def test_a_cancelled_job_ends_in_a_clear_failure_and_the_next_call_heals(
     cluster: Cluster, training: Training
 ) -> None:
-    process = cluster.start(training.workspace, training.target, "--retries", "0")
+    process = cluster.start(training.workspace, training.target, "--retries", "0", forked=True)
     job = training.begun(cluster)
     cluster.command("scancel", job)
     run = cluster.finish(process, fails=True)
@@ -180,7 +180,7 @@ def test_a_job_at_its_time_limit_is_retried_with_more_and_resumes(
 def test_a_lost_node_ends_in_a_retry_that_asks_for_more(
     cluster: Cluster, training: Training
 ) -> None:
-    process = cluster.start(training.workspace, training.target, "--retries", "1")
+    process = cluster.start(training.workspace, training.target, "--retries", "1", forked=True)
     job = training.begun(cluster)
     try:
         cluster.set_node("down")
@@ -198,7 +198,7 @@ def test_a_lost_node_ends_in_a_retry_that_asks_for_more(
 def test_a_restarted_node_daemon_loses_no_job_and_a_restarted_node_ends_in_a_retry(
     cluster: Cluster, training: Training
 ) -> None:
-    process = cluster.start(training.workspace, training.target, "--retries", "1")
+    process = cluster.start(training.workspace, training.target, "--retries", "1", forked=True)
     job = training.begun(cluster)
     cluster.kill_node_daemon()
     cluster.start_node_daemon()
@@ -208,10 +208,12 @@ def test_a_restarted_node_daemon_loses_no_job_and_a_restarted_node_ends_in_a_ret
     wait_until(lambda: "Epoch" in training.log[before:], "an epoch after that")
 
     cluster.kill_node_daemon()
-    cluster.kill_processes(job)
-    # Slurm only misses a job after MessageTimeout and BatchStartTimeout.
-    time.sleep(max(0, told + MESSAGE_TIMEOUT + 3 - time.monotonic()))
-    cluster.start_node_daemon()
+    try:
+        cluster.kill_processes(job)
+        # Slurm only misses a job after MessageTimeout and BatchStartTimeout.
+        time.sleep(max(0, told + MESSAGE_TIMEOUT + 3 - time.monotonic()))
+    finally:
+        cluster.start_node_daemon()
     run = cluster.finish(process)
     assert f"SLURM-job '{job}' failed due to a node failure" in run.text
     assert run.jobs == {"train": 1}
