@@ -41,7 +41,7 @@ wildcard_constraints:
     a=r"((?!--)[\w.-])+",
     b=r"((?!--)[\w.-])+",
     networks=r"\d+-[0-9a-f]{10}",
-    group=r"[a-z]+\d+-[a-z]+\d+-[0-9a-f]{10}",
+    group=r"[a-z]+\d+-[a-z]+\d+(-\d+of\d+)?-[0-9a-f]{10}",
     epsilon=r"[\d.e-]+",
 
 

@@ -1,12 +1,13 @@
 """Time and memory of ``compare``, against two forward passes alone and against plain loops.
 
-    python benchmarks/bench_compare.py [images] [few]
+    python benchmarks/bench_compare.py [images] [few] [width]
 
-Two ResNet-18 at full width on random images of 32 x 32 (default: 10,000), every ReLU, 10,000
-positions of each map, no heat map and no null. The references run the same models on the same
-batches:
+Two ResNet-18 on random images of 32 x 32 (default: 10,000), every ReLU, 10,000 positions of each
+map, no heat map and no null. Width 1 (the default) is full; a narrow network has relatively more of
+what ``compare`` adds. The references run the same models on the same batches:
 
-- "forward passes" keeps nothing.
+- "forward" keeps nothing. It runs on each batch just before ``compare`` does, in one process, so
+  that both meet the same other load of the machine.
 - "plain loop" has a forward hook on every ReLU, takes the same number of positions of each map,
   concatenates, and calls ``reduce`` and ``match_path``.
 - "plainest loop" keeps every position of every map. That needs 4.4 MB per image, so it and
@@ -16,7 +17,7 @@ The moments of 10,000 positions need 2.8e10 multiply-adds in float64, 0.3% of th
 of the forward passes on 10,000 images; the moments of all positions need 13%. The rest of what
 ``compare`` adds (tracing, factors, paths) does not grow with the images, so few images look worse.
 
-Each runs in a new process, whose peak memory the system reports. "beside MB" is what the peak adds
+Each line is a new process, whose peak memory the system reports. "beside MB" is what the peak adds
 to that of the process when both models were loaded. The last line compares it with that of five
 times as many images. Quote ratios: of seconds on a quiet machine, of CPU seconds (with
 OMP_NUM_THREADS=1, because waiting threads use the CPU too) on a busy one.
@@ -40,14 +41,14 @@ import subspace_match as sm
 from subspace_match.networks.architectures import build, initialise
 
 BATCH, POSITIONS = 250, 10_000
-ARCHITECTURE = {"name": "resnet18", "width": 1.0, "hidden": [], "channels": 3, "classes": 10}
+ARCHITECTURE = {"name": "resnet18", "hidden": [], "channels": 3, "classes": 10}
 
 
 Models = tuple[nn.Module, nn.Module]
 
 
-def model(seed: int) -> nn.Module:
-    network = build(**ARCHITECTURE)
+def model(seed: int, width: float) -> nn.Module:
+    network = build(**ARCHITECTURE, width=width)
     initialise(network, seed)
     return network.eval()
 
@@ -75,15 +76,29 @@ class Loader(torch.utils.data.DataLoader[Tensor]):
         return iter(self._batches)
 
 
-def forward(models: Models, images: int) -> None:
-    with torch.inference_mode():
-        for batch in Batches(images):
-            for network in models:
-                network(batch)
+class InTurns(Loader):
+    """The batches; before each, both models run on it alone, and the time of that is added up."""
+
+    def __init__(self, models: Models, images: int) -> None:
+        super().__init__(images)
+        self._models = models
+        self.seconds = self.cpu = 0.0
+
+    def __iter__(self) -> Iterator[Tensor]:  # type: ignore[override]
+        for batch in super().__iter__():
+            begin, cpu = time.perf_counter(), time.process_time()
+            with torch.inference_mode():
+                for network in self._models:
+                    network(batch)
+            self.seconds += time.perf_counter() - begin
+            self.cpu += time.process_time() - cpu
+            yield batch
 
 
-def compare(models: Models, images: int) -> None:
-    sm.compare(*models, Loader(images), positions=POSITIONS, heat_map=0, device="cpu")
+def compare(models: Models, images: int) -> InTurns:
+    loader = InTurns(models, images)
+    sm.compare(*models, loader, positions=POSITIONS, heat_map=0, device="cpu")
+    return loader
 
 
 def plain(models: Models, images: int) -> None:
@@ -128,7 +143,7 @@ def loop(models: Models, images: int, sampled: Callable[[Tensor], Tensor]) -> No
         sm.match_path(sm.reduce(x, y, device="cpu"), device="cpu")
 
 
-MODES = {f.__name__: f for f in (forward, compare, plain, plainest)}
+MODES = {f.__name__: f for f in (compare, plain, plainest)}
 
 
 class Used(NamedTuple):
@@ -139,22 +154,27 @@ class Used(NamedTuple):
     memory: float
 
 
-def measure(mode: str, images: int) -> Used:
-    """Run a mode in this process."""
-    models = model(0), model(1)
-    loaded = resource.getrusage(resource.RUSAGE_SELF)
-    begin = time.perf_counter()
-    MODES[mode](models, images)
-    seconds, used = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF)
-    cpu = used.ru_utime + used.ru_stime - loaded.ru_utime - loaded.ru_stime
-    return Used(seconds, cpu, (used.ru_maxrss - loaded.ru_maxrss) / 1024)
+def measure(mode: str, images: int, width: float) -> dict[str, Used]:
+    """Run a mode in this process; ``compare`` also measures the forward passes."""
+    models = model(0, width), model(1, width)
+    loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begin, cpu = time.perf_counter(), time.process_time()
+    forward = MODES[mode](models, images)
+    seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
+    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - loaded) / 1024
+    if forward is None:
+        return {mode: Used(seconds, cpu, memory)}
+    return {
+        "forward": Used(forward.seconds, forward.cpu, float("nan")),
+        mode: Used(seconds - forward.seconds, cpu - forward.cpu, memory),
+    }
 
 
-def child(mode: str, images: int) -> Used:
+def child(mode: str, images: int, width: float) -> dict[str, Used]:
     """Run a mode in a new process."""
-    command = [sys.executable, __file__, "measure", mode, str(images)]
+    command = [sys.executable, "-W", "ignore", __file__, "measure", mode, str(images), str(width)]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
-    return Used(*json.loads(result.stdout.splitlines()[-1]))
+    return {name: Used(*own) for name, own in json.loads(result.stdout.splitlines()[-1]).items()}
 
 
 def ratios(one: Used, other: Used) -> str:
@@ -162,31 +182,33 @@ def ratios(one: Used, other: Used) -> str:
     return f"{one.seconds / other.seconds:.2f} (CPU {one.cpu / other.cpu:.2f})"
 
 
-def main() -> None:
+def main(images: int = 10_000, few: int = 0, width: float = 1.0) -> None:
     """Print the table."""
-    images = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    few = int(sys.argv[2]) if len(sys.argv) > 2 else images // 10
-    print(f"two ResNet-18, batch {BATCH}, threads {torch.get_num_threads()}")
+    few = few or images // 10
+    print(f"two ResNet-18, width {width:g}, batch {BATCH}, threads {torch.get_num_threads()}")
     print(f"{'images':>8}{'':>12}{'seconds':>10}{'CPU s':>10}{'beside MB':>12}  of forward")
-    found: dict[tuple[int, str], Used] = {}
-    for count, modes in (
-        (images, ("forward", "compare", "plain")),
-        (few, ("forward", "compare", "plainest")),
-    ):
+    found: dict[int, dict[str, Used]] = {}
+    for count, modes in ((images, ("compare", "plain")), (few, ("compare", "plainest"))):
+        known = found.setdefault(count, {})
         for mode in modes:
-            own = found[count, mode] = child(mode, count)
-            cells = f"{own.seconds:10.1f}{own.cpu:10.1f}{own.memory:12.0f}"
-            print(f"{count:8}{mode:>12}{cells}  {ratios(own, found[count, 'forward'])}", flush=True)
-    print(f"compare / plain loop: {ratios(found[images, 'compare'], found[images, 'plain'])}")
-    ratio = ratios(found[few, "compare"], found[few, "plainest"])
+            for name, own in child(mode, count, width).items():
+                known[name] = own
+                cells = f"{own.seconds:10.1f}{own.cpu:10.1f}{own.memory:12.0f}".replace(
+                    "nan", "   "
+                )
+                of_forward = ratios(own, known["forward"])
+                print(f"{count:8}{name:>12}{cells}  {of_forward}", flush=True)
+    of_images, of_few = found[images], found[few]
+    print(f"compare / plain loop: {ratios(of_images['compare'], of_images['plain'])}")
+    ratio = ratios(of_few["compare"], of_few["plainest"])
     print(f"compare / plainest loop, {few} images: {ratio}", flush=True)
-    growth = child("compare", 5 * images).memory / found[images, "compare"].memory
+    growth = child("compare", 5 * images, width)["compare"].memory / of_images["compare"].memory
     print(f"memory beside the models, {5 * images} / {images} images: {growth:.2f}")
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["measure"]:
         torch.manual_seed(0)
-        sys.stdout.write(json.dumps(measure(sys.argv[2], int(sys.argv[3]))))
+        sys.stdout.write(json.dumps(measure(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))))
     else:
-        main()
+        main(*map(int, sys.argv[1:3]), *map(float, sys.argv[3:4]))

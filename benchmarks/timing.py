@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -34,3 +35,11 @@ def wall_and_cpu(work: Callable[[], Result]) -> tuple[float, float, Result]:
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
     return time.perf_counter() - wall, time.process_time() - cpu, result
+
+
+def cpu_of_programs(work: Callable[[], Result]) -> tuple[float, Result]:
+    """Return the CPU seconds of the programs that a call starts and ends, and what it returns."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = work()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, result

@@ -16,6 +16,8 @@ rule match:
         PLAN.paths.log(PLAN.paths.match("{a}", "{b}", "{group}", "match")),
     benchmark:
         PLAN.paths.benchmark(PLAN.paths.match("{a}", "{b}", "{group}", "match"))
+    # The nulls, which take longest, wait for it.
+    priority: 1
     threads: config["threads"]
     resources:
         mem_mb=RESOURCES.match_mb,

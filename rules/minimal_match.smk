@@ -4,7 +4,7 @@
 
 
 rule minimal_match:
-    """Find the smallest match that contains each neuron of some layers."""
+    """Find a minimal match of each neuron of some layers."""
     input:
         path=any_age(PLAN.match_file("path.npz")),
         moments=any_age(PLAN.match_file("moments.npz")),

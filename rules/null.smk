@@ -16,6 +16,8 @@ rule null:
         PLAN.paths.log(PLAN.paths.null("{a}", "{b}", "{group}")),
     benchmark:
         PLAN.paths.benchmark(PLAN.paths.null("{a}", "{b}", "{group}"))
+    # These take longest, so that shorter jobs fill the cores at the end.
+    priority: 1
     threads: config["threads"]
     resources:
         mem_mb=RESOURCES.null_mb,

@@ -1,39 +1,68 @@
-"""A line on the terminal while work goes on."""
+"""How far long work is: a line on a terminal, lines in the log elsewhere."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 
-PROGRESS_INTERVAL = 0.1  # seconds between two updates of the line
+log = logging.getLogger(__name__)
+
+BAR_INTERVAL = 0.1  # seconds between two updates of the line on a terminal
+LINE_INTERVAL = 10.0  # seconds between two lines in the log
 
 
 class Progress:
-    """A line "what: done/total, time left" on a terminal or in a notebook; else silent."""
+    """Shows "what: done/total, about m:ss left".
 
-    def __init__(self, what: str, total: int | None) -> None:
-        """Prepare the line; ``total`` is None if it is not known."""
+    On a terminal or in a notebook that is one line, which is written again and again. Elsewhere it
+    goes to the log (``logging``, level INFO) every ten seconds, which shows nothing unless asked;
+    the commands write it to stderr.
+    """
+
+    def __init__(self, what: str, total: int | None, work: float | None = None) -> None:
+        """Prepare.
+
+        Args:
+            what: the things that are counted.
+            total: how many there are; None if it is not known.
+            work: what all of them cost, in any unit, if they do not cost the same.
+        """
         self._what, self._total, self._done = what, total, 0
-        self._shown, self._start = float("-inf"), time.monotonic()
+        self._work, self._worked = total if work is None else work, 0.0
         self._visible = sys.stderr.isatty() or "ipykernel" in sys.modules
+        self._interval = BAR_INTERVAL if self._visible else LINE_INTERVAL
+        self._start = time.monotonic()
+        self._shown = self._start - BAR_INTERVAL
 
-    def update(self, count: int = 1) -> None:
-        """Count work that is done."""
+    def update(self, count: int = 1, work: float | None = None) -> None:
+        """Count things that are done, and what they, or parts of the next one, did cost."""
         self._done += count
+        self._worked += count if work is None else work
         now = time.monotonic()
-        if self._visible and now - self._shown >= PROGRESS_INTERVAL:
+        if now - self._shown >= self._interval:
             self._shown = now
-            sys.stderr.write(f"\r\033[K{self._what}: {self._done}{self._of(now)}")
+            self._show(f"{self._what}: {self._done}{self._of(now)}")
+
+    def _show(self, line: str) -> None:
+        if self._visible:
+            sys.stderr.write(f"\r\033[K{line}")
             sys.stderr.flush()
+        else:
+            log.info("%s", line)
 
     def _of(self, now: float) -> str:
         """Return the total and the time left, if the total is known."""
-        if self._total is None:
+        if self._total is None or self._work is None:
             return ""
-        left = int((now - self._start) * (self._total - self._done) / max(self._done, 1))
+        if not self._worked:
+            return f"/{self._total}"
+        left = int((now - self._start) * (self._work - self._worked) / self._worked)
         return f"/{self._total}, about {left // 60}:{left % 60:02} left"
 
     def __enter__(self) -> Progress:
+        if self._visible and self._total:
+            self._show(f"{self._what}: 0/{self._total}")
         return self
 
     def __exit__(self, *_: object) -> None:

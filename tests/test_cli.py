@@ -1,5 +1,6 @@
 """The command line as a user calls it."""
 
+import importlib
 import io
 import json
 import re
@@ -8,6 +9,7 @@ import sys
 import warnings
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,9 @@ import pandas as pd
 import pytest
 import safetensors.numpy
 import torch
+import yaml
 import zarr
+from numba.core import event
 
 import subspace_match as sm
 from subspace_match.cli import main
@@ -174,6 +178,99 @@ def test_bad_input_gives_one_line_and_exit_code_2(
     assert len(error.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("mtach a.npy b.npy", "found 'mtach' (did you mean match?); the commands are match, layer"),
+        ("compre a b", "found 'compre' (did you mean compare?)"),
+        ("xyz", "expected a command or the file of an array, found 'xyz'; the commands are match"),
+        ("a.npy b.npy --epsilom 0.3", "match: error: unrecognized arguments: --epsilom (did you"),
+        ("--epsilom=0.3 a.npy b.npy", "--epsilom=0.3 (did you mean --epsilon?)"),
+        ("report run --outt x.html", "report: error: unrecognized arguments: --outt (did you mean"),
+        ("a.npy b.npy c.npy", "match: error: unrecognized arguments: c.npy\n"),
+    ],
+)
+def test_a_misspelt_command_or_option_is_answered_with_the_nearest(
+    arguments: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments.split())
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_check_prints_what_a_configuration_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config").mkdir()
+    Path("config/config.yaml").write_text("seeds: [0, 1]\n")
+    assert main(["check"]) == 0
+    said = capsys.readouterr().out
+    assert said == "# config/config.yaml: a valid configuration of defaults alone\n"
+    Path("a.yaml").write_text("seeds: [5]\ntraining: {epochs: 2, momentum: 0.9}\n")
+    Path("b.yaml").write_text("training: {epochs: 3}\n")
+    assert main(["check", "a.yaml", "b.yaml"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == {"seeds": [5], "training": {"epochs": 3}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data: {name: cifar10\nroot: [x\n", "mine.yaml: line 2: while parsing a flow mapping, "),
+        ("seeds: [1\n", "mine.yaml: line 2: while parsing a flow sequence, "),
+        ("data:\n\tname: x\n", "mine.yaml: line 2: while scanning for the next token, found"),
+        ("seed: [1]", "config: unknown key 'seed'; the nearest known key is 'seeds'"),
+        (None, "mine.yaml: expected a configuration file, found none of that name"),
+    ],
+)
+def test_check_names_the_file_and_the_line_of_a_fault(
+    text: str | None,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        Path("mine.yaml").write_text(text)
+    assert main(["check", "mine.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"subspace-match: error: {message}")
+    assert len(error.splitlines()) == 1
+
+
+def test_a_file_whose_name_is_one_word_is_no_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, layer in (("mtach", X), ("b", Y)):
+        zarr.create_array(name, data=layer)
+    assert main(["mtach", "b", "--epsilon", "0.1"]) == 0
+    assert "0.1" in capsys.readouterr().out
+
+
+def test_the_first_compilation_is_announced(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Compilation is one of numba's events; loading compiled code is none."""
+    importlib.import_module("subspace_match.matching.jit")
+    (says,) = event._registered["numba:compile"]
+    monkeypatch.setattr(says, "has_said", False)
+    for module, said in (
+        ("users.module", 0),
+        ("subspace_match.matching.x", 1),
+        ("subspace_match", 0),
+    ):
+        function = SimpleNamespace(py_func=SimpleNamespace(__module__=module))
+        caplog.clear()
+        with (
+            caplog.at_level("INFO", "subspace_match"),
+            event.trigger_event("numba:compile", data={"dispatcher": function}),
+        ):
+            assert caplog.text.count("compiling, which takes up to a minute; ") == said
+
+
 OFFSET = np.random.default_rng(1).normal(size=(2, 1500, 10)) + 3
 
 
@@ -218,6 +315,18 @@ def test_a_genuine_match_gives_no_warning(
     assert "warning" not in printed
 
 
+def test_the_help_explains_every_column(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--null", "19", "--minimal", "--epsilon", "0.6"]
+    assert main([*write(tmp_path, ".npy"), *options]) == 0
+    heads = re.split(r"\s{2,}", capsys.readouterr().out.splitlines()[1].strip())
+    assert heads[-1] == "median minimal"
+    with pytest.raises(SystemExit):
+        main(["match", "--help"])
+    explained = " ".join(line[:20] for line in capsys.readouterr().out.splitlines())
+    for head in heads[1:]:
+        assert head in explained
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_is_shown_on_a_terminal_only(
     terminal: bool,
@@ -229,7 +338,7 @@ def test_progress_is_shown_on_a_terminal_only(
     options = ["--null", "19", "--minimal", "--epsilon", "0.6"]
     assert main([*write(tmp_path, ".npy"), *options]) == 0
     shown = capsys.readouterr()
-    for work in ("samples: ", "permutations: ", "minimal matches at 0.6: "):
+    for work in ("samples: ", "match and permutations: ", "minimal matches at 0.6: "):
         assert (work in shown.err) == terminal
     assert (" left" in shown.err) == terminal
     assert "19/19" not in shown.out

@@ -36,21 +36,12 @@ def read(path: str) -> Any:
 
 
 def read_images(path: str, root: str | None) -> Any:
-    """Return a function from an index to that image of the evaluation split, as networks see it.
+    """Return a function from an index to that image of the evaluation split; None for texts."""
+    from subspace_match.data.prepared import load
+    from subspace_match.networks.pictures import pictures_of
 
-    Return None for texts.
-    """
-    import torch
-
-    from subspace_match.data.prepared import TextSplit, load
-    from subspace_match.networks.images import Images
-    from subspace_match.networks.preprocessing import trained_preprocessing
-
-    data = load(path, root)
-    if isinstance(data.test, TextSplit):
-        return None
-    split = Images.on_device(data.test, trained_preprocessing(data.about), torch.device("cpu"))
-    return lambda index: split.resized([index])[0].numpy()
+    pictures = pictures_of(load(path, root))
+    return None if pictures is None else lambda index: pictures([index])[0]
 
 
 run(plot, snakemake, threads=1)  # type: ignore[name-defined]

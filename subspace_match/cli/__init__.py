@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import logging
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from ..extras import MissingExtraError
 from ..version import __version__
@@ -30,17 +35,62 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser, commands = _parser()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments and arguments[0] not in (*commands, "-h", "--help", "--version"):
+        if _is_a_word(arguments[0]):
+            parser.error(
+                f"expected a command or the file of an array, found {arguments[0]!r}"
+                f"{_did_you_mean(arguments[0], commands)}; the commands are {', '.join(commands)}"
+            )
         arguments.insert(0, "match")
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        commands[arguments[0]].refuse(unknown)
     try:
-        options.run(options)
+        with _log_on_stderr():
+            options.run(options)
     except (ValueError, OSError, MemoryError, MissingExtraError) as error:
         sys.stderr.write(f"subspace-match: error: {error}\n")
         return 2
     return 0
 
 
-def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+def _is_a_word(argument: str) -> bool:
+    """Return whether an argument looks like a command, not like a file or an option."""
+    return re.fullmatch(r"[A-Za-z_]\w*", argument) is not None and not Path(argument).exists()
+
+
+def _did_you_mean(found: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(found, list(known), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+class _Command(argparse.ArgumentParser):
+    """The parser of a command, which names the options that a user may have meant."""
+
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """End with an error for arguments that the command does not have."""
+        named = []
+        for argument in unknown:
+            name = argument.partition("=")[0]
+            known = self._option_string_actions if name.startswith("-") else ()
+            named.append(f"{argument}{_did_you_mean(name, known)}")
+        self.error(f"unrecognized arguments: {' '.join(named)}")
+
+
+@contextmanager
+def _log_on_stderr() -> Iterator[None]:
+    """Show what is decided, and how far work is, as it happens."""
+    log, handler = logging.getLogger("subspace_match"), logging.StreamHandler()
+    level = log.level
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, _Command]]:
     """Return the parser, and the parser of each subcommand."""
     parser = argparse.ArgumentParser(
         prog="subspace-match",
@@ -49,11 +99,13 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=_Command
+    )
 
     def add(
         name: str, run: Callable[[argparse.Namespace], None], summary: str, epilog: str
-    ) -> argparse.ArgumentParser:
+    ) -> _Command:
         command = commands.add_parser(
             name,
             help=summary,
@@ -79,6 +131,11 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     summary = "test measures of similarity on runs whose networks differ in a known way"
     grounding = add("grounding", pipeline.grounding, summary, pipeline.GROUNDING)
     _reads_runs(grounding, "the table", "grounding.csv")
+
+    summary = "check the files of a configuration, without Snakemake"
+    check = add("check", pipeline.check, summary, pipeline.CHECK)
+    help_text = "as for snakemake --configfile: they override config/config.yaml and each other"
+    check.add_argument("files", nargs="*", type=Path, metavar="FILE", help=help_text)
 
     summary = "print what made a result"
     provenance = add("provenance", pipeline.provenance, summary, pipeline.PROVENANCE)

@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,9 +83,10 @@ def run(options: argparse.Namespace) -> None:
     with needs("torch", "compare"):
         import torch
     with needs("plots", "compare"):
-        import pandas as pd
+        import pandas  # noqa: F401  # the table needs it, after all the work
 
     from ..comparison.batches import KnownLength
+    from ..comparison.result import short_table
     from ..comparison.run import compare
     from ..matching.backends.names import device_name
     from ..matching.validation import FewSamplesWarning
@@ -95,8 +97,10 @@ def run(options: argparse.Namespace) -> None:
     device = torch.device(device_name(options.device))
     models: list[nn.Module] = []
     images: list[Images] = []
-    for name, weights in ((options.a, options.weights_a), (options.b, options.weights_b)):
-        model, preprocessing = _model(name, weights, options, device)
+    for side, name in (("a", options.a), ("b", options.b)):
+        with _naming_options(side, options):
+            weights = getattr(options, f"weights_{side}")
+            model, preprocessing = _model(name, weights, options, device)
         models.append(model)
         images.append(_images(options.data, preprocessing, device))
 
@@ -121,14 +125,7 @@ def run(options: argparse.Namespace) -> None:
             heat_map=HEAT_MAP if options.out or options.page else 0,
             device=device.type,
         )
-    table = result.similarity(options.epsilon)
-    for note in result.notes:
-        sys.stdout.write(f"{note}\n")
-    columns = ["layer", "kind", "neurons_a", "neurons_b", "samples", "similarity", "cross_fitted"]
-    columns += ["null_threshold", "p_value"] if options.null else []
-    columns += ["median_critical_epsilon", "linear_cka", "few_samples"]
-    with pd.option_context("display.float_format", "{:.3f}".format):
-        sys.stdout.write(f"{table[columns].to_string(index=False)}\n")
+    sys.stdout.write(f"{short_table(result.similarity(options.epsilon))}\n")
     if options.out is not None:
         result.save(options.out)
     if options.page is not None:
@@ -137,6 +134,24 @@ def run(options: argparse.Namespace) -> None:
     tables = {name: result.to_frame(name, options.epsilon) for name in names}
     lines = closing_lines(tables, options.page, options.out)
     sys.stdout.write("\n".join(["", *lines, ""]))
+
+
+@contextmanager
+def _naming_options(side: str, options: argparse.Namespace) -> Iterator[None]:
+    """Name the options of this command in errors, where others name the configuration's keys."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error)
+        for key, option in (
+            ("network.weights", f"--weights-{side}"),
+            ("network.mean, network.std", "--size, --mean and --std"),
+            ("network.name", f"model {side.upper()}"),
+        ):
+            text = text.replace(key, option)
+        if text.startswith("--weights") and getattr(options, f"weights_{side}") is None:
+            text += f"; or draw new weights with --weights-{side} {UNTRAINED}"
+        raise ValueError(text) from error
 
 
 def _layer(text: str) -> str | tuple[str, str]:
@@ -175,8 +190,8 @@ def _model(
             weights = PUBLISHED
         else:
             raise ValueError(
-                f"{name}: expected weights (--weights-a or --weights-b), found none; name published"
-                f" weights or a file, or write {UNTRAINED!r}"
+                f"network.weights: expected published weights of {name}, or a file of weights,"
+                " found none"
             )
     given = _given(options)
     if weights != UNTRAINED:

@@ -22,6 +22,15 @@ EPILOG = """example:
 Arrays have the shape (samples, neurons), with the same samples in both. Formats: .npy, .npz, .pt,
 .safetensors or a Zarr array; write PATH:NAME to choose one of several arrays in a file.
 
+The table has one row per epsilon:
+  in A, in B        neurons of each layer in the maximum match
+  similarity        their share of all neurons
+  null 5%           with --null: similarity that B's permuted samples reach in 5% of the cases
+  p                 with --null: how likely chance alone gives this similarity or more
+  margin            distance of epsilon from the nearest decision; "(uncertain)" if rounding could
+                    change that decision, and with it the match
+  median minimal    with --minimal: median number of neurons in a minimal match
+
 --null permutes samples, so the samples must be exchangeable: use one sample per image. (Positions
 of a feature map are correlated within an image; the pipeline permutes whole images.)
 
@@ -84,6 +93,7 @@ def run(options: argparse.Namespace) -> None:
 def _matched(options: argparse.Namespace) -> Matched:
     import numpy as np
 
+    from ..matching.backends.numpy_ import threads_for
     from ..matching.epsilons import EPSILONS
     from ..matching.minimal.search import minimal_matches
     from ..matching.null import null_critical_epsilons
@@ -100,15 +110,16 @@ def _matched(options: argparse.Namespace) -> Matched:
         warnings.simplefilter("ignore", FewSamplesWarning)  # the table reports it
         watched = _WatchedArray(x, progress.update)
         pair = reduce(watched, y, device=device, centred=options.centre)
-    path = match_path(pair, device=device)
-    epsilons = sorted(set(options.epsilon or EPSILONS))
-    certificates = path.verify(epsilons, device=device)
-
     count = options.null or LEAST_PERMUTATIONS
     rng = np.random.default_rng(options.seed)
     orders = (rng.permutation(pair.samples) for _ in range(count))
     permuted = []
-    with Progress("permutations", count) as progress:
+    epsilons = sorted(set(options.epsilon or EPSILONS))
+    works = Progress("match and permutations", 1 + count)
+    with works as progress, threads_for(len(pair.sums)):
+        path = match_path(pair, device=device)
+        certificates = path.verify(epsilons, device=device)
+        progress.update()
         for critical in null_critical_epsilons(pair, x, y, orders, device=device):
             permuted.append(critical)
             progress.update()

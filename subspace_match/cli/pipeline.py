@@ -6,9 +6,13 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..extras import needs
+from ..progress import Progress
+
+if TYPE_CHECKING:
+    from ..storage.job_records import Job
 
 REPORT = """example:
   subspace-match report results/experiments/vgg11_bn-* --out comparison.html
@@ -24,6 +28,14 @@ In brackets is the range if any one seed is left out. The file has all layers an
 
 example:
   subspace-match grounding results/experiments/vgg11_bn-fashion_mnist-*
+"""
+
+CHECK = """Run this in the project's folder. Prints the keys that differ from their defaults.
+Snakemake reads the files of --configfile before it reads this project, and does not name the
+line of a fault in their YAML. This does.
+
+example:
+  subspace-match check config/mine.yaml
 """
 
 PROVENANCE = """The output names configuration, networks, versions, commit and command.
@@ -45,7 +57,8 @@ def report(options: argparse.Namespace) -> None:
     with needs("workflow", "report"):
         from ..report import write_page
 
-        write_page(options.folders, options.out)
+        with Progress("runs", len(options.folders)) as progress:
+            write_page(options.folders, options.out, progress.update)
     sys.stdout.write(f"Page: {options.out} (open it in a browser)\n")
 
 
@@ -63,6 +76,22 @@ def grounding(options: argparse.Namespace) -> None:
         sys.stdout.writelines(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
+def check(options: argparse.Namespace) -> None:
+    """Print what a configuration changes, as YAML; raise a ValueError if it is wrong."""
+    with needs("workflow", "check"):
+        import yaml
+
+        from ..experiment.config import differences, read_config, validated
+
+        config = read_config([Path("config", "config.yaml"), *options.files])
+        changed = differences(config, validated({}))
+    names = " and ".join(map(str, options.files)) or "config/config.yaml"
+    sys.stdout.write(f"# {names}: a valid configuration")
+    sys.stdout.write("; what differs from the defaults:\n" if changed else " of defaults alone\n")
+    if changed:
+        sys.stdout.write(yaml.safe_dump(changed, sort_keys=False, width=100))
+
+
 def provenance(options: argparse.Namespace) -> None:
     """Print what made a result, as YAML.
 
@@ -72,10 +101,10 @@ def provenance(options: argparse.Namespace) -> None:
     with needs("workflow", "provenance"):
         import yaml
 
-        from ..storage.job_records import Records, check
+        from ..storage.job_records import check
 
         file = options.file.absolute()
-        job = Records().required(file)
+        job = _job_of(file)
         check(file, job)
         record = job.record
     checksums = record["weights_and_images"]
@@ -96,6 +125,20 @@ def provenance(options: argparse.Namespace) -> None:
         "config": record["config"],
     }
     sys.stdout.write(yaml.safe_dump(described, sort_keys=False, width=100))
+
+
+def _job_of(file: Path) -> Job:
+    """Return the job that made a file; raise a ValueError if none is known."""
+    from ..storage.job_records import SUFFIX, Records
+
+    if not file.exists():
+        raise ValueError(f"{file}: expected a result of the pipeline, found no such file")
+    if (job := Records().find(file)) is None:
+        raise ValueError(
+            f"{file}: expected a result of the pipeline, found no record of its job (*{SUFFIX}) in"
+            " its folder or above; it is not such a result, or the record was not copied with it"
+        )
+    return job
 
 
 def _seeds(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

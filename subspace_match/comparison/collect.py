@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..matching.backends.base import Device
+from ..matching.backends.numpy_ import threads_for
 from ..matching.null import null_critical_epsilons
 from ..matching.path import match_path
 from ..matching.reduction.halves import reduce_split
@@ -18,9 +19,10 @@ from ..matching.reduction.streaming import StreamedPair
 from ..matching.validation import FewSamplesWarning, as_chunk_samples
 from ..networks.inputs import Inputs, real_tokens
 from ..networks.layer_info import LayerInfo
+from ..progress import Progress
 from .batches import has_nan, naming
 from .layer_result import LayerComparison
-from .layers import LayerPair
+from .layers import LayerPair, matching_work
 from .places import Draw, GridDraw, GroupedDraw, PlaceDraw, SharedDraw
 
 Key = tuple[int, str]  # number of the model, and name of the layer
@@ -74,6 +76,16 @@ class _Compared:
     pair: LayerPair
     draw: GroupedDraw
     stream: StreamedPair | None  # None for the layers of one model, whose samples are kept
+
+    @property
+    def neurons(self) -> int:
+        """Number of neurons of both layers."""
+        return self.pair.a.neurons + self.pair.b.neurons
+
+    @property
+    def work(self) -> float:
+        """What a path takes, in any unit."""
+        return matching_work(self.neurons)
 
 
 class Collector:
@@ -216,21 +228,24 @@ class Collector:
             f" infinite values; {cause}"
         )
 
-    def results(self, seen: int, done: Callable[[], object]) -> Iterator[LayerComparison]:
+    def results(self, seen: int) -> Iterator[LayerComparison]:
         """Match all pairs of layers; the moments of each are released when it is matched.
 
         Args:
             seen: number of inputs.
-            done: called after each pair.
         """
-        while self._compared:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FewSamplesWarning)  # ``compare`` warns once
-                result = self._result(self._compared.pop(0), seen)
-            done()
-            yield result
+        paths = 1 + self._sampling.permutations
+        work = sum(paths * each.work for each in self._compared)
+        with Progress("layers", len(self._compared), work) as progress:
+            while self._compared:
+                compared = self._compared.pop(0)
+                with warnings.catch_warnings(), threads_for(compared.neurons):
+                    warnings.simplefilter("ignore", FewSamplesWarning)  # ``compare`` warns once
+                    result = self._result(compared, seen, progress)
+                progress.update(1, compared.work)
+                yield result
 
-    def _result(self, compared: _Compared, seen: int) -> LayerComparison:
+    def _result(self, compared: _Compared, seen: int, progress: Progress) -> LayerComparison:
         pair, stream, count = compared.pair, compared.stream, self._sampling.permutations
         images = compared.draw.halves.images
         if stream is None:
@@ -245,8 +260,11 @@ class Collector:
         if count:
             rng = np.random.default_rng(self._sampling.seed)
             orders = (compared.draw.permuted(seen, rng) for _ in range(count))
-            found = null_critical_epsilons(halves.whole, x, y, orders, device=self._device)
-            null = np.stack(list(found))
+            found = []
+            for critical in null_critical_epsilons(halves.whole, x, y, orders, device=self._device):
+                found.append(critical)
+                progress.update(0, compared.work)
+            null = np.stack(found)
         path = match_path(halves.whole, device=self._device)
         return LayerComparison(pair.name, pair.a, pair.b, path, null, halves, self._device)
 

@@ -72,6 +72,44 @@ def pairs_of_layers(
     return pairs, [name for name in named if name not in compared]
 
 
+def why_left_out(
+    names: Sequence[str],
+    layers_a: Sequence[LayerInfo],
+    layers_b: Sequence[LayerInfo] | None,
+    wanted: Sequence[str | tuple[str, str]] | None,
+) -> str:
+    """Say why layers are in no pair, as "conv3 (only in model_a); fc1, fc2 (not in layers)".
+
+    Args:
+        names: of these layers.
+        layers_a: as for ``pairs_of_layers``.
+        layers_b: as for ``pairs_of_layers``.
+        wanted: as for ``pairs_of_layers``.
+    """
+    sides = [("model_a", layers_a), *([] if layers_b is None else [("model_b", layers_b)])]
+    patterns = [pattern for pattern in wanted or ["*"] if isinstance(pattern, str)]
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        found = {side: own for side, layers in sides for own in layers if own.name == name}
+        if not any(_fits(layer, patterns) for layer in found.values()):
+            reason = "not in layers"
+        elif len(found) == 1:
+            reason = f"only in {next(iter(found))}"
+        else:
+            sizes = (f"{own.kind} {own.height} x {own.width} in {n}" for n, own in found.items())
+            reason = ", ".join(sizes)
+        groups.setdefault(reason, []).append(name)
+    return "; ".join(f"{', '.join(own)} ({reason})" for reason, own in groups.items())
+
+
+def matching_work(neurons: int) -> float:
+    """Return about what it takes to match layers with this many neurons together, in any unit.
+
+    Work on single neurons takes most of the time up to about 1,000, and products of matrices above.
+    """
+    return float(neurons) * (neurons + 1000)
+
+
 def _size(layer: LayerInfo) -> tuple[str, int, int]:
     return layer.kind, layer.height, layer.width
 

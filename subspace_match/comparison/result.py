@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..extras import needs
+from ..extras import MissingExtraError, needs
 from ..matching.backends.base import Device
 from ..matching.epsilons import EPSILONS
 from ..matching.validation import as_epsilons
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Epsilons = float | Sequence[float] | np.ndarray
+
+SHOWN = 0.3  # the epsilon of ``print(result)``
+FIRST_COLUMNS = (
+    *("layer", "kind", "neurons_a", "neurons_b", "samples", "epsilon", "similarity"),
+    *("cross_fitted", "null_threshold", "p_value", "linear_cka", "median_critical_epsilon"),
+    "few_samples",
+)
 
 
 @dataclass(eq=False, repr=False)
@@ -86,12 +93,20 @@ class Comparison(Mapping[str, LayerComparison]):
         left_out = f" ({len(self.left_out)} left out)" if self.left_out else ""
         return f"<Comparison of {what}: {count}{left_out}, {self.inputs} inputs>"
 
+    def __str__(self) -> str:
+        """Return what matters at epsilon 0.3, and how to get all."""
+        try:
+            table = short_table(self.similarity(SHOWN))
+        except MissingExtraError as error:
+            table = str(error)
+        return f"{self!r}\n{table}\nAt epsilon {SHOWN}; all columns: similarity({SHOWN})"
+
     def similarity(self, epsilon: Epsilons = 0.3) -> pd.DataFrame:
         """Return one row per layer and epsilon: similarity, chance and what limits them.
 
-        The columns are those of ``to_frame``, without those that name an experiment's networks, and
-        then ``median_critical_epsilon`` of all neurons (a dead neuron's is infinite) and
-        ``linear_cka``.
+        The columns are those of ``to_frame``, without those that name an experiment's networks,
+        with ``median_critical_epsilon`` of all neurons (a dead neuron's is infinite) and
+        ``linear_cka``. Those that ``print(result)`` shows come first.
 
         Raises:
             ValueError: if an epsilon is not in [0, 1).
@@ -106,9 +121,10 @@ class Comparison(Mapping[str, LayerComparison]):
             critical = result.path.critical_epsilon
             medians[name] = float(np.median(np.where(np.isnan(critical), np.inf, critical)))
             ckas[name] = result.measures["linear_cka"].value
-        return table.assign(
+        table = table.assign(
             median_critical_epsilon=table["layer"].map(medians), linear_cka=table["layer"].map(ckas)
         )
+        return table[[*FIRST_COLUMNS, *(name for name in table if name not in FIRST_COLUMNS)]]
 
     def to_frame(self, table: str = "similarity", epsilon: Epsilons = EPSILONS) -> pd.DataFrame:
         """Return one of the pipeline's tables, with its columns.
@@ -239,3 +255,11 @@ class Comparison(Mapping[str, LayerComparison]):
             from .tables import names_of
         tables, names = self._tables_at(EPSILONS), names_of(self.models)
         write_folder(tables, names, self.settings, self.layers, Path(folder))
+
+
+def short_table(similarity: pd.DataFrame) -> str:
+    """Return the columns that matter of ``Comparison.similarity`` at one epsilon, as text."""
+    columns = [name for name in FIRST_COLUMNS if name != "epsilon"]
+    if not similarity["permutations"].any():
+        columns = [name for name in columns if name not in ("null_threshold", "p_value")]
+    return similarity[columns].to_string(index=False, float_format="{:.3f}".format)

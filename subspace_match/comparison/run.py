@@ -121,7 +121,7 @@ def compare(
         from ..networks.inputs import count, real_tokens
         from .batches import ModelInputs, naming, number_of_inputs, read
         from .collect import Collector, Sampling
-        from .layers import pairs_of_layers
+        from .layers import pairs_of_layers, why_left_out
     models = {"model_a": model_a} | ({} if model_b is None else {"model_b": model_b})
     picks = [
         ModelInputs(name, model, pick)
@@ -151,7 +151,8 @@ def compare(
                     for note in [*network.notes, *pick.notes]
                 ]
                 if left_out:
-                    notes.append(f"in no pair: {', '.join(left_out)}")
+                    why = why_left_out(left_out, found[0], (*found, None)[1], layers)
+                    notes.append(f"in no pair: {why}")
                 notes += collector.notes
                 for note in notes:
                     log.info("%s", note)
@@ -169,9 +170,8 @@ def compare(
             ShortLoaderWarning,
             stacklevel=2,
         )
-    with Progress("layers", len(pairs)) as progress:
-        results = {result.name: result for result in collector.results(seen, progress.update)}
-    _warn_of_few_samples(list(results.values()))
+    results = {result.name: result for result in collector.results(seen)}
+    _warn_of_few_samples(list(results.values()), permutations)
     return Comparison(
         tuple(type(model).__name__ for model in models.values()),
         results,
@@ -208,15 +208,15 @@ def _common_size(sizes: Sequence[int]) -> int:
     return sizes[0]
 
 
-def _warn_of_few_samples(results: Sequence[LayerComparison]) -> None:
+def _warn_of_few_samples(results: Sequence[LayerComparison], permutations: int) -> None:
     few = [r for r in results if r.neurons_per_input > FEW_SAMPLES]
     if few:
+        chance = "what chance gives (null_threshold)" if permutations else "ask for permutations=19"
         most = max(few, key=lambda result: result.neurons_per_input)
         warnings.warn(
             f"{len(few)} of {len(results)} layers have more than {FEW_SAMPLES:g} neurons per input"
             f" ({most.name} has {most.neurons_per_input:.2f}), where part of the match is chance:"
-            " use more inputs, or see what is left on new ones (cross_fitted) and chance"
-            " (permutations=19)",
+            f" use more inputs, or see what is left on new ones (cross_fitted) and {chance}",
             FewSamplesWarning,
             stacklevel=3,
         )

@@ -11,7 +11,9 @@ import pandas as pd
 
 from ..figures import FIGURES
 from ..matching.backends.base import Device
+from ..matching.backends.numpy_ import threads_for
 from ..matching.validation import FewSamplesWarning
+from ..progress import Progress
 from ..results import tables
 from ..results.heat_map import match_all_layers
 from ..results.many_networks import consensus_table, with_consensus
@@ -20,6 +22,7 @@ from ..results.tables import LayerResult, PairNames
 from ..storage.match_files import LayerMatch, NewImages, Resampled
 from ..storage.network_results import HeatMap, HeatMapLayer
 from ..storage.result_origin import LayerOrigin, Origin
+from .layers import matching_work
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,18 +39,22 @@ def names_of(models: Sequence[str]) -> PairNames:
 
 def matches_of(names: PairNames, layers: Mapping[str, LayerComparison]) -> dict[str, LayerMatch]:
     """Return the match of each layer in the form of the pipeline's files."""
+    return {
+        name: _match_of(names, depth, layer)
+        for depth, (name, layer) in enumerate(layers.items(), start=1)
+    }
+
+
+def _match_of(names: PairNames, depth: int, layer: LayerComparison) -> LayerMatch:
+    nodes = dict.fromkeys((layer.layer_a.node, layer.layer_b.node))
+    kind, samples = layer.layer_a.kind, layer.pair.samples
+    # A model in memory has neither a digest nor a checkpoint.
     networks = names.model_a, names.model_b
-    matches = {}
-    for depth, (name, result) in enumerate(layers.items(), start=1):
-        nodes = dict.fromkeys((result.layer_a.node, result.layer_b.node))
-        kind, samples = result.layer_a.kind, result.pair.samples
-        # A model in memory has neither a digest nor a checkpoint.
-        origin = LayerOrigin(
-            *("", networks, ("", ""), name, " ~ ".join(nodes), kind, depth, samples, 0)
-        )
-        new = NewImages.from_paths(result.cross_fitted, result.held_out, result.inputs)
-        matches[name] = LayerMatch.from_path(result.path, origin, new)
-    return matches
+    origin = LayerOrigin(
+        *("", networks, ("", ""), layer.name, " ~ ".join(nodes), kind, depth, samples, 0)
+    )
+    new = NewImages.from_paths(layer.cross_fitted, layer.held_out, layer.inputs)
+    return LayerMatch.from_path(layer.path, origin, new)
 
 
 def all_tables(
@@ -68,16 +75,21 @@ def all_tables(
         heat_map: None if there is none.
         device: where to prove the matches.
     """
-    results = [
-        LayerResult(
-            names,
-            match,
-            layers[name].path.verify(list(epsilons), device=device),
-            None if (null := layers[name].null) is None else Resampled(null),
-            layers[name].measures,
-        )
-        for name, match in matches_of(names, layers).items()
-    ]
+    results = []
+    work = {name: matching_work(len(layer.pair.sums)) for name, layer in layers.items()}
+    with Progress("certificates and measures", len(layers), sum(work.values())) as progress:
+        for depth, (name, layer) in enumerate(layers.items(), start=1):
+            with threads_for(len(layer.pair.sums)):
+                results.append(
+                    LayerResult(
+                        names,
+                        _match_of(names, depth, layer),
+                        layer.path.verify(list(epsilons), device=device),
+                        None if layer.null is None else Resampled(layer.null),
+                        layer.measures,
+                    )
+                )
+            progress.update(1, work[name])
     models = dict.fromkeys((names.model_a, names.model_b))
     known = {"seed": NO_SEED, "stage": "", "accuracy": None, "checkpoint": ""}
     of_layers = tables.layer_tables(results)
@@ -96,9 +108,16 @@ def heat_map_of(
 ) -> HeatMap:
     """Match every layer of A with every layer of B on their samples at the same places."""
     xs, ys = (list(own.values()) for own in kept)
-    with warnings.catch_warnings():
+    widths = [x.shape[1] + y.shape[1] for x in xs for y in ys]
+    with (
+        warnings.catch_warnings(),
+        threads_for(max(widths)),
+        Progress("heat map", len(widths), sum(map(matching_work, widths))) as progress,
+    ):
         warnings.simplefilter("ignore", FewSamplesWarning)  # ``compare`` warned
-        found = match_all_layers(xs, ys, device=device)
+        found = match_all_layers(
+            xs, ys, device=device, done=lambda neurons: progress.update(1, matching_work(neurons))
+        )
     a, b = (
         [
             HeatMapLayer(name, depth, rows.shape[1])

@@ -29,8 +29,7 @@ class Source:
         test_images: size of the published test split, 0 if there is none.
         torchvision: class of ``torchvision.datasets`` that reads or unpacks the files, if any.
         patterns: glob patterns of small files; the first pattern with a match is used.
-        folders: folders of image files. The first must exist; of the others, the first that exists
-            is used.
+        folders: folders of image files, see ``image_folders``.
         own_root: whether the files' folder is known, so that the user names none.
     """
 
@@ -81,8 +80,7 @@ def source_of(data: Mapping[str, Any]) -> Source:
     Only an image folder is looked at, to count its classes, and a tokenizer's file.
 
     Raises:
-        ValueError: if an image folder has no class folders below ``train``, or if there is no such
-            tokenizer.
+        ValueError: if an image folder has no class folders, or if there is no such tokenizer.
     """
     name, root = data["name"], data["root"]
     source = SOURCES[name]
@@ -90,9 +88,10 @@ def source_of(data: Mapping[str, Any]) -> Source:
         return source
     if source.text:
         return replace(source, classes=tokens_of(data["tokenizer"]).vocabulary)
-    classes = subfolders(folder_of(name, root) / source.folders[0])
-    if not classes:
-        raise files_are_missing(name, root, f"no class folders in {source.folders[0]}")
+    folder = folder_of(name, root)
+    part = image_folders(name, folder)[0]
+    if not (classes := subfolders(folder / part)):
+        raise files_are_missing(name, root, f"no class folders in {part}" if part else None)
     return replace(source, classes=len(classes))
 
 
@@ -154,8 +153,13 @@ def small_files(name: str, root: Path) -> list[Path]:
 
 
 def image_folders(name: str, root: Path) -> list[str]:
-    """Return the folders to read: the required one and the first other one that exists."""
+    """Return the folders to read: the required one and the first other one that exists.
+
+    An image folder with none of them has its class folders in the root itself, which is "".
+    """
     required, *others = SOURCES[name].folders
+    if name == "image_folder" and not any((root / part).is_dir() for part in (required, *others)):
+        return [""]
     return [required, *[part for part in others if (root / part).is_dir()][:1]]
 
 
@@ -181,11 +185,17 @@ def text_files(name: str, root: str | None) -> list[Path]:
     """Return the files of a data set of text, sorted by their paths.
 
     They are all files in and below the folder, except hidden ones; of Python's standard library
-    they are its modules, without tests and without packages installed beside it.
+    they are its modules, without tests and without packages installed beside it. There are none if
+    the folder does not exist.
+
+    Raises:
+        OSError: if a folder cannot be read, whose files would be missing in the data set.
     """
     library, folder = name == "python_library", text_folder(name, root)
     found: list[Path] = []
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    if not folder.is_dir():
+        return found
+    for parent, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
         skipped = _NOT_THE_LIBRARY if library else ()
         folders[:] = [each for each in folders if each[0] != "." and each not in skipped]
         found += [
@@ -196,6 +206,10 @@ def text_files(name: str, root: str | None) -> list[Path]:
     return sorted(found)
 
 
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def folder_of(name: str, root: str | None) -> Path:
     """Return the folder of a data set's files; raise a ValueError if ``data.root`` is null."""
     if root is None:
@@ -203,31 +217,59 @@ def folder_of(name: str, root: str | None) -> Path:
     return Path(root).expanduser()
 
 
-def files_are_missing(name: str, root: str | None, found: str = "none") -> ValueError:
-    """Return the error for missing or damaged files, with the commands that fetch them."""
+def files_are_missing(
+    name: str, root: str | None, found: str | None = None, advice: str = ""
+) -> ValueError:
+    """Return the error for missing or damaged files, with the commands that fetch them.
+
+    Args:
+        name: of the data set.
+        root: ``data.root``.
+        found: what was found, if not nothing at all.
+        advice: replaces the advice to put files there.
+    """
+    if found is None:
+        found = "none" if root is None or Path(root).is_dir() else "no such folder"
+    return ValueError(
+        f"data.root: expected {_layout(name, root)}, found {found};"
+        f" {advice or _how_to_get_files(name, root)}"
+    )
+
+
+def _layout(name: str, root: str | None) -> str:
+    """Say which files a data set has, and where."""
+    reader = SOURCES[name].torchvision
+    if name == "image_folder":
+        return (
+            f"images in {root}/CLASS/, or in {root}/train/CLASS/ and, if there is a test split,"
+            f" {root}/test/CLASS/ or {root}/val/CLASS/"
+        )
+    if SOURCES[name].text:
+        return f"files of text in {root}"
+    if name == "imagenet":
+        return (
+            f"a folder of JPEG files for each of ImageNet's 1,000 WordNet ids in {root}/val (and"
+            f" {root}/train to train networks)"
+        )
+    loose = f"/{reader}/raw or *-ubyte.gz in {root}" if len(SOURCES[name].patterns) > 1 else ""
+    return f"{reader}'s files in {root}{loose}"
+
+
+def _how_to_get_files(name: str, root: str | None) -> str:
     reader = SOURCES[name].torchvision
     fetch = f'python -c "import torchvision; torchvision.datasets.{reader}'
     if name == "image_folder":
-        where = f"images in {root}/train/CLASS/ (and {root}/test/CLASS/ or {root}/val/CLASS/)"
-        advice = "put them there, one folder per class, the same classes in both"
-    elif SOURCES[name].text:
-        where, advice = f"files of text in {root}", "put them there, or change data.root"
-    elif name == "imagenet":
-        where = f"a folder of JPEG files for each of ImageNet's 1,000 WordNet ids in {root}/val"
-        where += f" (and {root}/train to train networks)"
-        advice = (
+        return "put them there, one folder per class, the same classes in each split"
+    if SOURCES[name].text:
+        return "put them there, or change data.root"
+    if name == "imagenet":
+        return (
             "fetch ILSVRC2012_devkit_t12.tar.gz, ILSVRC2012_img_val.tar and"
             f" ILSVRC2012_img_train.tar from https://image-net.org into {root}, unpack them with:"
             f" {fetch}({root!r}, 'val')\" (and 'train'); use image_folder for a part of ImageNet"
         )
-    else:
-        where = f"{reader}'s files in {root}"
-        advice = f'fetch them with: {fetch}({root!r}, download=True)"'
-        if len(SOURCES[name].patterns) > 1:
-            where += f"/{reader}/raw or *-ubyte.gz in {root}"
-        if name == "fashion_mnist":
-            advice += (
-                " or: apt-get install dataset-fashion-mnist"
-                " (data.root: /usr/share/datasets/fashion-mnist)"
-            )
-    return ValueError(f"data.root: expected {where}, found {found}; {advice}")
+    advice = f'fetch them with: {fetch}({root!r}, download=True)"'
+    if name == "fashion_mnist":
+        advice += " or: apt-get install dataset-fashion-mnist"
+        advice += " (data.root: /usr/share/datasets/fashion-mnist)"
+    return advice

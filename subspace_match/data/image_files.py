@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 import zlib
@@ -25,6 +26,8 @@ from .prepared import FileSplit, stratified_split
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+log = logging.getLogger(__name__)
+
 
 def list_imagenet(root: str | None) -> tuple[FileSplit, FileSplit]:
     """Return ImageNet's splits; the training split is empty without the folder ``train``."""
@@ -43,9 +46,10 @@ def list_image_folder(
 ) -> tuple[FileSplit, FileSplit]:
     """Return both splits; without a test folder, divide the training images."""
     folder = folder_of("image_folder", root)
-    classes = subfolders(folder / "train")
-    train = _list("image_folder", folder, "train", classes)
-    if test_folders := image_folders("image_folder", folder)[1:]:
+    required, *test_folders = image_folders("image_folder", folder)
+    classes = subfolders(folder / required)
+    train = _list("image_folder", folder, required, classes)
+    if test_folders:
         return train, _list("image_folder", folder, test_folders[0], classes)
     try:
         parts = stratified_split(train.labels, test_fraction, split_seed)
@@ -53,9 +57,14 @@ def list_image_folder(
         raise ValueError(
             "data.test_fraction: expected a fraction that leaves images of each class in both"
             f" splits, found {test_fraction} for {len(train.files)} images of"
-            f" {len(classes)} classes in {folder / 'train'} ({error}); change it, or put test"
-            f" images into {folder / 'test'}"
+            f" {len(classes)} classes in {folder / required} ({error}); change it, or put training"
+            f" images into {folder / 'train'} and test images into {folder / 'test'}"
         ) from error
+    log.info(
+        "%s has no test split: of its %d images %d are for training and %d for the test, at random"
+        " within each class (data.test_fraction %g, data.split_seed %d)",
+        *(folder / required, len(train.files), *map(len, parts), test_fraction, split_seed),
+    )
     kept, test = (
         FileSplit(tuple(train.files[i] for i in index), train.labels[index], index, folder)
         for index in parts
@@ -81,8 +90,8 @@ def _list(name: str, root: Path, part: str, classes: Sequence[str]) -> FileSplit
     labels = np.array([number for _, number in images], dtype=np.int64)
     present = set(labels.tolist())
     empty = [label for label, number in numbers.items() if number not in present]
-    if not images or (part == "train" and empty):
-        found = f"no images in {part} of {', '.join(empty[:5])}"
+    if not images or (part in ("train", "") and empty):
+        found = f"no images of {', '.join(empty[:5])} in {folder}"
         raise files_are_missing(name, str(root), found)
     files = tuple(path.removeprefix(f"{root}{os.sep}") for path, _ in images)
     return FileSplit(files, labels, np.arange(len(files)), root)

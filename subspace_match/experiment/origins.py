@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..storage.files import read_record
-from ..storage.job_records import Records, check
 from .code_inputs import Code
 from .comparisons import models_of
 from .config import Config, read_config
-from .keys import Origins, without_location
+from .keys import Keys, Origins
 from .paths import Paths
-from .user_files import AREA, Say, content_digest, data_source, network_sources
+from .prepared_data import prepared_content
+from .user_files import AREA, NoFilesError, Say, content_digest, data_source, network_sources
 
 
 def origins_of(
@@ -22,55 +21,62 @@ def origins_of(
 ) -> Origins:
     """Return digests of a project's code and of the user's files that a configuration names.
 
-    The folder of results keeps checksums for the next call. ``say`` receives messages for the user
-    about slow work and missing files.
+    A data set without files counts as prepared if it was prepared before from the same folder.
+
+    Args:
+        config: complete configuration.
+        code: code of the project.
+        results: folder of results; it keeps checksums for the next call.
+        say: receives messages for the user about slow work and missing files.
 
     Raises:
-        ValueError: if files are missing, and no data set was prepared from them before.
+        ValueError: if files are missing or cannot be read.
     """
     models = models_of(config).values()
     sections = [config["data"], *(model.data for model in models)]
     cache = Path(results, AREA)
+    digests = {name: code.digest(name) for name in code.names}
     contents: dict[str, str] = {}
-    for section in sections:
-        for source in data_source(section):
-            if source not in contents:
-                contents[source] = _data_digest(source, section, cache, say)
-    for source in (source for model in models for source in network_sources(model.network)):
+    without_files: dict[str, dict[str, Any]] = {}
+
+    def add(source: str, key: str, wanted: str) -> None:
         try:
             contents[source] = content_digest(source, cache, say)
-        except FileNotFoundError as error:
-            raise ValueError(
-                f"network.weights: expected a file of weights, found none at {error.filename}"
-            ) from error
-    return Origins({name: code.digest(name) for name in code.names}, contents)
+        except NoFilesError:
+            raise
+        except OSError as error:
+            raise _unreadable(key, wanted, error) from error
+
+    for section in sections:
+        for source in data_source(section):
+            if source.startswith("tokenizer "):
+                add(source, "data.tokenizer", "bytes or the tokenizer.json of a model")
+            elif source not in contents:
+                try:
+                    add(source, "data.root", "readable files")
+                except NoFilesError:
+                    without_files[source] = section
+    for model in models:
+        for source in network_sources(model.network):
+            add(source, "network.weights", "a file of weights")
+    for source, section in without_files.items():
+
+        def key_of(content: str, source: str = source, section: Any = section) -> str:
+            return Keys(config, Origins(digests, contents | {source: content})).data_key(section)
+
+        contents[source] = prepared_content(section, results, key_of, say)
+    return Origins(digests, contents)
 
 
-def _data_digest(source: str, section: dict[str, Any], cache: Path, say: Say) -> str:
-    try:
-        return content_digest(source, cache, say)
-    except FileNotFoundError as error:
-        if source.startswith("tokenizer "):
-            raise ValueError(
-                f"data.tokenizer: expected bytes or the tokenizer.json of a model, found no file at"
-                f" {error.filename}"
-            ) from error
-        # The files may have moved; the prepared data set suffices if it is certain which one it is.
-        settings, records, prepared = without_location(section), Records(), set()
-        for file in cache.parent.glob("data/*/data.json"):
-            if (job := records.find(file)) is not None:
-                check(file.absolute(), job)
-                if (record := read_record(file)).get("settings") == settings:
-                    prepared.add(record.get("content"))
-        if len(prepared) != 1 or None in prepared:
-            from ..data.catalogue import files_are_missing
-
-            raise files_are_missing(section["name"], section["root"]) from None
-        say(
-            f"data.root: found no files of {section['name']} in {section['root']}; using the data"
-            f" set that was prepared from them before, in {cache.parent / 'data'}"
+def _unreadable(key: str, wanted: str, error: OSError) -> ValueError:
+    if not isinstance(error, FileNotFoundError):
+        return ValueError(f"{key}: expected {wanted}, found an error of the system: {error}")
+    if Path(error.filename).is_symlink():
+        return ValueError(
+            f"{key}: expected {wanted}, found a link to nothing, {error.filename}; restore what it"
+            " names, or remove it"
         )
-        return str(prepared.pop())
+    return ValueError(f"{key}: expected {wanted}, found none at {error.filename}")
 
 
 def paths_of(project: str | Path, configfiles: Iterable[str | Path] = ()) -> Paths:

@@ -18,14 +18,13 @@ from ..networks.source_names import revision_of
 from .comparisons import Model, Network, Pair, complete_groups
 from .config import Config
 from .keys import Origins, without_location
+from .null_work import jobs_of_equal_work, null_work
 from .paths import Paths
 from .planned_layers import LayerRecord, layers_of, left_out_of, shared_layers
 from .user_files import data_source, network_sources
 
 # Matching a layer of 64 neurons takes 0.1 s, starting a job 1 s.
 LAYERS_PER_JOB = 12
-# Their nulls take a hundred times as long, so smaller jobs use all cores better.
-LAYERS_PER_NULL_JOB = 5
 
 PairKey = tuple[str, str]  # the keys of networks A and B
 Wildcards = Any  # Snakemake's object: one attribute per wildcard of the rule
@@ -171,7 +170,22 @@ class Plan:
     def _null_groups(self, pair: PairKey) -> dict[str, list[str]]:
         if not self.config["chance"]["permutations"]:
             return {}
-        return self._parts(pair, lambda names: _divided(names, LAYERS_PER_NULL_JOB))
+        permutations: int | str = self.config["chance"]["permutations"]
+        samples: int = self.config["extraction"]["positions"]
+        a, b = (
+            {layer["name"]: layer["neurons"] for layer in self._layers_of_network(key)}
+            for key in pair
+        )
+        work = {
+            layer["name"]: null_work(permutations, samples, a[layer["name"]], b[layer["name"]])
+            for layer in self.layers[pair]
+        }
+        return self._parts(
+            pair, lambda names: jobs_of_equal_work({name: work[name] for name in names})
+        )
+
+    def _layers_of_network(self, key: str) -> list[LayerRecord]:
+        return self.layers_of_model[self.paths.networks[key].model]
 
     def _parts(
         self, pair: PairKey, divide: Callable[[list[str]], list[list[str]]]

@@ -12,16 +12,16 @@ from functools import cached_property
 from typing import Any
 
 from ..data.catalogue import SOURCES, count_test_inputs, source_of
-from ..matching.permutation_counts import affordable_permutations
 from ..networks.layer_info import LayerInfo
 from ..networks.sampling import uses_all_samples
+from .null_work import null_permutations, null_work
 from .plan import Plan, Wildcards
 
 PROCESS_MB = 2000  # Python, torch and the CUDA libraries
 SHARD_MB = 64  # an extraction writes a layer's activations in shards of this size
 # Upper bounds of the number of n x n float64 matrices alive at once, n neurons of both sides.
 MATRICES = 12
-HALVES_MATRICES = 24  # moments of two halves of the images and of all; fits on both halves
+HALVES_MATRICES = 28  # moments of two halves of the images and of all; fits on both halves
 MINIMAL_MATRICES = 16
 JOINT_MATRICES = 6  # the same, n neurons of all networks together
 GIGAFLOPS = 10  # one thread of a slow CPU
@@ -87,10 +87,8 @@ class JobResources:
         return _rounded(_megabytes(largest, 4), attempt)
 
     def match_mb(self, wildcards: Wildcards, attempt: int) -> int:
-        """Matrices to peel the widest layer; moments and factors of all layers, to be saved."""
-        group = self._group(wildcards)
-        saved = sum(3 * draws * (a + b) ** 2 for a, b, _, draws in group)
-        return _rounded(_megabytes(HALVES_MATRICES * _widest(group) ** 2 + saved), attempt)
+        """Matrices of the widest layer; each draw is saved before the next one is read."""
+        return _rounded(_megabytes(HALVES_MATRICES * _widest(self._group(wildcards)) ** 2), attempt)
 
     def match_work(self, wildcards: Wildcards) -> float:
         """A reduction, half of a matrix product, and peelings in sample and on halves of images.
@@ -128,23 +126,15 @@ class JobResources:
 
     def null_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """As matching one layer and draw, plus both sides' samples and products of permutations."""
-        group = self._group(wildcards)
+        group, wanted = self._group(wildcards), self.config["chance"]["permutations"]
         largest = max(samples * (a + b) + MATRICES * (a + b) ** 2 for a, b, samples, _ in group)
-        saved = sum(2 * self._permutations(*sizes) * (sizes[0] + sizes[1]) for sizes in group)
+        saved = sum(2 * null_permutations(wanted, n, a, b) * (a + b) for a, b, n, _ in group)
         return _rounded(512 + _megabytes(largest + saved), attempt)
 
     def null_work(self, wildcards: Wildcards) -> float:
-        """A product of both sides and a peeling of each layer and permutation, in two nulls."""
-        return sum(
-            2 * self._permutations(a, b, n, draws) * (2 * n * a * b + 10 * (a + b) ** 3)
-            for a, b, n, draws in self._group(wildcards)
-        )
-
-    def _permutations(self, a: int, b: int, samples: int, _draws: int) -> int:
-        permutations: int | str = self.config["chance"]["permutations"]
-        if isinstance(permutations, str):
-            return affordable_permutations(samples, a, b)
-        return permutations
+        """Two nulls of each layer."""
+        wanted = self.config["chance"]["permutations"]
+        return sum(null_work(wanted, n, a, b) for a, b, n, _ in self._group(wildcards))
 
     def heat_map_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """Moments of all layers, and the matrices of a match of the two widest."""
@@ -158,11 +148,13 @@ class JobResources:
         return _rounded(512 + _megabytes(2 * moments + 2 * paths + MATRICES * widest**2), attempt)
 
     def within_network_mb(self, wildcards: Wildcards, attempt: int) -> int:
-        """The matrices of the two widest layers on halves of the images, and all paths."""
-        layers = self._layers[self._model(wildcards.network)].values()
-        widest = 2 * max(layer.neurons for layer in layers)
-        paths = len(layers) ** 2 / 2 * widest
-        return _rounded(512 + _megabytes(HALVES_MATRICES * widest**2 + paths), attempt)
+        """Matrices of the two widest layers on halves of the images, all samples, and all paths."""
+        neurons = [layer.neurons for layer in self._layers[self._model(wildcards.network)].values()]
+        widest = 2 * max(neurons)
+        samples = sum(neurons) * self.config["heat_map"]["positions"] / 2  # half of float64
+        paths = len(neurons) ** 2 / 2 * widest
+        numbers = HALVES_MATRICES * widest**2 + samples + paths
+        return _rounded(512 + _megabytes(numbers), attempt)
 
     def consensus_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """Moments of all networks' neurons together, of the widest layer, and their factors."""

@@ -10,6 +10,7 @@ while the folder has the same files with the same sizes and times.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -40,6 +41,10 @@ Say = Callable[[str], object]
 # Size, modification time and change time. A program cannot set the change time, so it reveals a
 # file that replaced another one of the same size and modification time.
 State = tuple[int, int, int]
+
+
+class NoFilesError(FileNotFoundError):
+    """The folder of a data set does not exist, or has none of its files."""
 
 
 def data_source(section: Mapping[str, Any]) -> list[str]:
@@ -78,7 +83,8 @@ def content_digest(source: str, cache: str | Path, say: Say = lambda _: None) ->
         say: called with a message when reading takes long.
 
     Raises:
-        FileNotFoundError: if the files do not exist.
+        NoFilesError: if a data set has no files at all.
+        OSError: if a file cannot be read, such as a link to nothing.
         ValueError: if the module does not exist.
     """
     kind, _, name = source.partition(" ")
@@ -100,11 +106,13 @@ def content_digest(source: str, cache: str | Path, say: Say = lambda _: None) ->
         content.update(f"{folder.relative_to(root)}\0{cached.digest(folder, states)}\n".encode())
         files += len(states)
     if not files:
-        raise FileNotFoundError(f"data.root: expected the files of {data} in {root}, found none")
+        raise NoFilesError(f"data.root: expected the files of {data} in {root}, found none")
     return content.hexdigest()[:10]
 
 
 def _file_digest(file: Path, cached: _Cache) -> str:
+    if file.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
     # The file gets an empty name, because its name is not part of its content.
     return cached.digest(file, {"": _state(file.stat())})
 

@@ -39,7 +39,7 @@ from .ties import lower_by_margin
 from .validation import as_epsilon
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ConsensusPath:
     """The largest consensus matches of every epsilon in [0, 1).
 
@@ -50,6 +50,11 @@ class ConsensusPath:
     """
 
     critical_epsilons: tuple[np.ndarray, ...]
+
+    def __repr__(self) -> str:
+        sizes = " + ".join(str(len(own)) for own in self.critical_epsilons)
+        shares = ", ".join(f"{self.similarity(e):.1%} at {e:g}" for e in (0.2, 0.3, 0.5))
+        return f"<ConsensusPath of {sizes} neurons: {shares}>"
 
     def consensus_match(self, epsilon: float) -> tuple[np.ndarray, ...]:
         """Return the largest consensus match: for each network its neurons, sorted int64.

@@ -27,7 +27,7 @@ from .peeling.halves import Half, peel_halves
 from .reduction.halves import HalvedMoments
 from .reduction.moments import PairMoments
 from .ties import lower_by_margin
-from .validation import FewSamplesWarning
+from .validation import FewSamplesWarning, check_type
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -148,6 +148,7 @@ def paths_of_new_images(
 def _paths(
     halves: HalvedMoments, device: DeviceLike, held_out_only: Sequence[bool]
 ) -> list[CrossFittedPath]:
+    check_type("halves", halves, HalvedMoments, "the moments of two halves, reduce_halves(x, y)")
     live, neurons_x = halves.whole.live, halves.whole.neurons_x
     neurons, images = max(live[:neurons_x].sum(), live[neurons_x:].sum()), min(halves.images)
     if neurons >= images:

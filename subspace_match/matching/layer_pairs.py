@@ -21,7 +21,13 @@ from .path import match_path
 from .reduction.block_sums import Blocks, GroupedSum
 from .reduction.moments import PairMoments, pair_from_sums
 from .reduction.reading import LayerReader, check_range, read_ahead
-from .validation import as_activations, as_chunk_samples, as_epsilons, warn_of_few_samples
+from .validation import (
+    as_activations,
+    as_chunk_samples,
+    as_epsilons,
+    check_list,
+    warn_of_few_samples,
+)
 
 
 def heat_map(
@@ -56,6 +62,8 @@ def heat_map(
                [0.286, 0.   ]])
     """
     bounds = as_epsilons(epsilons)
+    check_list("xs", xs)
+    check_list("ys", ys)
     similarities = np.empty((len(xs), len(ys), *bounds.shape))
     for i, j, pair in layer_pairs(xs, ys, device=device, chunk_samples=chunk_samples):
         similarities[i, j] = match_path(pair, device=device).similarity(bounds)
@@ -192,6 +200,7 @@ def _assemble(
 
 def _as_layers(argument: str, layers: Sequence[Any]) -> dict[str, Any]:
     """Check layers and name them for errors: "xs[0]" and so on."""
+    check_list(argument, layers)
     if len(layers) == 0:
         raise ValueError(
             f"{argument}: expected at least one layer, found none; pass a list of arrays of shape"

@@ -24,6 +24,8 @@ from .reduction.centred import Deviations
 from .reduction.factor import moment_error
 from .reduction.moments import PairMoments, pair_from_moments
 from .reduction.reading import read_ahead
+from .reduction.second_read import SecondRead
+from .reduction.whitened import Whitened
 from .resampled import Reordered, layers_of
 from .ties import lower_by_margin
 from .validation import as_chunk_samples
@@ -118,7 +120,8 @@ class _Batch:
 
     Attributes:
         orders: of Y's rows, (samples,) int64 each, on the device.
-        crosses: X'Y under each order, (n_x, n_y) float64 each, on the device, in one array.
+        crosses: X'Y under each order, (n_x, n_y) float64 each, on the device, in one array; of
+            ``Whitened`` sides, if there are any.
     """
 
     orders: list[Array]
@@ -142,6 +145,8 @@ class _Null:
         self._blocks = Blocks.for_device(device, pair.samples, step, len(pair.sums))
         error = moment_error(self._blocks.additions, len(pair.sums))
         self._error = max(pair.moment_error, error)
+        # A GPU factors many permutations together, and leaves few to the samples.
+        self._whitened = Whitened.of_pair(pair, self._x, y) if isinstance(device, Cpu) else None
 
     def batches(self, orders: Iterable[np.ndarray]) -> Iterator[_Batch]:
         """Compute the cross moments of some permutations at a time."""
@@ -161,30 +166,40 @@ class _Null:
 
     def _cross_moments(self, orders: list[Array]) -> Array:
         """Compute X'Y for every order of Y's rows, in one read of X; (orders, n_x, n_y)."""
-        blocks, device, sides = self._blocks, self.device, (self._x, self._held)
-        widths = [side.shape[1] for side in sides]
+        blocks, device = self._blocks, self.device
+        x, held = self._x, self._held
+        if self._whitened is not None:
+            x, held = self._whitened.sides
+        widths = [side.shape[1] for side in (x, held)]
         cross = GroupedSum(blocks, device, len(orders), *widths)
         chunk_x, chunk_y = (device.empty(blocks.length, width) for width in widths)
-        for start, (rows,) in read_ahead((self._x,), blocks.step, device):
+        for start, (rows,) in read_ahead((x,), blocks.step, device):
             for block in blocks.slices(len(rows)):
                 part, first = rows[block], start + block.start
                 own_x, own_y = chunk_x[: len(part)], chunk_y[: len(part)]
                 own_x[:] = part
                 for order, products in zip(orders, cross.next(), strict=True):
-                    own_y[:] = self._held[order[first : first + len(part)]]
+                    own_y[:] = held[order[first : first + len(part)]]
                     device.add_product(products, own_x.T, own_y)
         return cross.total()
 
     def pair(self, order: Array, cross: Array) -> PairMoments:
         """Return the pair of one permutation: each side's own moments do not change."""
         pair, device, host = self._pair, self.device, self.device.numpy(cross)
+        factor = None
+        if self._whitened is not None:
+            factor = self._whitened.joint_factor(host, self._error)
+            host = self._whitened.cross_moments(host)
         moments = pair.second_moments.copy()
         moments[: pair.neurons_x, pair.neurons_x :] = host
         moments[pair.neurons_x :, : pair.neurons_x] = host.T
         y, sums = Reordered(self._held, order), device.array(pair.sums)
         moments, step = device.array(moments), self._blocks.step
+        again = None if factor is None else SecondRead(factor, None, np.full((2, 2), np.nan))
         return pair_from_moments(
-            *(self._x, y, moments, sums, None, self._error, step, device), centre=False
+            *(self._x, y, moments, sums, None, self._error, step, device),
+            centre=False,
+            read_again=None if again is None else lambda *_: (again, 0),
         )
 
     def peel_together(self, crosses: Array) -> list[np.ndarray | None]:

@@ -22,7 +22,7 @@ from .curve import EPSILON_LABEL, SIMILARITY_LABEL, draw_curve, finish_curves, n
 from .peeling.peel import peel
 from .reduction.moments import PairMoments, reduce
 from .ties import lower_by_margin
-from .validation import as_epsilon, as_epsilons
+from .validation import as_epsilon, as_epsilons, check_type
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -287,6 +287,7 @@ def match_path(pair: PairMoments, *, device: DeviceLike = "auto") -> MatchPath:
         >>> path.critical_epsilon_x.round(3), path.critical_epsilon_y.round(3)
         (array([0.6, 1. ]), array([0.6]))
     """
+    check_type("pair", pair, PairMoments, "the moments of two layers, reduce(x, y)")
     device = resolve_device(device)
     live = np.flatnonzero(pair.live)
     width_x = int((live < pair.neurons_x).sum())
@@ -295,6 +296,13 @@ def match_path(pair: PairMoments, *, device: DeviceLike = "auto") -> MatchPath:
     critical = np.full(len(pair.sums), np.nan)
     critical[order] = lower_by_margin(np.minimum.accumulate(distances), pair.tie_margin)
     return MatchPath(critical[: pair.neurons_x], critical[pair.neurons_x :], order, pair)
+
+
+def moments_of(pair: PairMoments | MatchPath) -> PairMoments:
+    """Return a pair's moments, also of its path; raise a ValueError if it is neither."""
+    expected = "the moments of two layers, reduce(x, y), or their match_path"
+    check_type("pair", pair, (PairMoments, MatchPath), expected)
+    return pair.pair if isinstance(pair, MatchPath) else pair
 
 
 def maximum_match(

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 
 from .backends.base import Device
 
@@ -18,6 +17,45 @@ FEW_SAMPLES = 0.2
 # Area minus cross-fitted area. Simulated layers of 64 neurons have a gap of 0.025 to 0.05 at 0.2
 # neurons per image. Real layers can have it with more images.
 LARGE_GAP = 0.03
+
+
+def in_words(value: Any) -> str:
+    """Describe a value of a wrong type in an error: short and in one line.
+
+    Example:
+        >>> in_words(np.ones((5, 2))), in_words("a.npy"), in_words(None)
+        ('an array of shape (5, 2)', "'a.npy'", 'None')
+    """
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape:
+        return f"an array of shape {tuple(shape)}"
+    if value is None or isinstance(value, (str, bytes, bool, int, float)):
+        return repr(value)
+    return f"an object of type {type(value).__name__}"
+
+
+def check_type(argument: str, value: Any, kinds: type | tuple[type, ...], expected: str) -> None:
+    """Raise a ValueError unless a value has one of these types; ``expected`` says how to get it."""
+    if not isinstance(value, kinds):
+        raise ValueError(f"{argument}: expected {expected}, found {in_words(value)}")
+
+
+def check_seed(seed: Any) -> None:
+    """Raise a ValueError unless a seed is a whole number of at least 0."""
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(
+            f"seed: expected a whole number of at least 0, found {in_words(seed)}; equal seeds give"
+            " equal results"
+        )
+
+
+def check_list(argument: str, value: Any) -> None:
+    """Raise a ValueError unless a value can be a list of activations."""
+    if not hasattr(value, "__len__") or isinstance(value, (str, bytes)):
+        raise ValueError(
+            f"{argument}: expected a list of arrays of shape (samples, neurons), found"
+            f" {in_words(value)}"
+        )
 
 
 def as_activations(argument: str, value: Any) -> Any:
@@ -36,13 +74,7 @@ def as_activations(argument: str, value: Any) -> Any:
     """
     _check_dense(argument, value)
     if not hasattr(value, "shape") or not hasattr(value, "dtype"):
-        try:
-            value = np.asarray(value)
-        except ValueError as error:
-            raise ValueError(
-                f"{argument}: expected an array of shape (samples, neurons), found"
-                f" {type(value).__name__}: {error}"
-            ) from error
+        value = _converted(argument, value)
     shape = tuple(value.shape)
     if len(shape) != 2:
         one_neuron = "for a single neuron use array[:, None]"
@@ -62,6 +94,19 @@ def as_activations(argument: str, value: Any) -> Any:
         )
     _check_chunks(argument, value)
     return value
+
+
+def _converted(argument: str, value: Any) -> np.ndarray:
+    """Convert a sequence of numbers to an array; raise a ValueError for anything else."""
+    expected = f"{argument}: expected an array of shape (samples, neurons), found"
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{expected} {type(value).__name__}: {error}") from error
+    if array.dtype.kind in "OSU":
+        load = "; load the file first, for example with np.load" if isinstance(value, str) else ""
+        raise ValueError(f"{expected} {in_words(value)}{load}")
+    return array
 
 
 def _check_chunks(argument: str, value: Any) -> None:
@@ -96,8 +141,8 @@ def _check_dense(argument: str, value: Any) -> None:
                 f" ({kind}); leave masked samples out of both sides, or fill them in"
             )
         layout = str(getattr(part, "layout", "torch.strided"))
-        # Sparse arrays of SciPy, of the package "sparse" and of torch.
-        if scipy.sparse.issparse(part) or hasattr(part, "todense") or layout != "torch.strided":
+        # Sparse arrays of SciPy and of the package "sparse" have todense; torch's have a layout.
+        if hasattr(part, "todense") or layout != "torch.strided":
             how = "x.to_dense()" if kind == "Tensor" else "x.toarray() or x.todense()"
             raise ValueError(
                 f"{argument}: expected a dense array, found a sparse one ({kind}); convert it with"
@@ -154,8 +199,8 @@ def as_chunk_samples(chunk_samples: int | None, width: int, device: Device) -> i
         return max(1, device.chunk_bytes // (8 * width))
     if not isinstance(chunk_samples, (int, np.integer)) or chunk_samples < 1:
         raise ValueError(
-            f"chunk_samples: expected a whole number of at least 1, found {chunk_samples!r}; use"
-            " None for the default"
+            "chunk_samples: expected a whole number of at least 1, found"
+            f" {in_words(chunk_samples)}; use None for the default"
         )
     return int(chunk_samples)
 
@@ -175,10 +220,13 @@ def as_epsilons(epsilon: Any) -> np.ndarray:
     """Check epsilons in [0, 1) and return them as float64; raise a ValueError if one is invalid."""
     try:
         epsilons = np.asarray(epsilon, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError):
+        epsilons = None
+    if epsilons is None or epsilon is None:
         raise ValueError(
-            f"epsilon: expected a number in [0, 1), found {epsilon!r}; the paper uses 0.15 to 0.5"
-        ) from error
+            f"epsilon: expected a number in [0, 1), found {in_words(epsilon)}; the paper uses 0.15"
+            " to 0.5"
+        )
     outside = ~((epsilons >= 0) & (epsilons < 1))
     if outside.any():
         raise ValueError(

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from ..extras import needs
-from ..storage.files import damaged
 
 TORCHVISION, TIMM, TRANSFORMERS = "torchvision:", "timm:", "transformers:"
 EXTRA_SOURCES = ("timm", "transformers")  # packages of the extra "models"
@@ -106,7 +105,7 @@ def weight_files(folder: Path) -> list[Path]:
         try:
             names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise damaged(index, error) from error
+            raise _unreadable(index, error) from error
     files = [folder / name for name in names]
     if missing := [file for file in files if not file.is_file()]:
         raise ValueError(
@@ -123,7 +122,14 @@ def read_model_config(folder: Path) -> dict[str, Any]:
         found = json.loads(file.read_text("utf-8"))
         return dict(found)
     except (ValueError, TypeError) as error:
-        raise damaged(file, error) from error
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{file}: expected JSON as transformers saves it, found an unreadable file ({error}); save"
+        " or fetch the model again"
+    )
 
 
 def published_timm(name: str, weights: str) -> tuple[Any, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import torch
@@ -32,13 +33,14 @@ def check_task(network: nn.Module, shape: Shape, classes: int, task: str) -> Non
     for mode in ("evaluation", "training"):
         network.train(mode == "training")
         output = scores_of(output_for(network, shape))
-        if found := _fault(output, (2,) if task == CLASSIFY else (2, *shape), classes):
+        if fault := _fault(output, (2,) if task == CLASSIFY else (2, *shape), classes):
+            found, advice = fault
             if hasattr(network, "aux_logits") and not isinstance(output, torch.Tensor):
-                found += "; add ?aux_logits=false to the name of torchvision's model"
+                advice = "add ?aux_logits=false to the name of torchvision's model"
             items = "images" if task == CLASSIFY else "texts, tokens"
             raise ValueError(
                 f"network: expected scores ({items}, at least {classes} classes), found in {mode}"
-                f" {found}"
+                f" {found}; {advice}"
             )
     network.eval()
 
@@ -60,16 +62,21 @@ def output_for(network: nn.Module, shape: Shape) -> Any:
     Raises:
         ValueError: if it does not accept such inputs; the message includes its own error.
     """
-    device = next((weights.device for weights in network.parameters()), None)
     try:
-        with torch.no_grad():
-            return network(example_batch(shape, 2, device))
+        return _called(network, shape)
     except Exception as error:  # a network's code may raise anything
         wanted = f"images of {' x '.join(map(str, shape))}"
         advice = "change data.image_size, the height and width of its input"
         if len(shape) == 1:
             wanted = f"texts of {shape[0]} tokens"
             advice = "change data.tokens or data.tokenizer, or the network's sizes"
+        elif channels := _channels_taken(network, shape):
+            raise ValueError(
+                f"network: expected one that accepts {wanted}, found {type(network).__name__},"
+                f" which takes images of {_count(channels, 'channel')}; use a network for"
+                f" {_count(shape[0], 'channel')}, or data of {_count(channels, 'channel')}"
+                " (data.name)"
+            ) from error
         elif hasattr(network, "image_size"):
             advice = f"add ?image_size={shape[1]} to the name of torchvision's model, or {advice}"
         reason = str(error).strip().partition("\n")[0]
@@ -79,9 +86,37 @@ def output_for(network: nn.Module, shape: Shape) -> Any:
         ) from error
 
 
-def _fault(output: Any, wanted: Shape, classes: int) -> str | None:
+def _called(network: nn.Module, shape: Shape) -> Any:
+    device = next((weights.device for weights in network.parameters()), None)
+    with torch.no_grad():
+        return network(example_batch(shape, 2, device))
+
+
+def _channels_taken(network: nn.Module, shape: Shape) -> int | None:
+    """Return with how many channels, other than its own, a network accepts images of this size."""
+    for channels in {1, 3} - {shape[0]}:
+        with contextlib.suppress(Exception):  # a network's code may raise anything
+            _called(network, (channels, *shape[1:]))
+            return channels
+    return None
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _fault(output: Any, wanted: Shape, classes: int) -> tuple[str, str] | None:
+    """Return what is wrong with scores, and what to do; None if nothing is."""
     if not isinstance(output, torch.Tensor):
-        return f"an object of {type(output).__name__}"
-    if output.shape[:-1] != wanted or output.shape[-1] < classes:
-        return f"shape {tuple(output.shape)} for 2 {'texts' if len(wanted) > 1 else 'images'}"
-    return None if output.is_floating_point() else f"values of {output.dtype}"
+        advice = 'let the network return the scores alone, or a dictionary with them as "logits"'
+        return f"an object of {type(output).__name__}", advice
+    shown = f"shape {tuple(output.shape)} for 2 {'texts' if len(wanted) > 1 else 'images'}"
+    if output.shape[:-1] != wanted:
+        axes = " and ".join(["image"] if len(wanted) == 1 else ["text", "token"])
+        return shown, f"let the network return one score per {axes} and class"
+    if (scores := output.shape[-1]) < classes:
+        found = f"{shown}, which are {_count(scores, 'score')} for {classes} classes"
+        return found, "change the network's last layer, or its arguments in network.options"
+    if not output.is_floating_point():
+        return f"values of {output.dtype}", "let the network return scores instead of classes"
+    return None

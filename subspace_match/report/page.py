@@ -7,7 +7,7 @@ import gzip
 import html
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from string import Template
@@ -28,13 +28,18 @@ _PAGE, _MIN_IMAGES, _MAX_IMAGES = 9_300_000, 300_000, 2_500_000
 _IMPORT_OR_EXPORT = re.compile(r"^import .*?;\n|^export ", re.MULTILINE | re.DOTALL)
 
 
-def page(runs: Sequence[Run]) -> str:
+def page(runs: Sequence[Run], done: Callable[[], object] = lambda: None) -> str:
     """Return the page of one or several runs as HTML.
 
     Args:
         runs: in the order in which the page shows them.
+        done: called after each run.
     """
-    tables = _compressed([payload(run) for run in runs])
+    payloads = []
+    for run in runs:
+        payloads.append(payload(run))
+        done()
+    tables = _compressed(payloads)
     rest = len(tables) + len(_plotting_library())
     # Base64 turns 3 bytes into 4.
     budget = min(_MAX_IMAGES, max(_MIN_IMAGES, (_PAGE - rest) * 3 // 4)) // len(runs)
@@ -49,13 +54,15 @@ def page(runs: Sequence[Run]) -> str:
     )
 
 
-def write_page(folders: Sequence[str | Path], path: str | Path) -> None:
-    """Write the page of the runs in these folders.
+def write_page(
+    folders: Sequence[str | Path], path: str | Path, done: Callable[[], object] = lambda: None
+) -> None:
+    """Write the page of the runs in these folders; ``done`` is called after each run.
 
     Raises:
         ValueError: if a folder does not contain a finished run.
     """
-    text = page([read_run(folder) for folder in folders])
+    text = page([read_run(folder) for folder in folders], done)
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -32,6 +32,12 @@ _AREA_COLUMNS = {
     "labels": "area_class_null_threshold",
     "p_value": "area_p_value",
 }
+_NEURON_LEVELS = {
+    "chance": "null_critical_epsilon",
+    "chance_p": "p_value",
+    "labels": "class_null_critical_epsilon",
+    "labels_p": "class_p_value",
+}
 _NETWORK = ("model", "seed", "stage")
 _PAIR = ("comparison", *(f"{key}_{side}" for side in "ab" for key in _NETWORK))
 
@@ -205,6 +211,7 @@ def _matches(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, An
                 "cross_fitted": numbers(cross_fitted.sort_values(), 7),
                 "cross_fitted_draws": len(fitted),
                 "norm": numbers(ordered["norm"].iloc[: sum(counts)], 7),
+                "neuron_levels": _neuron_levels(ordered.iloc[: sum(counts)]),
                 "chance": _level(levels, "null_threshold"),
                 "labels": _level(levels, "class_null_threshold"),
                 "certificates": [_certificate(own) for _, own in rows.groupby("epsilon")],
@@ -215,6 +222,15 @@ def _matches(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, An
             }
         )
     return made
+
+
+def _neuron_levels(neurons: pd.DataFrame) -> dict[str, list[float | None]]:
+    """Return what each neuron's critical epsilon is compared with, and p-values, where known."""
+    return {
+        name: numbers(neurons[column], 4)
+        for name, column in _NEURON_LEVELS.items()
+        if neurons[column].notna().any()
+    }
 
 
 def _level(levels: pd.DataFrame | None, column: str) -> list[float | None] | None:

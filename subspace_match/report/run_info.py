@@ -15,6 +15,7 @@ def run_info(run: Run) -> dict[str, Any]:
 
     Returns:
         ``changed`` and ``default``: the configuration in two parts, each with dotted keys.
+        ``config``: the configuration as it is; None for a comparison of models in memory.
         ``again``: the command or call that reproduces the run. ``digests``: of code and inputs, by
         results folder. ``runs``: which calls of Snakemake ran which rules. Without a record, the
         whole configuration is in ``changed``, and there are no digests and no calls.
@@ -29,6 +30,7 @@ def run_info(run: Run) -> dict[str, Any]:
     return {
         "changed": changed,
         "default": {k: value for k, value in flat(run.config).items() if k not in changed},
+        "config": None if "call" in run.config else run.config,
         "again": again,
         "digests": {area: ", ".join(digests) for area, digests in record["digests"].items()},
         "runs": [

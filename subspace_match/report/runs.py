@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from ..experiment.config import Config
+from ..experiment.user_files import AREA, content_digest, data_source
+from ..networks.pictures import Pictures, pictures_of
 from ..results.registry import read_networks
 from ..storage.files import Record, damaged, read_record
 from ..storage.job_records import Records, check
@@ -36,7 +39,7 @@ class Images:
     """
 
     labels: np.ndarray
-    pictures: Callable[[Sequence[int]], np.ndarray]
+    pictures: Pictures
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,10 @@ def read_run(folder: str | Path) -> Run:
     Raises:
         ValueError: if the folder does not contain a finished run, a file is damaged, or an older
             version made the tables.
+
+    Warns:
+        UserWarning: if the images stayed in files that are gone or have changed since; the page
+            then shows none.
     """
     folder = Path(folder).resolve()
     _check_files(folder)
@@ -92,7 +99,7 @@ def read_run(folder: str | Path) -> Run:
         folder.name,
         config,
         tables,
-        None if images is None else _images(images, config["data"]["root"]),
+        None if images is None else _images(images, config["data"]),
         None if job is None else job.record,
     )
 
@@ -138,25 +145,27 @@ def _table(path: Path) -> pd.DataFrame:
         raise damaged(path, error) from error
 
 
-def _images(path: Path, root: str | None) -> Images | None:
-    from ..data.prepared import Split, TextSplit, load
+def _images(path: Path, section: Mapping[str, Any]) -> Images | None:
+    from ..data.prepared import FileSplit, load
 
-    data = load(path, root)
-    split = data.test
-    if isinstance(split, TextSplit):
+    data = load(path, section["root"])
+    if isinstance(data.test, FileSplit) and not _are_as_prepared(path, section):
+        warnings.warn(
+            f"data.root: expected the image files of {section['name']} in {section['root']} as they"
+            " were when the data was prepared, found none or others, so the page shows no images;"
+            " bring the files back and make it again",
+            stacklevel=3,
+        )
         return None
-    if isinstance(split, Split):
-        images = split.images
-        return Images(split.labels, lambda indices: np.asarray(images[list(indices)]))
-    return Images(split.labels, _pictures_of_files(split, data.about))
+    pictures, labels = pictures_of(data), data.test.labels
+    return None if pictures is None or labels is None else Images(labels, pictures)
 
 
-def _pictures_of_files(split: Any, about: dict[str, Any]) -> Callable[[Sequence[int]], np.ndarray]:
-    """Resize and crop image files as the networks see them; only this needs torch."""
-    import torch
-
-    from ..networks.images import Images as NetworkImages
-    from ..networks.preprocessing import trained_preprocessing
-
-    images = NetworkImages.on_device(split, trained_preprocessing(about), torch.device("cpu"))
-    return lambda indices: np.asarray(images.resized(indices).numpy())
+def _are_as_prepared(path: Path, section: Mapping[str, Any]) -> bool:
+    """Return whether image files are those from which the data set at ``path`` was prepared."""
+    results, (source, *_) = path.parents[2], data_source(section)
+    try:
+        known = read_record(path.with_name("data.json"))["content"]
+        return bool(content_digest(source, results / AREA) == known)
+    except (OSError, KeyError):
+        return False

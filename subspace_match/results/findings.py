@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .gather import warnings_of
-from .wording import listed, percent
+from .wording import layers_in_words, listed, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 # How much of a layer is shared: the words, and the share from which on they apply.
 SHARES = {"nearly all": 0.9, "most": 0.5, "some": 0.1, "few": 1e-9, "none": 0.0}
+NOTHING = "no neurons in any layer"
+LEVEL = 0.05  # of p-values
 MOSTLY = 0.9  # labels that reach this part of a similarity leave little to explain
-_MOST_NAMES = 6
 _LABEL = 12  # width of what stands before a line
 
 
@@ -40,7 +41,7 @@ def closing_lines(tables: Tables, page: str | Path | None, folder: str | Path | 
     warnings = list(warnings_of(tables))
     lines = {
         "Similarity": found[0],
-        "Chance": " ".join(found[1:]) or "Nothing matches, so there is nothing to explain.",
+        "Chance": " ".join(found[1:]) or "There is no more to explain.",
         "Warnings": f"{len(warnings)}; the first: {warnings[0]}" if warnings else "none",
     }
     if page is not None:
@@ -83,8 +84,8 @@ def similarity_words(summary: pd.DataFrame, epsilon: float) -> list[str]:
         epsilon: from its column ``epsilon``.
 
     Returns:
-        Sentences: how much is shared in which layers; what chance and labels explain of it; where
-        there are few images.
+        Sentences: how much is shared in which layers, and what is only chance; what labels explain
+        of what is shared; where there are few images.
     """
     names = list(summary["comparison"].unique())
     of_first = (summary["comparison"] == names[0]) & (summary["epsilon"] == epsilon)
@@ -93,6 +94,25 @@ def similarity_words(summary: pd.DataFrame, epsilon: float) -> list[str]:
     who = "the networks of a pair" if pairs > 1 else "the two networks"
     which = f" ({names[0]})" if len(names) > 1 else ""
     layers = list(rows["layer"])
+    # What chance alone gives is not shared, and what chance gives is perhaps not known.
+    chance = rows[(rows["p_value"] > LEVEL) & (rows["similarity"] > 0)]
+    verb = "match" if rows["p_value"].isna().all() else "share"
+    shared = _shared(rows.drop(chance.index), layers)
+    every = " in every pair" if pairs > 1 else ""
+    first = f"At epsilon {epsilon:g} {who}{which} {verb} {shared}"
+    if len(chance):
+        where = layers_in_words(list(chance["layer"]), layers)
+        if shared == NOTHING:
+            first += f" beyond chance{every}"
+        first += f"; what matches in {where} ({_range(chance['similarity'])}) is"
+        first += f" not{every} more than chance explains"
+    return [f"{first}.", *_explained(rows, layers, pairs), *_few_images(rows, layers)]
+
+
+def _shared(rows: pd.DataFrame, layers: Sequence[str]) -> str:
+    """Name which of all layers share how much: "most neurons in conv1 (77.0%) and none in fc1"."""
+    if not (rows["similarity"] > 0).any():
+        return NOTHING
     parts: list[str] = []
     shares = list(SHARES.items())
     for place, (words, least) in enumerate(shares):
@@ -103,18 +123,15 @@ def similarity_words(summary: pd.DataFrame, epsilon: float) -> list[str]:
             words = words if parts else f"{words} neurons"
             values = "" if least == 0 else f" ({_range(own['similarity'])})"
             parts.append(f"{words} in {layers_in_words(list(own['layer']), layers)}{values}")
-    if not (rows["similarity"] > 0).any():
-        parts = ["no neurons in any layer"]
-    first = f"At epsilon {epsilon:g} {who}{which} share {listed(parts)}."
-    return [first, *_explained(rows, layers, pairs), *_few_images(rows, layers)]
+    return listed(parts)
 
 
 def _explained(rows: pd.DataFrame, layers: Sequence[str], pairs: int) -> Iterator[str]:
-    """Compare what is shared with the chance level, and with what labels alone explain."""
+    """Compare what is more than chance with what labels alone explain."""
     every = "in every pair " if pairs > 1 else ""
     # The p-value is the largest of all pairs.
-    known, above = rows["p_value"].notna(), rows["p_value"] <= 0.05
-    labels_known, above_labels = rows["class_p_value"].notna(), rows["class_p_value"] <= 0.05
+    known, above = rows["p_value"].notna(), rows["p_value"] <= LEVEL
+    labels_known, above_labels = rows["class_p_value"].notna(), rows["class_p_value"] <= LEVEL
     mostly = rows["class_null_threshold"] >= MOSTLY * rows["similarity"]
     groups = {
         f"it is {every}more than chance and labels alone explain": above & above_labels & ~mostly,
@@ -123,7 +140,6 @@ def _explained(rows: pd.DataFrame, layers: Sequence[str], pairs: int) -> Iterato
         f"it is {every}more than chance explains (what labels explain is unknown)": (
             above & ~labels_known
         ),
-        f"it is not {every}more than chance explains": known & ~above,
         "the chance level is unknown": ~known,
     }
     clauses = []
@@ -144,29 +160,6 @@ def _few_images(rows: pd.DataFrame, layers: Sequence[str]) -> Iterator[str]:
     lower = "is as high" if points < 0.05 else f"is at most {points:.1f} points lower"
     corrected = f"the cross-fitted similarity {lower if points == points else 'is unknown'}"
     yield f"In {where} there are few images for the neurons; {corrected}."
-
-
-def layers_in_words(names: Sequence[str], layers: Sequence[str]) -> str:
-    """Name some of all layers, with ranges, or count them if that would be long.
-
-    Example:
-        >>> layers_in_words(["a", "b", "c", "e"], list("abcdef"))
-        'a to c and e'
-    """
-    if len(names) == len(layers) > 1:
-        return "every layer"
-    places = [layers.index(name) for name in names]
-    runs: list[list[int]] = []
-    for place in places:
-        if runs and place == runs[-1][-1] + 1:
-            runs[-1].append(place)
-        else:
-            runs.append([place])
-    words = []
-    for run in runs:
-        own = [layers[place] for place in run]
-        words += [f"{own[0]} to {own[-1]}"] if len(own) > 2 else own
-    return f"{len(names)} of {len(layers)} layers" if len(words) > _MOST_NAMES else listed(words)
 
 
 def _range(values: pd.Series[float]) -> str:

@@ -21,6 +21,7 @@ from ..storage.match_files import (
 from ..storage.network_results import load_heat_map, load_top_images, load_within_network
 from ..storage.result_origin import LayerOrigin
 from . import many_networks, tables
+from .wording import layers_in_words
 
 ENOUGH_PERMUTATIONS = 99  # p-values reach 0.01
 Result = TypeVar("Result")
@@ -165,6 +166,26 @@ def _read(
             yield (origin.networks, origin.layer, origin.draw), found
 
 
+def _signs_of_few_images(few: pd.DataFrame, every: Sequence[str]) -> list[str]:
+    """Say why ``few_samples`` is true in some rows of the table of similarities, with layers."""
+    signs = []
+    crowded = few[few["neurons_per_image"] > FEW_SAMPLES]
+    if len(crowded):
+        most = crowded.sort_values("neurons_per_image").iloc[-1]
+        signs.append(
+            f"{layers_in_words(_layers(crowded), every)}: up to {most['neurons_per_image']:.2f}"
+            f" neurons per image ({most['images']} images), more than {FEW_SAMPLES:g}"
+        )
+    gaps = few["area"] - few["cross_fitted_area"]
+    wide = few[gaps > LARGE_GAP]
+    if len(wide):
+        signs.append(
+            f"{layers_in_words(_layers(wide), every)}: an area up to {gaps.max():.3f} above the"
+            f" cross-fitted area, more than {LARGE_GAP:g}"
+        )
+    return signs
+
+
 def warnings_of(made: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     """Yield what a reader of the tables must know, one line each."""
     similarity, measures = made["similarity"], made["measures"]
@@ -175,16 +196,17 @@ def warnings_of(made: Mapping[str, pd.DataFrame]) -> Iterator[str]:
             else f"a decision has a margin of only {row.margin:.1e}, so rounding could change it"
         )
         yield f"{row.layer} at epsilon {row.epsilon:g}: {problem}"
-    for row in similarity[similarity["few_samples"]].drop_duplicates("layer").itertuples():
-        corrected = f"{row.cross_fitted_area:.2f}".replace("nan", "unknown")
+    every = _layers(similarity)
+    few = similarity[similarity["few_samples"]]
+    if signs := _signs_of_few_images(few, every):
+        yield f"{'; '.join(signs)}: some of the match is chance"
+    noted = similarity[similarity["note"] != ""]
+    if len(noted):
+        example = "for example " if noted["note"].nunique() > 1 else ""
         yield (
-            f"{row.layer} has {row.neurons_per_image:.2f} neurons per image ({row.images} images),"
-            f" and its area is {row.area:.2f}, but {corrected} cross-fitted; above"
-            f" {FEW_SAMPLES:g} neurons per image, or with a gap above {LARGE_GAP:g}, some of the"
-            " match is chance"
+            f"{layers_in_words(_layers(noted), every)}: cross-fitted and held-out similarity:"
+            f" {example}{noted['note'].iloc[0]}"
         )
-    for row in similarity[similarity["note"] != ""].drop_duplicates("layer").itertuples():
-        yield f"{row.layer}: cross-fitted and held-out similarity: {row.note}"
     with_null = similarity[similarity["permutations"] > 0].drop_duplicates("layer")
     fewest = with_null["permutations"].min()
     if fewest < with_null["permutations"].max() and fewest < ENOUGH_PERMUTATIONS:
@@ -194,5 +216,11 @@ def warnings_of(made: Mapping[str, pd.DataFrame]) -> Iterator[str]:
             f" least {1 / (fewest + 1):g}, and those corrected for several layers in every layer;"
             f" for smaller ones set chance.permutations to {ENOUGH_PERMUTATIONS}"
         )
-    for (layer, note), rows in measures[measures["note"] != ""].groupby(["layer", "note"]):
-        yield f"{layer}: {', '.join(rows['measure'].unique())}: {note}"
+    for note, rows in measures[measures["note"] != ""].groupby("note"):
+        where = layers_in_words(_layers(rows), every)
+        yield f"{where}: {', '.join(rows['measure'].unique())}: {note}"
+
+
+def _layers(rows: pd.DataFrame) -> list[str]:
+    """Return the layers of rows, from input to output."""
+    return list(dict.fromkeys(rows.sort_values("depth", kind="stable")["layer"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,21 @@ def heat_map(stores: StorePair, *, device: DeviceLike, chunk_samples: int | None
 
 
 def match_all_layers(
-    xs: Sequence[Any], ys: Sequence[Any], *, device: DeviceLike, chunk_samples: int | None = None
+    xs: Sequence[Any],
+    ys: Sequence[Any],
+    *,
+    device: DeviceLike,
+    chunk_samples: int | None = None,
+    done: Callable[[int], object] = lambda _: None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Match every layer of xs with every layer of ys, all (samples, neurons).
+
+    Args:
+        xs: one network's layers.
+        ys: the other network's layers.
+        device: as for ``layer_pairs``.
+        chunk_samples: as for ``layer_pairs``.
+        done: called after each pair of layers, with its number of neurons.
 
     Returns:
         Critical epsilons and linear CKA, as in ``HeatMap``.
@@ -43,4 +55,5 @@ def match_all_layers(
         found = match_path(pair, device=device).critical_epsilon
         critical[i, j, : len(found)] = found
         cka[i, j] = linear_cka(pair)
+        done(len(found))
     return critical, cka

@@ -11,8 +11,9 @@ from ..matching.backends.base import DeviceLike
 from ..matching.cross_fitted import paths_of_new_images
 from ..matching.path import MatchPath, match_path
 from ..matching.reduction.halves import reduce_halves
+from ..matching.reduction.moments import PairMoments
 from ..storage.activations import ActivationStore, CheckedArray
-from ..storage.match_files import NewImages
+from ..storage.match_files import LayerMatch, NewImages, save_matches, save_moments
 from ..storage.result_origin import LayerOrigin, Origin
 
 
@@ -69,18 +70,52 @@ class StorePair:
         """
         for layer in layers:
             for draw in range(self.a.layers[layer]["draws"]):
-                x, y = self.activations(layer, draw)
-                halves = reduce_halves(
-                    *(x, y, self.images(layer, draw)),
-                    seed=self.a.about["extraction"]["position_seed"],
-                    device=device,
-                    chunk_samples=chunk_samples,
-                )
-                new = NewImages.from_paths(
-                    *paths_of_new_images(halves, device=device), images=sum(halves.images)
-                )
-                yield self.layer_origin(layer, draw), match_path(halves.whole, device=device), new
+                # Nothing of a draw is kept here, so the next one needs no more memory.
+                yield self._match_path(layer, draw, device, chunk_samples)
+
+    def _match_path(
+        self, layer: str, draw: int, device: DeviceLike, chunk_samples: int | None
+    ) -> tuple[LayerOrigin, MatchPath, NewImages]:
+        x, y = self.activations(layer, draw)
+        halves = reduce_halves(
+            *(x, y, self.images(layer, draw)),
+            seed=self.a.about["extraction"]["position_seed"],
+            device=device,
+            chunk_samples=chunk_samples,
+        )
+        new = NewImages.from_paths(
+            *paths_of_new_images(halves, device=device), images=sum(halves.images)
+        )
+        return self.layer_origin(layer, draw), match_path(halves.whole, device=device), new
 
     def images(self, layer: str, draw: int = 0) -> np.ndarray:
         """Return the image of each sample of a layer, (samples,) int64."""
         return self.a.images_of(layer, self.samples(layer, draw))
+
+
+def save_match_paths(
+    found: Iterable[tuple[LayerOrigin, MatchPath, NewImages]],
+    *,
+    moments: str | Path,
+    path: str | Path,
+) -> None:
+    """Write match paths and their moments as they are found.
+
+    Moments are large, and each is written before the next one is computed.
+
+    Args:
+        found: as from ``StorePair.match_paths``.
+        moments: the file of the moments.
+        path: the file of the match paths.
+    """
+    matches = []
+
+    def moments_of(
+        found: tuple[LayerOrigin, MatchPath, NewImages],
+    ) -> tuple[LayerOrigin, PairMoments]:
+        origin, match, new = found
+        matches.append(LayerMatch.from_path(match, origin, new))
+        return origin, match.pair
+
+    save_moments(moments, map(moments_of, found))
+    save_matches(path, matches)

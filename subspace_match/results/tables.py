@@ -272,7 +272,7 @@ def measure_table(results: Iterable[LayerResult]) -> pd.DataFrame:
 
 
 def minimal_match_table(results: Iterable[LayerResult]) -> pd.DataFrame:
-    """One row per neuron of a maximum match: the smallest match that contains it.
+    """One row per neuron of a maximum match: a minimal match that contains it.
 
     Columns after the layer's:
         epsilon: of the maximum match.

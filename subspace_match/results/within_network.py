@@ -33,15 +33,16 @@ def within_network(
     neurons = [store.layers[name]["neurons"] for name in names]
     pairs = list(combinations(range(len(names)), 2))
     images = store.images_of(names[0], store.samples(names[0]))
+    # Each is in many pairs, and all have the same, few samples.
+    activations = [store.activations(name)[:] for name in names]
     critical = np.full((len(pairs), sum(sorted(neurons)[-2:])), np.nan)
     values: dict[str, list[float]] = {}
     for number, (i, j) in enumerate(pairs):
-        x, y = (store.activations(names[layer]) for layer in (i, j))
         with warnings.catch_warnings():
             # The similarity table of two networks tells of few samples.
             warnings.simplefilter("ignore", FewSamplesWarning)
             halves = reduce_halves(
-                *(x, y, images),
+                *(activations[i], activations[j], images),
                 seed=store.about["extraction"]["seed"],
                 device=device,
                 chunk_samples=chunk_samples,

@@ -19,7 +19,7 @@ import os
 import secrets
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,17 +152,39 @@ def checksum_of(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_arrays(path: str | Path, arrays: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-    """Write arrays and a record that describes them to one ``.npz`` file."""
+@contextmanager
+def new_arrays(path: str | Path, about: Mapping[str, Any]) -> Iterator[Callable[[str, Any], None]]:
+    """Write arrays, one at a time, and a record that describes them to one ``.npz`` file.
+
+    Args:
+        path: of the file.
+        about: the record; it is written last, so it may be completed while arrays are written.
+
+    Yields:
+        A function that writes an array under a name.
+    """
     import numpy as np
 
-    text = np.frombuffer(json.dumps(about, allow_nan=False).encode(), dtype=np.uint8)
-    with atomic_write(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **{**arrays, _RECORD: text})
+    def write(name: str, array: Any) -> None:
+        # As np.savez does: an array may exceed the 2 GiB that an entry has without force_zip64.
+        with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+            np.lib.format.write_array(stream, np.asanyarray(array), allow_pickle=False)
+
+    with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        yield write
+        text = json.dumps(about, allow_nan=False)
+        write(_RECORD, np.frombuffer(text.encode(), dtype=np.uint8))
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Write arrays and a record that describes them to one ``.npz`` file."""
+    with new_arrays(path, about) as write:
+        for name, array in arrays.items():
+            write(name, array)
 
 
 def read_arrays(path: str | Path, prefix: str = "") -> tuple[dict[str, np.ndarray], Record]:
-    """Return the arrays whose names begin with a prefix, and the record, from ``write_arrays``.
+    """Return the arrays whose names begin with a prefix, and the record, from ``new_arrays``.
 
     Raises:
         ValueError: if the file is damaged; the format has a checksum for each array.

@@ -84,7 +84,7 @@ class Records:
         if errors:
             raise ValueError(
                 f"{path}: expected the record of its job, found a damaged one ({errors[0]});"
-                f" remove {path} too"
+                f" if that job made {path}, remove this too"
             )
         return None
 

@@ -7,7 +7,7 @@ damaged or an origin in it is not valid. They keep the order in which parts were
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ..matching.cross_fitted import CrossFittedPath
 from ..matching.minimal.result import MinimalMatches
 from ..matching.path import MatchPath
 from ..matching.reduction.moments import PairMoments
-from .files import read_arrays, write_arrays
+from .files import new_arrays, read_arrays
 from .result_origin import LayerOrigin
 
 # The arrays and the other values (JSON) of one layer and draw, each by name.
@@ -31,14 +31,23 @@ _SCALARS = (
 )
 
 
-def _save(path: str | Path, parts: Mapping[LayerOrigin, Part]) -> None:
-    arrays: dict[str, np.ndarray] = {}
+def _save(path: str | Path, parts: Iterable[tuple[LayerOrigin, Part]]) -> None:
+    """Write parts as they come; none is kept, so ``parts`` may compute one after another."""
     record: dict[str, Any] = {}
-    for origin, (own, values) in parts.items():
-        prefix = _prefix(origin.layer, origin.draw)
-        arrays |= {prefix + name: array for name, array in own.items()}
-        record[prefix] = {"origin": asdict(origin), "values": values}
-    write_arrays(path, arrays, {"parts": record})
+    with new_arrays(path, {"parts": record}) as write:
+        for part in parts:
+            _write(part, write, record)
+            del part  # before the next one is computed
+
+
+def _write(
+    part: tuple[LayerOrigin, Part], write: Callable[[str, Any], None], record: dict[str, Any]
+) -> None:
+    origin, (arrays, values) = part
+    prefix = _prefix(origin.layer, origin.draw)
+    for name, array in arrays.items():
+        write(prefix + name, array)
+    record[prefix] = {"origin": asdict(origin), "values": values}
 
 
 def _load(path: str | Path, prefix: str = "") -> dict[LayerOrigin, Part]:
@@ -134,7 +143,7 @@ def save_matches(path: str | Path, matches: Iterable[LayerMatch]) -> None:
             arrays |= {"cross_fitted": new.cross_fitted, "held_out": new.held_out}
             values = {"images": new.images, "note": new.note}
         parts[match.origin] = arrays, values
-    _save(path, parts)
+    _save(path, parts.items())
 
 
 def load_matches(path: str | Path) -> dict[LayerOrigin, LayerMatch]:
@@ -153,23 +162,30 @@ def load_matches(path: str | Path) -> dict[LayerOrigin, LayerMatch]:
     }
 
 
-def save_moments(path: str | Path, moments: Mapping[LayerOrigin, PairMoments]) -> None:
-    """Write the moments of several layers and draws."""
-    parts: dict[LayerOrigin, Part] = {}
-    for origin, pair in moments.items():
-        # The moments are symmetric; both factors are upper triangular and have the same shape.
-        upper = _upper(pair.factor.shape)
-        arrays = {
-            "second_moments": pair.second_moments[_upper(pair.second_moments.shape)],
-            "factor": pair.factor[upper],
-            "factor_shape": np.array(pair.factor.shape),
-            "sums": pair.sums,
-            "length_products": pair.length_products,
-        }
-        if pair.centred_factor is not None:
-            arrays["centred_factor"] = pair.centred_factor[upper]
-        parts[origin] = arrays, {key: getattr(pair, key) for key in _SCALARS}
-    _save(path, parts)
+def save_moments(path: str | Path, moments: Iterable[tuple[LayerOrigin, PairMoments]]) -> None:
+    """Write the moments of several layers and draws, one after another.
+
+    Args:
+        path: of the file.
+        moments: origin and moments of each; only one at a time is in memory.
+    """
+    _save(path, map(_moments_part, moments))
+
+
+def _moments_part(moments: tuple[LayerOrigin, PairMoments]) -> tuple[LayerOrigin, Part]:
+    origin, pair = moments
+    # The moments are symmetric; both factors are upper triangular and have the same shape.
+    upper = _upper(pair.factor.shape)
+    arrays = {
+        "second_moments": pair.second_moments[_upper(pair.second_moments.shape)],
+        "factor": pair.factor[upper],
+        "factor_shape": np.array(pair.factor.shape),
+        "sums": pair.sums,
+        "length_products": pair.length_products,
+    }
+    if pair.centred_factor is not None:
+        arrays["centred_factor"] = pair.centred_factor[upper]
+    return origin, (arrays, {key: getattr(pair, key) for key in _SCALARS})
 
 
 def load_moments(path: str | Path, layer: str, draw: int = 0) -> tuple[LayerOrigin, PairMoments]:
@@ -207,7 +223,7 @@ def save_certificates(
     for origin, found in certificates.items():
         arrays = {key: np.array([getattr(each, key) for each in found]) for key in columns}
         parts[origin] = arrays, {"neurons": [each.neuron for each in found]}
-    _save(path, parts)
+    _save(path, parts.items())
 
 
 def load_certificates(path: str | Path) -> dict[LayerOrigin, list[Certificate]]:
@@ -228,7 +244,7 @@ def save_measures(path: str | Path, measures: Mapping[LayerOrigin, Measures]) ->
     for origin, found in measures.items():
         values = {name: np.array(value) for name, (value, _) in found.items()}
         parts[origin] = values, {name: note for name, (_, note) in found.items()}
-    _save(path, parts)
+    _save(path, parts.items())
 
 
 def load_measures(path: str | Path) -> dict[LayerOrigin, Measures]:
@@ -260,13 +276,11 @@ class Resampled:
 
 def save_nulls(path: str | Path, nulls: Mapping[LayerOrigin, Resampled]) -> None:
     """Write what was found with images permuted and on halves of them, of several layers."""
-    _save(
-        path,
-        {
-            origin: ({name: own for name, own in vars(null).items() if own is not None}, {})
-            for origin, null in nulls.items()
-        },
-    )
+    parts: dict[LayerOrigin, Part] = {
+        origin: ({name: own for name, own in vars(null).items() if own is not None}, {})
+        for origin, null in nulls.items()
+    }
+    _save(path, parts.items())
 
 
 def load_nulls(path: str | Path) -> dict[LayerOrigin, Resampled]:
@@ -279,7 +293,7 @@ def save_consensus(path: str | Path, consensus: Mapping[LayerOrigin, Sequence[np
     parts: dict[LayerOrigin, Part] = {}
     for origin, critical in consensus.items():
         parts[origin] = {f"critical_epsilon_{n}": own for n, own in enumerate(critical)}, {}
-    _save(path, parts)
+    _save(path, parts.items())
 
 
 def load_consensus(path: str | Path) -> dict[LayerOrigin, list[np.ndarray]]:
@@ -301,7 +315,7 @@ def save_minimal_matches(
         if found.sizes_by_order is not None:
             arrays["sizes_by_order"] = found.sizes_by_order
         parts[origin] = arrays, {"neurons_x": found.neurons_x, "epsilon": epsilon}
-    _save(path, parts)
+    _save(path, parts.items())
 
 
 def load_minimal_matches(path: str | Path) -> dict[LayerOrigin, tuple[float, MinimalMatches]]:

@@ -100,8 +100,12 @@ def check_as_planned(script: str, snakemake: Any) -> None:
     for source in snakemake.params.get("reads", []):
         try:
             found = content_digest(source, cache)
-        except FileNotFoundError:
-            found = "no such files"
+        except FileNotFoundError as error:
+            raise ValueError(
+                f"{snakemake.rule}: expected the files of {source!r}, which this job reads, found"
+                f" none ({error}); bring them back and run snakemake again, finished results are"
+                " kept"
+            ) from error
         if found != planned.contents[source]:
             changed.append(f"what is named by {source!r}")
     if changed:

@@ -28,6 +28,10 @@ _LOGGERS = log, logging.getLogger("py.warnings")
 _OUT_OF_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory")
 _OUT_OF_MEMORY_ADVICE = "too little memory; choose smaller sizes, or a machine with more"
 
+IN_FILE = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+# In a log: the line before it, or the lines, say all that a user needs to know about a failure.
+RAISED_HERE = "raised here"
+
 # What Python puts around the text of a warning: its place in the code, and the line there.
 _PLACE = re.compile(r"^\S+:\d+: |\n  [^\n]*\n?$")
 
@@ -75,7 +79,7 @@ def run(work: Callable[[Any], None], snakemake: Any, threads: int | None = None)
         # The message suffices without a traceback.
         line, _, _ = str(error).partition("\n")
         log.error("%s", f"{_OUT_OF_MEMORY_ADVICE}: {line}" if out_of_memory else error)
-        log.debug("raised here", exc_info=True)
+        log.debug(RAISED_HERE, exc_info=True)
         sys.exit(1)
 
 
@@ -136,7 +140,7 @@ def _log_to_file(path: str) -> None:
     in_file = WatchedFileHandler(path, encoding="utf-8")
     # A crash in compiled code raises no exception; faulthandler writes its signal and traceback.
     faulthandler.enable(in_file.stream)  # type: ignore[arg-type]  # None only until it is opened
-    in_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    in_file.setFormatter(IN_FILE)
     for logger in _LOGGERS:
         logger.addHandler(in_file)
 

@@ -112,6 +112,8 @@ class JobRecord:
             "outputs": outputs,
             "inputs": {name: checksum for name, (_, checksum) in self.made_from.items()},
             "differs": self._invocation["differs"],
+            # Where the user's own files were, if the job prepared a data set from them.
+            "locations": self._job.params.get("locations"),
             "config": self._job.config,
             # The following entries also cover everything that the inputs were made from.
             "weights_and_images": {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from snakemake.exceptions import WorkflowError  # type: ignore[import-untyped]
 from snakemake.logging import logger  # type: ignore[import-untyped]
 
 from ..experiment.code_inputs import Code
@@ -32,7 +32,7 @@ def plan_of(
     ``config``, Snakemake's configuration, is completed in place.
 
     Raises:
-        WorkflowError: if the configuration is wrong; Snakemake prints it without a traceback.
+        SystemExit: if the configuration is wrong, or files are missing, after a message.
     """
     # Jobs too use the package in this folder.
     search_path = [workflow.basedir, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -52,7 +52,9 @@ def plan_of(
             )
         plan = Plan(config, planned_origins(), tables, figure_names)
     except ValueError as error:
-        raise WorkflowError(str(error)) from None
+        # Snakemake would show where it was raised around the message.
+        logger.error(str(error))
+        sys.exit(1)
     if workflow.is_main_process:
         for warning in plan.warnings:
             logger.warning(warning)

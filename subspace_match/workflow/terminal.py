@@ -1,9 +1,9 @@
 """What Snakemake's main process shows on the terminal: one short line for each job.
 
 Snakemake itself shows every input and output of a job when it starts. Here a job has one line when
-it ends, and another one only if it takes long; warnings and errors stay, and a failed job shows its
-log. Snakemake's own log file, in ``.snakemake/log``, keeps everything, and
-``snakemake --verbose`` shows everything.
+it ends, and another one only if it takes long. Warnings and errors stay. A failed job shows why: in
+one line, or by the end of its log if it failed unexpectedly. Snakemake's own log file, in
+``.snakemake/log``, keeps everything, and ``snakemake --verbose`` shows everything.
 """
 
 from __future__ import annotations
@@ -20,16 +20,28 @@ from typing import Any
 
 from snakemake.logging import logger  # type: ignore[import-untyped]
 
+from .job import RAISED_HERE
+
 LONG_SECONDS = 30.0  # a job that takes longer says that it has started
-LAST_LINES = 30  # of the log of a failed job
+LAST_LINES = 30  # of the log of a job that failed unexpectedly
+_MOST_LINES = 1000  # of a log that are read: more than a traceback has
 _DEFAULT = "DefaultStreamHandler"  # Snakemake's name of the handler that writes to the terminal
 # Messages without information for a reader; Snakemake has no switch for these alone.
 _NOISE = (
     *("Assuming unrestricted", "Building DAG", "Using shell", "Provided cores", "Select jobs"),
     *("Rules claiming more threads", "SLURM run ID", "Cleaning up SLURM log files"),
+    "Reasons:",  # always that outputs are missing, since paths contain what decides a result
 )
 _NOTHING = "Nothing to be done"
 _NUMBERED_NOISE = re.compile(r"Execute \d+ jobs|Job \d+ has been submitted with SLURM jobid")
+_SAID_BY_A_FAILED_JOB = re.compile(
+    r"RuleException:\nCalledProcessError in file .*returned non-zero exit status 1\."
+    r"|WorkflowError:\nAt least one job did not complete successfully\.",
+    re.DOTALL,
+)
+_RECORD = re.compile(
+    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ "
+)  # the start of a record in a log
 _AT_THE_END = "Complete log(s)", "Elapsed time"
 _DIGEST = re.compile(r"-[0-9a-f]{10}(?![0-9a-f])")
 _NETWORK = re.compile(r"(.+)\.seed_(-?\d+)\.(.+)")
@@ -113,10 +125,9 @@ class Terminal(logging.Handler):
             "job_info": self._planned if dry else self._started,
             "job_finished": self._finished,
             "job_error": self._failed,
+            "run_info": self._table if dry else self._plan,
             **dict.fromkeys(("workflow_started", "progress", "resources_info"), _nothing),
         }
-        if not dry:  # a dry run shows Snakemake's table of jobs
-            self._shows["run_info"] = self._plan
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a record: in this class's words if it is about a job, else in Snakemake's."""
@@ -143,6 +154,11 @@ class Terminal(logging.Handler):
         )
         each = ", ".join(f"{n} {name}" if n > 1 else name for name, n in counts.items())
         return f"{self._total} job{'' if self._total == 1 else 's'}: {each}" if counts else None
+
+    def _table(self, record: Any) -> str | None:
+        """Show Snakemake's table of jobs; a dry run logs it before and after them."""
+        is_first, self._total = not self._total, 1
+        return str(record.msg) if is_first else None
 
     def _planned(self, record: Any) -> str | None:
         return None if record.rule_name in self._targets else _words_of(record)
@@ -174,7 +190,9 @@ class Terminal(logging.Handler):
         failed = record.rule_name if job is None else self._ended(job)
         why = [f"    {record.rule_msg}"] if record.rule_msg else []  # from a cluster
         about = [f"    {name}: {value}" for name, value in record.aux.items()]
-        logs = [line for path in record.log for line in _end_of(path.split(" (")[0])]
+        # A job on this machine has shown its message on the terminal; that of a cluster has not.
+        shown = not (why or about)
+        logs = [line for path in record.log for line in _end_of(path.split(" (")[0], shown=shown)]
         return "\n".join([f"FAILED {failed}", *why, *about, *logs])
 
     def _place(self) -> str:
@@ -186,9 +204,9 @@ class Terminal(logging.Handler):
         return f"{job.words} ({duration_words(time.monotonic() - job.started)})"
 
     def _is_noise(self, record: logging.LogRecord) -> bool:
-        if record.levelno >= logging.WARNING:
-            return False
         text = str(record.msg)
+        if record.levelno >= logging.WARNING:
+            return bool(_SAID_BY_A_FAILED_JOB.fullmatch(text.strip()))
         # After a success the results come last.
         at_the_end = not self._has_failed and text.startswith(_AT_THE_END)
         return at_the_end or text.startswith(_NOISE) or bool(_NUMBERED_NOISE.match(text))
@@ -207,11 +225,21 @@ def _words_of(record: Any) -> str:
     return job_words(record.rule_name, record.wildcards)
 
 
-def _end_of(path: str) -> list[str]:
-    """Return the last lines of a log, below its name."""
+def _end_of(path: str, *, shown: bool) -> list[str]:
+    """Return why a job failed, from its log, and the log's name.
+
+    Args:
+        path: the log.
+        shown: whether the user has seen the message of a failure that the job expected.
+    """
     try:
         with Path(path).open(encoding="utf-8", errors="replace") as stream:
-            lines = list(deque(stream, LAST_LINES))
+            lines = [line.rstrip() for line in deque(stream, _MOST_LINES)]
     except OSError as error:
         return [f"    {path}: {error.strerror}"]
-    return [f"    {path}:", *(f"        {line.rstrip()}" for line in lines or ["(empty)"])]
+    starts = [n for n, line in enumerate(lines) if _RECORD.match(line)]
+    if len(starts) > 1 and lines[starts[-1]].endswith(f" DEBUG {RAISED_HERE}"):
+        message = lines[starts[-2] : starts[-1]]
+        message[0] = _RECORD.sub("", message[0])
+        return [*(() if shown else (f"    {line}" for line in message)), f"    its log: {path}"]
+    return [f"    {path}:", *(f"        {line}" for line in lines[-LAST_LINES:] or ["(empty)"])]

@@ -99,7 +99,9 @@ def test_bad_input_is_one_line(
     data = ("--data", str(photos))
     for arguments, message in (
         ((name, name, *own, *data), "expected --size for a model whose images' size is not known"),
-        ((name, name, *data, "--size", "12"), "expected weights (--weights-a or --weights-b)"),
+        ((name, name, *data, "--size", "12"), f"--weights-a: expected published weights of {name}"),
+        ((name, name, *data, "--size", "12"), "; or draw new weights with --weights-a untrained"),
+        ((name, name, *own, "--weights-b", "x.pt", *data, "--size", "12"), "--weights-b: expected"),
         ((name, "vgg", *own, *data, "--size", "12"), "vgg: expected torchvision:NAME"),
         ((name, name, *own, "--data", str(tmp_path), "--size", "12"), "found no such file"),
         ((name, name, *own, "--data", "nowhere", "--size", "12"), "found no folder: nowhere"),

@@ -14,11 +14,13 @@ from models import SIZE, Text, cnn, images, loader, mlp, texts
 from torch import Tensor, nn
 
 import subspace_match as sm
+from subspace_match.comparison.layers import why_left_out
 from subspace_match.comparison.places import Halves
 from subspace_match.data.prepared import Split
 from subspace_match.matching.reduction.halves import split_images as halves_of_images
 from subspace_match.networks.extraction import extract
 from subspace_match.networks.images import Images
+from subspace_match.networks.layer_info import LayerInfo
 from subspace_match.networks.layered_network import LayeredNetwork
 from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.networks.sampling import draw_samples, draw_shared_positions
@@ -156,6 +158,7 @@ def test_models_of_other_architectures_and_inputs_are_compared() -> None:
         device="cpu",
     )
     assert (list(found), found.left_out) == (["fc1"], ["conv1", "conv2"])
+    assert "in no pair: conv1, conv2 (only in model_a)" in found.notes
     x, y = rows(cnn(0), images(200), 8), rows(mlp(0), images(200, 1), 2)
     expected = sm.match_path(sm.reduce(x, y, device="cpu"), device="cpu")
     np.testing.assert_allclose(
@@ -245,6 +248,25 @@ def test_what_is_kept_is_said_beforehand(caplog: pytest.LogCaptureFixture) -> No
     assert "null distribution: keeps 0.1 MB of samples" in caplog.messages
     found = sm.compare(cnn(0), cnn(1), loader(100), device="cpu", heat_map=0)
     assert not any("keeps" in note for note in found.notes)
+
+
+def test_every_long_part_says_how_far_it_is(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("subspace_match.progress.LINE_INTERVAL", 0)
+    with caplog.at_level(logging.INFO, logger="subspace_match"):
+        found = sm.compare(cnn(0), cnn(1), loader(100), device="cpu", permutations=19)
+        found.heat_map()
+    last = dict(message.split(": ") for message in caplog.messages if " left" in message)
+    none_left = "about 0:00 left"
+    assert last == {
+        "inputs": f"100/100, {none_left}",
+        "layers": f"3/3, {none_left}",
+        "heat map": f"9/9, {none_left}",
+        "certificates and measures": f"3/3, {none_left}",
+    }
+    # Each permutation is a part of the work on its layer.
+    assert sum(message.startswith("layers: ") for message in caplog.messages) == 3 * 20
 
 
 def test_memory_does_not_grow_with_the_number_of_inputs() -> None:
@@ -372,6 +394,22 @@ def test_few_samples_are_warned_of_once() -> None:
     assert str(warning.message).startswith(
         "2 of 3 layers have more than 0.2 neurons per input (fc1"
     )
+    assert "or see what is left on new ones (cross_fitted) and ask for permutations=19" in str(
+        warning.message
+    )
+    with pytest.warns(sm.FewSamplesWarning, match=r"and what chance gives \(null_threshold\)"):
+        sm.compare(cnn(0), cnn(1), loader(40), device="cpu", permutations=19)
+
+
+def test_layers_in_no_pair_have_a_reason() -> None:
+    wide = [LayerInfo(name, name, "conv", 8, 4, 4) for name in ("conv1", "conv2", "conv3")]
+    narrow = [LayerInfo("conv1", "a", "conv", 8, 2, 2), LayerInfo("fc1", "b", "fc", 8, 1, 1)]
+    names = ["conv1", "conv2", "conv3", "fc1"]
+    assert why_left_out(names, wide, narrow, ["conv[12]", "fc*"]) == (
+        "conv1 (conv 4 x 4 in model_a, conv 2 x 2 in model_b); conv2 (only in model_a);"
+        " conv3 (not in layers); fc1 (only in model_b)"
+    )
+    assert why_left_out(["conv2"], wide, None, [("conv1", "conv3")]) == "conv2 (not in layers)"
 
 
 def test_halves_of_the_inputs_do_not_depend_on_batches() -> None:

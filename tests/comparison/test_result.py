@@ -13,10 +13,11 @@ from models import cnn, images
 
 import subspace_match as sm
 from subspace_match.cli import main
+from subspace_match.comparison.result import FIRST_COLUMNS
 from subspace_match.matching.epsilons import EPSILONS
 from subspace_match.report import read_run
 from subspace_match.results.registry import TABLES
-from subspace_match.results.tables import LAYER_COLUMNS
+from subspace_match.results.tables import LAYER_COLUMNS, PAIR_COLUMNS
 from subspace_match.storage.match_files import load_matches, load_moments, load_nulls
 
 
@@ -33,12 +34,20 @@ def test_it_is_a_mapping_of_layers_that_shows_itself_in_a_line(result: sm.Compar
     assert result["conv1"].path.pair is result["conv1"].pair
     assert repr(result["fc1"]).startswith("<LayerComparison fc1: <MatchPath of 12 + 12 neurons")
     assert result == result
+    first, heads, *rows, last = str(result).splitlines()
+    assert first == repr(result)
+    assert heads.split() == [name for name in FIRST_COLUMNS if name != "epsilon"]
+    assert [row.split()[0] for row in rows] == list(result)
+    assert last == "At epsilon 0.3; all columns: similarity(0.3)"
     with pytest.raises(KeyError, match="expected one of conv1, conv2, fc1, found 'fc2'"):
         result["fc2"]
 
 
 def test_similarity_has_a_row_for_each_layer(result: sm.Comparison) -> None:
     table = result.similarity(0.5)
+    assert tuple(table.columns[: len(FIRST_COLUMNS)]) == FIRST_COLUMNS
+    of_frame = set(result.to_frame("similarity", 0.5)) - {*PAIR_COLUMNS, "draw"}
+    assert set(table) == of_frame | {"median_critical_epsilon", "linear_cka"}
     assert list(table["layer"]) == ["conv1", "conv2", "fc1"]
     for row in table.to_dict("records"):
         layer = result[row["layer"]]

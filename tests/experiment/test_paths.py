@@ -93,9 +93,7 @@ def changed(code: Mapping[str, str] | None = None, **changes: object) -> set[str
         ({"figures": {"formats": ["svg"]}}, {"experiment"}),
         ({"figures": {"formats": ["png", "svg"]}}, set()),
         ({"device": "cpu"}, set()),
-        ({"data": {"root": "elsewhere"}}, set()),
         ({"data": {"workers": 0}}, set()),
-        ({"models": {"base": {"data": {"root": "elsewhere"}}}}, set()),
     ],
 )
 def test_a_changed_key_changes_the_paths_that_it_decides(changes: dict, affected: set[str]) -> None:
@@ -265,3 +263,5 @@ def test_groups_of_different_layers_have_different_keys() -> None:
     keys |= {paths.group(["conv1"], of=names) for names in groups[:2]}
     assert len(keys) == 5
     assert paths.group(["conv1", "fc1"]).startswith("conv1-fc1-")
+    part = paths.group(["conv1", "fc1"], of=["conv1", "conv2", "fc1"])
+    assert part.startswith("conv1-fc1-2of3-")

@@ -1,5 +1,6 @@
 """The plan of every configuration of the project and of small ones, without Snakemake."""
 
+import math
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,8 +9,11 @@ from typing import Any
 import pytest
 import yaml
 from experiment.plans import plan_of
+from hypothesis import given
+from hypothesis import strategies as st
 
 from subspace_match.experiment.code_inputs import PROJECT
+from subspace_match.experiment.null_work import jobs_of_equal_work
 from subspace_match.experiment.plan import LAYERS_PER_JOB, PairKey, Plan
 from subspace_match.experiment.resources import JobResources
 from subspace_match.figures.registry import figure_names
@@ -257,21 +261,44 @@ def test_minimal_matches_are_found_in_the_layers_that_fit_their_patterns(results
     assert none.minimal_matches == []
 
 
-def test_nulls_take_longer_and_get_smaller_jobs(results: Path) -> None:
+def test_nulls_take_longer_and_get_smaller_jobs_of_equal_work(results: Path) -> None:
+    plan = plan_of({}, results)
+    (pair,), (groups,) = plan.groups, plan.groups.values()
+    (group,) = groups
+    found = plan.null_groups[pair]
+    assert list(found.values()) == [
+        ["conv2", "conv3", "conv5"],
+        ["conv1", "conv4", "conv6"],
+        ["conv7", "fc1"],
+        ["conv8", "fc2"],
+    ]
+    for key, names in found.items():
+        assert_part(plan, pair, key, names, group)
+    assert len(plan.nulls) == 4
+    assert plan_of(SMALL | {"chance": {"permutations": 0}}, results).nulls == []
+
+
+def test_layers_of_several_groups_have_nulls_beside_their_matches(results: Path) -> None:
     plan = plan_of(DEEP | {"chance": {"permutations": 19}}, results)
     (pair,) = plan.groups
     found = plan.null_groups[pair]
-    assert list(found.values()) == [
-        ["conv1", "conv5", "conv9", "conv13"],
-        ["conv3", "conv7", "conv11"],
-        ["conv2", "conv6", "conv10", "fc1"],
-        ["conv4", "conv8", "conv12"],
-    ]
-    odd, even = plan.groups[pair]
-    for (key, names), group in zip(found.items(), (odd, odd, even, even), strict=True):
+    assert list(found.values()) == list(plan.groups[pair].values())  # narrow layers take little
+    for (key, names), group in zip(found.items(), plan.groups[pair], strict=True):
         assert_part(plan, pair, key, names, group)
-    assert len(plan.nulls) == 4
-    assert plan_of(DEEP | {"chance": {"permutations": 0}}, results).nulls == []
+
+
+@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=20), st.floats(1, 50))
+def test_jobs_have_equal_work_as_far_as_their_layers_allow(sizes: list[float], most: float) -> None:
+    """Graham's bound: no job has more than the mean and one layer; none is empty."""
+    work = {f"conv{number}": size for number, size in enumerate(sizes)}
+    jobs = jobs_of_equal_work(work, most)
+    assert sorted(name for job in jobs for name in job) == sorted(work)
+    loads = [sum(work[name] for name in job) for job in jobs]
+    assert min(loads) > 0
+    assert max(loads) <= sum(sizes) / len(jobs) + max(sizes) + 1e-9
+    assert len(jobs) == min(len(work), max(1, math.ceil(sum(sizes) / most)))
+    for job in jobs:
+        assert job == sorted(job, key=list(work).index)
 
 
 def assert_part(plan: Plan, pair: PairKey, key: str, names: list[str], group: str) -> None:

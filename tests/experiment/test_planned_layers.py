@@ -97,7 +97,9 @@ def test_a_network_with_wrong_outputs_is_an_error_before_training(
     (tmp_path / "listed_own.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     path, own = tmp_path / "layers.json", {"name": "listed_own:Net"}
-    with pytest.raises(ValueError, match=r"at least 10 classes\), found in evaluation .* dict$"):
+    with pytest.raises(
+        ValueError, match=r"at least 10 classes\), found in evaluation .* dict; let"
+    ):
         listed(path, network=own)
     assert not path.exists()
     # A pretrained network is not trained here, so it need not classify.

@@ -26,7 +26,9 @@ GOOD = np.eye(4, 2)
         (np.full((4, 2), "a"), ("expected real numbers", "found dtype <U1")),
         (torch.ones(4, 2, dtype=torch.complex64), ("real numbers", "torch.complex64")),
         ([[1.0, 2.0], [3.0]], ("expected an array of shape (samples, neurons)", "found list")),
-        (None, ("expected two dimensions", "found shape ()")),
+        (None, ("expected an array of shape (samples, neurons)", "found None")),
+        ("a.npy", ("expected an array", "found 'a.npy'", "load the file first")),
+        ({"layer": 1}, ("expected an array", "found an object of type dict")),
     ],
     ids=str,
 )
@@ -100,6 +102,89 @@ def test_masked_tensors_are_refused():
     masked = torch.masked.masked_tensor(torch.eye(4), torch.eye(4) > 0)
     with raises("x: expected an array without missing values", "(MaskedTensor)"):
         sm.reduce(masked, GOOD, device="cpu")
+
+
+PAIR = sm.reduce(GOOD, GOOD, device="cpu")
+HALVES = sm.reduce_halves(np.eye(8)[:, :2], np.eye(8)[:, :2], device="cpu")
+# What a user may pass by mistake instead of a pair or its halves.
+OTHERS = {
+    "an array of shape (4, 2)": GOOD,
+    "None": None,
+    "'a.npy'": "a.npy",
+    "an object of type list": [GOOD, GOOD],
+    "an object of type MinimalMatches": sm.minimal_matches(PAIR, 0.1),
+}
+OF_PAIRS = {
+    "match_path": sm.match_path,
+    "minimal_match": lambda pair: sm.minimal_match(pair, 0.1, ("x", 0)),
+    "minimal_matches": lambda pair: sm.minimal_matches(pair, 0.1),
+    "smallest_minimal_matches": lambda pair: sm.smallest_minimal_matches(pair, 0.1),
+    "simple_matches": sm.simple_matches,
+}
+
+
+@pytest.mark.parametrize("found", OTHERS)
+@pytest.mark.parametrize("function", OF_PAIRS.values(), ids=OF_PAIRS)
+def test_anything_but_a_pair_is_refused(function, found):
+    with raises("pair: expected the moments of two layers, reduce(x, y)", f"found {found}"):
+        function(OTHERS[found])
+    with raises(
+        "pair: expected the moments of two layers", "found an object of type HalvedMoments"
+    ):
+        function(HALVES)
+
+
+@pytest.mark.parametrize("found", OTHERS)
+@pytest.mark.parametrize("function", [sm.cross_fitted_path, sm.held_out_path])
+def test_anything_but_halves_is_refused(function, found):
+    with raises("halves: expected the moments of two halves, reduce_halves(x, y)", f"{found}"):
+        function(OTHERS[found])
+    with raises("halves: expected", "found an object of type PairMoments"):
+        function(PAIR)
+
+
+@pytest.mark.parametrize("found", ["None", "'a.npy'", "an object of type PairMoments"])
+def test_anything_but_a_list_of_layers_is_refused(found):
+    bad = OTHERS.get(found, PAIR)
+    expected = f"expected a list of arrays of shape (samples, neurons), found {found}"
+    for call in (sm.consensus_path, lambda layers: sm.consensus_match(layers, 0.1)):
+        with raises(f"layers: {expected}"):
+            call(bad)
+    for call in (lambda *both: sm.heat_map(*both, 0.3), sm.layer_pairs):
+        with raises(f"xs: {expected}"):
+            call(bad, [GOOD])
+        with raises(f"ys: {expected}"):
+            call([GOOD], bad)
+
+
+@pytest.mark.parametrize("seed", [-1, "a", 1.5, None])
+def test_a_seed_must_be_a_whole_number(seed):
+    for call in (
+        lambda: sm.reduce_halves(GOOD, GOOD, seed=seed),
+        lambda: sm.smallest_minimal_matches(PAIR, 0.1, seed=seed),
+    ):
+        with raises(f"seed: expected a whole number of at least 0, found {seed!r}; equal seeds"):
+            call()
+
+
+def test_other_options_of_a_wrong_type_are_refused():
+    with raises("partial: expected the PartialMatches of an unfinished call", "found 3"):
+        sm.minimal_matches(PAIR, 0.1, partial=3)
+    with raises("variance: expected a fraction in (0, 1], found 'all'"):
+        sm.svcca(PAIR, "all")
+
+
+def test_an_error_shows_a_large_argument_in_one_line():
+    for wrong in (np.ones((50, 50)), [HALVES] * 9):
+        for call in (
+            lambda value: sm.reduce(GOOD, GOOD, chunk_samples=value),
+            path_of(GOOD, GOOD).similarity,
+            sm.match_path,
+        ):
+            with raises("expected") as error:
+                call(wrong)
+            assert len(str(error.value).splitlines()) == 1
+            assert len(str(error.value)) < 150
 
 
 def test_different_numbers_of_samples_are_refused():

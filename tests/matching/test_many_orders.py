@@ -43,5 +43,6 @@ def test_without_any_match_there_are_sizes_of_0() -> None:
 
 def test_less_than_one_order_is_refused() -> None:
     x, y = np.random.default_rng(0).normal(size=(2, 100, 3))
-    with raises("orders: expected at least 1, found 0"):
-        sm.smallest_minimal_matches(path_of(x, y), 0.1, orders=0)
+    for orders in (0, "two", 1.5):
+        with raises(f"orders: expected a whole number of at least 1, found {orders!r}"):
+            sm.smallest_minimal_matches(path_of(x, y), 0.1, orders=orders)

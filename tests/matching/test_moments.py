@@ -117,6 +117,20 @@ def test_factoring_in_steps_changes_nothing(monkeypatch):
     np.testing.assert_allclose(*products, atol=1e-13)
 
 
+def test_a_factor_of_few_samples_has_no_more_rows_than_samples(device):
+    """Each row costs time in whatever factors the columns again."""
+    x, y = np.random.default_rng(0).normal(size=(2, 7, 12))
+    x[:, 4] = 3 * x[:, 1]  # without a direction of its own, so later columns need the row
+    pair = sm.reduce(x, y, device=device)
+    assert (pair.factor.shape, pair.centred_factor.shape) == ((7, 24), (6, 24))
+    z = np.hstack([x, y])
+    norms = np.linalg.norm(z, axis=0)
+    for factor, columns in ((pair.factor, z), (pair.centred_factor, z - z.mean(0))):
+        products = (columns / norms).T @ (columns / norms)
+        np.testing.assert_allclose(factor.T @ factor, products, atol=1e-14)
+        assert (factor == np.triu(factor)).all()
+
+
 def test_layers_with_dependent_neurons_are_read_twice():
     x, y = Recorder(1_000, 3, seed=0, copies=True), Recorder(1_000, 2, seed=1)
     assert not sm.reduce(x, y, device="cpu", chunk_samples=100).well_conditioned

@@ -76,6 +76,36 @@ def test_samples_are_read_once_for_all_permutations() -> None:
     assert (x.reads, y.reads) == (1, 1)
 
 
+@pytest.mark.parametrize("distance", [1e-3, 1e-5, 1e-7])
+def test_permutations_of_near_copies_need_no_second_read(distance: float) -> None:
+    """One dead neuron, and copies of both kinds: on the same side and on the other one."""
+    rng = np.random.default_rng(0)
+    x, y = cases.related(rng)
+    x[:, 1], y[:, 2] = x[:, 0], y[:, 5]
+    y[:, 7] = x[:, 3]
+    x, y = (side + distance * rng.normal(size=side.shape) for side in (x, y))
+    x[:, 4] = 0
+    pair = sm.reduce(x, y, device="cpu")
+    assert not pair.well_conditioned
+    recorder = Recorder(x)
+    orders = [rng.permutation(150) for _ in range(5)]
+    for path, order in zip(
+        null_paths(pair, recorder, y, orders, device="cpu"), orders, strict=True
+    ):
+        expected = path_of(x, y[order], "cpu")
+        np.testing.assert_allclose(path.critical_epsilon, expected.critical_epsilon, atol=1e-8)
+        for name in ("second_moments", "factor_moments"):
+            one, other = (moments_of(each.pair, name) for each in (path, expected))
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-11 * np.abs(other).max())
+        assert path.verify(0.5, device="cpu").sound
+    assert recorder.reads == 2
+
+
+def moments_of(pair: sm.PairMoments, name: str) -> np.ndarray:
+    """Return the pair's moments, or those of its factor's columns."""
+    return pair.factor.T @ pair.factor if name == "factor_moments" else pair.second_moments
+
+
 @pytest.mark.parametrize("relu", [False, True])
 def test_unrelated_activations_have_the_theoretical_distance(relu: bool) -> None:
     """About sqrt(1 - n/d), and sqrt((1 - 1/pi)(1 - n/d)) for uncentred ReLU activations."""

@@ -31,6 +31,25 @@ def test_results_show_themselves_in_one_line() -> None:
     doubled = sm.reduce(np.hstack([x, x]), y, device="cpu", centred=True)
     shown = "<PairMoments of 4 + 2 neurons, 4 samples, centred, nearly dependent neurons>"
     assert repr(doubled) == shown
+    assert repr(sm.consensus_path([x, x, y[:, :1]], device="cpu")).endswith(
+        "ConsensusPath of 2 + 2 + 1 neurons: 0.0% at 0.2, 0.0% at 0.3, 0.0% at 0.5>"
+    )
+    halves = sm.reduce_halves(np.eye(8)[:, :2], np.eye(8)[:, :3], device="cpu")
+    assert repr(halves) == "<HalvedMoments of 2 + 3 neurons, 4 + 4 images>"
+
+
+def test_minimal_matches_show_their_number_and_sizes_in_one_line() -> None:
+    x = np.eye(4)[:, :3]
+    y = np.array([[1.0, 0, 0, 0], [0, 1, 1, 0], [0, 1, -1, 0], [0, 0, 0, 1]]).T
+    pair = sm.reduce(x, y, device="cpu")
+    shown = (
+        "<MinimalMatches of 3 + 4 neurons: 6 neurons have one, 2 are different, of 2 to 4 neurons"
+    )
+    assert repr(sm.minimal_matches(pair, 0.1)) == f"{shown}>"
+    smallest = sm.smallest_minimal_matches(pair, 0.1, orders=3)
+    assert repr(smallest) == f"{shown}, the smallest of 3 orders>"
+    none = sm.minimal_matches(pair, 0.1, neurons=[("y", 3)])
+    assert repr(none) == "<MinimalMatches of 3 + 4 neurons: 0 neurons have one>"
 
 
 def test_a_path_draws_its_curve_on_given_axes() -> None:

@@ -96,6 +96,35 @@ def test_the_error_for_a_vision_transformer_of_another_size_names_the_option(
     assert output_for(network, (3, size, size)).shape == (2, 10)
 
 
+@pytest.mark.parametrize(("taken", "given"), [(3, 1), (1, 3), (1, 2)])
+@pytest.mark.parametrize("flat", [False, True])
+def test_the_error_for_images_of_other_channels_names_the_channels(
+    taken: int, given: int, flat: bool
+) -> None:
+    """Not the size of the images, which is right."""
+    first = nn.Linear(taken * 16, 10) if flat else nn.LazyConv2d(10, 4)
+    network = nn.Sequential(nn.Flatten(), first) if flat else nn.Sequential(first, nn.Flatten())
+    network(torch.zeros(1, taken, 4, 4))
+    count = {1: "1 channel", 2: "2 channels", 3: "3 channels"}
+    expected = (
+        f"^network: expected one that accepts images of {given} x 4 x 4, found Sequential, which"
+        f" takes images of {count[taken]}; use a network for {count[given]}, or data of"
+        rf" {count[taken]} \(data\.name\)$"
+    )
+    with pytest.raises(ValueError, match=expected):
+        output_for(network, (given, 4, 4))
+
+
+def test_the_error_for_too_few_scores_names_their_number_and_the_last_layer() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    expected = (
+        r"found in evaluation shape \(2, 3\) for 2 images, which are 3 scores for 4 classes; change"
+        r" the network's last layer, or its arguments in network\.options$"
+    )
+    with pytest.raises(ValueError, match=expected):
+        check_task(network, (3, 2, 2), 4, CLASSIFY)
+
+
 @pytest.mark.parametrize("name", ["inception_v3", "alexnet", "maxvit_t"])
 def test_the_error_for_too_small_images_is_one_line(name: str) -> None:
     with pytest.raises(ValueError, match=r"images of 3 x 32 x 32, found .*data\.image_size") as no:

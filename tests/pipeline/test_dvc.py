@@ -138,7 +138,7 @@ def test_data_that_was_replaced_under_its_name_is_noticed(
     # Without the files, the published data set is used, and that is logged.
     shutil.rmtree(tmp_path / "data")
     text = versioned.dvc("repro", "data")
-    assert "found none" in text
+    assert "found no such folder" in text
     assert "Stage 'data' didn't change, skipping" in text
 
 

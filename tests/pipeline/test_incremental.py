@@ -189,7 +189,9 @@ def test_replaced_and_moved_data_count_by_content(workspace: Workspace, tmp_path
     root = root.rename(tmp_path / "moved")
     assert prepared() == first
     assert (workspace.root / first).exists()
-    # Without the files, a data set prepared from them is used and that is logged, if it is unique.
+    # Without the files, a data set prepared from that folder is used and that is logged, if it is
+    # unique.
+    root = root.rename(tmp_path / "data")
     shutil.rmtree(root)
     with pytest.raises(ValueError, match=r"data\.root: expected FashionMNIST's files in"):
         prepared()

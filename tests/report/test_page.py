@@ -255,6 +255,26 @@ def test_the_partners_and_images_of_a_neuron_are_those_of_the_tables(
             assert titles == [f"image {image}, class {image % 10}" for image in wanted]
 
 
+def test_a_neuron_has_its_draws_and_its_levels_of_chance_and_labels(
+    opened: Opened, made: Made
+) -> None:
+    epsilon = 0.3
+    page = opened.go(pair=0, layer="fc1", neuron="a3", epsilon=epsilon)
+    table = made.tables["neurons"]
+    own = table.query(
+        "seed_a == 0 and seed_b == 1 and layer == 'fc1' and network == 'a' and neuron == 3"
+    ).sort_values("draw")
+    inside = (own["critical_epsilon"] <= epsilon).sum()
+    assert len(own) == 2
+    row = page.locator(".neuron-table tbody tr.selected td").last
+    expect(row).to_have_text(f"{inside} of 2 draws" if inside else "no")
+    first = own.iloc[0]
+    words = page.locator("#neuron p").first.inner_text()
+    for what, prefix in (("chance", ""), ("labels alone", "class_")):
+        level, p_value = first[f"{prefix}null_critical_epsilon"], first[f"{prefix}p_value"]
+        assert f"{what} below {level:.4g} (p = {p_value:.2g})" in words
+
+
 def test_a_tile_shows_its_image(opened: Opened) -> None:
     page = opened.go(pair=0, layer="fc1", neuron="a3", epsilon=0.3)
     tile = page.locator("#neuron [aria-current=true] + .strip .tile").first
@@ -304,6 +324,22 @@ def test_the_networks_of_a_layer_are_compared_with_each_other(opened: Opened, ma
     assert "Networks that are alike are side by side" in page.locator("#many").inner_text()
     page.locator("#matrix").scroll_into_view_if_needed()
     page.locator("#matrix canvas").wait_for()
+
+
+def test_more_pairs_than_colours_leave_room_for_their_curves(
+    opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
+) -> None:
+    many = experiment(tmp_path, seeds=range(5), draws=1)
+    page = opening(written(many), viewport={"width": 360, "height": 800}).go(layer="fc1", pair=-1)
+    curve = page.locator("#curve")
+    curve.scroll_into_view_if_needed()
+    expect(curve.locator(".role-axis-title")).to_have_text(["Epsilon", "Similarity"])
+    expect(curve.locator(".role-legend")).to_have_count(0)
+    values = [path.similarity(0.3) for (_, layer, _), path in many.paths.items() if layer == "fc1"]
+    expect(page.locator("#curve-readout")).to_have_text(
+        f"At 0.3: {min(values):.1%} to {max(values):.1%} over 10 pairs"
+    )
+    expect(page.locator("#compared")).to_contain_text("last: 10 pairs of 5 networks")
 
 
 def test_neurons_can_be_filtered_and_sorted(opened: Opened, made: Made) -> None:
@@ -460,6 +496,14 @@ def test_a_single_model_is_not_named(opened: Opened) -> None:
     text = opened.go().locator("#compared").inner_text()
     assert "vgg11_bn, width 0.5\n" in text
     assert "nothing: every layer has a counterpart" in text
+
+
+def test_the_configuration_of_the_page_is_that_of_the_run(opened: Opened, made: Made) -> None:
+    page = opened.go()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save its configuration").click()
+    assert download.value.suggested_filename == "config.json"
+    assert read_record(download.value.path()) == read_record(made.folder / "config.json")
 
 
 def test_runs_are_shown_side_by_side(

@@ -29,25 +29,38 @@ def test_all_layers_are_described_by_how_much_they_share() -> None:
     )
     words = similarity_words(table, 0.3)
     assert words == [
-        "At epsilon 0.3 the two networks share nearly all neurons in f and g (94.0% to 100%), most"
-        " in a and i (50.0% to 77.0%), some in b (25.0%), few in h (5.0%) and none in c to e.",
+        "At epsilon 0.3 the two networks share nearly all neurons in f (94.0%), most in a and i"
+        " (50.0% to 77.0%), some in b (25.0%), few in h (5.0%) and none in c to e; what matches in"
+        " g (100%) is not more than chance explains.",
         "In a it is more than chance and labels alone explain; in b labels alone explain at least"
         " nine tenths of it; in f it is not more than labels alone explain; in i it is more than"
-        " chance explains (what labels explain is unknown); in g it is not more than chance"
-        " explains; in h the chance level is unknown.",
+        " chance explains (what labels explain is unknown); in h the chance level is unknown.",
     ]
+
+
+def test_what_chance_alone_gives_is_not_called_shared() -> None:
+    rows = ("a", 0.9, 0.2, NAN, NAN), ("b", 0.0, 1, NAN, NAN), ("c", 1.0, 1, NAN, NAN)
+    assert similarity_words(summary(*rows), 0.3) == [
+        "At epsilon 0.3 the two networks share no neurons in any layer beyond chance; what matches"
+        " in a and c (90.0% to 100%) is not more than chance explains."
+    ]
+    (several,) = similarity_words(summary(*rows, pairs=3), 0.3)
+    assert "of a pair share no neurons in any layer beyond chance in every pair;" in several
+    assert several.endswith("(90.0% to 100%) is not in every pair more than chance explains.")
+    (nothing,) = similarity_words(summary(rows[1]), 0.3)
+    assert nothing == "At epsilon 0.3 the two networks share no neurons in any layer."
 
 
 def test_one_word_for_all_layers_and_a_count_of_very_many() -> None:
     same = summary(("a", 0.6, NAN, NAN, NAN), ("b", 0.7, NAN, NAN, NAN), pairs=3)
     first, _ = similarity_words(same, 0.3)
-    expected = "the networks of a pair share most neurons in every layer (60.0% to 70.0%)."
+    expected = "the networks of a pair match most neurons in every layer (60.0% to 70.0%)."
     assert first == f"At epsilon 0.3 {expected}"
     names = [f"l{n}" for n in range(20)]
     many = summary(*((name, float(n % 2), NAN, NAN, NAN) for n, name in enumerate(names)))
     first, _ = similarity_words(many, 0.3)
     assert (
-        "share nearly all neurons in 10 of 20 layers (100%) and none in 10 of 20 layers." in first
+        "match nearly all neurons in 10 of 20 layers (100%) and none in 10 of 20 layers." in first
     )
 
 
@@ -58,7 +71,7 @@ def test_minimal_matches_may_have_an_epsilon_that_the_grid_lacks() -> None:
     with patch("subspace_match.results.findings.warnings_of", return_value=[]):
         tables = {"summary": table, "minimal_matches": minimal, **nothing}
         first, *_ = closing_lines(tables, None, None)
-    assert first.startswith("Similarity: At epsilon 0.25 the two networks share most neurons")
+    assert first.startswith("Similarity: At epsilon 0.25 the two networks match most neurons")
 
 
 def test_few_images_are_named_with_what_they_add() -> None:
@@ -76,8 +89,9 @@ def test_the_lines_that_end_a_run() -> None:
     table = summary(("a", 0.6, 0.01, 0.01, 0.1))
     similarity = pd.DataFrame(
         {"layer": ["a"], "epsilon": 0.3, "verified": False, "certain": True, "few_samples": False}
-    ).assign(note="", permutations=99, margin=1.0)
-    measures = pd.DataFrame({"layer": ["a"], "measure": "linear_cka", "note": ""})
+    ).assign(note="", permutations=99, margin=1.0, depth=1, neurons_per_image=0.1)
+    similarity = similarity.assign(area=0.6, cross_fitted_area=0.6, images=100)
+    measures = pd.DataFrame({"layer": ["a"], "measure": "linear_cka", "note": "", "depth": 1})
     tables = {"summary": table, "similarity": similarity, "measures": measures}
     lines = closing_lines(tables, "r/report.html", "r")
     names = [line.split(":")[0] for line in lines]

@@ -3,6 +3,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from subspace_match.matching.certificate import Certificate
@@ -192,6 +193,20 @@ def test_a_result_of_other_networks_is_refused(kind: str, files: Files) -> None:
         gather(files, settings())
 
 
+def test_a_warning_of_few_images_names_only_the_signs_that_there_are(files: Files) -> None:
+    made = gather(files, settings())
+    table, signs = made["similarity"], ["neurons_per_image", "area", "cross_fitted_area"]
+    table["few_samples"] = True
+    table.loc[table["layer"] == "conv1", signs] = 0.1, 0.7123, 0.71 - 0.0301
+    table.loc[table["layer"] == "fc1", signs] = 0.4, 0.6, np.nan
+    neurons = "fc1: up to 0.40 neurons per image (20 images), more than 0.2"
+    gap = "conv1: an area up to 0.032 above the cross-fitted area, more than 0.03"
+    end = ": some of the match is chance"
+    assert next(warnings_of(made)) == f"{neurons}; {gap}{end}"
+    table["neurons_per_image"] = 0.1
+    assert next(warnings_of(made)) == gap + end
+
+
 def test_warnings_name_the_layer_and_the_problem(files: Files) -> None:
     made = gather(files, settings())
     assert list(warnings_of(made)) == []
@@ -206,12 +221,31 @@ def test_warnings_name_the_layer_and_the_problem(files: Files) -> None:
         "conv1 at epsilon 0.2: a decision has a margin of only 1.0e-14, so rounding could change"
         " it",
         "conv1 at epsilon 0.5: a fresh factorisation does not prove the match; please report this",
-        "conv1 has 0.40 neurons per image (20 images), and its area is 0.55, but 0.55 cross-fitted;"
-        " above 0.2 neurons per image, or with a gap above 0.03, some of the match is chance",
+        "conv1: up to 0.40 neurons per image (20 images), more than 0.2: some of the match is"
+        " chance",
         "fc1: cross-fitted and held-out similarity: NaN, since there is one image",
         "conv1: only 3 permutations, as more would take long, so p-values are at least 0.25, and"
         " those corrected for several layers in every layer; for smaller ones set"
         " chance.permutations to 99",
-        "conv1: pwcca: NaN, since a is constant",
-        "fc1: pwcca: NaN, since a is constant",
+        "every layer: pwcca: NaN, since a is constant",
+    ]
+
+
+def test_warnings_of_many_layers_are_one_line_each_kind() -> None:
+    names = [f"conv{n}" for n in range(1, 6)]
+    similarity = pd.DataFrame({"layer": names, "depth": range(1, 6), "epsilon": 0.3})
+    similarity = similarity.assign(
+        **{"verified": True, "certain": True, "permutations": 0, "images": 40, "area": 0.9},
+        few_samples=[False, True, True, True, True],
+        neurons_per_image=[0.1, 0.3, 25.0, 0.4, 0.5],
+        cross_fitted_area=[0.9, 0.8, np.nan, 0.6, 0.7],
+        note=["", "", "NaN, found 1000", "NaN, found 16", ""],
+    )
+    measures = pd.DataFrame({"layer": names, "depth": range(1, 6), "measure": "svcca", "note": ""})
+    found = list(warnings_of({"similarity": similarity, "measures": measures}))
+    assert found == [
+        "conv2 to conv5: up to 25.00 neurons per image (40 images), more than 0.2; conv2, conv4"
+        " and conv5: an area up to 0.300 above the cross-fitted area, more than 0.03: some of the"
+        " match is chance",
+        "conv3 and conv4: cross-fitted and held-out similarity: for example NaN, found 1000",
     ]

@@ -1,5 +1,7 @@
 """What jobs compute from activation stores, against the library on the same arrays."""
 
+import tracemalloc
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 import subspace_match as sm
+from subspace_match.experiment.resources import HALVES_MATRICES
 from subspace_match.matching import permutation_counts
 from subspace_match.matching.null import null_paths
 from subspace_match.networks.layer_info import LayerInfo
@@ -19,10 +22,10 @@ from subspace_match.networks.sampling import (
 from subspace_match.results.consensus import consensus_of_layers
 from subspace_match.results.heat_map import heat_map
 from subspace_match.results.layer_nulls import DIVISIONS, movable_share, resampled_layer
-from subspace_match.results.store_pair import StorePair
+from subspace_match.results.store_pair import StorePair, save_match_paths
 from subspace_match.results.top_images import top_images, top_images_of
 from subspace_match.storage.activations import new_store
-from subspace_match.storage.match_files import load_consensus, save_consensus
+from subspace_match.storage.match_files import load_consensus, load_matches, save_consensus
 
 IMAGES, SIZE = 20, 2  # a map of 2 x 2 positions
 SAMPLES = {"conv1": np.arange(IMAGES * SIZE**2), "fc1": np.arange(IMAGES)}
@@ -91,6 +94,44 @@ def test_every_draw_of_a_layer_is_matched(stores: StorePair) -> None:
             (new.held_out, sm.held_out_path),
         ):
             np.testing.assert_array_equal(critical, find(halves, **DEVICE).critical_epsilon)
+
+
+def test_one_draw_at_a_time_is_in_memory(tmp_path: Path) -> None:
+    """A wide layer's moments take gigabytes, and there may be many draws."""
+    neurons, samples = 200, 500
+    for name in "ab":
+        entry = {"name": "fc1", "node": "fc1", "kind": "fc", "depth": 1, "neurons": neurons}
+        sizes = {"samples": samples, "draws": 4, "height": 1, "width": 1}
+        about = {"network": name, "checkpoint": name, "extraction": {"position_seed": 0}}
+        rng = np.random.default_rng(ord(name))
+        with new_store(tmp_path / name, about, [entry | sizes]) as store:
+            for draw in range(4):
+                store.samples("fc1", draw, np.arange(samples))
+                store.append("fc1", draw, rng.random((samples, neurons), dtype=np.float32))
+    pair = StorePair(tmp_path / "a", tmp_path / "b", "d")
+    files = {"moments": tmp_path / "moments.npz", "path": tmp_path / "path.npz"}
+
+    def match() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", sm.FewSamplesWarning)
+            save_match_paths(pair.match_paths(["fc1"], chunk_samples=100, **DEVICE), **files)
+
+    match()  # loads and compiles what the others need
+    peaks = []
+    for draws in (1, 4):
+        pair.a.layers["fc1"]["draws"] = draws
+        tracemalloc.start()
+        match()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    matrix = 8 * (2 * neurons) ** 2
+    assert peaks[1] < peaks[0] + matrix / 2
+    assert HALVES_MATRICES / 2 < peaks[0] / matrix < HALVES_MATRICES
+    found = load_matches(files["path"])
+    assert [origin.draw for origin in found] == [0, 1, 2, 3]
+    for match in found.values():
+        expected = sm.match_path(match.path(files["moments"]).pair, **DEVICE)
+        np.testing.assert_array_equal(match.removal_order, expected.removal_order)
 
 
 def test_stores_of_different_samples_are_refused(stores: StorePair, tmp_path: Path) -> None:

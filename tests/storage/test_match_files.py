@@ -85,7 +85,7 @@ def test_saved_moments_give_the_same_path(tmp_path: Path, well_conditioned: bool
     pair, other = sm.reduce(x, y), sm.reduce(y, x)
     assert pair.well_conditioned == well_conditioned
     conv12 = replace(SECOND_DRAW, layer="conv12")
-    save_moments(tmp_path / "m.npz", {ORIGIN: other, SECOND_DRAW: pair, conv12: other})
+    save_moments(tmp_path / "m.npz", [(ORIGIN, other), (SECOND_DRAW, pair), (conv12, other)])
     origin, loaded = load_moments(tmp_path / "m.npz", "conv1", 1)
     assert origin == SECOND_DRAW
     for name in ("second_moments", "sums", "length_products", "factor", "centred_factor"):
@@ -100,7 +100,7 @@ def test_saved_moments_give_the_same_path(tmp_path: Path, well_conditioned: bool
 
 def test_moments_without_a_centred_factor_are_loaded_without_one(tmp_path: Path) -> None:
     pair = replace(sm.reduce(np.eye(5)[:, :2], np.eye(5)[:, 1:]), centred_factor=None)
-    save_moments(tmp_path / "m.npz", {ORIGIN: pair})
+    save_moments(tmp_path / "m.npz", [(ORIGIN, pair)])
     assert load_moments(tmp_path / "m.npz", "conv1")[1].centred_factor is None
 
 
@@ -108,7 +108,7 @@ def test_centred_moments_are_loaded_as_centred(tmp_path: Path) -> None:
     """Otherwise the null of a loaded pair would be that of activations with their means."""
     x, y = np.random.default_rng(0).random((2, 40, 7)) + 3
     pairs = [sm.reduce(x, y, centred=centred) for centred in (True, False)]
-    save_moments(tmp_path / "m.npz", dict(zip([ORIGIN, SECOND_DRAW], pairs, strict=True)))
+    save_moments(tmp_path / "m.npz", zip([ORIGIN, SECOND_DRAW], pairs, strict=True))
     loaded = [load_moments(tmp_path / "m.npz", "conv1", draw)[1] for draw in (0, 1)]
     assert [pair.centred for pair in loaded] == [True, False]
 
@@ -117,7 +117,7 @@ def test_a_saved_match_and_its_moments_give_the_path(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     pairs = [sm.reduce(*np.maximum(rng.normal(size=(2, 40, 7)), 0)) for _ in range(2)]
     origins = [ORIGIN, SECOND_DRAW]
-    save_moments(tmp_path / "m.npz", dict(zip(origins, pairs, strict=True)))
+    save_moments(tmp_path / "m.npz", zip(origins, pairs, strict=True))
     paths = [sm.match_path(pair) for pair in pairs]
     save_matches(tmp_path / "p.npz", map(LayerMatch.from_path, paths, origins))
     for match, expected in zip(load_matches(tmp_path / "p.npz").values(), paths, strict=True):

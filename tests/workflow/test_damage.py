@@ -105,7 +105,7 @@ OUTPUTS: dict[str, Callable[[Path], None]] = {
         path, __file__, digest="d", seed=0, stage="last"
     ),
     "data.json": lambda path: write_record(path, {"mean": [0.1], "classes": 2, "sha256": "0"}),
-    "moments.npz": lambda path: save_moments(path, {ORIGIN: a_pair()}),
+    "moments.npz": lambda path: save_moments(path, [(ORIGIN, a_pair())]),
     "similarity.parquet": lambda path: write_table(a_table(), path),
     "similarity.csv": lambda path: write_table(a_table(), path),
 }

@@ -127,8 +127,13 @@ def test_the_commit_and_uncommitted_changes_are_recorded(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("missing.csv", "missing.csv: expected a result of the workflow, found no such file"),
-        ("notes.txt", "notes.txt: expected a result of the workflow, with its record in a file"),
+        ("missing.csv", "missing.csv: expected a result of the pipeline, found no such file"),
+        (
+            "notes.txt",
+            "notes.txt: expected a result of the pipeline, found no record of its job"
+            " (*.provenance.json) in its folder or above; it is not such a result, or the record"
+            " was not copied with it",
+        ),
         ("results/experiments/vgg-4/metrics.json", "found a later change"),
         ("results/data/mnist-1/data.json", "prepare_data.provenance.json: expected a whole file"),
         ("results/activations/3/vgg-2.zarr", "vgg-2.zarr/deep/part has the SHA-256"),

@@ -100,7 +100,7 @@ def path(tmp_path: Path) -> sm.MatchPath:
     rng = np.random.default_rng(0)
     x = np.maximum(rng.normal(size=(60, 8)), 0)
     made = sm.match_path(sm.reduce(x, x + 0.3 * rng.normal(size=x.shape)), device="cpu")
-    save_moments(tmp_path / "moments.npz", {ORIGIN: made.pair})
+    save_moments(tmp_path / "moments.npz", [(ORIGIN, made.pair)])
     save_matches(tmp_path / "path.npz", [LayerMatch.from_path(made, ORIGIN)])
     return made
 

@@ -14,7 +14,7 @@ from snakemake.logging import (  # type: ignore[import-untyped]
 from snakemake.settings.enums import Quietness  # type: ignore[import-untyped]
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from subspace_match.workflow import terminal
+from subspace_match.workflow import job, terminal
 
 NETWORK = "vgg11_bn-b4336d1fac.seed_0.last"
 
@@ -96,6 +96,39 @@ def test_a_failed_job_shows_the_end_of_its_log(shown: Shown, tmp_path: Path) -> 
     assert shown.log("Complete log(s): x.log") == "Complete log(s): x.log\n"
 
 
+@pytest.mark.parametrize("where", ["here", "on a cluster"])
+def test_a_job_that_says_why_it_failed_shows_no_traceback(
+    shown: Shown, tmp_path: Path, where: str
+) -> None:
+    """Its message is on the terminal already, unless it ran elsewhere."""
+    log = tmp_path / "job.log"
+    logger = logging.Logger("job")
+    logger.addHandler(logging.FileHandler(log))
+    logger.handlers[0].setFormatter(job.IN_FILE)
+    logger.info("some work")
+    logger.error("a.png: expected one,\nfound none")
+    try:
+        raise ValueError("a.png: expected one,\nfound none")
+    except ValueError:
+        logger.debug(job.RAISED_HERE, exc_info=True)
+    shown.start(1, "train", seed="0")
+    about: dict[str, Any] = {"jobid": 1, "rule_name": "train", "rule_msg": None, "log": [str(log)]}
+    elsewhere = where == "on a cluster"
+    aux = {"slurm": 7} if elsewhere else {}
+    text = shown.log("", "job_error", "ERROR", aux=aux, **about)
+    said = ["    slurm: 7", "    a.png: expected one,", "    found none"] if elsewhere else []
+    assert text.splitlines() == ["FAILED train: seed 0 (0 s)", *said, f"    its log: {log}"]
+
+
+def test_snakemakes_words_about_a_failed_job_are_left_out(shown: Shown) -> None:
+    where = 'RuleException:\nCalledProcessError in file "a.smk", line 3:\nCommand x'
+    assert shown.log(f"{where} returned non-zero exit status 1.", level="ERROR") == ""
+    said = "WorkflowError:\nAt least one job did not complete successfully."
+    assert shown.log(said, level="ERROR") == ""
+    killed = f"{where} died with <Signals.SIGKILL: 9>."
+    assert shown.log(killed, level="ERROR") == f"{killed}\n"
+
+
 def test_warnings_and_errors_are_shown_in_full(shown: Shown) -> None:
     for level in ("WARNING", "ERROR"):
         assert shown.log("Select jobs: a warning", level=level) == "Select jobs: a warning\n"
@@ -103,8 +136,10 @@ def test_warnings_and_errors_are_shown_in_full(shown: Shown) -> None:
 
 def test_a_dry_run_lists_its_jobs(tmp_path: Path) -> None:
     shown = Shown(tmp_path / "none", dry=True)
-    assert shown.start(1, "train", seed="0") == "train: seed 0\n"
     assert shown.log("Job stats:\ntrain 1", "run_info", stats={}) == "Job stats:\ntrain 1\n"
+    assert shown.start(1, "train", seed="0") == "train: seed 0\n"
+    assert shown.log("Job stats:\ntrain 1", "run_info", stats={}) == ""
+    assert shown.log("Reasons:\n    output files have to be generated:\n        train") == ""
 
 
 def test_with_nothing_to_do_the_page_is_named(shown: Shown, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ Their transposes are in Fortran order, so we pass on the transposed problem.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ LONGEST = 1024  # samples in a block
 BLOCK = 2**17  # numbers (1 MB): a filled block stays in a core's cache until it is multiplied
 TILE = 2**16  # numbers: a filled tile stays in cache until its distances are computed
 NARROW = 256  # up to this many columns, a second thread hardly speeds up a Gram matrix
+FEW_NEURONS = 512  # of both layers: their matrices are small, and there are thousands of products
 
 
 class Cpu(Device):
@@ -175,6 +177,28 @@ def one_blas_thread() -> AbstractContextManager[Any]:
     """Limit the BLAS to one thread, also in other threads of the process, while in the context."""
     limit: AbstractContextManager[Any] = _blas_threads().limit(limits=1)
     return limit
+
+
+def pivoted_qr(matrix: np.ndarray, mode: Any) -> Any:
+    """Return ``scipy.linalg.qr`` in a mode, with column pivoting, in one thread.
+
+    Half of it are products with single columns. A second thread hardly helps there, and where other
+    programs use the cores, every product waits until it gets one.
+    """
+    with one_blas_thread():
+        return scipy.linalg.qr(matrix, mode=mode, pivoting=True, check_finite=False)
+
+
+def threads_for(neurons: int) -> AbstractContextManager[Any]:
+    """Limit the BLAS to one thread while two layers with few neurons are matched.
+
+    A second thread hardly speeds up small products. Where other programs use the cores, each of
+    them waits until the second thread gets one, and is then up to 50 times slower.
+
+    Args:
+        neurons: of both layers together.
+    """
+    return one_blas_thread() if neurons <= FEW_NEURONS else contextlib.nullcontext()
 
 
 @functools.cache

@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 
+from ..backends.numpy_ import pivoted_qr
 from ..reduction.moments import PairMoments
 from .values import UndefinedError
 
@@ -52,9 +52,7 @@ class Side:
         columns of ``unit`` have the same rounding error, so one tolerance separates directions from
         rounding, however large the means were.
         """
-        directions, upper, _ = scipy.linalg.qr(
-            self.unit, mode="economic", pivoting=True, check_finite=False
-        )
+        directions, upper, _ = pivoted_qr(self.unit, "economic")
         rank = int((np.abs(np.diagonal(upper)) > RANK_TOLERANCE * self.unit.shape[1]).sum())
         basis: np.ndarray = directions[:, :rank]
         return basis

@@ -24,7 +24,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..backends.numpy_ import Cpu
-from ..path import MatchPath, match_path
+from ..path import MatchPath, match_path, moments_of
 from ..peeling.spans import Spans, factor_spans
 from ..reduction.moments import PairMoments
 from .order import distance_growth
@@ -76,8 +76,8 @@ Match(x=array([0, 1, 2]), y=array([0, 1, 2]))]
         Match(x=array([0, 1, 2]), y=array([0, 1, 2]))
     """
     _check_tolerance(tolerance)
+    moments = moments_of(pair)
     path = pair if isinstance(pair, MatchPath) else match_path(pair, device="cpu")
-    moments = path.pair
     n, n_x = len(moments.sums), moments.neurons_x
     maximum = path.maximum_match(tolerance)
     match_of = np.full(n, -1)

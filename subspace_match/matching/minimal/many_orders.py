@@ -14,6 +14,7 @@ import numpy as np
 
 from ..path import MatchPath
 from ..reduction.moments import PairMoments
+from ..validation import check_seed, in_words
 from .partial import PartialMatches
 from .result import MinimalMatches, deduplicate
 from .search import minimal_matches
@@ -58,8 +59,12 @@ def smallest_minimal_matches(
         >>> matches.sizes, matches.sizes_by_order.shape
         (array([2, 4, 4, 2, 4, 4, 0]), (3, 7))
     """
-    if orders < 1:
-        raise ValueError(f"orders: expected at least 1, found {orders}; 10 show how sizes vary")
+    if not isinstance(orders, (int, np.integer)) or orders < 1:
+        raise ValueError(
+            f"orders: expected a whole number of at least 1, found {in_words(orders)}; 10 show how"
+            " sizes vary"
+        )
+    check_seed(seed)
     searches: list[dict[str, Any]] = [
         {"order": "random", "seed": seed + number - 1} if number else {"order": "authors"}
         for number in range(orders)

@@ -13,7 +13,7 @@ from ..path import Match
 Neuron = tuple[str, int]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MinimalMatches(Mapping[Neuron, Match]):
     """Minimal matches by neuron: a mapping from ("x", i) or ("y", j) to ``Match``.
 
@@ -32,6 +32,16 @@ class MinimalMatches(Mapping[Neuron, Match]):
     distinct: np.ndarray
     match_of: np.ndarray
     sizes_by_order: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        sizes = self.distinct.sum(1)
+        words = [f"{len(self)} neurons have one"]
+        if len(sizes):
+            words += [f"{len(sizes)} are different", f"of {sizes.min()} to {sizes.max()} neurons"]
+        if self.sizes_by_order is not None:
+            words.append(f"the smallest of {len(self.sizes_by_order)} orders")
+        neurons = f"{self.neurons_x} + {len(self.match_of) - self.neurons_x} neurons"
+        return f"<MinimalMatches of {neurons}: {', '.join(words)}>"
 
     @property
     def sizes(self) -> np.ndarray:

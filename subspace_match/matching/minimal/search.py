@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from ..backends.numpy_ import blas_threads, one_blas_thread
-from ..path import Match, MatchPath
+from ..path import Match, MatchPath, moments_of
 from ..reduction.moments import PairMoments
 from ..ties import warn_of_ties
-from ..validation import as_epsilon
+from ..validation import as_epsilon, check_type
 from .order import Order, check_order, removal_orders
 from .partial import PartialMatches
 from .result import MinimalMatches, Neuron, column_of
@@ -74,7 +74,7 @@ def minimal_match(
         True
     """
     epsilon = as_epsilon(epsilon)
-    moments = pair.pair if isinstance(pair, MatchPath) else pair
+    moments = moments_of(pair)
     column = column_of(neuron, moments.neurons_x, moments.neurons_y)
     columns = np.array([column])
     return _search(pair, epsilon, columns, order, seed, restarts, 1, None, None).get(neuron)
@@ -151,7 +151,7 @@ def minimal_matches(
             f"threads: expected an integer of at least 1, found {threads!r}; omit it to use all"
             " cores"
         )
-    moments = pair.pair if isinstance(pair, MatchPath) else pair
+    moments = moments_of(pair)
     columns = None
     if neurons is not None:
         sizes = moments.neurons_x, moments.neurons_y
@@ -173,9 +173,12 @@ def _search(
 ) -> MinimalMatches:
     """Find minimal matches of the maximum match's neurons, or of those among columns ``only``."""
     check_order(order, seed, restarts)
-    moments = pair.pair if isinstance(pair, MatchPath) else pair
+    moments = moments_of(pair)
     n, n_x = len(moments.sums), moments.neurons_x
     found = PartialMatches(n) if partial is None else partial
+    check_type(
+        "partial", found, PartialMatches, "the PartialMatches of an unfinished call, or None"
+    )
     if len(found.done) != n:
         raise ValueError(
             f"partial: expected matches of {n} neurons, found {len(found.done)}; go on with the"

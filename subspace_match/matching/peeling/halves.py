@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import scipy.linalg
 
 from ..backends.base import Array, Device
+from ..backends.numpy_ import pivoted_qr
 from .peel import remove_all
 from .spans import RANK_TOLERANCE, solve
 from .updates import SpanUpdates
@@ -254,6 +254,6 @@ def _bases(halves: Sequence[Half], side: np.ndarray, lost: np.ndarray) -> Part:
 
 def _independent(columns: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Divide neurons, with a column each, into a basis and the rest, by pivoted QR."""
-    upper, order = scipy.linalg.qr(columns, mode="r", pivoting=True, check_finite=False)
+    upper, order = pivoted_qr(columns, "r")
     rank = int((np.abs(np.diagonal(upper)) > RANK_TOLERANCE * len(neurons)).sum())
     return neurons[order[:rank]], neurons[order[rank:]]

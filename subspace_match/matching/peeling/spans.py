@@ -23,9 +23,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 
 from ..backends.base import Array, Device
+from ..backends.numpy_ import pivoted_qr
 
 # Per column of a side. A larger tolerance would be wrong: a near copy does add a direction.
 RANK_TOLERANCE = 1e-13
@@ -170,6 +170,6 @@ def _basis_first(
     if independent:
         return columns, len(columns)
     side = device.numpy(device.take(factor, columns, axis=1))
-    upper, order = scipy.linalg.qr(side, mode="r", pivoting=True, check_finite=False)
+    upper, order = pivoted_qr(side, "r")
     rank = int((np.abs(np.diagonal(upper)) > RANK_TOLERANCE * len(columns)).sum())
     return columns[order], rank

@@ -25,7 +25,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 import scipy.linalg
 
-from ..backends.numpy_ import Cpu
+from ..backends.numpy_ import Cpu, pivoted_qr
 from ..jit import compiled
 from .spans import RANK_TOLERANCE
 from .updates import OneByOne
@@ -79,10 +79,7 @@ class RotationUpdates(OneByOne):
             factor: F, (k, columns) float64, columns of norm 1.
             sides: columns of F that are a side's neurons, at least one for each side.
         """
-        packed = [
-            scipy.linalg.qr(factor[:, side], mode="raw", pivoting=True, check_finite=False)
-            for side in sides
-        ]
+        packed = [pivoted_qr(factor[:, side], "raw") for side in sides]
         ordered = [side[order] for side, (_, _, order) in zip(sides, packed, strict=True)]
         neurons = np.concatenate(ordered)
         found = []

@@ -17,7 +17,13 @@ import numpy as np
 
 from ..backends import resolve_device
 from ..backends.base import Device, DeviceLike
-from ..validation import as_activations, as_chunk_samples, same_samples, warn_of_few_samples
+from ..validation import (
+    as_activations,
+    as_chunk_samples,
+    check_seed,
+    same_samples,
+    warn_of_few_samples,
+)
 from .block_sums import Blocks
 from .factor import moment_error
 from .halved_sums import HalvedSum, Sums
@@ -32,7 +38,7 @@ from .moments import (
 from .reading import LayerReader, read_ahead
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class HalvedMoments:
     """The moments of two layers on all images, and on each half of the images.
 
@@ -49,6 +55,10 @@ class HalvedMoments:
     first: PairMoments
     second: PairMoments
     images: tuple[int, int]
+
+    def __repr__(self) -> str:
+        sizes = f"{self.whole.neurons_x} + {self.whole.neurons_y} neurons"
+        return f"<HalvedMoments of {sizes}, {self.images[0]} + {self.images[1]} images>"
 
 
 def reduce_halves(
@@ -97,6 +107,7 @@ def reduce_halves(
     """
     x, y = as_activations("x", x), as_activations("y", y)
     same_samples(x, y)
+    check_seed(seed)
     in_first, counts = split_images(images, x.shape[0], seed)
     warn_of_few_samples(max(x.shape[1], y.shape[1]), sum(counts), "image")
     device = resolve_device(device)

@@ -17,7 +17,13 @@ import numpy as np
 
 from ..backends import resolve_device
 from ..backends.base import Array, Device, DeviceLike
-from ..validation import as_activations, as_chunk_samples, same_samples, warn_of_few_samples
+from ..validation import (
+    as_activations,
+    as_chunk_samples,
+    check_list,
+    same_samples,
+    warn_of_few_samples,
+)
 from .block_sums import Blocks, GroupedSum
 from .factor import ACCURACY, StreamedFactor, factor_from_moments, moment_error
 from .moments import MIN_QR_ROWS, QR_ROWS
@@ -81,6 +87,7 @@ def reduce_many(
         >>> moments.neurons, moments.products.shape
         ((2, 3, 1), (6, 6))
     """
+    check_list("layers", layers)
     if len(layers) < 2:
         raise ValueError(
             f"layers: expected the activations of at least two networks, found {len(layers)}; pass"

@@ -34,13 +34,14 @@ class SecondRead:
     """Both factors and the length products, computed from the samples.
 
     Attributes:
-        factor: F, (live, live) float64 on the device.
-        centred_factor: G, (live, live) float64 on the device.
+        factor: F, (k, live) float64 on the device, with k the smaller of samples and live.
+        centred_factor: G, (k, live) or (k - 1, live) float64 on the device; None if only the
+            factor is wanted.
         length_products: as in ``PairMoments``.
     """
 
     factor: Array
-    centred_factor: Array
+    centred_factor: Array | None
     length_products: np.ndarray
 
 
@@ -82,7 +83,9 @@ def read_about_means(
         device: where all arrays are.
     """
     width = len(means)
-    streamed, samples = StreamedFactor(width + 1, blocks.group, device), blocks.samples
+    samples, streamed = blocks.samples, None
+    if samples > width:
+        streamed = StreamedFactor(width + 1, blocks.group, device)
     products, totals = device.zeros(2, 2), device.zeros(2)
     sides = slice(None, live_x), slice(live_x, None)
     # In units of a side's largest norm, fourth powers stay within float64's range.
@@ -97,14 +100,24 @@ def read_about_means(
             lengths[:, number] = ((bordered[:, 1:][:, side] * weight) ** 2).sum(1)
         products += lengths.T @ lengths
         totals += lengths.sum(0)
-        streamed.add(bordered)
-    upper = streamed.upper()
+        if streamed is not None:
+            streamed.add(bordered)
+    # So few samples are one chunk. Streaming would spread them over ``width`` rows, and each row
+    # costs time wherever columns of F are factored.
+    upper = _triangle(bordered, device) if streamed is None else streamed.upper()
     constant = upper[:1, 1:] + upper[0, 0] * samples**0.5 * means / norms
-    return SecondRead(
-        factor=device.append_rows(upper[1:, 1:], constant),
-        centred_factor=upper[1:, 1:],
-        length_products=normalised(device.numpy(products), device.numpy(totals)),
-    )
+    centred = upper[1:, 1:]
+    if streamed is None:
+        factor = _triangle(device.concatenate([constant, centred]), device)
+    else:
+        factor = device.append_rows(centred, constant)
+    products = normalised(device.numpy(products), device.numpy(totals))
+    return SecondRead(factor, centred, products)
+
+
+def _triangle(matrix: Array, device: Device) -> Array:
+    """Return R of the QR of a matrix with no more rows than columns, (rows, columns)."""
+    return device.triu(device.householder_qr(matrix)[0])
 
 
 def normalised(products: np.ndarray, totals: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import { listed, percent } from "./dom.js";
 const MOST_NAMES = 6;
 /** How much of a layer is shared: the words, and the share from which on they apply. */
 const SHARES = Object.entries({ "nearly all": 0.9, most: 0.5, some: 0.1, few: 1e-9, none: 0 });
+const NOTHING = "no neurons in any layer";
 /** Labels that reach this part of a similarity leave little to explain. */
 const MOSTLY = 0.9;
 
@@ -16,25 +17,37 @@ export function answerOf(own, epsilon) {
   const pairs = own.pairs.filter((pair) => pair.comparison === series).length;
   const who = pairs > 1 ? "the networks of a pair" : "the two networks";
   const which = own.comparisons.length > 1 ? ` (${series})` : "";
+  // What chance alone gives is not shared, and what chance gives is perhaps not known.
+  const chance = all.filter((row) => row.value > 0 && isOnlyChance(row));
+  const verb = all.some(isKnown) ? "share" : "match";
+  const shared = sharesOf(all, all.filter((row) => !chance.includes(row)));
+  const every = pairs > 1 ? " in every pair" : "";
+  const beyond = chance.length && shared === NOTHING ? ` beyond chance${every}` : "";
+  const only = chance.length
+    ? `; what matches in ${layersOf(chance, all)} (${rangeOf(chance)}) is not${every} more than chance explains`
+    : "";
   return [
-    `At epsilon ${epsilon} ${who}${which} share ${listed(sharesOf(all))}.`,
+    `At epsilon ${epsilon} ${who}${which} ${verb} ${shared}${beyond}${only}.`,
     ...explained(all, pairs),
     ...fewImages(own, all, series),
   ].join(" ");
 }
 
-/** Which layers share how much: "most neurons in conv1 (77.0%)", ... */
-function sharesOf(all) {
-  if (all.every(({ value }) => value === 0)) return ["no neurons in any layer"];
+const isKnown = ({ chance }) => !Number.isNaN(chance);
+const isOnlyChance = (row) => isKnown(row) && !row.isAboveChance;
+
+/** Which of some of all layers share how much: "most neurons in conv1 (77.0%) and none in fc1". */
+function sharesOf(all, some) {
+  if (some.every(({ value }) => value === 0)) return NOTHING;
   let isFirst = true;
-  return SHARES.flatMap(([words, least], place) => {
+  return listed(SHARES.flatMap(([words, least], place) => {
     const below = place ? SHARES[place - 1][1] : Number.POSITIVE_INFINITY;
-    const rows = all.filter(({ value }) => value >= least && value < below);
+    const rows = some.filter(({ value }) => value >= least && value < below);
     if (!rows.length) return [];
     const neurons = isFirst ? " neurons" : "";
     isFirst = false;
     return [`${words}${neurons} in ${layersOf(rows, all)}${least ? ` (${rangeOf(rows)})` : ""}`];
-  });
+  }));
 }
 
 function rangeOf(rows) {
@@ -43,10 +56,9 @@ function rangeOf(rows) {
   return low === high ? low : `${low} to ${high}`;
 }
 
-/** Compare what is shared with the chance level, and with what labels alone explain. */
+/** Compare what is more than chance with what labels alone explain. */
 function explained(all, pairs) {
   const every = pairs > 1 ? "in every pair " : "";
-  const isKnown = ({ chance }) => !Number.isNaN(chance);
   const isAboveChance = (row) => isKnown(row) && row.isAboveChance;
   const areLabelsKnown = ({ labels }) => !Number.isNaN(labels);
   const isAboveBoth = (row) => isAboveChance(row) && areLabelsKnown(row) && row.isAboveLabels;
@@ -58,7 +70,6 @@ function explained(all, pairs) {
       isAboveChance(row) && areLabelsKnown(row) && !row.isAboveLabels,
     [`it is ${every}more than chance explains (what labels explain is unknown)`]: (row) =>
       isAboveChance(row) && !areLabelsKnown(row),
-    [`it is not ${every}more than chance explains`]: (row) => isKnown(row) && !row.isAboveChance,
     "the chance level is unknown": (row) => !isKnown(row),
   };
   const clauses = Object.entries(groups).flatMap(([words, belongs]) => {

@@ -157,10 +157,15 @@ export class Chart {
 }
 
 const data = (name) => ({ data: { name } });
-const legendPlace = (width) => (width < 500 ? { orient: "bottom", columns: 2 } : { orient: "right", columns: 1 });
+const STROKES = { symbolType: "stroke", symbolSize: 900 };
+const legendPlace = (width) => ({
+  ...STROKES,
+  columns: 1,
+  orient: width < 500 ? "bottom" : "right",
+});
 const quantitative = (field, more = {}) => ({ field, type: "quantitative", ...more });
-const similarity = (field) =>
-  quantitative(field, { title: "Similarity", axis: SHARE, scale: { domain: [0, 1] } });
+const similarity = (field, title = "Similarity") =>
+  quantitative(field, { title, axis: SHARE, scale: { domain: [0, 1] } });
 const layerAxis = (names) => ({
   field: "layer",
   type: "ordinal",
@@ -199,18 +204,17 @@ export const linesOf = (rows) =>
     .filter(({ value }) => Number.isFinite(value)));
 
 /**
- * Similarity by layer, one colour per comparison; the legend names the given lines. Data: bands, lines,
+ * Similarity or area by layer, one colour per comparison; the legend names the given lines. Data: bands, lines,
  * pairs, layers; parameter: layer.
  */
-export const byDepth = (names, series, lines) => (colours, width) => {
+export const byDepth = (names, series, lines, title) => (colours, width) => {
   const colour = coloured(series);
   const dash = {
     field: "line",
     type: "nominal",
     title: null,
     scale: { domain: NAMES_OF_LINES, range: Object.values(LINES).map((line) => line.dash) },
-    legend: { orient: "bottom", symbolType: "stroke", symbolSize: 900, columns: width < 450 ? 2 : 3,
-      values: lines },
+    legend: { ...STROKES, orient: "bottom", columns: width < 450 ? 2 : 3, values: lines },
   };
   const x = layerAxis(names);
   return {
@@ -219,32 +223,32 @@ export const byDepth = (names, series, lines) => (colours, width) => {
       {
         ...data("bands"),
         mark: { type: "area", opacity: 0.22, clip: true },
-        encoding: { y: similarity("chance"), color: colour },
+        encoding: { y: similarity("chance", title), color: colour },
       },
       {
         ...data("bands"),
         mark: { type: "area", opacity: 0.08, clip: true },
-        encoding: { y: similarity("labels"), color: colour },
+        encoding: { y: similarity("labels", title), color: colour },
       },
       {
         ...data("bands"),
         mark: { type: "area", opacity: 0.25 },
-        encoding: { y: similarity("low"), y2: { field: "high" }, color: colour },
+        encoding: { y: similarity("low", title), y2: { field: "high" }, color: colour },
       },
       {
         ...data("pairs"),
         mark: { type: "line", strokeWidth: 1, opacity: 0.7 },
-        encoding: { y: similarity("value"), color: colour, detail: { field: "pair" } },
+        encoding: { y: similarity("value", title), color: colour, detail: { field: "pair" } },
       },
       {
         ...data("lines"),
         mark: { type: "line", strokeWidth: 2 },
-        encoding: { y: similarity("value"), color: colour, strokeDash: dash },
+        encoding: { y: similarity("value", title), color: colour, strokeDash: dash },
       },
       {
         ...data("bands"),
         mark: { type: "point", filled: true, opacity: 1, size: names.length > 40 ? 18 : 50 },
-        encoding: { y: similarity("value"), color: colour },
+        encoding: { y: similarity("value", title), color: colour },
       },
       {
         ...data("layers"),
@@ -257,8 +261,16 @@ export const byDepth = (names, series, lines) => (colours, width) => {
   };
 };
 
-/** Similarity against epsilon. Data: chance, labels, draws, curves, fitted; parameter: epsilon. */
+/** So many lines have colours and names of their own. */
+export const MOST_NAMED = 8;
+
+/**
+ * Similarity against epsilon; more than MOST_NAMED lines are thin, of one colour and without a legend.
+ * Data: chance, labels, draws, curves, fitted; parameter: epsilon.
+ */
 export const byEpsilon = (series) => (colours) => {
+  const named = series.length <= MOST_NAMED;
+  const colour = named ? { color: coloured(series) } : { detail: { field: "series" } };
   const x = quantitative("epsilon", {
     title: "Epsilon",
     scale: { domain: [0, 1], nice: false },
@@ -289,8 +301,8 @@ export const byEpsilon = (series) => (colours) => {
       },
       {
         ...data("curves"),
-        mark: { type: "line", interpolate: "step-after", strokeWidth: 2 },
-        encoding: { x, y: similarity("value"), color: coloured(series) },
+        mark: { type: "line", interpolate: "step-after", strokeWidth: named ? 2 : 1, opacity: named ? 1 : 0.6 },
+        encoding: { x, y: similarity("value"), ...colour },
       },
       {
         ...data("fitted"),
@@ -300,7 +312,7 @@ export const byEpsilon = (series) => (colours) => {
           strokeWidth: 1.5,
           strokeDash: LINES["cross-fitted"].dash,
         },
-        encoding: { x, y: similarity("value"), color: coloured(series) },
+        encoding: { x, y: similarity("value"), ...colour },
       },
       epsilonRule(colours),
     ],
@@ -372,23 +384,39 @@ export const heatMap = (namesA, namesB, titles) => (colours, width) => {
     axis: { labelOverlap: "greedy", labelLimit: 110, grid: false, ticks: false, ...more },
   });
   return {
-    ...data("cells"),
-    mark: { type: "rect", cursor: "pointer" },
     encoding: {
       x: axis("b", titles.b, namesB, { labelAngle: -90 }),
       y: { ...axis("a", titles.a, namesA.toReversed()), sort: "descending" },
-      color: quantitative("value", {
-        title: null,
-        scale: { domain: [0, 1], scheme: "viridis" },
-        legend: { format: "%", orient: width < 420 ? "top" : "right", tickCount: 5 },
-      }),
     },
+    layer: [
+      {
+        ...data("cells"),
+        mark: { type: "rect", cursor: "pointer" },
+        encoding: {
+          color: quantitative("value", {
+            title: null,
+            scale: { domain: [0, 1], scheme: "viridis" },
+            legend: { format: "%", orient: width < 420 ? "top" : "right", tickCount: 5 },
+          }),
+        },
+      },
+      ...(width / namesB.length < 50 ? [] : [{
+        ...data("cells"),
+        transform: [{ filter: "datum.value >= 0.005" }], // rather empty than 0%
+        mark: { type: "text", fontSize: 0.8 * colours.size },
+        encoding: {
+          text: quantitative("value", { format: ".0%" }),
+          color: { condition: { test: "datum.value < 0.6", value: "#ffffff" }, value: "#1b1f24" },
+        },
+      }]),
+    ],
   };
 };
 
 /** Measures by layer. Data: curves. */
 export const measures = (names, series) => (colours, width) => ({
   ...data("curves"),
+  height: 360 + (width < 500 ? 1.5 * colours.size * series.length : 0), // a legend below takes from it
   mark: { type: "line", point: true, strokeWidth: 1.5 },
   encoding: {
     x: layerAxis(names),

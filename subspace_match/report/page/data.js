@@ -112,6 +112,20 @@ class Match {
     return levelAt(this.labelsCurve, epsilon);
   }
 
+  /** What the critical epsilon of a neuron in the first draw is compared with; each undefined if unknown. */
+  neuronLevels(number) {
+    return Object.fromEntries(Object.entries(this.record.neuron_levels)
+      .map(([name, values]) => [name, values[number]]));
+  }
+
+  /** In how many draws a neuron is in the maximum match, in words. */
+  drawsWith(number, epsilon) {
+    if (Number.isNaN(this.critical[0][number])) return "dead";
+    const count = this.critical.filter((draw) => draw[number] <= epsilon).length;
+    if (this.draws === 1) return count ? "yes" : "no";
+    return count ? `${count} of ${this.draws} draws` : "no";
+  }
+
   /** The minimal matches at the nearest epsilon; undefined if the run has none in this layer. */
   minimal(epsilon) {
     return nearest(this.record.minimal, epsilon);

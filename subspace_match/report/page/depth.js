@@ -95,10 +95,11 @@ function figureOfDepth(own, number) {
     h("figure", {}, h("figcaption", {}, `Area under the similarity, which needs no epsilon${named}`), box));
   const select = (layer) => layer && change({ run: number, layer, neuron: "" });
   // Some lines are only known at the epsilons of the grid.
-  const [chart, areas] = [[slider, own.curves(own.epsilons[0])], [box, own.areas]].map(([element, rows]) => {
+  const figures = [[slider, own.curves(own.epsilons[0]), "Similarity"], [box, own.areas, "Area"]];
+  const [chart, areas] = figures.map(([element, rows, title]) => {
     const lines = [...new Set(linesOf(rows).map(({ line }) => line))];
     element.addEventListener("pointerleave", () => readDepth(run(), state.layer));
-    return new Chart(element, byDepth(own.layerNames, own.comparisons, lines), {
+    return new Chart(element, byDepth(own.layerNames, own.comparisons, lines, title), {
       height: 320,
       pick: (datum) => select(datum?.layer),
       point: (datum) => datum?.layer && readDepth(own, datum.layer),

@@ -42,6 +42,14 @@ export function say(id, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Save a text as a file. */
+export function save(name, text, type) {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  h("a", { href: url, download: name }).click();
+  // A busy browser reads the blob only seconds after the click.
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
 /** A table that is filled when it is opened, with buttons to copy and to save it. */
 export class Numbers {
   constructor(details, name, rows) {
@@ -58,15 +66,9 @@ export class Numbers {
         message.textContent = "The browser does not allow copying: the table is selected instead.";
       }
     };
-    const save = () => {
-      const url = URL.createObjectURL(new Blob([this.text(",")], { type: "text/csv" }));
-      h("a", { href: url, download: `${name}.csv` }).click();
-      // A busy browser reads the blob only seconds after the click.
-      setTimeout(() => URL.revokeObjectURL(url), 60_000);
-    };
     details.append(
       h("p", {}, h("button", { type: "button", onclick: copy }, "Copy"), " ",
-        h("button", { type: "button", onclick: save }, "Save as CSV"), " ", message),
+        h("button", { type: "button", onclick: () => save(`${name}.csv`, this.text(","), "text/csv") }, "Save as CSV"), " ", message),
       h("div", { class: "wide", tabindex: 0, role: "region", "aria-label": `Table ${name}` }, this.table),
     );
     details.addEventListener("toggle", () => this.update());

@@ -10,7 +10,7 @@ const PARTNERS = 12; // neurons of one network that are shown at first
 const COLUMNS = [
   { key: "name", title: "Neuron" },
   { key: "critical", title: "Critical epsilon" },
-  { key: "size", title: "Minimal match" },
+  { key: "size", title: "Size of minimal match" },
   { key: "norm", title: "Norm" },
 ];
 const BOUNDED = COLUMNS.slice(1);
@@ -111,7 +111,7 @@ class NeuronTable {
     const select = () => change({ neuron: row.name });
     const button = h("button", { type: "button", tabindex: place === this.active ? 0 : -1,
       "aria-pressed": String(isSelected), onclick: select }, neuronWords(row.name));
-    const within = Number.isNaN(row.critical) ? "dead" : row.critical <= state.epsilon ? "yes" : "no";
+    const within = match().drawsWith(row.number, state.epsilon);
     return h("tr", { "aria-rowindex": place + 2, class: isSelected ? "selected" : undefined },
       h("th", { scope: "row" }, button), h("td", {}, short(row.critical)), h("td", {}, short(row.size)),
       h("td", {}, short(row.norm)), h("td", {}, within));
@@ -220,6 +220,17 @@ function members(own, numbers, title) {
     rest.length ? [button] : []);
 }
 
+/** Below which critical epsilons a neuron matches by more than chance and labels, if known. */
+function beyondChance(own, number) {
+  const of = (what, level, p) => (Number.isFinite(level) ? `${what} below ${short(level)} (p = ${short(p, 2)})` : "");
+  const levels = own.neuronLevels(number);
+  const known = [
+    of("chance", levels.chance, levels.chance_p),
+    of("labels alone", levels.labels, levels.labels_p),
+  ].filter(Boolean);
+  return known.length ? ` It is more than the effect of ${known.join(", and of ")}, not corrected for the other neurons.` : "";
+}
+
 function selected() {
   const own = match();
   const number = own.number(state.neuron);
@@ -230,7 +241,7 @@ function selected() {
     h("h3", {}, `Neuron ${name} of ${own.layer}`),
     h("p", {}, Number.isNaN(all[0])
       ? "This neuron is dead: it is 0 for all samples and in no match."
-      : `Critical epsilon ${short(all[0])}${draws}; norm ${short(own.norms[number])}.`),
+      : `Critical epsilon ${short(all[0])}${draws}; norm ${short(own.norms[number])}.${beyondChance(own, number)}`),
   ];
   const minimal = own.minimal(state.epsilon);
   const found = minimal?.match_of[number] ?? -1;
@@ -245,8 +256,9 @@ function selected() {
   const names = [own.pair.a, own.pair.b].map((one) => run().networks[one].name);
   return [
     ...heading,
-    h("p", {}, `Its minimal match at epsilon ${minimal.epsilon}: the smallest match that contains this`
-      + " neuron. Its neurons in the two networks span each other."),
+    h("p", {}, `Its minimal match at epsilon ${minimal.epsilon}: a match that contains this neuron`
+      + " and from which nothing can be left out. Its neurons in the two networks span each other; another"
+      + " minimal match may be smaller."),
     h("div", { class: "side-by-side" },
       members(own, of((one) => one < own.countA), `Network A, ${names[0]}`),
       members(own, of((one) => one >= own.countA), `Network B, ${names[1]}`)),

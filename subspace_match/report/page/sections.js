@@ -2,9 +2,9 @@
 // measures, provenance.
 
 import { countWithin, mean, nearest, numbers, runs } from "./data.js";
-import { byEpsilon, Chart, criticals, heatMap, measures, sizes } from "./charts.js";
+import { byEpsilon, Chart, criticals, heatMap, measures, MOST_NAMED, sizes } from "./charts.js";
 import { depth, levels } from "./depth.js";
-import { Numbers, byId, counted, h, listed, neuronWords, percent, say, short } from "./dom.js";
+import { Numbers, byId, counted, h, listed, neuronWords, percent, save, say, short } from "./dom.js";
 import { change, listen, match, run, state } from "./state.js";
 
 // What was compared
@@ -28,7 +28,13 @@ const FACTS = {
       ? network.name
       : `${network.name}: accuracy ${percent(network.accuracy)}`
         + (network.loss === null ? "" : `, loss ${short(network.loss, 3)} nats`))),
-  Compared: (own) => own.pairs.map((pair) => h("div", {}, `${pair.comparison}: ${own.pairName(pair)}`)),
+  Compared: (own) => [...new Set(own.pairs.map((pair) => pair.comparison))].flatMap((comparison) => {
+    const pairs = own.pairs.filter((pair) => pair.comparison === comparison);
+    const networks = new Set(pairs.flatMap((pair) => [pair.a, pair.b]));
+    return pairs.length > MOST_NAMED
+      ? h("div", {}, `${comparison}: ${pairs.length} pairs of ${networks.size} networks`)
+      : pairs.map((pair) => h("div", {}, `${comparison}: ${own.pairName(pair)}`));
+  }),
   "Left out": (own) => {
     if (own.left_out === null) return "unknown";
     if (!own.left_out.length) return "nothing: every layer has a counterpart";
@@ -116,9 +122,12 @@ function layer() {
       && say("critical-readout", `${neuronWords(datum.name)}: critical epsilon ${short(datum.critical)}`),
   });
   const size = new Chart(byId("sizes"), sizes, {
-    point: (datum) => datum?.from
-      && say("sizes-readout", `${counted(datum.neurons, "neuron")} of ${datum.network}: minimal matches of `
-        + (datum.to - datum.from > 1 ? `${datum.from} to ${datum.to - 1}` : datum.from)),
+    point: (datum) => {
+      if (!datum?.from) return;
+      const [least, most] = [Math.ceil(datum.from), Math.floor(datum.to)];
+      say("sizes-readout", `${counted(datum.neurons, "neuron")} of ${datum.network}: minimal matches of `
+        + (most > least ? `${least} to ${most}` : least));
+    },
   });
   for (const { element } of [curve, critical, size]) element.setAttribute("role", "img");
   let data = {};
@@ -139,6 +148,7 @@ function layer() {
 }
 
 const shownMatches = () => (state.pair < 0 ? run().matchesOf(state.layer) : [match()]);
+const isNamed = () => shownMatches().length <= MOST_NAMED;
 const seriesOf = (own) => `${own.pair.comparison}: ${run().pairName(own.pair)}`;
 
 function curveRows() {
@@ -149,7 +159,7 @@ function curveRows() {
     draws: shownMatches().length > 1 || own.draws === 1
       ? []
       : own.ascending.flatMap((draw, number) => steps(draw, own.count, { draw: number })),
-    fitted: shownMatches().flatMap((one) => (one.record.cross_fitted_draws
+    fitted: shownMatches().flatMap((one) => (isNamed() && one.record.cross_fitted_draws
       ? steps(one.crossFitted, one.count * one.record.cross_fitted_draws, { series: seriesOf(one) })
       : [])),
     chance: hundredths(own.chanceCurve),
@@ -174,8 +184,10 @@ function criticalRows() {
 function readCurve(epsilon) {
   if (!(epsilon >= 0 && epsilon <= 1)) return;
   const at = epsilon === state.epsilon ? epsilon : Number(epsilon.toFixed(3));
-  const all = shownMatches().map((one) => percent(one.similarity(at)));
-  say("curve-readout", `At ${at}: ${listed(all)}, ${levelsOf(match(), at)}`);
+  const values = shownMatches().map((one) => one.similarity(at));
+  say("curve-readout", `At ${at}: ` + (isNamed()
+    ? `${listed(values.map((value) => percent(value)))}, ${levelsOf(match(), at)}`
+    : `${percent(Math.min(...values))} to ${percent(Math.max(...values))} over ${values.length} pairs`));
 }
 
 const levelsOf = (own, epsilon) => levels({
@@ -206,8 +218,12 @@ function facts() {
     certificate.margin === null ? "" : `its margin is ${short(certificate.margin, 2)}:`,
     `rounding errors ${certificate.certain ? "cannot" : "could"} change it.`,
   ].filter(Boolean).join(" "));
-  say("curve-caption", `Exact similarity at every epsilon${own.record.cross_fitted_draws ? "; dashed: cross-fitted" : ""}`
-    + `${own.chanceCurve.length ? "; grey: the chance level" : ""}${own.labelsCurve.length ? "; light: labels alone" : ""}`);
+  say("curve-caption", "Exact similarity at every epsilon"
+    + (isNamed() ? "" : ", one line per pair")
+    + (isNamed() && own.record.cross_fitted_draws ? "; dashed: cross-fitted" : "")
+    + (own.chanceCurve.length ? "; grey: the chance level" : "")
+    + (own.labelsCurve.length ? "; light: labels alone" : "")
+    + (isNamed() ? "" : ` (of ${run().pairName(own.pair)})`));
   say("critical-caption", "Critical epsilon of each neuron: the smallest at which it is in the maximum match"
     + ` (${run().pairName(own.pair)}, first draw)`);
   byId("critical").setAttribute("aria-label", "Critical epsilons of both networks' neurons; the table"
@@ -244,7 +260,8 @@ function showSizes(chart, isNew) {
     const from = Math.floor(total(found) / bin) * bin;
     const network = number < own.countA ? "A" : "B";
     const key = `${network}${from}`;
-    if (!counts.has(key)) counts.set(key, { network, from, to: from + bin, neurons: 0 });
+    // Bars are centred on whole numbers.
+    if (!counts.has(key)) counts.set(key, { network, from: from - 0.5, to: from + bin - 0.5, neurons: 0 });
     counts.get(key).neurons++;
   });
   const all = minimal.match_of.filter((found) => found >= 0).map(total).sort((p, q) => p - q);
@@ -302,8 +319,8 @@ function heatMaps(own) {
   };
   const [ofMatch, ofCka] = [figure(), figure()];
   byId("between").append(
-    h("h3", {}, "Every layer of A against every layer of B"), readout,
-    h("div", { class: "side-by-side" }, ofMatch.element, ofCka.element),
+    h("h3", {}, "Every layer of A against every layer of B"),
+    h("div", { class: "side-by-side" }, ofMatch.element, ofCka.element), readout,
   );
   let last = "";
   return () => {
@@ -370,7 +387,8 @@ function provenance() {
   const list = (entries) => h("dl", {}, Object.entries(entries).map(([name, value]) =>
     [h("dt", {}, name), h("dd", {}, typeof value === "string" ? value : JSON.stringify(value))]).flat());
   byId("provenance").append(...runs.flatMap((own) => {
-    const { again, changed, default: rest, digests, runs: calls } = own.provenance;
+    const { again, changed, config, default: rest, digests, runs: calls } = own.provenance;
+    const saveConfig = () => save("config.json", JSON.stringify(config, null, 2), "application/json");
     const checkpoints = Object.fromEntries(own.networks.map((one) => [one.name, one.checkpoint]));
     return [
       h("h3", {}, own.name),
@@ -383,6 +401,7 @@ function provenance() {
         list({ ...digests, ...checkpoints })),
       h("p", {}, "Command that reproduces this run:"),
       h("pre", { tabindex: 0 }, again),
+      config ? h("p", {}, h("button", { type: "button", onclick: saveConfig }, "Save its configuration")) : "",
       ...calls.flatMap((call) => [
         h("p", {}, `Command that ran the rules ${call.rules}:`),
         h("pre", { tabindex: 0 }, call.command),
