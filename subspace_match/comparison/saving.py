@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..figures import FIGURES
 from ..figures.style import save as save_figure
+from ..progress import Progress
 from ..results.registry import TABLES
 from ..results.tables import PairNames
 from ..storage.files import write_record, write_table
@@ -64,11 +65,13 @@ def write_folder(
     for name, table in tables.items():
         for suffix in TABLES[name]:
             write_table(table, folder / "tables" / f"{name}.{suffix}")
-    captions = {}
-    for name, figure in figures_of(tables).items():
-        for suffix in ("svg", "png"):
-            save_figure(figure, folder / "figures" / f"{name}.{suffix}")
-        captions[name] = FIGURES[name].caption(tables, folder.name, config)
+    captions, figures = {}, figures_of(tables)
+    with Progress("figures", len(figures)) as progress:
+        for name, figure in figures.items():
+            for suffix in ("svg", "png"):
+                save_figure(figure, folder / "figures" / f"{name}.{suffix}")
+            captions[name] = FIGURES[name].caption(tables, folder.name, config)
+            progress.update()
     write_record(folder / "figures" / "captions.json", captions)
     matches = matches_of(names, layers)
     origins = {name: match.origin for name, match in matches.items()}
