@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from ..networks.inputs import Inputs, real_tokens
 from ..networks.layer_info import LayerInfo
 from ..progress import Progress
 from .batches import has_nan, naming
+from .gathered import Gathered
 from .layer_result import LayerComparison
 from .layers import LayerPair, matching_work
 from .places import Draw, GridDraw, GroupedDraw, PlaceDraw, SharedDraw
@@ -52,14 +53,18 @@ class Kept:
 
     def __init__(self) -> None:
         self._parts: dict[Key, list[np.ndarray]] = {}
+        self._gathered: dict[Key, Gathered] = {}
 
     def add(self, key: Key, rows: Tensor) -> None:
         """Keep a batch's samples."""
-        self._parts.setdefault(key, []).append(rows.cpu().numpy())
+        parts = self._parts.setdefault(key, [])
+        gathered = self._gathered.setdefault(key, Gathered())
+        parts += [full.numpy() for (full,) in gathered.add(rows.cpu())]
 
     def __getitem__(self, key: Key) -> np.ndarray:
         """Return all samples of a layer."""
         parts = self._parts[key]
+        parts += [full.numpy() for (full,) in self._gathered[key].rest()]
         if len(parts) > 1:
             parts[:] = [np.concatenate(parts)]
         return parts[0]
@@ -76,6 +81,7 @@ class _Compared:
     pair: LayerPair
     draw: GroupedDraw
     stream: StreamedPair | None  # None for the layers of one model, whose samples are kept
+    gathered: Gathered = field(default_factory=Gathered)  # samples on their way to the stream
 
     @property
     def neurons(self) -> int:
@@ -205,8 +211,8 @@ class Collector:
             if each.stream is not None:
                 x = self._taken[(0, each.pair.a.name), each.draw]
                 y = self._taken[(1, each.pair.b.name), each.draw]
-                if len(x):
-                    each.stream.add(x, y, each.draw.in_first)
+                for full in each.gathered.add(x, y, torch.from_numpy(each.draw.in_first)):
+                    _add(each.stream, full)
         if self._one:
             self._in_first.append(self._compared[0].draw.in_first)
         for (key, draw), rows in self._taken.items():
@@ -254,6 +260,8 @@ class Collector:
             step = as_chunk_samples(None, pair.a.neurons + pair.b.neurons, self._device)
             halves = reduce_split(x, y, in_first, images, step, self._device)
         else:
+            for rest in compared.gathered.rest():
+                _add(stream, rest)
             halves = stream.halves(images)
             x, y = stream.samples() if count else (np.empty(0), np.empty(0))
         null = None
@@ -273,6 +281,11 @@ class Collector:
         if self._keeps is None or not self._sampling.heat_map:
             return []
         return [self._kept.of_model(0), self._kept.of_model(0 if self._one else 1)]
+
+
+def _add(stream: StreamedPair, rows: Sequence[Tensor]) -> None:
+    x, y, in_first = rows
+    stream.add(x, y, in_first.numpy())
 
 
 def _kept_words(purpose: str, neurons: int, samples: int | None) -> str:

@@ -14,6 +14,7 @@ from models import SIZE, Text, cnn, images, loader, mlp, texts
 from torch import Tensor, nn
 
 import subspace_match as sm
+from subspace_match.comparison.gathered import Gathered
 from subspace_match.comparison.layers import why_left_out
 from subspace_match.comparison.places import Halves
 from subspace_match.data.prepared import Split
@@ -267,6 +268,25 @@ def test_every_long_part_says_how_far_it_is(
     }
     # Each permutation is a part of the work on its layer.
     assert sum(message.startswith("layers: ") for message in caplog.messages) == 3 * 20
+
+
+@pytest.mark.parametrize("sizes", [(1, 30, 2), (8,), (3, 5, 8, 17), (0, 4)])
+def test_rows_are_gathered_in_order_and_in_few_arrays(
+    sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("subspace_match.comparison.gathered.ROWS", 8)
+    x, y = torch.arange(2 * sum(sizes)).reshape(-1, 2), torch.arange(sum(sizes))
+    gathered, found = Gathered(), []
+    for pieces in zip(x.split(sizes), y.split(sizes), strict=True):
+        found += list(gathered.add(*pieces))
+        for piece in pieces:
+            piece[:] = -1  # it was copied
+    found += list(gathered.rest())
+    assert not list(gathered.rest())
+    assert [len(rows) for rows, _ in found][:-1] == [8] * (len(found) - 1)
+    expected = torch.arange(2 * sum(sizes)).reshape(-1, 2), torch.arange(sum(sizes))
+    for side, whole in enumerate(expected):
+        assert torch.equal(torch.cat([own[side] for own in found]), whole)
 
 
 def test_memory_does_not_grow_with_the_number_of_inputs() -> None:
