@@ -58,13 +58,20 @@ setup: $(READY)
 $(READY):
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed')"
 	$(PYTHON) -m venv $(VENV)
-	pip install --quiet --no-compile --constraint constraints.txt --editable ".[workflow,models,test,lint,docs]"
-# On all cores, which pip does not use. Few of transformers' models are ever imported, and some packages
-# have files for other versions of Python. At the same time compile the search for minimal matches,
-# which takes longer than a job's work, on one core.
-	python -m compileall -qq -j 0 -x '/tests/|/transformers/models/' $(VENV)/lib & \
+# The pip of Python 3.11 takes twice as long.
+	pip install --quiet --upgrade "pip>=26"
+# While pip installs the rest on one core, compile the search for minimal matches on the other, which
+# takes longer than a job's work. It needs only the base dependencies.
+	python -c "import tomllib; \
+		print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+		| pip install --quiet --no-compile --constraint constraints.txt --requirement /dev/stdin
 	python -W ignore -c "import numpy, subspace_match as sm; x = numpy.eye(3); \
-		sm.minimal_matches(sm.match_path(sm.reduce(x, x)), 0.5)" && wait
+		sm.minimal_matches(sm.match_path(sm.reduce(x, x)), 0.5)" & \
+	pip install --quiet --no-compile --constraint constraints.txt \
+		--editable ".[workflow,models,test,lint,docs]" && wait $$!
+# On all cores, which pip does not use. Few of transformers' models are ever imported, and some packages
+# have files for other versions of Python.
+	python -m compileall -qq -j 0 -x '/tests/|/transformers/models/' $(VENV)/lib || true
 	touch $@
 
 clean:

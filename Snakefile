@@ -23,11 +23,12 @@ sys.path.insert(0, workflow.basedir)
 from subspace_match.experiment.resources import JobResources
 from subspace_match.figures.registry import FIGURES, figure_names
 from subspace_match.results.registry import TABLES
-from subspace_match.workflow import snakemake_outputs, terminal
+from subspace_match.workflow import snakemake_outputs, snakemake_scheduler, terminal
 from subspace_match.workflow.snakemake_plan import plan_of, tell_jobs_whether_forced
 
 # Rules wrap inputs in any_age and outputs in update; the module says why.
 snakemake_outputs.keep_outputs()
+snakemake_scheduler.ignore_input_sizes()
 any_age = partial(snakemake_outputs.any_age, workflow)
 PLAN = plan_of(workflow, config, TABLES, figure_names)
 RESOURCES = JobResources(PLAN)

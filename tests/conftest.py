@@ -19,6 +19,8 @@ IGNORED = (
 )
 TESTS = Path(__file__).parent
 SLOW = (TESTS / "pipeline", TESTS / "package")
+# Minutes of mostly waiting, which the other processes fill with work.
+WAITING = TESTS / "pipeline" / "test_slurm.py"
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
@@ -32,18 +34,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     xdist gives each process an equal part of the list. A process that is ready takes tests from the
     end of another's part. With slow tests there, it would wait for the last of them. Files stay
-    whole, because their tests share fixtures.
+    whole, because their tests share fixtures. The first process begins with the tests that wait.
     """
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if processes == 1:
         return
     slow = [item for item in items if not {*SLOW}.isdisjoint(item.path.parents)]
     fast = [item for item in items if {*SLOW}.isdisjoint(item.path.parents)]
-    files = list(dict.fromkeys(item.path for item in slow))
+    others = [file for file in dict.fromkeys(item.path for item in slow) if file != WAITING]
+    parts = [[WAITING], *(others[n :: processes - 1] for n in range(processes - 1))]
     ordered: list[pytest.Item] = []
-    for process in range(processes):
-        ordered += [item for item in slow if item.path in files[process::processes]]
-        room = max(0, len(items) * (process + 1) // processes - len(ordered))
+    for number, part in enumerate(parts, start=1):
+        ordered += [item for item in slow if item.path in part]
+        room = max(0, len(items) * number // processes - len(ordered))
         ordered += fast[:room]
         del fast[:room]
     items[:] = ordered

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import safetensors.numpy
 import torch
+import yaml
 import zarr
 from numba.core import event
 
@@ -196,6 +197,47 @@ def test_a_misspelt_command_or_option_is_answered_with_the_nearest(
         main(arguments.split())
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_check_prints_what_a_configuration_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config").mkdir()
+    Path("config/config.yaml").write_text("seeds: [0, 1]\n")
+    assert main(["check"]) == 0
+    said = capsys.readouterr().out
+    assert said == "# config/config.yaml: a valid configuration of defaults alone\n"
+    Path("a.yaml").write_text("seeds: [5]\ntraining: {epochs: 2, momentum: 0.9}\n")
+    Path("b.yaml").write_text("training: {epochs: 3}\n")
+    assert main(["check", "a.yaml", "b.yaml"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == {"seeds": [5], "training": {"epochs": 3}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data: {name: cifar10\nroot: [x\n", "mine.yaml: line 2: while parsing a flow mapping, "),
+        ("seeds: [1\n", "mine.yaml: line 2: while parsing a flow sequence, "),
+        ("data:\n\tname: x\n", "mine.yaml: line 2: while scanning for the next token, found"),
+        ("seed: [1]", "config: unknown key 'seed'; the nearest known key is 'seeds'"),
+        (None, "mine.yaml: expected a configuration file, found none of that name"),
+    ],
+)
+def test_check_names_the_file_and_the_line_of_a_fault(
+    text: str | None,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        Path("mine.yaml").write_text(text)
+    assert main(["check", "mine.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"subspace-match: error: {message}")
+    assert len(error.splitlines()) == 1
 
 
 def test_a_file_whose_name_is_one_word_is_no_command(

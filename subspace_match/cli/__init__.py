@@ -132,6 +132,11 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, _Command]]:
     grounding = add("grounding", pipeline.grounding, summary, pipeline.GROUNDING)
     _reads_runs(grounding, "the table", "grounding.csv")
 
+    summary = "check the files of a configuration, without Snakemake"
+    check = add("check", pipeline.check, summary, pipeline.CHECK)
+    help_text = "as for snakemake --configfile: they override config/config.yaml and each other"
+    check.add_argument("files", nargs="*", type=Path, metavar="FILE", help=help_text)
+
     summary = "print what made a result"
     provenance = add("provenance", pipeline.provenance, summary, pipeline.PROVENANCE)
     help_text = "a table, figure, network, store or other result"

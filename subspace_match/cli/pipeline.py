@@ -30,6 +30,14 @@ example:
   subspace-match grounding results/experiments/vgg11_bn-fashion_mnist-*
 """
 
+CHECK = """Run this in the project's folder. Prints the keys that differ from their defaults.
+Snakemake reads the files of --configfile before it reads this project, and does not name the
+line of a fault in their YAML. This does.
+
+example:
+  subspace-match check config/mine.yaml
+"""
+
 PROVENANCE = """The output names configuration, networks, versions, commit and command.
 
 example:
@@ -66,6 +74,22 @@ def grounding(options: argparse.Namespace) -> None:
         lines = [["measure", *wide.columns], ["---"] * (1 + len(wide.columns))]
         lines += [list(row) for row in wide.itertuples()]
         sys.stdout.writelines(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Print what a configuration changes, as YAML; raise a ValueError if it is wrong."""
+    with needs("workflow", "check"):
+        import yaml
+
+        from ..experiment.config import differences, read_config, validated
+
+        config = read_config([Path("config", "config.yaml"), *options.files])
+        changed = differences(config, validated({}))
+    names = " and ".join(map(str, options.files)) or "config/config.yaml"
+    sys.stdout.write(f"# {names}: a valid configuration")
+    sys.stdout.write("; what differs from the defaults:\n" if changed else " of defaults alone\n")
+    if changed:
+        sys.stdout.write(yaml.safe_dump(changed, sort_keys=False, width=100))
 
 
 def provenance(options: argparse.Namespace) -> None:

@@ -185,11 +185,17 @@ def text_files(name: str, root: str | None) -> list[Path]:
     """Return the files of a data set of text, sorted by their paths.
 
     They are all files in and below the folder, except hidden ones; of Python's standard library
-    they are its modules, without tests and without packages installed beside it.
+    they are its modules, without tests and without packages installed beside it. There are none if
+    the folder does not exist.
+
+    Raises:
+        OSError: if a folder cannot be read, whose files would be missing in the data set.
     """
     library, folder = name == "python_library", text_folder(name, root)
     found: list[Path] = []
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    if not folder.is_dir():
+        return found
+    for parent, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
         skipped = _NOT_THE_LIBRARY if library else ()
         folders[:] = [each for each in folders if each[0] != "." and each not in skipped]
         found += [
@@ -198,6 +204,10 @@ def text_files(name: str, root: str | None) -> list[Path]:
             if file[0] != "." and (file.endswith(".py") or not library)
         ]
     return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def folder_of(name: str, root: str | None) -> Path:

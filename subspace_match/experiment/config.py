@@ -272,6 +272,7 @@ def expected(schema: Mapping[str, Any]) -> str:
 def _conflicts(config: Config) -> Iterator[str]:
     """Yield faults between keys, which a schema cannot express."""
     models = config["models"]
+    yield from _unused_roots(config)
     yield from _section_conflicts("", config)
     for name, model in models.items():
         yield from _section_conflicts(f"models.{name}.", config | sections_of(model, config))
@@ -303,6 +304,21 @@ def _conflicts(config: Config) -> Iterator[str]:
         if isinstance(entry["stages"], list):
             for stage in set(map(str, entry["stages"])) - set(stages):
                 yield f"{where}.stages: expected two of {stages}, found {stage!r}"
+
+
+def _unused_roots(config: Config) -> Iterator[str]:
+    """Yield a fault for each ``root`` that no data set needs, as if ``name`` had been forgotten."""
+    sections = {"data": config["data"]}
+    for name, model in config["models"].items():
+        sections[f"models.{name}.data"] = sections_of(model, config)["data"]
+    for root in dict.fromkeys(section["root"] for section in sections.values()):
+        names = {where: own["name"] for where, own in sections.items() if own["root"] == root}
+        if root is not None and all(SOURCES[name].own_root for name in names.values()):
+            where = next(iter(names))
+            yield (
+                f"{where}.root: expected null for {names[where]}, which has no files there, found"
+                f" {root!r}; name the data set of that folder in {where}.name, such as image_folder"
+            )
 
 
 def sections_of(model: Config, config: Config) -> Config:

@@ -58,7 +58,10 @@ def prepared_content(
         )
     elif found:
         places = " or ".join(sorted({place for _, place, _ in found}))
-        advice = f"a data set with the same settings was prepared from {places}: is that meant?"
+        advice = (
+            f"a data set with the same settings was prepared from {places}; if that is meant, set"
+            " data.root to it"
+        )
     raise files_are_missing(section["name"], root, advice=advice)
 
 

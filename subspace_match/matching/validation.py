@@ -40,6 +40,15 @@ def check_type(argument: str, value: Any, kinds: type | tuple[type, ...], expect
         raise ValueError(f"{argument}: expected {expected}, found {in_words(value)}")
 
 
+def check_seed(seed: Any) -> None:
+    """Raise a ValueError unless a seed is a whole number of at least 0."""
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(
+            f"seed: expected a whole number of at least 0, found {in_words(seed)}; equal seeds give"
+            " equal results"
+        )
+
+
 def check_list(argument: str, value: Any) -> None:
     """Raise a ValueError unless a value can be a list of activations."""
     if not hasattr(value, "__len__") or isinstance(value, (str, bytes)):

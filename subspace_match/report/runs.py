@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..experiment.config import Config
+from ..experiment.user_files import AREA, content_digest, data_source
 from ..networks.pictures import Pictures, pictures_of
 from ..results.registry import read_networks
 from ..storage.files import Record, damaged, read_record
@@ -72,6 +75,10 @@ def read_run(folder: str | Path) -> Run:
     Raises:
         ValueError: if the folder does not contain a finished run, a file is damaged, or an older
             version made the tables.
+
+    Warns:
+        UserWarning: if the images stayed in files that are gone or have changed since; the page
+            then shows none.
     """
     folder = Path(folder).resolve()
     _check_files(folder)
@@ -92,7 +99,7 @@ def read_run(folder: str | Path) -> Run:
         folder.name,
         config,
         tables,
-        None if images is None else _images(images, config["data"]["root"]),
+        None if images is None else _images(images, config["data"]),
         None if job is None else job.record,
     )
 
@@ -138,9 +145,27 @@ def _table(path: Path) -> pd.DataFrame:
         raise damaged(path, error) from error
 
 
-def _images(path: Path, root: str | None) -> Images | None:
-    from ..data.prepared import load
+def _images(path: Path, section: Mapping[str, Any]) -> Images | None:
+    from ..data.prepared import FileSplit, load
 
-    data = load(path, root)
+    data = load(path, section["root"])
+    if isinstance(data.test, FileSplit) and not _are_as_prepared(path, section):
+        warnings.warn(
+            f"data.root: expected the image files of {section['name']} in {section['root']} as they"
+            " were when the data was prepared, found none or others, so the page shows no images;"
+            " bring the files back and make it again",
+            stacklevel=3,
+        )
+        return None
     pictures, labels = pictures_of(data), data.test.labels
     return None if pictures is None or labels is None else Images(labels, pictures)
+
+
+def _are_as_prepared(path: Path, section: Mapping[str, Any]) -> bool:
+    """Return whether image files are those from which the data set at ``path`` was prepared."""
+    results, (source, *_) = path.parents[2], data_source(section)
+    try:
+        known = read_record(path.with_name("data.json"))["content"]
+        return bool(content_digest(source, results / AREA) == known)
+    except (OSError, KeyError):
+        return False

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special  # scipy.stats takes a second to import
 
 from ..matching.path import area
 
@@ -67,7 +67,7 @@ def half_width_of_halves(halves: np.ndarray) -> np.ndarray:
 
 
 def _quantile(degrees: int) -> float:
-    return float(stats.t.ppf((1 + COVERAGE) / 2, degrees))
+    return float(special.stdtrit(degrees, (1 + COVERAGE) / 2))
 
 
 def units_of_pairs(pairs: pd.DataFrame) -> list[frozenset[Any]]:
@@ -227,7 +227,7 @@ def _differences(
         error = jackknife_error(without[0] - without[1])
     with np.errstate(invalid="ignore", divide="ignore"):
         statistic = np.where(error > _ROUNDING, np.abs(difference) / error, np.nan)
-    p_value = 2 * stats.t.sf(statistic, max(count - 1, 1))
+    p_value = 2 * special.stdtr(max(count - 1, 1), -statistic)  # of Student's t
     found = pd.DataFrame(
         {
             "comparison_1": first,

@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.cluster import hierarchy
-from scipy.spatial.distance import squareform
 
 from ..matching.path import area
 from ..storage.result_origin import LayerOrigin
@@ -177,6 +175,10 @@ def _clusters(distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     np.fill_diagonal(distance, 0.0)
     if count < 3 or np.isnan(distance).any():
         return np.arange(count), np.full((count, count), np.nan)
+    # Imported here, because two networks need neither.
+    from scipy.cluster import hierarchy
+    from scipy.spatial.distance import squareform
+
     condensed = squareform(distance, checks=False)
     tree = hierarchy.linkage(condensed, method="average", optimal_ordering=True)
     position = np.empty(count, dtype=np.int64)

@@ -20,7 +20,7 @@ from typing import Any
 from ..experiment.code_inputs import Code, code_digest
 from ..experiment.config import differences
 from ..experiment.keys import Origins
-from ..experiment.user_files import AREA, content_digest
+from ..experiment.user_files import AREA, NoFilesError, content_digest
 
 # Environment variable with the JSON text of ``invocation``; jobs inherit it.
 INVOCATION = "SUBSPACE_MATCH_INVOCATION"
@@ -101,10 +101,10 @@ def check_as_planned(script: str, snakemake: Any) -> None:
         try:
             found = content_digest(source, cache)
         except FileNotFoundError as error:
+            lost = "none" if isinstance(error, NoFilesError) else f"no {error.filename}"
             raise ValueError(
                 f"{snakemake.rule}: expected the files of {source!r}, which this job reads, found"
-                f" none ({error}); bring them back and run snakemake again, finished results are"
-                " kept"
+                f" {lost}; bring them back and run snakemake again, finished results are kept"
             ) from error
         if found != planned.contents[source]:
             changed.append(f"what is named by {source!r}")

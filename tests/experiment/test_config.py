@@ -49,6 +49,11 @@ def test_strings_become_numbers_where_the_schema_wants_numbers() -> None:
     assert complete["training"]["weight_decay"] == 5e-4
 
 
+def test_a_root_may_be_that_of_a_model_alone() -> None:
+    config = {"data": {"root": "r"}, "models": {"m": {}, "n": {"data": {"name": "mnist"}}}}
+    assert validated(config)["data"] == validated({})["data"] | {"root": "r"}
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -123,6 +128,15 @@ def test_strings_become_numbers_where_the_schema_wants_numbers() -> None:
         (
             {"models": {"m": {"data": {"name": "python_library", "train_images": 5}}}},
             "models.m.data.train_images: expected null for texts (python_library), found 5",
+        ),
+        (
+            {"data": {"root": "photos"}},
+            "data.root: expected null for mnist_5k, which has no files there, found 'photos'; name"
+            " the data set of that folder in data.name, such as image_folder",
+        ),
+        (
+            {"models": {"m": {"data": {"root": "photos"}}, "n": {}}},
+            "models.m.data.root: expected null for mnist_5k, which has no files there, found",
         ),
         ({"extraction": {"nodes": "all"}}, "extraction.nodes: expected auto, relu, activation"),
         ({"training": {"epochs": 0}}, "training.epochs: expected a whole number >= 1, found 0"),

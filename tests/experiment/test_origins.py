@@ -80,6 +80,10 @@ def test_a_job_fails_if_its_images_have_changed_since_the_plan(
         check_as_planned("extract", job)
     image.write_text("image")
     check_as_planned("extract", job)
+    image.with_name("2.png").symlink_to("nothing.png")
+    with pytest.raises(ValueError, match=r"which this job reads, found no .*2\.png; bring them"):
+        check_as_planned("extract", job)
+    image.with_name("2.png").unlink()
     image.unlink()
     with pytest.raises(
         ValueError, match=r"extract: expected the files of 'data image.* found none"

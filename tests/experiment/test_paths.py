@@ -93,9 +93,7 @@ def changed(code: Mapping[str, str] | None = None, **changes: object) -> set[str
         ({"figures": {"formats": ["svg"]}}, {"experiment"}),
         ({"figures": {"formats": ["png", "svg"]}}, set()),
         ({"device": "cpu"}, set()),
-        ({"data": {"root": "elsewhere"}}, set()),
         ({"data": {"workers": 0}}, set()),
-        ({"models": {"base": {"data": {"root": "elsewhere"}}}}, set()),
     ],
 )
 def test_a_changed_key_changes_the_paths_that_it_decides(changes: dict, affected: set[str]) -> None:

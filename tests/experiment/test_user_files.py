@@ -221,6 +221,24 @@ def test_every_file_of_a_text_counts_and_hidden_ones_do_not(tmp_path: Path) -> N
     assert content_digest("data python_library None", tmp_path / "cache") != first
 
 
+def test_a_folder_of_texts_that_cannot_be_read_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its texts would be missing without a word."""
+    for name in ("a/1.txt", "b/1.txt"):
+        write(tmp_path / "texts" / name, "text")
+    scandir = os.scandir
+
+    def guarded(folder: Any = ".") -> Any:
+        if Path(folder).name == "b":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    with pytest.raises(PermissionError):
+        content_digest(f"data text_folder {tmp_path / 'texts'}", tmp_path / "cache")
+
+
 def test_a_tokenizer_and_a_folder_of_transformers_count_by_content(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

@@ -157,6 +157,23 @@ def test_anything_but_a_list_of_layers_is_refused(found):
             call([GOOD], bad)
 
 
+@pytest.mark.parametrize("seed", [-1, "a", 1.5, None])
+def test_a_seed_must_be_a_whole_number(seed):
+    for call in (
+        lambda: sm.reduce_halves(GOOD, GOOD, seed=seed),
+        lambda: sm.smallest_minimal_matches(PAIR, 0.1, seed=seed),
+    ):
+        with raises(f"seed: expected a whole number of at least 0, found {seed!r}; equal seeds"):
+            call()
+
+
+def test_other_options_of_a_wrong_type_are_refused():
+    with raises("partial: expected the PartialMatches of an unfinished call", "found 3"):
+        sm.minimal_matches(PAIR, 0.1, partial=3)
+    with raises("variance: expected a fraction in (0, 1], found 'all'"):
+        sm.svcca(PAIR, "all")
+
+
 def test_an_error_shows_a_large_argument_in_one_line():
     for wrong in (np.ones((50, 50)), [HALVES] * 9):
         for call in (

@@ -203,6 +203,7 @@ def test_each_missing_extra_is_one_line_that_names_it(light: Environment, tmp_pa
         (str(tmp_path / "c.zarr"), b): "zarr",
         ("compare", a, b, "--data", str(tmp_path)): "torch",
         ("report", str(tmp_path)): "workflow",
+        ("check",): "workflow",
         ("provenance", a): "workflow",
         ("prune",): "workflow",
     }

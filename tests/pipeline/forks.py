@@ -5,8 +5,8 @@ and all Python programs that they start run as forks. A program has its own proc
 environment and search path, and imports the project from its own folder. All have one thread, as
 the configurations of the tests say. ``fork_server`` says what else they share.
 
-Fresh processes run where a job is killed, and make the results that those of forks must equal
-(``conftest.finished``).
+Fresh processes run where a test itself stops or kills a job, and make the results that those of
+forks must equal (``conftest.finished``).
 """
 
 from __future__ import annotations

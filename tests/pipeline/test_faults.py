@@ -80,29 +80,38 @@ def test_a_killed_training_resumes_and_equals_the_uninterrupted_one(workspace: W
 
 
 def test_a_job_that_outlives_its_snakemake_is_waited_for(workspace: Workspace) -> None:
-    workspace.configure(training={"epochs": 15})
+    workspace.configure(training={"epochs": 4})
     network = workspace.network(0)
     target = os.path.relpath(network, workspace.root)
     checkpoint = network.with_name("resume.safetensors")
     alone = workspace.start(target)
     wait_until(checkpoint.exists, alone)
+    os.killpg(alone.pid, signal.SIGSTOP)  # so that it does not end before another waits for it
     alone.kill()
     alone.wait()
-    workspace.snakemake("--unlock")
-    process = workspace.start(target)
     try:
-        text, _ = process.communicate(timeout=600)
+        workspace.snakemake("--unlock")
+        process = workspace.start(target, forked=True)
+        assert process.stdout is not None
+        text = ""
+        waiting = r"waiting for .*, process \d+, since .*, which writes results/networks/"
+        while not re.search(waiting, text):
+            line = process.stdout.readline()
+            assert line, text
+            text += line
+        os.killpg(alone.pid, signal.SIGCONT)
+        text += process.stdout.read()
+        assert process.wait() == 0, text
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(alone.pid, signal.SIGKILL)
     assert alone.stdout is not None
     alone.stdout.close()
-    assert process.returncode == 0, text
-    assert re.search(r"waiting for .*, process \d+, since .*, which writes results/networks/", text)
+    process.stdout.close()
     folder = workspace.root / "results" / "logs" / Path(target).parent.relative_to("results")
     log = (folder / "train.log").read_text()
     # Snakemake removed the first job's log when it started the second.
-    trained, taken = log.index("Epoch(epoch=15,"), log.index("exists and is up to date: reused")
+    trained, taken = log.index("Epoch(epoch=4,"), log.index("exists and is up to date: reused")
     assert trained < taken
     assert "Epoch(" not in log[taken:]
     (record,) = network.parent.glob("train*.provenance.json")

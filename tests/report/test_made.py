@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import base64
+import shutil
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import PIL.Image
 import pytest
-from report.folders import Made, experiment, page_data
+from report.folders import IMAGES_FILE, Made, experiment, page_data
 
 from subspace_match.cli import main
+from subspace_match.data import prepared
+from subspace_match.experiment.user_files import content_digest
 from subspace_match.report import Run, page, read_run
 from subspace_match.report.atlas import atlas
 from subspace_match.report.payload import images, payload
 from subspace_match.report.runs import OPTIONAL, TOGETHER, Images
+from subspace_match.storage.files import write_record
 from subspace_match.storage.job_records import SUFFIX
 
 
@@ -95,6 +101,32 @@ def test_the_atlas_keeps_its_budget_and_the_best_ranked_images() -> None:
     assert 20 < len(cut["image"]) < 200
     assert cut["total"] == 200
     assert {image % 9 for image in cut["image"][:22]} == {0}
+
+
+def test_images_of_files_that_are_gone_or_others_are_not_shown(tmp_path: Path) -> None:
+    """A relative folder may be another one where the page is made."""
+    root, files = tmp_path / "photos", ("a/1.png", "b/1.png")
+    for name in files:
+        (root / name).parent.mkdir(parents=True)
+        PIL.Image.new("RGB", (32, 32)).save(root / name)
+    section = {"name": "image_folder", "root": str(root)}
+    one = experiment(tmp_path, images=False, change=lambda config: config["data"].update(section))
+    split = prepared.FileSplit(files, np.arange(2), np.arange(2), root)
+    about = {"name": "image_folder", "mean": [0.5] * 3, "std": [0.5] * 3, "resize": 32, "crop": 32}
+    prepared.save(tmp_path / IMAGES_FILE, prepared.DataSet(split, split, about))
+    content = content_digest(f"data image_folder {root}", tmp_path / "contents")
+    write_record((tmp_path / IMAGES_FILE).with_name("data.json"), {"content": content})
+    with warnings.catch_warnings(action="error"):
+        images = read_run(one.folder).images
+    assert images is not None
+    assert images.pictures([0]).shape == (1, 3, 32, 32)
+    (root / files[0]).rename(root / "a" / "2.png")
+    for _ in ("other files", "no files"):
+        with pytest.warns(
+            UserWarning, match=r"data\.root: expected .*photos as they were .*others"
+        ):
+            assert read_run(one.folder).images is None
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def test_large_images_are_downsampled() -> None:

@@ -15,18 +15,19 @@ from subspace_match.workflow.file_lock import exclusive_writer
 
 # Two containers can share a host name and a process number.
 HOLDER = """
-import os, platform, sys, time
+import os, platform, sys
 platform.node, os.getpid = lambda: "container", lambda: 1
 from subspace_match.workflow.file_lock import exclusive_writer
 with exclusive_writer(sys.argv[1], lambda text: print(text, flush=True)):
     print("locked", flush=True)
-    time.sleep(float(sys.argv[2]))
+    sys.stdin.read()
 """
 
 
-def start(artefact: Path, seconds: float) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", HOLDER, str(artefact), str(seconds)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def start(artefact: Path) -> subprocess.Popen[str]:
+    """Start a process that holds an artefact's lock until its input ends."""
+    command = [sys.executable, "-c", HOLDER, str(artefact)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def line_of(process: subprocess.Popen[str]) -> str:
@@ -36,22 +37,24 @@ def line_of(process: subprocess.Popen[str]) -> str:
 
 def test_a_second_writer_waits_and_names_the_first_in_one_line(tmp_path: Path) -> None:
     artefact = tmp_path / "network"
-    first = start(artefact, 1)
+    first = start(artefact)
     assert line_of(first) == "locked"
-    second = start(artefact, 0)
+    second = start(artefact)
     waiting = line_of(second)
     assert waiting.startswith("waiting for container, process 1, since 20")
     assert waiting.endswith(f"which writes {artefact}: it holds {tmp_path / '.network.lock'}")
+    first.communicate("")
     assert line_of(second) == "locked"
-    assert (first.wait(), second.wait()) == (0, 0)
+    second.communicate("")
+    assert (first.returncode, second.returncode) == (0, 0)
     assert (tmp_path / ".network.lock").read_text() == ""
 
 
 def test_a_killed_process_releases_its_lock(tmp_path: Path) -> None:
-    first = start(tmp_path / "network", 600)
+    first = start(tmp_path / "network")
     line_of(first)
     first.kill()
-    first.wait()
+    first.communicate()
     messages: list[str] = []
     with exclusive_writer(tmp_path / "network", messages.append):
         assert messages == []

@@ -41,7 +41,7 @@ def svcca(pair: PairMoments, variance: float = 0.99) -> float:
         >>> round(svcca(sm.reduce(x, x[:, ::-1], device="cpu")), 12)
         1.0
     """
-    if not 0 < variance <= 1:
+    if not isinstance(variance, (int, float, np.floating)) or not 0 < variance <= 1:
         raise ValueError(
             f"variance: expected a fraction in (0, 1], found {variance!r}; the paper uses 0.99"
         )

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..path import MatchPath
 from ..reduction.moments import PairMoments
-from ..validation import in_words
+from ..validation import check_seed, in_words
 from .partial import PartialMatches
 from .result import MinimalMatches, deduplicate
 from .search import minimal_matches
@@ -64,6 +64,7 @@ def smallest_minimal_matches(
             f"orders: expected a whole number of at least 1, found {in_words(orders)}; 10 show how"
             " sizes vary"
         )
+    check_seed(seed)
     searches: list[dict[str, Any]] = [
         {"order": "random", "seed": seed + number - 1} if number else {"order": "authors"}
         for number in range(orders)

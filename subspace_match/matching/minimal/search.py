@@ -21,7 +21,7 @@ from ..backends.numpy_ import blas_threads, one_blas_thread
 from ..path import Match, MatchPath, moments_of
 from ..reduction.moments import PairMoments
 from ..ties import warn_of_ties
-from ..validation import as_epsilon
+from ..validation import as_epsilon, check_type
 from .order import Order, check_order, removal_orders
 from .partial import PartialMatches
 from .result import MinimalMatches, Neuron, column_of
@@ -176,6 +176,9 @@ def _search(
     moments = moments_of(pair)
     n, n_x = len(moments.sums), moments.neurons_x
     found = PartialMatches(n) if partial is None else partial
+    check_type(
+        "partial", found, PartialMatches, "the PartialMatches of an unfinished call, or None"
+    )
     if len(found.done) != n:
         raise ValueError(
             f"partial: expected matches of {n} neurons, found {len(found.done)}; go on with the"

@@ -17,7 +17,13 @@ import numpy as np
 
 from ..backends import resolve_device
 from ..backends.base import Device, DeviceLike
-from ..validation import as_activations, as_chunk_samples, same_samples, warn_of_few_samples
+from ..validation import (
+    as_activations,
+    as_chunk_samples,
+    check_seed,
+    same_samples,
+    warn_of_few_samples,
+)
 from .block_sums import Blocks
 from .factor import moment_error
 from .halved_sums import HalvedSum, Sums
@@ -101,6 +107,7 @@ def reduce_halves(
     """
     x, y = as_activations("x", x), as_activations("y", y)
     same_samples(x, y)
+    check_seed(seed)
     in_first, counts = split_images(images, x.shape[0], seed)
     warn_of_few_samples(max(x.shape[1], y.shape[1]), sum(counts), "image")
     device = resolve_device(device)
