@@ -26,6 +26,7 @@ from pipeline.workspaces import (
 import subspace_match as sm
 from subspace_match.matching.validation import FEW_SAMPLES, LARGE_GAP
 from subspace_match.results.grounding import grounding_table
+from subspace_match.results.wording import layers_in_words
 from subspace_match.storage.activations import ActivationStore
 from subspace_match.workflow.gpu_lock import VISIBLE, exclusive_gpu
 
@@ -182,8 +183,13 @@ def test_few_samples_are_flagged_with_a_warning(workspace: Workspace) -> None:
     expected = (table["neurons_per_image"] > FEW_SAMPLES) | large_gap
     assert table["few_samples"].tolist() == expected.tolist()
     assert expected[table["layer"] == "conv5"].all()
-    flagged = table.loc[expected, "layer"].unique().tolist()
-    assert re.findall(r"WARNING: (\w+) has \S+ neurons per image", run.text) == flagged
+    (line,) = re.findall(r"WARNING: (.*): some of the match is chance", run.text)
+    crowded, wide = (
+        layers_in_words(table.loc[rows, "layer"].unique().tolist(), layers["layers"])
+        for rows in (table["neurons_per_image"] > FEW_SAMPLES, large_gap)
+    )
+    assert line.startswith(f"{crowded}: up to ")
+    assert f"; {wide}: an area up to " in line
     assert "FewSamplesWarning" not in run.text  # not repeated by every job that reads activations
 
 
