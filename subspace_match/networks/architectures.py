@@ -47,7 +47,7 @@ def build(
     """Build a network with its constructor's weights; ``initialise`` draws them from a seed.
 
     Args:
-        name: one of ``ARCHITECTURES``, for images of at least 32 x 32 pixels. Or
+        name: one of ``ARCHITECTURES``, for small images (a VGG needs 32 x 32 pixels). Or
             ``torchvision:NAME``, any of its classification models, perhaps with options after a
             question mark: ``torchvision:googlenet?aux_logits=false``. Or ``timm:NAME``, or
             ``transformers:CLASS`` or a folder (``source_names``). Or ``package.module:callable``,
