@@ -246,8 +246,7 @@ def _subtract_terms(
 @compiled
 def _update_row(base: Base, state: State, neuron: int) -> np.ndarray:
     """Subtract the settled terms from the neuron's row of the matrix; return it."""
-    side = _sides(base.shape, neuron)[0]
-    row: np.ndarray = base.matrix[_row_of(base.shape, neuron)]
+    side, row = _sides(base.shape, neuron)[0], base.matrix[_row_of(base.shape, neuron)]
     first, settled = base.applied[neuron], state.counts[SETTLED + side]
     if first < settled:
         lefts = base.lefts[side]

@@ -313,18 +313,10 @@ def _base(
     room = _most_terms(width) + each * max(rows_x, len(matrix) - rows_x) + 2
     lefts, rights = np.empty((2, room, width)), np.empty((2, room, matrix.shape[1]))
     return Base(
-        neurons=neurons,
-        shape=Shape(int(start.counts[LEFT]), width, rows_x, len(matrix)),
-        rank=rank,
-        order=np.argsort(rank),
-        matrix=matrix,
-        applied=np.zeros(width, dtype=np.int64),
-        lefts=lefts,
-        rights=rights,
-        start=start.copy(),
-        vectors=vectors,
-        tolerances=tolerances,
-        ties=ties,
+        *(neurons, Shape(int(start.counts[LEFT]), width, rows_x, len(matrix))),
+        *(rank, np.argsort(rank), matrix),
+        *(np.zeros(width, dtype=np.int64), lefts, rights, start.copy()),
+        *(vectors, tolerances, ties),
     )
 
 
