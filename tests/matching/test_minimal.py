@@ -97,19 +97,6 @@ def test_the_limit_on_terms_does_not_change_the_matches(case, monkeypatch):
     np.testing.assert_array_equal(found.match_of, expected.match_of)
 
 
-@pytest.mark.parametrize("terms", [1, 10**6], ids=["always", "never"])
-@pytest.mark.parametrize("case", SEVERAL, ids=lambda case: case.__name__)
-def test_rows_that_are_brought_up_to_date_together_do_not_change_the_matches(
-    case, terms, monkeypatch
-):
-    path = path_of(*layers_of(case, 4))
-    expected = sm.minimal_matches(path, 0.3)
-    monkeypatch.setattr(minimal_walk, "MOST_TERMS", 1000)
-    monkeypatch.setattr(minimal_walk, "BATCH_TERMS", terms)
-    monkeypatch.setattr(minimal_walk, "BATCH_ROWS", 5)
-    assert_same(sm.minimal_matches(path, 0.3), expected)
-
-
 @pytest.mark.parametrize("effort", [0.0, 1e9], ids=["never", "always"])
 @pytest.mark.parametrize("case", SEVERAL, ids=lambda case: case.__name__)
 def test_the_lookahead_does_not_change_the_matches(case, effort, monkeypatch):
@@ -321,8 +308,8 @@ def test_a_node_computes_the_same_bits_in_any_thread(monkeypatch):
     path = path_of(*layers_of(cases.low_rank_plus_noise, 6))
     apply_terms, seen = minimal_walk._apply_terms, []
 
-    def recorded(base, state, *spare):
-        new_base, new_state = apply_terms(base, state, *spare)
+    def recorded(base, state):
+        new_base, new_state = apply_terms(base, state)
         seen.append((new_base.matrix.tobytes(), new_state.residual.tobytes()))
         return new_base, new_state
 

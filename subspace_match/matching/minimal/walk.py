@@ -28,18 +28,18 @@ from .compiled import (
     DONE,
     FULL,
     GROUP,
-    LEFT,
+    LEFT_X,
     REFACTOR,
     SURVIVED,
     TERMS,
     Base,
-    Shape,
     State,
     Tolerances,
     advance,
     decide,
+    gather,
     resume,
-    subtract_products,
+    subtract_from,
 )
 
 MOST_TERMS = 64  # with this many terms the list is applied to the matrix
@@ -48,8 +48,6 @@ NEURONS_PER_TERM = 16  # but not before m / 16 terms for m neurons, since that c
 LOST_DUALS = 1e-16  # refactor when |w_i|^2 falls below this fraction of its maximum: 8 digits left
 LOOKAHEAD_QUEUE = 8  # look ahead when this many neurons wait for removal
 LOOKAHEAD_EFFORT = 1.0  # limit on the lookahead's cost, relative to the removals it may save
-BATCH_ROWS = 64  # rows of the matrix that are brought up to date together
-BATCH_TERMS = 16  # and only if they lack this many terms
 LONGEST_DUALS = 1.5  # shorten the duals when they are this many times longer than necessary
 
 Node = tuple[Base, State]
@@ -84,7 +82,7 @@ class Walk:
         tie_square, self._bound = tie_squares(epsilon, tie_margin)
         self._tolerances = Tolerances(
             *(RANK_TOLERANCE, DEPENDS, LOST_DIGITS, ENTRY_ERROR, MOST_KEPT, LOST_DUALS),
-            *(LOOKAHEAD_QUEUE, LOOKAHEAD_EFFORT, tie_square, BATCH_ROWS, BATCH_TERMS),
+            *(LOOKAHEAD_QUEUE, LOOKAHEAD_EFFORT, tie_square),
         )
         self._ties = np.zeros(1, dtype=np.int64)
         self._products = products
@@ -95,7 +93,7 @@ class Walk:
         """Reduce the columns to their maximum match; return whether any of the group are in it."""
         state = _with_group(self.base, self._state, group)
         base, state, survived = self._settle(self.base, state)
-        if survived and state.counts[TERMS : TERMS + 2].sum() >= _most_terms(len(base.order)):
+        if survived and state.counts[TERMS] >= _most_terms(len(base.order)):
             base, state = _apply_terms(base, state)
         self.base, self._state = base, state
         return survived
@@ -116,7 +114,7 @@ class Walk:
         has_duals = self.base.matrix.shape[1] > len(self.base.order)
         base, _ = (self._refactor if has_duals else _apply_terms)(self.base, self._state)
         width = len(base.neurons)
-        return base.matrix[:, :width], base.neurons, base.shape.width_x
+        return base.matrix[:, :width], base.neurons, base.width_x
 
     def walk(
         self, order: np.ndarray, group: np.ndarray, threads: int
@@ -136,8 +134,7 @@ class Walk:
         root = self.base._replace(rank=rank, order=np.argsort(rank))
         state = _with_group(root, self._state.copy(), group)
         if len(group):
-            # Renewed, because a walk changes the matrix of its root.
-            yield from _in_threads(self._renew(root, state), self._follow, threads)
+            yield from _in_threads((root, state), self._follow, threads)
 
     def _follow(self, node: Node, wait: Callable[[Node], None]) -> tuple[np.ndarray, np.ndarray]:
         """Test removals from a node on, until no neuron is undecided.
@@ -150,7 +147,6 @@ class Walk:
             Columns that share a minimal match, and the columns of that match.
         """
         base, state = node
-        spare = None  # memory of a matrix that no node reads any more
         decide(base, state, self._bound)
         while True:
             base_before, before = base, state.copy()
@@ -159,9 +155,7 @@ class Walk:
             if outcome == DONE:
                 return base.neurons[state.group], base.neurons[state.alive]
             if outcome == FULL:
-                spent = base.matrix
-                base, state = self._renew(base, state, spare)
-                spare = spent
+                base, state = self._renew(base, state)
                 continue
             before.undecided[tested] = False
             if outcome == REFACTOR:
@@ -181,9 +175,9 @@ class Walk:
             base, state = self._renew(*smaller)
             wait(larger)
 
-    def _renew(self, base: Base, state: State, spare: np.ndarray | None = None) -> Node:
+    def _renew(self, base: Base, state: State) -> Node:
         """Apply the list of terms, and keep the neurons that are needed then."""
-        base, state = _apply_terms(base, state, spare)
+        base, state = _apply_terms(base, state)
         decide(base, state, self._bound)
         return base, state
 
@@ -215,7 +209,7 @@ class Walk:
         if spans.duals is not None and (diagonal > SAFE_INVERSE).any():
             matrix = np.hstack([matrix, spans.duals])
         state = State(
-            counts=np.array([0, 0, 0, 0, len(x), len(y), 0]),
+            counts=np.array([0, len(x), len(y), 0]),
             residual=spans.residual,
             diagonal=diagonal,
             highest=diagonal.copy(),
@@ -310,12 +304,11 @@ def _base(
     width = len(neurons)
     each = 2 if start.dependent.any() else 1
     # Plus one term of an exchange and the last row of the test. Unused room takes no memory.
-    room = _most_terms(width) + each * max(rows_x, len(matrix) - rows_x) + 2
-    lefts, rights = np.empty((2, room, width)), np.empty((2, room, matrix.shape[1]))
+    room = _most_terms(width) + each * len(matrix) + 2
+    lefts, rights = np.empty((room, width)), np.empty((room, matrix.shape[1]))
     return Base(
-        *(neurons, Shape(int(start.counts[LEFT]), width, rows_x, len(matrix))),
-        *(rank, np.argsort(rank), matrix),
-        *(np.zeros(width, dtype=np.int64), lefts, rights, start.copy()),
+        *(neurons, int(start.counts[LEFT_X]), rows_x, rank, np.argsort(rank), matrix),
+        *(lefts, rights, np.empty(room, dtype=np.int64), start.copy()),
         *(vectors, tolerances, ties),
     )
 
@@ -327,21 +320,15 @@ def _with_group(base: Base, state: State, group: np.ndarray) -> State:
     return state
 
 
-def _apply_terms(base: Base, state: State, spare: np.ndarray | None = None) -> Node:
-    """Build a new base with the terms applied, and without what no later removal reads.
-
-    Args:
-        base: base of the state.
-        state: the state.
-        spare: a matrix whose memory the new one may use: to get and clear new memory takes longer.
-    """
-    width, rows_x = len(base.order), base.shape.rows_x
+def _apply_terms(base: Base, state: State) -> Node:
+    """Build a new base with the terms applied, and without what no later removal reads."""
+    terms, width, rows_x = state.counts[TERMS], len(base.order), base.rows_x
     # On either side undecided neurons come first, then others whose columns its rows need.
     alive = np.flatnonzero(state.alive)
     place = np.where(state.undecided, 0, np.where(state.dependent, 1, 2))[alive]
-    in_y = alive >= base.shape.width_x
+    in_y = alive >= base.width_x
     order = np.lexsort((place, in_y))
-    kept, place, of_x = alive[order], place[order], int(state.counts[LEFT])
+    kept, place, of_x = alive[order], place[order], int(state.counts[LEFT_X])
     columns = np.append(kept, np.arange(width, base.matrix.shape[1]))
     new_width, sides = len(kept), (slice(0, of_x), slice(of_x, None))
     rows = [int((place[side] == 0).sum()) for side in sides]
@@ -350,20 +337,20 @@ def _apply_terms(base: Base, state: State, spare: np.ndarray | None = None) -> N
         (slice(0, near[0]), slice(of_x, None)),
         (slice(0, of_x + near[1]), slice(new_width, None)),
     )
-    size = sum(rows) * len(columns)
-    numbers = np.empty(size) if spare is None or spare.size < size else spare.reshape(-1)[:size]
-    matrix = numbers.reshape(sum(rows), len(columns))
+    matrix = np.empty((sum(rows), len(columns)))
     matrix[: rows[0], near[0] : of_x] = matrix[rows[0] :, of_x + near[1] : new_width] = 0.0
     for side, (first, count, start) in enumerate(((0, rows[0], 0), (of_x, rows[1], rows[0]))):
         positions = kept[first : first + count]
-        terms = state.counts[TERMS + side]
-        lefts, rights = base.lefts[side, :terms], base.rights[side, :terms]
-        old_rows = positions if side == 0 else positions - base.shape.width_x + rows_x
+        used = np.flatnonzero(base.term_side[:terms] == side)
+        lefts = gather(base.lefts, used, positions)
+        rights = gather(base.rights, used, columns)
+        old_rows = positions if side == 0 else positions - base.width_x + rows_x
         for part in needed[side]:
             block = matrix[start : start + count, part]
-            subtract_products(block, base.matrix, old_rows, positions, columns[part], lefts, rights)
+            np.matmul(lefts.T, rights[:, part], out=block)
+            subtract_from(block, base.matrix, old_rows, columns[part])
     counts = state.counts.copy()
-    counts[TERMS:LEFT] = 0
+    counts[TERMS] = 0
     state = State(counts, *(array[kept] for array in state[1:]))
     close = bool((state.highest[state.undecided] > SAFE_INVERSE).any())
     matrix = _shorten_duals(matrix, new_width, rows[0], close)
