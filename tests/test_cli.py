@@ -23,6 +23,7 @@ from numba.core import event
 
 import subspace_match as sm
 from subspace_match.cli import main
+from subspace_match.cli.match_output import neuron_words
 from subspace_match.storage import archives
 
 RNG = np.random.default_rng(0)
@@ -75,10 +76,15 @@ def test_out_writes_all_tables_and_figures(
     assert table["similarity"].tolist() == PATH.similarity([0.1, 0.6]).tolist()
     assert table["p_value"].iloc[0] == 1 / 20
     # The printed table, which needs no pandas, shows what is written.
-    for line, row in zip(capsys.readouterr().out.splitlines()[2:], table.itertuples(), strict=True):
+    printed = capsys.readouterr().out.splitlines()
+    for line, row in zip(printed[2:4], table.itertuples(), strict=True):
         cells = [f"{row.epsilon:g}", row.matched_a, row.matched_b, f"{row.similarity:.1%}"]
         cells += [f"{row.null_threshold:.1%}", f"{row.p_value:.3g}", f"{row.margin:.1e}"]
         assert line.split()[:7] == [str(cell) for cell in cells]
+    for line, epsilon in zip(printed[4:], (0.1, 0.6), strict=True):
+        match = PATH.maximum_match(epsilon)
+        words = f"neurons at {epsilon:g}: A {neuron_words(match.x)}; B {neuron_words(match.y)}"
+        assert line == words
     summary = json.loads((out / "similarity.json").read_text())
     assert summary["similarity"] == table["similarity"].tolist()
     neurons = pd.read_parquet(out / "neurons.parquet")
@@ -559,8 +565,8 @@ def test_the_short_form_on_two_files_is_the_command_match(
 ) -> None:
     files = write(tmp_path, ".npy")
     printed = []
-    for arguments in (files, ("match", *files), ("--epsilon", "0.15", "--", *files)):
+    grid = "--epsilon", "0.15", "0.3"
+    for arguments in ((*grid, "--", *files), ("match", *files, *grid), (*files, *grid)):
         assert main(arguments) == 0
         printed.append(capsys.readouterr().out)
-    assert printed[0] == printed[1]
-    assert printed[2].splitlines() == printed[0].splitlines()[:3]
+    assert printed[0] == printed[1] == printed[2]

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 LEAST_PERMUTATIONS = 2  # always made, to warn of matches that do not depend on the samples' order
 
+OUT = "write tables and a figure to DIR; neurons.parquet has each neuron's critical epsilon"
+
 EPILOG = """example:
   subspace-match a.npy b.npy --epsilon 0.2 0.3 --minimal --null 199 --out results
 
 Arrays have the shape (samples, neurons), with the same samples in both. Formats: .npy, .npz, .pt,
 .safetensors or a Zarr array; write PATH:NAME to choose one of several arrays in a file.
 
-The table has one row per epsilon:
+The table has one row per epsilon, and the lines below it name the neurons:
   in A, in B        neurons of each layer in the maximum match
   similarity        their share of all neurons
   null 5%           with --null: similarity that B's permuted samples reach in 5% of the cases
@@ -61,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--centre", action="store_true", help="subtract each neuron's mean before matching"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of permutations (default: 0)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write tables and a figure to DIR")
+    parser.add_argument("--out", type=Path, metavar="DIR", help=OUT)
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
 
 

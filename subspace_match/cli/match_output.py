@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ..matching.path import MatchPath
 
 
+MOST_RUNS = 8  # of neurons in a row, printed of each side
+
+
 @dataclass(frozen=True)
 class Matched:
     """Everything that the command computed."""
@@ -47,6 +50,11 @@ def print_table(matched: Matched) -> None:
     header += ["margin", *(["median minimal"] if matched.minimal else [])]
     lines = [f"{neurons[0]} + {neurons[1]} neurons, {samples} samples"]
     lines += _aligned([header, *(_row(matched, place) for place in range(len(matched.epsilons)))])
+    for epsilon in matched.epsilons:
+        match = path.maximum_match(epsilon)
+        lines.append(
+            f"neurons at {epsilon:g}: A {neuron_words(match.x)}; B {neuron_words(match.y)}"
+        )
     dead = [int(np.isnan(side).sum()) for side in sides]
     if any(dead):
         lines.append(f"dead neurons, which are in no match: {dead[0]} in A, {dead[1]} in B")
@@ -56,6 +64,24 @@ def print_table(matched: Matched) -> None:
             " of the match is chance"
         )
     sys.stdout.write("\n".join([*lines, ""]))
+
+
+def neuron_words(neurons: np.ndarray) -> str:
+    """List neurons in ascending order, with ranges, and count those that would make it long.
+
+    Example:
+        >>> neuron_words(np.array([0, 1, 2, 5, 8, 9])), neuron_words(np.array([], dtype=int))
+        ('0 to 2, 5, 8, 9', 'none')
+        >>> neuron_words(np.arange(0, 40, 2))
+        '0, 2, 4, 6, 8, 10, 12, 14 and 12 more'
+    """
+    runs = np.split(neurons, np.flatnonzero(np.diff(neurons) > 1) + 1)
+    shown = runs[:MOST_RUNS]
+    words = []
+    for run in shown:
+        words += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run)
+    left = len(neurons) - sum(map(len, shown))
+    return (", ".join(words) or "none") + (f" and {left} more" if left else "")
 
 
 def _row(matched: Matched, place: int) -> list[str]:
