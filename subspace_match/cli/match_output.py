@@ -77,7 +77,7 @@ def neuron_words(neurons: np.ndarray) -> str:
     """
     runs = np.split(neurons, np.flatnonzero(np.diff(neurons) > 1) + 1)
     shown = runs[:MOST_RUNS]
-    words = []
+    words: list[str] = []
     for run in shown:
         words += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run)
     left = len(neurons) - sum(map(len, shown))
