@@ -12,7 +12,7 @@ def extract(snakemake: Any) -> None:
 
     from subspace_match import __version__
     from subspace_match.data.prepared import load
-    from subspace_match.matching.backends.names import device_name
+    from subspace_match.matching.device_names import device_name
     from subspace_match.networks.checkpoints import load_network
     from subspace_match.networks.extraction import extract
     from subspace_match.networks.layer_info import check_planned

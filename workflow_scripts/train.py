@@ -15,7 +15,7 @@ def train(snakemake: Any) -> None:
     from tqdm import tqdm
 
     from subspace_match.data.prepared import load
-    from subspace_match.matching.backends.names import device_name
+    from subspace_match.matching.device_names import device_name
     from subspace_match.networks import training
     from subspace_match.networks.architectures import (
         architecture_of,

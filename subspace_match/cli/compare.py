@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> None:
     from ..comparison.batches import KnownLength
     from ..comparison.result import short_table
     from ..comparison.run import compare
-    from ..matching.backends.names import device_name
+    from ..matching.device_names import device_name
     from ..matching.validation import FewSamplesWarning
     from ..results.findings import closing_lines
 

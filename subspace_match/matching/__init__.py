@@ -25,5 +25,6 @@ once, and all later steps work on n^2 numbers. Each step imports only from those
 
 ``validation`` checks arguments and ``ties`` decides about distances that equal epsilon.
 ``resampled`` reads a pair's layers again in another order, for ``null`` and ``half_samples``.
-``content`` compares results, and ``curve`` draws a similarity curve.
+``content`` compares results, ``curve`` draws a similarity curve, and ``device_names`` says which
+devices there are.
 """

@@ -29,6 +29,8 @@ NETWORKS = {"initialise", "load_pretrained", "train", "extract"}
 RULES_OF = {
     "": ALL,
     "matching": MATCHES | {"train", "extract", "plot", "report", LISTING},
+    "matching/backends": MATCHES | {"plot", "report"},
+    "matching/device_names.py": MATCHES | {"train", "extract", "plot", "report"},
     "matching/layer_pairs.py": {"heat_map"},
     "matching/measures": {"heat_map", "within_network", "measure"},
     "matching/minimal/search.py": {"minimal_match"},

@@ -12,7 +12,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from subspace_match.matching.backends import names
+from subspace_match.matching import device_names
 from subspace_match.matching.backends.numpy_ import Cpu
 
 RNG = np.random.default_rng(0)
@@ -164,7 +164,7 @@ print("torch" in sys.modules)
 
 @pytest.mark.parametrize("device", ["cpu", "auto"])
 def test_matching_on_a_cpu_does_not_import_torch(device):
-    if device == "auto" and any(Path(driver).exists() for driver in names._DRIVERS):
+    if device == "auto" and any(Path(driver).exists() for driver in device_names._DRIVERS):
         pytest.skip("this machine has a GPU driver, so torch is imported")
     assert output(CODE.format(device=device)) == "False\n"
 
@@ -176,9 +176,9 @@ def output(code: str) -> str:
 
 WITH_DRIVER = """
 import sys
-from subspace_match.matching.backends import names
-names._DRIVERS = (sys.executable,)  # a file that exists
-print(names.device_name("auto") in ("cpu", "cuda"), "torch" in sys.modules)
+from subspace_match.matching import device_names
+device_names._DRIVERS = (sys.executable,)  # a file that exists
+print(device_names.device_name("auto") in ("cpu", "cuda"), "torch" in sys.modules)
 """
 
 

@@ -1,13 +1,12 @@
 """Backends: arrays and linear algebra on one device. They contain no matching algorithm.
 
-``base`` has the interface, ``Device``; ``numpy_`` and ``torch_`` implement it. ``names`` turns
-"cpu", "cuda" or "auto" into the name of a device that exists.
+``base`` has the interface, ``Device``; ``numpy_`` and ``torch_`` implement it.
 """
 
 from __future__ import annotations
 
+from ..device_names import device_name
 from .base import Device, DeviceLike
-from .names import device_name
 
 
 def resolve_device(device: DeviceLike) -> Device:
