@@ -29,6 +29,7 @@ _SCALARS = (
     *("neurons_x", "samples", "well_conditioned", "centred"),
     *("moment_error", "column_error", "tie_margin"),
 )
+_FACTORS = "factor", "centred_factor"  # of PairMoments; the second one may have a row less
 
 
 def _save(path: str | Path, parts: Iterable[tuple[LayerOrigin, Part]]) -> None:
@@ -174,17 +175,16 @@ def save_moments(path: str | Path, moments: Iterable[tuple[LayerOrigin, PairMome
 
 def _moments_part(moments: tuple[LayerOrigin, PairMoments]) -> tuple[LayerOrigin, Part]:
     origin, pair = moments
-    # The moments are symmetric; both factors are upper triangular and have the same shape.
-    upper = _upper(pair.factor.shape)
+    # The moments are symmetric, and the factors upper triangular.
     arrays = {
         "second_moments": pair.second_moments[_upper(pair.second_moments.shape)],
-        "factor": pair.factor[upper],
-        "factor_shape": np.array(pair.factor.shape),
         "sums": pair.sums,
         "length_products": pair.length_products,
     }
-    if pair.centred_factor is not None:
-        arrays["centred_factor"] = pair.centred_factor[upper]
+    for name in _FACTORS:
+        factor = getattr(pair, name)
+        if factor is not None:
+            arrays |= {name: factor[_upper(factor.shape)], f"{name}_shape": np.array(factor.shape)}
     return origin, (arrays, {key: getattr(pair, key) for key in _SCALARS})
 
 
@@ -192,13 +192,17 @@ def load_moments(path: str | Path, layer: str, draw: int = 0) -> tuple[LayerOrig
     """Read the moments of one layer and draw."""
     ((origin, (arrays, values)),) = _load(path, _prefix(layer, draw)).items()
     moments = _triangular(arrays["second_moments"], (len(arrays["sums"]),) * 2)
-    centred = arrays.get("centred_factor")
+    factor, centred = (
+        _triangular(arrays[name], arrays[f"{name}_shape"]) if name in arrays else None
+        for name in _FACTORS
+    )
+    assert factor is not None
     return origin, PairMoments(
         second_moments=moments + np.triu(moments, 1).T,
         sums=arrays["sums"],
         length_products=arrays["length_products"],
-        factor=_triangular(arrays["factor"], arrays["factor_shape"]),
-        centred_factor=None if centred is None else _triangular(centred, arrays["factor_shape"]),
+        factor=factor,
+        centred_factor=centred,
         **values,
     )
 

@@ -74,10 +74,14 @@ def test_the_file_of_matches_marks_dead_neurons(tmp_path: Path) -> None:
         assert arrays["conv12/draw_0/dead_b"].tolist() == [False]
 
 
-@pytest.mark.parametrize("well_conditioned", [True, False])
-def test_saved_moments_give_the_same_path(tmp_path: Path, well_conditioned: bool) -> None:
+@pytest.mark.parametrize(
+    ("samples", "well_conditioned"), [(40, True), (40, False), (10, False), (2, False)]
+)
+def test_saved_moments_give_the_same_path(
+    tmp_path: Path, samples: int, well_conditioned: bool
+) -> None:
     rng = np.random.default_rng(0)
-    x, y = np.maximum(rng.normal(size=(2, 40, 7)), 0)
+    x, y = np.maximum(rng.normal(size=(2, samples, 7)), 0)
     y[:, 0] = 0
     if not well_conditioned:
         y[:, 3] = x[:, 2] + x[:, 4]
