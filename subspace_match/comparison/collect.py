@@ -257,7 +257,7 @@ class Collector:
         if stream is None:
             x, y = (self._kept[0, layer.name] for layer in (pair.a, pair.b))
             in_first = np.concatenate(self._in_first)
-            step = as_chunk_samples(None, pair.a.neurons + pair.b.neurons, self._device)
+            step = as_chunk_samples(None, compared.neurons, self._device)
             halves = reduce_split(x, y, in_first, images, step, self._device)
         else:
             for rest in compared.gathered.rest():

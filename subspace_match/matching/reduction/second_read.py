@@ -75,7 +75,8 @@ def read_about_means(
     """Compute both factors and the length products from the samples.
 
     Args:
-        chunks: samples of the live neurons, not centred, (rows, live) float64, in order.
+        chunks: samples of the live neurons, not centred, (rows, live) float64, in order; one chunk
+            if there are no more samples than live neurons.
         blocks: the number of samples and of chunks.
         means: means of the live neurons, (live,) float64 on the device.
         norms: norms of the live neurons, (live,) float64 on the device.
@@ -102,8 +103,9 @@ def read_about_means(
         totals += lengths.sum(0)
         if streamed is not None:
             streamed.add(bordered)
-    # So few samples are one chunk. Streaming would spread them over ``width`` rows, and each row
-    # costs time wherever columns of F are factored.
+    # Streaming would spread few samples over ``width`` rows, and each row costs time wherever
+    # columns of F are factored.
+    assert streamed is not None or len(bordered) == samples, "few samples are one chunk"
     upper = _triangle(bordered, device) if streamed is None else streamed.upper()
     constant = upper[:1, 1:] + upper[0, 0] * samples**0.5 * means / norms
     centred = upper[1:, 1:]
