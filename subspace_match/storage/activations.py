@@ -8,6 +8,7 @@ the checksum (CRC-32C) of each chunk.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.core.sync import sync
 
 from .files import MANIFEST, atomic_write, check_content, damaged, read_manifest, write_manifest
 
@@ -119,10 +121,23 @@ def new_store(
         layers: name, draws, samples per draw and neurons of each layer, and any other keys.
     """
     with atomic_write(path) as temporary:
-        writer = StoreWriter(temporary, about, layers)
-        yield writer
-        writer.close()
+        try:
+            writer = StoreWriter(temporary, about, layers)
+            yield writer
+            writer.close()
+        except BaseException:
+            sync(_other_writes())
+            raise
         write_manifest(temporary)
+
+
+async def _other_writes() -> None:
+    """Wait for what Zarr still writes after an error, or it would write to a removed folder.
+
+    Zarr writes several files at once; one that fails does not stop the others.
+    """
+    if others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others)
 
 
 class ActivationStore:

@@ -1,8 +1,12 @@
+import errno
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import zarr
+from zarr.storage import _local
 
 import subspace_match as sm
 from subspace_match.storage import activations as store
@@ -115,4 +119,30 @@ def test_a_failed_writer_leaves_no_store(tmp_path: Path) -> None:
         new_store(tmp_path / "seed_1.zarr", {}, entries) as writer,
     ):
         writer.append("fc1", 0, np.zeros((4, 2), np.float32))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_waits_for_other_writes_before_it_removes_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zarr writes the metadata of a new array and of the groups above it at once."""
+    put, late = _local._put, []
+
+    def full_disk(path: Path, *arguments: Any, **options: Any) -> int:
+        if path.parent.name == "draw_0":
+            raise OSError(errno.ENOSPC, "full", str(path))
+        if path.parent.name == "fc1":
+            time.sleep(0.2)
+            late.append(path)
+        return put(path, *arguments, **options)
+
+    monkeypatch.setattr(_local, "_put", full_disk)
+    entries = [{"name": "fc1", "draws": 1, "samples": 10, "neurons": 2}]
+    with (
+        pytest.raises(OSError, match="no space left on the disk"),
+        new_store(tmp_path / "seed_1.zarr", {}, entries) as writer,
+    ):
+        writer.append("fc1", 0, np.zeros((10, 2), np.float32))
+    time.sleep(0.3)
+    assert late
     assert list(tmp_path.iterdir()) == []
