@@ -14,6 +14,8 @@ rule heat_map:
         PLAN.paths.log(PLAN.paths.heat_map("{a}", "{b}")),
     benchmark:
         PLAN.paths.benchmark(PLAN.paths.heat_map("{a}", "{b}"))
+    # It takes long, so that shorter jobs fill the cores at the end.
+    priority: 1
     threads: config["threads"]
     resources:
         mem_mb=RESOURCES.heat_map_mb,

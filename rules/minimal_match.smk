@@ -17,6 +17,8 @@ rule minimal_match:
         PLAN.paths.log(PLAN.paths.minimal("{a}", "{b}", "{group}", "{epsilon}")),
     benchmark:
         PLAN.paths.benchmark(PLAN.paths.minimal("{a}", "{b}", "{group}", "{epsilon}"))
+    # It takes long, so that shorter jobs fill the cores at the end.
+    priority: 1
     threads: config["threads"]
     resources:
         mem_mb=RESOURCES.minimal_match_mb,

@@ -1,7 +1,12 @@
 """Settings of all tests: each available device, one thread per process, slow tests first."""
 
+import gc
 import os
 from pathlib import Path
+
+# Imports and collection make a million objects that stay. No garbage is searched for meanwhile, nor
+# among these objects later (pytest_collection_finish).
+gc.disable()
 
 # Tests run in parallel, and small work gains nothing from a second thread. NumPy and torch read
 # these variables at import.
@@ -50,6 +55,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         ordered += fast[:room]
         del fast[:room]
     items[:] = ordered
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(params=DEVICES)

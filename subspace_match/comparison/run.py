@@ -15,6 +15,7 @@ from ..matching.backends.base import DeviceLike
 from ..matching.permutation_counts import check_permutations
 from ..matching.validation import FEW_SAMPLES, FewSamplesWarning
 from ..progress import Progress
+from .freed_memory import FreedMemory
 from .layer_result import LayerComparison
 from .result import Comparison
 
@@ -132,6 +133,7 @@ def compare(
     sampling = Sampling(total, positions, heat_map, permutations, seed)
     matching_device = resolve_device(device)
     networks: list[LayeredNetwork] = []
+    freed = FreedMemory()
     with Progress("inputs", total) as progress:
         for number, batch in read(loader):
             with naming(f"batch {number} of the loader"):
@@ -161,6 +163,7 @@ def compare(
                 for side, (network, own) in enumerate(zip(networks, inputs, strict=True)):
                     network.run(own, collector.sink(side, own))
                 collector.add(inputs)
+            freed.give_back()
             seen += size
             progress.update(size)
     if total is not None and seen != total:

@@ -218,13 +218,17 @@ def _is_number(_checker: Any, value: Any) -> bool:
     return _is_integer(_checker, value) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _errors(config: Config, schema: Mapping[str, Any]) -> list[Any]:
+@functools.cache
+def _validator_class() -> Any:
     import jsonschema  # jobs get a configuration that is validated
 
     plain = jsonschema.Draft202012Validator
     types = plain.TYPE_CHECKER.redefine_many({"integer": _is_integer, "number": _is_number})
-    extended = jsonschema.validators.extend(plain, type_checker=types)  # type: ignore[no-untyped-call]
-    validator = extended(schema)
+    return jsonschema.validators.extend(plain, type_checker=types)  # type: ignore[no-untyped-call]
+
+
+def _errors(config: Config, schema: Mapping[str, Any]) -> list[Any]:
+    validator = _validator_class()(schema)
     return sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.path)))
 
 

@@ -130,7 +130,7 @@ def load_transformers(name: str, folder: Path, network: nn.Module) -> nn.Module:
     weight_files(folder)  # transformers' own error for a missing file does not say what to do
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     loaded, about = made.from_pretrained(
         folder,
         config=network.config,

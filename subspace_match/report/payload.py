@@ -69,6 +69,8 @@ def payload(run: Run) -> dict[str, Any]:
                 "name": network_words(row, differing),
                 "accuracy": numbers([row["accuracy"]])[0],
                 "loss": numbers([row.get("loss", math.nan)])[0],
+                # A network that learned nothing; folders of older versions do not tell.
+                "one_class": row.get("most_chosen") == 1 and row["stage"] != "initial",
                 "checkpoint": row["checkpoint"],
             }
             for row in networks.to_dict("records")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .gather import warnings_of
+from .registry import read_networks
 from .wording import layers_in_words, listed, percent
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def read_closing_lines(folder: str | Path) -> list[str]:
     folder = Path(folder)
     names = ("summary", "similarity", "measures", "minimal_matches")
     tables = {name: pd.read_parquet(folder / "tables" / f"{name}.parquet") for name in names}
+    tables["networks"] = read_networks(folder / "tables" / "networks.csv")
     return closing_lines(tables, folder / "report.html", folder)
 
 

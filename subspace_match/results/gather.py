@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from ..matching.minimal.result import MinimalMatches
@@ -21,7 +22,7 @@ from ..storage.match_files import (
 from ..storage.network_results import load_heat_map, load_top_images, load_within_network
 from ..storage.result_origin import LayerOrigin
 from . import many_networks, tables
-from .wording import layers_in_words
+from .wording import layers_in_words, listed
 
 ENOUGH_PERMUTATIONS = 99  # p-values reach 0.01
 Result = TypeVar("Result")
@@ -73,7 +74,11 @@ def gather(files: Mapping[str, Sequence[str]], settings: Any) -> dict[str, pd.Da
         top_images.append(load_top_images(path))
         top_images[-1].origin.check(path, settings.top_images_digest, checkpoints)
     scores = {
-        found.origin.networks[0]: {"accuracy": found.accuracy, "loss": found.loss}
+        found.origin.networks[0]: {
+            "accuracy": found.accuracy,
+            "loss": found.loss,
+            "most_chosen": _most_chosen(found.predictions),
+        }
         for found in top_images
     }
     predictions = {found.origin.networks[0]: found.predictions for found in top_images}
@@ -166,6 +171,11 @@ def _read(
             yield (origin.networks, origin.layer, origin.draw), found
 
 
+def _most_chosen(predictions: np.ndarray | None) -> float | None:
+    """Return the share of inputs for which a network chooses its most frequent class."""
+    return None if predictions is None else float(np.bincount(predictions).max() / len(predictions))
+
+
 def _signs_of_few_images(few: pd.DataFrame, every: Sequence[str]) -> list[str]:
     """Say why ``few_samples`` is true in some rows of the table of similarities, with layers."""
     signs = []
@@ -188,7 +198,14 @@ def _signs_of_few_images(few: pd.DataFrame, every: Sequence[str]) -> list[str]:
 
 def warnings_of(made: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     """Yield what a reader of the tables must know, one line each."""
-    similarity, measures = made["similarity"], made["measures"]
+    similarity, measures, networks = made["similarity"], made["measures"], made["networks"]
+    stuck = networks[(networks["most_chosen"] == 1) & (networks["stage"] != "initial")]
+    if len(stuck):
+        names = stuck["model"] + " seed " + stuck["seed"].astype(str) + " " + stuck["stage"]
+        yield (
+            f"{listed(names)}: the same class for every image, so nothing was learned; see the"
+            " losses in the training log"
+        )
     for row in similarity[~(similarity["verified"] & similarity["certain"])].itertuples():
         problem = (
             "a fresh factorisation does not prove the match; please report this"

@@ -44,6 +44,5 @@ def read_networks(path: str | Path) -> pd.DataFrame:
 
     # A stage can be the number of an epoch, and a model can be called NA: both stay text.
     text = dict.fromkeys(("model", "stage", "key", "checkpoint"), str)
-    return pd.read_csv(
-        path, dtype=text, keep_default_na=False, na_values={"accuracy": "", "loss": ""}
-    )
+    missing = dict.fromkeys(("accuracy", "loss", "most_chosen"), "")
+    return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=missing)

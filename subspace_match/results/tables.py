@@ -438,14 +438,16 @@ def network_table(networks: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """One row per network; ``registry.read_networks`` reads its CSV.
 
     Args:
-        networks: model, seed, stage, accuracy, loss and checkpoint of each network, by its key.
-            Accuracy and loss (mean cross-entropy in nats) are measured on the images or texts on
-            which networks are compared; None for a network without scores for its task (NaN in the
-            table). The checkpoint is the SHA-256 of the weights.
+        networks: model, seed, stage, accuracy, loss, most_chosen and checkpoint of each network, by
+            its key. Accuracy, loss (mean cross-entropy in nats) and the share of the class that the
+            network chooses most often are measured on the images or texts on which networks are
+            compared; None for a network without scores for its task (NaN in the table). The
+            checkpoint is the SHA-256 of the weights.
     """
-    columns = ["model", "seed", "stage", "accuracy", "loss", "checkpoint", "key"]
+    scores = ["accuracy", "loss", "most_chosen"]
+    columns = ["model", "seed", "stage", *scores, "checkpoint", "key"]
     rows = [{**own, "key": key} for key, own in networks.items()]
-    return pd.DataFrame(rows, columns=columns).astype({"accuracy": float, "loss": float})
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(scores, float))
 
 
 def output_table(

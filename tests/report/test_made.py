@@ -208,3 +208,11 @@ def test_the_command_writes_one_page_for_all_runs(made: Made, tmp_path: Path) ->
     text = out.read_text(encoding="utf-8")
     assert [run["name"] for run in page_data(text)] == ["experiment", "other"]
     assert [run["images"] is None for run in page_data(text, "images")] == [False, True]
+
+
+def test_the_page_tells_of_which_network_nothing_was_learned(made: Made) -> None:
+    run = read_run(made.folder)
+    networks = run.tables["networks"].assign(most_chosen=[1.0, 0.2, np.nan])
+    changed = replace(run, tables={**run.tables, "networks": networks})
+    (own,) = page_data(page([changed]))
+    assert [network["one_class"] for network in own["networks"]] == [True, False, False]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from subspace_match.results.findings import closing_lines, first_epsilon, similarity_words
+from subspace_match.results.tables import network_table
 
 COLUMNS = ("layer", "similarity", "p_value", "class_p_value", "class_null_threshold")
 
@@ -93,6 +94,7 @@ def test_the_lines_that_end_a_run() -> None:
     similarity = similarity.assign(area=0.6, cross_fitted_area=0.6, images=100)
     measures = pd.DataFrame({"layer": ["a"], "measure": "linear_cka", "note": "", "depth": 1})
     tables = {"summary": table, "similarity": similarity, "measures": measures}
+    tables["networks"] = network_table({})
     lines = closing_lines(tables, "r/report.html", "r")
     names = [line.split(":")[0] for line in lines]
     assert names == ["Similarity", "Chance", "Warnings", "Page", "Files"]

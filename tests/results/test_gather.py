@@ -10,6 +10,7 @@ from subspace_match.matching.certificate import Certificate
 from subspace_match.matching.minimal.result import MinimalMatches
 from subspace_match.results.gather import gather, warnings_of
 from subspace_match.results.registry import TABLES
+from subspace_match.results.tables import network_table
 from subspace_match.storage.files import write_record
 from subspace_match.storage.match_files import (
     LayerMatch,
@@ -152,6 +153,7 @@ def test_results_are_joined_in_the_order_of_pairs_depths_and_draws(files: Files)
     assert made["heat_map"]["seed_a"].tolist() == [0, 0, 1, 1]
     assert made["networks"]["accuracy"].tolist() == [0.5] * 3
     assert made["networks"]["loss"].tolist() == [1.25] * 3
+    assert made["networks"]["most_chosen"].tolist() == [0.5] * 3
     assert made["top_images"]["image"].tolist() == [0, 1, 2]
     assert made["left_out"]["layer"].tolist() == ["fc9"]
     outputs = made["outputs"]
@@ -231,6 +233,18 @@ def test_warnings_name_the_layer_and_the_problem(files: Files) -> None:
     ]
 
 
+def test_a_trained_network_that_always_chooses_one_class_is_named(files: Files) -> None:
+    made = gather(files, settings())
+    networks = made["networks"]
+    networks["most_chosen"] = [1.0, 1.0, np.nan]
+    networks["stage"] = ["initial", "last", "last"]
+    own = networks.loc[1]
+    assert list(warnings_of(made)) == [
+        f"{own['model']} seed {own['seed']} last: the same class for every image, so nothing was"
+        " learned; see the losses in the training log"
+    ]
+
+
 def test_warnings_of_many_layers_are_one_line_each_kind() -> None:
     names = [f"conv{n}" for n in range(1, 6)]
     similarity = pd.DataFrame({"layer": names, "depth": range(1, 6), "epsilon": 0.3})
@@ -242,7 +256,10 @@ def test_warnings_of_many_layers_are_one_line_each_kind() -> None:
         note=["", "", "NaN, found 1000", "NaN, found 16", ""],
     )
     measures = pd.DataFrame({"layer": names, "depth": range(1, 6), "measure": "svcca", "note": ""})
-    found = list(warnings_of({"similarity": similarity, "measures": measures}))
+    networks = network_table({})
+    found = list(
+        warnings_of({"similarity": similarity, "measures": measures, "networks": networks})
+    )
     assert found == [
         "conv2 to conv5: up to 25.00 neurons per image (40 images), more than 0.2; conv2, conv4"
         " and conv5: an area up to 0.300 above the cross-fitted area, more than 0.03: some of the"

@@ -27,7 +27,8 @@ const FACTS = {
     own.networks.map((network) => h("div", {}, network.accuracy === null
       ? network.name
       : `${network.name}: accuracy ${percent(network.accuracy)}`
-        + (network.loss === null ? "" : `, loss ${short(network.loss, 3)} nats`))),
+        + (network.loss === null ? "" : `, loss ${short(network.loss, 3)} nats`)
+        + (network.one_class ? "; the same class for every image, so nothing was learned" : ""))),
   Compared: (own) => [...new Set(own.pairs.map((pair) => pair.comparison))].flatMap((comparison) => {
     const pairs = own.pairs.filter((pair) => pair.comparison === comparison);
     const networks = new Set(pairs.flatMap((pair) => [pair.a, pair.b]));
