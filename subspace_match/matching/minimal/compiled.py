@@ -520,7 +520,7 @@ def _cascade(
 
 
 @compiled
-def overwrite(state: State, source: State) -> None:
+def _overwrite(state: State, source: State) -> None:
     """Copy everything except ``group`` from another state of the same base."""
     state.counts[:] = source.counts
     state.numbers[:] = source.numbers
@@ -535,7 +535,7 @@ def _is_needed(base: Base, state: State, neuron: int, row: np.ndarray, bound: fl
         base: base of the state.
         state: the state.
         neuron: an undecided neuron.
-        row: its row; without its own side's columns if no neuron is dependent.
+        row: its row; its own side's columns are read only if ``base.whole_rows``.
         bound: largest squared distance that counts as equal to epsilon.
     """
     pivot = state.numbers[DIAGONAL, neuron]
@@ -595,13 +595,13 @@ def advance(
                 state.flags[KEPT, neuron] = True
                 continue
         group = counts[GROUP]
-        overwrite(before, state)
+        _overwrite(before, state)
         tail = _enqueue(base, state, queue, 0, neuron)
         outcome = REJECTED
         if tail > 0:
             outcome = _cascade(base, state, queue, tail, read, bound)
         if outcome == REJECTED:
-            overwrite(state, before)
+            _overwrite(state, before)
             state.flags[KEPT, neuron] = True
         elif outcome == REFACTOR:
             return REFACTOR, neuron

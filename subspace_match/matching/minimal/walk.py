@@ -144,7 +144,8 @@ class Walk:
         self._rank[order] = np.arange(len(order))
         rank = self._rank[self.base.neurons]
         root = self.base._replace(rank=rank, order=np.argsort(rank))
-        state = _with_group(root, self._state.copy(), group)
+        state = self._state.copy()
+        self._set_group(root, state, group)
         if len(group):
             yield from _in_threads((root, state, True), self._follow, threads)
 
@@ -152,7 +153,8 @@ class Walk:
         """Test removals from a node on, until no neuron is undecided.
 
         Args:
-            node: base and state; the group goes on with it, or with the smaller part of a split.
+            node: base, state, and whether another node may have the base's matrix, which is then
+                never changed; the group goes on with it, or with the smaller part of a split.
             wait: called with the node of the larger part.
 
         Returns:
