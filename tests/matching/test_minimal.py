@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 import subspace_match as sm
 from subspace_match.matching.minimal import walk as minimal_walk
-from subspace_match.matching.minimal.compiled import SPLIT
+from subspace_match.matching.minimal.compiled import ALIVE, BASIS, GROUP, RESIDUAL, SPLIT
 from subspace_match.matching.minimal.partial import PartialMatches
+from subspace_match.matching.minimal.products import subtract_product
 
 SEVERAL = (
     cases.related,
@@ -91,7 +92,6 @@ def test_the_limit_on_terms_does_not_change_the_matches(case, monkeypatch):
     path = path_of(x, y)
     expected = sm.minimal_matches(path, 0.3)
     monkeypatch.setattr(minimal_walk, "MOST_TERMS", 3)
-    monkeypatch.setattr(minimal_walk, "NEURONS_PER_TERM", 1000)
     found = sm.minimal_matches(path, 0.3)
     np.testing.assert_array_equal(found.distinct, expected.distinct)
     np.testing.assert_array_equal(found.match_of, expected.match_of)
@@ -306,14 +306,14 @@ def test_the_number_of_threads_does_not_change_the_matches(case, threads, monkey
 def test_a_node_computes_the_same_bits_in_any_thread(monkeypatch):
     """Also the distances: not only the matches are equal."""
     path = path_of(*layers_of(cases.low_rank_plus_noise, 6))
-    apply_terms, seen = minimal_walk._apply_terms, []
+    monkeypatch.setattr(minimal_walk, "MOST_TERMS", 3)
+    seen = []
 
-    def recorded(base, state):
-        new_base, new_state = apply_terms(base, state)
-        seen.append((new_base.matrix.tobytes(), new_state.residual.tobytes()))
-        return new_base, new_state
+    def recorded(target, lefts, rights):
+        subtract_product(target, lefts, rights)
+        seen.append(target.tobytes())
 
-    monkeypatch.setattr(minimal_walk, "_apply_terms", recorded)
+    monkeypatch.setattr(minimal_walk, "subtract_product", recorded)
     runs = []
     for threads in (1, 3):
         seen.clear()
@@ -323,13 +323,27 @@ def test_a_node_computes_the_same_bits_in_any_thread(monkeypatch):
     assert runs[0] == runs[1]
 
 
+@pytest.mark.parametrize("terms", [0, 1, 5])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (7, 3), (0, 2)], ids=str)
+def test_a_product_is_subtracted_in_place_from_a_part_of_a_matrix(shape, terms):
+    rng = np.random.default_rng(0)
+    whole, lefts, rights = (rng.normal(size=(length, 11)) for length in (9, 8, 8))
+    part = np.s_[1 : 1 + shape[0], 2 : 2 + shape[1]]
+    lefts, rights = lefts[:terms, 1 : 1 + shape[0]], rights[:terms, 3 : 3 + shape[1]]
+    expected = whole.copy()
+    for i, left in enumerate(lefts):
+        expected[part] -= np.outer(left, rights[i])
+    subtract_product(whole[part], lefts, rights)
+    np.testing.assert_allclose(whole, expected, rtol=1e-13, atol=1e-13)
+
+
 def test_an_error_in_a_thread_is_raised_and_ends_all(monkeypatch):
     path = path_of(*layers_of(cases.related, 6))
 
     def failing(*_):
         raise MemoryError("no memory left")
 
-    monkeypatch.setattr(minimal_walk, "_apply_terms", failing)
+    monkeypatch.setattr(minimal_walk, "advance", failing)
     before = threading.active_count()
     with pytest.raises(MemoryError, match="no memory left"):
         sm.minimal_matches(path, 0.5, threads=3)
@@ -470,13 +484,14 @@ def after_removals(pair: sm.PairMoments, count: int):
     rank = np.argsort(order)[base.neurons]
     base = base._replace(rank=rank, order=np.argsort(rank))
     state.group[:] = True
-    state.counts[minimal_walk.GROUP] = len(columns)
+    state.counts[GROUP] = len(columns)
     for _ in range(count):  # the others always stay within epsilon, nearly 1
         outcome, _ = minimal_walk.advance(base, state, state.copy(), 0.99999, 10**6)
         assert outcome == SPLIT
-        state.group[:] = state.alive
-        state.counts[minimal_walk.GROUP] = state.alive.sum()
-    base, state = minimal_walk._apply_terms(base, state)
+        state.group[:] = state.flags[ALIVE]
+        state.counts[GROUP] = state.group.sum()
+    base, state = minimal_walk._select(base, state)
+    base = minimal_walk._apply_terms(base, state, range(2))
     assert len(base.neurons) == len(columns) - count
     return base, state
 
@@ -485,15 +500,16 @@ def after_removals(pair: sm.PairMoments, count: int):
 def test_state_after_removals_equals_a_fresh_factorisation(case):
     pair = pair_of(*case(np.random.default_rng(4)))
     base, state = after_removals(pair, 9)
+    basis, residual = state.flags[BASIS], state.numbers[RESIDUAL]
     of_x = base.neurons < pair.neurons_x
     for side in (of_x, ~of_x):
-        own = pair.factor[:, base.neurons[side & state.basis]]
+        own = pair.factor[:, base.neurons[side & basis]]
         others = pair.factor[:, base.neurons[~side]]
         coefficients = np.linalg.pinv(own) @ others
-        rows = base.matrix[side & state.basis, : len(base.neurons)]
+        rows = base.matrix[side & basis, : len(base.neurons)]
         np.testing.assert_allclose(rows[:, ~side], coefficients, atol=1e-9)
         squares = ((others - own @ coefficients) ** 2).sum(0)
-        np.testing.assert_allclose(state.residual[~side], squares, atol=1e-11)
+        np.testing.assert_allclose(residual[~side], squares, atol=1e-11)
 
 
 @pytest.mark.parametrize("longest", [0.0, 100.0], ids=["shortened", "unchanged"])
@@ -511,7 +527,7 @@ def test_duals_stay_accurate_when_near_copies_leave(case, longest, monkeypatch):
     of_x = base.neurons < pair.neurons_x
     for side in (of_x, ~of_x):
         own = np.flatnonzero(side)
-        for i in own[state.basis[own]]:
+        for i in own[state.flags[BASIS, own]]:
             others = pair.factor[:, base.neurons[own[own != i]]]
             distance = oracles.relative_distance(pair.factor[:, [base.neurons[i]]], others)
             np.testing.assert_allclose(1 / lengths[i], distance[0], rtol=1e-6)

@@ -1,18 +1,18 @@
 """Compiled loops that test a removal: remove one neuron and find which others leave with it (ours).
 
-The matrix W of ``peeling.spans`` is never changed. Each removal appends one rank-one term to a
-list, and an exchange (see ``peeling.peel``) appends two. The current value of a row of W is its row
-in the matrix minus the list's terms, so a removal with k terms costs O(m k). A rejected test drops
-its terms, so no test copies an array of size m^2.
+A test does not change the matrix W of ``peeling.spans``. Each removal appends one rank-one term to
+the list of its side, and an exchange (see ``peeling.peel``) appends two. The current value of a row
+of W is its row in the matrix minus the terms of its side, so a removal with k terms costs O(m k). A
+rejected test drops its terms, so no test copies an array of size m^2. A long list is applied to the
+rows of its side, in place.
 
 A neuron is undecided until its removal is tested. If the test is rejected, the neuron is kept: it
 belongs to every match found from this state on. Kept neurons are never removed, so the matrix has
 rows of undecided neurons only.
 
-``decide`` keeps neurons without a test. Without neuron u, the other side's neuron t may be too far.
-If t is kept, the test of u is rejected. It is rejected in every smaller state too, because
-distances only grow. So one pass over the matrix finds many rejected tests at once; then u is kept
-too, and others may follow.
+Without neuron u, the other side's neuron t may be too far. If t is kept, the test of u is rejected.
+It is rejected in every smaller state too, because distances only grow. So u's row alone can decide
+the test, even before the state is copied; and ``decide`` keeps many neurons in one pass over rows.
 
 Numerics: P[i, i] = |w_i|^2, where the dual vector w_i is the row of S^+ that belongs to z_i. Its
 length is 1 / (distance of z_i from the other neurons of its side). When a near copy of z_i leaves,
@@ -46,12 +46,15 @@ from ..jit import compiled, compiled_freely
 # Outcomes of ``advance`` and ``resume``.
 DONE = 0  # all removals are tested
 SPLIT = 1  # the last removal keeps only a part of the group
-FULL = 2  # the list of terms is long: apply it to the matrix
+FULL = 2  # a list of terms is long: apply it to the matrix
 REFACTOR = 3  # precision was lost during a test, in the duals too: factor the remaining neurons
 SURVIVED = 4  # the test is over and some of the group remain
 REJECTED = 5  # none of the group can survive the test
 
-TERMS, LEFT_X, LEFT_Y, GROUP = range(4)  # entries of State.counts
+# Entries of State.counts; where there is one a side, X's is followed by Y's.
+TERMS, LEFT, GROUP = 0, 2, 4
+RESIDUAL, DIAGONAL, HIGHEST = range(3)  # rows of State.numbers
+ALIVE, KEPT, BASIS, DEPENDENT = range(4)  # rows of State.flags
 
 
 class Tolerances(NamedTuple):
@@ -74,53 +77,51 @@ class Tolerances(NamedTuple):
 
 
 class State(NamedTuple):
-    """Data that a removal changes.
+    """Data that a removal changes: few arrays, because numba counts references to each in calls.
 
     Attributes:
-        counts: numbers of terms, of X's and Y's remaining neurons, and of the group's; (4,) int64.
-        residual: squared relative distance from the other side's span, (m,) float64.
-        diagonal: W's diagonal, (m,) float64; only of undecided neurons.
-        highest: highest value so far of ``diagonal``, which sets its rounding; (m,) float64.
-        alive: whether the neuron remains, (m,) bool; False once it is queued for removal.
-        undecided: whether its removal is still to be tested, (m,) bool; of a remaining neuron.
-        basis: whether the neuron is in the basis of its side, (m,) bool; until it is removed.
-        dependent: whether it is dependent on that basis, (m,) bool; until it is removed.
-        group: whether the search is for its minimal match, (m,) bool.
+        counts: numbers of X's and Y's terms, of X's and Y's remaining neurons, and of the group's;
+            (5,) int64.
+        numbers: (3, m) float64. RESIDUAL: squared relative distance from the other side's span.
+            DIAGONAL: W's diagonal, only of undecided neurons. HIGHEST: highest value so far of
+            DIAGONAL, which sets its rounding.
+        flags: (4, m) bool. ALIVE: whether the neuron remains; False once it is queued for removal.
+            KEPT: whether its removal need not be tested any more. BASIS: whether it is in the basis
+            of its side; until it is removed. DEPENDENT: whether it is dependent on that basis;
+            until it is removed.
+        group: whether the search is for the neuron's minimal match, (m,) bool.
     """
 
     counts: np.ndarray
-    residual: np.ndarray
-    diagonal: np.ndarray
-    highest: np.ndarray
-    alive: np.ndarray
-    undecided: np.ndarray
-    basis: np.ndarray
-    dependent: np.ndarray
+    numbers: np.ndarray
+    flags: np.ndarray
     group: np.ndarray
 
     def copy(self) -> State:
-        """Copy the state; both share the base and its list of terms so far."""
+        """Copy the state; both share the base and its lists of terms so far."""
         return State(*(array.copy() for array in self))
 
 
 class Base(NamedTuple):
     """Data that several states share. Its m positions hold X's neurons, then Y's.
 
-    Of either side the neurons with a row in the matrix come first. A row has 0 instead of P[i, k]
-    if the neuron k has no row, because nothing reads it.
+    Neurons with a row in the matrix are X's last and Y's first, so that their positions adjoin, as
+    do the columns that the rows of one side need: those of its own neurons with a row or dependent,
+    of the other side's neurons, and of the duals. The rest of a row is meaningless.
 
     Attributes:
         neurons: neuron at each position, (m,) int64.
         width_x: number of X's positions.
-        rows_x: number of X's neurons with a row in the matrix.
+        first_row: position of the matrix's first row.
+        first_x: first column that X's rows need; they need all from there on.
+        last_y: end of the columns that Y's rows need, which begin at 0.
+        whole_rows: whether a test reads whole rows: a neuron is dependent, or duals follow.
         rank: place of each position in the order of tests, (m,) int64.
         order: positions in the order of tests, (m,) int64.
         matrix: rows of W and the duals, (rows, m + c) float64; c = 0 if no neurons are too close.
-        lefts: left vectors of the terms by position, (most terms, m) float64; only those of the
-            term's side that have a row are used.
-        rights: right vectors of the terms, (most terms, m + c) float64.
-        term_side: 0 for a term of X, 1 for one of Y, (most terms,) int64.
-        start: state without terms.
+        lefts: left vectors of X's and Y's terms by position, (2, most terms, m) float64; only those
+            of the term's side that have a row are used.
+        rights: right vectors of the terms, (2, most terms, m + c) float64.
         vectors: F', (all columns, k) float64, indexed by ``neurons``.
         tolerances: tolerances and limits.
         ties: 1 if any distance seen equals epsilon, else 0; (1,) int64, shared by the whole walk.
@@ -128,105 +129,116 @@ class Base(NamedTuple):
 
     neurons: np.ndarray
     width_x: int
-    rows_x: int
+    first_row: int
+    first_x: int
+    last_y: int
+    whole_rows: bool
     rank: np.ndarray
     order: np.ndarray
     matrix: np.ndarray
     lefts: np.ndarray
     rights: np.ndarray
-    term_side: np.ndarray
-    start: State
     vectors: np.ndarray
     tolerances: Tolerances
     ties: np.ndarray
 
 
 @compiled
-def gather(matrix: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Copy these rows and columns in one pass."""
-    chosen = np.empty((len(rows), len(columns)))
-    for i in range(len(rows)):
-        source, target = matrix[rows[i]], chosen[i]
-        for k in range(len(columns)):
-            target[k] = source[columns[k]]
-    return chosen
-
-
-@compiled
-def subtract_from(
-    product: np.ndarray, matrix: np.ndarray, rows: np.ndarray, columns: np.ndarray
+def gather(
+    matrix: np.ndarray, rows: np.ndarray, columns: np.ndarray, target: np.ndarray, first: int
 ) -> None:
-    """Replace a product by these rows and columns of a matrix minus the product."""
+    """Copy these rows and columns to the target's first rows, from a column on."""
     for i in range(len(rows)):
-        source, target = matrix[rows[i]], product[i]
+        source, copy = matrix[rows[i]], target[i][first : first + len(columns)]
         for k in range(len(columns)):
-            target[k] = source[columns[k]] - target[k]
+            copy[k] = source[columns[k]]
 
 
 @compiled
-def _sides(base: Base, neuron: int) -> tuple[int, int, int, int, int, int]:
-    """Return the neuron's side and positions of both sides.
-
-    They are where its side begins, where the neurons with a row end, where its side ends, and the
-    range of the other side.
-    """
-    width_x, width = base.width_x, len(base.order)
-    if neuron < width_x:
-        return 0, 0, base.rows_x, width_x, width_x, width
-    return 1, width_x, width_x + len(base.matrix) - base.rows_x, width, 0, width_x
+def _own(base: Base, side: int) -> tuple[int, int]:
+    """Return the range of a side's positions."""
+    return (base.width_x, len(base.order)) if side else (0, base.width_x)
 
 
 @compiled
-def _row_of(base: Base, neuron: int) -> int:
-    """Return the neuron's row in the matrix."""
-    return neuron if neuron < base.width_x else neuron - base.width_x + base.rows_x
+def rows_of(base: Base, side: int) -> tuple[int, int]:
+    """Return the range of positions of a side's neurons with a row in the matrix."""
+    if side:
+        return base.width_x, base.first_row + len(base.matrix)
+    return base.first_row, base.width_x
+
+
+@compiled
+def columns_of(base: Base, side: int) -> tuple[int, int]:
+    """Return the range of columns that a side's rows need."""
+    return (0, base.last_y) if side else (base.first_x, base.matrix.shape[1])
+
+
+@compiled
+def share_in_use(base: Base, state: State) -> float:
+    """Return the share of the matrix that later removals may read."""
+    used, (rows, width) = 0, base.matrix.shape
+    for side in range(2):
+        undecided, remaining = 0, 0
+        first, last = rows_of(base, side)
+        for i in range(first, last):
+            undecided += state.flags[ALIVE, i] and not state.flags[KEPT, i]
+        first, last = columns_of(base, side)
+        for i in range(first, min(last, len(base.order))):
+            remaining += state.flags[ALIVE, i]
+        used += undecided * (remaining + width - len(base.order))
+    return float(used / max(rows * width, 1))
 
 
 @compiled_freely
-def _row(base: Base, state: State, neuron: int) -> np.ndarray:
-    """Return the current row of W, stored where the next term's right vector goes."""
-    terms, side = state.counts[TERMS], _sides(base, neuron)[0]
-    row: np.ndarray = base.rights[terms]
-    row[:] = base.matrix[_row_of(base, neuron)]
-    waiting = -1  # subtract two terms at a time: half as many passes over the row
-    for term in range(terms):
-        if base.term_side[term] != side or base.lefts[term, neuron] == 0.0:
-            continue
-        if waiting < 0:
-            waiting = term
-            continue
-        first, second = base.lefts[waiting, neuron], base.lefts[term, neuron]
-        right, next_right = base.rights[waiting], base.rights[term]
-        for i in range(len(row)):
-            row[i] -= first * right[i] + second * next_right[i]
-        waiting = -1
-    if waiting >= 0:
-        first, right = base.lefts[waiting, neuron], base.rights[waiting]
-        for i in range(len(row)):
-            row[i] -= first * right[i]
+def _row(base: Base, state: State, neuron: int, columns: tuple[int, int]) -> np.ndarray:
+    """Compute a range of the current row of W, where the next term's right vector goes."""
+    side = int(neuron >= base.width_x)
+    (first, last), terms = columns, state.counts[TERMS + side]
+    lefts, rights = base.lefts[side], base.rights[side]
+    row: np.ndarray = rights[terms]
+    part, source = row[first:last], base.matrix[neuron - base.first_row][first:last]
+    for i in range(len(part)):
+        part[i] = source[i]
+    term = 0
+    while term + 4 <= terms:  # four at a time: a quarter of the passes over the row
+        a, b = lefts[term, neuron], lefts[term + 1, neuron]
+        c, d = lefts[term + 2, neuron], lefts[term + 3, neuron]
+        of_a, of_b = rights[term][first:last], rights[term + 1][first:last]
+        of_c, of_d = rights[term + 2][first:last], rights[term + 3][first:last]
+        for i in range(len(part)):
+            part[i] -= (a * of_a[i] + b * of_b[i]) + (c * of_c[i] + d * of_d[i])
+        term += 4
+    while term < terms:
+        weight, right = lefts[term, neuron], rights[term][first:last]
+        for i in range(len(part)):
+            part[i] -= weight * right[i]
+        term += 1
     return row
 
 
 @compiled
 def _column(base: Base, state: State, neuron: int) -> np.ndarray:
     """Return the current column of W over its own side's neurons with a row; 0 elsewhere."""
-    side, first, end, _, _, _ = _sides(base, neuron)
+    side = int(neuron >= base.width_x)
+    first, end = rows_of(base, side)
     column = np.zeros(len(base.order))
     for i in range(first, end):
-        column[i] = base.matrix[_row_of(base, i), neuron]
-    for term in range(state.counts[TERMS]):
-        if base.term_side[term] == side:
-            column[first:end] -= base.rights[term, neuron] * base.lefts[term, first:end]
+        column[i] = base.matrix[i - base.first_row, neuron]
+    for term in range(state.counts[TERMS + side]):
+        column[first:end] -= base.rights[side, term, neuron] * base.lefts[side, term, first:end]
     return column
 
 
 @compiled
 def _successor(base: Base, state: State, neuron: int, row: np.ndarray) -> tuple[int, float]:
     """Return the dependent neuron with the largest coefficient on this one, and its size."""
-    _, first, _, last, _, _ = _sides(base, neuron)
-    successor, strongest = -1, 0.0
+    dependent, successor, strongest = state.flags[DEPENDENT], -1, 0.0
+    if not base.whole_rows:
+        return successor, strongest
+    first, last = _own(base, int(neuron >= base.width_x))
     for i in range(first, last):
-        if state.dependent[i] and abs(row[i]) > strongest:
+        if dependent[i] and abs(row[i]) > strongest:
             successor, strongest = i, abs(row[i])
     return successor, strongest
 
@@ -237,51 +249,60 @@ def _exchange(base: Base, state: State, neuron: int, successor: int, row: np.nda
 
     The equations are in ``peeling.peel``.
     """
-    terms, (side, first, end, _, _, _) = state.counts[TERMS], _sides(base, neuron)
-    change, rounding = _column(base, state, successor) / row[successor], state.highest[neuron]
-    moved, right = base.lefts[terms + 1], base.rights[terms + 1]
+    side = int(neuron >= base.width_x)
+    (first, end), terms = rows_of(base, side), state.counts[TERMS + side]
+    diagonal, highest = state.numbers[DIAGONAL], state.numbers[HIGHEST]
+    basis = state.flags[BASIS]
+    change, rounding = _column(base, state, successor) / row[successor], highest[neuron]
+    moved, right = base.lefts[side, terms + 1], base.rights[side, terms + 1]
     right[:] = 0.0
     for i in range(first, end):
-        moved[i] = row[i] * state.basis[i] - change[i] * row[neuron]
-    state.basis[successor], state.dependent[successor] = True, False
+        moved[i] = row[i] * basis[i] - change[i] * row[neuron]
+    basis[successor], state.flags[DEPENDENT, successor] = True, False
     for i in range(first, end):
-        right[i] = change[i] * state.basis[i]
-        state.diagonal[i] -= change[i] * row[i] + moved[i] * right[i]
-        inherited = max(state.diagonal[i], change[i] * change[i] * rounding)
-        state.highest[i] = max(state.highest[i], inherited)
-    base.lefts[terms, :] = change
-    base.term_side[terms : terms + 2] = side
-    state.counts[TERMS] = terms + 2
+        right[i] = change[i] * basis[i]
+        diagonal[i] -= change[i] * row[i] + moved[i] * right[i]
+        inherited = max(diagonal[i], change[i] * change[i] * rounding)
+        highest[i] = max(highest[i], inherited)
+    base.lefts[side, terms, :] = change
+    state.counts[TERMS + side] = terms + 2
 
 
 @compiled
 def _shrink_span(base: Base, state: State, neuron: int, row: np.ndarray) -> None:
     """Remove a basis neuron that has no successor: one term, and distances from its side grow."""
-    terms, pivot = state.counts[TERMS], row[neuron]
-    side, first, end, _, other_first, other_last = _sides(base, neuron)
-    left = base.lefts[terms]
-    for i in range(first, end):
-        left[i] = row[i] / pivot * state.basis[i]
-        state.diagonal[i] -= left[i] * row[i]
-    for i in range(other_first, other_last):
-        state.residual[i] += row[i] / pivot * row[i]
-    base.term_side[terms] = side
-    state.counts[TERMS] = terms + 1
+    side, pivot = int(neuron >= base.width_x), row[neuron]
+    terms = state.counts[TERMS + side]
+    first, last = rows_of(base, side)
+    left, basis = base.lefts[side, terms][first:last], state.flags[BASIS][first:last]
+    diagonal, own = state.numbers[DIAGONAL][first:last], row[first:last]
+    scale = 1.0 / pivot
+    for i in range(len(own)):
+        left[i] = own[i] * scale * basis[i]
+        diagonal[i] -= left[i] * own[i]
+    first, last = _own(base, 1 - side)
+    residual, across = state.numbers[RESIDUAL][first:last], row[first:last]
+    for i in range(len(across)):
+        residual[i] += across[i] * scale * across[i]
+    state.counts[TERMS + side] = terms + 1
 
 
 @compiled
-def _is_accurate(base: Base, state: State, neuron: int, row: np.ndarray) -> bool:
-    """Return whether the neuron's row of P is accurate enough (see ``peeling.peel``)."""
-    highest, limits = max(state.highest[neuron], 0.0), base.tolerances
+def _is_accurate(base: Base, state: State, neuron: int, pivot: float) -> bool:
+    """Return whether the neuron's row of P is accurate enough (see ``peeling.peel``).
+
+    Its diagonal entry, the pivot, decides it.
+    """
+    highest, limits = max(state.numbers[HIGHEST, neuron], 0.0), base.tolerances
     share = max(limits.entry_error * np.sqrt(highest), limits.lost_digits)
-    return bool(row[neuron] >= min(share, limits.most_kept) * highest)
+    return bool(pivot >= min(share, limits.most_kept) * highest)
 
 
 @compiled
-def _negligible(base: Base, row: np.ndarray, neuron: int) -> float:
-    """Return up to which size a coefficient in the neuron's row can be only rounding."""
+def _negligible(base: Base, pivot: float) -> float:
+    """Return up to which size a coefficient in the row with this pivot can be only rounding."""
     tolerance: float = base.tolerances.rank_tolerance
-    return tolerance * len(base.order) * float(np.sqrt(abs(row[neuron])))
+    return tolerance * len(base.order) * float(np.sqrt(abs(pivot)))
 
 
 @compiled_freely
@@ -295,36 +316,51 @@ def _dot(a: np.ndarray, b: np.ndarray) -> float:
 @compiled
 def _recompute_row(base: Base, state: State, neuron: int, row: np.ndarray) -> bool:
     """Compute the neuron's row of P from the duals; return False if they are inaccurate too."""
-    width, (side, first, end, _, _, _) = len(base.order), _sides(base, neuron)
+    width, side = len(base.order), int(neuron >= base.width_x)
+    (first, end), basis = rows_of(base, side), state.flags[BASIS]
     dual = row[width:]
     square = _dot(dual, dual)
-    if not square >= base.tolerances.lost_duals * state.highest[neuron]:
+    if not square >= base.tolerances.lost_duals * state.numbers[HIGHEST, neuron]:
         return False
     for i in range(first, end):
-        if state.basis[i]:
-            row[i] = _dot(base.matrix[_row_of(base, i), width:], dual)
-    for term in range(state.counts[TERMS]):
-        if base.term_side[term] == side:
-            weight = _dot(base.rights[term, width:], dual)
-            for i in range(first, end):
-                row[i] -= weight * base.lefts[term, i] * state.basis[i]
+        if basis[i]:
+            row[i] = _dot(base.matrix[i - base.first_row, width:], dual)
+    for term in range(state.counts[TERMS + side]):
+        weight, left = _dot(base.rights[side, term, width:], dual), base.lefts[side, term]
+        for i in range(first, end):
+            row[i] -= weight * left[i] * basis[i]
     row[neuron] = square
     return True
 
 
 @compiled
-def _remove(base: Base, state: State, neuron: int) -> bool:
-    """Remove one neuron; return False if the remaining neurons must be factored instead."""
-    if state.dependent[neuron]:
-        state.dependent[neuron] = False
+def _remove(base: Base, state: State, neuron: int, read: bool) -> bool:
+    """Remove one neuron; return False if the remaining neurons must be factored instead.
+
+    Args:
+        base: base of the state.
+        state: the state.
+        neuron: a neuron that is not alive.
+        read: whether the other side's columns of its row have been computed.
+    """
+    if state.flags[DEPENDENT, neuron]:
+        state.flags[DEPENDENT, neuron] = False
         return True
-    row = _row(base, state, neuron)
-    if not _is_accurate(base, state, neuron, row) and not _recompute_row(base, state, neuron, row):
+    side = int(neuron >= base.width_x)
+    first, last = columns_of(base, side)
+    if not read:
+        row = _row(base, state, neuron, (first, last))
+    elif side:
+        row = _row(base, state, neuron, (base.width_x, last))
+    else:
+        row = _row(base, state, neuron, (first, base.width_x))
+    accurate = _is_accurate(base, state, neuron, row[neuron])
+    if not accurate and not _recompute_row(base, state, neuron, row):
         return False
-    state.basis[neuron] = False
+    state.flags[BASIS, neuron] = False
     successor, strength = _successor(base, state, neuron, row)
     # With near copies, rounding alone can exceed ``depends``, so test this first.
-    if strength <= _negligible(base, row, neuron):
+    if strength <= _negligible(base, row[neuron]):
         _shrink_span(base, state, neuron, row)
     elif strength > base.tolerances.depends:
         _exchange(base, state, neuron, successor, row)
@@ -342,12 +378,12 @@ def _too_far(square: float, bound: float) -> bool:
 @compiled
 def _enqueue(base: Base, state: State, queue: np.ndarray, tail: int, neuron: int) -> int:
     """Queue a neuron; return the queue's length, or -1 if none of the group can survive."""
-    side = _sides(base, neuron)[0]
-    state.alive[neuron] = False
-    state.counts[LEFT_X + side] -= 1
+    side = int(neuron >= base.width_x)
+    state.flags[ALIVE, neuron] = False
+    state.counts[LEFT + side] -= 1
     state.counts[GROUP] -= state.group[neuron]
     # An empty side spans nothing.
-    if state.counts[GROUP] == 0 or state.counts[LEFT_X + side] == 0:
+    if state.counts[GROUP] == 0 or state.counts[LEFT + side] == 0:
         return -1
     queue[tail] = neuron
     return tail + 1
@@ -364,18 +400,21 @@ def _enqueue_violators(
 ) -> int:
     """Queue the neurons of a range that are too far; return as ``_enqueue``."""
     found, tie_square = 0, base.tolerances.tie_square
-    for i in range(among[0], among[1]):
-        found += (state.residual[i] >= tie_square) & state.alive[i]
+    first, last = among
+    residual, alive = state.numbers[RESIDUAL][first:last], state.flags[ALIVE][first:last]
+    kept = state.flags[KEPT][first:last]
+    for i in range(len(alive)):
+        found += (residual[i] >= tie_square) & alive[i]
     if found == 0:  # the usual case; a loop without branches finds it faster
         return tail
-    for i in range(among[0], among[1]):
-        if state.alive[i] and state.residual[i] >= tie_square:
-            if not _too_far(state.residual[i], bound):
+    for i in range(len(alive)):
+        if alive[i] and residual[i] >= tie_square:
+            if not _too_far(residual[i], bound):
                 base.ties[0] = 1
                 continue
-            if not state.undecided[i]:  # kept
+            if kept[i]:
                 return -1
-            tail = _enqueue(base, state, queue, tail, i)
+            tail = _enqueue(base, state, queue, tail, first + i)
             if tail < 0:
                 return -1
     return tail
@@ -419,7 +458,7 @@ def _must_reject(base: Base, state: State, side: int, bound: float, effort: floa
         bound: largest squared distance that counts as equal to epsilon.
         effort: limit on the multiplications.
     """
-    stays, settled = state.alive.copy(), 0
+    stays, settled = state.flags[ALIVE].copy(), 0
     outside = np.empty(base.vectors.shape[1])
     while settled < 2:  # until both sides lose no neuron
         span, others = np.flatnonzero(stays[: base.width_x]), np.flatnonzero(stays[base.width_x :])
@@ -435,7 +474,7 @@ def _must_reject(base: Base, state: State, side: int, bound: float, effort: floa
             outside[:] = base.vectors[base.neurons[neuron]]
             _project_out(outside, directions)
             if _too_far(_dot(outside, outside), bound):
-                if not state.undecided[neuron]:  # kept
+                if state.flags[KEPT, neuron]:
                     return True
                 stays[neuron], settled = False, 0
         if not (stays & state.group).any():
@@ -445,25 +484,36 @@ def _must_reject(base: Base, state: State, side: int, bound: float, effort: floa
 
 
 @compiled
-def _cascade(base: Base, state: State, queue: np.ndarray, tail: int, bound: float) -> int:
-    """Remove the queued neurons and all that become too far: SURVIVED, REJECTED or REFACTOR."""
+def _cascade(
+    base: Base, state: State, queue: np.ndarray, tail: int, read: bool, bound: float
+) -> int:
+    """Remove the queued neurons and all that become too far: SURVIVED, REJECTED or REFACTOR.
+
+    Args:
+        base: base of the state.
+        state: the state.
+        queue: neurons to remove, as far as ``tail``.
+        tail: their number.
+        read: whether the other side's columns of the first one's row have been computed.
+        bound: largest squared distance that counts as equal to epsilon.
+    """
     head, next_lookahead, width = 0, 0, len(base.order)
     while head < tail:
         neuron, waiting = queue[head], tail - head
-        side, _, _, _, other_first, other_last = _sides(base, neuron)
+        side = int(neuron >= base.width_x)
         if waiting >= base.tolerances.lookahead_queue and head >= next_lookahead:
             # Spend no more than the queued removals would cost.
-            effort = base.tolerances.lookahead_effort * waiting * width * (1 + state.counts[TERMS])
+            terms = state.counts[TERMS] + state.counts[TERMS + 1]
+            effort = base.tolerances.lookahead_effort * waiting * width * (1 + terms)
             if _must_reject(base, state, side, bound, effort):
                 return REJECTED
             next_lookahead = tail
-        head += 1
-        if not _remove(base, state, neuron):
+        if not _remove(base, state, neuron, read and head == 0):
             effort = base.tolerances.lookahead_effort * width**3  # cost of a new factorisation
             reject = _must_reject(base, state, side, bound, effort)
             return REJECTED if reject else REFACTOR
-        others = (other_first, other_last)
-        tail = _enqueue_violators(base, state, queue, tail, others, bound)
+        head += 1
+        tail = _enqueue_violators(base, state, queue, tail, _own(base, 1 - side), bound)
         if tail < 0:
             return REJECTED
     return SURVIVED
@@ -473,13 +523,44 @@ def _cascade(base: Base, state: State, queue: np.ndarray, tail: int, bound: floa
 def _overwrite(state: State, source: State) -> None:
     """Copy everything except ``group`` from another state of the same base."""
     state.counts[:] = source.counts
-    state.residual[:] = source.residual
-    state.diagonal[:] = source.diagonal
-    state.highest[:] = source.highest
-    state.alive[:] = source.alive
-    state.undecided[:] = source.undecided
-    state.basis[:] = source.basis
-    state.dependent[:] = source.dependent
+    state.numbers[:] = source.numbers
+    state.flags[:] = source.flags
+
+
+@compiled
+def _is_needed(base: Base, state: State, neuron: int, row: np.ndarray, bound: float) -> bool:
+    """Return whether a kept neuron is certainly too far without this one.
+
+    Args:
+        base: base of the state.
+        state: the state.
+        neuron: an undecided neuron.
+        row: its row; its own side's columns are read only if ``base.whole_rows``.
+        bound: largest squared distance that counts as equal to epsilon.
+    """
+    pivot = state.numbers[DIAGONAL, neuron]
+    if not state.flags[BASIS, neuron] or not _is_accurate(base, state, neuron, pivot):
+        return False
+    first, last = _own(base, 1 - int(neuron >= base.width_x))
+    kept, residual = state.flags[KEPT][first:last], state.numbers[RESIDUAL][first:last]
+    scale, across, found = 1.0 / pivot, row[first:last], 0
+    for i in range(len(kept)):
+        found += _too_far(residual[i] + across[i] * scale * across[i], bound) & kept[i]
+    if found == 0:
+        return False
+    # A dependent neuron would take its place, and no distance would change.
+    return bool(_successor(base, state, neuron, row)[1] <= _negligible(base, pivot))
+
+
+@compiled
+def decide(base: Base, state: State, side: int, bound: float) -> None:
+    """Keep the undecided neurons of a side without terms without which a kept one is too far."""
+    first, last = rows_of(base, side)
+    for neuron in range(first, last):
+        if state.flags[ALIVE, neuron] and not state.flags[KEPT, neuron]:
+            row = base.matrix[neuron - base.first_row]
+            if _is_needed(base, state, neuron, row, bound):
+                state.flags[KEPT, neuron] = True
 
 
 @compiled
@@ -493,30 +574,39 @@ def advance(
         state: current state, which contains the whole group; updated in place.
         before: overwritten with the state before the last test.
         bound: largest squared distance that counts as equal to epsilon.
-        most_terms: return FULL when the list has this many terms.
+        most_terms: return FULL when the list of a side has this many terms.
 
     Returns:
-        DONE, SPLIT, FULL or REFACTOR, and the position of the neuron tested last.
+        DONE, SPLIT, FULL or REFACTOR, and the position of the neuron tested last (FULL: next).
     """
-    queue = np.empty(len(base.order), dtype=np.int64)
+    queue, counts = np.empty(len(base.order), dtype=np.int64), state.counts
     for neuron in base.order:
-        if not (state.undecided[neuron] and state.alive[neuron]):
+        if state.flags[KEPT, neuron] or not state.flags[ALIVE, neuron]:
             continue
-        group = state.counts[GROUP]
+        if max(counts[TERMS], counts[TERMS + 1]) >= most_terms:
+            return FULL, neuron
+        # Most tests would only find a kept neuron too far, so see this before copying the state.
+        read = state.flags[BASIS, neuron]
+        if read:
+            side = int(neuron >= base.width_x)
+            needed = columns_of(base, side) if base.whole_rows else _own(base, 1 - side)
+            row = _row(base, state, neuron, needed)
+            if _is_needed(base, state, neuron, row, bound):
+                state.flags[KEPT, neuron] = True
+                continue
+        group = counts[GROUP]
         _overwrite(before, state)
         tail = _enqueue(base, state, queue, 0, neuron)
         outcome = REJECTED
         if tail > 0:
-            outcome = _cascade(base, state, queue, tail, bound)
+            outcome = _cascade(base, state, queue, tail, read, bound)
         if outcome == REJECTED:
             _overwrite(state, before)
-            state.undecided[neuron] = False
+            state.flags[KEPT, neuron] = True
         elif outcome == REFACTOR:
             return REFACTOR, neuron
-        elif state.counts[GROUP] < group:
+        elif counts[GROUP] < group:
             return SPLIT, neuron
-        elif state.counts[TERMS] >= most_terms:
-            return FULL, neuron
     return DONE, -1
 
 
@@ -528,39 +618,4 @@ def resume(base: Base, state: State, bound: float) -> int:
     tail = _enqueue_violators(base, state, queue, 0, everywhere, bound)
     if tail < 0:
         return REJECTED
-    return int(_cascade(base, state, queue, tail, bound))
-
-
-@compiled
-def decide(base: Base, state: State, bound: float) -> None:
-    """Keep the undecided neurons without which a kept neuron would be too far.
-
-    Distances are those at the base's start, so a state with terms may miss some.
-    """
-    if state.counts[GROUP] == 1:
-        state.undecided[np.flatnonzero(state.group & state.alive)] = False
-    width, middle = len(base.order), base.width_x
-    fresh = state.alive & ~state.undecided  # kept neurons that are not yet used
-    while fresh.any():
-        in_x, in_y = np.flatnonzero(fresh[:middle]), middle + np.flatnonzero(fresh[middle:])
-        fresh[:] = False
-        for neuron in range(width):
-            if state.alive[neuron] and state.undecided[neuron]:
-                across = in_y if neuron < middle else in_x
-                if len(across) and _is_needed(base, neuron, across, bound):
-                    state.undecided[neuron], fresh[neuron] = False, True
-
-
-@compiled
-def _is_needed(base: Base, neuron: int, across: np.ndarray, bound: float) -> bool:
-    """Return whether a kept neuron of the other side is certainly too far without this one."""
-    start, row = base.start, base.matrix[_row_of(base, neuron)]
-    if not start.basis[neuron] or not _is_accurate(base, start, neuron, row):
-        return False
-    scale, found = 1.0 / row[neuron], 0
-    for i in across:
-        found += _too_far(start.residual[i] + row[i] * scale * row[i], bound)
-    if found == 0:
-        return False
-    # A dependent neuron would take its place, and no distance would change.
-    return bool(_successor(base, start, neuron, row)[1] <= _negligible(base, row, neuron))
+    return int(_cascade(base, state, queue, tail, False, bound))

@@ -6,16 +6,17 @@ serves the whole group: neurons that are still in the match continue with the sm
 that dropped out continue with the match before the test. Both parts of a split group are smaller
 than the group, so n neurons cause at most n - 1 splits.
 
-The smaller part of a split group goes on first, with a matrix of its own, while the larger part
-waits with the old one. So at most log2(n) matrices wait at a time. Any thread can take a node that
-waits. What a node computes depends on the node alone, so the number of threads changes no bit.
+The smaller part of a split group goes on first, while the larger part waits. Both have the same
+matrix, which is not changed any more; each copies it when it has to apply its terms. So at most
+log2(n) matrices wait at a time. Any thread can take a node that waits. What a node computes depends
+on the node alone, so the number of threads changes no bit.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 
 import numpy as np
 import scipy.linalg
@@ -25,10 +26,14 @@ from ..peeling.spans import RANK_TOLERANCE, SAFE_INVERSE, Spans, factor_spans
 from ..peeling.updates import DEPENDS, ENTRY_ERROR, LOST_DIGITS, MOST_KEPT
 from ..ties import tie_squares
 from .compiled import (
+    ALIVE,
+    DEPENDENT,
     DONE,
     FULL,
     GROUP,
-    LEFT_X,
+    HIGHEST,
+    KEPT,
+    LEFT,
     REFACTOR,
     SURVIVED,
     TERMS,
@@ -36,21 +41,24 @@ from .compiled import (
     State,
     Tolerances,
     advance,
+    columns_of,
     decide,
     gather,
     resume,
-    subtract_from,
+    rows_of,
+    share_in_use,
 )
+from .products import subtract_product
 
-MOST_TERMS = 64  # with this many terms the list is applied to the matrix
-NEURONS_PER_TERM = 16  # but not before m / 16 terms for m neurons, since that copies the matrix
+MOST_TERMS = 64  # a list with this many terms is applied to the matrix
+LEAST_IN_USE = 0.7  # if less of the matrix is in use, the rest is left out
 
 LOST_DUALS = 1e-16  # refactor when |w_i|^2 falls below this fraction of its maximum: 8 digits left
 LOOKAHEAD_QUEUE = 8  # look ahead when this many neurons wait for removal
 LOOKAHEAD_EFFORT = 1.0  # limit on the lookahead's cost, relative to the removals it may save
 LONGEST_DUALS = 1.5  # shorten the duals when they are this many times longer than necessary
 
-Node = tuple[Base, State]
+Node = tuple[Base, State, bool]  # whether another node may have the same matrix
 Found = tuple[np.ndarray, np.ndarray]
 
 
@@ -93,15 +101,16 @@ class Walk:
         """Reduce the columns to their maximum match; return whether any of the group are in it."""
         state = _with_group(self.base, self._state, group)
         base, state, survived = self._settle(self.base, state)
-        if survived and state.counts[TERMS] >= _most_terms(len(base.order)):
-            base, state = _apply_terms(base, state)
+        if survived and state.counts[TERMS : TERMS + 2].max() >= MOST_TERMS:
+            base, state = _select(base, state)
+            base = _apply_terms(base, state, range(2))
         self.base, self._state = base, state
         return survived
 
     @property
     def columns(self) -> np.ndarray:
         """Columns of the maximum match, sorted, (m,) int64."""
-        return np.sort(self.base.neurons[self._state.alive])
+        return np.sort(self.base.neurons[self._state.flags[ALIVE]])
 
     @property
     def ties(self) -> bool:
@@ -112,7 +121,10 @@ class Walk:
         """Return W of the maximum match, (m, m), its columns of F, (m,), and how many are X's."""
         # Removing near copies costs precision in P, so factor again instead of updating.
         has_duals = self.base.matrix.shape[1] > len(self.base.order)
-        base, _ = (self._refactor if has_duals else _apply_terms)(self.base, self._state)
+        if has_duals:
+            base, _ = self._refactor(self.base, self._state)
+        else:
+            base = _apply_terms(*_select(self.base, self._state), range(2))
         width = len(base.neurons)
         return base.matrix[:, :width], base.neurons, base.width_x
 
@@ -132,53 +144,72 @@ class Walk:
         self._rank[order] = np.arange(len(order))
         rank = self._rank[self.base.neurons]
         root = self.base._replace(rank=rank, order=np.argsort(rank))
-        state = _with_group(root, self._state.copy(), group)
+        state = self._state.copy()
+        self._set_group(root, state, group)
         if len(group):
-            yield from _in_threads((root, state), self._follow, threads)
+            yield from _in_threads((root, state, True), self._follow, threads)
 
     def _follow(self, node: Node, wait: Callable[[Node], None]) -> tuple[np.ndarray, np.ndarray]:
         """Test removals from a node on, until no neuron is undecided.
 
         Args:
-            node: base and state; the group goes on with it, or with the smaller part of a split.
+            node: base, state, and whether another node may have the base's matrix, which is then
+                never changed; the group goes on with it, or with the smaller part of a split.
             wait: called with the node of the larger part.
 
         Returns:
             Columns that share a minimal match, and the columns of that match.
         """
-        base, state = node
-        decide(base, state, self._bound)
+        base, state, shared = node
         while True:
-            base_before, before = base, state.copy()
-            most = _most_terms(len(base.order))
-            outcome, tested = advance(base, state, before, self._bound, most)
+            base_before, before, shared_before = base, state.copy(), shared
+            outcome, tested = advance(base, state, before, self._bound, MOST_TERMS)
             if outcome == DONE:
-                return base.neurons[state.group], base.neurons[state.alive]
+                return base.neurons[state.group], base.neurons[state.flags[ALIVE]]
             if outcome == FULL:
-                base, state = self._renew(base, state)
+                base, state = self._renew(base, state, shared)
+                shared = False
                 continue
-            before.undecided[tested] = False
+            before.flags[KEPT, tested] = True
             if outcome == REFACTOR:
                 base, state, survived = self._settle(*self._refactor(base, state))
+                shared = False
                 if not survived:
-                    base, state = base_before, before
+                    base, state, shared = base_before, before, shared_before
                     continue
-            stayed = base.neurons[state.group & state.alive]
+            stayed = base.neurons[state.group & state.flags[ALIVE]]
             left = before.group & ~np.isin(base_before.neurons, stayed)
-            _with_group(base, state, stayed)
+            self._set_group(base, state, stayed)
             if not left.any():
                 continue
-            _with_group(base_before, before, base_before.neurons[left])
-            parts = (base, state), (base_before, before)
+            self._set_group(base_before, before, base_before.neurons[left])
+            both = base is base_before
+            parts = (base, state, shared or both), (base_before, before, shared_before or both)
             smaller, larger = sorted(parts, key=lambda part: int(part[1].counts[GROUP]))
-            decide(*smaller, self._bound)
-            base, state = self._renew(*smaller)
+            base, state, shared = smaller
+            if both and state.counts[TERMS : TERMS + 2].max() >= MOST_TERMS // 2:
+                base, state = self._renew(base, state, shared)
+                shared = False
+            elif both:
+                base = _with_own_lists(base, state)
             wait(larger)
 
-    def _renew(self, base: Base, state: State) -> Node:
-        """Apply the list of terms, and keep the neurons that are needed then."""
-        base, state = _apply_terms(base, state)
-        decide(base, state, self._bound)
+    def _set_group(self, base: Base, state: State, group: np.ndarray) -> None:
+        """Set the group to these neurons; a single one is kept."""
+        _with_group(base, state, group)
+        if len(group) == 1:
+            state.flags[KEPT, state.group] = True
+
+    def _renew(self, base: Base, state: State, shared: bool) -> tuple[Base, State]:
+        """Apply the long lists of terms, and keep the neurons that are needed then."""
+        has_duals = base.matrix.shape[1] > len(base.order)
+        shortest = 1 if has_duals else MOST_TERMS // 2
+        if shared or share_in_use(base, state) < LEAST_IN_USE:
+            base, state = _select(base, state)
+        applied = np.flatnonzero(state.counts[TERMS : TERMS + 2] >= shortest).tolist()
+        base = _apply_terms(base, state, applied)
+        for side in applied:
+            decide(base, state, side, self._bound)
         return base, state
 
     def _settle(self, base: Base, state: State) -> tuple[Base, State, bool]:
@@ -187,15 +218,15 @@ class Walk:
             base, state = self._refactor(base, state)
         return base, state, outcome == SURVIVED
 
-    def _refactor(self, base: Base, state: State) -> Node:
+    def _refactor(self, base: Base, state: State) -> tuple[Base, State]:
         """Compute the state of the remaining neurons from the factor."""
-        group = base.neurons[state.group & state.alive]
-        kept = base.neurons[~state.undecided & state.alive]
-        base, state = self._factor_columns(base.neurons[state.alive])
-        state.undecided[np.isin(base.neurons, kept)] = False
+        alive = state.flags[ALIVE]
+        group, kept = (base.neurons[of & alive] for of in (state.group, state.flags[KEPT]))
+        base, state = self._factor_columns(base.neurons[alive])
+        state.flags[KEPT, np.isin(base.neurons, kept)] = True
         return base, _with_group(base, state, group)
 
-    def _factor_columns(self, columns: np.ndarray) -> Node:
+    def _factor_columns(self, columns: np.ndarray) -> tuple[Base, State]:
         """Compute the state of these columns from the factor, with an empty group."""
         of_x = columns < self._width_x
         x, y = columns[of_x], columns[~of_x]
@@ -208,22 +239,21 @@ class Walk:
         diagonal = np.diagonal(matrix).copy()
         if spans.duals is not None and (diagonal > SAFE_INVERSE).any():
             matrix = np.hstack([matrix, spans.duals])
+        ones = np.ones(len(columns), dtype=bool)
         state = State(
-            counts=np.array([0, len(x), len(y), 0]),
-            residual=spans.residual,
-            diagonal=diagonal,
-            highest=diagonal.copy(),
-            alive=np.ones(len(columns), dtype=bool),
-            undecided=np.ones(len(columns), dtype=bool),
-            basis=spans.basis.copy(),
-            dependent=~spans.basis,
+            counts=np.array([0, 0, len(x), len(y), 0]),
+            numbers=np.stack([spans.residual, diagonal, diagonal]),
+            flags=np.stack([ones, ~ones, spans.basis, ~spans.basis]),
             group=np.zeros(len(columns), dtype=bool),
         )
-        at_epsilon = state.residual >= self._tolerances.tie_square
-        self._ties |= (at_epsilon & (state.residual <= self._bound)).any()
+        at_epsilon = spans.residual >= self._tolerances.tie_square
+        self._ties |= (at_epsilon & (spans.residual <= self._bound)).any()
         rank, vectors = self._rank[spans.neurons], self._factor.T
-        tolerances, ties = self._tolerances, self._ties
-        return _base(spans.neurons, len(x), rank, matrix, state, vectors, tolerances, ties), state
+        base = _base(
+            *(spans.neurons, len(x), 0, 0, len(columns), rank, matrix, state),
+            *(vectors, self._tolerances, self._ties),
+        )
+        return base, state
 
     def _factor_spans(self, x: np.ndarray, y: np.ndarray, products: np.ndarray | None) -> Spans:
         independent = products is not None
@@ -286,29 +316,30 @@ def _height(factor: np.ndarray) -> int:
     return int((below > RANK_TOLERANCE).sum())
 
 
-def _most_terms(width: int) -> int:
-    return max(MOST_TERMS, width // NEURONS_PER_TERM)
-
-
 def _base(
     neurons: np.ndarray,
-    rows_x: int,
+    width_x: int,
+    first_row: int,
+    first_x: int,
+    last_y: int,
     rank: np.ndarray,
     matrix: np.ndarray,
-    start: State,
+    state: State,
     vectors: np.ndarray,
     tolerances: Tolerances,
     ties: np.ndarray,
 ) -> Base:
-    """Build a base with room for the longest list of terms and those of one more test."""
-    width = len(neurons)
-    each = 2 if start.dependent.any() else 1
+    """Build a base with room for the longest lists of terms and those of one more test."""
+    dependents, duals = bool(state.flags[DEPENDENT].any()), matrix.shape[1] > len(neurons)
+    each = 2 if dependents else 1
+    if duals:
+        last_y = matrix.shape[1]
     # Plus one term of an exchange and the last row of the test. Unused room takes no memory.
-    room = _most_terms(width) + each * len(matrix) + 2
-    lefts, rights = np.empty((room, width)), np.empty((room, matrix.shape[1]))
+    room = max(MOST_TERMS, *state.counts[TERMS : TERMS + 2]) + each * len(matrix) + 2
+    lefts, rights = (np.empty((2, room, width)) for width in (len(neurons), matrix.shape[1]))
     return Base(
-        *(neurons, int(start.counts[LEFT_X]), rows_x, rank, np.argsort(rank), matrix),
-        *(lefts, rights, np.empty(room, dtype=np.int64), start.copy()),
+        *(neurons, width_x, first_row, first_x, last_y, dependents or duals),
+        *(rank, np.argsort(rank), matrix, lefts, rights),
         *(vectors, tolerances, ties),
     )
 
@@ -320,60 +351,78 @@ def _with_group(base: Base, state: State, group: np.ndarray) -> State:
     return state
 
 
-def _apply_terms(base: Base, state: State) -> Node:
-    """Build a new base with the terms applied, and without what no later removal reads."""
-    terms, width, rows_x = state.counts[TERMS], len(base.order), base.rows_x
-    # On either side undecided neurons come first, then others whose columns its rows need.
-    alive = np.flatnonzero(state.alive)
-    place = np.where(state.undecided, 0, np.where(state.dependent, 1, 2))[alive]
-    in_y = alive >= base.width_x
-    order = np.lexsort((place, in_y))
-    kept, place, of_x = alive[order], place[order], int(state.counts[LEFT_X])
-    columns = np.append(kept, np.arange(width, base.matrix.shape[1]))
-    new_width, sides = len(kept), (slice(0, of_x), slice(of_x, None))
-    rows = [int((place[side] == 0).sum()) for side in sides]
-    near = [int((place[side] <= 1).sum()) for side in sides]
-    needed = (
-        (slice(0, near[0]), slice(of_x, None)),
-        (slice(0, of_x + near[1]), slice(new_width, None)),
+def _with_own_lists(base: Base, state: State) -> Base:
+    """Return a base with the same matrix and a copy of the lists of terms."""
+    lefts, rights = np.empty_like(base.lefts), np.empty_like(base.rights)
+    for side in range(2):
+        terms = state.counts[TERMS + side]
+        lefts[side, :terms] = base.lefts[side, :terms]
+        rights[side, :terms] = base.rights[side, :terms]
+    return base._replace(lefts=lefts, rights=rights)
+
+
+def _apply_terms(base: Base, state: State, sides: Iterable[int]) -> Base:
+    """Subtract the terms of sides from their rows, in place; return the base with shorter duals."""
+    for side in sides:
+        terms = state.counts[TERMS + side]
+        (first, last), columns = rows_of(base, side), slice(*columns_of(base, side))
+        subtract_product(
+            base.matrix[first - base.first_row : last - base.first_row, columns],
+            base.lefts[side, :terms, first:last],
+            base.rights[side, :terms, columns],
+        )
+        state.counts[TERMS + side] = 0
+    # Terms on a list belong to the present duals.
+    return base if state.counts[TERMS : TERMS + 2].any() else _shorten_duals(base, state)
+
+
+def _select(base: Base, state: State) -> tuple[Base, State]:
+    """Copy to a new base what later removals may read."""
+    alive = np.flatnonzero(state.flags[ALIVE])
+    # The neurons with a row, which are the undecided ones, lie in the middle.
+    place = np.where(state.flags[KEPT], np.where(state.flags[DEPENDENT], 1, 2), 0)[alive]
+    place[alive < base.width_x] *= -1
+    order = np.lexsort((place, alive >= base.width_x))
+    chosen, place, width_x = alive[order], place[order], int(state.counts[LEFT])
+    columns = np.append(chosen, np.arange(len(base.order), base.matrix.shape[1]))
+    of_x, of_y = place[:width_x], place[width_x:]
+    first_row, end_row = int((of_x < 0).sum()), width_x + int((of_y == 0).sum())
+    first_x, last_y = int((of_x < -1).sum()), width_x + int((of_y <= 1).sum())
+    matrix = np.empty((end_row - first_row, len(columns)))
+    new_state = State(state.counts.copy(), *(array.take(chosen, axis=-1) for array in state[1:]))
+    new = _base(
+        *(base.neurons[chosen], width_x, first_row, first_x, last_y, base.rank[chosen], matrix),
+        *(new_state, base.vectors, base.tolerances, base.ties),
     )
-    matrix = np.empty((sum(rows), len(columns)))
-    matrix[: rows[0], near[0] : of_x] = matrix[rows[0] :, of_x + near[1] : new_width] = 0.0
-    for side, (first, count, start) in enumerate(((0, rows[0], 0), (of_x, rows[1], rows[0]))):
-        positions = kept[first : first + count]
-        used = np.flatnonzero(base.term_side[:terms] == side)
-        lefts = gather(base.lefts, used, positions)
-        rights = gather(base.rights, used, columns)
-        old_rows = positions if side == 0 else positions - base.width_x + rows_x
-        for part in needed[side]:
-            block = matrix[start : start + count, part]
-            np.matmul(lefts.T, rights[:, part], out=block)
-            subtract_from(block, base.matrix, old_rows, columns[part])
-    counts = state.counts.copy()
-    counts[TERMS] = 0
-    state = State(counts, *(array[kept] for array in state[1:]))
-    close = bool((state.highest[state.undecided] > SAFE_INVERSE).any())
-    matrix = _shorten_duals(matrix, new_width, rows[0], close)
-    neurons, rank = base.neurons[kept], base.rank[kept]
-    shared = base.vectors, base.tolerances, base.ties
-    return _base(neurons, rows[0], rank, matrix, state, *shared), state
+    for side in range(2):
+        first, last = rows_of(new, side)
+        column, end = columns_of(new, side)
+        rows, needed = chosen[first:last], columns[column:end]
+        gather(base.matrix, rows - base.first_row, needed, matrix[first - first_row :], column)
+        terms = np.arange(state.counts[TERMS + side])
+        gather(base.lefts[side], terms, rows, new.lefts[side], first)
+        gather(base.rights[side], terms, needed, new.rights[side], column)
+    return new, new_state
 
 
-def _shorten_duals(matrix: np.ndarray, width: int, rows_x: int, needed: bool) -> np.ndarray:
+def _shorten_duals(base: Base, state: State) -> Base:
     """Express the duals over an orthonormal basis of their own span, or drop them if not needed."""
-    rows, columns = matrix.shape
-    if width == columns:
-        return matrix
-    if not needed:
-        return np.ascontiguousarray(matrix[:, :width])
+    (rows, columns), width = base.matrix.shape, len(base.order)
+    if columns == width:
+        return base
+    rows_x = base.width_x - base.first_row
     longest = max(rows_x, rows - rows_x)
-    if columns - width <= LONGEST_DUALS * longest:
-        return matrix
-    shorter = np.zeros((rows, width + longest))
-    shorter[:, :width] = matrix[:, :width]
-    for side in (slice(0, rows_x), slice(rows_x, None)):
-        duals = matrix[side, width:]
-        if len(duals):
-            upper = scipy.linalg.qr(duals.T, mode="r", check_finite=False)[0]
-            shorter[side, width : width + len(duals)] = upper[: len(duals)].T
-    return shorter
+    if (state.numbers[HIGHEST, ~state.flags[KEPT]] > SAFE_INVERSE).any():
+        if columns - width <= LONGEST_DUALS * longest:
+            return base
+        shorter = np.zeros((rows, width + longest))
+        for side in (slice(0, rows_x), slice(rows_x, None)):
+            duals = base.matrix[side, width:]
+            if len(duals):
+                upper = scipy.linalg.qr(duals.T, mode="r", check_finite=False)[0]
+                shorter[side, width : width + len(duals)] = upper[: len(duals)].T
+    else:
+        shorter = np.empty((rows, width))
+    shorter[:, :width] = base.matrix[:, :width]
+    rights = np.empty((*base.rights.shape[:2], shorter.shape[1]))
+    return base._replace(matrix=shorter, rights=rights, last_y=shorter.shape[1])
