@@ -18,8 +18,8 @@ of the forward passes on 10,000 images; the moments of all positions need 13%. T
 ``compare`` adds (tracing, factors, paths) does not grow with the images, so few images look worse.
 
 Each line is a new process, whose peak memory the system reports. "beside MB" is what the peak adds
-to that of the process when both models were loaded. The last line compares it with that of five
-times as many images. Quote ratios: of seconds on a quiet machine, of CPU seconds (with
+to that of the process when both models were loaded. The last line is of ``compare`` without the
+forward passes in turns, and of five times as many images. Quote ratios: of seconds on a quiet machine, of CPU seconds (with
 OMP_NUM_THREADS=1, because waiting threads use the CPU too) on a busy one.
 """
 
@@ -101,6 +101,10 @@ def compare(models: Models, images: int) -> InTurns:
     return loader
 
 
+def alone(models: Models, images: int) -> None:
+    sm.compare(*models, Loader(images), positions=POSITIONS, heat_map=0, device="cpu")
+
+
 def plain(models: Models, images: int) -> None:
     rng = np.random.default_rng(0)
 
@@ -143,7 +147,7 @@ def loop(models: Models, images: int, sampled: Callable[[Tensor], Tensor]) -> No
         sm.match_path(sm.reduce(x, y, device="cpu"), device="cpu")
 
 
-MODES = {f.__name__: f for f in (compare, plain, plainest)}
+MODES = {f.__name__: f for f in (compare, alone, plain, plainest)}
 
 
 class Used(NamedTuple):
@@ -202,8 +206,8 @@ def main(images: int = 10_000, few: int = 0, width: float = 1.0) -> None:
     print(f"compare / plain loop: {ratios(of_images['compare'], of_images['plain'])}")
     ratio = ratios(of_few["compare"], of_few["plainest"])
     print(f"compare / plainest loop, {few} images: {ratio}", flush=True)
-    growth = child("compare", 5 * images, width)["compare"].memory / of_images["compare"].memory
-    print(f"memory beside the models, {5 * images} / {images} images: {growth:.2f}")
+    few_mb, many_mb = (child("alone", n, width)["alone"].memory for n in (images, 5 * images))
+    print(f"memory of compare alone: {few_mb:.0f} MB; {5 * images} images: {many_mb / few_mb:.2f}")
 
 
 if __name__ == "__main__":
