@@ -19,8 +19,9 @@ of the forward passes on 10,000 images; the moments of all positions need 13%. T
 
 Each line is a new process, whose peak memory the system reports. "beside MB" is what the peak adds
 to that of the process when both models were loaded. The last line is of ``compare`` without the
-forward passes in turns, and of five times as many images. Quote ratios: of seconds on a quiet machine, of CPU seconds (with
-OMP_NUM_THREADS=1, because waiting threads use the CPU too) on a busy one.
+forward passes in turns, and of five times as many images. Quote ratios: of seconds on a quiet
+machine, of CPU seconds (with OMP_NUM_THREADS=1, because waiting threads use the CPU too) on a busy
+one.
 """
 
 from __future__ import annotations
