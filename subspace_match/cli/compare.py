@@ -130,7 +130,7 @@ def run(options: argparse.Namespace) -> None:
         result.save(options.out)
     if options.page is not None:
         result.report(options.page)
-    names = ("summary", "similarity", "measures")
+    names = ("summary", "similarity", "measures", "networks")
     tables = {name: result.to_frame(name, options.epsilon) for name in names}
     lines = closing_lines(tables, options.page, options.out)
     sys.stdout.write("\n".join(["", *lines, ""]))

@@ -1,6 +1,7 @@
 """Snakemake does not look at the sizes of inputs, and priorities decide which job is next."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,7 +27,9 @@ def test_jobs_of_higher_priority_start_first_whatever_their_inputs(
     ignore_input_sizes()
     state: Any = SimpleNamespace(_input_sizes={})
     jobs = [job(0), job(0), job(1), job(0), job(1)]
-    asyncio.run(JobScheduler.update_input_sizes(state, jobs))
+    # In a thread of its own, because browser tests leave a loop running in this one.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, JobScheduler.update_input_sizes(state, jobs)).result()
     scheduler = Scheduler(None, SchedulerSettings(), None)
     for cores, expected in ((2, [jobs[2], jobs[4]]), (3, [jobs[0], jobs[2], jobs[4]])):
         chosen = scheduler.select_jobs(jobs, jobs, {"_cores": cores}, state._input_sizes)
