@@ -313,7 +313,14 @@ def test_a_node_computes_the_same_bits_in_any_thread(monkeypatch):
         subtract_product(target, lefts, rights)
         seen.append(target.tobytes())
 
+    decide = minimal_walk.decide
+
+    def decided(base, state, side, bound):
+        seen.append(state.numbers[RESIDUAL].tobytes())
+        decide(base, state, side, bound)
+
     monkeypatch.setattr(minimal_walk, "subtract_product", recorded)
+    monkeypatch.setattr(minimal_walk, "decide", decided)
     runs = []
     for threads in (1, 3):
         seen.clear()
