@@ -78,8 +78,9 @@ class Code:
 
     @cached_property
     def _sources(self) -> dict[str, Path]:
-        """The file of each module of the graph."""
-        return {module: _files_of(self.project, module)[-1] for module in self._graph.modules}
+        """The file of each module of the package."""
+        files = (self.project / PACKAGE).rglob("*.py")
+        return {_module_in(file.relative_to(self.project)): file for file in files}
 
     @cached_property
     def _data(self) -> dict[Path, list[Path]]:
@@ -106,6 +107,11 @@ class Code:
         for module in graph.modules - {PACKAGE}:  # importing a module runs its package's __init__
             graph.add_import(importer=module, imported=module.rpartition(".")[0])
         return graph
+
+
+def _module_in(file: Path) -> str:
+    *packages, name = file.parts
+    return ".".join([*packages, *([] if name == "__init__.py" else [name.removesuffix(".py")])])
 
 
 def _data_files(package: Path) -> Iterator[Path]:

@@ -595,6 +595,7 @@ def advance(
         DONE, SPLIT, FULL or REFACTOR, and the position of the neuron tested last (FULL: next).
     """
     queue, counts = np.empty(len(base.order), dtype=np.int64), state.counts
+    none = np.int64(0)  # numba would compile a function once more for a literal 0
     for neuron in base.order:
         if state.flags[KEPT, neuron] or not state.flags[ALIVE, neuron]:
             continue
@@ -611,7 +612,7 @@ def advance(
                 continue
         group = counts[GROUP]
         _overwrite(before, state)
-        tail = _enqueue(base, state, queue, 0, neuron)
+        tail = _enqueue(base, state, queue, none, neuron)
         outcome = REJECTED
         if tail > 0:
             outcome = _cascade(base, state, queue, tail, read, bound)
@@ -629,8 +630,10 @@ def advance(
 def resume(base: Base, state: State, bound: float) -> int:
     """Continue a test after a new factorisation: SURVIVED, REJECTED or REFACTOR."""
     queue = np.empty(len(base.order), dtype=np.int64)
-    everywhere = (0, len(base.order))
-    tail = _enqueue_violators(base, state, queue, 0, everywhere, bound)
+    # numba would compile these functions once more for literals.
+    none, read = np.int64(0), np.bool_(False)
+    everywhere = (none, len(base.order))
+    tail = _enqueue_violators(base, state, queue, none, everywhere, bound)
     if tail < 0:
         return REJECTED
-    return int(_cascade(base, state, queue, tail, False, bound))
+    return int(_cascade(base, state, queue, tail, read, bound))
