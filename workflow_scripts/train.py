@@ -23,11 +23,13 @@ def train(snakemake: Any) -> None:
         transfer_weights,
     )
     from subspace_match.networks.checkpoints import load_network, save_network, write_network_record
+    from subspace_match.networks.freed_memory import keep_freed_memory
     from subspace_match.networks.memory_order import move_to
     from subspace_match.networks.split_items import items_on_device
     from subspace_match.networks.stages import Epoch, Stages, best_epoch
     from subspace_match.storage.files import sha256, write_table
 
+    keep_freed_memory()
     params, paths, output = snakemake.params, snakemake.input, snakemake.output
     settings, model = params.training, snakemake.wildcards.model
     seed = int(snakemake.wildcards.seed)

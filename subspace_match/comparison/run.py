@@ -14,8 +14,8 @@ from ..matching.backends import resolve_device
 from ..matching.backends.base import DeviceLike
 from ..matching.permutation_counts import check_permutations
 from ..matching.validation import FEW_SAMPLES, FewSamplesWarning
+from ..networks.freed_memory import FreedMemory
 from ..progress import Progress
-from .freed_memory import FreedMemory
 from .layer_result import LayerComparison
 from .result import Comparison
 

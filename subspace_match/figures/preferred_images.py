@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..results.wording import network_in_words
 from .sizes import NO_MATCHES
 from .style import message_figure, styled
 
@@ -126,10 +127,10 @@ def network_key(networks: pd.DataFrame, match: pd.Series[Any], side: str) -> str
 
 
 def network_words(match: pd.Series[Any], side: str) -> str:
-    """Return a network in words: its model unless it is the base model, its seed and its stage."""
+    """Name network A or B of a minimal match; the base model goes without saying."""
     model, seed, stage = (match[f"{key}_{side}"] for key in ("model", "seed", "stage"))
-    stage = f"epoch {stage}" if stage.isdigit() else stage
-    return ", ".join([*([] if model == "base" else [model]), f"seed {seed}", stage])
+    also = ["stage"] if model == "base" else ["model", "stage"]
+    return network_in_words(model, seed, stage, also=also)
 
 
 def _heading(match: pd.Series[Any]) -> str:

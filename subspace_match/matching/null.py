@@ -19,6 +19,8 @@ from .backends import resolve_device
 from .backends.base import Array, Device, DeviceLike
 from .backends.numpy_ import Cpu
 from .path import MatchPath, match_path
+from .peeling import permuted_numpy
+from .peeling.permuted import PermutedRemovals
 from .reduction.block_sums import Blocks, GroupedSum
 from .reduction.centred import Deviations
 from .reduction.factor import moment_error
@@ -89,7 +91,7 @@ def null_critical_epsilons(
     *,
     device: DeviceLike = "auto",
 ) -> Iterator[np.ndarray]:
-    """Yield the critical epsilons of ``null_paths``; on a GPU many permutations run together.
+    """Yield the critical epsilons of ``null_paths``; many permutations run together.
 
     Args:
         pair: the moments of x and y, from ``reduce``.
@@ -203,20 +205,19 @@ class _Null:
         )
 
     def peel_together(self, crosses: Array) -> list[np.ndarray | None]:
-        """Peel permutations together on a GPU: critical epsilons; None where one is left alone."""
-        nothing: list[np.ndarray | None] = [None] * len(crosses)
-        if isinstance(self.device, Cpu):
-            return nothing
-        from .peeling.permuted_torch import peel_permuted  # imports torch
-
+        """Peel permutations together: critical epsilons; None where one must be peeled alone."""
         x, y = self._unit_sides
-        if not len(x.live) or not len(y.live):
-            return nothing
-        crosses = self.device.take(self.device.take(crosses, x.live, axis=1), y.live, axis=2)
-        crosses = crosses * x.scales[:, None] * y.scales
-        found = peel_permuted(x.moments, y.moments, crosses, self._error)
+        found = None
+        if len(x.live) and len(y.live):
+            if isinstance(self.device, Cpu):
+                found = self._peel_on_cpu(x, y, crosses)
+            else:
+                from .peeling.permuted_torch import peel_permuted  # imports torch
+
+                crosses = self._of_unit_columns(x, y, crosses)
+                found = peel_permuted(x.moments, y.moments, crosses, self._error)
         if found is None:
-            return nothing
+            return [None] * len(crosses)
         live = np.concatenate([x.live, y.live + self._pair.neurons_x])
         critical = np.full((len(crosses), len(self._pair.sums)), np.nan)
         for number in np.flatnonzero(found.valid):
@@ -224,6 +225,21 @@ class _Null:
             lowered = lower_by_margin(lowest, found.margins[number])
             critical[number, live[found.order[number]]] = lowered
         return [own if good else None for own, good in zip(critical, found.valid, strict=True)]
+
+    def _peel_on_cpu(
+        self, x: _UnitSide, y: _UnitSide, crosses: np.ndarray
+    ) -> PermutedRemovals | None:
+        if self._whitened is None:
+            crosses = self._of_unit_columns(x, y, crosses)
+            return permuted_numpy.peel_permuted(x.moments, y.moments, crosses, self._error)
+        own_x, own_y = self._whitened.own
+        return permuted_numpy.peel_permuted(
+            own_x, own_y, crosses, self._error, self._whitened.uppers
+        )
+
+    def _of_unit_columns(self, x: _UnitSide, y: _UnitSide, crosses: Array) -> Array:
+        crosses = self.device.take(self.device.take(crosses, x.live, axis=1), y.live, axis=2)
+        return crosses * x.scales[:, None] * y.scales
 
     @cached_property
     def _unit_sides(self) -> tuple[_UnitSide, _UnitSide]:

@@ -7,7 +7,7 @@ epsilon.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..experiment.comparisons import models_of
 from ..matching.validation import FEW_SAMPLES, LARGE_GAP
-from ..results.registry import NO_SEED
+from ..results.wording import network_in_words
 from .atlas import atlas, tiles_of_neurons
 from .json_numbers import numbers
 from .many_networks import network_matrix, universality
@@ -66,7 +66,7 @@ def payload(run: Run) -> dict[str, Any]:
         else 0,
         "networks": [
             {
-                "name": network_words(row, differing),
+                "name": network_in_words(*(row[part] for part in _NETWORK), also=differing),
                 "accuracy": numbers([row["accuracy"]])[0],
                 "loss": numbers([row.get("loss", math.nan)])[0],
                 # A network that learned nothing; folders of older versions do not tell.
@@ -113,20 +113,6 @@ def images(run: Run, budget: int) -> dict[str, Any]:
         "images": made | {"ranks": int(ranking["rank"].max()) + 1},
         "tiles": [tiles.get(key, {}) for key in keys],
     }
-
-
-def network_words(row: dict[Hashable, Any], differing: Sequence[str]) -> str:
-    """Name a network by its seed, if known, and by its model and stage where these differ.
-
-    Example:
-        >>> network_words({"model": "base", "seed": 0, "stage": "5"}, ["stage"])
-        'seed 0, epoch 5'
-    """
-    stage = f"epoch {row['stage']}" if row["stage"].isdigit() else row["stage"]
-    if row["seed"] == NO_SEED:
-        return str(row["model"])
-    words = {"model": row["model"], "seed": f"seed {row['seed']}", "stage": stage}
-    return ", ".join(word for key, word in words.items() if key == "seed" or key in differing)
 
 
 def architecture_words(network: Mapping[str, Any]) -> str:

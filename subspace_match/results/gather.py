@@ -22,7 +22,7 @@ from ..storage.match_files import (
 from ..storage.network_results import load_heat_map, load_top_images, load_within_network
 from ..storage.result_origin import LayerOrigin
 from . import many_networks, tables
-from .wording import layers_in_words, listed
+from .wording import layers_in_words, network_in_words
 
 ENOUGH_PERMUTATIONS = 99  # p-values reach 0.01
 Result = TypeVar("Result")
@@ -201,9 +201,10 @@ def warnings_of(made: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     similarity, measures, networks = made["similarity"], made["measures"], made["networks"]
     stuck = networks[(networks["most_chosen"] == 1) & (networks["stage"] != "initial")]
     if len(stuck):
-        names = stuck["model"] + " seed " + stuck["seed"].astype(str) + " " + stuck["stage"]
+        parts = zip(stuck["model"], stuck["seed"], stuck["stage"], strict=True)
+        names = [network_in_words(*each, also=["model", "stage"]) for each in parts]
         yield (
-            f"{listed(names)}: the same class for every image, so nothing was learned; see the"
+            f"{'; '.join(names)}: the same class for every image, so nothing was learned; see the"
             " losses in the training log"
         )
     for row in similarity[~(similarity["verified"] & similarity["certain"])].itertuples():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from .registry import NO_SEED
+
 _MOST_NAMES = 6
 
 
@@ -21,6 +23,26 @@ def percent(share: float) -> str:
         ('50.0%', '100%')
     """
     return f"{100 * share:.{0 if share in (0, 1) else 1}f}%"
+
+
+def network_in_words(model: str, seed: int, stage: str, *, also: Sequence[str]) -> str:
+    """Name a network by its seed, if it is known, and by what tells it from the others.
+
+    Args:
+        model: its model.
+        seed: its seed, or NO_SEED: then the model is all that is known.
+        stage: its stage.
+        also: which of "model" and "stage" to name beside the seed.
+
+    Example:
+        >>> network_in_words("base", 0, "5", also=["stage"])
+        'seed 0, epoch 5'
+    """
+    if seed == NO_SEED:
+        return model
+    words = {"model": model, "seed": f"seed {seed}"}
+    words["stage"] = f"epoch {stage}" if stage.isdigit() else stage
+    return ", ".join(word for part, word in words.items() if part == "seed" or part in also)
 
 
 def layers_in_words(names: Sequence[str], layers: Sequence[str]) -> str:

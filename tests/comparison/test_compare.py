@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import resource
-import time
 import weakref
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +14,6 @@ from models import SIZE, Text, cnn, images, loader, mlp, texts
 from torch import Tensor, nn
 
 import subspace_match as sm
-from subspace_match.comparison.freed_memory import FreedMemory
 from subspace_match.comparison.gathered import Gathered
 from subspace_match.comparison.layers import why_left_out
 from subspace_match.comparison.places import Halves
@@ -306,34 +302,6 @@ def test_memory_does_not_grow_with_the_number_of_inputs() -> None:
             assert sum(ref() is not None for ref in held) <= 2
 
     sm.compare(cnn(0), cnn(1), batches(), device="cpu", heat_map=100)
-
-
-def resident() -> int:
-    """Return the memory of this process in pages."""
-    return int(Path("/proc/self/statm").read_text().split()[1])
-
-
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="needs glibc")
-def test_freed_memory_between_what_stays_is_given_back() -> None:
-    blocks = [np.ones(12_000) for _ in range(1_000)]  # too small for maps of their own
-    kept, page = blocks[::2], resource.getpagesize()
-    before = resident()
-    del blocks
-    FreedMemory().give_back()
-    assert (before - resident()) * page > 0.8 * sum(block.nbytes for block in kept)
-
-
-def test_freed_memory_is_given_back_seldom_if_that_takes_long(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    calls, freed = [], FreedMemory()
-    monkeypatch.setattr(freed, "_trim", lambda _: (calls.append(1), time.sleep(0.01)))
-    for _ in range(100):
-        freed.give_back()
-    assert len(calls) == 1
-    freed._not_before = 0.0
-    freed.give_back()
-    assert len(calls) == 2
 
 
 # What fails, and how

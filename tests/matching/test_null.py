@@ -35,7 +35,7 @@ def test_permutations_that_run_together_have_the_same_critical_epsilons(case, de
     together = null_critical_epsilons(pair, x, y, orders, device=device)
     alone = null_paths(pair, x, y, orders, device="cpu")
     for found, path in zip(together, alone, strict=True):
-        np.testing.assert_allclose(found, path.critical_epsilon, rtol=0, atol=1e-7)
+        np.testing.assert_allclose(found, path.critical_epsilon, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize(("case", "count"), [(cases.related, 4), (cases.near_duplicates, 0)])

@@ -240,7 +240,7 @@ def test_a_trained_network_that_always_chooses_one_class_is_named(files: Files) 
     networks["stage"] = ["initial", "last", "last"]
     own = networks.loc[1]
     assert list(warnings_of(made)) == [
-        f"{own['model']} seed {own['seed']} last: the same class for every image, so nothing was"
+        f"{own['model']}, seed {own['seed']}, last: the same class for every image, so nothing was"
         " learned; see the losses in the training log"
     ]
 

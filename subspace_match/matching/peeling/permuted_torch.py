@@ -1,39 +1,11 @@
-"""Peel a pair under many permutations at once, on a GPU.
-
-A permutation of Y's samples only changes the cross moments, so both sides' own inverses serve all
-permutations. The removals of all of them run together, as operations on stacks of matrices. (One
-removal is a dozen small kernels, and for layers of some hundred neurons most of the time goes into
-starting them.) Only pairs whose neurons are all independent can run together, as nearly all
-unrelated layers can; the caller computes the others one by one.
-"""
+"""Peel a pair under many permutations at once, on a GPU (see ``permuted``)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
 import torch
 
-from ..reduction.factor import ACCURACY
+from .permuted import PermutedRemovals
 from .updates import SpanUpdates, lowest_accurate
-
-
-@dataclass(frozen=True)
-class PermutedRemovals:
-    """Removals under K permutations, on the CPU.
-
-    Attributes:
-        order: (K, m) int64 columns in the order of removal.
-        distances: (K, m) float64 in [0, 1], as from ``peel``.
-        margins: (K,) float64, the error of each permutation's distances (its ``tie_margin``).
-        valid: (K,) bool; False where neurons are nearly dependent or digits were lost: the other
-            fields then mean nothing.
-    """
-
-    order: np.ndarray
-    distances: np.ndarray
-    margins: np.ndarray
-    valid: np.ndarray
 
 
 @torch.inference_mode()
@@ -65,16 +37,8 @@ def peel_permuted(
     stack = _Stack(*spans, width_x=len(own_x))
     steps = [stack.remove_block() for _ in range(-(-joint.shape[1] // SpanUpdates.BLOCK))]
     order, squares = (torch.cat(parts, 1).cpu().numpy() for parts in zip(*steps, strict=True))
-    distances = np.sqrt(np.clip(squares, 0.0, 1.0))
-    of_x = order < len(own_x)
-    # Once a side is empty, the neurons that remain have distance 1.
-    left_x = len(own_x) - of_x.cumsum(1)
-    left_y = len(own_y) - (~of_x).cumsum(1)
-    empty = (left_x == 0) | (left_y == 0)
-    distances[:, 1:][empty[:, :-1]] = 1.0
-    found = margins.cpu().numpy()
-    valid = (found <= ACCURACY / 2) & stack.accurate.cpu().numpy()
-    return PermutedRemovals(order, distances, found, valid)
+    found, accurate = margins.cpu().numpy(), stack.accurate.cpu().numpy()
+    return PermutedRemovals.of_all(order, squares, len(own_x), found, accurate)
 
 
 def _errors_of_distances(joint: torch.Tensor, error: float) -> torch.Tensor:

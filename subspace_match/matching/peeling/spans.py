@@ -133,7 +133,7 @@ def solve(
     if _is_triangular(basis, device):  # X's columns, if F comes from the moments
         upper, rotated = basis[:rank], others
     elif products is not None:
-        return _solve_by_products(*products, device)
+        return solve_by_products(*products, device)
     else:
         reflectors, scales = device.householder_qr(basis)
         upper = device.triu(reflectors[:rank])
@@ -142,10 +142,10 @@ def solve(
     return upper, device.gram_inverse(upper), over_basis, (rotated[rank:] ** 2).sum(0)
 
 
-def _solve_by_products(
+def solve_by_products(
     gram: Array, across: Array, device: Device
 ) -> tuple[Array, Array, Array, Array]:
-    """Return the results of ``solve`` from S'S and S'T."""
+    """Return the results of ``solve`` from S'S and S'T, if they are accurate enough."""
     upper = device.cholesky(gram)
     inverse = device.gram_inverse(upper)
     # Columns have norm 1, so the squared parts inside and outside the span sum to 1.

@@ -1,0 +1,196 @@
+"""Peel a pair under many permutations at once, on the CPU (see ``permuted``)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..backends.numpy_ import Cpu
+from ..reduction.factor import ACCURACY
+from .permuted import PermutedRemovals
+from .spans import solve_by_products
+from .updates import SpanUpdates, lowest_accurate
+
+STACK_BYTES = 2**24  # the matrices of a stack; larger ones leave the cache and take longer
+
+
+def peel_permuted(
+    own_x: np.ndarray,
+    own_y: np.ndarray,
+    crosses: np.ndarray,
+    error: float,
+    uppers: tuple[np.ndarray, np.ndarray] | None = None,
+) -> PermutedRemovals | None:
+    """Peel K pairs that have the same moments of each side and different cross moments.
+
+    Args:
+        own_x: X'X of unit columns, (n_x, n_x) float64.
+        own_y: Y'Y of unit columns, (n_y, n_y).
+        crosses: X'Y of unit columns under each permutation, (K, n_x, n_y).
+        error: largest error of an entry of the moments.
+        uppers: R and S, if the neurons' unit columns are X R and Y S, and X and Y are ``whitened``.
+
+    Returns:
+        The removals; None if a side's own neurons are dependent, so that no permutation is valid.
+    """
+    device, (width_x, width_y) = Cpu(), crosses.shape[1:]
+    if device.cholesky(own_x) is None or device.cholesky(own_y) is None:
+        return None
+    size = max(1, STACK_BYTES // (8 * (width_x + width_y) ** 2))
+    parts: list[PermutedRemovals] = []
+    for start in range(0, len(crosses), size):
+        some = crosses[start : start + size]
+        matrix, squares = _spans(own_x, own_y, some)
+        margins = _errors_of_distances(own_x, own_y, some, matrix, error)
+        if uppers is not None:
+            _to_neurons(matrix, squares, some, (own_x, own_y), uppers)
+            # The columns come from the samples, which leaves distances as accurate as asked.
+            margins[margins <= ACCURACY / 2] = ACCURACY / 2
+        stack = _Stack(matrix, squares, width_x)
+        parts.append(PermutedRemovals.of_all(*stack.remove_all(), width_x, margins, stack.accurate))
+        if not parts[-1].valid.any():
+            break  # so it will be with the others
+    return PermutedRemovals.joined(parts, len(crosses))
+
+
+def _spans(
+    own_x: np.ndarray, own_y: np.ndarray, crosses: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the coefficients W and the squared distances, (K, m, m) and (K, m); see ``spans``."""
+    count, width_x, width_y = crosses.shape
+    width = width_x + width_y
+    matrix, squares = np.empty((count, width, width)), np.empty((count, width))
+    x, y = slice(width_x), slice(width_x, width)
+    sides = ((own_x, crosses, x, y), (own_y, crosses.transpose(0, 2, 1), y, x))
+    for own, across, mine, others in sides:
+        # One product with the columns of all permutations.
+        flat = across.transpose(1, 0, 2).reshape(len(own), -1)
+        _, inverse, over, distances = solve_by_products(own, flat, Cpu())
+        matrix[:, mine, mine] = inverse
+        matrix[:, mine, others] = over.reshape(len(own), count, -1).transpose(1, 0, 2)
+        squares[:, others] = distances.reshape(count, -1)
+    return matrix, squares
+
+
+def _errors_of_distances(
+    own_x: np.ndarray, own_y: np.ndarray, crosses: np.ndarray, matrix: np.ndarray, error: float
+) -> np.ndarray:
+    """Return the error of each permutation's distances, (K,); inf if its neurons are dependent.
+
+    See ``factor_from_moments``. The blocks of the inverse of the joint moments that belong to X and
+    to Y are the inverses of X'X - X'Y B and Y'Y - Y'X B, with the coefficients B over the other
+    side.
+    """
+    device, width_x = Cpu(), len(own_x)
+    errors = np.full(len(crosses), np.inf)
+    for number, (cross, own) in enumerate(zip(crosses, matrix, strict=True)):
+        schur_x = own_x - device.product(cross, own[width_x:, :width_x])
+        schur_y = own_y - device.product(cross.T, own[:width_x, width_x:])
+        schurs = (schur_x + schur_x.T) / 2, (schur_y + schur_y.T) / 2
+        factors = [found for each in schurs if (found := device.cholesky(each)) is not None]
+        if len(factors) == 2:
+            largest = [(device.triangular_inverse(each) ** 2).sum(1).max() for each in factors]
+            errors[number] = 2 * error * max(largest)
+    return errors
+
+
+def _to_neurons(
+    matrix: np.ndarray,
+    squares: np.ndarray,
+    crosses: np.ndarray,
+    moments: tuple[np.ndarray, np.ndarray],
+    uppers: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Replace the spans of whitened columns X and Y by those of the neurons X R and Y S.
+
+    The coefficients of Y S over X R are R^-1 B S, with B those of Y over X.
+    """
+    device, width_x = Cpu(), len(moments[0])
+    x, y = slice(width_x), slice(width_x, None)
+    sides = ((0, x, y, crosses), (1, y, x, crosses.transpose(0, 2, 1)))
+    for side, mine, others, across in sides:
+        own, other = uppers[side], uppers[1 - side]
+        over = np.matmul(matrix[:, mine, others], other)
+        squares[:, others] = 1.0 - (over * np.matmul(across, other)).sum(1)
+        flat = over.transpose(1, 0, 2).reshape(len(own), -1)
+        solved = device.triangular_solve(own, flat).reshape(len(own), len(matrix), -1)
+        matrix[:, mine, others] = solved.transpose(1, 0, 2)
+        matrix[:, mine, mine] = device.gram_inverse(np.triu(device.cholesky(moments[side]) @ own))
+
+
+class _Stack:
+    """The spans of many pairs, from each of which neurons are removed one by one.
+
+    Attributes:
+        accurate: whether a pair has lost no digits so far, (K,) bool.
+    """
+
+    def __init__(self, matrix: np.ndarray, residual: np.ndarray, width_x: int) -> None:
+        self._matrix, self._residual = matrix, residual
+        count, width = residual.shape
+        self._columns = np.broadcast_to(np.arange(width), (count, width))
+        self._of_x = self._columns < width_x
+        self._highest = self._diagonal = np.diagonal(matrix, axis1=1, axis2=2)
+        self.accurate = np.ones(count, dtype=bool)
+
+    def remove_all(self) -> tuple[np.ndarray, np.ndarray]:
+        """Remove the farthest neuron of every pair, until none is left.
+
+        Returns:
+            The removed columns and their squared distances, (K, m).
+        """
+        order, squares = [], []
+        left = self._residual.shape[1]
+        while left:
+            if left <= SpanUpdates.COMPACT * self._residual.shape[1]:
+                self._compact(left)
+            columns, own = self._remove_block(min(SpanUpdates.BLOCK, left))
+            order.append(columns)
+            squares.append(own)
+            left -= columns.shape[1]
+        return np.concatenate(order, 1), np.concatenate(squares, 1)
+
+    def _remove_block(self, removals: int) -> tuple[np.ndarray, np.ndarray]:
+        residual, matrix = self._residual, self._matrix
+        count, width = residual.shape
+        every = np.arange(count)
+        lefts, rights = np.empty((2, count, removals, width))
+        places = np.empty((count, removals), dtype=np.int64)
+        squares = np.empty((count, removals))
+        for step in range(removals):
+            place = residual.argmax(1)
+            places[:, step], squares[:, step] = place, residual[every, place]
+            residual[every, place] = -np.inf
+            row, left = rights[:, step], lefts[:, step]
+            row[:] = matrix[every, place]
+            if step:
+                weights = lefts[every, :step, place]
+                row -= np.matmul(weights[:, None, :], rights[:, :step])[:, 0]
+            pivot = row[every, place]
+            positive = pivot > 0
+            self.accurate &= positive
+            scaled = row / np.where(positive, pivot, np.inf)[:, None]
+            np.multiply(scaled, self._of_x == self._of_x[every, place][:, None], out=left)
+            scaled -= left
+            scaled *= row
+            residual += scaled
+        self._check(lefts, rights, places)
+        for own, own_lefts, own_rights in zip(matrix, lefts, rights, strict=True):
+            Cpu().add_product(own, own_lefts.T, own_rights, scale=-1.0)
+        return np.take_along_axis(self._columns, places, 1), squares
+
+    def _check(self, lefts: np.ndarray, rights: np.ndarray, places: np.ndarray) -> None:
+        """Note pairs that lost digits: in a removal, or where a neuron that remains did."""
+        ends = self._diagonal - np.einsum("ksm,ksm->km", lefts, rights)
+        lowest = np.where(self._residual > -np.inf, ends, np.inf)
+        at_removal = np.take_along_axis(rights, places[:, :, None], 2)[:, :, 0]
+        np.put_along_axis(lowest, places, at_removal, 1)
+        self.accurate &= (lowest >= lowest_accurate(self._highest)).all(1)
+        self._diagonal = ends
+
+    def _compact(self, left: int) -> None:
+        """Copy the state without removed neurons."""
+        kept = np.nonzero(self._residual > -np.inf)[1].reshape(-1, left)
+        pairs = zip(self._matrix, kept, strict=True)
+        self._matrix = np.stack([own.take(rows, 0).take(rows, 1) for own, rows in pairs])
+        for name in ("_residual", "_columns", "_of_x", "_highest", "_diagonal"):
+            setattr(self, name, np.take_along_axis(getattr(self, name), kept, 1))
