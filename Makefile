@@ -23,8 +23,9 @@ export PYTHONPATH := $(CURDIR)
 # because a new clone has newer files.
 READY := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-# Few of transformers' models are ever imported, and some packages have files for other versions of Python.
-COMPILE := python -m compileall -qq -x '/tests/|/transformers/models/' $(VENV)/lib
+# Without what is hardly ever imported. Some packages have files for other versions of Python.
+COMPILE := python -m compileall -qq \
+	-x '/(tests?|testing|_vendored|mypyc?)/|/transformers/models/' $(VENV)/lib
 
 .PHONY: run slurm test lint docs bench gpu setup clean
 
