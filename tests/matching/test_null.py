@@ -10,6 +10,7 @@ from subspace_match.matching import null
 from subspace_match.matching.backends.numpy_ import Cpu
 from subspace_match.matching.backends.torch_ import TorchDevice
 from subspace_match.matching.null import null_critical_epsilons, null_paths
+from subspace_match.matching.peeling import permuted_numpy
 from subspace_match.matching.permutation_test import p_values
 
 
@@ -39,16 +40,62 @@ def test_permutations_that_run_together_have_the_same_critical_epsilons(case, de
 
 
 @pytest.mark.parametrize(("case", "count"), [(cases.related, 4), (cases.near_duplicates, 0)])
-def test_independent_layers_are_peeled_together(case, count, monkeypatch) -> None:
+@pytest.mark.parametrize("device", ["cpu", TorchDevice("cpu")], ids=["numpy", "torch"])
+def test_independent_layers_are_peeled_together(case, count, device, monkeypatch) -> None:
     """All permutations of a layer of independent neurons, and none of near copies."""
     alone = []
     monkeypatch.setattr(null, "match_path", lambda pair, **_: alone.append(pair) or path)
     rng = np.random.default_rng(0)
     x, y = case(rng)
-    path = sm.match_path(sm.reduce(x, y))
+    path = sm.match_path(sm.reduce(x, y, device="cpu"), device="cpu")
     orders = [rng.permutation(len(x)) for _ in range(4)]
-    list(null_critical_epsilons(path.pair, x, y, orders, device=TorchDevice("cpu")))
+    list(null_critical_epsilons(path.pair, x, y, orders, device=device))
     assert len(alone) == 4 - count
+
+
+def nearly_dependent(distance: float) -> tuple[np.ndarray, np.ndarray]:
+    """Two layers with neurons on each side that are this far from each other, and a dead one."""
+    rng = np.random.default_rng(0)
+    x, y = cases.related(rng)
+    x[:, 1], y[:, 2] = x[:, 0], y[:, 5]
+    x, y = (side + distance * rng.normal(size=side.shape) for side in (x, y))
+    x[:, 4] = 0
+    return x, y
+
+
+@pytest.mark.parametrize(
+    ("distance", "together"), [(2e-3, 7), (1e-3, 7), (5e-4, 0), (1e-5, 0), (1e-7, 0)]
+)
+def test_nearly_dependent_layers_are_peeled_together_as_long_as_no_digits_are_lost(
+    distance: float, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = nearly_dependent(distance)
+    pair = sm.reduce(x, y, device="cpu")
+    assert not pair.well_conditioned
+    rng = np.random.default_rng(1)
+    orders = [rng.permutation(len(x)) for _ in range(7)]
+    expected = [path_of(x, y[order], "cpu").critical_epsilon for order in orders]
+    alone, path_alone = [], null.match_path
+    monkeypatch.setattr(
+        null, "match_path", lambda pair, **options: alone.append(1) or path_alone(pair, **options)
+    )
+    found = list(null_critical_epsilons(pair, x, y, orders, device="cpu"))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8)
+    assert len(alone) == 7 - together
+
+
+@pytest.mark.parametrize("stack_bytes", [1, 2**14, 2**24])
+def test_stacks_of_any_size_give_the_same_critical_epsilons(
+    stack_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More neurons than a block of removals has, and one permutation to all in a stack."""
+    rng = np.random.default_rng(0)
+    x, y = (np.maximum(0, rng.normal(size=(900, n))) for n in (90, 60))
+    pair, orders = sm.reduce(x, y, device="cpu"), [rng.permutation(900) for _ in range(5)]
+    expected = [path.critical_epsilon for path in null_paths(pair, x, y, orders, device="cpu")]
+    monkeypatch.setattr(permuted_numpy, "STACK_BYTES", stack_bytes)
+    found = list(null_critical_epsilons(pair, x, y, orders, device="cpu"))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
 def test_each_path_keeps_its_own_pair(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,7 +153,7 @@ def test_the_null_permutes_images_and_keeps_positions(stores: StorePair) -> None
         images = [image_permutation(parts, rng) for _ in range(3)]
         orders = [permuted_samples(SAMPLES["conv1"], layer, order) for order in images]
         expected = [path.critical_epsilon for path in null_paths(pair, x, y, orders, **DEVICE)]
-        np.testing.assert_array_equal(own, expected)
+        np.testing.assert_allclose(own, expected, rtol=0, atol=1e-12)
     assert all(np.array_equal(LABELS[order], LABELS) for order in images)
     assert movable_share(stores) == 1.0
 

@@ -5,5 +5,6 @@ first removal. ``updates`` is the interface of a removal, with one implementatio
 ``updates_numpy``, ``updates_torch`` and, for near copies, ``updates_rotation``. ``halves`` factors
 two halves of the images; ``updates_halves`` and, for near copies, ``updates_halves_rotation``
 remove neurons by their cross-fitted distance.
-``permuted_torch`` peels all permutations of a null at once on a GPU.
+``permuted`` tells how all permutations of a null are peeled at once: ``permuted_numpy`` on the CPU,
+``permuted_torch`` on a GPU.
 """
