@@ -23,6 +23,10 @@ export PYTHONPATH := $(CURDIR)
 # because a new clone has newer files.
 READY := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
+# Without what is hardly ever imported. Some packages have files for other versions of Python.
+COMPILE := python -m compileall -qq \
+	-x '/(tests?|testing|_vendored|mypyc?)/|/transformers/models/' $(VENV)/lib
+
 .PHONY: run slurm test lint docs bench gpu setup clean
 
 run: setup
@@ -61,18 +65,18 @@ $(READY):
 	$(PYTHON) -m venv $(VENV)
 # The pip of Python 3.11 takes twice as long.
 	pip install --quiet --upgrade "pip>=26"
-# While pip installs the rest on one core, compile the search for minimal matches on the other, which
-# takes longer than a job's work. It needs only the base dependencies.
-	python -c "import tomllib; \
-		print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
-		| pip install --quiet --no-compile --constraint constraints.txt --requirement /dev/stdin
-	python -W ignore -c "import numpy, subspace_match as sm; x = numpy.eye(3); \
-		sm.minimal_matches(sm.match_path(sm.reduce(x, x)), 0.5)" & \
+# pip waits for the index's answer about each package. So three pips install the tested versions side by
+# side, all but torch. Each takes its own packages only, whether or not this platform needs them, and may
+# fail: the next pip sees what is missing.
+	grep -v -e '^#' -e '^torch' constraints.txt \
+		| xargs -n 90 -P 3 pip install --quiet --no-compile --no-deps || true
+# While pip installs torch and checks all, compile on another core, which takes as long: the search for
+# minimal matches, whose compilation takes longer than a job's work, then what is installed.
+	{ python -W ignore -c "import numpy, subspace_match as sm; x = numpy.eye(3); \
+		sm.minimal_matches(sm.match_path(sm.reduce(x, x)), 0.5)" && { $(COMPILE) || true; }; } & \
 	pip install --quiet --no-compile --constraint constraints.txt \
 		--editable ".[workflow,models,test,lint,docs]" && wait $$!
-# On all cores, which pip does not use. Few of transformers' models are ever imported, and some packages
-# have files for other versions of Python.
-	python -m compileall -qq -j 0 -x '/tests/|/transformers/models/' $(VENV)/lib || true
+	$(COMPILE) -j 0 || true
 	touch $@
 
 clean:

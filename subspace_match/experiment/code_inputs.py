@@ -10,8 +10,8 @@ import ast
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,7 @@ class Code:
     def __init__(self, project: str | Path = PROJECT) -> None:
         self.project = Path(project).absolute()
         self._files: dict[str, list[Path]] = {}
+        self._sha256 = cache(_sha256)  # many scripts reach the same files
 
     @property
     def names(self) -> list[str]:
@@ -57,18 +58,35 @@ class Code:
                 modules, own = set(_imported_names(file)), [file, *self._rule_files(script)]
             modules &= self._graph.modules
             reached = modules.union(*map(self._graph.find_upstream_modules, modules))
-            sources = {_files_of(self.project, module)[-1] for module in reached}
-            data = (file for folder in {s.parent for s in sources} for file in _data_files(folder))
+            sources = {self._sources[module] for module in reached}
+            data = (file for folder in {s.parent for s in sources} for file in self._data[folder])
             self._files[script] = sorted({*own, *sources, *data})
         return self._files[script]
 
     def digest(self, script: str) -> str:
         """Return ten hexadecimal digits: a digest of the names and contents of ``files``."""
-        return code_digest(self.project, self.files(script))
+        return code_digest(self.project, self.files(script), self._sha256)
 
     def _rule_files(self, script: str) -> list[Path]:
+        return [file for file, text in self._rules.items() if f"/{script}.py" in text]
+
+    @cached_property
+    def _rules(self) -> dict[Path, str]:
+        """The text of each file of rules."""
         files = (self.project / "rules").glob("*.smk")
-        return [file for file in files if f"/{script}.py" in file.read_text(encoding="utf-8")]
+        return {file: file.read_text(encoding="utf-8") for file in files}
+
+    @cached_property
+    def _sources(self) -> dict[str, Path]:
+        """The file of each module of the package."""
+        files = (self.project / PACKAGE).rglob("*.py")
+        return {_module_in(file.relative_to(self.project)): file for file in files}
+
+    @cached_property
+    def _data(self) -> dict[Path, list[Path]]:
+        """The files that the modules in each folder may read."""
+        folders = {source.parent for source in self._sources.values()}
+        return {folder: [*_data_files(folder)] for folder in folders}
 
     @cached_property
     def _graph(self) -> ImportGraph:
@@ -89,6 +107,11 @@ class Code:
         for module in graph.modules - {PACKAGE}:  # importing a module runs its package's __init__
             graph.add_import(importer=module, imported=module.rpartition(".")[0])
         return graph
+
+
+def _module_in(file: Path) -> str:
+    *packages, name = file.parts
+    return ".".join([*packages, *([] if name == "__init__.py" else [name.removesuffix(".py")])])
 
 
 def _data_files(package: Path) -> Iterator[Path]:
@@ -156,12 +179,18 @@ def module_digest(name: str) -> str:
     return code_digest(*module_files(name))
 
 
-def code_digest(folder: Path, files: Iterable[Path]) -> str:
+def _sha256(file: Path) -> bytes:
+    return hashlib.sha256(file.read_bytes()).digest()
+
+
+def code_digest(
+    folder: Path, files: Iterable[Path], sha256: Callable[[Path], bytes] = _sha256
+) -> str:
     """Return ten hexadecimal digits: a digest of files' contents and names below a folder."""
     content = hashlib.sha256()
     for file in files:
         content.update(f"{file.relative_to(folder).as_posix()}\0".encode())
-        content.update(hashlib.sha256(file.read_bytes()).digest())
+        content.update(sha256(file))
     return content.hexdigest()[:10]
 
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from ..data.catalogue import SOURCES
 from ..matching.epsilons import EPSILONS
 from ..matching.permutation_counts import check_permutations
@@ -25,7 +27,9 @@ MODEL_SECTIONS = ("data", "network", "training")  # sections that a model may ov
 @functools.cache
 def schema() -> dict[str, Any]:
     """Return ``schema.yaml`` with the values that other modules define."""
-    found = read_yaml(Path(__file__).with_name("schema.yaml"))
+    text = Path(__file__).with_name("schema.yaml").read_bytes()
+    # Every run reads it. libyaml is ten times as fast, but not all of PyYAML's packages have it.
+    found: dict[str, Any] = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     known = found["properties"]
     known["matching"]["properties"]["epsilons"]["default"] = list(EPSILONS)
     known["data"]["properties"]["name"]["enum"] = list(SOURCES)

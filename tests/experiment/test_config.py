@@ -31,6 +31,13 @@ def test_every_key_of_the_default_file_has_a_comment() -> None:
     assert [line for line in keys if "#" not in line] == []
 
 
+def test_the_schema_is_read_alike_by_every_reader() -> None:
+    file = Path(__file__).parents[2] / "subspace_match" / "experiment" / "schema.yaml"
+    found = read_yaml(file)
+    assert found == yaml.load(file.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    assert schema()["properties"].keys() == found["properties"].keys()
+
+
 def test_missing_keys_get_their_defaults() -> None:
     complete = validated({"training": {"epochs": 3}})
     assert complete["training"]["epochs"] == 3

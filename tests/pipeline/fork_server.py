@@ -41,66 +41,111 @@ def serve(folder: Path, ended: int) -> dict[str, Any]:
         folder: folder of the socket.
         ended: file descriptor of the process (``os.pidfd_open``).
     """
-    events = select.poll()
-    events.register(ended, select.POLLIN)
+    clients = Clients()
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(folder / "socket"))
         server.listen(64)
-        events.register(server, select.POLLIN)
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that no child becomes a zombie
+        clients.events.register(ended, select.POLLIN)
+        clients.events.register(server, select.POLLIN)
         gc.freeze()
         sys.stdout.write("ready\n")
         sys.stdout.flush()
-        while ended not in dict(events.poll()):
-            connection, _ = server.accept()
-            if os.fork() == 0:
-                break
-            connection.close()
-        else:
-            shutil.rmtree(folder)
-            os._exit(0)
-    os.close(ended)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    request, files = _receive(connection)
-    program = os.fork()
-    if program == 0:
-        connection.close()
-        os.setsid()
-        for number, file in enumerate(files):
-            os.dup2(file, number)
-            os.close(file)
-        return request
-    for file in files:
-        os.close(file)
-    _answer(connection, program)
-    os._exit(0)
+        while True:
+            for event, _ in clients.events.poll():
+                if event == ended:
+                    shutil.rmtree(folder)
+                    os._exit(0)
+                if event != server.fileno():
+                    clients.handle(event)
+                    continue
+                connection, _ = server.accept()
+                try:
+                    request, files = _receive(connection)
+                except ConnectionError:  # the client was killed
+                    connection.close()
+                    continue
+                # Only one fork for each program: it copies the page tables of all libraries.
+                program = os.fork()
+                if program == 0:
+                    connection.close()
+                    clients.close()
+                    os.close(ended)
+                    os.setsid()
+                    for number, file in enumerate(files):
+                        os.dup2(file, number)
+                        os.close(file)
+                    return request
+                for file in files:
+                    os.close(file)
+                clients.add(connection, program)
 
 
 def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
     text, files, _, _ = socket.recv_fds(connection, 1 << 16, 3)
     while not text.endswith(b"\n"):  # the only one: JSON escapes those in texts
         part = connection.recv(1 << 16)
-        assert part, "the client ended while it sent its request"
+        if not part:
+            for file in files:
+                os.close(file)
+            raise ConnectionError("the client ended while it sent its request")
         text += part
     return json.loads(text), files
 
 
-def _answer(connection: socket.socket, program: int) -> None:
-    """Pass signals on to a program and send its exit status; kill it if nobody waits any more."""
-    ended = os.pidfd_open(program)
-    events = select.poll()
-    events.register(ended, select.POLLIN)
-    events.register(connection, select.POLLIN)
-    while ended not in dict(events.poll()):
-        numbers = connection.recv(16)
-        for number in numbers:
-            os.killpg(program, number)
-        if not numbers:  # a hang-up
-            os.killpg(program, signal.SIGKILL)
-            events.unregister(connection)
-    _, status = os.waitpid(program, 0)
-    with contextlib.suppress(BrokenPipeError):
-        connection.sendall(b"%d" % os.waitstatus_to_exitcode(status))
+class Clients:
+    """The clients that wait for a program."""
+
+    def __init__(self) -> None:
+        self.events = select.poll()
+        # By the file descriptors of the program and of the connection.
+        self._waiting: dict[int, tuple[socket.socket, int, int]] = {}
+
+    def add(self, connection: socket.socket, program: int) -> None:
+        """Take on a client and the program that it waits for."""
+        ended = os.pidfd_open(program)
+        for event in (ended, connection.fileno()):
+            self._waiting[event] = connection, program, ended
+            self.events.register(event, select.POLLIN)
+
+    def close(self) -> None:
+        """Close all connections, in a process that does not serve them."""
+        for connection, _, ended in self._waiting.values():
+            connection.close()
+            with contextlib.suppress(OSError):  # each is here twice
+                os.close(ended)
+
+    def handle(self, event: int) -> None:
+        """Pass signals on to a program or send its exit status; kill it if nobody waits."""
+        if event not in self._waiting:  # its program has ended just now
+            return
+        connection, program, ended = self._waiting[event]
+        if event == ended:
+            _, status = os.waitpid(program, 0)
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(b"%d" % os.waitstatus_to_exitcode(status))
+            for each in (ended, connection.fileno()):
+                if self._waiting.pop(each, None):
+                    self.events.unregister(each)
+            os.close(ended)
+            connection.close()
+            return
+        with contextlib.suppress(ConnectionError):
+            if numbers := connection.recv(16):
+                for number in numbers:
+                    _signal(program, number)
+                return
+        # A hang-up.
+        _signal(program, signal.SIGKILL)
+        self.events.unregister(event)
+        del self._waiting[event]
+
+
+def _signal(program: int, number: int) -> None:
+    """Send a signal to a program and what it started."""
+    try:
+        os.killpg(program, number)
+    except ProcessLookupError:  # it has no group of its own yet
+        os.kill(program, number)
 
 
 def become(request: dict[str, Any], executable: str, before: list[str]) -> None:

@@ -98,7 +98,7 @@ def wait_until(true: Callable[[], bool], what: str, seconds: float = 240) -> Non
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"in {seconds} s not seen: {what}"
-        time.sleep(0.1)
+        time.sleep(0.25)  # most conditions start a program of Slurm
 
 
 class Cluster:

@@ -20,7 +20,9 @@ import zarr
 from parallel import make_once
 from pipeline.forks import environment, forked_environment
 from pipeline.workspaces import (
+    AGGREGATE,
     BARE,
+    FASHION_MNIST,
     MATCHED,
     PROJECT,
     TABLES,
@@ -130,7 +132,7 @@ def test_data_that_was_replaced_under_its_name_is_noticed(
     versioned: Versioned, tmp_path: Path
 ) -> None:
     idx_files(tmp_path / "data", fill=1)
-    versioned.configure(data={"name": "fashion_mnist", "root": str(tmp_path / "data")})
+    versioned.configure(data=FASHION_MNIST | {"root": str(tmp_path / "data")})
     assert Run(0, versioned.dvc("repro", "data")).jobs == {"prepare_data": 1}
     assert "Stage 'data' didn't change, skipping" in versioned.dvc("repro", "data")
     idx_files(tmp_path / "data", fill=2)
@@ -343,7 +345,7 @@ def test_a_clone_goes_on_where_published_results_end(versioned: Versioned, tmp_p
     assert fresh.snakemake("figures").jobs == {"plot": 1}
     assert {file.name: file.read_bytes() for file in figures.iterdir()} == drawn
     fresh.configure(matching={"layers": ["conv1", "conv3"]}, **BARE)
-    assert fresh.snakemake().jobs == MATCHED | TABLES
+    assert fresh.make_tables().jobs == MATCHED | AGGREGATE
     # Times of restored files do not matter.
     fresh.configure()
     for module in (fresh.root / "subspace_match").rglob("*.py"):

@@ -99,7 +99,7 @@ def test_cifar_at_full_size(empty_workspace: Callable[..., Workspace], tiny_cifa
         )
     )
     shutil.copy(PROJECT / "config" / "config.yaml", workspace.root / "config")
-    run = workspace.snakemake("--configfile", "config/resnet18_cifar10.yaml", "small.yaml")
+    run = workspace.make_tables("--configfile", "config/resnet18_cifar10.yaml", "small.yaml")
     assert run.jobs["train"] == 2
     assert run.jobs["match"] == 1
     (tables,) = (workspace.root / "results" / "experiments").glob("resnet18-cifar10-*/tables")

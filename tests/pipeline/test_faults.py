@@ -19,7 +19,6 @@ from pipeline.workspaces import (
     BARE,
     MATCHED,
     MATCHES,
-    TABLES,
     TINY,
     Workspace,
     copy_project,
@@ -204,7 +203,8 @@ def test_a_full_disk_is_an_error_that_names_the_file_and_loses_nothing(
     assert not Path(workspace.paths.experiment("tables")).exists()
 
     ballast.unlink()
-    assert workspace.snakemake().jobs == {"extract": 2, "top_images": 2} | MATCHES | TABLES
+    again = {"extract": 2, "top_images": 2} | MATCHES | AGGREGATE
+    assert workspace.make_tables().jobs == again
     assert workspace.tables() == tables
 
 

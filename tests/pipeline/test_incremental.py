@@ -9,7 +9,16 @@ import PIL.Image
 import pytest
 from pipeline.faults import contents
 from pipeline.planned_jobs import missing_jobs
-from pipeline.workspaces import AGGREGATE, BARE, MATCHED, MATCHES, TABLES, Workspace, idx_files
+from pipeline.workspaces import (
+    AGGREGATE,
+    BARE,
+    FASHION_MNIST,
+    MATCHED,
+    MATCHES,
+    TABLES,
+    Workspace,
+    idx_files,
+)
 
 BELOW_MATCHING = MATCHES | {"heat_map": 1} | TABLES
 ONE_NETWORK = {"initialise": 1, "train": 1, "extract": 1, "extract_heat_map": 1, "top_images": 1}
@@ -47,7 +56,7 @@ def test_another_architecture_or_data_set_is_an_experiment_beside_the_first(
     workspace.configure(network={"name": "vgg13_bn"})
     assert missing_jobs(workspace) == all_networks
     idx_files(tmp_path / "data", fill=1)
-    workspace.configure(data={"name": "fashion_mnist", "root": str(tmp_path / "data")})
+    workspace.configure(data=FASHION_MNIST | {"root": str(tmp_path / "data")})
     assert missing_jobs(workspace) == {"prepare_data": 1} | all_networks
     workspace.configure()
     assert missing_jobs(workspace) == {}
@@ -113,7 +122,8 @@ def test_untrained_networks_need_no_training(workspace: Workspace) -> None:
 def test_an_edited_matching_module_matches_again(workspace: Workspace) -> None:
     before = workspace.tables()
     append(workspace.root / "subspace_match" / "matching" / "path.py", "\n# edited\n")
-    assert workspace.snakemake().jobs == BELOW_MATCHING
+    assert missing_jobs(workspace) == BELOW_MATCHING
+    assert workspace.make_tables().jobs == MATCHES | {"heat_map": 1} | AGGREGATE
     assert workspace.tables() == before
 
 
@@ -172,7 +182,7 @@ def test_replaced_and_moved_data_count_by_content(workspace: Workspace, tmp_path
     idx_files(root, fill=1)
 
     def prepared() -> str:
-        workspace.configure(data={"name": "fashion_mnist", "root": str(root)})
+        workspace.configure(data=FASHION_MNIST | {"root": str(root)})
         return os.path.relpath(workspace.paths.data("images.safetensors"), workspace.root)
 
     first = prepared()
@@ -209,7 +219,7 @@ def test_an_image_that_is_added_prepares_the_folder_anew(
     root = tmp_path / "images"
     for name in ("train/cat/1", "train/dog/1", "test/cat/1", "test/dog/1"):
         image_file(root / f"{name}.png")
-    data = {"name": "image_folder", "root": str(root), "image_size": 32}
+    data = {"name": "image_folder", "root": str(root), "image_size": 32, "test_images": None}
     workspace.configure(data=data)
     assert workspace.snakemake("data_sets").jobs == {"prepare_data": 1}
     image_file(root / "test/cat/2.png")

@@ -171,7 +171,7 @@ def test_both_networks_are_extracted_at_the_same_samples(finished: Workspace) ->
             assert np.array_equal(one, other)
     samples = {name: entry["samples"] for name, entry in stores[0].layers.items()}
     assert samples["conv1"] == 500
-    assert samples["fc1"] == 4000
+    assert samples["fc1"] == 1000
 
 
 def test_few_samples_are_flagged_with_a_warning(workspace: Workspace) -> None:

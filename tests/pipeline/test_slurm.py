@@ -78,7 +78,7 @@ def training(
     finished: Workspace, workspace: Workspace, tmp_path_factory: pytest.TempPathFactory
 ) -> Training:
     def configured(workspace: Workspace) -> Training:
-        workspace.configure(device="cpu", training={"epochs": 12})
+        workspace.configure(device="cpu", training={"epochs": 20})
         network = workspace.network(0)
         target = os.path.relpath(network, workspace.root)
         return Training(workspace, target, network.with_name("resume.safetensors"), "")
@@ -135,8 +135,14 @@ def test_jobs_get_gpus_of_their_own_and_fail_where_there_is_none(
     workspace.configure(training={"epochs": 1, "warmup_epochs": 0})
     before = len(cluster.jobs())
     targets = [os.path.relpath(workspace.network(seed), workspace.root) for seed in (0, 1)]
-    # Not as forks, which fail so soon that the second job could get the first one's GPU.
-    cluster.finish(cluster.start(workspace, *targets, "--retries", "0"), fails=True)
+    try:
+        # Both jobs start together, or the second could get the first one's GPU.
+        cluster.set_node("drain")
+        process = cluster.start(workspace, *targets, "--retries", "0", forked=True)
+        wait_until(lambda: len(cluster.jobs("pending")) == 2, "both jobs")
+    finally:
+        cluster.set_node("resume")
+    cluster.finish(process, fails=True)
     promise = r"ERROR device: expected the GPU of CUDA_VISIBLE_DEVICES=(\d), found no CUDA device"
     promised = [re.findall(promise, training_log(workspace, target)) for target in targets]
     assert sorted(promised) == [["0"], ["1"]]
@@ -262,7 +268,7 @@ def test_every_job_cancelled_after_an_edit_leaves_nothing_stale(
     finally:
         cluster.set_node("resume")
     assert not new.exists()
-    run = workspace.snakemake()
+    run = workspace.make_tables()
     assert {"extract": 2, "match": 1, "aggregate": 1}.items() <= run.jobs.items()
     assert new.exists()
     after = contents(workspace)

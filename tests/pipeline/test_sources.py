@@ -72,7 +72,8 @@ def test_language_models_on_texts(empty_workspace: Callable[..., Workspace], tex
     workspace = empty_workspace()
     sizes = {"n_layer": 2, "n_embd": 16, "n_head": 2, "n_positions": 16}
     workspace.configure(
-        data={"name": "text_folder", "root": str(texts), "tokens": 16, "test_fraction": 0.3},
+        data={"name": "text_folder", "root": str(texts), "tokens": 16, "test_fraction": 0.3}
+        | {"test_images": None},
         network={"name": "transformers:GPT2LMHeadModel", "options": sizes},
         training={**SHORT, "task": "language_model", "epochs": 2, "batch_size": 8},
         **ALL_LAYERS,

@@ -136,19 +136,20 @@ def test_a_forced_rule_runs_again_with_everything_below(workspace: Workspace) ->
 def test_code_that_changes_during_a_job_is_an_error_and_leaves_nothing_stale(
     workspace: Workspace, tmp_path: Path
 ) -> None:
-    script = workspace.root / "workflow_scripts" / "plot.py"
+    script = workspace.root / "workflow_scripts" / "match.py"
     script.write_text(script.read_text() + "# edited\n")
     planned = script.read_bytes()
-    strike(workspace, tmp_path / "faults", plot="code edited")
-    text = workspace.snakemake(fails=True).text
-    assert "ERROR: plot: expected the code of plot as when the run was planned" in text
+    matches = workspace.root / "results" / "matches"
+    made = {*matches.rglob("*.npz")}
+    strike(workspace, tmp_path / "faults", match="code edited")
+    text = workspace.snakemake("--until", "match", fails=True).text
+    assert "ERROR: match: expected the code of match as when the run was planned" in text
     assert "run snakemake again" in text
-    figures = Path(workspace.paths.experiment("figures"))
-    assert not figures.exists() or not any(figures.iterdir())
+    assert {*matches.rglob("*.npz")} == made
     # The planned code again: what the job left is not taken for its result.
     script.write_bytes(planned)
     strike(workspace, tmp_path / "faults")
-    assert workspace.snakemake().jobs == {"plot": 1}
+    assert workspace.snakemake("--until", "match").jobs == {"match": 1}
 
 
 def test_replaced_weights_of_the_same_name_are_new_weights(

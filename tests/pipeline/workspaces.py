@@ -29,7 +29,7 @@ TARGETS = ("all", "data_sets", "figures")
 PARTS = ("Snakefile", "rules", "workflow_scripts", "subspace_match", "config", "profiles")
 TINY: Config = {
     "seeds": [0, 1],
-    "data": {"test_fraction": 0.8},
+    "data": {"test_fraction": 0.8, "test_images": 1000},
     "network": {"width": 0.04, "hidden": [8]},
     "training": {"epochs": 2, "warmup_epochs": 1, "batch_size": 100},
     "extraction": {"positions": 500, "draws": 2},
@@ -45,6 +45,8 @@ BARE: Config = {
     "chance": {"permutations": 0},
     "heat_map": {"positions": 0},
 }
+# The data set of ``idx_files``, which has few images.
+FASHION_MNIST = {"name": "fashion_mnist", "test_images": None}
 # Jobs of the tiny configuration, whose three layers are one group: matching without and with the
 # optional parts, and the jobs at the end of every experiment.
 MATCHED = {"match": 1, "certify": 1, "measure": 1}
@@ -139,9 +141,9 @@ class Workspace:
     def _with_python_path(self, environment: dict[str, str]) -> dict[str, str]:
         return environment | ({"PYTHONPATH": str(self.python_path)} if self.python_path else {})
 
-    def make_tables(self) -> Run:
+    def make_tables(self, *arguments: str) -> Run:
         """Run Snakemake to the tables, without figures and page."""
-        return self.snakemake("--until", "aggregate")
+        return self.snakemake("--until", "aggregate", *arguments)
 
     def tables(self) -> dict[str, bytes]:
         """Bytes of every table of the current configuration."""

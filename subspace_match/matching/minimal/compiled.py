@@ -144,6 +144,13 @@ class Base(NamedTuple):
 
 
 @compiled
+def _copy(source: np.ndarray, target: np.ndarray) -> None:
+    """Copy a vector, without the check of shapes in target[:] = source, which compiles slowly."""
+    for i in range(len(target)):
+        target[i] = source[i]
+
+
+@compiled
 def gather(
     matrix: np.ndarray, rows: np.ndarray, columns: np.ndarray, target: np.ndarray, first: int
 ) -> None:
@@ -226,7 +233,9 @@ def _column(base: Base, state: State, neuron: int) -> np.ndarray:
     for i in range(first, end):
         column[i] = base.matrix[i - base.first_row, neuron]
     for term in range(state.counts[TERMS + side]):
-        column[first:end] -= base.rights[side, term, neuron] * base.lefts[side, term, first:end]
+        weight, left = base.rights[side, term, neuron], base.lefts[side, term]
+        for i in range(first, end):
+            column[i] -= weight * left[i]
     return column
 
 
@@ -253,9 +262,12 @@ def _exchange(base: Base, state: State, neuron: int, successor: int, row: np.nda
     (first, end), terms = rows_of(base, side), state.counts[TERMS + side]
     diagonal, highest = state.numbers[DIAGONAL], state.numbers[HIGHEST]
     basis = state.flags[BASIS]
-    change, rounding = _column(base, state, successor) / row[successor], highest[neuron]
+    change, rounding = _column(base, state, successor), highest[neuron]
     moved, right = base.lefts[side, terms + 1], base.rights[side, terms + 1]
-    right[:] = 0.0
+    for i in range(len(change)):
+        change[i] /= row[successor]
+    for i in range(len(right)):
+        right[i] = 0.0
     for i in range(first, end):
         moved[i] = row[i] * basis[i] - change[i] * row[neuron]
     basis[successor], state.flags[DEPENDENT, successor] = True, False
@@ -264,7 +276,7 @@ def _exchange(base: Base, state: State, neuron: int, successor: int, row: np.nda
         diagonal[i] -= change[i] * row[i] + moved[i] * right[i]
         inherited = max(diagonal[i], change[i] * change[i] * rounding)
         highest[i] = max(highest[i], inherited)
-    base.lefts[side, terms, :] = change
+    _copy(change, base.lefts[side, terms])
     state.counts[TERMS + side] = terms + 2
 
 
@@ -437,12 +449,13 @@ def _orthonormal_basis(base: Base, span: np.ndarray) -> np.ndarray:
     directions = np.empty((len(span), base.vectors.shape[1]))
     for neuron in span:
         direction = directions[rank]
-        direction[:] = base.vectors[base.neurons[neuron]]
+        _copy(base.vectors[base.neurons[neuron]], direction)
         for _ in range(2):  # once leaves too much rounding in near copies
             _project_out(direction, directions[:rank])
         length = np.sqrt(_dot(direction, direction))
         if length > tolerance:
-            direction /= length
+            for i in range(len(direction)):
+                direction[i] /= length
             rank += 1
     return directions[:rank]
 
@@ -471,7 +484,7 @@ def _must_reject(base: Base, state: State, side: int, bound: float, effort: floa
         directions = _orthonormal_basis(base, span)
         settled += 1
         for neuron in others:
-            outside[:] = base.vectors[base.neurons[neuron]]
+            _copy(base.vectors[base.neurons[neuron]], outside)
             _project_out(outside, directions)
             if _too_far(_dot(outside, outside), bound):
                 if state.flags[KEPT, neuron]:
@@ -522,9 +535,11 @@ def _cascade(
 @compiled
 def _overwrite(state: State, source: State) -> None:
     """Copy everything except ``group`` from another state of the same base."""
-    state.counts[:] = source.counts
-    state.numbers[:] = source.numbers
-    state.flags[:] = source.flags
+    _copy(source.counts, state.counts)
+    for row in range(len(source.numbers)):
+        _copy(source.numbers[row], state.numbers[row])
+    for row in range(len(source.flags)):
+        _copy(source.flags[row], state.flags[row])
 
 
 @compiled
@@ -580,6 +595,7 @@ def advance(
         DONE, SPLIT, FULL or REFACTOR, and the position of the neuron tested last (FULL: next).
     """
     queue, counts = np.empty(len(base.order), dtype=np.int64), state.counts
+    none = np.int64(0)  # numba would compile a function once more for a literal 0
     for neuron in base.order:
         if state.flags[KEPT, neuron] or not state.flags[ALIVE, neuron]:
             continue
@@ -596,7 +612,7 @@ def advance(
                 continue
         group = counts[GROUP]
         _overwrite(before, state)
-        tail = _enqueue(base, state, queue, 0, neuron)
+        tail = _enqueue(base, state, queue, none, neuron)
         outcome = REJECTED
         if tail > 0:
             outcome = _cascade(base, state, queue, tail, read, bound)
@@ -614,8 +630,10 @@ def advance(
 def resume(base: Base, state: State, bound: float) -> int:
     """Continue a test after a new factorisation: SURVIVED, REJECTED or REFACTOR."""
     queue = np.empty(len(base.order), dtype=np.int64)
-    everywhere = (0, len(base.order))
-    tail = _enqueue_violators(base, state, queue, 0, everywhere, bound)
+    # numba would compile these functions once more for literals.
+    none, read = np.int64(0), np.bool_(False)
+    everywhere = (none, len(base.order))
+    tail = _enqueue_violators(base, state, queue, none, everywhere, bound)
     if tail < 0:
         return REJECTED
-    return int(_cascade(base, state, queue, tail, False, bound))
+    return int(_cascade(base, state, queue, tail, read, bound))
