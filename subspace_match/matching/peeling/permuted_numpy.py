@@ -152,7 +152,7 @@ class _Stack:
     def _remove_block(self, removals: int) -> tuple[np.ndarray, np.ndarray]:
         residual, matrix = self._residual, self._matrix
         count, width = residual.shape
-        every = np.arange(count)
+        every, lowest = np.arange(count), lowest_accurate(self._highest)
         lefts, rights = np.empty((2, count, removals, width))
         places = np.empty((count, removals), dtype=np.int64)
         squares = np.empty((count, removals))
@@ -166,26 +166,18 @@ class _Stack:
                 weights = lefts[every, :step, place]
                 row -= np.matmul(weights[:, None, :], rights[:, :step])[:, 0]
             pivot = row[every, place]
-            positive = pivot > 0
-            self.accurate &= positive
-            scaled = row / np.where(positive, pivot, np.inf)[:, None]
+            self.accurate &= pivot >= lowest[every, place]
+            # What has lost its digits changes no more, so that it cannot overflow.
+            scaled = row / np.where(self.accurate, pivot, np.inf)[:, None]
             np.multiply(scaled, self._of_x == self._of_x[every, place][:, None], out=left)
             scaled -= left
             scaled *= row
             residual += scaled
-        self._check(lefts, rights, places)
+        self._diagonal = self._diagonal - np.einsum("ksm,ksm->km", lefts, rights)
+        self.accurate &= ((self._diagonal >= lowest) | (residual == -np.inf)).all(1)
         for own, own_lefts, own_rights in zip(matrix, lefts, rights, strict=True):
             Cpu().add_product(own, own_lefts.T, own_rights, scale=-1.0)
         return np.take_along_axis(self._columns, places, 1), squares
-
-    def _check(self, lefts: np.ndarray, rights: np.ndarray, places: np.ndarray) -> None:
-        """Note pairs that lost digits: in a removal, or where a neuron that remains did."""
-        ends = self._diagonal - np.einsum("ksm,ksm->km", lefts, rights)
-        lowest = np.where(self._residual > -np.inf, ends, np.inf)
-        at_removal = np.take_along_axis(rights, places[:, :, None], 2)[:, :, 0]
-        np.put_along_axis(lowest, places, at_removal, 1)
-        self.accurate &= (lowest >= lowest_accurate(self._highest)).all(1)
-        self._diagonal = ends
 
     def _compact(self, left: int) -> None:
         """Copy the state without removed neurons."""
