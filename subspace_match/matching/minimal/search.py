@@ -5,7 +5,8 @@ decides which one is found. ``walk`` tests removals for all neurons with the sam
 
 For one neuron most time goes to the first factorisation. For all neurons it goes to applying terms
 and to tests, about half each, and a neuron costs about one factorisation of its matrices. So the
-time grows with up to the fourth power of the width. ``benchmarks/bench_minimal_matches.py`` and
+time grows with up to the fourth power of the width. It is shorter by some times where a layer has
+far fewer directions than neurons (``alone``). ``benchmarks/bench_minimal_matches.py`` and
 ``bench_wide_minimal_matches.py`` measure it.
 """
 

@@ -10,10 +10,15 @@ The smaller part of a split group goes on first, while the larger part waits. Bo
 matrix, which is not changed any more; each copies it when it has to apply its terms. So at most
 log2(n) matrices wait at a time. Any thread can take a node that waits. What a node computes depends
 on the node alone, so the number of threads changes no bit.
+
+A part with one neuron makes as many tests at once as it can (see ``alone``). Then few neurons are
+left of many, and they are factored anew. A search for one neuron alone does not: most of its time
+goes to the first factorisation.
 """
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable
@@ -25,6 +30,7 @@ from ..backends.numpy_ import Cpu
 from ..peeling.spans import RANK_TOLERANCE, SAFE_INVERSE, Spans, factor_spans
 from ..peeling.updates import DEPENDS, ENTRY_ERROR, LOST_DIGITS, MOST_KEPT
 from ..ties import tie_squares
+from .alone import decide_alone
 from .compiled import (
     ALIVE,
     DEPENDENT,
@@ -95,7 +101,7 @@ class Walk:
         self._ties = np.zeros(1, dtype=np.int64)
         self._products = products
         self._rank = np.zeros(factor.shape[1], dtype=np.int64)
-        self.base, self._state = self._factor_columns(columns)
+        self.base, self._state = self._factor_columns(columns, products)
 
     def find_maximum(self, group: np.ndarray) -> bool:
         """Reduce the columns to their maximum match; return whether any of the group are in it."""
@@ -186,19 +192,47 @@ class Walk:
             both = base is base_before
             parts = (base, state, shared or both), (base_before, before, shared_before or both)
             smaller, larger = sorted(parts, key=lambda part: int(part[1].counts[GROUP]))
-            base, state, shared = smaller
-            if both and state.counts[TERMS : TERMS + 2].max() >= MOST_TERMS // 2:
-                base, state = self._renew(base, state, shared)
-                shared = False
-            elif both:
-                base = _with_own_lists(base, state)
-            wait(larger)
+            base, state, shared = self._begin(smaller, both)
+            wait(self._begin(larger, False))
 
     def _set_group(self, base: Base, state: State, group: np.ndarray) -> None:
         """Set the group to these neurons; a single one is kept."""
         _with_group(base, state, group)
         if len(group) == 1:
             state.flags[KEPT, state.group] = True
+
+    def _begin(self, node: Node, common: bool) -> Node:
+        """Return a part of a split ready for its tests, after those that can be made at once.
+
+        Args:
+            node: the part.
+            common: whether another node may append terms to the same lists.
+        """
+        base, state, shared = node
+        if state.counts[GROUP] == 1:
+            decided = decide_alone(base, state, self._gram, self._bound)
+            if decided is not None:
+                return *self._continue(base, state, *decided), False
+        if common and state.counts[TERMS : TERMS + 2].max() >= MOST_TERMS // 2:
+            return *self._renew(base, state, shared), False
+        return (_with_own_lists(base, state) if common else base), state, shared
+
+    def _continue(
+        self, base: Base, state: State, alive: np.ndarray, kept: np.ndarray
+    ) -> tuple[Base, State]:
+        """Return the state with these flags, of the neurons that remain if some are undecided."""
+        state = state.copy()
+        state.flags[ALIVE], state.flags[KEPT] = alive, kept
+        if (alive & ~kept).any():
+            base, state = self._refactor(base, state)
+            for side in range(2):
+                decide(base, state, side, self._bound)
+        return base, state
+
+    @functools.cached_property
+    def _gram(self) -> np.ndarray:
+        """F'F: accurate where neurons are far from dependent, even if not all of F's are."""
+        return self._factor.T @ self._factor if self._products is None else self._products
 
     def _renew(self, base: Base, state: State, shared: bool) -> tuple[Base, State]:
         """Apply the long lists of terms, and keep the neurons that are needed then."""
@@ -219,20 +253,32 @@ class Walk:
         return base, state, outcome == SURVIVED
 
     def _refactor(self, base: Base, state: State) -> tuple[Base, State]:
-        """Compute the state of the remaining neurons from the factor."""
+        """Compute the state of the remaining neurons from F'F, if it is accurate enough, or F."""
         alive = state.flags[ALIVE]
         group, kept = (base.neurons[of & alive] for of in (state.group, state.flags[KEPT]))
-        base, state = self._factor_columns(base.neurons[alive])
+        columns = base.neurons[alive]
+        of_x = columns < self._width_x
+        definite = all(
+            Cpu().cholesky(self._gram[np.ix_(own, own)]) is not None
+            for own in (columns[of_x], columns[~of_x])
+        )
+        base, state = self._factor_columns(columns, self._gram if definite else None)
         state.flags[KEPT, np.isin(base.neurons, kept)] = True
         return base, _with_group(base, state, group)
 
-    def _factor_columns(self, columns: np.ndarray) -> tuple[Base, State]:
-        """Compute the state of these columns from the factor, with an empty group."""
+    def _factor_columns(
+        self, columns: np.ndarray, products: np.ndarray | None
+    ) -> tuple[Base, State]:
+        """Compute the state of these columns, with an empty group.
+
+        Args:
+            columns: columns of F, (m,) int64.
+            products: F'F, if it is positive definite for either side's columns; None to use F.
+        """
         of_x = columns < self._width_x
         x, y = columns[of_x], columns[~of_x]
-        products = self._products
         spans = self._factor_spans(x, y, products)
-        if (np.diagonal(spans.coefficients) > SAFE_INVERSE).any() and spans.duals is None:
+        if spans.duals is None and not (np.diagonal(spans.coefficients) <= SAFE_INVERSE).all():
             # Too close to dependent to factor F'F instead of F.
             spans = self._factor_spans(x, y, None)
         matrix = spans.coefficients
