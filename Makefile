@@ -12,9 +12,9 @@
 
 VENV ?= .venv
 PYTHON ?= python3
-# Five processes on two cores: one waits for Slurm most of the time, and the others often wait for the
+# Four processes on two cores: one waits for Slurm most of the time, and the others often wait for the
 # programs that they start.
-PYTEST_FLAGS ?= -n 5 --dist worksteal
+PYTEST_FLAGS ?= -n 4 --dist worksteal
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 # Import the package from this folder even if another clone made the environment.
 export PYTHONPATH := $(CURDIR)
