@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ..backends.numpy_ import Cpu
 from ..reduction.factor import ACCURACY
 from .permuted import PermutedRemovals
-from .spans import solve_by_products
+from .spans import over_basis_by_products
 from .updates import SpanUpdates, lowest_accurate
 
 STACK_BYTES = 2**24  # the matrices of a stack; larger ones leave the cache and take longer
@@ -32,47 +34,81 @@ def peel_permuted(
     Returns:
         The removals; None if a side's own neurons are dependent, so that no permutation is valid.
     """
-    device, (width_x, width_y) = Cpu(), crosses.shape[1:]
-    if device.cholesky(own_x) is None or device.cholesky(own_y) is None:
+    x, y = _Side.of(own_x), _Side.of(own_y)
+    if x is None or y is None:
         return None
-    size = max(1, STACK_BYTES // (8 * (width_x + width_y) ** 2))
+    neurons = None
+    if uppers is not None:
+        inverses = [
+            Cpu().gram_inverse(np.triu(side.upper @ upper))
+            for side, upper in zip((x, y), uppers, strict=True)
+        ]
+        neurons = list(zip(uppers, inverses, strict=True))
+    size = max(1, STACK_BYTES // (8 * sum(crosses.shape[1:]) ** 2))
     parts: list[PermutedRemovals] = []
     for start in range(0, len(crosses), size):
         some = crosses[start : start + size]
-        matrix, squares = _spans(own_x, own_y, some)
-        margins = _errors_of_distances(own_x, own_y, some, matrix, error)
-        if uppers is not None:
-            _to_neurons(matrix, squares, some, (own_x, own_y), uppers)
+        matrix, squares = _spans(x, y, some)
+        margins = _errors_of_distances(x, y, some, matrix, error)
+        if neurons is not None:
+            _to_neurons(matrix, squares, _both_ways(x, y, some), neurons)
             # The columns come from the samples, which leaves distances as accurate as asked.
             margins[margins <= ACCURACY / 2] = ACCURACY / 2
-        stack = _Stack(matrix, squares, width_x)
-        parts.append(PermutedRemovals.of_all(*stack.remove_all(), width_x, margins, stack.accurate))
+        stack = _Stack(matrix, squares, len(own_x))
+        parts.append(
+            PermutedRemovals.of_all(*stack.remove_all(), len(own_x), margins, stack.accurate)
+        )
         if not parts[-1].valid.any():
             break  # so it will be with the others
     return PermutedRemovals.joined(parts, len(crosses))
 
 
-def _spans(
-    own_x: np.ndarray, own_y: np.ndarray, crosses: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+class _Side(NamedTuple):
+    """What no permutation changes.
+
+    Attributes:
+        own: X'X, (n, n) float64.
+        upper: U with U'U = X'X, (n, n) upper triangular.
+        inverse: of X'X.
+    """
+
+    own: np.ndarray
+    upper: np.ndarray
+    inverse: np.ndarray
+
+    @classmethod
+    def of(cls, own: np.ndarray) -> _Side | None:
+        """Factor a side's moments; None if its columns are dependent."""
+        upper = Cpu().cholesky(own)
+        return None if upper is None else cls(own, upper, Cpu().gram_inverse(upper))
+
+
+BothWays = tuple[tuple[_Side, slice, slice, np.ndarray], ...]
+
+
+def _both_ways(x: _Side, y: _Side, crosses: np.ndarray) -> BothWays:
+    """Return each side with its positions, those of the other side, and its cross moments."""
+    of_x, of_y = slice(len(x.own)), slice(len(x.own), None)
+    return (x, of_x, of_y, crosses), (y, of_y, of_x, crosses.transpose(0, 2, 1))
+
+
+def _spans(x: _Side, y: _Side, crosses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the coefficients W and the squared distances, (K, m, m) and (K, m); see ``spans``."""
     count, width_x, width_y = crosses.shape
     width = width_x + width_y
     matrix, squares = np.empty((count, width, width)), np.empty((count, width))
-    x, y = slice(width_x), slice(width_x, width)
-    sides = ((own_x, crosses, x, y), (own_y, crosses.transpose(0, 2, 1), y, x))
-    for own, across, mine, others in sides:
+    for side, mine, others, across in _both_ways(x, y, crosses):
         # One product with the columns of all permutations.
-        flat = across.transpose(1, 0, 2).reshape(len(own), -1)
-        _, inverse, over, distances = solve_by_products(own, flat, Cpu())
-        matrix[:, mine, mine] = inverse
-        matrix[:, mine, others] = over.reshape(len(own), count, -1).transpose(1, 0, 2)
+        flat = across.transpose(1, 0, 2).reshape(len(side.own), -1)
+        over, distances = over_basis_by_products(side.upper, side.inverse, flat, Cpu())
+        matrix[:, mine, mine] = side.inverse
+        matrix[:, mine, others] = over.reshape(len(side.own), count, -1).transpose(1, 0, 2)
         squares[:, others] = distances.reshape(count, -1)
     return matrix, squares
 
 
 def _errors_of_distances(
-    own_x: np.ndarray, own_y: np.ndarray, crosses: np.ndarray, matrix: np.ndarray, error: float
+    x: _Side, y: _Side, crosses: np.ndarray, matrix: np.ndarray, error: float
 ) -> np.ndarray:
     """Return the error of each permutation's distances, (K,); inf if its neurons are dependent.
 
@@ -80,41 +116,43 @@ def _errors_of_distances(
     to Y are the inverses of X'X - X'Y B and Y'Y - Y'X B, with the coefficients B over the other
     side.
     """
-    device, width_x = Cpu(), len(own_x)
-    errors = np.full(len(crosses), np.inf)
-    for number, (cross, own) in enumerate(zip(crosses, matrix, strict=True)):
-        schur_x = own_x - device.product(cross, own[width_x:, :width_x])
-        schur_y = own_y - device.product(cross.T, own[:width_x, width_x:])
-        schurs = (schur_x + schur_x.T) / 2, (schur_y + schur_y.T) / 2
-        factors = [found for each in schurs if (found := device.cholesky(each)) is not None]
-        if len(factors) == 2:
-            largest = [(device.triangular_inverse(each) ** 2).sum(1).max() for each in factors]
-            errors[number] = 2 * error * max(largest)
-    return errors
+    device = Cpu()
+    largest = np.zeros(len(crosses))
+    for side, mine, others, across in _both_ways(x, y, crosses):
+        for number, (cross, own) in enumerate(zip(across, matrix, strict=True)):
+            schur = side.own - device.product(cross, own[others, mine])
+            factor = device.cholesky((schur + schur.T) / 2)
+            found = np.inf
+            if factor is not None:
+                found = (device.triangular_inverse(factor) ** 2).sum(1).max()
+            largest[number] = max(largest[number], found)
+    return 2 * error * largest
 
 
 def _to_neurons(
     matrix: np.ndarray,
     squares: np.ndarray,
-    crosses: np.ndarray,
-    moments: tuple[np.ndarray, np.ndarray],
-    uppers: tuple[np.ndarray, np.ndarray],
+    both_ways: BothWays,
+    neurons: list[tuple[np.ndarray, np.ndarray]],
 ) -> None:
     """Replace the spans of whitened columns X and Y by those of the neurons X R and Y S.
 
     The coefficients of Y S over X R are R^-1 B S, with B those of Y over X.
+
+    Args:
+        matrix: W, overwritten.
+        squares: squared distances, overwritten.
+        both_ways: of X and Y.
+        neurons: R and the inverse of R'X'X R, and the same of Y.
     """
-    device, width_x = Cpu(), len(moments[0])
-    x, y = slice(width_x), slice(width_x, None)
-    sides = ((0, x, y, crosses), (1, y, x, crosses.transpose(0, 2, 1)))
-    for side, mine, others, across in sides:
-        own, other = uppers[side], uppers[1 - side]
+    owns = zip(both_ways, neurons, reversed(neurons), strict=True)
+    for (side, mine, others, across), (own, inverse), (other, _) in owns:
         over = np.matmul(matrix[:, mine, others], other)
         squares[:, others] = 1.0 - (over * np.matmul(across, other)).sum(1)
-        flat = over.transpose(1, 0, 2).reshape(len(own), -1)
-        solved = device.triangular_solve(own, flat).reshape(len(own), len(matrix), -1)
+        flat = over.transpose(1, 0, 2).reshape(len(side.own), -1)
+        solved = Cpu().triangular_solve(own, flat).reshape(len(side.own), len(matrix), -1)
         matrix[:, mine, others] = solved.transpose(1, 0, 2)
-        matrix[:, mine, mine] = device.gram_inverse(np.triu(device.cholesky(moments[side]) @ own))
+        matrix[:, mine, mine] = inverse
 
 
 class _Stack:

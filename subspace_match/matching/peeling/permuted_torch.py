@@ -15,10 +15,10 @@ def peel_permuted(
     """Peel K pairs that have the same moments of each side and different cross moments.
 
     Args:
-        own_x: X'X of unit columns, (n_x, n_x) float64.
-        own_y: Y'Y of unit columns, (n_y, n_y).
-        crosses: X'Y of unit columns under each permutation, (K, n_x, n_y).
-        error: largest error of an entry of the moments.
+        own_x: as all arguments, that of ``permuted_numpy.peel_permuted``, on the device.
+        own_y: Y'Y.
+        crosses: X'Y under each permutation.
+        error: of the moments.
 
     Returns:
         The removals; None if a side's own neurons are dependent, so that no permutation is valid.

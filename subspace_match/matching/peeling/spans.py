@@ -133,7 +133,10 @@ def solve(
     if _is_triangular(basis, device):  # X's columns, if F comes from the moments
         upper, rotated = basis[:rank], others
     elif products is not None:
-        return solve_by_products(*products, device)
+        gram, across = products
+        upper = device.cholesky(gram)
+        inverse = device.gram_inverse(upper)
+        return upper, inverse, *over_basis_by_products(upper, inverse, across, device)
     else:
         reflectors, scales = device.householder_qr(basis)
         upper = device.triu(reflectors[:rank])
@@ -142,18 +145,16 @@ def solve(
     return upper, device.gram_inverse(upper), over_basis, (rotated[rank:] ** 2).sum(0)
 
 
-def solve_by_products(
-    gram: Array, across: Array, device: Device
-) -> tuple[Array, Array, Array, Array]:
-    """Return the results of ``solve`` from S'S and S'T, if they are accurate enough."""
-    upper = device.cholesky(gram)
-    inverse = device.gram_inverse(upper)
+def over_basis_by_products(
+    upper: Array, inverse: Array, across: Array, device: Device
+) -> tuple[Array, Array]:
+    """Return B and the squared distances of T from R, P and S'T."""
     # Columns have norm 1, so the squared parts inside and outside the span sum to 1.
     if bool(inverse.diagonal().max() <= SAFE_PRODUCT):
         over_basis = device.product(inverse, across)
-        return upper, inverse, over_basis, 1.0 - (over_basis * across).sum(0)
+        return over_basis, 1.0 - (over_basis * across).sum(0)
     inside = device.triangular_solve(upper, across, transposed=True)
-    return upper, inverse, device.triangular_solve(upper, inside), 1.0 - (inside**2).sum(0)
+    return device.triangular_solve(upper, inside), 1.0 - (inside**2).sum(0)
 
 
 def _is_triangular(columns: Array, device: Device) -> bool:
