@@ -207,15 +207,7 @@ class _Null:
     def peel_together(self, crosses: Array) -> list[np.ndarray | None]:
         """Peel permutations together: critical epsilons; None where one must be peeled alone."""
         x, y = self._unit_sides
-        found = None
-        if len(x.live) and len(y.live):
-            if isinstance(self.device, Cpu):
-                found = self._peel_on_cpu(x, y, crosses)
-            else:
-                from .peeling.permuted_torch import peel_permuted  # imports torch
-
-                crosses = self._of_unit_columns(x, y, crosses)
-                found = peel_permuted(x.moments, y.moments, crosses, self._error)
+        found = self._removals(x, y, crosses)
         if found is None:
             return [None] * len(crosses)
         live = np.concatenate([x.live, y.live + self._pair.neurons_x])
@@ -226,20 +218,20 @@ class _Null:
             critical[number, live[found.order[number]]] = lowered
         return [own if good else None for own, good in zip(critical, found.valid, strict=True)]
 
-    def _peel_on_cpu(
-        self, x: _UnitSide, y: _UnitSide, crosses: np.ndarray
-    ) -> PermutedRemovals | None:
-        if self._whitened is None:
-            crosses = self._of_unit_columns(x, y, crosses)
-            return permuted_numpy.peel_permuted(x.moments, y.moments, crosses, self._error)
-        own_x, own_y = self._whitened.own
-        return permuted_numpy.peel_permuted(
-            own_x, own_y, crosses, self._error, self._whitened.uppers
-        )
-
-    def _of_unit_columns(self, x: _UnitSide, y: _UnitSide, crosses: Array) -> Array:
+    def _removals(self, x: _UnitSide, y: _UnitSide, crosses: Array) -> PermutedRemovals | None:
+        if not len(x.live) or not len(y.live):
+            return None
+        if self._whitened is not None:
+            own_x, own_y = self._whitened.own
+            uppers = self._whitened.uppers
+            return permuted_numpy.peel_permuted(own_x, own_y, crosses, self._error, uppers)
         crosses = self.device.take(self.device.take(crosses, x.live, axis=1), y.live, axis=2)
-        return crosses * x.scales[:, None] * y.scales
+        crosses = crosses * x.scales[:, None] * y.scales
+        if isinstance(self.device, Cpu):
+            return permuted_numpy.peel_permuted(x.moments, y.moments, crosses, self._error)
+        from .peeling import permuted_torch  # imports torch
+
+        return permuted_torch.peel_permuted(x.moments, y.moments, crosses, self._error)
 
     @cached_property
     def _unit_sides(self) -> tuple[_UnitSide, _UnitSide]:
