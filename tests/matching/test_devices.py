@@ -92,6 +92,14 @@ def test_triangular_operations_are_correct(layouts, columns, device):
     np.testing.assert_array_equal(device.numpy(b), right)  # unchanged
 
 
+@pytest.mark.parametrize("width", [1500, 2049])
+def test_wide_triangles_are_inverted(width, device):
+    upper = np.triu(RNG.normal(size=(width, width)) / width) + np.eye(width)
+    inverse = device.numpy(device.triangular_inverse(device.array(upper)))
+    np.testing.assert_allclose(inverse @ upper, np.eye(width), atol=1e-13)
+    np.testing.assert_array_equal(inverse, np.triu(inverse))
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_cholesky_is_correct_or_none(layout, device):
     upper = triangle(5)

@@ -14,7 +14,8 @@ from .base import Array, Device
 # three times as slow to an H200, and 40 times as slow from it.
 SMALL = 2**20
 PIECE = 2**25  # bytes per copy to the GPU, so that locking memory and copying overlap
-PANEL = 1024  # columns of a Gram matrix per product: wide enough to occupy a whole GPU
+PANEL = 512  # columns of a Gram matrix per product: wide enough to occupy a whole GPU
+NARROW = 1024  # a triangle up to here is inverted by a triangular solve
 
 
 class TorchDevice(Device):
@@ -60,8 +61,9 @@ class TorchDevice(Device):
         return self.array(block)
 
     def block_samples(self, width: int) -> int:
-        # A wide product needs many rows to hide that its result is read and written.
-        return min(max(width, 1024), 4096)
+        # A wide product needs many rows to hide that its result is read and written. More than 2048
+        # were no faster on an H200, and let rounding errors grow.
+        return min(max(width, 1024), 2048)
 
     def empty(self, *shape: int) -> Array:
         return torch.empty(*shape, dtype=torch.float64, device=self._device)
@@ -110,12 +112,21 @@ class TorchDevice(Device):
             total[start:stop, start:].addmm_(chunk[:, start:stop].T, chunk[:, start:])
 
     def cholesky(self, matrix: torch.Tensor) -> Array | None:
-        factor, failed = torch.linalg.cholesky_ex(matrix, upper=True)
-        return None if failed else factor
+        # With upper=True it took almost twice the time on an H200.
+        lower, failed = torch.linalg.cholesky_ex(matrix.T)
+        return None if failed else lower.T
 
     def triangular_inverse(self, upper: torch.Tensor) -> Array:
-        eye = torch.eye(len(upper), dtype=torch.float64, device=self._device)
-        return torch.linalg.solve_triangular(upper, eye, upper=True)
+        if len(upper) <= NARROW:
+            eye = torch.eye(len(upper), dtype=torch.float64, device=self._device)
+            return torch.linalg.solve_triangular(upper, eye, upper=True)
+        # By products of halves: 0.55 of the time of a triangular solve on an H200.
+        half = len(upper) // 2
+        inverse = torch.zeros_like(upper)
+        inverse[:half, :half] = first = self.triangular_inverse(upper[:half, :half])
+        inverse[half:, half:] = second = self.triangular_inverse(upper[half:, half:])
+        inverse[:half, half:] = -(first @ upper[:half, half:]) @ second
+        return inverse
 
     def gram_inverse(self, upper: torch.Tensor) -> Array:
         return torch.cholesky_inverse(upper, upper=True)

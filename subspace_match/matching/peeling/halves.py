@@ -23,9 +23,9 @@ from typing import TypeAlias
 import numpy as np
 
 from ..backends.base import Array, Device
-from ..backends.numpy_ import pivoted_qr
+from ..backends.numpy_ import Cpu, pivoted_qr
 from .peel import remove_all
-from .spans import RANK_TOLERANCE, solve
+from .spans import RANK_TOLERANCE, clearly_independent, solve
 from .updates import SpanUpdates
 from .updates_halves import HalvedSpans, HalvesUpdates
 
@@ -71,7 +71,7 @@ def peel_halves(
     by_products = all(half.products is not None for half in halves)
     independent, lost = by_products, neurons[:0]
     if not by_products:
-        parts = [_bases(halves, side, lost) for side in sides]
+        parts = [_bases(halves, side, lost, device) for side in sides]
         # Decided once, so that it does not depend on the removals.
         lost = np.concatenate([undetermined for *_, undetermined in parts])
         independent = not len(lost) and not any(len(rest) for _, rest, _ in parts)
@@ -85,7 +85,7 @@ def peel_halves(
 
         def again(*left: np.ndarray) -> SpanUpdates:
             own = [
-                _independent_side(side) if independent else _bases(halves, side, lost)
+                _independent_side(side) if independent else _bases(halves, side, lost, Cpu())
                 for side in left
             ]
             return _updates_by_rotation(halves, own, held_out_only=only)
@@ -228,16 +228,20 @@ def _independent_side(side: np.ndarray) -> Part:
     return side, side[:0], side[:0]
 
 
-def _bases(halves: Sequence[Half], side: np.ndarray, lost: np.ndarray) -> Part:
+def _bases(halves: Sequence[Half], side: np.ndarray, lost: np.ndarray, device: Device) -> Part:
     """Divide a side into a basis, neurons that depend on it, and neurons in no span.
 
     Args:
         halves: the neurons on both halves.
         side: neurons of one side, at least one.
         lost: neurons known to be in no span.
+        device: where to find out whether all neurons are independent.
     """
     undetermined = np.intersect1d(side, lost)
     side = np.setdiff1d(side, undetermined)
+    columns = (device.array(half.factor[:, side]) for half in halves)
+    if len(side) and all(clearly_independent(own, device) for own in columns):
+        return side, side[:0], undetermined
     while True:
         joint = np.concatenate([half.factor[:, side] * half.norms[side] for half in halves])
         joint /= np.linalg.norm(joint, axis=0)

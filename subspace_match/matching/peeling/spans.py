@@ -84,7 +84,9 @@ def factor_spans(
     Returns:
         The spans, on the device.
     """
-    (x, rank_x), (y, rank_y) = (_basis_first(factor, side, independent, device) for side in (x, y))
+    (x, rank_x), (y, rank_y) = (
+        _basis_first(factor, side, independent, not with_duals, device) for side in (x, y)
+    )
     neurons, width = np.concatenate([x, y]), len(x) + len(y)
     columns = factor.T
     if not np.array_equal(neurons, np.arange(len(columns))):
@@ -164,13 +166,36 @@ def _is_triangular(columns: Array, device: Device) -> bool:
     return not bool(device.triu(columns[:width].T, 1).any())
 
 
+def clearly_independent(columns: Array, device: Device) -> bool:
+    """Return whether no unit column is nearer than about 0.001 to the span of the others.
+
+    Products suffice to decide this, and take a tenth of a pivoted QR's time.
+
+    Args:
+        columns: (k, n) float64, at least one.
+        device: where they are.
+    """
+    if columns.shape[0] < columns.shape[1]:
+        return False
+    upper = device.cholesky(device.product(columns.T, columns))
+    return upper is not None and bool(device.gram_inverse(upper).diagonal().max() <= SAFE_INVERSE)
+
+
 def _basis_first(
-    factor: Array, columns: np.ndarray, independent: bool, device: Device
+    factor: Array, columns: np.ndarray, independent: bool, any_basis: bool, device: Device
 ) -> tuple[np.ndarray, int]:
-    """Order the columns so that the first ``rank`` are a basis of all; return them and the rank."""
-    if independent:
+    """Order the columns so that the first ``rank`` are a basis of all; return them and the rank.
+
+    Args:
+        factor: as in ``factor_spans``.
+        columns: of the factor.
+        independent: whether all columns are known to be linearly independent.
+        any_basis: whether the columns may stay in their order if they are clearly independent.
+        device: where the factor is.
+    """
+    side = device.take(factor, columns, axis=1)
+    if independent or (any_basis and clearly_independent(side, device)):
         return columns, len(columns)
-    side = device.numpy(device.take(factor, columns, axis=1))
-    upper, order = pivoted_qr(side, "r")
+    upper, order = pivoted_qr(device.numpy(side), "r")
     rank = int((np.abs(np.diagonal(upper)) > RANK_TOLERANCE * len(columns)).sum())
     return columns[order], rank
