@@ -505,12 +505,12 @@ def time_everything(timer: Timer, where: TorchDevice, small: bool, width: float)
     with part("null"):
         time_null(timer, where, limits, *((32, 500, 5) if small else (512, 10_000, 199)))
     with part("minimal matches"):
-        time_minimal_matches(where, 32 if small else 512)
+        time_minimal_matches(where, 32 if small else 256)
     with part("networks"):
         time_networks(timer, 50 if small else 10_000, width)
     if timer.cuda:
         with part("profile"):
-            count_synchronisations(where, 1024)
+            count_synchronisations(where, 512)
 
 
 def main() -> int:
