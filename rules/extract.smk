@@ -15,6 +15,8 @@ rule extract:
         PLAN.paths.log(PLAN.paths.activations("{network}")),
     benchmark:
         PLAN.paths.benchmark(PLAN.paths.activations("{network}"))
+    # All matching waits for it.
+    priority: 2
     threads: config["threads"]
     resources:
         mem_mb=RESOURCES.extract_mb,

@@ -8,7 +8,7 @@ import pytest
 from helpers import path_of
 
 import subspace_match as sm
-from subspace_match.matching.peeling import peel
+from subspace_match.matching.peeling import halves, peel, spans
 from subspace_match.matching.peeling.spans import SAFE_PRODUCT, factor_spans
 from subspace_match.matching.peeling.updates import SpanUpdates
 from subspace_match.matching.peeling.updates_numpy import NumpyUpdates
@@ -84,8 +84,8 @@ def test_state_after_a_block_equals_a_fresh_factorisation(case, device, monkeypa
     factor = device.array(pair.factor)
     x, y = np.split(np.arange(factor.shape[1]), [pair.neurons_x])
     monkeypatch.setattr(SpanUpdates, "BLOCK", 12)
-    spans = factor_spans(factor, x, y, device, independent=pair.well_conditioned)
-    state = peel.updates_for(spans, len(x), device)
+    factored = factor_spans(factor, x, y, device, independent=pair.well_conditioned)
+    state = peel.updates_for(factored, len(x), device)
     removed, _, accurate = state.remove_block()
     assert accurate
     assert len(removed) == 12
@@ -130,7 +130,7 @@ def test_products_of_well_conditioned_pairs_give_the_same_spans(distance, device
     inverse = device.numpy(by_qr.coefficients).diagonal()[pair.neurons_x :]
     assert (inverse.max() < SAFE_PRODUCT) == (distance == 0.5)
     for name in ("coefficients", "residual"):
-        expected, found = (device.numpy(getattr(spans, name)) for spans in (by_qr, by_products))
+        expected, found = (device.numpy(getattr(both, name)) for both in (by_qr, by_products))
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-10)
 
 
@@ -140,3 +140,39 @@ def test_removals_are_counted_until_one_side_is_empty():
     assert peel.removals_until_empty(sides, (3, 2)) == 4
     assert peel.removals_until_empty(sides, (5, 5)) == 5
     assert peel.removals_until_empty(np.array([2, 0, 1, 2]), (3, 3, 2)) == 4
+
+
+@pytest.mark.parametrize(
+    ("distance", "samples", "pivoted"),
+    [(1.0, 50, False), (1e-5, 50, True), (1.0, 25, True)],
+    ids=["independent", "a near copy", "fewer samples than neurons"],
+)
+def test_only_sides_that_may_be_dependent_are_factored_by_pivoted_qr(
+    distance, samples, pivoted, device, monkeypatch
+):
+    """With few samples both sides together are dependent, and each alone usually is not."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 2 * samples, 30))
+    for half in (slice(0, samples), slice(samples, None)):
+        x[half, 1] = x[half, 0] + distance * rng.normal(size=samples)
+    pair, in_halves = sm.reduce(x[:samples], y[:samples], device=device), sm.reduce_halves(x, y)
+    assert not pair.well_conditioned
+
+    def paths():
+        measured = [sm.match_path(pair, device=device)]
+        if samples > 30:
+            measured.append(sm.cross_fitted_path(in_halves, device=device))
+        return [path.critical_epsilon for path in measured]
+
+    calls = []
+    for module in (spans, halves):
+        pivot = module.pivoted_qr
+        monkeypatch.setattr(
+            module, "pivoted_qr", lambda *args, pivot=pivot: calls.append(1) or pivot(*args)
+        )
+    found = paths()
+    assert bool(calls) == pivoted
+    for module in (spans, halves):
+        monkeypatch.setattr(module, "clearly_independent", lambda *_: False)
+    for one, other in zip(found, paths(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-8)
