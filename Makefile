@@ -51,7 +51,7 @@ docs: setup
 	sphinx-build -W --keep-going --quiet docs build/docs
 
 bench: setup
-	for bench in match_path cross_fitted null reduction many_networks pair_match many_pairs minimal_matches \
+	for bench in match_path measures cross_fitted null reduction many_networks pair_match many_pairs minimal_matches \
 			wide_minimal_matches layer_pairs extraction compare training planning jobs report; do \
 		python benchmarks/bench_$$bench.py || exit 1; done
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .backends.base import Array, Device
-from .peeling.spans import RANK_TOLERANCE
+from .rank import RANK_TOLERANCE
 from .reduction.moments import PairMoments
 
 PANEL = 64  # columns that are factored before their reflectors are applied to all later columns

@@ -191,7 +191,7 @@ class MatchPath(CriticalEpsilons):
         it was removed (ours; ``certificate`` explains why this proves the match). Certain: no
         distance is so close to epsilon that rounding could have changed a decision, and none is a
         tie. Costs O(n^3) for all epsilons together and little more for each. Ranks use
-        ``spans.RANK_TOLERANCE``.
+        ``rank.RANK_TOLERANCE``.
 
         Args:
             epsilon: a number in [0, 1), or a sequence of such numbers.

@@ -54,6 +54,6 @@ def mean_cca(pair: PairMoments) -> float:
 
 
 def _correlations(x: Side, y: Side) -> np.ndarray:
-    product = x.orthonormal_basis().T @ y.orthonormal_basis()
+    product = x.orthonormal_basis.T @ y.orthonormal_basis
     correlations: np.ndarray = np.linalg.svd(product, compute_uv=False)
     return correlations.clip(0.0, 1.0)

@@ -36,7 +36,7 @@ def pwcca(pair: PairMoments) -> float:
         1.0
     """
     x, y = varying_sides(pair)
-    basis_x, basis_y = x.orthonormal_basis(), y.orthonormal_basis()
+    basis_x, basis_y = x.orthonormal_basis, y.orthonormal_basis
     left, correlations, _ = np.linalg.svd(basis_x.T @ basis_y, full_matrices=False)
     equal = -np.diff(correlations) <= EQUAL
     if equal.any() and not equal.all():

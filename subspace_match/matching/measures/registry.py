@@ -15,6 +15,7 @@ from .one_to_one import one_to_one
 from .procrustes import procrustes
 from .pwcca import pwcca
 from .regression import linear_regression
+from .sides import PairOfSides
 from .svcca import svcca
 from .values import MeasureWarning, as_pair
 
@@ -59,7 +60,7 @@ def all_measures(*arguments: Any) -> dict[str, float]:
         >>> all(round(value, 12) == 1 for value in measures.values())
         True
     """
-    pair, _ = as_pair("all_measures", arguments)
+    pair = PairOfSides.of(as_pair("all_measures", arguments)[0])
     return {name: measure(pair) for name, measure in MEASURES.items()}
 
 
@@ -79,7 +80,7 @@ def noted_measures(pair: PairMoments) -> dict[str, Noted]:
         >>> noted_measures(pair)["linear_cka"]
         Noted(value=nan, note='NaN, since every neuron of x is constant')
     """
-    noted = {}
+    noted, pair = {}, PairOfSides.of(pair)
     for name, measure in MEASURES.items():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", MeasureWarning)

@@ -44,5 +44,5 @@ def linear_regression(pair: PairMoments, target: str = "x", *, centred: bool = T
     if not predicted.has_variance:
         what = "constant" if centred else "dead"
         raise UndefinedError(f"every neuron of {target}, the side to predict, is {what}")
-    explained = np.sum((predictors.orthonormal_basis().T @ predicted.neurons) ** 2)
+    explained = np.sum((predictors.orthonormal_basis.T @ predicted.neurons) ** 2)
     return float(explained / np.sum(predicted.neurons**2))

@@ -11,17 +11,15 @@ variance is NaN if all neurons of that side are constant.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 
-from ..backends.numpy_ import pivoted_qr
+from ..backends.numpy_ import Cpu, pivoted_qr
+from ..rank import RANK_TOLERANCE, clearly_independent, rank_of
 from ..reduction.moments import PairMoments
 from .values import UndefinedError
-
-# Relative to the norm before centring, per column; the same as for matching, so that a near copy
-# still adds a direction. It also detects constant neurons, whose deviations are only rounding.
-RANK_TOLERANCE = 1e-13
 
 
 @dataclass(frozen=True)
@@ -45,17 +43,34 @@ class Side:
         """Whether any column is nonzero."""
         return bool(self.unit.any())
 
+    @cached_property
     def orthonormal_basis(self) -> np.ndarray:
-        """Return an orthonormal basis of the columns' span, (k, rank) float64.
+        """An orthonormal basis of the columns' span, (k, rank) float64.
 
-        Pivoted QR of ``unit``, without the rows of R from the first |R_ii| <= tolerance on. All
-        columns of ``unit`` have the same rounding error, so one tolerance separates directions from
-        rounding, however large the means were.
+        By QR of ``unit``, pivoted unless all columns are clearly independent, without the rows of R
+        from the first |R_ii| <= tolerance on. All columns of ``unit`` have the same rounding error,
+        so one tolerance separates directions from rounding, however large the means were. The
+        tolerance is that of the match, so that a near copy still adds a direction.
         """
+        if clearly_independent(self.unit, Cpu()):
+            return np.linalg.qr(self.unit).Q
         directions, upper, _ = pivoted_qr(self.unit, "economic")
-        rank = int((np.abs(np.diagonal(upper)) > RANK_TOLERANCE * self.unit.shape[1]).sum())
-        basis: np.ndarray = directions[:, :rank]
+        basis: np.ndarray = directions[:, : rank_of(upper)]
         return basis
+
+
+class PairOfSides(PairMoments):
+    """A pair whose centred sides, with their bases, are computed once for several measures."""
+
+    @classmethod
+    def of(cls, pair: PairMoments) -> PairOfSides:
+        """Return the same pair as such a one."""
+        return cls(**{field.name: getattr(pair, field.name) for field in fields(pair)})
+
+    @cached_property
+    def centred_sides(self) -> tuple[Side, Side]:
+        """Both sides, centred."""
+        return _sides(self, centred=True)
 
 
 def sides(pair: PairMoments, *, centred: bool = True) -> tuple[Side, Side]:
@@ -79,6 +94,12 @@ def sides(pair: PairMoments, *, centred: bool = True) -> tuple[Side, Side]:
         array([[1., 0.],
                [0., 0.]])
     """
+    if centred and isinstance(pair, PairOfSides):
+        return pair.centred_sides
+    return _sides(pair, centred=centred)
+
+
+def _sides(pair: PairMoments, *, centred: bool) -> tuple[Side, Side]:
     factor = pair.centred_factor if centred else pair.factor
     if factor is None:
         raise UndefinedError(
@@ -88,6 +109,7 @@ def sides(pair: PairMoments, *, centred: bool = True) -> tuple[Side, Side]:
     unit = np.zeros((len(factor), len(pair.norms)))
     unit[:, pair.norms > 0] = factor
     lengths = np.linalg.norm(unit, axis=0)
+    # What is left of a constant neuron is only rounding.
     unit[:, lengths <= RANK_TOLERANCE * len(lengths)] = 0.0
     both = []
     for name, own in (("x", slice(None, pair.neurons_x)), ("y", slice(pair.neurons_x, None))):

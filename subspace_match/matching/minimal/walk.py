@@ -27,8 +27,9 @@ import numpy as np
 import scipy.linalg
 
 from ..backends.numpy_ import Cpu
-from ..peeling.spans import RANK_TOLERANCE, SAFE_INVERSE, Spans, factor_spans
+from ..peeling.spans import SAFE_INVERSE, Spans, factor_spans
 from ..peeling.updates import DEPENDS, ENTRY_ERROR, LOST_DIGITS, MOST_KEPT
+from ..rank import RANK_TOLERANCE
 from ..ties import tie_squares
 from .alone import decide_alone
 from .compiled import (

@@ -23,9 +23,10 @@ from typing import TypeAlias
 import numpy as np
 
 from ..backends.base import Array, Device
-from ..backends.numpy_ import Cpu, pivoted_qr
+from ..backends.numpy_ import Cpu
+from ..rank import basis_first, clearly_independent
 from .peel import remove_all
-from .spans import RANK_TOLERANCE, clearly_independent, solve
+from .spans import solve
 from .updates import SpanUpdates
 from .updates_halves import HalvedSpans, HalvesUpdates
 
@@ -258,6 +259,5 @@ def _bases(halves: Sequence[Half], side: np.ndarray, lost: np.ndarray, device: D
 
 def _independent(columns: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Divide neurons, with a column each, into a basis and the rest, by pivoted QR."""
-    upper, order = pivoted_qr(columns, "r")
-    rank = int((np.abs(np.diagonal(upper)) > RANK_TOLERANCE * len(neurons)).sum())
+    order, rank = basis_first(columns)
     return neurons[order[:rank]], neurons[order[rank:]]

@@ -25,10 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..backends.base import Array, Device
-from ..backends.numpy_ import pivoted_qr
+from ..rank import basis_first, clearly_independent
 
-# Per column of a side. A larger tolerance would be wrong: a near copy does add a direction.
-RANK_TOLERANCE = 1e-13
 # Limits of P[i, i] = 1 / (squared distance of column i from the rest of its side).
 SAFE_INVERSE = 1e6  # an error of 1e-16 in S'S moves a squared distance by at most about 1e-10
 SAFE_PRODUCT = 1e4  # up to here, B = P S'T is accurate too
@@ -166,21 +164,6 @@ def _is_triangular(columns: Array, device: Device) -> bool:
     return not bool(device.triu(columns[:width].T, 1).any())
 
 
-def clearly_independent(columns: Array, device: Device) -> bool:
-    """Return whether no unit column is nearer than about 0.001 to the span of the others.
-
-    Products suffice to decide this, and take a tenth of a pivoted QR's time.
-
-    Args:
-        columns: (k, n) float64, at least one.
-        device: where they are.
-    """
-    if columns.shape[0] < columns.shape[1]:
-        return False
-    upper = device.cholesky(device.product(columns.T, columns))
-    return upper is not None and bool(device.gram_inverse(upper).diagonal().max() <= SAFE_INVERSE)
-
-
 def _basis_first(
     factor: Array, columns: np.ndarray, independent: bool, any_basis: bool, device: Device
 ) -> tuple[np.ndarray, int]:
@@ -196,6 +179,5 @@ def _basis_first(
     side = device.take(factor, columns, axis=1)
     if independent or (any_basis and clearly_independent(side, device)):
         return columns, len(columns)
-    upper, order = pivoted_qr(device.numpy(side), "r")
-    rank = int((np.abs(np.diagonal(upper)) > RANK_TOLERANCE * len(columns)).sum())
+    order, rank = basis_first(device.numpy(side))
     return columns[order], rank

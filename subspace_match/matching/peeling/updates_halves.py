@@ -37,7 +37,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..backends.base import Array, Device
-from .spans import RANK_TOLERANCE
+from ..rank import RANK_TOLERANCE
 from .updates import DEPENDS, OneByOne, lowest_accurate
 
 

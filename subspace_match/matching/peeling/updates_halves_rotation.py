@@ -30,7 +30,7 @@ import numpy as np
 
 from ..backends.numpy_ import Cpu
 from ..jit import compiled_freely
-from .spans import RANK_TOLERANCE
+from ..rank import RANK_TOLERANCE
 from .updates_halves import FourResiduals
 from .updates_rotation import take_column_out
 

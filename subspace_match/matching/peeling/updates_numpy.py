@@ -6,7 +6,8 @@ import numpy as np
 from scipy.linalg import blas
 
 from ..backends.base import Device
-from .spans import RANK_TOLERANCE, Spans
+from ..rank import RANK_TOLERANCE
+from .spans import Spans
 from .updates import DEPENDS, OneByOne, lowest_accurate
 
 

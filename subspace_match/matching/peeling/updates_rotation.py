@@ -27,7 +27,7 @@ import scipy.linalg
 
 from ..backends.numpy_ import Cpu, pivoted_qr
 from ..jit import compiled
-from .spans import RANK_TOLERANCE
+from ..rank import RANK_TOLERANCE, rank_of
 from .updates import OneByOne
 
 
@@ -85,7 +85,7 @@ class RotationUpdates(OneByOne):
         found = []
         for own, ((reflectors, scales), upper, _) in zip(_slices(sides), packed, strict=True):
             tolerance = RANK_TOLERANCE * (own.stop - own.start)
-            rank = int((np.abs(np.diagonal(upper)) > tolerance).sum())
+            rank = rank_of(upper)
             others = np.asfortranarray(factor[:, np.delete(neurons, own)])
             rotated = Cpu().apply_q_transposed(reflectors[:, : len(scales)], scales, others)
             rows, squares = np.empty((rank, len(neurons))), np.zeros(len(neurons))
