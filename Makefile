@@ -24,8 +24,7 @@ export PYTHONPATH := $(CURDIR)
 READY := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
 # Without what is hardly ever imported. Some packages have files for other versions of Python.
-COMPILE := python -m compileall -qq \
-	-x '/(tests?|testing|_vendored|mypyc?)/|/transformers/models/' $(VENV)/lib
+COMPILE := python -m compileall -qq -x '/(tests?|testing|_vendored|mypyc?)/|/transformers/models/'
 
 .PHONY: run slurm test lint docs bench gpu setup clean
 
@@ -71,12 +70,15 @@ $(READY):
 	grep -v -e '^#' -e '^torch' constraints.txt \
 		| xargs -n 90 -P 3 pip install --quiet --no-compile --no-deps || true
 # While pip installs torch and checks all, compile on another core, which takes as long: the search for
-# minimal matches, whose compilation takes longer than a job's work, then what is installed.
+# minimal matches, whose compilation takes longer than a job's work, then the package, which tests copy
+# with its bytecode, and what is installed.
 	{ python -W ignore -c "import numpy, subspace_match as sm; x = numpy.eye(3); \
-		sm.minimal_matches(sm.match_path(sm.reduce(x, x)), 0.5)" && { $(COMPILE) || true; }; } & \
+		sm.minimal_matches(sm.match_path(sm.reduce(x, x)), 0.5)" && \
+		{ $(COMPILE) subspace_match $(VENV)/lib || true; }; } & \
 	pip install --quiet --no-compile --constraint constraints.txt \
 		--editable ".[workflow,models,test,lint,docs]" && wait $$!
-	$(COMPILE) -j 0 || true
+# Of what pip installed meanwhile, only these are large. To look at every other file takes as long again.
+	$(COMPILE) -j 0 $(addprefix $(VENV)/lib/python*/site-packages/,torch* triton*) || true
 	touch $@
 
 clean:

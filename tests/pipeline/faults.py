@@ -1,4 +1,4 @@
-"""Make jobs of chosen rules fail, in whichever process they run."""
+"""Make jobs of chosen rules fail or wait, in whichever process they run."""
 
 from __future__ import annotations
 
@@ -8,20 +8,30 @@ from pathlib import Path
 from pipeline.workspaces import Workspace
 
 # Python runs this when it starts. A job moves each complete output into place and its record last.
-# A fault happens at the first of these moves, a kill at the last, which would report success.
+# A fault happens at the first of these moves, a kill at the last, which would report success. A
+# training also moves its checkpoint into place after each epoch. There it waits.
 SITE = """
-import errno, json, os, signal, sys
+import errno, json, os, signal, sys, time
 
-with open(os.path.join(os.path.dirname(__file__), "faults.json")) as file:
-    faults = json.load(file)
+def faults():
+    with open(os.path.join(os.path.dirname(__file__), "faults.json")) as file:
+        return json.load(file)
+
 script = os.path.basename(sys.orig_argv[-1]).split(".")
-fault = faults.get(script[1]) if len(script) == 3 and script[2] == "py" else None
+fault = faults().get(script[1]) if len(script) == 3 and script[2] == "py" else None
+checkpoints = 0
 
 def strike(event, arguments):
+    global checkpoints
     if event != "os.rename":
         return
-    last = os.fspath(arguments[1]).endswith(".provenance.json")
-    if fault == "killed" and last:
+    made = os.fspath(arguments[1])
+    last = made.endswith(".provenance.json")
+    if isinstance(fault, int):
+        checkpoints += made.endswith("resume.safetensors")
+        while checkpoints > faults().get(script[1], checkpoints):
+            time.sleep(0.1)
+    elif fault == "killed" and last:
         os.kill(os.getpid(), signal.SIGKILL)
     elif fault == "ended":
         os.kill(os.getpid(), signal.SIGTERM)
@@ -36,17 +46,21 @@ if fault:
 """
 
 
-def strike(workspace: Workspace, folder: Path, **faults: str) -> None:
-    """Make jobs fail from now on.
+def strike(workspace: Workspace, folder: Path, **faults: str | int) -> None:
+    """Make jobs fail or wait from now on.
 
     Args:
         workspace: the workspace of the jobs.
         folder: folder for the module that Python reads.
-        faults: by script, "killed", "ended" (SIGTERM), "disk full" or "code edited".
+        faults: by script, "killed", "ended" (SIGTERM), "disk full" or "code edited"; for the script
+            train also the number of epochs after whose checkpoints it waits until it may go on.
     """
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(SITE)
-    (folder / "faults.json").write_text(json.dumps(faults))
+    # Replaced as a whole, because jobs that wait read it.
+    new = folder / "new.json"
+    new.write_text(json.dumps(faults))
+    new.replace(folder / "faults.json")
     workspace.python_path = folder
 
 

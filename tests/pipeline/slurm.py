@@ -259,7 +259,7 @@ class Cluster:
         process = subprocess.Popen(
             [python, "-c", IMPATIENT, "--profile", "profiles/slurm", *quick, *arguments],
             cwd=workspace.root,
-            env=self._environment,
+            env=workspace.with_python_path(self._environment),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

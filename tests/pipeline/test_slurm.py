@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 from needs import without
 from parallel import make_once, shared_by_test_processes
-from pipeline.faults import contents
+from pipeline.faults import contents, strike
 from pipeline.slurm import MESSAGE_TIMEOUT, Cluster, missing_programs, wait_until
 from pipeline.workspaces import TINY, Workspace
 
@@ -43,16 +42,18 @@ def cluster(running_cluster: Cluster) -> Iterator[Cluster]:
 
 @dataclass
 class Training:
-    """A training of a few seconds that has not run yet.
+    """A training that has not run yet. It waits after its first epoch, however long Slurm takes.
 
     Attributes:
         workspace: the project.
+        faults: folder for ``strike``.
         target: the network that the training makes, relative to the workspace.
         checkpoint: the resume file, which exists from the first epoch on.
         sha256: checksum of the network of an uninterrupted training.
     """
 
     workspace: Workspace
+    faults: Path
     target: str
     checkpoint: Path
     sha256: str
@@ -72,16 +73,28 @@ class Training:
         (job,) = cluster.jobs("running")
         return job
 
+    def wait_after(self, epochs: int) -> None:
+        """Let the training run until the checkpoint of this epoch is written."""
+        strike(self.workspace, self.faults, train=epochs)
+
+    def go_on(self) -> None:
+        """Let the training run to its end."""
+        strike(self.workspace, self.faults)
+
 
 @pytest.fixture
 def training(
-    finished: Workspace, workspace: Workspace, tmp_path_factory: pytest.TempPathFactory
+    finished: Workspace,
+    workspace: Workspace,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Training:
     def configured(workspace: Workspace) -> Training:
-        workspace.configure(device="cpu", training={"epochs": 20})
+        workspace.configure(device="cpu", training={"epochs": 3})
         network = workspace.network(0)
+        checkpoint = network.with_name("resume.safetensors")
         target = os.path.relpath(network, workspace.root)
-        return Training(workspace, target, network.with_name("resume.safetensors"), "")
+        return Training(workspace, tmp_path / "faults", target, checkpoint, "")
 
     folder = shared_by_test_processes(tmp_path_factory) / "uninterrupted"
 
@@ -92,7 +105,9 @@ def training(
         (folder / "sha256").write_text(whole.found)
 
     make_once(folder, make)
-    return replace(configured(workspace), sha256=(folder / "sha256").read_text())
+    made = replace(configured(workspace), sha256=(folder / "sha256").read_text())
+    made.wait_after(1)
+    return made
 
 
 def training_log(workspace: Workspace, network: str) -> str:
@@ -159,6 +174,7 @@ def test_a_cancelled_job_ends_in_a_clear_failure_and_the_next_call_heals(
     assert f"SLURM-job '{job}' failed, SLURM status is: 'CANCELLED'" in run.text
     assert not (training.workspace.root / training.target).exists()
 
+    training.go_on()
     assert cluster.snakemake(training.workspace, training.target).jobs == {"train": 1}
     assert "resuming from" in training.log
     assert training.found == training.sha256
@@ -167,13 +183,13 @@ def test_a_cancelled_job_ends_in_a_clear_failure_and_the_next_call_heals(
 def test_a_job_at_its_time_limit_is_retried_with_more_and_resumes(
     cluster: Cluster, training: Training
 ) -> None:
+    """In fresh processes, as a user runs it."""
     process = cluster.start(training.workspace, training.target, "--retries", "1")
     job = training.begun(cluster)
-    # Slurm checks time limits every half minute. It wakes stopped processes so that they can end.
-    for own in cluster.processes(job):
-        os.kill(own, signal.SIGSTOP)
     cluster.command("scontrol", "update", f"jobid={job}", "endtime=now")
+    # Slurm checks time limits every half minute.
     wait_until(lambda: "ERROR ended by the signal Terminated" in training.log, "the end")
+    training.go_on()
     run = cluster.finish(process)
     assert f"SLURM-job '{job}' failed, SLURM status is: 'TIMEOUT'" in run.text
     assert run.jobs == {"train": 1}
@@ -192,6 +208,7 @@ def test_a_lost_node_ends_in_a_retry_that_asks_for_more(
         cluster.set_node("down")
         wait_until(lambda: len(cluster.jobs("pending")) == 1, "a retry")
     finally:
+        training.go_on()
         cluster.set_node("resume")
     run = cluster.finish(process)
     assert f"SLURM-job '{job}' failed due to a node failure" in run.text
@@ -211,11 +228,13 @@ def test_a_restarted_node_daemon_loses_no_job_and_a_restarted_node_ends_in_a_ret
     told = time.monotonic()
     assert cluster.jobs("running") == [job]
     before = len(training.log)
+    training.wait_after(2)
     wait_until(lambda: "Epoch" in training.log[before:], "an epoch after that")
 
     cluster.kill_node_daemon()
     try:
         cluster.kill_processes(job)
+        training.go_on()
         # Slurm only misses a job after MessageTimeout and BatchStartTimeout.
         time.sleep(max(0, told + MESSAGE_TIMEOUT + 3 - time.monotonic()))
     finally:

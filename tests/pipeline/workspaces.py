@@ -120,7 +120,7 @@ class Workspace:
         return subprocess.Popen(
             [python, "-m", "snakemake", "--cores", "2", *arguments],
             cwd=self.root,
-            env=self._with_python_path(own),
+            env=self.with_python_path(own),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -138,7 +138,8 @@ class Workspace:
         assert (process.returncode != 0) == fails, text
         return Run(process.returncode, text)
 
-    def _with_python_path(self, environment: dict[str, str]) -> dict[str, str]:
+    def with_python_path(self, environment: dict[str, str]) -> dict[str, str]:
+        """Return an environment in which Python searches ``python_path`` first."""
         return environment | ({"PYTHONPATH": str(self.python_path)} if self.python_path else {})
 
     def make_tables(self, *arguments: str) -> Run:
