@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import subspace_match as sm
 from subspace_match.comparison.gathered import Gathered
 from subspace_match.comparison.layers import why_left_out
-from subspace_match.comparison.places import Halves
+from subspace_match.comparison.places import Halves, PlaceDraw
 from subspace_match.data.prepared import Split
 from subspace_match.matching.reduction.halves import split_images as halves_of_images
 from subspace_match.networks.extraction import extract
@@ -176,7 +176,8 @@ def test_layers_of_other_sizes_are_compared_at_the_same_places() -> None:
         device="cpu",
     )
     assert list(found) == ["conv1~conv2", "conv2~fc1"]
-    assert [layer.pair.samples for layer in found.values()] == [800, 800]
+    # Of the 8 places of an image, some are the same of conv2's 16 positions.
+    assert [layer.pair.samples for layer in found.values()] == [800, 700]
     assert [layer.null.shape for layer in found.values()] == [(19, 16), (19, 22)]
 
 
@@ -480,3 +481,62 @@ def test_a_generator_and_layers_of_one_model_are_cross_fitted() -> None:
             assert (halves.first.samples, halves.second.samples) == (200 * each, 200 * each)
             assert 0 < layer.cross_fitted.area < layer.path.area
             assert layer.held_out.area < layer.cross_fitted.area
+
+
+class TwoLayers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.a, self.b = (nn.Linear(30, 40, bias=False) for _ in range(2))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.relu(self.a(inputs[:, 0])) + torch.relu(self.b(inputs[:, 1]))
+
+
+def test_layers_of_one_model_without_positions_have_one_sample_of_each_input() -> None:
+    model, inputs = TwoLayers(), torch.randn(50, 2, 30, generator=torch.manual_seed(0))
+    with pytest.warns(sm.FewSamplesWarning):
+        (compared,) = sm.compare(model, loader=inputs.split(25)).values()
+    x, y = (
+        torch.relu(own(inputs[:, n])).detach().numpy() for n, own in enumerate((model.a, model.b))
+    )
+    assert compared.pair.samples == 50
+    value = compared.measures["debiased_linear_cka"].value
+    assert value == pytest.approx(sm.debiased_linear_cka(x, y), abs=1e-6)
+
+
+def test_an_attention_mask_of_ones_adds_no_samples() -> None:
+    with pytest.warns(sm.FewSamplesWarning):
+        found = sm.compare(Text(0), Text(1), list(texts([6] * 20, 5)))
+    assert [layer.pair.samples for layer in found.values()] == [120]
+
+
+@pytest.mark.parametrize("sizes", [((8, 8), (2, 3)), ((1, 1), (1, 1)), ((1, 6), (1, 1))])
+def test_places_of_two_layers_are_distinct_and_are_permuted_with_their_inputs(
+    sizes: tuple[tuple[int, int], tuple[int, int]],
+) -> None:
+    """Against a plain loop: each input's pairs of positions, each once, in their order."""
+    inputs, most = 120, max(height * width for height, width in sizes)
+    draw = PlaceDraw(inputs, 4000, most, seed=3)
+    layers = [LayerInfo("l", "l", "conv", 4, *size) for size in sizes]
+    draw.start(0, inputs)
+    numbered = [
+        torch.arange(inputs * layer.positions).reshape(inputs, layer.height, layer.width, 1)
+        for layer in layers
+    ]
+    x, y = (draw.rows(values, None).numpy()[:, 0] for values in numbered)
+    own = draw.of_pair(*layers)
+    assert np.array_equal(own.in_batch(), own.in_all())
+    seen: set[tuple[int, int]] = set()
+    expected = [not (pair in seen or seen.add(pair)) for pair in zip(x, y, strict=True)]
+    np.testing.assert_array_equal(own.in_all(), expected)
+    x, y = x[own.in_all()], y[own.in_all()]
+    assert own.samples == len(x)
+    moved = own.permuted(inputs, np.random.default_rng(0))
+    for layer, rows in zip(layers, (x, y), strict=True):
+        image, position = np.divmod(rows, layer.positions)
+        np.testing.assert_array_equal(position[moved], position)  # the same place
+        group = draw.group[image]
+        np.testing.assert_array_equal(group[moved], group)
+        assert (image[moved] != image).mean() > 0.9
+        assert len(np.unique(moved)) == len(moved)
