@@ -106,3 +106,9 @@ def check_order(order: Any, seed: Any, restarts: Any) -> None:
             f"seed: expected an integer with order='random', found {seed!r}; the seed makes the"
             " result reproducible"
         )
+
+
+def search_in_words(epsilon: float, order: Order, seed: int | None, restarts: int) -> str:
+    """Name epsilon and the valid options of a search; equal searches have equal names."""
+    random = f", seed {seed}, {restarts} restarts" if order == "random" else ""
+    return f"epsilon {epsilon!r}, order {order!r}{random}"
