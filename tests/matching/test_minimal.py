@@ -627,6 +627,7 @@ def test_an_unknown_neuron_is_an_error(neuron, parts):
     [
         ({"order": "best"}, ("order: expected one of 'authors', 'random', 'small'", "'best'")),
         ({"order": "random"}, ("seed: expected an integer", "found None")),
+        ({"order": "random", "seed": -1}, ("seed: expected an integer of at least 0", "found -1")),
         ({"order": "random", "seed": 0, "restarts": 0}, ("restarts: expected", "found 0")),
         ({"restarts": 2}, ("order: expected 'random' with seed or restarts", "found 'authors'")),
         ({"order": "small", "seed": 2}, ("order: expected 'random'", "found 'small'")),
