@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .backends import resolve_device
 from .backends.base import Device
 
 # Neurons per sample. Unrelated activations of n neurons over d samples are sqrt(1 - n/d) from a
@@ -69,10 +70,10 @@ def as_activations(argument: str, value: Any) -> Any:
         The array itself, or a NumPy array for a sequence.
 
     Raises:
-        ValueError: if it is not a real matrix with at least one sample and one neuron, is masked or
-            sparse, or is a Zarr array with missing chunks.
+        ValueError: if it is not a real matrix with at least one sample and one neuron, is masked,
+            sparse, nested or without values, or is a Zarr array with missing chunks.
     """
-    _check_dense(argument, value)
+    _check_values(argument, value)
     if not hasattr(value, "shape") or not hasattr(value, "dtype"):
         value = _converted(argument, value)
     shape = tuple(value.shape)
@@ -99,9 +100,12 @@ def as_activations(argument: str, value: Any) -> Any:
 def _converted(argument: str, value: Any) -> np.ndarray:
     """Convert a sequence of numbers to an array; raise a ValueError for anything else."""
     expected = f"{argument}: expected an array of shape (samples, neurons), found"
+    if isinstance(value, (list, tuple)):
+        cpu = resolve_device("cpu")
+        value = [cpu.rows(part) if hasattr(part, "detach") else part for part in value]
     try:
         array = np.asarray(value)
-    except ValueError as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{expected} {type(value).__name__}: {error}") from error
     if array.dtype.kind in "OSU":
         load = "; load the file first, for example with np.load" if isinstance(value, str) else ""
@@ -131,10 +135,20 @@ def _check_chunks(argument: str, value: Any) -> None:
         )
 
 
-def _check_dense(argument: str, value: Any) -> None:
-    """Raise a ValueError for a masked or sparse array, or a sequence of such arrays."""
+def _check_values(argument: str, value: Any) -> None:
+    """Raise a ValueError unless an array, or each of a sequence, has one value for each place."""
     for part in (value, *(value if isinstance(value, (list, tuple)) else ())):
         kind = type(part).__name__
+        if getattr(part, "is_nested", False):
+            raise ValueError(
+                f"{argument}: expected an array of shape (samples, neurons), found a nested tensor;"
+                " join its parts with torch.cat(x.unbind())"
+            )
+        if getattr(getattr(part, "device", None), "type", None) == "meta":
+            raise ValueError(
+                f"{argument}: expected an array with values, found a tensor on the device 'meta',"
+                " which has none; compute activations on another device"
+            )
         if isinstance(part, np.ma.MaskedArray) or kind == "MaskedTensor":
             raise ValueError(
                 f"{argument}: expected an array without missing values, found a masked array"

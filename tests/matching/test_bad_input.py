@@ -104,6 +104,52 @@ def test_masked_tensors_are_refused():
         sm.reduce(masked, GOOD, device="cpu")
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_nested_tensors_are_refused(layout):
+    nested = torch.nested.nested_tensor([torch.ones(2, 3), torch.ones(1, 3)], layout=layout)
+    for bad in (nested, [nested, nested]):
+        with raises("y: expected an array of shape", "found a nested tensor; join its parts with"):
+            sm.reduce(GOOD, bad, device="cpu")
+
+
+def test_tensors_without_values_are_refused(device):
+    meta = torch.ones(4, 2, device="meta")
+    for bad in (meta, [*meta], meta.half()):
+        for function in (sm.reduce, sm.reduce_halves):
+            with raises("y: expected an array with values, found a tensor on the device 'meta'"):
+                function(GOOD, bad, device=device)
+
+
+def unusual_tensors(dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Return the same numbers in tensors that ``Tensor.numpy`` refuses."""
+    numbers = torch.tensor(np.random.default_rng(0).normal(size=(40, 3)), dtype=dtype)
+    tensors = {
+        "requires grad": numbers.clone().requires_grad_(),
+        "negative": torch._neg_view(-numbers),
+    }
+    if dtype in (torch.float32, torch.float64):
+        tensors["of a conjugate"] = torch.complex(numbers, -numbers).conj().imag
+    return tensors
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_every_real_tensor_and_a_list_of_its_rows_are_read(dtype, device):
+    y = np.random.default_rng(1).normal(size=(40, 2))
+    for tensor in unusual_tensors(dtype).values():
+        numbers = tensor.detach().resolve_neg().double().numpy()
+        for centred in (False, True):
+            expected = sm.reduce(numbers, y, device=device, centred=centred)
+            for x in (tensor, [*tensor], tuple(tensor)):
+                assert sm.reduce(x, y, device=device, centred=centred) == expected
+
+
+def test_a_list_that_numpy_cannot_read_is_refused():
+    bad = [[torch.tensor(1.0, requires_grad=True)] * 2] * 4
+    with raises("x: expected an array of shape (samples, neurons), found list: ", "requires grad"):
+        sm.reduce(bad, GOOD)
+
+
 PAIR = sm.reduce(GOOD, GOOD, device="cpu")
 HALVES = sm.reduce_halves(np.eye(8)[:, :2], np.eye(8)[:, :2], device="cpu")
 # What a user may pass by mistake instead of a pair or its halves.

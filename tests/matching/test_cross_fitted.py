@@ -10,6 +10,7 @@ import cases
 import numpy as np
 import oracles
 import pytest
+import torch
 from helpers import raises
 
 import subspace_match as sm
@@ -230,6 +231,43 @@ def test_images_that_do_not_fit_the_samples_are_refused():
         sm.reduce_halves(x, x, images=range(5))
     with raises("images: expected at least two images, found 1"):
         sm.reduce_halves(x, x, images=[3] * 6)
+
+
+@pytest.mark.parametrize(
+    ("images", "found"),
+    [
+        ([0, 0, "a", 1, 1, 2], "values of type int and str; pass one number per row of x, or one"),
+        ([None, "a", "a", "b", "b", "c"], "values of type NoneType and str; pass one number"),
+        (["a", "a", "b", "b", "c", np.nan], "values of type float and str; pass one number"),
+        ([None] * 6, "values of type NoneType; pass one number"),
+        ([0, 0, 1, np.nan, np.nan, 2], "2 missing ones (nan), the first of sample 3; number them"),
+        (np.array([0, 0, 1, 1, 2, np.nan], dtype=object), "values of type float and int"),
+        (np.array(["2020", "2021", "NaT"] * 2, "datetime64[Y]"), "2 missing ones (NaT), the first"),
+        ([[0], [0, 1], 1, 2, 2, 3], "an object of type list, which is no array; pass one number"),
+        ("abcdef", "shape (); pass one number per row of x"),
+        (torch.ones(6, device="meta"), "an array of shape (6,), which is no array; pass one"),
+    ],
+    ids=str,
+)
+def test_images_without_a_number_are_an_error(images, found):
+    x = np.eye(6)[:, :2]
+    with raises(f"images: expected the image of each of 6 samples, found {found}"):
+        sm.reduce_halves(x, x, images=images)
+
+
+def test_images_are_numbers_or_names_of_any_kind():
+    x, images = np.eye(60)[:, :2], np.arange(60) // 3
+    expected = sm.reduce_halves(x, x, images)
+    names = np.char.add("image_", np.char.zfill(images.astype(str), 2))
+    for same in (
+        images.tolist(),
+        images + 0.5,
+        torch.tensor(images, dtype=torch.float32).requires_grad_(),
+        images.astype(object),
+        names.tolist(),
+        names.astype(object),
+    ):
+        assert sm.reduce_halves(x, x, same) == expected
 
 
 def test_few_images_give_a_warning_though_there_are_many_samples():

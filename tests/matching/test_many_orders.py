@@ -46,3 +46,22 @@ def test_less_than_one_order_is_refused() -> None:
     for orders in (0, "two", 1.5):
         with raises(f"orders: expected a whole number of at least 1, found {orders!r}"):
             sm.smallest_minimal_matches(path_of(x, y), 0.1, orders=orders)
+
+
+def test_partials_must_be_one_per_order() -> None:
+    path = path_of(*cases.related(np.random.default_rng(0)))
+    n = len(path.critical_epsilon)
+    for partials, found in (
+        ([sm.PartialMatches(n)], "1"),
+        ([], "0"),
+        (sm.PartialMatches(n), "an object of type PartialMatches"),
+        ("abc", "'abc'"),
+    ):
+        with raises(
+            f"partials: expected one PartialMatches for each of 3 orders, found {found}; pass"
+        ):
+            sm.smallest_minimal_matches(path, EPSILON, orders=3, partials=partials)
+    with raises("partial: expected matches of epsilon 0.8, order 'random', seed 0", "'authors'"):
+        sm.smallest_minimal_matches(path, EPSILON, orders=3, partials=[sm.PartialMatches(n)] * 3)
+    with raises("partial: expected the PartialMatches of an unfinished call, or None, found 3"):
+        sm.smallest_minimal_matches(path, EPSILON, orders=1, partials=[3])

@@ -409,8 +409,70 @@ def test_a_stopped_search_goes_on_and_finds_the_same(options, threads):
 
 
 def test_partial_matches_of_another_pair_are_an_error():
-    with raises("partial: expected matches of 4 neurons", "found 5", "the same pair"):
-        sm.minimal_matches(pair_of(np.eye(4, 2), np.eye(4, 2)), 0.3, partial=PartialMatches(5))
+    x, y = layers_of(cases.low_rank_plus_noise, 2)
+    pair = pair_of(x, y)
+    with raises(f"partial: expected matches of {len(pair.sums)} neurons", "found 5", "same pair"):
+        sm.minimal_matches(pair, 0.3, partial=PartialMatches(5))
+    partial = PartialMatches(len(pair.sums))
+    found = sm.minimal_matches(pair, 0.5, partial=partial)
+    others = {  # with the same norms and column sums; and the same neurons, divided otherwise
+        "permuted": ((x, y[::-1]), "of this pair, found those of other activations; begin with"),
+        "moved": (np.split(np.hstack([x, y]), [x.shape[1] - 1], axis=1), f"{x.shape[1] - 1} + "),
+    }
+    for other, message in others.values():
+        for again in (partial, PartialMatches.from_arrays(partial.arrays())):
+            with raises("partial: expected matches ", message):
+                sm.minimal_matches(pair_of(*other), 0.5, partial=again)
+    for same in (sm.match_path(pair), sm.reduce(x, y, chunk_samples=7)):  # rounded otherwise
+        assert_same(sm.minimal_matches(same, 0.5, partial=partial), found)
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["loaded", "same"])
+def test_partial_matches_of_another_search_are_an_error(again):
+    path = path_of(*layers_of(cases.low_rank_plus_noise, 2))
+    random = {"order": "random", "seed": 3, "restarts": 2}
+    for first, other, words in (
+        ((0.5, {}), (0.3, {}), ("epsilon 0.3, order", "epsilon 0.5, order")),
+        ((0.5, {}), (0.5, {"order": "small"}), ("order 'small'", "those of epsilon 0.5, order 'a")),
+        ((0.5, random), (0.5, random | {"seed": 4}), ("seed 4, 2 restarts", "seed 3, 2 restarts")),
+        ((0.5, random), (0.5, random | {"restarts": 1}), ("1 restarts", "2 restarts")),
+        ((0.0, {}), (0.5, {}), ("epsilon 0.5", "epsilon 0.0")),  # nothing was found at 0
+    ):
+        partial = PartialMatches(len(path.critical_epsilon))
+        found = sm.minimal_matches(path, first[0], partial=partial, **first[1])
+        if again:
+            partial = PartialMatches.from_arrays(partial.arrays())
+        with raises("partial: expected matches of ", *words, "; begin with a new PartialMatches("):
+            sm.minimal_matches(path, other[0], partial=partial, **other[1])
+        assert_same(sm.minimal_matches(path, first[0], partial=partial, **first[1]), found)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"order": "random", "seed": 3, "restarts": 2}, {"order": "small"}], ids=str
+)
+def test_partial_matches_of_some_neurons_go_on_with_others(options):
+    path = path_of(*layers_of(cases.low_rank_plus_noise, 2))
+    expected = sm.minimal_matches(path, 0.5, **options)
+    partial, neurons = PartialMatches(len(path.critical_epsilon)), list(expected)
+    for some in (neurons[::3], neurons[1::3]):
+        found = sm.minimal_matches(path, 0.5, neurons=some, partial=partial, **options)
+        assert list(found) == some
+    assert_same(sm.minimal_matches(path, 0.5, partial=partial, **options), expected)
+    assert partial.count == len(expected) * (2 if options else 1)  # nothing is searched twice
+
+
+@pytest.mark.parametrize("neurons", ["a", 0, -1, 2.5, None])
+def test_partial_matches_need_a_number_of_neurons(neurons):
+    with raises(f"neurons: expected a whole number of at least 1, found {neurons!r}; pass the"):
+        PartialMatches(neurons)
+
+
+def test_arrays_that_are_no_partial_matches_are_an_error():
+    with raises("arrays: expected search, products, ", "found no products, match_of; pass what"):
+        arrays = PartialMatches(3).arrays()
+        PartialMatches.from_arrays({key: arrays[key] for key in ("search", "searched", "distinct")})
+    with raises("arrays: expected what PartialMatches.arrays() returned, found 'a.npz'"):
+        PartialMatches.from_arrays("a.npz")
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, "2"])
@@ -565,6 +627,7 @@ def test_an_unknown_neuron_is_an_error(neuron, parts):
     [
         ({"order": "best"}, ("order: expected one of 'authors', 'random', 'small'", "'best'")),
         ({"order": "random"}, ("seed: expected an integer", "found None")),
+        ({"order": "random", "seed": -1}, ("seed: expected an integer of at least 0", "found -1")),
         ({"order": "random", "seed": 0, "restarts": 0}, ("restarts: expected", "found 0")),
         ({"restarts": 2}, ("order: expected 'random' with seed or restarts", "found 'authors'")),
         ({"order": "small", "seed": 2}, ("order: expected 'random'", "found 'small'")),

@@ -44,7 +44,7 @@ class Cpu(Device):
 
     def rows(self, block: Any) -> Array:
         if hasattr(block, "detach"):  # a torch tensor; NumPy lacks some of its types
-            block = block.detach().cpu()
+            block = block.detach().cpu().resolve_neg()
             block = block if block.element_size() >= 4 else block.double()
         return np.asarray(block)
 

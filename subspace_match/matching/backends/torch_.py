@@ -54,7 +54,7 @@ class TorchDevice(Device):
 
     def rows(self, block: Any) -> Array:
         if isinstance(block, torch.Tensor):
-            block = block.detach()
+            block = block.detach().resolve_neg()
             return self._from_host(block) if block.device.type == "cpu" else block.to(self._device)
         block = np.asarray(block)
         if block.dtype not in (np.float32, np.float64):

@@ -69,7 +69,10 @@ def smallest_minimal_matches(
         {"order": "random", "seed": seed + number - 1} if number else {"order": "authors"}
         for number in range(orders)
     ]
-    finished: Sequence[PartialMatches | None] = partials or [None] * orders
+    finished: Sequence[PartialMatches | None] = [None] * orders
+    if partials is not None:
+        check_partials(partials, orders)
+        finished = partials
     found = [
         minimal_matches(pair, epsilon, progress=progress, partial=partial, **options)
         for options, partial in zip(searches, finished, strict=True)
@@ -82,3 +85,14 @@ def smallest_minimal_matches(
     row_of = numbered[sizes.argmin(0), np.arange(sizes.shape[1])]
     rows = np.concatenate([one.distinct for one in found])
     return replace(deduplicate(found[0].neurons_x, rows, row_of), sizes_by_order=sizes)
+
+
+def check_partials(partials: Any, orders: int) -> None:
+    """Raise a ValueError unless there is one PartialMatches per order."""
+    sized = hasattr(partials, "__len__") and not isinstance(partials, (str, bytes))
+    if not sized or len(partials) != orders:
+        found = len(partials) if sized else in_words(partials)
+        raise ValueError(
+            f"partials: expected one PartialMatches for each of {orders} orders, found {found};"
+            f" pass [PartialMatches(n) for _ in range({orders})], or omit it"
+        )

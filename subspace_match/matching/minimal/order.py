@@ -101,8 +101,14 @@ def check_order(order: Any, seed: Any, restarts: Any) -> None:
             f"order: expected 'random' with seed or restarts, found {order!r}; the other orders are"
             " not random, so omit seed and restarts"
         )
-    if order == "random" and not isinstance(seed, (int, np.integer)):
+    if order == "random" and (not isinstance(seed, (int, np.integer)) or seed < 0):
         raise ValueError(
-            f"seed: expected an integer with order='random', found {seed!r}; the seed makes the"
-            " result reproducible"
+            f"seed: expected an integer of at least 0 with order='random', found {seed!r}; the seed"
+            " makes the result reproducible"
         )
+
+
+def search_in_words(epsilon: float, order: Order, seed: int | None, restarts: int) -> str:
+    """Name epsilon and the valid options of a search; equal searches have equal names."""
+    random = f", seed {seed}, {restarts} restarts" if order == "random" else ""
+    return f"epsilon {epsilon!r}, order {order!r}{random}"

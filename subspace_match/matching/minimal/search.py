@@ -23,7 +23,7 @@ from ..path import Match, MatchPath, moments_of
 from ..reduction.moments import PairMoments
 from ..ties import warn_of_ties
 from ..validation import as_epsilon, check_type
-from .order import Order, check_order, removal_orders
+from .order import Order, check_order, removal_orders, search_in_words
 from .partial import PartialMatches
 from .result import MinimalMatches, Neuron, column_of
 from .walk import Walk
@@ -119,15 +119,16 @@ def minimal_matches(
         progress: called with the number of neurons completed since the last call, for example
             ``tqdm(...).update``. The total is the size of the maximum match, times ``restarts`` for
             order="random" and times 2 for order="small".
-        partial: matches that an unfinished call with the same arguments has found. They are not
-            searched again, and new ones are added to it. ``progress`` may save it.
+        partial: matches that an unfinished call has found, with the same pair, epsilon, order,
+            seed and restarts. They are not searched again, and new ones are added to it.
+            ``progress`` may save it.
 
     Returns:
         The matches by neuron.
 
     Raises:
-        ValueError: if there is no such neuron, epsilon is not one number in [0, 1), or an option
-            is invalid.
+        ValueError: if there is no such neuron, epsilon is not one number in [0, 1), an option is
+            invalid, or ``partial`` is of another search.
 
     Warns:
         TieWarning: as in ``minimal_match``.
@@ -180,11 +181,8 @@ def _search(
     check_type(
         "partial", found, PartialMatches, "the PartialMatches of an unfinished call, or None"
     )
-    if len(found.done) != n:
-        raise ValueError(
-            f"partial: expected matches of {n} neurons, found {len(found.done)}; go on with the"
-            " same pair, or omit it"
-        )
+    if partial is not None:
+        found.begin(search_in_words(epsilon, order, seed, restarts), moments)
     live = np.flatnonzero(moments.live)
     width_x = int((live < n_x).sum())
     columns = np.arange(len(live))
@@ -192,7 +190,7 @@ def _search(
         columns = np.flatnonzero(pair.critical_epsilon[live] <= epsilon)
     wanted = columns if only is None else columns[np.isin(live[columns], only)]
     if not len(wanted) or not 0 < (columns < width_x).sum() < len(columns):
-        return found.matches(n_x)
+        return found.matches(n_x, only)
 
     margin = moments.tie_margin
     with one_blas_thread():  # the walk has threads of its own
@@ -203,17 +201,16 @@ def _search(
             wanted = wanted[np.isin(wanted, walk.columns)] if some else wanted[:0]
         wanted = live[wanted]
         orders = removal_orders(walk, live, wanted, n, order, seed, restarts) if len(wanted) else ()
-        for place, (tests, group) in enumerate(orders):
-            if place < found.orders:
-                continue
-            group = group[~found.done[live[group]]]
+        given = np.zeros(n, dtype=np.int64)  # orders of each neuron so far
+        for tests, group in orders:
+            given[live[group]] += 1
+            group = group[found.searched[live[group]] < given[live[group]]]
             # Closed, so that its threads end if ``progress`` raises an exception.
             with closing(walk.walk(tests, group, threads)) as matches:
                 for members, match in matches:
                     found.add(live[members], live[match])
                     if progress is not None:
                         progress(len(members))
-            found.finish_order()
     if walk.ties:
         warn_of_ties(epsilon, margin)
-    return found.matches(n_x)
+    return found.matches(n_x, only)

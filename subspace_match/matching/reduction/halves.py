@@ -21,6 +21,7 @@ from ..validation import (
     as_activations,
     as_chunk_samples,
     check_seed,
+    in_words,
     same_samples,
     warn_of_few_samples,
 )
@@ -78,9 +79,9 @@ def reduce_halves(
     Args:
         x: (samples, n_x) NumPy array, torch tensor or Zarr array.
         y: (samples, n_y), the same samples in the same order.
-        images: (samples,) the image of each sample, as numbers in any order; None if every sample
-            is an image of its own. Samples that depend on one another, such as the positions of an
-            image or the tokens of a text, must have the same number.
+        images: (samples,) the image of each sample, as numbers or names in any order; None if every
+            sample is an image of its own. Samples that depend on one another, such as the positions
+            of an image or the tokens of a text, must have the same number.
         seed: decides which images form the first half. Equal images and seeds give equal halves.
         device: "cpu", "cuda" or "auto"; must have float64.
         chunk_samples: samples held at a time; None for about 32 MB, on a GPU 256 MB.
@@ -89,8 +90,8 @@ def reduce_halves(
         The moments, on the CPU.
 
     Raises:
-        ValueError: as ``reduce``, or if ``images`` does not give one image for each sample, or
-            gives fewer than two images.
+        ValueError: as ``reduce``, or if ``images`` does not give one image for each sample, mixes
+            numbers and names, or gives fewer than two images.
 
     Warns:
         FewSamplesWarning: above 0.2 neurons per image, where part of a match is chance.
@@ -154,15 +155,9 @@ def split_images(images: Any, samples: int, seed: int) -> tuple[np.ndarray, tupl
         Whether each sample is in the first half, (samples,) bool; the halves' numbers of images.
 
     Raises:
-        ValueError: if there is not one image for each sample, or there are fewer than two images.
+        ValueError: as ``reduce_halves``, for ``images``.
     """
-    images = np.arange(samples) if images is None else np.asarray(images)
-    if images.shape != (samples,):
-        raise ValueError(
-            f"images: expected the image of each of {samples} samples, found shape"
-            f" {images.shape}; pass one number per row of x"
-        )
-    names, image_of = np.unique(images, return_inverse=True)
+    names, image_of = _numbered(np.arange(samples) if images is None else images, samples)
     if len(names) < 2:
         raise ValueError(
             f"images: expected at least two images, found {len(names)}; use more images, or reduce"
@@ -170,6 +165,34 @@ def split_images(images: Any, samples: int, seed: int) -> tuple[np.ndarray, tupl
         )
     in_first = random_half(len(names), seed)
     return in_first[image_of], (len(names) // 2, len(names) - len(names) // 2)
+
+
+def _numbered(images: Any, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different images, sorted, and which of them each sample is of, (samples,) int."""
+    expected = f"images: expected the image of each of {samples} samples, found"
+    then = "pass one number per row of x"
+    try:
+        array = resolve_device("cpu").rows(images)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{expected} {in_words(images)}, which is no array; {then}") from error
+    if array.shape != (samples,):
+        raise ValueError(f"{expected} shape {array.shape}; {then}")
+    # NumPy would turn a list of numbers and names into names.
+    kinds = {type(image).__name__ for image in images} if array.dtype.kind in "OUS" else set()
+    try:
+        missing = np.flatnonzero(array != array)  # NaN and NaT are not equal to themselves
+        names, image_of = np.unique(array, return_inverse=True)
+    except TypeError:  # of objects that have no order, such as None
+        names = None
+    if names is None or len(kinds) > 1:
+        found = " and ".join(sorted(kinds))
+        raise ValueError(f"{expected} values of type {found}; {then}, or one name per row")
+    if len(missing):
+        raise ValueError(
+            f"{expected} {len(missing)} missing ones ({array[missing[0]]}), the first of sample"
+            f" {missing[0]}; number them too, or drop these samples from both sides"
+        )
+    return names, image_of
 
 
 def random_half(images: int, seed: int) -> np.ndarray:
