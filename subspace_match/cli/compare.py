@@ -29,9 +29,9 @@ EPILOG = """examples:
 
 A model is torchvision:NAME, timm:NAME, transformers:FOLDER, a callable package.module:name, or a
 network.safetensors of the pipeline. --weights-a and --weights-b name published weights or a file;
-"untrained" draws new ones. Without them torchvision's default weights and those in a folder of
-transformers are used. Nothing is downloaded:
-if torchvision's weights are missing, the error has the command that fetches them.
+"untrained" draws new ones, of A by --seed and of B by --seed + 1. Without them torchvision's default
+weights and those in a folder of transformers are used. Nothing is downloaded: if torchvision's
+weights are missing, the error has the command that fetches them.
 
 Each model gets every image of the folder and its subfolders, resized and cropped as its own
 preprocessing says. For models without a known one give --size, and if needed --mean and --std.
@@ -97,10 +97,11 @@ def run(options: argparse.Namespace) -> None:
     device = torch.device(device_name(options.device))
     models: list[nn.Module] = []
     images: list[Images] = []
-    for side, name in (("a", options.a), ("b", options.b)):
+    for number, (side, name) in enumerate((("a", options.a), ("b", options.b))):
         with _naming_options(side, options):
             weights = getattr(options, f"weights_{side}")
-            model, preprocessing = _model(name, weights, options, device)
+            # One seed for both would compare an untrained network with itself.
+            model, preprocessing = _model(name, weights, options, device, options.seed + number)
         models.append(model)
         images.append(_images(options.data, preprocessing, device))
 
@@ -160,9 +161,9 @@ def _layer(text: str) -> str | tuple[str, str]:
 
 
 def _model(
-    name: str, weights: str | None, options: argparse.Namespace, device: torch.device
+    name: str, weights: str | None, options: argparse.Namespace, device: torch.device, seed: int
 ) -> tuple[nn.Module, Preprocessing]:
-    """Load a model, and what to do with images for it."""
+    """Load a model, and what to do with images for it; ``seed`` decides untrained weights."""
     import torch
 
     from ..networks.architectures import build, initialise
@@ -203,9 +204,9 @@ def _model(
         raise ValueError(f"{name}: expected --size for a model whose images' size is not known")
     else:
         known = given
-    torch.manual_seed(options.seed)  # custom layers draw their weights from the global generator
+    torch.manual_seed(seed)  # custom layers draw their weights from the global generator
     network = build(**architecture)
-    initialise(network, options.seed)
+    initialise(network, seed)
     return move_to(network.eval(), device), known
 
 
