@@ -29,9 +29,9 @@ EPILOG = """examples:
 
 A model is torchvision:NAME, timm:NAME, transformers:FOLDER, a callable package.module:name, or a
 network.safetensors of the pipeline. --weights-a and --weights-b name published weights or a file;
-"untrained" draws new ones, of A by --seed and of B by --seed + 1. Without them torchvision's default
-weights and those in a folder of transformers are used. Nothing is downloaded: if torchvision's
-weights are missing, the error has the command that fetches them.
+"untrained" draws new ones, of A by --seed and of B by --seed + 1. Without them torchvision's
+default weights and those in a folder of transformers are used. Nothing is downloaded: if
+torchvision's weights are missing, the error has the command that fetches them.
 
 Each model gets every image of the folder and its subfolders, resized and cropped as its own
 preprocessing says. For models without a known one give --size, and if needed --mean and --std.
@@ -164,9 +164,7 @@ def _model(
     name: str, weights: str | None, options: argparse.Namespace, device: torch.device, seed: int
 ) -> tuple[nn.Module, Preprocessing]:
     """Load a model, and what to do with images for it; ``seed`` decides untrained weights."""
-    import torch
-
-    from ..networks.architectures import build, initialise
+    from ..networks.architectures import build_initialised
     from ..networks.checkpoints import load_network
     from ..networks.memory_order import move_to
     from ..networks.pretrained import load_pretrained, resolve_pretrained
@@ -204,10 +202,7 @@ def _model(
         raise ValueError(f"{name}: expected --size for a model whose images' size is not known")
     else:
         known = given
-    torch.manual_seed(seed)  # custom layers draw their weights from the global generator
-    network = build(**architecture)
-    initialise(network, seed)
-    return move_to(network.eval(), device), known
+    return move_to(build_initialised(architecture, seed).eval(), device), known
 
 
 def _given(options: argparse.Namespace) -> Preprocessing | None:
