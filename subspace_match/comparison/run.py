@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..networks.layered_network import LayeredNetwork
 
 log = logging.getLogger(__name__)
+AXES = (1, 2, 3, -1, -2, -3)  # that can have the neurons; values have at most four axes
 
 
 class ShortLoaderWarning(UserWarning):
@@ -120,9 +121,17 @@ def compare(
     check_permutations("permutations", permutations)
     with needs("torch", "compare"):
         from ..networks.inputs import count, real_tokens
+        from ..networks.layered_network import TOKENS
         from .batches import ModelInputs, naming, number_of_inputs, read
         from .collect import Collector, Sampling
         from .layers import pairs_of_layers, why_left_out
+    if tokens not in TOKENS:
+        raise ValueError(f"tokens: expected one of {', '.join(TOKENS)}, found {tokens!r}")
+    if neuron_axis not in (None, *AXES):
+        raise ValueError(
+            f"neuron_axis: expected None or one of {', '.join(map(str, AXES))} (0 has the inputs),"
+            f" found {neuron_axis!r}"
+        )
     models = {"model_a": model_a} | ({} if model_b is None else {"model_b": model_b})
     picks = [
         ModelInputs(name, model, pick)
