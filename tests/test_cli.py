@@ -448,6 +448,27 @@ def test_an_unusable_out_folder_is_reported_before_the_work(
     assert main([a, b, "--out", str(tmp_path / "new" / "deeper")]) == 0
 
 
+@pytest.mark.parametrize("command", ["report", "grounding"])
+def test_a_folder_in_place_of_an_output_file_is_refused_before_the_work(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was replaced, with all that was in it."""
+    (tmp_path / "notes.txt").touch()
+    for out, message in (
+        (tmp_path, "--out: expected the name of a file to write, found a folder: "),
+        (tmp_path / "notes.txt" / "x", "--out: expected a folder to write to, found a file: "),
+    ):
+        assert message in refused([command, "no_such_run", "--out", str(out)], capsys)
+    assert (tmp_path / "notes.txt").exists()
+
+
+def test_an_epsilon_is_checked_before_the_arrays_are_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    error = refused(["no_such.npy", "b.npy", "--epsilon", "1.5"], capsys)
+    assert "epsilon: expected a number in [0, 1), found 1.5" in error
+
+
 # Zarr arrays that the user made
 
 SPLIT: dict[str, dict[str, Any]] = {

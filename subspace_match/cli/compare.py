@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ preprocessing says. For models without a known one give --size, and if needed --
 """
 UNTRAINED = "untrained"
 HEAT_MAP = 4000  # samples; only files show it
+MOST_SEED = 2**32 - 1  # as in a configuration; torch takes no seeds of any size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,9 +93,9 @@ def run(options: argparse.Namespace) -> None:
     from ..matching.validation import FewSamplesWarning
     from ..results.findings import closing_lines
 
-    if options.batch < 1:
-        raise ValueError(f"--batch: expected a whole number of at least 1, found {options.batch}")
+    _check(options)
     device = torch.device(device_name(options.device))
+    files = _image_files(options.data)
     models: list[nn.Module] = []
     images: list[Images] = []
     for number, (side, name) in enumerate((("a", options.a), ("b", options.b))):
@@ -103,7 +104,7 @@ def run(options: argparse.Namespace) -> None:
             # One seed for both would compare an untrained network with itself.
             model, preprocessing = _model(name, weights, options, device, options.seed + number)
         models.append(model)
-        images.append(_images(options.data, preprocessing, device))
+        images.append(_images(options.data, files, preprocessing, device))
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         both = zip(*(own.batches(options.batch) for own in images), strict=True)
@@ -135,6 +136,44 @@ def run(options: argparse.Namespace) -> None:
     tables = {name: result.to_frame(name, options.epsilon) for name in names}
     lines = closing_lines(tables, options.page, options.out)
     sys.stdout.write("\n".join(["", *lines, ""]))
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse what would fail after the models ran."""
+    from ..comparison.arguments import check_counts
+    from ..matching.permutation_counts import check_permutations
+    from ..matching.validation import as_epsilons
+    from ..storage.outputs import check_file, check_folder
+
+    check_permutations("--null", options.null)
+    least = {"positions": 1, "batch": 1, "seed": 0}
+    check_counts({f"--{name}": (getattr(options, name), own) for name, own in least.items()})
+    if options.seed > MOST_SEED:
+        raise ValueError(f"--seed: expected at most {MOST_SEED}, found {options.seed}")
+    as_epsilons(options.epsilon)
+    _given(options)
+    if options.out is not None:
+        check_folder("--out", options.out)
+        with needs("plots", "--out"):
+            import pyarrow  # noqa: F401  # pandas imports it only to write
+
+            from ..comparison import saving  # noqa: F401
+    if options.page is not None:
+        check_file("--page", options.page)
+        if options.out is not None and _inside(options.out, options.page):
+            raise ValueError(
+                f"--page: expected another place than that of --out, found {options.page}; name a"
+                f" file, such as {options.page / 'page.html'}"
+            )
+        with needs("workflow", "--page"):
+            import vl_convert  # noqa: F401
+
+            from ..report import page  # noqa: F401
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    """Return whether a path is a folder or inside it."""
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 @contextmanager
@@ -222,13 +261,9 @@ def _given(options: argparse.Namespace) -> Preprocessing | None:
     return Preprocessing(tuple(mean), tuple(std), options.size, options.size)
 
 
-def _images(folder: Path, preprocessing: Preprocessing, device: torch.device) -> Images:
+def _image_files(folder: Path) -> list[str]:
     """Return all images in a folder and its subfolders, in the order of their names."""
-    import numpy as np
-
     from ..data.catalogue import IMAGE_SUFFIXES
-    from ..data.prepared import FileSplit
-    from ..networks.images import Images
 
     files = sorted(
         str(file.relative_to(folder))
@@ -236,11 +271,23 @@ def _images(folder: Path, preprocessing: Preprocessing, device: torch.device) ->
         if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
     )
     if not files:
-        found = "no such file" if folder.is_dir() else "no folder"
+        found = "a folder without any" if folder.is_dir() else "no folder"
         raise ValueError(
             f"--data: expected a folder with image files ({', '.join(IMAGE_SUFFIXES)}), found"
             f" {found}: {folder}"
         )
+    return files
+
+
+def _images(
+    folder: Path, files: Sequence[str], preprocessing: Preprocessing, device: torch.device
+) -> Images:
+    """Return a folder's images as a model gets them."""
+    import numpy as np
+
+    from ..data.prepared import FileSplit
+    from ..networks.images import Images
+
     zeros = np.zeros(len(files), np.int64)
     split = FileSplit(tuple(files), zeros, np.arange(len(files)), folder)
     workers = min(4, (os.cpu_count() or 1) // 2)

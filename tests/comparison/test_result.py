@@ -139,6 +139,20 @@ def test_a_saved_comparison_holds_everything_and_makes_a_page(
     assert page.read_text().startswith("<!doctype html>")
 
 
+def test_where_nothing_can_be_written_nothing_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder in place of a page stays, with all that is in it."""
+    (tmp_path / "file").touch()
+    found = sm.compare(cnn(0), cnn(1), [images(300)], device="cpu", heat_map=0)
+    monkeypatch.setattr(sm.Comparison, "_tables_at", lambda *_: pytest.fail("tables were built"))
+    with pytest.raises(ValueError, match="folder: expected a folder to write to, found a file: "):
+        found.save(tmp_path / "file")
+    with pytest.raises(ValueError, match=r"path: expected the name of a file .*, found a folder"):
+        found.report(tmp_path)
+    assert (tmp_path / "file").exists()
+
+
 def test_the_page_names_models_without_seeds_and_the_call(result: sm.Comparison) -> None:
     from subspace_match.comparison.saving import config_of
     from subspace_match.comparison.tables import names_of
