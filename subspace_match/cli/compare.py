@@ -33,8 +33,9 @@ network.safetensors of the pipeline. --weights-a and --weights-b name published 
 default weights and those in a folder of transformers are used. Nothing is downloaded: if
 torchvision's weights are missing, the error has the command that fetches them.
 
-Each model gets every image of the folder and its subfolders, resized and cropped as its own
-preprocessing says. For models without a known one give --size, and if needed --mean and --std.
+Each model gets every image of the folder and its subfolders (so --out must be outside), resized
+and cropped as its own preprocessing says. For models without a known one give --size, and if
+needed --mean and --std.
 """
 UNTRAINED = "untrained"
 HEAT_MAP = 4000  # samples; only files show it
@@ -154,6 +155,12 @@ def _check(options: argparse.Namespace) -> None:
     _given(options)
     if options.out is not None:
         check_folder("--out", options.out)
+        if _inside(options.out / "figures", options.data):
+            raise ValueError(
+                f"--out: expected a folder outside of --data, all of whose images are compared,"
+                f" found {options.out} in {options.data}; else the next run would read this one's"
+                " figures"
+            )
         with needs("plots", "--out"):
             import pyarrow  # noqa: F401  # pandas imports it only to write
 

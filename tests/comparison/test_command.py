@@ -129,6 +129,8 @@ def test_what_would_fail_after_the_work_is_refused_before_a_model_is_loaded(
         ),
         (("--page", folder), "--page: expected the name of a file to write, found a folder"),
         (("--page", f"{locked}/a.html"), "--page: expected a folder to write to, found a folder w"),
+        (("--out", str(photos / "new")), "--out: expected a folder outside of --data"),
+        (("--data", f"{photos}/figures", "--out", str(photos)), "a folder outside of --data"),
         (("--out", f"{folder}/new", "--page", f"{folder}/new"), "--page: expected another place"),
     ):
         assert main(["compare", "a:b", "a:b", "--data", str(photos), *arguments]) == 2
