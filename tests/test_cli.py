@@ -103,6 +103,11 @@ def test_out_writes_all_tables_and_figures(
         assert (len(match["neurons_a"]), len(match["neurons_b"])) == (row.size_a, row.size_b)
         assert row.neuron in match[f"neurons_{row.network}"]
     assert {file.suffix for file in out.iterdir()} == {".parquet", ".json", ".svg", ".png"}
+    # A second match in the same folder leaves no table of the first one, and the user's own files.
+    (out / "minimal_matches.txt").touch()
+    assert main([a, b, "--out", str(out)]) == 0
+    assert {file.name for file in out.glob("minimal_*")} == {"minimal_matches.txt"}
+    assert len(list(out.glob("*.parquet"))) == 2
 
 
 def test_without_null_no_null_is_reported(

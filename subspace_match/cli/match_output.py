@@ -145,6 +145,9 @@ def write_files(folder: Path) -> Callable[[Matched, str, str], None]:
         if matched.minimal:
             written["minimal_matches"] = tables.minimal_match_table(result)
             written["minimal_match_members"] = tables.member_table(result)
+        else:  # those of an earlier match; all other files are replaced
+            for name in ("minimal_matches", "minimal_match_members"):
+                (folder / f"{name}.parquet").unlink(missing_ok=True)
         # Columns that name the networks of an experiment mean nothing here.
         names_of_experiment = [*tables.LAYER_COLUMNS, "draw"]
         for name, table in written.items():
