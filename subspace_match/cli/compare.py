@@ -39,6 +39,7 @@ needed --mean and --std.
 """
 UNTRAINED = "untrained"
 HEAT_MAP = 4000  # samples; only files show it
+BYTES = "of pixels from 0 to 1 (divide by 255 what was meant for bytes)"
 MOST_SEED = 2**32 - 1  # as in a configuration; torch takes no seeds of any size
 
 
@@ -66,9 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--size", type=int, help="height and width of the images, in pixels")
     for name in ("mean", "std"):
-        parser.add_argument(
-            f"--{name}", nargs="+", type=float, metavar="V", help="of each channel, in 0 to 1"
-        )
+        help_text = "of each channel, of pixels from 0 to 1"
+        parser.add_argument(f"--{name}", nargs="+", type=float, metavar="V", help=help_text)
     parser.add_argument("--batch", type=int, default=64, metavar="N", help="images at a time (64)")
     parser.add_argument("--seed", type=int, default=0, help="of samples, permutations and weights")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write tables, figures and matches")
@@ -260,10 +260,13 @@ def _given(options: argparse.Namespace) -> Preprocessing | None:
             raise ValueError("--mean, --std: expected --size too, found none")
         return None
     mean, std = options.mean or (0.485, 0.456, 0.406), options.std or (0.229, 0.224, 0.225)
-    if options.size < 1 or len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+    if options.size < 1:
+        raise ValueError(f"--size: expected a whole number of at least 1, found {options.size}")
+    if len(mean) != 3 or not all(0 <= value <= 1 for value in mean):
+        raise ValueError(f"--mean: expected three numbers from 0 to 1, {BYTES}, found {list(mean)}")
+    if len(std) != 3 or not all(0 < value <= 1 for value in std):
         raise ValueError(
-            "--size, --mean, --std: expected a size of at least 1, three means and three positive"
-            f" deviations, found {options.size}, {list(mean)} and {list(std)}"
+            f"--std: expected three numbers above 0, at most 1, {BYTES}, found {list(std)}"
         )
     return Preprocessing(tuple(mean), tuple(std), options.size, options.size)
 
