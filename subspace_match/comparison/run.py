@@ -7,8 +7,6 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..extras import needs
 from ..matching.backends import resolve_device
 from ..matching.backends.base import DeviceLike
@@ -16,6 +14,7 @@ from ..matching.permutation_counts import check_permutations
 from ..matching.validation import FEW_SAMPLES, FewSamplesWarning
 from ..networks.freed_memory import FreedMemory
 from ..progress import Progress
+from .arguments import check_counts, check_samples
 from .layer_result import LayerComparison
 from .result import Comparison
 
@@ -111,18 +110,19 @@ def compare(
         >>> list(result), result["fc1"].pair
         (['fc1', 'fc2'], <PairMoments of 6 + 6 neurons, 500 samples>)
     """
-    for name, value, least in (
-        *(("positions", positions, 1), ("permutations", permutations, 0)),
-        *(("heat_map", heat_map, 0), ("seed", seed, 0)),
-    ):
-        if not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"{name}: expected a whole number of at least {least}, found {value}")
+    check_counts(
+        {
+            **{"positions": (positions, 1), "permutations": (permutations, 0)},
+            **{"heat_map": (heat_map, 0), "seed": (seed, 0)},
+        }
+    )
     check_permutations("permutations", permutations)
     with needs("torch", "compare"):
         from ..networks.inputs import count, real_tokens
         from .batches import ModelInputs, naming, number_of_inputs, read
         from .collect import Collector, Sampling
         from .layers import pairs_of_layers, why_left_out
+    check_samples(tokens, neuron_axis)
     models = {"model_a": model_a} | ({} if model_b is None else {"model_b": model_b})
     picks = [
         ModelInputs(name, model, pick)

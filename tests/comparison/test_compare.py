@@ -400,6 +400,12 @@ def test_arguments_are_checked() -> None:
     for name, value in (("positions", 0), ("permutations", -1), ("heat_map", 1.5), ("seed", -1)):
         with refused(f"{name}: expected a whole number of at least [01], found {value}"):
             sm.compare(cnn(0), cnn(1), loader(50), **{name: value})
+    for wrong in ("Mean", "middle", "cls", None):
+        with refused(f"tokens: expected one of all, first, last, mean, found {wrong!r}"):
+            sm.compare(Text(0), Text(1), texts([5] * 40, 20), tokens=wrong)
+    for wrong in (0, 4, "last"):
+        with refused(f"neuron_axis: expected None or one of 1, 2, .*, found {wrong!r}"):
+            sm.compare(cnn(0), cnn(1), loader(50), neuron_axis=wrong)
     with refused("model_a: expected a torch.nn.Module, found str"):
         sm.compare("resnet18", cnn(1), loader(50))
     with refused("some of the arguments that the model takes .*input_ids", "pass a function"):
