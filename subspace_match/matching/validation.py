@@ -76,6 +76,7 @@ def as_activations(argument: str, value: Any) -> Any:
     _check_values(argument, value)
     if not hasattr(value, "shape") or not hasattr(value, "dtype"):
         value = _converted(argument, value)
+    _check_real(argument, value)
     shape = tuple(value.shape)
     if len(shape) != 2:
         one_neuron = "for a single neuron use array[:, None]"
@@ -88,10 +89,6 @@ def as_activations(argument: str, value: Any) -> Any:
         raise ValueError(
             f"{argument}: expected at least one sample and one neuron, found shape {shape}; leave"
             " empty layers out"
-        )
-    if not dtype_name(value).startswith(("float", "bfloat", "int", "uint", "bool")):
-        raise ValueError(
-            f"{argument}: expected real numbers, found dtype {value.dtype}; convert it to float32"
         )
     _check_chunks(argument, value)
     return value
@@ -107,10 +104,26 @@ def _converted(argument: str, value: Any) -> np.ndarray:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{expected} {type(value).__name__}: {error}") from error
-    if array.dtype.kind in "OSU":
+    if array.dtype.kind in "OSU" and not array.ndim:
         load = "; load the file first, for example with np.load" if isinstance(value, str) else ""
         raise ValueError(f"{expected} {in_words(value)}{load}")
     return array
+
+
+def _check_real(argument: str, value: Any) -> None:
+    """Raise a ValueError unless an array has real numbers."""
+    name = dtype_name(value)
+    if name.startswith(("float", "bfloat", "int", "uint", "bool")):
+        return
+    then = "convert it to float32"
+    if name.startswith("complex"):
+        then = "pass real and imaginary parts as separate neurons, or absolute values"
+    elif name == "object":
+        then = (
+            "convert each column to float32: a table is of objects if its columns have different"
+            " types or missing values"
+        )
+    raise ValueError(f"{argument}: expected real numbers, found dtype {value.dtype}; {then}")
 
 
 def _check_chunks(argument: str, value: Any) -> None:
