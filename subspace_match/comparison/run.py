@@ -140,7 +140,9 @@ def compare(
             with naming(f"batch {number} of the loader"):
                 inputs = [pick(batch) for pick in picks]
                 size = _common_size([count(own) for own in inputs])
-            if number == 1:
+            if size == 0:
+                continue
+            if not networks:
                 for (name, model), own in zip(models.items(), inputs, strict=True):
                     with naming(name):
                         networks.append(_layered(model, own, options))
@@ -167,6 +169,8 @@ def compare(
             freed.give_back()
             seen += size
             progress.update(size)
+    if not networks:
+        raise ValueError("loader: expected at least one input, found empty batches only")
     if total is not None and seen != total:
         warnings.warn(
             f"loader: expected {total} inputs, its length, found {seen}; the result is that of"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import weakref
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -327,6 +328,28 @@ def test_models_without_common_layers_are_refused_with_their_layers() -> None:
 def test_an_empty_loader_is_refused() -> None:
     with refused("loader: expected at least one batch, found none; a generator can be read only"):
         sm.compare(cnn(0), cnn(1), iter(()))
+
+
+@pytest.mark.parametrize("wrap", [list, iter])
+def test_empty_batches_change_nothing(wrap: Callable[[list[Tensor]], Iterable[Tensor]]) -> None:
+    whole, none = list(images(100).split(50)), images(0)
+    found, expected = (
+        sm.compare(cnn(0), cnn(1), wrap(batches), device="cpu", heat_map=0)
+        for batches in ([none, whole[0], none, whole[1], none], whole)
+    )
+    assert found.inputs == expected.inputs == 100
+    for name, layer in expected.items():
+        assert found[name].path == layer.path
+    with refused("loader: expected at least one input, found empty batches only"):
+        sm.compare(cnn(0), cnn(1), wrap([none, none]), device="cpu")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_a_compiled_model_is_refused() -> None:
+    scripted = torch.jit.script(nn.Linear(4, 3))
+    for model in (scripted, torch.jit.trace(mlp(0), images(2)), nn.Sequential(scripted, nn.ReLU())):
+        with refused("model_b: expected a module of Python code, found one that torch.jit compile"):
+            sm.compare(mlp(0), model, [images(20)])
 
 
 @pytest.mark.parametrize("wrong", [None, 5, torch.zeros(3, 2, 8, 8), {"x": 1}])
