@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,3 +32,42 @@ def check_samples(tokens: Any, neuron_axis: Any) -> None:
             f"neuron_axis: expected None or one of {', '.join(map(str, AXES))} (0 has the inputs),"
             f" found {neuron_axis!r}"
         )
+
+
+def as_nodes(nodes: Any) -> str | list[str]:
+    """Return which nodes are layers, a kind or patterns; raise a ValueError if it is neither."""
+    if isinstance(nodes, str):
+        return nodes
+    patterns = list(nodes) if isinstance(nodes, Iterable) else []
+    if not patterns or not all(isinstance(pattern, str) for pattern in patterns):
+        raise ValueError(
+            "nodes: expected a kind of nodes, such as 'auto' or 'relu', or a list of at least one"
+            f" pattern over nodes, found {nodes!r}"
+        )
+    return patterns
+
+
+def as_layers(layers: Any) -> Sequence[str | tuple[str, str]] | None:
+    """Return names of layers, patterns and pairs of names; None for all.
+
+    Raises:
+        ValueError: if there is none, or an entry is nothing of this.
+    """
+    if layers is None:
+        return None
+    wanted = [layers] if isinstance(layers, str) else layers
+    wanted = list(wanted) if isinstance(wanted, Iterable) else []
+    if not wanted or not all(isinstance(entry, str) or _is_pair(entry) for entry in wanted):
+        raise ValueError(
+            "layers: expected None for all layers, or a list of at least one name, pattern or pair"
+            f" (a layer of A, a layer of B), found {layers!r}"
+        )
+    return wanted
+
+
+def _is_pair(entry: Any) -> bool:
+    return (
+        isinstance(entry, (tuple, list))
+        and len(entry) == 2
+        and all(isinstance(name, str) for name in entry)
+    )

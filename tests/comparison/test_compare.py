@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import weakref
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -192,6 +194,7 @@ def test_the_layers_of_one_model_are_compared_with_one_another() -> None:
     assert (same["similarity"] > 0.8).all()  # but for dead neurons
     only = sm.compare(model, loader=[inputs], layers=["conv*"], device="cpu")
     assert list(only) == ["conv1~conv2"]
+    assert list(sm.compare(model, loader=[inputs], layers="conv*", device="cpu")) == list(only)
 
 
 @pytest.mark.parametrize("left", [False, True])
@@ -317,7 +320,7 @@ def test_models_without_common_layers_are_refused_with_their_layers() -> None:
         r"no|found conv1 8 x 8.*in model_a, and fc1 1 x 1 in model_b; say which", "layers="
     ):
         sm.compare(cnn(0)[:5], mlp(0), loader(50))
-    with refused("layers: expected names or patterns of layers, found 'nonsense'", "conv1"):
+    with refused("found 'nonsense', which fits none of conv1, conv2, fc1$"):
         sm.compare(cnn(0), cnn(1), loader(50), layers=["nonsense"])
     with refused("layers: expected a layer of model_b, one of fc1, found 'conv9'"):
         sm.compare(cnn(0), mlp(0), loader(50), layers=[("conv1", "conv9")])
@@ -326,6 +329,28 @@ def test_models_without_common_layers_are_refused_with_their_layers() -> None:
 def test_an_empty_loader_is_refused() -> None:
     with refused("loader: expected at least one batch, found none; a generator can be read only"):
         sm.compare(cnn(0), cnn(1), iter(()))
+
+
+@pytest.mark.parametrize("wrap", [list, iter])
+def test_empty_batches_change_nothing(wrap: Callable[[list[Tensor]], Iterable[Tensor]]) -> None:
+    whole, none = list(images(100).split(50)), images(0)
+    found, expected = (
+        sm.compare(cnn(0), cnn(1), wrap(batches), device="cpu", heat_map=0)
+        for batches in ([none, whole[0], none, whole[1], none], whole)
+    )
+    assert found.inputs == expected.inputs == 100
+    for name, layer in expected.items():
+        assert found[name].path == layer.path
+    with refused("loader: expected at least one input, found empty batches only"):
+        sm.compare(cnn(0), cnn(1), wrap([none, none]), device="cpu")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_a_compiled_model_is_refused() -> None:
+    scripted = torch.jit.script(nn.Linear(4, 3))
+    for model in (scripted, torch.jit.trace(mlp(0), images(2)), nn.Sequential(scripted, nn.ReLU())):
+        with refused("model_b: expected a module of Python code, found one that torch.jit compile"):
+            sm.compare(mlp(0), model, [images(20)])
 
 
 @pytest.mark.parametrize("wrong", [None, 5, torch.zeros(3, 2, 8, 8), {"x": 1}])
@@ -406,6 +431,12 @@ def test_arguments_are_checked() -> None:
     for wrong in (0, 4, "last"):
         with refused(f"neuron_axis: expected None or one of 1, 2, .*, found {wrong!r}"):
             sm.compare(cnn(0), cnn(1), loader(50), neuron_axis=wrong)
+    for layers in ([], 5, [5], [("conv1", "conv1", "fc1")], [("conv1", 1)]):
+        with refused("layers: expected None for all .*, found " + re.escape(repr(layers))):
+            sm.compare(cnn(0), cnn(1), loader(50), layers=layers)
+    for nodes in ([], None, [3]):
+        with refused("nodes: expected a kind of nodes", re.escape(repr(nodes))):
+            sm.compare(cnn(0), cnn(1), loader(50), nodes=nodes)
     with refused("model_a: expected a torch.nn.Module, found str"):
         sm.compare("resnet18", cnn(1), loader(50))
     with refused("some of the arguments that the model takes .*input_ids", "pass a function"):
