@@ -426,7 +426,8 @@ def _one_token(values: Tensor, real: Tensor | None, which: str) -> Tensor:
     if real is None:
         real = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
     if which == "mean":
-        weights = real / real.sum(1, keepdim=True)
+        precision = torch.promote_types(values.dtype, torch.float32)
+        weights = real / real.sum(1, keepdim=True, dtype=precision)
         return (values.nan_to_num() * weights[..., None].to(values.dtype)).sum(1)
     places = torch.arange(real.shape[1], device=real.device)
     place = torch.where(real, places, real.shape[1]).amin(1)
