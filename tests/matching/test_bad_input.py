@@ -257,7 +257,7 @@ def test_an_error_shows_a_large_argument_in_one_line():
 
 
 def test_different_numbers_of_samples_are_refused():
-    with raises("x and y: ", "same samples", "found 4 in x and 5 in y", "run both networks"):
+    with raises("x and y: expected the same samples in both, found 4 in x and 5 in y; run both networks"):
         sm.reduce(GOOD, np.eye(5), device="cpu")
 
 
