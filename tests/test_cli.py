@@ -103,6 +103,11 @@ def test_out_writes_all_tables_and_figures(
         assert (len(match["neurons_a"]), len(match["neurons_b"])) == (row.size_a, row.size_b)
         assert row.neuron in match[f"neurons_{row.network}"]
     assert {file.suffix for file in out.iterdir()} == {".parquet", ".json", ".svg", ".png"}
+    # A second match in the same folder leaves no table of the first one, and the user's own files.
+    (out / "minimal_matches.txt").touch()
+    assert main([a, b, "--out", str(out)]) == 0
+    assert {file.name for file in out.glob("minimal_*")} == {"minimal_matches.txt"}
+    assert len(list(out.glob("*.parquet"))) == 2
 
 
 def test_without_null_no_null_is_reported(
@@ -446,6 +451,27 @@ def test_an_unusable_out_folder_is_reported_before_the_work(
     error = refused([a, b, "--out", str(tmp_path / name)], capsys)
     assert "--out: expected a folder to write to, found a file" in error
     assert main([a, b, "--out", str(tmp_path / "new" / "deeper")]) == 0
+
+
+@pytest.mark.parametrize("command", ["report", "grounding"])
+def test_a_folder_in_place_of_an_output_file_is_refused_before_the_work(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was replaced, with all that was in it."""
+    (tmp_path / "notes.txt").touch()
+    for out, message in (
+        (tmp_path, "--out: expected the name of a file to write, found a folder: "),
+        (tmp_path / "notes.txt" / "x", "--out: expected a folder to write to, found a file: "),
+    ):
+        assert message in refused([command, "no_such_run", "--out", str(out)], capsys)
+    assert (tmp_path / "notes.txt").exists()
+
+
+def test_an_epsilon_is_checked_before_the_arrays_are_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    error = refused(["no_such.npy", "b.npy", "--epsilon", "1.5"], capsys)
+    assert "epsilon: expected a number in [0, 1), found 1.5" in error
 
 
 # Zarr arrays that the user made

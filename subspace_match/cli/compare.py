@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,15 +29,18 @@ EPILOG = """examples:
 
 A model is torchvision:NAME, timm:NAME, transformers:FOLDER, a callable package.module:name, or a
 network.safetensors of the pipeline. --weights-a and --weights-b name published weights or a file;
-"untrained" draws new ones. Without them torchvision's default weights and those in a folder of
-transformers are used. Nothing is downloaded:
-if torchvision's weights are missing, the error has the command that fetches them.
+"untrained" draws new ones, of A by --seed and of B by --seed + 1. Without them torchvision's
+default weights and those in a folder of transformers are used. Nothing is downloaded: if
+torchvision's weights are missing, the error has the command that fetches them.
 
-Each model gets every image of the folder and its subfolders, resized and cropped as its own
-preprocessing says. For models without a known one give --size, and if needed --mean and --std.
+Each model gets every image of the folder and its subfolders (so --out must be outside), resized
+and cropped as its own preprocessing says. For models without a known one give --size, and if
+needed --mean and --std.
 """
 UNTRAINED = "untrained"
 HEAT_MAP = 4000  # samples; only files show it
+BYTES = "of pixels from 0 to 1 (divide by 255 what was meant for bytes)"
+MOST_SEED = 2**32 - 1  # as in a configuration; torch takes no seeds of any size
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,9 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--size", type=int, help="height and width of the images, in pixels")
     for name in ("mean", "std"):
-        parser.add_argument(
-            f"--{name}", nargs="+", type=float, metavar="V", help="of each channel, in 0 to 1"
-        )
+        help_text = "of each channel, of pixels from 0 to 1"
+        parser.add_argument(f"--{name}", nargs="+", type=float, metavar="V", help=help_text)
     parser.add_argument("--batch", type=int, default=64, metavar="N", help="images at a time (64)")
     parser.add_argument("--seed", type=int, default=0, help="of samples, permutations and weights")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write tables, figures and matches")
@@ -92,17 +94,18 @@ def run(options: argparse.Namespace) -> None:
     from ..matching.validation import FewSamplesWarning
     from ..results.findings import closing_lines
 
-    if options.batch < 1:
-        raise ValueError(f"--batch: expected a whole number of at least 1, found {options.batch}")
+    _check(options)
     device = torch.device(device_name(options.device))
+    files = _image_files(options.data)
     models: list[nn.Module] = []
     images: list[Images] = []
-    for side, name in (("a", options.a), ("b", options.b)):
+    for number, (side, name) in enumerate((("a", options.a), ("b", options.b))):
         with _naming_options(side, options):
             weights = getattr(options, f"weights_{side}")
-            model, preprocessing = _model(name, weights, options, device)
+            # One seed for both would compare an untrained network with itself.
+            model, preprocessing = _model(name, weights, options, device, options.seed + number)
         models.append(model)
-        images.append(_images(options.data, preprocessing, device))
+        images.append(_images(options.data, files, preprocessing, device))
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         both = zip(*(own.batches(options.batch) for own in images), strict=True)
@@ -136,6 +139,50 @@ def run(options: argparse.Namespace) -> None:
     sys.stdout.write("\n".join(["", *lines, ""]))
 
 
+def _check(options: argparse.Namespace) -> None:
+    """Refuse what would fail after the models ran."""
+    from ..comparison.arguments import check_counts
+    from ..matching.permutation_counts import check_permutations
+    from ..matching.validation import as_epsilons
+    from ..storage.outputs import check_file, check_folder
+
+    check_permutations("--null", options.null)
+    least = {"positions": 1, "batch": 1, "seed": 0}
+    check_counts({f"--{name}": (getattr(options, name), own) for name, own in least.items()})
+    if options.seed > MOST_SEED:
+        raise ValueError(f"--seed: expected at most {MOST_SEED}, found {options.seed}")
+    as_epsilons(options.epsilon)
+    _given(options)
+    if options.out is not None:
+        check_folder("--out", options.out)
+        if _inside(options.out / "figures", options.data):
+            raise ValueError(
+                f"--out: expected a folder outside of --data, all of whose images are compared,"
+                f" found {options.out} in {options.data}; else the next run would read this one's"
+                " figures"
+            )
+        with needs("plots", "--out"):
+            import pyarrow  # noqa: F401  # pandas imports it only to write
+
+            from ..comparison import saving  # noqa: F401
+    if options.page is not None:
+        check_file("--page", options.page)
+        if options.out is not None and _inside(options.out, options.page):
+            raise ValueError(
+                f"--page: expected another place than that of --out, found {options.page}; name a"
+                f" file, such as {options.page / 'page.html'}"
+            )
+        with needs("workflow", "--page"):
+            import vl_convert  # noqa: F401
+
+            from ..report import page  # noqa: F401
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    """Return whether a path is a folder or inside it."""
+    return path.resolve().is_relative_to(folder.resolve())
+
+
 @contextmanager
 def _naming_options(side: str, options: argparse.Namespace) -> Iterator[None]:
     """Name the options of this command in errors, where others name the configuration's keys."""
@@ -160,12 +207,10 @@ def _layer(text: str) -> str | tuple[str, str]:
 
 
 def _model(
-    name: str, weights: str | None, options: argparse.Namespace, device: torch.device
+    name: str, weights: str | None, options: argparse.Namespace, device: torch.device, seed: int
 ) -> tuple[nn.Module, Preprocessing]:
-    """Load a model, and what to do with images for it."""
-    import torch
-
-    from ..networks.architectures import build, initialise
+    """Load a model, and what to do with images for it; ``seed`` decides untrained weights."""
+    from ..networks.architectures import build_initialised
     from ..networks.checkpoints import load_network
     from ..networks.memory_order import move_to
     from ..networks.pretrained import load_pretrained, resolve_pretrained
@@ -203,10 +248,7 @@ def _model(
         raise ValueError(f"{name}: expected --size for a model whose images' size is not known")
     else:
         known = given
-    torch.manual_seed(options.seed)  # custom layers draw their weights from the global generator
-    network = build(**architecture)
-    initialise(network, options.seed)
-    return move_to(network.eval(), device), known
+    return move_to(build_initialised(architecture, seed).eval(), device), known
 
 
 def _given(options: argparse.Namespace) -> Preprocessing | None:
@@ -218,21 +260,20 @@ def _given(options: argparse.Namespace) -> Preprocessing | None:
             raise ValueError("--mean, --std: expected --size too, found none")
         return None
     mean, std = options.mean or (0.485, 0.456, 0.406), options.std or (0.229, 0.224, 0.225)
-    if options.size < 1 or len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+    if options.size < 1:
+        raise ValueError(f"--size: expected a whole number of at least 1, found {options.size}")
+    if len(mean) != 3 or not all(0 <= value <= 1 for value in mean):
+        raise ValueError(f"--mean: expected three numbers from 0 to 1, {BYTES}, found {list(mean)}")
+    if len(std) != 3 or not all(0 < value <= 1 for value in std):
         raise ValueError(
-            "--size, --mean, --std: expected a size of at least 1, three means and three positive"
-            f" deviations, found {options.size}, {list(mean)} and {list(std)}"
+            f"--std: expected three numbers above 0, at most 1, {BYTES}, found {list(std)}"
         )
     return Preprocessing(tuple(mean), tuple(std), options.size, options.size)
 
 
-def _images(folder: Path, preprocessing: Preprocessing, device: torch.device) -> Images:
+def _image_files(folder: Path) -> list[str]:
     """Return all images in a folder and its subfolders, in the order of their names."""
-    import numpy as np
-
     from ..data.catalogue import IMAGE_SUFFIXES
-    from ..data.prepared import FileSplit
-    from ..networks.images import Images
 
     files = sorted(
         str(file.relative_to(folder))
@@ -240,11 +281,23 @@ def _images(folder: Path, preprocessing: Preprocessing, device: torch.device) ->
         if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
     )
     if not files:
-        found = "no such file" if folder.is_dir() else "no folder"
+        found = "a folder without any" if folder.is_dir() else "no folder"
         raise ValueError(
             f"--data: expected a folder with image files ({', '.join(IMAGE_SUFFIXES)}), found"
             f" {found}: {folder}"
         )
+    return files
+
+
+def _images(
+    folder: Path, files: Sequence[str], preprocessing: Preprocessing, device: torch.device
+) -> Images:
+    """Return a folder's images as a model gets them."""
+    import numpy as np
+
+    from ..data.prepared import FileSplit
+    from ..networks.images import Images
+
     zeros = np.zeros(len(files), np.int64)
     split = FileSplit(tuple(files), zeros, np.arange(len(files)), folder)
     workers = min(4, (os.cpu_count() or 1) // 2)

@@ -74,9 +74,11 @@ def run(options: argparse.Namespace) -> None:
         ValueError: if an option or an array is not valid.
     """
     from ..matching.permutation_counts import check_permutations
+    from ..matching.validation import as_epsilons
     from .match_output import print_table, write_files
 
     check_permutations("--null", options.null)
+    as_epsilons(options.epsilon or ())
     if options.seed < 0:
         raise ValueError(f"--seed: expected a whole number >= 0, found {options.seed}")
     write = None if options.out is None else write_files(options.out)

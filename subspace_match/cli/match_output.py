@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from ..extras import needs
 from ..matching.permutation_test import p_values, threshold
 from ..matching.validation import FEW_SAMPLES
+from ..storage.outputs import check_folder
 
 if TYPE_CHECKING:
     from ..matching.certificate import Certificate
@@ -119,10 +119,7 @@ def write_files(folder: Path) -> Callable[[Matched, str, str], None]:
         ValueError: if the folder cannot be written to.
         MissingExtraError: if a package is not installed.
     """
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        found = "a folder without write permission" if existing.is_dir() else "a file"
-        raise ValueError(f"--out: expected a folder to write to, found {found}: {existing}")
+    check_folder("--out", folder)
     with needs("plots", "--out"):
         import pyarrow  # noqa: F401  # pandas imports it only to write
 
@@ -148,6 +145,9 @@ def write_files(folder: Path) -> Callable[[Matched, str, str], None]:
         if matched.minimal:
             written["minimal_matches"] = tables.minimal_match_table(result)
             written["minimal_match_members"] = tables.member_table(result)
+        else:  # those of an earlier match; all other files are replaced
+            for name in ("minimal_matches", "minimal_match_members"):
+                (folder / f"{name}.parquet").unlink(missing_ok=True)
         # Columns that name the networks of an experiment mean nothing here.
         names_of_experiment = [*tables.LAYER_COLUMNS, "draw"]
         for name, table in written.items():

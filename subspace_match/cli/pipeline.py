@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..extras import needs
 from ..progress import Progress
+from ..storage.outputs import check_file
 
 if TYPE_CHECKING:
     from ..storage.job_records import Job
@@ -57,6 +58,7 @@ def report(options: argparse.Namespace) -> None:
     with needs("workflow", "report"):
         from ..report import write_page
 
+        check_file("--out", options.out)
         with Progress("runs", len(options.folders)) as progress:
             write_page(options.folders, options.out, progress.update)
     sys.stdout.write(f"Page: {options.out} (open it in a browser)\n")
@@ -68,6 +70,7 @@ def grounding(options: argparse.Namespace) -> None:
         from ..results.grounding import grounding_table, overview
         from ..storage.files import write_table
 
+        check_file("--out", options.out)
         table = grounding_table(options.folders)
         write_table(table, options.out)
         wide = overview(table)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
@@ -43,13 +44,18 @@ class ModelInputs:
             pick: the user's function from a batch to the inputs; None for the usual forms.
 
         Raises:
-            ValueError: if the model is no module.
+            ValueError: if the model is no module, or a compiled one.
         """
         self._name, self._pick = name, pick
         if not isinstance(model, nn.Module):
             raise ValueError(
                 f"{name}: expected a torch.nn.Module, found {type(model).__name__}; for files and"
                 " names of models use 'subspace-match compare'"
+            )
+        if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
+            raise ValueError(
+                f"{name}: expected a module of Python code, found one that torch.jit compiled,"
+                " whose layers cannot be reached; pass the module from which it was made"
             )
         parameters = inspect.signature(model.forward).parameters.values()
         self._named = {

@@ -24,7 +24,7 @@ from .batches import has_nan, naming
 from .gathered import Gathered
 from .layer_result import LayerComparison
 from .layers import LayerPair, matching_work
-from .places import Draw, GridDraw, GroupedDraw, PlaceDraw, SharedDraw
+from .places import Draw, GridDraw, GroupedDraw, PairDraw, PlaceDraw, SharedDraw
 
 Key = tuple[int, str]  # number of the model, and name of the layer
 
@@ -76,10 +76,11 @@ class Kept:
 
 @dataclass(frozen=True)
 class _Compared:
-    """A pair of layers, the draw of its samples, and its moments so far."""
+    """A pair of layers, the draw of its samples, which of them it has, and its moments so far."""
 
     pair: LayerPair
     draw: GroupedDraw
+    own: PairDraw
     stream: StreamedPair | None  # None for the layers of one model, whose samples are kept
     gathered: Gathered = field(default_factory=Gathered)  # samples on their way to the stream
 
@@ -120,6 +121,7 @@ class Collector:
         """
         self._sampling, self._device, self._one = sampling, device, len(layers) == 1
         self._draws: dict[object, GroupedDraw] = {}
+        self._most = max((own.positions for pair in pairs for own in (pair.a, pair.b)), default=1)
         self._compared = [self._with_draw(pair, padded) for pair in pairs]
         # A layer of one model has many partners: its samples are kept once, for all of them.
         self._keeps: Draw | None = None
@@ -148,20 +150,20 @@ class Collector:
         positions = self._sampling.positions
         draw: GroupedDraw
         if inputs is None or self._one or not pair.alike or (padded and pair.a.kind == "tokens"):
-            draw = self._draws.setdefault("places", PlaceDraw(inputs, positions, seed))
+            draw = self._draws.setdefault("places", PlaceDraw(inputs, positions, self._most, seed))
         else:
             size = pair.a.kind, pair.a.height, pair.a.width
             if size not in self._draws:
                 self._draws[size] = GridDraw(pair.a, inputs, positions, seed)
             draw = self._draws[size]
-        stream = None
+        stream, own = None, draw.of_pair(pair.a, pair.b)
         if not self._one:
             stream = StreamedPair(
-                *(pair.a.neurons, pair.b.neurons, draw.samples),
+                *(pair.a.neurons, pair.b.neurons, own.samples),
                 device=self._device,
                 keep=self._sampling.permutations > 0,
             )
-        return _Compared(pair, draw, stream)
+        return _Compared(pair, draw, own, stream)
 
     def _note(self, layers: Sequence[Sequence[LayerInfo]]) -> Iterator[str]:
         """Say how layers are sampled where that is not as in the pipeline, and what is kept."""
@@ -177,7 +179,7 @@ class Collector:
         if self._keeps is not None:
             yield _kept_words("heat map", neurons, self._sampling.heat_map)
         if self._sampling.permutations:
-            kept = [(each.draw.samples, each.pair) for each in self._compared]
+            kept = [(each.own.samples, each.pair) for each in self._compared]
             sizes = [(count or 1) * (pair.a.neurons + pair.b.neurons) for count, pair in kept]
             yield _kept_words("null distribution", sum(sizes), self._sampling.inputs and 1)
 
@@ -211,7 +213,9 @@ class Collector:
             if each.stream is not None:
                 x = self._taken[(0, each.pair.a.name), each.draw]
                 y = self._taken[(1, each.pair.b.name), each.draw]
-                for full in each.gathered.add(x, y, torch.from_numpy(each.draw.in_first)):
+                own = each.own.in_batch()
+                in_first = torch.from_numpy(each.draw.in_first[own])
+                for full in each.gathered.add(_chosen(x, own), _chosen(y, own), in_first):
                     _add(each.stream, full)
         if self._one:
             self._in_first.append(self._compared[0].draw.in_first)
@@ -255,8 +259,9 @@ class Collector:
         pair, stream, count = compared.pair, compared.stream, self._sampling.permutations
         images = compared.draw.halves.images
         if stream is None:
-            x, y = (self._kept[0, layer.name] for layer in (pair.a, pair.b))
-            in_first = np.concatenate(self._in_first)
+            own = compared.own.in_all()
+            x, y = (self._kept[0, layer.name][own] for layer in (pair.a, pair.b))
+            in_first = np.concatenate(self._in_first)[own]
             step = as_chunk_samples(None, compared.neurons, self._device)
             halves = reduce_split(x, y, in_first, images, step, self._device)
         else:
@@ -267,7 +272,7 @@ class Collector:
         null = None
         if count:
             rng = np.random.default_rng(self._sampling.seed)
-            orders = (compared.draw.permuted(seen, rng) for _ in range(count))
+            orders = (compared.own.permuted(seen, rng) for _ in range(count))
             found = []
             for critical in null_critical_epsilons(halves.whole, x, y, orders, device=self._device):
                 found.append(critical)
@@ -281,6 +286,12 @@ class Collector:
         if self._keeps is None or not self._sampling.heat_map:
             return []
         return [self._kept.of_model(0), self._kept.of_model(0 if self._one else 1)]
+
+
+def _chosen(rows: Tensor, own: np.ndarray | slice) -> Tensor:
+    if isinstance(own, slice) or own.all():
+        return rows[:]
+    return rows[torch.from_numpy(own).to(rows.device)]
 
 
 def _add(stream: StreamedPair, rows: Sequence[Tensor]) -> None:

@@ -122,7 +122,7 @@ def _check_pattern(pattern: str, layers: Sequence[LayerInfo]) -> None:
     if not any(_fits(layer, [pattern]) for layer in layers):
         raise ValueError(
             f"layers: expected names or patterns of layers, found {pattern!r}, which fits none of"
-            f" {first_few([layer.name for layer in layers])}"
+            f" {first_few(list(dict.fromkeys(layer.name for layer in layers)))}"
         )
 
 

@@ -110,8 +110,30 @@ class GroupedDraw(Draw):
     in_first: np.ndarray
 
     @abstractmethod
+    def of_pair(self, a: LayerInfo, b: LayerInfo) -> PairDraw:
+        """Return the samples of two layers, without those that are the same in both layers."""
+
+
+class PairDraw(ABC):
+    """Which of a draw's samples two layers have, each once.
+
+    Attributes:
+        samples: number of samples expected in all; None if unknown.
+    """
+
+    samples: int | None
+
+    @abstractmethod
+    def in_batch(self) -> np.ndarray | slice:
+        """Select from the batch's samples of the draw."""
+
+    @abstractmethod
+    def in_all(self) -> np.ndarray | slice:
+        """Select from all samples of the draw so far."""
+
+    @abstractmethod
     def permuted(self, inputs: int, rng: np.random.Generator) -> np.ndarray:
-        """Permute inputs within groups; return the row that replaces each sample.
+        """Permute inputs within groups; return the row that replaces each selected sample.
 
         Args:
             inputs: number of inputs that arrived.
@@ -119,8 +141,8 @@ class GroupedDraw(Draw):
         """
 
 
-class GridDraw(GroupedDraw):
-    """The pipeline's samples of layers of one size."""
+class GridDraw(GroupedDraw, PairDraw):
+    """The pipeline's samples of layers of one size; no position is drawn twice."""
 
     def __init__(self, layer: LayerInfo, inputs: int, positions: int, seed: int) -> None:
         """Draw the samples of all layers of ``layer``'s kind and size; see ``draw_samples``."""
@@ -146,6 +168,15 @@ class GridDraw(GroupedDraw):
             )
         return sampled_rows(values, self._batch)
 
+    def of_pair(self, a: LayerInfo, b: LayerInfo) -> PairDraw:
+        return self
+
+    def in_batch(self) -> slice:
+        return slice(None)
+
+    def in_all(self) -> slice:
+        return slice(None)
+
     def permuted(self, inputs: int, rng: np.random.Generator) -> np.ndarray:
         groups = [group[group < inputs] for group in self._groups]
         samples = self._index[self._index < inputs * self._map_size]
@@ -153,65 +184,108 @@ class GridDraw(GroupedDraw):
 
 
 class PlaceDraw(GroupedDraw):
-    """The same points of the inputs in every layer."""
+    """The same points of the inputs in every layer.
 
-    def __init__(self, inputs: int | None, positions: int, seed: int) -> None:
+    Attributes:
+        down, right: points of each group of inputs, (groups, points) in [0, 1).
+        group: the group of each input, (inputs,); -1 for those without samples.
+        places: the group of each sampled input of the batch.
+    """
+
+    def __init__(self, inputs: int | None, positions: int, most: int, seed: int) -> None:
         """Draw the points.
 
         Args:
             inputs: number of inputs; None if unknown. Then each has one point.
             positions: number of samples, spread evenly over the inputs. If there are more inputs,
                 only some groups of them are sampled.
+            most: points that an input has at most: the positions of the largest layer.
             seed: of the draw.
         """
         self._rng = np.random.default_rng([seed, 0 if inputs is None else inputs])
         self._known = inputs
         if inputs is None:
             self._each, groups = 1, GROUPS
-            self._group = np.empty(0, dtype=np.int64)
+            self.group = np.empty(0, dtype=np.int64)
             self.samples, self.halves = None, Halves(None, seed)
         else:
-            self._each = max(1, positions // inputs)
+            self._each = min(max(1, positions // inputs), most)
             members = image_groups(inputs, positions, seed)
             groups = len(members)
-            self._group = np.full(inputs, -1)
+            self.group = np.full(inputs, -1)
             left = positions
             for number in self._rng.permutation(groups):
                 if self._each * len(members[number]) <= left:
                     left -= self._each * len(members[number])
-                    self._group[members[number]] = number
-            sampled = np.flatnonzero(self._group >= 0)
+                    self.group[members[number]] = number
+            sampled = np.flatnonzero(self.group >= 0)
             self.samples, self.halves = self._each * len(sampled), Halves(sampled, seed)
         # Evenly spaced from left to right, so that no token is sampled twice if there are enough.
-        self._down, right = self._rng.random((2, groups, self._each))
+        self.down, right = self._rng.random((2, groups, self._each))
         order = self._rng.permuted(np.tile(np.arange(self._each), (groups, 1)), axis=1)
-        self._right = (order + right) / self._each
-        self._inputs = self._places = np.empty(0, dtype=np.int64)
+        self.right = (order + right) / self._each
+        self._inputs = self.places = np.empty(0, dtype=np.int64)
+        self._pairs: dict[object, PairDraw] = {}
 
     def start(self, first: int, count: int) -> None:
         if self._known is None:
             more = (self._rng.random(count) * GROUPS).astype(np.int64)
-            self._group = np.concatenate([self._group, more])
-        group = self._group[first : first + count]
+            self.group = np.concatenate([self.group, more])
+        group = self.group[first : first + count]
         sampled = np.flatnonzero(group >= 0)
-        self._inputs, self._places = np.repeat(sampled, self._each), group[sampled]
+        self._inputs, self.places = np.repeat(sampled, self._each), group[sampled]
         self.in_first = self.halves.next(first + self._inputs)
 
     def rows(self, values: Tensor, real: Tensor | None) -> Tensor:
-        points = self._down[self._places].ravel(), self._right[self._places].ravel()
+        points = self.down[self.places].ravel(), self.right[self.places].ravel()
         return at_points(values, real, self._inputs, *points)
 
+    def of_pair(self, a: LayerInfo, b: LayerInfo) -> PairDraw:
+        sizes = (a.height, a.width), (b.height, b.width)
+        if sizes not in self._pairs:
+            self._pairs[sizes] = _DistinctPlaces(self, sizes)
+        return self._pairs[sizes]
+
+
+class _DistinctPlaces(PairDraw):
+    """The points of a ``PlaceDraw`` that are different positions of at least one of two layers.
+
+    A point of which both layers have the same values as of another point of the input is no sample
+    of its own. Inputs of a group share their points, so they also share the distinct ones. In
+    padded texts that are shorter than the longest, points can still share a token.
+    """
+
+    def __init__(self, draw: PlaceDraw, sizes: tuple[tuple[int, int], ...]) -> None:
+        self._draw = draw
+        cells = [
+            (points * size).astype(np.int64)
+            for height, width in sizes
+            for points, size in ((draw.down, height), (draw.right, width))
+        ]
+        self._distinct = np.zeros(draw.down.shape, dtype=bool)
+        for group, own in enumerate(np.stack(cells, axis=1)):  # (cells of both layers, points)
+            self._distinct[group, np.unique(own, axis=1, return_index=True)[1]] = True
+        self.samples = None if draw.samples is None else int(self.in_all().sum())
+
+    def in_batch(self) -> np.ndarray:
+        return self._distinct[self._draw.places].ravel()
+
+    def in_all(self) -> np.ndarray:
+        group = self._draw.group
+        return self._distinct[group[group >= 0]].ravel()
+
     def permuted(self, inputs: int, rng: np.random.Generator) -> np.ndarray:
-        group = self._group[:inputs]
+        group = self._draw.group[:inputs]
         sampled = np.flatnonzero(group >= 0)
-        place = np.empty(inputs, dtype=np.int64)  # of each input among the sampled ones
-        place[sampled] = np.arange(len(sampled))
+        counts = self._distinct[group[sampled]].sum(1)
+        first = np.zeros(inputs, dtype=np.int64)  # row of each sampled input
+        first[sampled] = np.cumsum(counts) - counts
         order = image_permutation(
             [np.flatnonzero(group == number) for number in np.unique(group)], rng
         )
-        first = place[order[sampled]] * self._each
-        rows: np.ndarray = first[:, None] + np.arange(self._each)
-        return rows.ravel()
+        moved = np.repeat(first[order[sampled]] - first[sampled], counts)
+        rows: np.ndarray = np.arange(len(moved)) + moved
+        return rows
 
 
 class SharedDraw(Draw):
@@ -225,7 +299,7 @@ class SharedDraw(Draw):
             self._down, self._right = rng.random((2, places))
         else:
             self._image, self._down, self._right = shared_places(inputs, places, seed)
-        self.samples = None if inputs is None else places
+        self.samples = None if inputs is None else len(self._image)
         self._batch, self._first = slice(0, 0), 0
 
     def start(self, first: int, count: int) -> None:

@@ -14,6 +14,7 @@ from ..extras import MissingExtraError, needs
 from ..matching.backends.base import Device
 from ..matching.epsilons import EPSILONS
 from ..matching.validation import as_epsilons
+from ..storage.outputs import check_file, check_folder
 from .layer_result import LayerComparison
 
 if TYPE_CHECKING:
@@ -231,8 +232,10 @@ class Comparison(Mapping[str, LayerComparison]):
         """Write the pipeline's page of this comparison: one HTML file that needs no network.
 
         Raises:
+            ValueError: if the path is a folder, or cannot be written to.
             MissingExtraError: without the packages of the extra "workflow".
         """
+        check_file("path", Path(path))
         with needs("workflow", "report"):
             from .saving import write_page
             from .tables import names_of
@@ -246,8 +249,10 @@ class Comparison(Mapping[str, LayerComparison]):
         a page of one or several such folders and of runs of the pipeline.
 
         Raises:
+            ValueError: if the folder is a file, or cannot be written to.
             MissingExtraError: without the packages of the extra "plots".
         """
+        check_folder("folder", Path(folder))
         with needs("plots", "save"):
             import pyarrow  # noqa: F401  # pandas imports it only to write
 

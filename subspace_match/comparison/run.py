@@ -7,8 +7,6 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..extras import needs
 from ..matching.backends import resolve_device
 from ..matching.backends.base import DeviceLike
@@ -16,6 +14,7 @@ from ..matching.permutation_counts import check_permutations
 from ..matching.validation import FEW_SAMPLES, FewSamplesWarning
 from ..networks.freed_memory import FreedMemory
 from ..progress import Progress
+from .arguments import as_layers, as_nodes, check_counts, check_samples
 from .layer_result import LayerComparison
 from .result import Comparison
 
@@ -38,7 +37,7 @@ def compare(
     loader: Iterable[Any] | None = None,
     *,
     nodes: str | Sequence[str] = "auto",
-    layers: Sequence[str | tuple[str, str]] | None = None,
+    layers: str | Sequence[str | tuple[str, str]] | None = None,
     positions: int = 10_000,
     permutations: int = 0,
     heat_map: int = 4_000,
@@ -70,8 +69,8 @@ def compare(
             gets the keys that it takes. Both models see the same batches, so it may shuffle.
         nodes: what is a layer: "auto", "relu", "activation", "convolution", "block", or shell
             patterns over nodes; ``subspace-match layers`` lists them.
-        layers: names or shell patterns of the layers to compare, or pairs (a layer of A, a layer of
-            B). None for all layers of the same name, kind and map size.
+        layers: name or shell pattern of the layers to compare, or a list of such and of pairs (a
+            layer of A, a layer of B). None for all layers of the same name, kind and map size.
         positions: (input, position) samples of a map or of tokens, spread over the inputs.
         permutations: of the inputs of B, for a null distribution and p-values. The samples of both
             sides are kept for it.
@@ -111,18 +110,20 @@ def compare(
         >>> list(result), result["fc1"].pair
         (['fc1', 'fc2'], <PairMoments of 6 + 6 neurons, 500 samples>)
     """
-    for name, value, least in (
-        *(("positions", positions, 1), ("permutations", permutations, 0)),
-        *(("heat_map", heat_map, 0), ("seed", seed, 0)),
-    ):
-        if not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"{name}: expected a whole number of at least {least}, found {value}")
+    check_counts(
+        {
+            **{"positions": (positions, 1), "permutations": (permutations, 0)},
+            **{"heat_map": (heat_map, 0), "seed": (seed, 0)},
+        }
+    )
     check_permutations("permutations", permutations)
     with needs("torch", "compare"):
         from ..networks.inputs import count, real_tokens
         from .batches import ModelInputs, naming, number_of_inputs, read
         from .collect import Collector, Sampling
         from .layers import pairs_of_layers, why_left_out
+    check_samples(tokens, neuron_axis)
+    nodes, wanted = as_nodes(nodes), as_layers(layers)
     models = {"model_a": model_a} | ({} if model_b is None else {"model_b": model_b})
     picks = [
         ModelInputs(name, model, pick)
@@ -139,12 +140,14 @@ def compare(
             with naming(f"batch {number} of the loader"):
                 inputs = [pick(batch) for pick in picks]
                 size = _common_size([count(own) for own in inputs])
-            if number == 1:
+            if size == 0:
+                continue
+            if not networks:
                 for (name, model), own in zip(models.items(), inputs, strict=True):
                     with naming(name):
                         networks.append(_layered(model, own, options))
                 found = [network.layers for network in networks]
-                pairs, left_out = pairs_of_layers(found[0], (*found, None)[1], layers)
+                pairs, left_out = pairs_of_layers(found[0], (*found, None)[1], wanted)
                 padded = any(real_tokens(own) is not None for own in inputs)
                 collector = Collector(found, pairs, sampling, padded, matching_device)
                 notes = [
@@ -153,7 +156,7 @@ def compare(
                     for note in [*network.notes, *pick.notes]
                 ]
                 if left_out:
-                    why = why_left_out(left_out, found[0], (*found, None)[1], layers)
+                    why = why_left_out(left_out, found[0], (*found, None)[1], wanted)
                     notes.append(f"in no pair: {why}")
                 notes += collector.notes
                 for note in notes:
@@ -166,6 +169,8 @@ def compare(
             freed.give_back()
             seen += size
             progress.update(size)
+    if not networks:
+        raise ValueError("loader: expected at least one input, found empty batches only")
     if total is not None and seen != total:
         warnings.warn(
             f"loader: expected {total} inputs, its length, found {seen}; the result is that of"
@@ -182,7 +187,7 @@ def compare(
         left_out,
         notes,
         {
-            "nodes": nodes if isinstance(nodes, str) else list(nodes),
+            "nodes": nodes,
             **{"positions": positions, "permutations": permutations, "seed": seed},
             **{"heat_map": heat_map, "tokens": tokens},
         },

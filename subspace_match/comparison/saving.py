@@ -13,7 +13,7 @@ from ..results.registry import TABLES
 from ..results.tables import PairNames
 from ..storage.files import write_record, write_table
 from ..storage.match_files import Resampled, save_matches, save_moments, save_nulls
-from .tables import figures_of, matches_of
+from .tables import figure_names, figures_of, matches_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .layer_result import LayerComparison
 
 Tables = Mapping[str, "pd.DataFrame"]
+FORMATS = ("svg", "png")  # of figures
 
 
 def config_of(names: PairNames, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,8 +60,17 @@ def write_folder(
     layers: Mapping[str, LayerComparison],
     folder: Path,
 ) -> None:
-    """Write tables, figures and their captions, match paths, moments and nulls."""
+    """Write tables, figures and their captions, match paths, moments and nulls.
+
+    Nothing of an earlier comparison in the folder is left; other files stay.
+    """
     config = config_of(names, settings)
+    # An earlier comparison may have had figures and a null that this one has not. All other files
+    # are replaced.
+    for name in figure_names():
+        for suffix in FORMATS:
+            (folder / "figures" / f"{name}.{suffix}").unlink(missing_ok=True)
+    (folder / "nulls.npz").unlink(missing_ok=True)
     write_record(folder / "config.json", config)
     for name, table in tables.items():
         for suffix in TABLES[name]:
@@ -68,7 +78,7 @@ def write_folder(
     captions, figures = {}, figures_of(tables)
     with Progress("figures", len(figures)) as progress:
         for name, figure in figures.items():
-            for suffix in ("svg", "png"):
+            for suffix in FORMATS:
                 save_figure(figure, folder / "figures" / f"{name}.{suffix}")
             captions[name] = FIGURES[name].caption(tables, folder.name, config)
             progress.update()

@@ -131,9 +131,16 @@ def heat_map_of(
 def figures_of(made: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
     """Draw the pipeline's figures for which there is data."""
     return {
-        name: spec.draw(made)
-        for name, spec in FIGURES.items()
-        if spec.min_comparisons == spec.min_others == 1
-        and not spec.takes_images
-        and not any(made[table].empty for table in spec.tables)
+        name: FIGURES[name].draw(made)
+        for name in figure_names()
+        if not any(made[table].empty for table in FIGURES[name].tables)
     }
+
+
+def figure_names() -> list[str]:
+    """Return the names of the figures that a comparison can have."""
+    return [
+        name
+        for name, spec in FIGURES.items()
+        if spec.min_comparisons == spec.min_others == 1 and not spec.takes_images
+    ]

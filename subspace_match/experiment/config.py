@@ -354,6 +354,12 @@ def _section_conflicts(above: str, config: Config) -> Iterator[str]:
                 f"stages: expected epochs of the training, at most {epochs}"
                 f" ({above}training.epochs), found {stage}"
             )
+    mean, std = network["mean"] or [], network["std"] or []
+    if len(mean) != len(std):
+        yield (
+            f"{above}network.std: expected one for each channel, as many as network.mean has"
+            f" ({len(mean)}), found {len(std)}"
+        )
     source, task = SOURCES[data["name"]], training["task"]
     if not source.own_root and data["root"] is None:
         yield f"{above}data.root: expected the folder that holds {data['name']}'s files, found null"

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from .. import __version__
-from ..storage.files import atomic_write, damaged, sha256, write_record
+from ..storage.files import atomic_write, sha256, write_record
 from .architectures import build
 from .memory_order import move_to
 from .preprocessing import Preprocessing
@@ -45,18 +45,33 @@ def load_network(path: str | Path, device: torch.device) -> tuple[nn.Module, Pre
     """Read a network and its preprocessing; the network is on the device, in evaluation mode.
 
     Raises:
-        ValueError: if the file is damaged (the message names it), or the code of a custom network
-            no longer exists.
+        ValueError: if the file is no network that was saved so, or damaged, or the code of a custom
+            network no longer fits its weights or no longer exists; the message names the file.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads(file.metadata()["about"])
-            preprocessing = Preprocessing.from_record(about["preprocessing"])
-            network = build(**about["architecture"])
+            about = json.loads((file.metadata() or {}).get("about", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(
+            f"{path}: expected a network that a run has trained, found a file that cannot be read"
+            f" as one ({error}); if a run made it, it is damaged: remove it and run again"
+        ) from error
+    if not isinstance(about, dict) or {"architecture", "preprocessing"} - set(about):
+        raise ValueError(
+            f"{path}: expected a network that a run has trained, with its architecture, found"
+            " weights alone; name their architecture, and give this file as its weights"
+        )
+    preprocessing = Preprocessing.from_record(about["preprocessing"])
+    network = build(**about["architecture"])
+    try:
         network.load_state_dict(tensors)
-    except (SafetensorError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise damaged(path, error) from error
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{path}: expected the weights of {about['architecture']['name']} as its code is now,"
+            f" found others ({reason}); restore the code with which it was trained, or train again"
+        ) from error
     return move_to(network.eval(), device), preprocessing
 
 

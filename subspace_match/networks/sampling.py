@@ -208,7 +208,8 @@ def draw_shared_positions(
     Args:
         layers: layers of a network.
         images: number of images in the test split.
-        places: number of places, spread evenly over the images.
+        places: number of places, spread evenly over the images: if there are more than images, the
+            largest multiple of their number is drawn, so that no image counts more than another.
         seed: seed of the draw.
 
     Returns:
@@ -217,9 +218,9 @@ def draw_shared_positions(
     Example:
         >>> conv = LayerInfo("conv1", "c", "conv", 8, 2, 2)
         >>> fc = LayerInfo("fc1", "f", "fc", 8, 1, 1)
-        >>> places = draw_shared_positions([conv, fc], 3, 4, seed=0)
+        >>> places = draw_shared_positions([conv, fc], 3, 7, seed=0)
         >>> places["conv1"] // 4, places["fc1"]
-        (array([0, 1, 1, 2]), array([0, 1, 1, 2]))
+        (array([0, 0, 1, 1, 2, 2]), array([0, 0, 1, 1, 2, 2]))
     """
     image, down, right = shared_places(images, places, seed)
     return {
@@ -231,6 +232,8 @@ def draw_shared_positions(
 
 def shared_places(images: int, places: int, seed: int) -> tuple[np.ndarray, ...]:
     """Draw places: their images, sorted, and their points, down and right in [0, 1)."""
+    if places > images:
+        places -= places % images
     rng = np.random.default_rng([seed, images, places])
     image = np.sort(np.resize(rng.permutation(images), places))
     down, right = rng.random((2, places))

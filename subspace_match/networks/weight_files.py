@@ -7,6 +7,7 @@ run at once, often on machines without internet. PyTorch files are read as tenso
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -71,6 +72,8 @@ def _read(file: Path) -> Any:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # the file may be anything
         reason = str(error).strip().partition("\n")[0]
+        if isinstance(error, pickle.UnpicklingError):  # torch advises at length, in colours
+            reason = "it holds other objects, such as a whole model, or is damaged"
         raise ValueError(
             f"network.weights: expected a file of tensors only, found an unreadable one: {file}"
             f" ({reason}); save only network.state_dict()"

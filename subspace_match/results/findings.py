@@ -159,9 +159,15 @@ def _few_images(rows: pd.DataFrame, layers: Sequence[str]) -> Iterator[str]:
         return
     where = layers_in_words(list(few["layer"]), layers)
     points = 100 * (few["similarity"] - few["cross_fitted"]).max()  # without NaN
-    lower = "is as high" if points < 0.05 else f"is at most {points:.1f} points lower"
-    corrected = f"the cross-fitted similarity {lower if points == points else 'is unknown'}"
-    yield f"In {where} there are few images for the neurons; {corrected}."
+    corrected = "is as high" if points < 0.05 else f"is at most {points:.1f} points lower"
+    unknown = few[few["cross_fitted"].isna()]
+    if len(unknown) == len(few):
+        corrected = "is unknown"
+    elif len(unknown):
+        corrected += f", and unknown in {layers_in_words(list(unknown['layer']), layers)}"
+    yield (
+        f"In {where} there are few images for the neurons; the cross-fitted similarity {corrected}."
+    )
 
 
 def _range(values: pd.Series[float]) -> str:

@@ -21,7 +21,10 @@ from ..storage.result_origin import Origin
 def within_network(
     store: ActivationStore, digest: str, *, device: DeviceLike, chunk_samples: int | None
 ) -> WithinNetwork:
-    """Compare every two layers of a network.
+    """Compare every two layers of a network, each two positions of an image once.
+
+    If there are more places than images, two places of an image can be the same position of both
+    layers. Debiased CKA, for example, would take the second one for another sample.
 
     Args:
         store: activations of which all layers have the same samples, as for a heat map.
@@ -32,7 +35,8 @@ def within_network(
     names = list(store.layers)
     neurons = [store.layers[name]["neurons"] for name in names]
     pairs = list(combinations(range(len(names)), 2))
-    images = store.images_of(names[0], store.samples(names[0]))
+    samples = [store.samples(name) for name in names]
+    images = store.images_of(names[0], samples[0])
     # Each is in many pairs, and all have the same, few samples.
     activations = [store.activations(name)[:] for name in names]
     critical = np.full((len(pairs), sum(sorted(neurons)[-2:])), np.nan)
@@ -41,8 +45,9 @@ def within_network(
         with warnings.catch_warnings():
             # The similarity table of two networks tells of few samples.
             warnings.simplefilter("ignore", FewSamplesWarning)
+            once = np.sort(np.unique((samples[i], samples[j]), axis=1, return_index=True)[1])
             halves = reduce_halves(
-                *(activations[i], activations[j], images),
+                *(activations[i][once], activations[j][once], images[once]),
                 seed=store.about["extraction"]["seed"],
                 device=device,
                 chunk_samples=chunk_samples,

@@ -40,8 +40,11 @@ Readable = str | Path | zipfile.Path  # a file, or a member of a zip archive
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path for a file or folder; rename it to ``path`` if no error occurs.
 
+    A file replaces a file, and a folder a folder.
+
     Raises:
         OSError: with errno ENOSPC and the file's name, if the disk or the user's quota is full.
+        IsADirectoryError: if a file would replace a folder, which stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +53,9 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     replaced = temporary.with_suffix(_REPLACED)
     try:
         yield temporary
+        if path.is_dir() and not temporary.is_dir():
+            message = "expected a file to write, found a folder; give the name of a file"
+            raise IsADirectoryError(errno.EISDIR, message, str(path))
         if path.is_dir():  # a rename cannot replace a folder, and deleting it takes time
             path.rename(replaced)
         temporary.replace(path)

@@ -55,6 +55,13 @@ def plan_of(
         # Snakemake would show where it was raised around the message.
         logger.error(str(error))
         sys.exit(1)
+    except OSError as error:
+        found = f"{error.filename}: {error.strerror}" if error.filename else error
+        logger.error(
+            f"results: expected a folder to write to, found an error for {str(config['results'])!r}"
+            f" ({found}); name another folder, or change its permissions"
+        )
+        sys.exit(1)
     if workflow.is_main_process:
         for warning in plan.warnings:
             logger.warning(warning)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,9 @@ def test_a_model_is_compared_with_weights_of_a_file(
     untrained = (name, name, "--weights-a", weights, "--weights-b", "untrained")
     assert main(["compare", *untrained, *options]) == 0
     assert similarity_of("conv1", capsys.readouterr().out) == 0
+    both = (name, name, "--weights-a", "untrained", "--weights-b", "untrained")
+    assert main(["compare", *both, *options]) == 0
+    assert similarity_of("conv1", capsys.readouterr().out) == 0
 
 
 def similarity_of(layer: str, printed: str) -> float:
@@ -92,9 +96,61 @@ def similarity_of(layer: str, printed: str) -> float:
     return float(row[5])
 
 
-def test_bad_input_is_one_line(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_what_would_fail_after_the_work_is_refused_before_a_model_is_loaded(
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def load(*_: object) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr("subspace_match.cli.compare._model", load)
+    (tmp_path / "file").touch()
+    (tmp_path / "locked").mkdir()
+    # Root may write everywhere, whatever the mode.
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path).name != "locked")
+    file, folder, locked = (str(tmp_path / name) for name in ("file", "", "locked"))
+    for arguments, message in (
+        (("--epsilon", "1.5"), "epsilon: expected a number in [0, 1), found 1.5"),
+        (("--positions", "0"), "--positions: expected a whole number of at least 1, found 0"),
+        (("--null", "20"), "--null: expected 0 or one less than a multiple of 20"),
+        (("--batch", "0"), "--batch: expected a whole number of at least 1"),
+        (("--seed", "-1"), "--seed: expected a whole number of at least 0"),
+        (("--seed", str(2**70)), f"--seed: expected at most {2**32 - 1}, found"),
+        (("--mean", "0.5"), "--mean, --std: expected --size too"),
+        (("--size", "0"), "--size: expected a whole number of at least 1, found 0"),
+        (
+            ("--size", "9", "--mean", "123", "116", "103"),
+            "--mean: expected three numbers from 0 to",
+        ),
+        (
+            ("--size", "9", "--mean", "nan", "1", "1"),
+            "(divide by 255 what was meant for bytes), fo",
+        ),
+        (("--size", "9", "--mean", "0.5"), "--mean: expected three numbers"),
+        (("--size", "9", "--std", "58", "57", "57"), "--std: expected three numbers above 0, at m"),
+        (("--size", "9", "--std", "inf", "1", "1"), "found [inf, 1.0, 1.0]"),
+        (("--size", "9", "--std", "0", "1", "1"), "found [0.0, 1.0, 1.0]"),
+        (("--device", "quantum"), "device: expected 'cpu', 'cuda' or 'auto'"),
+        (("--data", locked), f"found a folder without any: {locked}"),
+        (("--data", "nowhere"), "found no folder: nowhere"),
+        (("--out", file), f"--out: expected a folder to write to, found a file: {file}"),
+        (
+            ("--out", f"{locked}/new"),
+            "--out: expected a folder to write to, found a folder without",
+        ),
+        (("--page", folder), "--page: expected the name of a file to write, found a folder"),
+        (("--page", f"{locked}/a.html"), "--page: expected a folder to write to, found a folder w"),
+        (("--out", str(photos / "new")), "--out: expected a folder outside of --data"),
+        (("--data", f"{photos}/figures", "--out", str(photos)), "a folder outside of --data"),
+        (("--out", f"{folder}/new", "--page", f"{folder}/new"), "--page: expected another place"),
+    ):
+        assert main(["compare", "a:b", "a:b", "--data", str(photos), *arguments]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_bad_input_is_one_line(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name, own = "test_command:small", ("--weights-a", "untrained", "--weights-b", "untrained")
     data = ("--data", str(photos))
     for arguments, message in (
@@ -103,10 +159,6 @@ def test_bad_input_is_one_line(
         ((name, name, *data, "--size", "12"), "; or draw new weights with --weights-a untrained"),
         ((name, name, *own, "--weights-b", "x.pt", *data, "--size", "12"), "--weights-b: expected"),
         ((name, "vgg", *own, *data, "--size", "12"), "vgg: expected torchvision:NAME"),
-        ((name, name, *own, "--data", str(tmp_path), "--size", "12"), "found no such file"),
-        ((name, name, *own, "--data", "nowhere", "--size", "12"), "found no folder: nowhere"),
-        ((name, name, *own, *data, "--mean", "0.5"), "--mean, --std: expected --size too"),
-        ((name, name, *own, *data, "--size", "12", "--batch", "0"), "--batch: expected"),
         ((name, name, *own, *data, "--size", "12", "--layers", "conv9"), "layers: expected"),
     ):
         assert main(["compare", *arguments, "--device", "cpu"]) == 2

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import weakref
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 import subspace_match as sm
 from subspace_match.comparison.gathered import Gathered
 from subspace_match.comparison.layers import why_left_out
-from subspace_match.comparison.places import Halves
+from subspace_match.comparison.places import Halves, PlaceDraw
 from subspace_match.data.prepared import Split
 from subspace_match.matching.reduction.halves import split_images as halves_of_images
 from subspace_match.networks.extraction import extract
@@ -176,7 +178,8 @@ def test_layers_of_other_sizes_are_compared_at_the_same_places() -> None:
         device="cpu",
     )
     assert list(found) == ["conv1~conv2", "conv2~fc1"]
-    assert [layer.pair.samples for layer in found.values()] == [800, 800]
+    # Of the 8 places of an image, some are the same of conv2's 16 positions.
+    assert [layer.pair.samples for layer in found.values()] == [800, 700]
     assert [layer.null.shape for layer in found.values()] == [(19, 16), (19, 22)]
 
 
@@ -191,6 +194,7 @@ def test_the_layers_of_one_model_are_compared_with_one_another() -> None:
     assert (same["similarity"] > 0.8).all()  # but for dead neurons
     only = sm.compare(model, loader=[inputs], layers=["conv*"], device="cpu")
     assert list(only) == ["conv1~conv2"]
+    assert list(sm.compare(model, loader=[inputs], layers="conv*", device="cpu")) == list(only)
 
 
 @pytest.mark.parametrize("left", [False, True])
@@ -316,7 +320,7 @@ def test_models_without_common_layers_are_refused_with_their_layers() -> None:
         r"no|found conv1 8 x 8.*in model_a, and fc1 1 x 1 in model_b; say which", "layers="
     ):
         sm.compare(cnn(0)[:5], mlp(0), loader(50))
-    with refused("layers: expected names or patterns of layers, found 'nonsense'", "conv1"):
+    with refused("found 'nonsense', which fits none of conv1, conv2, fc1$"):
         sm.compare(cnn(0), cnn(1), loader(50), layers=["nonsense"])
     with refused("layers: expected a layer of model_b, one of fc1, found 'conv9'"):
         sm.compare(cnn(0), mlp(0), loader(50), layers=[("conv1", "conv9")])
@@ -325,6 +329,28 @@ def test_models_without_common_layers_are_refused_with_their_layers() -> None:
 def test_an_empty_loader_is_refused() -> None:
     with refused("loader: expected at least one batch, found none; a generator can be read only"):
         sm.compare(cnn(0), cnn(1), iter(()))
+
+
+@pytest.mark.parametrize("wrap", [list, iter])
+def test_empty_batches_change_nothing(wrap: Callable[[list[Tensor]], Iterable[Tensor]]) -> None:
+    whole, none = list(images(100).split(50)), images(0)
+    found, expected = (
+        sm.compare(cnn(0), cnn(1), wrap(batches), device="cpu", heat_map=0)
+        for batches in ([none, whole[0], none, whole[1], none], whole)
+    )
+    assert found.inputs == expected.inputs == 100
+    for name, layer in expected.items():
+        assert found[name].path == layer.path
+    with refused("loader: expected at least one input, found empty batches only"):
+        sm.compare(cnn(0), cnn(1), wrap([none, none]), device="cpu")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_a_compiled_model_is_refused() -> None:
+    scripted = torch.jit.script(nn.Linear(4, 3))
+    for model in (scripted, torch.jit.trace(mlp(0), images(2)), nn.Sequential(scripted, nn.ReLU())):
+        with refused("model_b: expected a module of Python code, found one that torch.jit compile"):
+            sm.compare(mlp(0), model, [images(20)])
 
 
 @pytest.mark.parametrize("wrong", [None, 5, torch.zeros(3, 2, 8, 8), {"x": 1}])
@@ -399,6 +425,18 @@ def test_arguments_are_checked() -> None:
     for name, value in (("positions", 0), ("permutations", -1), ("heat_map", 1.5), ("seed", -1)):
         with refused(f"{name}: expected a whole number of at least [01], found {value}"):
             sm.compare(cnn(0), cnn(1), loader(50), **{name: value})
+    for wrong in ("Mean", "middle", "cls", None):
+        with refused(f"tokens: expected one of all, first, last, mean, found {wrong!r}"):
+            sm.compare(Text(0), Text(1), texts([5] * 40, 20), tokens=wrong)
+    for wrong in (0, 4, "last"):
+        with refused(f"neuron_axis: expected None or one of 1, 2, .*, found {wrong!r}"):
+            sm.compare(cnn(0), cnn(1), loader(50), neuron_axis=wrong)
+    for layers in ([], 5, [5], [("conv1", "conv1", "fc1")], [("conv1", 1)]):
+        with refused("layers: expected None for all .*, found " + re.escape(repr(layers))):
+            sm.compare(cnn(0), cnn(1), loader(50), layers=layers)
+    for nodes in ([], None, [3]):
+        with refused("nodes: expected a kind of nodes", re.escape(repr(nodes))):
+            sm.compare(cnn(0), cnn(1), loader(50), nodes=nodes)
     with refused("model_a: expected a torch.nn.Module, found str"):
         sm.compare("resnet18", cnn(1), loader(50))
     with refused("some of the arguments that the model takes .*input_ids", "pass a function"):
@@ -480,3 +518,62 @@ def test_a_generator_and_layers_of_one_model_are_cross_fitted() -> None:
             assert (halves.first.samples, halves.second.samples) == (200 * each, 200 * each)
             assert 0 < layer.cross_fitted.area < layer.path.area
             assert layer.held_out.area < layer.cross_fitted.area
+
+
+class TwoLayers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.a, self.b = (nn.Linear(30, 40, bias=False) for _ in range(2))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.relu(self.a(inputs[:, 0])) + torch.relu(self.b(inputs[:, 1]))
+
+
+def test_layers_of_one_model_without_positions_have_one_sample_of_each_input() -> None:
+    model, inputs = TwoLayers(), torch.randn(50, 2, 30, generator=torch.manual_seed(0))
+    with pytest.warns(sm.FewSamplesWarning):
+        (compared,) = sm.compare(model, loader=inputs.split(25)).values()
+    x, y = (
+        torch.relu(own(inputs[:, n])).detach().numpy() for n, own in enumerate((model.a, model.b))
+    )
+    assert compared.pair.samples == 50
+    value = compared.measures["debiased_linear_cka"].value
+    assert value == pytest.approx(sm.debiased_linear_cka(x, y), abs=1e-6)
+
+
+def test_an_attention_mask_of_ones_adds_no_samples() -> None:
+    with pytest.warns(sm.FewSamplesWarning):
+        found = sm.compare(Text(0), Text(1), list(texts([6] * 20, 5)))
+    assert [layer.pair.samples for layer in found.values()] == [120]
+
+
+@pytest.mark.parametrize("sizes", [((8, 8), (2, 3)), ((1, 1), (1, 1)), ((1, 6), (1, 1))])
+def test_places_of_two_layers_are_distinct_and_are_permuted_with_their_inputs(
+    sizes: tuple[tuple[int, int], tuple[int, int]],
+) -> None:
+    """Against a plain loop: each input's pairs of positions, each once, in their order."""
+    inputs, most = 120, max(height * width for height, width in sizes)
+    draw = PlaceDraw(inputs, 4000, most, seed=3)
+    layers = [LayerInfo("l", "l", "conv", 4, *size) for size in sizes]
+    draw.start(0, inputs)
+    numbered = [
+        torch.arange(inputs * layer.positions).reshape(inputs, layer.height, layer.width, 1)
+        for layer in layers
+    ]
+    x, y = (draw.rows(values, None).numpy()[:, 0] for values in numbered)
+    own = draw.of_pair(*layers)
+    assert np.array_equal(own.in_batch(), own.in_all())
+    seen: set[tuple[int, int]] = set()
+    expected = [not (pair in seen or seen.add(pair)) for pair in zip(x, y, strict=True)]
+    np.testing.assert_array_equal(own.in_all(), expected)
+    x, y = x[own.in_all()], y[own.in_all()]
+    assert own.samples == len(x)
+    moved = own.permuted(inputs, np.random.default_rng(0))
+    for layer, rows in zip(layers, (x, y), strict=True):
+        image, position = np.divmod(rows, layer.positions)
+        np.testing.assert_array_equal(position[moved], position)  # the same place
+        group = draw.group[image]
+        np.testing.assert_array_equal(group[moved], group)
+        assert (image[moved] != image).mean() > 0.9
+        assert len(np.unique(moved)) == len(moved)

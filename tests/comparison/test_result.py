@@ -13,6 +13,7 @@ from models import cnn, images
 
 import subspace_match as sm
 from subspace_match.cli import main
+from subspace_match.comparison import saving
 from subspace_match.comparison.result import FIRST_COLUMNS
 from subspace_match.matching.epsilons import EPSILONS
 from subspace_match.report import read_run
@@ -116,7 +117,7 @@ def test_without_a_heat_map_the_message_says_how_to_get_one() -> None:
 
 
 def test_a_saved_comparison_holds_everything_and_makes_a_page(
-    result: sm.Comparison, tmp_path: Path
+    result: sm.Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "saved"
     result.save(folder)
@@ -137,6 +138,33 @@ def test_a_saved_comparison_holds_everything_and_makes_a_page(
     page = tmp_path / "page.html"
     assert main(["report", str(folder), "--out", str(page)]) == 0
     assert page.read_text().startswith("<!doctype html>")
+
+    # Another comparison in its place leaves nothing of it, and the user's own files.
+    (folder / "figures" / "mine.svg").touch()
+    before = files_in(folder)
+    monkeypatch.setattr(saving, "save_figure", lambda _, path: path.touch())  # to be fast
+    sm.compare(cnn(0), cnn(1), [images(300)], device="cpu", heat_map=0).save(folder)
+    gone = {"nulls.npz", "figures/heat_map.svg", "figures/heat_map.png"}
+    assert gone < before
+    assert files_in(folder) == before - gone
+
+
+def files_in(folder: Path) -> set[str]:
+    return {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+
+
+def test_where_nothing_can_be_written_nothing_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder in place of a page stays, with all that is in it."""
+    (tmp_path / "file").touch()
+    found = sm.compare(cnn(0), cnn(1), [images(300)], device="cpu", heat_map=0)
+    monkeypatch.setattr(sm.Comparison, "_tables_at", lambda *_: pytest.fail("tables were built"))
+    with pytest.raises(ValueError, match="folder: expected a folder to write to, found a file: "):
+        found.save(tmp_path / "file")
+    with pytest.raises(ValueError, match=r"path: expected the name of a file .*, found a folder"):
+        found.report(tmp_path)
+    assert (tmp_path / "file").exists()
 
 
 def test_the_page_names_models_without_seeds_and_the_call(result: sm.Comparison) -> None:

@@ -216,6 +216,14 @@ def test_the_overrides_of_a_model_get_the_types_of_the_schema() -> None:
         ({"training": {"weight_decay": "inf"}}, "training.weight_decay: expected a number"),
         ({"network": {"width": 10**400}}, "network.width: expected a number > 0, found inf"),
         ({"network": {"width": 1e9}}, "network.width: expected a number > 0 and <= 100, found"),
+        (
+            {"network": {"mean": [123.0]}},
+            "network.mean.0: expected a number from 0 to 1, found 123",
+        ),
+        ({"network": {"mean": [math.nan]}}, "network.mean.0: expected a number from 0 to 1, found"),
+        ({"network": {"std": [58]}}, "network.std.0: expected a number above 0, at most 1, found"),
+        ({"network": {"std": [0]}}, "network.std.0: expected a number above 0, at most 1, found 0"),
+        ({"network": {"mean": [0.5]}}, "network.std: expected one for each channel, as many as ne"),
         ({"network": {"hidden": [10**9]}}, "network.hidden.0: expected a whole number"),
         ({"data": {"image_size": 10**6}}, "data.image_size: expected a whole number"),
         (

@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from subspace_match.networks.architectures import build, initialise
 from subspace_match.networks.checkpoints import load_network, save_network
@@ -61,11 +63,29 @@ def test_tied_weights_stay_tied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_the_error_names_a_file_without_preprocessing(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(1)}, tmp_path / "network.safetensors", {"architecture": "{}"})
-    with pytest.raises(ValueError, match=r"network\.safetensors: expected a whole file"):
+    with pytest.raises(ValueError, match=r"network\.safetensors: expected .* found weights alone"):
         load_network(tmp_path / "network.safetensors", CPU)
 
 
 def test_the_error_names_a_file_without_metadata(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(1)}, tmp_path / "network.safetensors")
-    with pytest.raises(ValueError, match=r"network\.safetensors: expected a whole file"):
+    with pytest.raises(ValueError, match=r"network\.safetensors: expected .* found weights alone"):
         load_network(tmp_path / "network.safetensors", CPU)
+
+
+def test_nobody_is_told_to_remove_a_file_that_is_no_network(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((100, 3)))
+    with pytest.raises(ValueError, match=r"a\.npy: .* if a run made it, it is damaged: remove it"):
+        load_network(tmp_path / "a.npy", CPU)
+
+
+def test_weights_that_the_code_no_longer_fits_are_not_called_damaged(tmp_path: Path) -> None:
+    file = tmp_path / "network.safetensors"
+    architecture = {"name": "vgg11", "width": 0.1, "hidden": [8], "channels": 1, "classes": 3}
+    save_network(file, build(**architecture), architecture, Preprocessing((0.4,), (0.25,)))
+    tensors, metadata = load_file(file), safe_open(file, framework="pt").metadata()
+    tensors["added"] = tensors.pop(next(iter(tensors)))
+    save_file(tensors, file, metadata)
+    with pytest.raises(ValueError, match=r"found others \(.*\); restore the code") as raised:
+        load_network(file, CPU)
+    assert "\n" not in str(raised.value)

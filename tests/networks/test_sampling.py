@@ -92,7 +92,7 @@ def test_places_are_the_same_points_of_the_same_images_in_all_layers() -> None:
     samples = draw_shared_positions([fine, coarse, vectors], 30, 1000, seed=0)
     image, place = np.divmod(samples["conv2"], 64)
     assert (np.diff(image) >= 0).all()
-    assert set(np.bincount(image)) == {33, 34}
+    assert set(np.bincount(image)) == {33}  # no image counts more than another
     row, column = np.divmod(place, 8)
     assert len(set(place)) == 64
     assert np.array_equal(samples["conv1"], image * 16 + row // 2 * 4 + column // 2)

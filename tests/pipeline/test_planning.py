@@ -55,3 +55,12 @@ def test_a_wrong_configuration_is_one_clear_error(workspace: Workspace) -> None:
     text = workspace.snakemake("-n", fails=True).text
     assert "unknown key 'matching.epsilon'; the nearest known key is 'matching.epsilons'" in text
     assert "Traceback" not in text
+
+
+def test_a_folder_of_results_that_cannot_be_written_is_one_clear_error(
+    workspace: Workspace,
+) -> None:
+    workspace.configure(results="/proc/none")  # nobody, not even root, can write there
+    text = workspace.snakemake("-n", fails=True).text
+    assert "results: expected a folder to write to, found an error for '/proc/none'" in text
+    assert "Traceback" not in text

@@ -82,6 +82,10 @@ def test_few_images_are_named_with_what_they_add() -> None:
         "In b there are few images for the neurons; the cross-fitted similarity is at most 5.0"
         " points lower."
     )
+    both = summary(*rows, few_samples=[True, True], cross_fitted=[0.6, np.nan])
+    assert similarity_words(both, 0.3)[-1].endswith(
+        "; the cross-fitted similarity is as high, and unknown in b."
+    )
     unknown = similarity_words(table.assign(cross_fitted=np.nan), 0.3)[-1]
     assert unknown.endswith("; the cross-fitted similarity is unknown.")
 

@@ -160,3 +160,14 @@ def test_a_file_with_an_array_of_terabytes_is_damaged(tmp_path: Path) -> None:
         archive.writestr("y.npy", header.getvalue() + bytes(80))
     with pytest.raises(ValueError, match=r"arrays\.npz: expected a whole file"):
         read_arrays(path)
+
+
+def test_a_file_never_replaces_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes").write_text("kept")
+    with (
+        pytest.raises(IsADirectoryError, match="expected a file to write, found a folder"),
+        atomic_write(tmp_path / "mine") as temporary,
+    ):
+        temporary.write_text("a page")
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine", "notes"]

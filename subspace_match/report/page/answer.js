@@ -83,10 +83,12 @@ function fewImages(own, all, series) {
   const isFew = ({ layer }) => own.matchesOf(layer, series).some((one) => one.record.few_samples);
   const rows = all.filter((row) => row.value > 0 && isFew(row));
   if (!rows.length) return [];
-  const gaps = rows.map((row) => row.value - row.crossFitted).filter((gap) => !Number.isNaN(gap));
-  const points = 100 * Math.max(...gaps); // -Infinity without gaps
+  const unknown = rows.filter((row) => Number.isNaN(row.crossFitted));
+  const known = rows.filter((row) => !unknown.includes(row));
+  const points = 100 * Math.max(...known.map((row) => row.value - row.crossFitted));
   const lower = points < 0.05 ? "is as high" : `is at most ${points.toFixed(1)} points lower`;
-  const corrected = gaps.length ? lower : "is unknown";
+  const butUnknown = unknown.length ? `, and unknown in ${layersOf(unknown, all)}` : "";
+  const corrected = known.length ? lower + butUnknown : "is unknown";
   return [`In ${layersOf(rows, all)} there are few images for the neurons; the cross-fitted similarity ${corrected}.`];
 }
 
