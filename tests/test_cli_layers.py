@@ -5,6 +5,11 @@ from pathlib import Path
 import pytest
 
 from subspace_match.cli import main
+from subspace_match.networks.architectures import build
+from subspace_match.networks.checkpoints import save_network
+from subspace_match.networks.preprocessing import Preprocessing
+
+CROPPING = Preprocessing((0.5,), (0.2,), resize=24, crop=20)
 
 OWN = """
 from torch import nn
@@ -20,10 +25,13 @@ class Net(nn.Module):
 """
 
 
-def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[dict[str, str], str]:
-    """Return each node's line without its name, and what follows the table."""
-    assert main(["layers", *arguments]) == 0
-    lines = capsys.readouterr().out.splitlines()
+def listed(
+    capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0
+) -> tuple[dict[str, str], str]:
+    """Return each node's line without its name, and what follows the table, with an error."""
+    assert main(["layers", *arguments]) == code
+    shown = capsys.readouterr()
+    lines = (shown.out + shown.err).splitlines()
     end = next(n for n, line in enumerate(lines) if line.startswith("layers are "))
     rows = dict(line.split(maxsplit=1) for line in lines[1:end])
     return {node: " ".join(row.split()) for node, row in rows.items()}, "\n".join(lines[end:])
@@ -54,12 +62,25 @@ def test_nodes_are_listed_even_if_none_can_be_a_layer(
     (tmp_path / "listed_net.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     given = ["listed_net:Net", "--size", "8", "--option", "width=5"]
-    rows, notes = listed(capsys, *given, "--nodes", "matmul")
+    rows, notes = listed(capsys, *given, "--nodes", "matmul", code=2)
     assert rows["maps"] == "(N, 5, 6, 6) axis 1 convolution"
     assert rows["matmul"] == "(N, 5, 5) ?"
     assert "expected layers whose axis of neurons is certain, found (2, 5, 5)" in notes
-    _, notes = listed(capsys, *given, "--nodes", "relu")
+    _, notes = listed(capsys, *given, "--nodes", "relu", code=2)
     assert "network: expected at least one ReLU, found none" in notes
+
+
+def test_a_file_says_what_its_network_sees(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    architecture = {"name": "resnet20", "width": 0.25, "hidden": [], "channels": 1, "classes": 5}
+    file = tmp_path / "last.safetensors"
+    for preprocessing, size in ((Preprocessing((0.5,), (0.2,)), 32), (CROPPING, 20)):
+        save_network(file, build(**architecture), architecture, preprocessing)
+        rows, _ = listed(capsys, str(file))
+        assert rows["stem.0"].startswith(f"(N, 4, {size}, {size}) axis 1")
+    assert main(["layers", str(file), "--option", "width=5"]) == 2
+    assert "--option: expected none for a file, found 'width=5'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -24,11 +24,11 @@ EPILOG = """examples:
   subspace-match compare torchvision:resnet18 torchvision:resnet34 --data photos
   subspace-match compare timm:vit_tiny_patch16_224 timm:mixer_b16_224 --data photos \\
       --weights-a augreg_in21k_ft_in1k --weights-b goog_in21k_ft_in1k --nodes block
-  subspace-match compare results/networks/N/network.safetensors my.models:net \\
+  subspace-match compare results/networks/KEY/seed_0/last.safetensors my.models:net \\
       --weights-b mine.pt --data photos --null 19 --out results
 
 A model is torchvision:NAME, timm:NAME, transformers:FOLDER, a callable package.module:name, or a
-network.safetensors of the pipeline. --weights-a and --weights-b name published weights or a file;
+file of the pipeline's networks. --weights-a and --weights-b name published weights or a file;
 "untrained" draws new ones, of A by --seed and of B by --seed + 1. Without them torchvision's
 default weights and those in a folder of transformers are used. Nothing is downloaded: if
 torchvision's weights are missing, the error has the command that fetches them.
@@ -93,6 +93,7 @@ def run(options: argparse.Namespace) -> None:
     from ..matching.device_names import device_name
     from ..matching.validation import FewSamplesWarning
     from ..results.findings import closing_lines
+    from .layers import nodes_of
 
     _check(options)
     device = torch.device(device_name(options.device))
@@ -118,7 +119,7 @@ def run(options: argparse.Namespace) -> None:
             models[0],
             models[1],
             KnownLength(batches(), len(images[0])),
-            nodes=options.nodes[0] if len(options.nodes) == 1 else options.nodes,
+            nodes=nodes_of(options.nodes),
             layers=options.layers and [_layer(layer) for layer in options.layers],
             positions=options.positions,
             permutations=options.null,
@@ -224,7 +225,8 @@ def _model(
     if ":" not in name:
         raise ValueError(
             f"{name}: expected torchvision:NAME, timm:NAME, transformers:FOLDER,"
-            " package.module:name, or a file network.safetensors of the pipeline; found neither"
+            " package.module:name, or a file of the pipeline's networks, such as last.safetensors;"
+            " found neither"
         )
     sizes = {"width": 1.0, "hidden": [], "channels": 3, "classes": 1000, "options": {}}
     architecture: dict[str, Any] = {"name": name} | sizes

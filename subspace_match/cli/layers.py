@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..networks.inputs import Inputs
     from ..networks.layered_network import Node
+    from ..networks.preprocessing import Preprocessing
 
 EPILOG = """examples:
   subspace-match layers torchvision:convnext_tiny
@@ -23,13 +24,14 @@ EPILOG = """examples:
   subspace-match layers transformers:GPT2LMHeadModel --option n_layer=2 --option n_embd=96
   subspace-match layers my_package.models:Encoder --size 64 --nodes 'stages.*.act'
 
-NET is a name as in network.name of a configuration, or a network.safetensors of the pipeline. The
-network gets no weights and sees zeros. Each line is a node: its shape for N inputs, the axis of its
-neurons ("?": not certain, give extraction.neuron_axis), the values of extraction.nodes that select
-it, and its name as a layer. A list of patterns selects any node with an axis.
+NET is a name as in network.name of a configuration, or a file of the pipeline's networks, such as
+results/networks/KEY/seed_0/last.safetensors. The network sees zeros; a name gets no weights. Each
+line is a node: its shape for N inputs, the axis of its neurons ("?": not certain, give
+extraction.neuron_axis), the values of extraction.nodes that select it, and its name as a layer. If
+no node can be a layer, an error below says why. A list of patterns selects any node with an axis.
 """
 # Defaults where nothing is known of a network's inputs.
-_SIZE, _SMALL, _TOKENS = 224, 32, 16
+_SIZE, _SMALL, _TOKENS, _CHANNELS = 224, 32, 16, 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " patterns",
     )
     parser.add_argument("--size", type=int, metavar="PIXELS", help="height and width of the images")
-    parser.add_argument("--channels", type=int, default=3, help="of the images (default: 3)")
+    parser.add_argument("--channels", type=int, help="of the images (default: the file's, or 3)")
     parser.add_argument(
         "--tokens", type=int, metavar="N", help="give the network texts of N tokens, not images"
     )
@@ -64,37 +66,46 @@ def run(options: argparse.Namespace) -> None:
         ValueError: if there is no such network, or it does not accept the inputs.
     """
     with needs("torch", "layers"):
-        from ..networks.layered_network import AUTO, KINDS, LayeredNetwork
+        from ..networks.layered_network import LayeredNetwork
 
     for name in ("size", "channels", "tokens"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise ValueError(f"--{name}: expected a number of at least 1, found {value}")
-    network = _network(options)
-    example = _example(network, options)
+    network, known = _network(options)
+    example = _example(network, known, options)
     listed = LayeredNetwork(network, example, nodes=[])
     names: dict[str, str] = {}
-    nodes: str | Sequence[str] = options.nodes[0] if len(options.nodes) == 1 else options.nodes
-    if isinstance(nodes, str) and nodes not in (AUTO, *KINDS):
-        nodes = [nodes]
+    wrong: ValueError | None = None
     try:
-        chosen = LayeredNetwork(network, example, nodes)
+        chosen = LayeredNetwork(network, example, nodes_of(options.nodes))
     except ValueError as error:
-        notes = [*listed.notes, str(error)]
+        wrong, notes = error, listed.notes
     else:
         names = {layer.node: layer.name for layer in chosen.layers}
         notes = [*chosen.notes, f"{len(names)} layers with --nodes {' '.join(options.nodes)}"]
     sys.stdout.write("\n".join([*_table(listed.nodes, names), *notes, ""]))
+    if wrong:
+        raise wrong
 
 
-def _network(options: argparse.Namespace) -> nn.Module:
-    """Build the network without weights, or read it from a file of the pipeline."""
+def nodes_of(given: Sequence[str]) -> str | Sequence[str]:
+    """Return what ``--nodes`` selects: one of the kinds of nodes, or patterns."""
+    from ..networks.layered_network import AUTO, KINDS
+
+    return given[0] if len(given) == 1 and given[0] in (AUTO, *KINDS) else given
+
+
+def _network(options: argparse.Namespace) -> tuple[nn.Module, Preprocessing | None]:
+    """Build the network without weights, or read it and its preprocessing from a file."""
     import torch
 
     from ..networks.architectures import outline
     from ..networks.checkpoints import load_network
 
     if Path(options.network).is_file():
-        return load_network(options.network, torch.device("cpu"))[0]
+        if options.option:
+            raise ValueError(f"--option: expected none for a file, found {options.option[0]!r}")
+        return load_network(options.network, torch.device("cpu"))
     entries = {}
     for entry in options.option:
         key, equals, value = entry.partition("=")
@@ -105,29 +116,35 @@ def _network(options: argparse.Namespace) -> nn.Module:
         except ValueError:
             entries[key] = value
     hidden = [128, 128]  # of VGGs; names and maps do not depend on it
-    return outline(
+    network = outline(
         name=options.network,
         width=1.0,
         hidden=hidden,
-        channels=options.channels,
+        channels=options.channels or _CHANNELS,
         classes=1000,
         options=entries,
     )
+    return network, None
 
 
-def _example(network: nn.Module, options: argparse.Namespace) -> Inputs:
+def _example(
+    network: nn.Module, known: Preprocessing | None, options: argparse.Namespace
+) -> Inputs:
     """Return two inputs of zeros, of the kind and size that the network is made for."""
     from ..networks.small_image_networks import ARCHITECTURES
     from ..networks.task_check import example_batch
 
     device = next((weights.device for weights in network.parameters()), None)
     reads_text = getattr(network, "main_input_name", None) == "input_ids"
+    reads_text = reads_text or (known is not None and not known.mean)  # texts have no channels
     if options.tokens is not None or (reads_text and options.size is None):
         return example_batch((options.tokens or _TOKENS,), 2, device)
-    size = options.size or _own_size(network)
+    size = options.size or (known and known.crop) or _own_size(network)
     if size is None:
-        size = _SMALL if options.network in ARCHITECTURES else _SIZE
-    return example_batch((options.channels, size, size), 2, device)
+        # The pipeline's networks that crop nothing are made for small images.
+        size = _SMALL if known is not None or options.network in ARCHITECTURES else _SIZE
+    channels = options.channels or (len(known.mean) if known else _CHANNELS)
+    return example_batch((channels, size, size), 2, device)
 
 
 def _own_size(network: nn.Module) -> int | None:

@@ -92,7 +92,7 @@ def check(options: argparse.Namespace) -> None:
     sys.stdout.write(f"# {names}: a valid configuration")
     sys.stdout.write("; what differs from the defaults:\n" if changed else " of defaults alone\n")
     if changed:
-        sys.stdout.write(yaml.safe_dump(changed, sort_keys=False, width=100))
+        sys.stdout.write(yaml.safe_dump(changed, sort_keys=False, allow_unicode=True, width=100))
 
 
 def provenance(options: argparse.Namespace) -> None:
@@ -127,7 +127,7 @@ def provenance(options: argparse.Namespace) -> None:
         "runs": record["runs"],
         "config": record["config"],
     }
-    sys.stdout.write(yaml.safe_dump(described, sort_keys=False, width=100))
+    sys.stdout.write(yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=100))
 
 
 def _job_of(file: Path) -> Job:

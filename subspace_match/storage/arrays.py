@@ -69,6 +69,10 @@ def open_array(source: str) -> Any:
             array = array[name]
             if isinstance(array, bytes):  # a member of an .npz file without an array header
                 raise TypeError("not an array")
+    elif name is not None:
+        raise ValueError(
+            f"{path}: expected no name for a file of one array, found {name!r}; give {path}"
+        )
     return WholeZarrArray(array, folder) if path.is_dir() else array
 
 

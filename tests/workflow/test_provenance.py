@@ -57,6 +57,13 @@ def described(file: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return printed
 
 
+def test_names_are_printed_as_they_are(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    moved = project.rename(project.with_name("Sørén"))
+    file = moved / "results" / "experiments" / "vgg-4" / "tables" / "a.csv"
+    assert main(["provenance", str(file)]) == 0
+    assert f"file: {file}\n" in capsys.readouterr().out
+
+
 def test_a_tables_provenance_covers_all_its_inputs(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
