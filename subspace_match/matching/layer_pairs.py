@@ -22,10 +22,11 @@ from .reduction.block_sums import Blocks, GroupedSum
 from .reduction.moments import PairMoments, pair_from_sums
 from .reduction.reading import LayerReader, check_range, read_ahead
 from .validation import (
-    as_activations,
     as_chunk_samples,
     as_epsilons,
+    as_layers,
     check_list,
+    same_samples,
     warn_of_few_samples,
 )
 
@@ -108,7 +109,10 @@ def layer_pairs(
         [(0, 0, 4), (1, 0, 3)]
     """
     layers_x, layers_y = _as_layers("xs", xs), _as_layers("ys", ys)
-    _same_samples({**layers_x, **layers_y})
+    same_samples(
+        {**layers_x, **layers_y},
+        "group layers by their number of samples, and compare each group separately",
+    )
     device = resolve_device(device)
     arrays = [*layers_x.values(), *layers_y.values()]
     samples, widths = arrays[0].shape[0], [layer.shape[1] for layer in arrays]
@@ -199,24 +203,11 @@ def _assemble(
 
 
 def _as_layers(argument: str, layers: Sequence[Any]) -> dict[str, Any]:
-    """Check layers and name them for errors: "xs[0]" and so on."""
+    """Check that there are layers, and do as ``as_layers``."""
     check_list(argument, layers)
     if len(layers) == 0:
         raise ValueError(
             f"{argument}: expected at least one layer, found none; pass a list of arrays of shape"
             " (samples, neurons)"
         )
-    names = [f"{argument}[{index}]" for index in range(len(layers))]
-    return {name: as_activations(name, layer) for name, layer in zip(names, layers, strict=True)}
-
-
-def _same_samples(layers: dict[str, Any]) -> None:
-    """Raise a ValueError unless all layers have the same number of samples."""
-    first, *others = layers
-    for name in others:
-        if layers[name].shape[0] != layers[first].shape[0]:
-            raise ValueError(
-                f"xs and ys: expected the same samples in all layers, found"
-                f" {layers[first].shape[0]} in {first} and {layers[name].shape[0]} in {name}; group"
-                " layers by their number of samples, and compare each group separately"
-            )
+    return as_layers(argument, layers)

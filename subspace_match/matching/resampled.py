@@ -16,7 +16,7 @@ def layers_of(pair: PairMoments, x: Any, y: Any) -> tuple[Any, Any]:
         ValueError: if they are no activations, or have other samples or neurons than the pair.
     """
     x, y = as_activations("x", x), as_activations("y", y)
-    same_samples(x, y)
+    same_samples({"x": x, "y": y})
     expected, found = (pair.samples, pair.neurons_x, pair.neurons_y), (*x.shape, y.shape[1])
     if found != expected:
         raise ValueError(

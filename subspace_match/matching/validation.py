@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,12 @@ def as_activations(argument: str, value: Any) -> Any:
         )
     _check_chunks(argument, value)
     return value
+
+
+def as_layers(argument: str, layers: Sequence[Any]) -> dict[str, Any]:
+    """Check a list of activations, and name them for errors: "xs[0]" and so on."""
+    names = [f"{argument}[{index}]" for index in range(len(layers))]
+    return {name: as_activations(name, layer) for name, layer in zip(names, layers, strict=True)}
 
 
 def _converted(argument: str, value: Any) -> np.ndarray:
@@ -183,13 +190,24 @@ def dtype_name(array: Any) -> str:
     return name[6:] if name.startswith("torch.") else str(np.dtype(array.dtype).name)
 
 
-def same_samples(x: Any, y: Any) -> None:
-    """Raise a ValueError unless x and y have the same number of samples."""
-    if x.shape[0] != y.shape[0]:
-        raise ValueError(
-            f"x and y: expected the same samples in both, found {x.shape[0]} in x and"
-            f" {y.shape[0]} in y; run both networks on the same inputs in the same order"
-        )
+def same_samples(
+    layers: Mapping[str, Any],
+    then: str = "run both networks on the same inputs in the same order",
+) -> None:
+    """Raise a ValueError unless all layers have the same number of samples.
+
+    Args:
+        layers: at least one, by the name to use in an error.
+        then: what the error advises.
+    """
+    first, *others = layers
+    for name in others:
+        samples = [layers[one].shape[0] for one in (first, name)]
+        if samples[0] != samples[1]:
+            raise ValueError(
+                f"{first} and {name}: expected the same samples in both, found {samples[0]} in"
+                f" {first} and {samples[1]} in {name}; {then}"
+            )
 
 
 class FewSamplesWarning(UserWarning):

@@ -239,6 +239,15 @@ def test_a_seed_must_be_a_whole_number(seed):
 def test_other_options_of_a_wrong_type_are_refused():
     with raises("partial: expected the PartialMatches of an unfinished call", "found 3"):
         sm.minimal_matches(PAIR, 0.1, partial=3)
+    with raises("neurons: expected a list of ('x', index) or ('y', index), or None, found 3"):
+        sm.minimal_matches(PAIR, 0.1, neurons=3)
+    with raises("progress: expected a function of a number of neurons, found True; use for"):
+        sm.minimal_matches(PAIR, 0.1, progress=True)
+    for option in ("order", "restarts", "threads"):
+        with raises(f"{option}: expected", "found an array of shape (2, 2)"):
+            sm.minimal_matches(PAIR, 0.1, **{option: np.ones((2, 2))})
+    with raises("neuron: expected ('x', index)", "found (array(['x'"):
+        sm.minimal_match(PAIR, 0.1, (np.array(["x", "y"]), 0))
     with raises("variance: expected a fraction in (0, 1], found 'all'"):
         sm.svcca(PAIR, "all")
 
@@ -257,7 +266,9 @@ def test_an_error_shows_a_large_argument_in_one_line():
 
 
 def test_different_numbers_of_samples_are_refused():
-    with raises("x and y: ", "same samples", "found 4 in x and 5 in y", "run both networks"):
+    with raises(
+        "x and y: expected the same samples in both, found 4 in x and 5 in y; run both networks"
+    ):
         sm.reduce(GOOD, np.eye(5), device="cpu")
 
 

@@ -177,7 +177,10 @@ def test_bad_input_is_one_clear_error():
     x = np.eye(3)
     with raises("layers: expected the activations of at least two networks, found 1; pass"):
         sm.consensus_path([x])
-    with raises("expected the same samples in both, found 3 in x and 2 in y"):
+    with raises(
+        "layers[0] and layers[2]: expected the same samples in both, found 3 in layers[0] and 2 in"
+        " layers[2]; run both networks"
+    ):
         sm.consensus_path([x, x, x[:2]])
     with raises("layers[1]: expected two dimensions"):
         sm.consensus_path([x, x[0]])

@@ -34,11 +34,11 @@ def mark_value(page: Page) -> str | None:
     return page.get_by_role("slider", name="Layer").get_attribute("aria-valuetext")
 
 
-def test_the_page_agrees_with_the_match_paths_at_every_epsilon(opened: Opened, made: Made) -> None:
-    page = opened.go()
+def test_the_page_agrees_with_the_match_paths_at_every_epsilon(saving: Opened, made: Made) -> None:
+    page = saving.go()
     for epsilon in EPSILONS:
         slide(page, epsilon)
-        rows = opened.table("#depth-numbers")
+        rows = saving.table("#depth-numbers")
         assert [row["layer"] for row in rows] == list(LAYERS)
         for row in rows:
             own = np.array(
@@ -56,7 +56,7 @@ def test_the_similarity_of_one_pair_equals_the_match_path_to_the_last_digit(
     opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
 ) -> None:
     one = experiment(tmp_path, draws=1)
-    opened = opening(written(one))
+    opened = opening(written(one), saves=True)
     page = opened.go()
     # At the critical epsilons themselves, <= and < differ.
     critical = one.paths[0, "fc1", 0].critical_epsilon
@@ -67,8 +67,8 @@ def test_the_similarity_of_one_pair_equals_the_match_path_to_the_last_digit(
             assert row["interval_over"] == "images"
 
 
-def test_the_page_agrees_with_the_tables_on_the_grid(opened: Opened, made: Made) -> None:
-    page = opened.go()
+def test_the_page_agrees_with_the_tables_on_the_grid(saving: Opened, made: Made) -> None:
+    page = saving.go()
     summary = made.tables["summary"].set_index(["layer", "epsilon"])
     columns = {
         **{name: name for name in ("similarity", "cross_fitted", "consensus", "area")},
@@ -80,7 +80,7 @@ def test_the_page_agrees_with_the_tables_on_the_grid(opened: Opened, made: Made)
     }
     for epsilon in GRID:
         slide(page, epsilon)
-        for row in opened.table("#depth-numbers"):
+        for row in saving.table("#depth-numbers"):
             of_table = summary.loc[(row["layer"], epsilon)]
             assert row["interval_over"] == "networks"
             for column, name in columns.items():
@@ -91,7 +91,7 @@ def test_two_networks_have_an_interval_over_images(
     opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
 ) -> None:
     one = experiment(tmp_path, draws=1)
-    opened = opening(written(one))
+    opened = opening(written(one), saves=True)
     page = opened.go(layer="fc1", epsilon=0.3)
     summary = one.tables["summary"].set_index(["layer", "epsilon"])
     for row in opened.table("#depth-numbers"):
@@ -103,15 +103,15 @@ def test_two_networks_have_an_interval_over_images(
     assert not page.locator("#many").is_visible()
 
 
-def test_the_chance_level_between_hundredths_is_never_too_low(opened: Opened, made: Made) -> None:
-    page = opened.go()
+def test_the_chance_level_between_hundredths_is_never_too_low(saving: Opened, made: Made) -> None:
+    page = saving.go()
     slide(page, 0.901)
     null = made.tables["null"]
-    for row in opened.table("#depth-numbers"):
+    for row in saving.table("#depth-numbers"):
         at = null[(null["layer"] == row["layer"]) & (null["epsilon"] == 0.91)]
         assert float(row["chance"]) == pytest.approx(at["null_threshold"].mean())
     slide(page, 0.995)
-    assert {row["chance"] for row in opened.table("#depth-numbers")} == {""}
+    assert {row["chance"] for row in saving.table("#depth-numbers")} == {""}
     assert "chance level unknown" in page.locator("#depth-readout").inner_text()
 
 
@@ -330,7 +330,7 @@ def test_more_pairs_than_colours_leave_room_for_their_curves(
     opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
 ) -> None:
     many = experiment(tmp_path, seeds=range(5), draws=1)
-    page = opening(written(many), viewport={"width": 360, "height": 800}).go(layer="fc1", pair=-1)
+    page = opening(written(many), size=(360, 800)).go(layer="fc1", pair=-1)
     curve = page.locator("#curve")
     curve.scroll_into_view_if_needed()
     expect(curve.locator(".role-axis-title")).to_have_text(["Epsilon", "Similarity"])
@@ -410,7 +410,7 @@ def test_names_are_never_parsed_as_html(
         images=False,
         change=lambda config: config["data"].update(name=data),
     )
-    opened = opening(written(one))
+    opened = opening(written(one), saves=True)
     page = opened.go()
     assert page.locator("img").count() == 0
     assert page.locator("body b").count() == 0
@@ -498,8 +498,8 @@ def test_a_single_model_is_not_named(opened: Opened) -> None:
     assert "nothing: every layer has a counterpart" in text
 
 
-def test_the_configuration_of_the_page_is_that_of_the_run(opened: Opened, made: Made) -> None:
-    page = opened.go()
+def test_the_configuration_of_the_page_is_that_of_the_run(saving: Opened, made: Made) -> None:
+    page = saving.go()
     with page.expect_download() as download:
         page.get_by_role("button", name="Save its configuration").click()
     assert download.value.suggested_filename == "config.json"
@@ -510,7 +510,7 @@ def test_runs_are_shown_side_by_side(
     opening: Callable[..., Opened], written: Callable[..., Path], made: Made, tmp_path: Path
 ) -> None:
     other = experiment(tmp_path, name="other", layers=["fc1", "conv9"], draws=1, without=["null"])
-    opened = opening(written(made, other))
+    opened = opening(written(made, other), saves=True)
     page = opened.go()
     captions = page.locator("#depth figcaption").all_inner_texts()
     assert [caption.split("(")[-1] for caption in captions] == [
@@ -566,7 +566,7 @@ def test_a_message_is_shown_while_the_page_is_loading(browser: Browser, file: Pa
 def test_the_accessibility_audit_finds_nothing(
     opening: Callable[..., Opened], file: Path, scheme: str, width: int
 ) -> None:
-    opened = opening(file, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    opened = opening(file, size=(width, 800), color_scheme=scheme)
     page = opened.go(layer="fc1", neuron="a1")
     for details in page.locator("details").all():
         details.locator("summary").click()

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from ..validation import in_words
 from .walk import Walk
 
 Order = Literal["authors", "random", "small"]
@@ -87,14 +88,15 @@ def _needs(matrix: np.ndarray, width_x: int) -> np.ndarray:
 
 def check_order(order: Any, seed: Any, restarts: Any) -> None:
     """Raise a ValueError if order, seed or restarts is invalid."""
-    if order not in get_args(Order):
+    if not isinstance(order, str) or order not in get_args(Order):
         raise ValueError(
-            f"order: expected one of {', '.join(map(repr, get_args(Order)))}, found {order!r};"
-            " 'authors' is the published order"
+            f"order: expected one of {', '.join(map(repr, get_args(Order)))}, found"
+            f" {in_words(order)}; 'authors' is the published order"
         )
     if not isinstance(restarts, (int, np.integer)) or restarts < 1:
         raise ValueError(
-            f"restarts: expected an integer of at least 1, found {restarts!r}; 1 tests one order"
+            f"restarts: expected an integer of at least 1, found {in_words(restarts)}; 1 tests one"
+            " order"
         )
     if order != "random" and (restarts != 1 or seed is not None):
         raise ValueError(
@@ -103,8 +105,8 @@ def check_order(order: Any, seed: Any, restarts: Any) -> None:
         )
     if order == "random" and (not isinstance(seed, (int, np.integer)) or seed < 0):
         raise ValueError(
-            f"seed: expected an integer of at least 0 with order='random', found {seed!r}; the seed"
-            " makes the result reproducible"
+            "seed: expected an integer of at least 0 with order='random', found"
+            f" {in_words(seed)}; the seed makes the result reproducible"
         )
 
 

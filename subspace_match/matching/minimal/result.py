@@ -118,7 +118,8 @@ def column_of(neuron: Any, neurons_x: int, neurons_y: int) -> int:
         side, index = neuron
     except (TypeError, ValueError):
         side, index = None, None
-    if side not in ("x", "y") or not isinstance(index, (int, np.integer)):
+    named = isinstance(side, str) and side in ("x", "y")
+    if not named or not isinstance(index, (int, np.integer)):
         raise ValueError(
             f"neuron: expected ('x', index) or ('y', index), found {neuron!r}; give a side and an"
             " integer"

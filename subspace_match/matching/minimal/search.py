@@ -22,7 +22,7 @@ from ..backends.numpy_ import blas_threads, one_blas_thread
 from ..path import Match, MatchPath, moments_of
 from ..reduction.moments import PairMoments
 from ..ties import warn_of_ties
-from ..validation import as_epsilon, check_type
+from ..validation import as_epsilon, check_type, in_words
 from .order import Order, check_order, removal_orders, search_in_words
 from .partial import PartialMatches
 from .result import MinimalMatches, Neuron, column_of
@@ -150,12 +150,18 @@ def minimal_matches(
         threads = blas_threads()
     elif not isinstance(threads, (int, np.integer)) or threads < 1:
         raise ValueError(
-            f"threads: expected an integer of at least 1, found {threads!r}; omit it to use all"
-            " cores"
+            f"threads: expected an integer of at least 1, found {in_words(threads)}; omit it to use"
+            " all cores"
+        )
+    if progress is not None and not callable(progress):
+        raise ValueError(
+            f"progress: expected a function of a number of neurons, found {in_words(progress)}; use"
+            " for example tqdm(...).update"
         )
     moments = moments_of(pair)
     columns = None
     if neurons is not None:
+        check_type("neurons", neurons, Iterable, "a list of ('x', index) or ('y', index), or None")
         sizes = moments.neurons_x, moments.neurons_y
         columns = np.array([column_of(neuron, *sizes) for neuron in neurons], dtype=np.int64)
     options = order, seed, restarts, int(threads), progress, partial

@@ -107,7 +107,7 @@ def reduce_halves(
         True
     """
     x, y = as_activations("x", x), as_activations("y", y)
-    same_samples(x, y)
+    same_samples({"x": x, "y": y})
     check_seed(seed)
     in_first, counts = split_images(images, x.shape[0], seed)
     warn_of_few_samples(max(x.shape[1], y.shape[1]), sum(counts), "image")

@@ -18,8 +18,8 @@ import numpy as np
 from ..backends import resolve_device
 from ..backends.base import Array, Device, DeviceLike
 from ..validation import (
-    as_activations,
     as_chunk_samples,
+    as_layers,
     check_list,
     same_samples,
     warn_of_few_samples,
@@ -93,10 +93,9 @@ def reduce_many(
             f"layers: expected the activations of at least two networks, found {len(layers)}; pass"
             " a list of arrays of shape (samples, neurons)"
         )
-    names = [f"layers[{index}]" for index in range(len(layers))]
-    arrays = [as_activations(name, layer) for name, layer in zip(names, layers, strict=True)]
-    for other in arrays[1:]:
-        same_samples(arrays[0], other)
+    named = as_layers("layers", layers)
+    same_samples(named)
+    names, arrays = list(named), list(named.values())
     samples, neurons = arrays[0].shape[0], tuple(array.shape[1] for array in arrays)
     warn_of_few_samples(max(neurons), samples, "sample")
     device = resolve_device(device)

@@ -179,7 +179,7 @@ def reduce(
                [1., 1., 3.]])
     """
     x, y = as_activations("x", x), as_activations("y", y)
-    same_samples(x, y)
+    same_samples({"x": x, "y": y})
     warn_of_few_samples(max(x.shape[1], y.shape[1]), x.shape[0], "sample")
     device = resolve_device(device)
     step = as_chunk_samples(chunk_samples, x.shape[1] + y.shape[1], device)
