@@ -195,6 +195,7 @@ def compare(
             "nodes": nodes,
             **{"positions": positions, "permutations": permutations, "seed": seed},
             **{"heat_map": heat_map, "tokens": tokens},
+            **{"layers": wanted, "neuron_axis": neuron_axis},
         },
         collector.kept(),
         matching_device,
