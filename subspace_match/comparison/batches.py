@@ -44,13 +44,18 @@ class ModelInputs:
             pick: the user's function from a batch to the inputs; None for the usual forms.
 
         Raises:
-            ValueError: if the model is no module, or a compiled one.
+            ValueError: if the model is no module, or a compiled one, or ``pick`` no function.
         """
         self._name, self._pick = name, pick
         if not isinstance(model, nn.Module):
             raise ValueError(
                 f"{name}: expected a torch.nn.Module, found {type(model).__name__}; for files and"
                 " names of models use 'subspace-match compare'"
+            )
+        if pick is not None and not callable(pick):
+            raise ValueError(
+                f"inputs_{name[-1]}: expected a function from a batch to the model's inputs, found"
+                f" {pick!r}"
             )
         if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
             raise ValueError(

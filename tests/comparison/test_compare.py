@@ -491,6 +491,8 @@ def test_arguments_are_checked() -> None:
     for nodes in ([], None, [3]):
         with refused("nodes: expected a kind of nodes", re.escape(repr(nodes))):
             sm.compare(cnn(0), cnn(1), loader(50), nodes=nodes)
+    with refused("inputs_b: expected a function from a batch to the model's inputs, found 3"):
+        sm.compare(cnn(0), cnn(1), loader(50), inputs_b=3)
     with refused("model_a: expected a torch.nn.Module, found str"):
         sm.compare("resnet18", cnn(1), loader(50))
     with refused("some of the arguments that the model takes .*input_ids", "pass a function"):
