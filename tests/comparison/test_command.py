@@ -36,6 +36,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pixels = rng.integers(0, 256, (SIZE + number % 5, 2 * SIZE, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(file)
     (folder / "notes.txt").write_text("no image")
+    (folder / "no_image.png").mkdir()
     return folder
 
 

@@ -383,6 +383,10 @@ def test_a_compiled_model_is_refused() -> None:
     for model in (scripted, torch.jit.trace(mlp(0), images(2)), nn.Sequential(scripted, nn.ReLU())):
         with refused("model_b: expected a module of Python code, found one that torch.jit compile"):
             sm.compare(mlp(0), model, [images(20)])
+        with refused(
+            "network: expected a module of Python code, found one that torch.jit compiled"
+        ):
+            LayeredNetwork(model, images(2))
 
 
 @pytest.mark.parametrize("wrong", [None, 5, torch.zeros(3, 2, 8, 8), {"x": 1}])
