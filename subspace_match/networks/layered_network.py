@@ -116,7 +116,8 @@ class LayeredNetwork:
 
         Raises:
             ValueError: if torch.jit compiled it, if it does not accept the example or has no such
-                node, or if a layer's axis of neurons is not certain, naming these layers and their shapes.
+                node, or if a layer's axis of neurons is not certain, naming these layers and their
+                shapes.
         """
         self._network = _unwrapped(network)
         check_not_compiled("network", self._network)
