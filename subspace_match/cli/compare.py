@@ -280,7 +280,9 @@ def _image_files(folder: Path) -> list[str]:
     files = sorted(
         str(file.relative_to(folder))
         for file in folder.rglob("*")
-        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+        if file.suffix.lower() in IMAGE_SUFFIXES
+        and not file.name.startswith(".")
+        and file.is_file()
     )
     if not files:
         found = "a folder without any" if folder.is_dir() else "no folder"

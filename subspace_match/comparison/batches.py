@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
 from ..networks.inputs import Inputs, count, first_tensor, real_tokens, tensors_in
+from ..networks.layered_network import check_not_compiled
 
 Pick = Callable[[Any], Any]
 
@@ -44,7 +44,7 @@ class ModelInputs:
             pick: the user's function from a batch to the inputs; None for the usual forms.
 
         Raises:
-            ValueError: if the model is no module, or a compiled one.
+            ValueError: if the model is no module, or a compiled one, or ``pick`` no function.
         """
         self._name, self._pick = name, pick
         if not isinstance(model, nn.Module):
@@ -52,11 +52,12 @@ class ModelInputs:
                 f"{name}: expected a torch.nn.Module, found {type(model).__name__}; for files and"
                 " names of models use 'subspace-match compare'"
             )
-        if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
+        if pick is not None and not callable(pick):
             raise ValueError(
-                f"{name}: expected a module of Python code, found one that torch.jit compiled,"
-                " whose layers cannot be reached; pass the module from which it was made"
+                f"inputs_{name[-1]}: expected a function from a batch to the model's inputs, found"
+                f" {pick!r}"
             )
+        check_not_compiled(name, model)
         parameters = inspect.signature(model.forward).parameters.values()
         self._named = {
             p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)

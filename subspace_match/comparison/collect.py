@@ -26,6 +26,8 @@ from .layer_result import LayerComparison
 from .layers import LayerPair, matching_work
 from .places import Draw, GridDraw, GroupedDraw, PairDraw, PlaceDraw, SharedDraw
 
+# Size of float64 values. Squares, and sums of them, are then normal numbers.
+SMALLEST, LARGEST = 1e-130, 1e150
 Key = tuple[int, str]  # number of the model, and name of the layer
 
 
@@ -49,7 +51,10 @@ class Sampling:
 
 
 class Kept:
-    """Samples of layers that are kept, (samples, neurons) float32 by model and layer."""
+    """Samples of layers that are kept, (samples, neurons) by model and layer.
+
+    They are float64 where the model's values are, else float32.
+    """
 
     def __init__(self) -> None:
         self._parts: dict[Key, list[np.ndarray]] = {}
@@ -109,6 +114,7 @@ class Collector:
         sampling: Sampling,
         padded: bool,
         device: Device,
+        number_bytes: int,
     ) -> None:
         """Decide where layers are sampled.
 
@@ -118,7 +124,9 @@ class Collector:
             sampling: what decides the samples.
             padded: whether tokens may be padded.
             device: where to match.
+            number_bytes: size of a number that is kept, for the notes.
         """
+        self._number_bytes = number_bytes
         self._sampling, self._device, self._one = sampling, device, len(layers) == 1
         self._draws: dict[object, GroupedDraw] = {}
         self._most = max((own.positions for pair in pairs for own in (pair.a, pair.b)), default=1)
@@ -174,14 +182,20 @@ class Collector:
             )
         neurons = sum(layer.neurons for own in layers for layer in own)
         if self._one:
-            yield _kept_words("pairs of layers", neurons, self._compared[0].draw.samples)
+            yield self._kept_words("pairs of layers", neurons, self._compared[0].draw.samples)
             return
         if self._keeps is not None:
-            yield _kept_words("heat map", neurons, self._sampling.heat_map)
+            yield self._kept_words("heat map", neurons, self._sampling.heat_map)
         if self._sampling.permutations:
             kept = [(each.own.samples, each.pair) for each in self._compared]
             sizes = [(count or 1) * (pair.a.neurons + pair.b.neurons) for count, pair in kept]
-            yield _kept_words("null distribution", sum(sizes), self._sampling.inputs and 1)
+            yield self._kept_words("null distribution", sum(sizes), self._sampling.inputs and 1)
+
+    def _kept_words(self, purpose: str, neurons: int, samples: int | None) -> str:
+        size = self._number_bytes * neurons
+        if samples is None:
+            return f"{purpose}: keeps {size} bytes for each input"
+        return f"{purpose}: keeps {1e-6 * size * samples:.1f} MB of samples"
 
     def start(self, first: int, count: int) -> None:
         """Prepare for a batch of ``count`` inputs, of which the first has the number ``first``."""
@@ -197,7 +211,7 @@ class Collector:
             key = side, layer.name
             for draw in self._needed.get(key, ()):
                 with naming(f"model_{'ab'[side]}, {layer.name}"):
-                    self._taken[key, draw] = draw.rows(values, real).float()
+                    self._taken[key, draw] = _in_range(draw.rows(values, real))
 
         return sample
 
@@ -226,16 +240,19 @@ class Collector:
     def _check_finite(self, side: int, inputs: Inputs) -> None:
         rows = {key[1]: values for (key, _), values in self._taken.items() if key[0] == side}
         # One answer for all layers, because a GPU would wait for each.
-        if not rows or torch.stack([values.isfinite().all() for values in rows.values()]).all():
+        fits = {layer: values.abs() < LARGEST for layer, values in rows.items()}
+        if not rows or torch.stack([own.all() for own in fits.values()]).all():
             return
-        name = next(layer for layer, values in rows.items() if not values.isfinite().all())
-        wrong = int((~rows[name].isfinite()).sum())
+        name = next(layer for layer, own in fits.items() if not own.all())
+        wrong = int((~fits[name]).sum())
+        double = rows[name].dtype == torch.float64
+        infinite = f"infinite values, or above {LARGEST:g}" if double else "infinite values"
         cause = "the batch's own values are finite, so the model overflows"
         if has_nan(inputs):
             cause = "the batch itself has NaN or infinite values: leave these inputs out"
         raise ValueError(
             f"model_{'ab'[side]}, {name}: expected finite activations, found {wrong} NaN or"
-            f" infinite values; {cause}"
+            f" {infinite}; {cause}"
         )
 
     def results(self, seen: int) -> Iterator[LayerComparison]:
@@ -294,12 +311,16 @@ def _chosen(rows: Tensor, own: np.ndarray | slice) -> Tensor:
     return rows[torch.from_numpy(own).to(rows.device)]
 
 
+def _in_range(rows: Tensor) -> Tensor:
+    """Return float64 rows as float64, all others as float32.
+
+    The squares of float32 are exact in float64. Those of float64 must not underflow.
+    """
+    if rows.dtype != torch.float64:
+        return rows.float()
+    return rows.masked_fill(rows.abs() < SMALLEST, 0.0)
+
+
 def _add(stream: StreamedPair, rows: Sequence[Tensor]) -> None:
     x, y, in_first = rows
     stream.add(x, y, in_first.numpy())
-
-
-def _kept_words(purpose: str, neurons: int, samples: int | None) -> str:
-    if samples is None:
-        return f"{purpose}: keeps {4 * neurons} bytes for each input"
-    return f"{purpose}: keeps {4e-6 * neurons * samples:.1f} MB of samples"

@@ -43,7 +43,7 @@ class Comparison(Mapping[str, LayerComparison]):
         left_out: names of layers that are in no pair.
         notes: what was decided, as in the log: how layers were reached, what was left out, what is
             kept.
-        settings: arguments of ``compare`` that decide the samples.
+        settings: arguments of ``compare`` that decide the layers and their samples.
 
     Example:
         >>> import torch, subspace_match as sm

@@ -51,10 +51,11 @@ def compare(
     """Compare two models layer by layer, or the layers of one model with one another.
 
     Each model runs once on every batch, in evaluation mode and without gradients; afterwards it is
-    as it was. Samples go straight into moments: memory holds about ten matrices of (n_a + n_b)^2
-    numbers for each pair of layers and the samples of a batch, for any number of inputs. More is
-    kept for the null distribution and the heat map; the log (``logging``) says how much.
-    Cross-fitted paths are computed when they, a table or a figure are first asked for.
+    as it was. Values of float64 stay so (those below 1e-130 in size count as 0), and all others
+    become float32. Samples go straight into moments: memory holds about ten matrices of
+    (n_a + n_b)^2 numbers for each pair of layers and the samples of a batch, for any number of
+    inputs. More is kept for the null distribution and the heat map; the log (``logging``) says how
+    much. Cross-fitted paths are computed when they, a table or a figure are first asked for.
 
     The samples are those that the pipeline takes from the same inputs in its first draw, and all
     numbers are those of ``reduce_halves`` on these samples, with the pipeline's halves of the
@@ -149,7 +150,11 @@ def compare(
                 found = [network.layers for network in networks]
                 pairs, left_out = pairs_of_layers(found[0], (*found, None)[1], wanted)
                 padded = any(real_tokens(own) is not None for own in inputs)
-                collector = Collector(found, pairs, sampling, padded, matching_device)
+                weights = [own for model in models.values() for own in model.parameters()]
+                number_bytes = max((own.element_size() for own in weights), default=4)
+                collector = Collector(
+                    found, pairs, sampling, padded, matching_device, max(4, number_bytes)
+                )
                 notes = [
                     f"{name}: {note}"
                     for name, network, pick in zip(models, networks, picks, strict=True)
@@ -190,6 +195,7 @@ def compare(
             "nodes": nodes,
             **{"positions": positions, "permutations": permutations, "seed": seed},
             **{"heat_map": heat_map, "tokens": tokens},
+            **{"layers": wanted, "neuron_axis": neuron_axis},
         },
         collector.kept(),
         matching_device,

@@ -115,10 +115,12 @@ class LayeredNetwork:
                 "first" one, the "last" one or their "mean". Padded tokens never count.
 
         Raises:
-            ValueError: if the network does not accept the example or has no such node, or if a
-                layer's axis of neurons is not certain, naming these layers and their shapes.
+            ValueError: if torch.jit compiled it, if it does not accept the example or has no such
+                node, or if a layer's axis of neurons is not certain, naming these layers and their
+                shapes.
         """
         self._network = _unwrapped(network)
+        check_not_compiled("network", self._network)
         self._nodes, self._neuron_axis, self._tokens = nodes, neuron_axis, tokens
         self.device = _device_of(self._network)
         self.notes: list[str] = []
@@ -377,6 +379,20 @@ class LayeredNetwork:
                 module.training = mode
 
 
+def check_not_compiled(where: str, network: nn.Module) -> None:
+    """Raise a ValueError for a network that is, or contains, a module compiled by torch.jit.
+
+    Args:
+        where: what it is, the start of the message.
+        network: any module.
+    """
+    if any(isinstance(module, torch.jit.ScriptModule) for module in network.modules()):
+        raise ValueError(
+            f"{where}: expected a module of Python code, found one that torch.jit compiled, whose"
+            " layers cannot be reached; pass the module from which it was made"
+        )
+
+
 _PREFERRED = ("relu", "activation", "block")
 _WORDS = {
     "relu": "ReLU",
@@ -426,7 +442,8 @@ def _one_token(values: Tensor, real: Tensor | None, which: str) -> Tensor:
     if real is None:
         real = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
     if which == "mean":
-        weights = real / real.sum(1, keepdim=True)
+        precision = torch.promote_types(values.dtype, torch.float32)
+        weights = real / real.sum(1, keepdim=True, dtype=precision)
         return (values.nan_to_num() * weights[..., None].to(values.dtype)).sum(1)
     places = torch.arange(real.shape[1], device=real.device)
     place = torch.where(real, places, real.shape[1]).amin(1)

@@ -36,6 +36,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pixels = rng.integers(0, 256, (SIZE + number % 5, 2 * SIZE, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(file)
     (folder / "notes.txt").write_text("no image")
+    (folder / "no_image.png").mkdir()
     return folder
 
 
@@ -85,7 +86,7 @@ def test_a_model_is_compared_with_weights_of_a_file(
     untrained = (name, name, "--weights-a", weights, "--weights-b", "untrained")
     assert main(["compare", *untrained, *options]) == 0
     assert similarity_of("conv1", capsys.readouterr().out) == 0
-    both = (name, name, "--weights-a", "untrained", "--weights-b", "untrained")
+    both = (name, name, "--weights-a", "untrained", "--weights-b", "untrained", "--nodes", "[14]")
     assert main(["compare", *both, *options]) == 0
     assert similarity_of("conv1", capsys.readouterr().out) == 0
 

@@ -122,6 +122,38 @@ def rows(model: nn.Module, inputs: Tensor, last: int) -> np.ndarray:
     return values.reshape(-1, values.shape[-1]).numpy()
 
 
+@pytest.mark.parametrize("permutations", [0, 19])
+@pytest.mark.parametrize("count", [90, 700])  # few samples are kept, many added up
+def test_values_of_float64_keep_their_digits(count: int, permutations: int) -> None:
+    inputs = images(count).double() + 100  # float32 has few digits left for differences
+    models = mlp(0).double(), mlp(1).double()
+    found = sm.compare(
+        *(*models, inputs.split(60)),
+        **{"device": "cpu", "heat_map": 50, "permutations": permutations},
+    )
+    x, y = (rows(model, inputs, 2) for model in models)
+    assert x.dtype == np.float64
+    (layer,) = found.values()
+    exact, rounded = (
+        sm.reduce(own_x, own_y, device="cpu")
+        for own_x, own_y in ((x, y), (x.astype(np.float32), y.astype(np.float32)))
+    )
+    np.testing.assert_allclose(layer.pair.sums, exact.sums, rtol=1e-13)
+    assert not np.allclose(rounded.sums, exact.sums, rtol=1e-10, atol=0)
+    expected = sm.match_path(exact, device="cpu").critical_epsilon
+    np.testing.assert_allclose(layer.path.critical_epsilon, expected, atol=1e-10)
+    assert len(found.to_frame("heat_map", 0.3)) == 1
+
+
+def test_the_mean_of_float64_tokens_keeps_its_digits() -> None:
+    model, (batch,) = Text(0).double(), texts([7] * 60, 60)
+    found = sm.compare(model, model, [batch], tokens="mean", device="cpu", heat_map=0)
+    with torch.no_grad():
+        tokens = model(batch["input_ids"], batch["attention_mask"])["last_hidden_state"]
+    expected = 2 * [*tokens.mean(1).sum(0).numpy()]
+    np.testing.assert_allclose(found["mlp1"].pair.sums, expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("batch", [7, 300])
 def test_every_position_is_sampled_if_there_are_not_too_many(batch: int) -> None:
     inputs = images(100)
@@ -351,6 +383,10 @@ def test_a_compiled_model_is_refused() -> None:
     for model in (scripted, torch.jit.trace(mlp(0), images(2)), nn.Sequential(scripted, nn.ReLU())):
         with refused("model_b: expected a module of Python code, found one that torch.jit compile"):
             sm.compare(mlp(0), model, [images(20)])
+        with refused(
+            "network: expected a module of Python code, found one that torch.jit compiled"
+        ):
+            LayeredNetwork(model, images(2))
 
 
 @pytest.mark.parametrize("wrong", [None, 5, torch.zeros(3, 2, 8, 8), {"x": 1}])
@@ -398,6 +434,28 @@ def test_nan_is_refused_where_it_appears() -> None:
         sm.compare(cnn(0), overflowing, [images(50)])
 
 
+@pytest.mark.parametrize("count", [60, 700])  # few samples are kept, many added up
+def test_float64_that_is_too_small_to_square_is_zero_and_too_large_refused(count: int) -> None:
+    scaled = [mlp(1).double() for _ in range(3)]
+    for model, scale in zip(scaled, (1e120, 1e-140, 1e160), strict=True):
+        with torch.no_grad():
+            model[1].weight *= scale
+            model[1].bias *= scale
+    batches = images(count).double().split(60)
+    options = {"device": "cpu", "heat_map": 0}
+    expected = sm.compare(mlp(0).double(), mlp(1).double(), batches, **options)["fc1"]
+    large = sm.compare(mlp(0).double(), scaled[0], batches, **options)["fc1"]
+    np.testing.assert_allclose(
+        large.path.critical_epsilon, expected.path.critical_epsilon, atol=1e-8
+    )
+    small = sm.compare(mlp(0).double(), scaled[1], batches, **options)["fc1"]
+    assert np.isnan(small.path.critical_epsilon_y).all()  # dead
+    with refused(
+        r"batch 1 .*model_b, fc1: .* NaN or infinite values, or above 1e\+150; the batch'"
+    ):
+        sm.compare(mlp(0).double(), scaled[2], batches, **options)
+
+
 def test_images_of_another_size_are_refused() -> None:
     batches = [images(10), images(10)[..., :6]]
     with refused(
@@ -437,6 +495,8 @@ def test_arguments_are_checked() -> None:
     for nodes in ([], None, [3]):
         with refused("nodes: expected a kind of nodes", re.escape(repr(nodes))):
             sm.compare(cnn(0), cnn(1), loader(50), nodes=nodes)
+    with refused("inputs_b: expected a function from a batch to the model's inputs, found 3"):
+        sm.compare(cnn(0), cnn(1), loader(50), inputs_b=3)
     with refused("model_a: expected a torch.nn.Module, found str"):
         sm.compare("resnet18", cnn(1), loader(50))
     with refused("some of the arguments that the model takes .*input_ids", "pass a function"):

@@ -181,6 +181,7 @@ def test_the_page_names_models_without_seeds_and_the_call(result: sm.Comparison)
     assert made["models"][0]["architecture"] == "Sequential"
     call = "subspace_match.compare(Sequential, Sequential, loader, nodes='auto', positions=10000,"
     assert made["provenance"]["again"].startswith(call)
+    assert made["provenance"]["again"].endswith("tokens='all', layers=None, neuron_axis=None)")
 
 
 def test_one_model_has_pairs_of_layers() -> None:
