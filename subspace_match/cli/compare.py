@@ -302,6 +302,12 @@ def _images(
     from ..data.prepared import FileSplit
     from ..networks.images import Images
 
+    if (channels := len(preprocessing.mean)) != 3:
+        raise ValueError(
+            f"--data: expected networks of colour images, as which they are read, found one of"
+            f" {channels} channel(s); compare such networks in a run of the pipeline, or with"
+            " sm.compare"
+        )
     zeros = np.zeros(len(files), np.int64)
     split = FileSplit(tuple(files), zeros, np.arange(len(files)), folder)
     workers = min(4, (os.cpu_count() or 1) // 2)

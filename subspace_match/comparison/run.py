@@ -207,7 +207,10 @@ def _layered(model: nn.Module, first: Inputs, options: dict[str, Any]) -> Layere
     from ..networks.inputs import count, rows
     from ..networks.layered_network import LayeredNetwork
 
-    network = LayeredNetwork(model, first, **options)
+    try:
+        network = LayeredNetwork(model, first, **options)
+    except ValueError as error:  # it names keys of a configuration
+        raise ValueError(str(error).replace("extraction.", "")) from error
     few = min(4, count(first))
     network.check_repeatable(rows(first, [number % few for number in range(max(2, few))]))
     return network

@@ -360,6 +360,11 @@ def _section_conflicts(above: str, config: Config) -> Iterator[str]:
             f"{above}network.std: expected one for each channel, as many as network.mean has"
             f" ({len(mean)}), found {len(std)}"
         )
+    elif mean and network["weights"] is None:
+        yield (
+            f"{above}network.mean, network.std: expected none without network.weights, found some;"
+            " networks that are trained here get the mean and deviation of their training images"
+        )
     source, task = SOURCES[data["name"]], training["task"]
     if not source.own_root and data["root"] is None:
         yield f"{above}data.root: expected the folder that holds {data['name']}'s files, found null"

@@ -166,3 +166,14 @@ def test_bad_input_is_one_line(photos: Path, capsys: pytest.CaptureFixture[str])
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
+
+
+def test_networks_of_grey_images_are_refused_in_plain_words(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    architecture = {"name": "vgg11", "width": 0.1, "hidden": [8], "channels": 1, "classes": 3}
+    file = tmp_path / "last.safetensors"
+    save_network(file, build(**architecture), architecture, Preprocessing((0.4,), (0.25,)))
+    assert main(["compare", str(file), str(file), "--data", str(photos)]) != 0
+    error = capsys.readouterr().err
+    assert "--data: expected networks of colour images, as which they are read, found one" in error

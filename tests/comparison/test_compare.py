@@ -637,3 +637,10 @@ def test_places_of_two_layers_are_distinct_and_are_permuted_with_their_inputs(
         np.testing.assert_array_equal(group[moved], group)
         assert (image[moved] != image).mean() > 0.9
         assert len(np.unique(moved)) == len(moved)
+
+
+def test_errors_name_the_arguments_of_compare() -> None:
+    for nodes in ("relus", ["no_such_node"]):
+        with refused("model_a", "nodes: expected") as raised:
+            sm.compare(cnn(0), cnn(1), [images(4)], nodes=nodes)
+        assert "extraction" not in str(raised.value)

@@ -224,6 +224,10 @@ def test_the_overrides_of_a_model_get_the_types_of_the_schema() -> None:
         ({"network": {"std": [58]}}, "network.std.0: expected a number above 0, at most 1, found"),
         ({"network": {"std": [0]}}, "network.std.0: expected a number above 0, at most 1, found 0"),
         ({"network": {"mean": [0.5]}}, "network.std: expected one for each channel, as many as ne"),
+        (
+            {"network": {"mean": [0.5], "std": [0.2]}},
+            "network.mean, network.std: expected none without network.weights, found some;",
+        ),
         ({"network": {"hidden": [10**9]}}, "network.hidden.0: expected a whole number"),
         ({"data": {"image_size": 10**6}}, "data.image_size: expected a whole number"),
         (
