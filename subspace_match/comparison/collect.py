@@ -24,7 +24,7 @@ from .batches import has_nan, naming
 from .gathered import Gathered
 from .layer_result import LayerComparison
 from .layers import LayerPair, matching_work
-from .places import Draw, GridDraw, GroupedDraw, PairDraw, PlaceDraw, SharedDraw
+from .places import Draw, GridDraw, GroupedDraw, PairDraw, PlaceDraw, SharedDraw, on_device_of
 
 # Size of float64 values. Squares, and sums of them, are then normal numbers.
 SMALLEST, LARGEST = 1e-130, 1e150
@@ -306,9 +306,7 @@ class Collector:
 
 
 def _chosen(rows: Tensor, own: np.ndarray | slice) -> Tensor:
-    if isinstance(own, slice) or own.all():
-        return rows[:]
-    return rows[torch.from_numpy(own).to(rows.device)]
+    return rows[own if isinstance(own, slice) else on_device_of(rows, own)]
 
 
 def _in_range(rows: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ from ..networks.sampling import (
     shared_places,
 )
 
+ALL = slice(None)
 GROUPS = 200  # of inputs, if their number is unknown: the pipeline's groups of 10,000 have 50
 
 
@@ -172,10 +173,10 @@ class GridDraw(GroupedDraw, PairDraw):
         return self
 
     def in_batch(self) -> slice:
-        return slice(None)
+        return ALL
 
     def in_all(self) -> slice:
-        return slice(None)
+        return ALL
 
     def permuted(self, inputs: int, rng: np.random.Generator) -> np.ndarray:
         groups = [group[group < inputs] for group in self._groups]
@@ -265,14 +266,19 @@ class _DistinctPlaces(PairDraw):
         self._distinct = np.zeros(draw.down.shape, dtype=bool)
         for group, own in enumerate(np.stack(cells, axis=1)):  # (cells of both layers, points)
             self._distinct[group, np.unique(own, axis=1, return_index=True)[1]] = True
-        self.samples = None if draw.samples is None else int(self.in_all().sum())
+        self.samples = None
+        if draw.samples is not None:
+            self.samples = int(self._distinct[draw.group[draw.group >= 0]].sum())
 
-    def in_batch(self) -> np.ndarray:
-        return self._distinct[self._draw.places].ravel()
+    def in_batch(self) -> np.ndarray | slice:
+        return self._selected(self._draw.places)
 
-    def in_all(self) -> np.ndarray:
-        group = self._draw.group
-        return self._distinct[group[group >= 0]].ravel()
+    def in_all(self) -> np.ndarray | slice:
+        return self._selected(self._draw.group[self._draw.group >= 0])
+
+    def _selected(self, groups: np.ndarray) -> np.ndarray | slice:
+        """Select from the samples of inputs of these groups; no copy is needed of all samples."""
+        return ALL if self._distinct.all() else self._distinct[groups].ravel()
 
     def permuted(self, inputs: int, rng: np.random.Generator) -> np.ndarray:
         group = self._draw.group[:inputs]
@@ -324,11 +330,11 @@ def at_points(
         right: (points,) in [0, 1), from left to right, or from the first to the last real token.
     """
     if values.ndim == 2:
-        return values[_on(values, inputs)]
+        return values[on_device_of(values, inputs)]
     if values.ndim == 4:
         height, width = values.shape[1:3]
         row, column = (down * height).astype(np.int64), (right * width).astype(np.int64)
-        return values[_on(values, inputs), _on(values, row), _on(values, column)]
+        return values[tuple(on_device_of(values, index) for index in (inputs, row, column))]
     tokens = values.shape[1]
     if real is None or real.shape != values.shape[:2]:
         token = (right * tokens).astype(np.int64)
@@ -343,8 +349,9 @@ def at_points(
         # Real tokens first, in their order, wherever the padding is.
         order = np.argsort(~mask, axis=1, kind="stable")
         token = order[inputs, (right * lengths[inputs]).astype(np.int64)]
-    return values[_on(values, inputs), _on(values, token)]
+    return values[on_device_of(values, inputs), on_device_of(values, token)]
 
 
-def _on(values: Tensor, index: np.ndarray) -> Tensor:
+def on_device_of(values: Tensor, index: np.ndarray) -> Tensor:
+    """Return an index, or a mask, where the values are."""
     return torch.from_numpy(index).to(values.device, non_blocking=True)

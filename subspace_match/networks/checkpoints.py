@@ -62,15 +62,15 @@ def load_network(path: str | Path, device: torch.device) -> tuple[nn.Module, Pre
             f"{path}: expected a network that a run has trained, with its architecture, found"
             " weights alone; name their architecture, and give this file as its weights"
         )
-    preprocessing = Preprocessing.from_record(about["preprocessing"])
-    network = build(**about["architecture"])
     try:
+        preprocessing = Preprocessing.from_record(about["preprocessing"])
+        network = build(**about["architecture"])
         network.load_state_dict(tensors)
-    except RuntimeError as error:
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"{path}: expected the weights of {about['architecture']['name']} as its code is now,"
-            f" found others ({reason}); restore the code with which it was trained, or train again"
+            f"{path}: expected the weights of the network as its code is now, found others"
+            f" ({reason}); restore the code with which it was trained, or train again"
         ) from error
     return move_to(network.eval(), device), preprocessing
 

@@ -56,11 +56,14 @@ def plan_of(
         logger.error(str(error))
         sys.exit(1)
     except OSError as error:
-        found = f"{error.filename}: {error.strerror}" if error.filename else error
-        logger.error(
-            f"results: expected a folder to write to, found an error for {str(config['results'])!r}"
-            f" ({found}); name another folder, or change its permissions"
-        )
+        text, results = str(error), str(config["results"])
+        if error.filename and Path(error.filename).is_relative_to(results):
+            text = (
+                f"results: expected a folder to write to, found an error for {results!r}"
+                f" ({error.filename}: {error.strerror}); name another folder, or change its"
+                " permissions"
+            )
+        logger.error(text)
         sys.exit(1)
     if workflow.is_main_process:
         for warning in plan.warnings:

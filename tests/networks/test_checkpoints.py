@@ -1,5 +1,7 @@
 """A checkpoint contains everything needed to rebuild the network."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +91,11 @@ def test_weights_that_the_code_no_longer_fits_are_not_called_damaged(tmp_path: P
     with pytest.raises(ValueError, match=r"found others \(.*\); restore the code") as raised:
         load_network(file, CPU)
     assert "\n" not in str(raised.value)
+
+
+def test_an_architecture_that_the_code_no_longer_builds_is_one_clear_error(tmp_path: Path) -> None:
+    file = tmp_path / "network.safetensors"
+    about = {"architecture": {"name": "vgg11", "depth": 3}, "preprocessing": asdict(PREPROCESSING)}
+    save_file({"weight": torch.zeros(1)}, file, {"about": json.dumps(about)})
+    with pytest.raises(ValueError, match=r"network\.safetensors: .*; restore the code"):
+        load_network(file, CPU)

@@ -71,7 +71,7 @@ def smallest_minimal_matches(
     ]
     finished: Sequence[PartialMatches | None] = [None] * orders
     if partials is not None:
-        check_partials(partials, orders)
+        _check_partials(partials, orders)
         finished = partials
     found = [
         minimal_matches(pair, epsilon, progress=progress, partial=partial, **options)
@@ -87,7 +87,7 @@ def smallest_minimal_matches(
     return replace(deduplicate(found[0].neurons_x, rows, row_of), sizes_by_order=sizes)
 
 
-def check_partials(partials: Any, orders: int) -> None:
+def _check_partials(partials: Any, orders: int) -> None:
     """Raise a ValueError unless there is one PartialMatches per order."""
     sized = hasattr(partials, "__len__") and not isinstance(partials, (str, bytes))
     if not sized or len(partials) != orders:

@@ -176,8 +176,10 @@ def _basis_first(
         any_basis: whether the columns may stay in their order if they are clearly independent.
         device: where the factor is.
     """
+    if independent:
+        return columns, len(columns)
     side = device.take(factor, columns, axis=1)
-    if independent or (any_basis and clearly_independent(side, device)):
+    if any_basis and clearly_independent(side, device):
         return columns, len(columns)
     order, rank = basis_first(device.numpy(side))
     return columns[order], rank
