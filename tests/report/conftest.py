@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -36,12 +38,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def shared(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> BrowserContext:
-    """Return a context in which tests open pages of their own.
+    """Return a context in which tests open pages of their own, and may use the clipboard.
 
     An empty page stays open in it. So all pages share a process, which has compiled the script
     already, and open in half the time.
     """
     context: BrowserContext = browser.new_context()
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
     empty = tmp_path_factory.mktemp("browser") / "empty.html"
     empty.touch()
     context.new_page().goto(empty.as_uri())
@@ -92,16 +95,16 @@ class Opened:
             chart.locator("svg, canvas").wait_for()
 
     def table(self, details: str) -> list[dict[str, str]]:
-        """Open a table of numbers, save it as CSV and read it."""
-        import csv
-
+        """Open a table of numbers, copy it and read the clipboard."""
+        self.page.bring_to_front()
+        self.page.evaluate("navigator.clipboard.writeText('')")
         shown = self.page.locator(details)
         if shown.get_attribute("open") is None:
             shown.locator("summary").click()
-        with self.page.expect_download() as download:
-            shown.get_by_role("button", name="Save as CSV").click()
-        with Path(download.value.path()).open(newline="", encoding="utf-8") as stream:
-            return list(csv.DictReader(stream))
+        shown.get_by_role("button", name="Copy").click()
+        # Waits until the page has written.
+        text = self.page.wait_for_function("() => navigator.clipboard.readText()").json_value()
+        return list(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t"))
 
 
 @pytest.fixture(scope="session")
@@ -134,7 +137,8 @@ def opening(browser: Browser, shared: BrowserContext) -> Iterator[Callable[..., 
     """Return a function that opens a page; at the end, no page may have errors or requests.
 
     A page that saves files needs a context of its own (``saves=True``): Chromium holds back
-    downloads of pages that share one.
+    downloads of pages that share one. It also holds back the eleventh download of a page, until
+    the reader allows it.
     """
     every: list[Opened] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,11 +35,11 @@ def mark_value(page: Page) -> str | None:
     return page.get_by_role("slider", name="Layer").get_attribute("aria-valuetext")
 
 
-def test_the_page_agrees_with_the_match_paths_at_every_epsilon(saving: Opened, made: Made) -> None:
-    page = saving.go()
+def test_the_page_agrees_with_the_match_paths_at_every_epsilon(opened: Opened, made: Made) -> None:
+    page = opened.go()
     for epsilon in EPSILONS:
         slide(page, epsilon)
-        rows = saving.table("#depth-numbers")
+        rows = opened.table("#depth-numbers")
         assert [row["layer"] for row in rows] == list(LAYERS)
         for row in rows:
             own = np.array(
@@ -56,7 +57,7 @@ def test_the_similarity_of_one_pair_equals_the_match_path_to_the_last_digit(
     opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
 ) -> None:
     one = experiment(tmp_path, draws=1)
-    opened = opening(written(one), saves=True)
+    opened = opening(written(one))
     page = opened.go()
     # At the critical epsilons themselves, <= and < differ.
     critical = one.paths[0, "fc1", 0].critical_epsilon
@@ -67,8 +68,8 @@ def test_the_similarity_of_one_pair_equals_the_match_path_to_the_last_digit(
             assert row["interval_over"] == "images"
 
 
-def test_the_page_agrees_with_the_tables_on_the_grid(saving: Opened, made: Made) -> None:
-    page = saving.go()
+def test_the_page_agrees_with_the_tables_on_the_grid(opened: Opened, made: Made) -> None:
+    page = opened.go()
     summary = made.tables["summary"].set_index(["layer", "epsilon"])
     columns = {
         **{name: name for name in ("similarity", "cross_fitted", "consensus", "area")},
@@ -80,7 +81,7 @@ def test_the_page_agrees_with_the_tables_on_the_grid(saving: Opened, made: Made)
     }
     for epsilon in GRID:
         slide(page, epsilon)
-        for row in saving.table("#depth-numbers"):
+        for row in opened.table("#depth-numbers"):
             of_table = summary.loc[(row["layer"], epsilon)]
             assert row["interval_over"] == "networks"
             for column, name in columns.items():
@@ -91,7 +92,7 @@ def test_two_networks_have_an_interval_over_images(
     opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
 ) -> None:
     one = experiment(tmp_path, draws=1)
-    opened = opening(written(one), saves=True)
+    opened = opening(written(one))
     page = opened.go(layer="fc1", epsilon=0.3)
     summary = one.tables["summary"].set_index(["layer", "epsilon"])
     for row in opened.table("#depth-numbers"):
@@ -103,15 +104,15 @@ def test_two_networks_have_an_interval_over_images(
     assert not page.locator("#many").is_visible()
 
 
-def test_the_chance_level_between_hundredths_is_never_too_low(saving: Opened, made: Made) -> None:
-    page = saving.go()
+def test_the_chance_level_between_hundredths_is_never_too_low(opened: Opened, made: Made) -> None:
+    page = opened.go()
     slide(page, 0.901)
     null = made.tables["null"]
-    for row in saving.table("#depth-numbers"):
+    for row in opened.table("#depth-numbers"):
         at = null[(null["layer"] == row["layer"]) & (null["epsilon"] == 0.91)]
         assert float(row["chance"]) == pytest.approx(at["null_threshold"].mean())
     slide(page, 0.995)
-    assert {row["chance"] for row in saving.table("#depth-numbers")} == {""}
+    assert {row["chance"] for row in opened.table("#depth-numbers")} == {""}
     assert "chance level unknown" in page.locator("#depth-readout").inner_text()
 
 
@@ -410,7 +411,7 @@ def test_names_are_never_parsed_as_html(
         images=False,
         change=lambda config: config["data"].update(name=data),
     )
-    opened = opening(written(one), saves=True)
+    opened = opening(written(one))
     page = opened.go()
     assert page.locator("img").count() == 0
     assert page.locator("body b").count() == 0
@@ -506,11 +507,24 @@ def test_the_configuration_of_the_page_is_that_of_the_run(saving: Opened, made: 
     assert read_record(download.value.path()) == read_record(made.folder / "config.json")
 
 
+def test_a_table_saved_as_csv_is_the_copied_table(
+    opened: Opened, saving: Opened, made: Made
+) -> None:
+    opened.go(epsilon=0.3)
+    page = saving.go(epsilon=0.3)
+    page.locator("#depth-numbers summary").click()
+    with page.expect_download() as download:
+        page.locator("#depth-numbers").get_by_role("button", name="Save as CSV").click()
+    assert download.value.suggested_filename.endswith(".csv")
+    with Path(download.value.path()).open(newline="", encoding="utf-8") as stream:
+        assert list(csv.DictReader(stream)) == opened.table("#depth-numbers")
+
+
 def test_runs_are_shown_side_by_side(
     opening: Callable[..., Opened], written: Callable[..., Path], made: Made, tmp_path: Path
 ) -> None:
     other = experiment(tmp_path, name="other", layers=["fc1", "conv9"], draws=1, without=["null"])
-    opened = opening(written(made, other), saves=True)
+    opened = opening(written(made, other))
     page = opened.go()
     captions = page.locator("#depth figcaption").all_inner_texts()
     assert [caption.split("(")[-1] for caption in captions] == [
