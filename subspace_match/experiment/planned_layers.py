@@ -159,7 +159,7 @@ def _find_layers(model: Model, config: Config) -> LayeredNetwork:
                 f" {source.channels} channels, as in {model.data['name']}; found weights for"
                 f" {channels}"
             )
-    network = outline(**architecture)
+    network = outline(**architecture).eval()
     output_for(network, shape)
     reached = {key: config["extraction"][key] for key in ("nodes", "neuron_axis", "tokens")}
     device = next((weights.device for weights in network.parameters()), None)

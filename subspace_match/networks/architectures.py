@@ -111,16 +111,17 @@ def build(
 
 
 def outline(**architecture: Any) -> nn.Module:
-    """Build a network for its shapes only, on the meta device (without values) where possible.
+    """Build a network for its shapes only; a large one has no values (the meta device) if possible.
 
     Example:
         >>> net = outline(name="vgg16_bn", width=1.0, hidden=[], channels=3, classes=10)
-        >>> net.output.weight.shape, net.output.weight.device
-        (torch.Size([10, 512]), device(type='meta'))
+        >>> net.output.weight.shape
+        torch.Size([10, 512])
     """
     name = architecture["name"]
-    # Own code may need operations that meta tensors lack, and transformers' masks do.
-    if is_user_code(name) or name.startswith(TRANSFORMERS):
+    # Own code may need operations that meta tensors lack, and transformers' masks do. Small-image
+    # networks are faster with values: batch norm on the meta device imports torch's compiler.
+    if is_user_code(name) or name.startswith(TRANSFORMERS) or name in ARCHITECTURES:
         return build(**architecture)
     try:
         with torch.device("meta"):
