@@ -255,6 +255,21 @@ class Collector:
             f" {infinite}; {cause}"
         )
 
+    def repeated_tokens(self, seen: int) -> str | None:
+        """Say that some tokens are several samples, if some texts have fewer tokens than samples.
+
+        Args:
+            seen: number of inputs.
+        """
+        draw = self._draws.get("places")
+        if not isinstance(draw, PlaceDraw) or draw.shortest == draw.each:
+            return None
+        return (
+            f"positions: expected at most {draw.shortest * seen} for {seen} texts of which the"
+            f" shortest has {draw.shortest} real tokens, found {self._sampling.positions}, so that"
+            f" each text gives {draw.each} samples: some tokens count several times"
+        )
+
     def results(self, seen: int) -> Iterator[LayerComparison]:
         """Match all pairs of layers; the moments of each are released when it is matched.
 

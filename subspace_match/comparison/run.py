@@ -97,7 +97,8 @@ def compare(
 
     Warns:
         ShortLoaderWarning: if the loader ends early; the result is that of the inputs it gave.
-        FewSamplesWarning: above 0.2 neurons per input, where part of a match is chance.
+        FewSamplesWarning: above 0.2 neurons per input, where part of a match is chance; or if
+            padded texts have fewer real tokens than samples, so that some tokens count twice.
 
     Example:
         >>> import torch
@@ -183,6 +184,8 @@ def compare(
             ShortLoaderWarning,
             stacklevel=2,
         )
+    if (repeated := collector.repeated_tokens(seen)) is not None:
+        warnings.warn(repeated, FewSamplesWarning, stacklevel=2)
     results = {result.name: result for result in collector.results(seen)}
     _warn_of_few_samples(list(results.values()), permutations)
     return Comparison(

@@ -99,9 +99,9 @@ def known_test_inputs(data: Mapping[str, Any]) -> int | None:
     """Return the number of images in the test split, or None if it depends on the user's files."""
     if (wanted := data.get("test_images")) is not None:
         return int(wanted)
-    source = SOURCES[data["name"]]
+    source, fraction = SOURCES[data["name"]], float(data["test_fraction"])
     if source.bundled:
-        return round(5000 * data["test_fraction"])  # mnist_5k
+        return round(5000 * fraction)  # mnist_5k
     return source.test_images or None
 
 
