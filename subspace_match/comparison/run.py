@@ -101,12 +101,12 @@ def compare(
             padded texts have fewer real tokens than samples, so that some tokens count twice.
 
     Example:
-        >>> import torch
+        >>> import torch, subspace_match as sm
         >>> from torch import nn
         >>> def model():
         ...     return nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 4), nn.ReLU())
         >>> batches = [torch.randn(100, 8) for _ in range(5)]
-        >>> result = compare(model(), model(), batches)
+        >>> result = sm.compare(model(), model(), batches)
         >>> result
         <Comparison of Sequential (A) and Sequential (B): 2 layers, 500 inputs>
         >>> list(result), result["fc1"].pair

@@ -187,7 +187,7 @@ class Plan:
         )
 
     def _most_samples(self, layer: LayerRecord) -> int:
-        """Return how many samples a layer has at most; files of images and texts are not counted."""
+        """Return how many samples a layer has at most; files of images and texts are not read."""
         positions: int = self.config["extraction"]["positions"]
         images = known_test_inputs(self.config["data"])
         if images is None:

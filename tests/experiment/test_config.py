@@ -160,7 +160,7 @@ def test_a_root_may_be_that_of_a_model_alone() -> None:
         ),
         (
             {"matching": {"chunk_samples": 0}},
-            "matching.chunk_samples: expected a whole number or null >= 1, found 0",
+            "matching.chunk_samples: expected a whole number >= 1, or null, found 0",
         ),
     ],
 )
@@ -205,7 +205,7 @@ def test_the_overrides_of_a_model_get_the_types_of_the_schema() -> None:
         ({"training": {"epochs": "2.0"}}, "training.epochs: expected a whole number >= 1"),
         (
             {"matching": {"chunk_samples": 9.0}},
-            "matching.chunk_samples: expected a whole number or",
+            "matching.chunk_samples: expected a whole number >= 1, or null, found 9.0",
         ),
         (
             {"training": {"learning_rate": math.inf}},

@@ -41,7 +41,7 @@ def debiased_linear_cka(pair: PairMoments) -> float:
         >>> pair = sm.reduce(x, y, device="cpu")
         >>> sm.linear_cka(pair) > 0.4
         True
-        >>> abs(debiased_linear_cka(pair)) < 0.1
+        >>> abs(sm.debiased_linear_cka(pair)) < 0.1
         True
     """
     d = pair.samples
