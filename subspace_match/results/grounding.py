@@ -130,7 +130,7 @@ def separation(values: pd.DataFrame) -> pd.DataFrame:
         known = rows[rows["value"].notna()]
         a, b = (_groups(known, side) for side in "ab")
         value, found = known["value"].to_numpy(), []
-        for group in {*_groups(rows, "a"), *_groups(rows, "b")}:
+        for group in sorted({*_groups(rows, "a"), *_groups(rows, "b")}):
             within, across = (a == group) & (b == group), (a == group) ^ (b == group)
             if not (within.any() and across.any()):
                 return dict.fromkeys(names, math.nan)

@@ -2,6 +2,9 @@
 
 import itertools
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +97,29 @@ def test_separation_is_the_mean_over_models_and_its_range_that_without_a_seed() 
     # 3 pairs within a model, and 3 x 6 with others.
     assert row["chance"] == pytest.approx(3 / 21)
     assert row["count"] == len(own) == 36
+
+
+def test_the_last_digits_do_not_depend_on_the_order_of_a_set() -> None:
+    """Python orders a set of strings differently in each process."""
+    code = f"""
+import numpy as np
+import pandas as pd
+from subspace_match.results.grounding import separation
+table = pd.DataFrame({pairs(list("abcdefg")).to_dict("list")}).assign(layer="l", depth=1)
+values = np.random.default_rng(0).random(len(table))
+print(separation(table.assign(measure="m", value=values)).to_dict("list"))
+"""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(4)
+    }
+    assert len(found) == 1
 
 
 def test_perfect_and_absent_separation() -> None:
