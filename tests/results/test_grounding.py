@@ -250,6 +250,24 @@ def test_values_are_means_over_draws_and_directions() -> None:
     ]
 
 
+def test_models_of_different_depth_are_tested_on_the_layers_that_they_share() -> None:
+    """In y another layer comes before fc1; each model also has a layer 3 of its own."""
+    similarity, measures = similarity_and_measures(["x", "y"])
+    expected = separation(values_of_pairs(similarity, measures))
+
+    def of_models(table: pd.DataFrame) -> pd.DataFrame:
+        shared = table.assign(depth=np.where(table["model_a"] == "y", 3, 2))
+        own = table[table["model_a"] == table["model_b"]]
+        return pd.concat([shared, own.assign(layer=own["model_a"] + " alone", depth=3)])
+
+    found = separation(values_of_pairs(of_models(similarity), of_models(measures)))
+    assert set(found["layer"]) == {"fc1", "x alone", "y alone"}
+    shared = found[found["layer"] == "fc1"]
+    assert shared["value"].notna().all()
+    pd.testing.assert_frame_equal(shared.reset_index(drop=True), expected)
+    assert len(overview(found.assign(run="r", models="x, y"))) == found["measure"].nunique()
+
+
 def write_run(folder: Path, models: list[str], within: pd.DataFrame) -> Path:
     """Write the tables of a run; 15 pairs of networks."""
     (folder / "tables").mkdir(parents=True)
