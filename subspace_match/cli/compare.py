@@ -244,7 +244,7 @@ def _model(
         raise ValueError(
             f"{name}: expected torchvision:NAME, timm:NAME, transformers:FOLDER,"
             " package.module:name, or a file of the pipeline's networks, such as last.safetensors;"
-            " found neither"
+            " found none of these"
         )
     sizes = {"width": 1.0, "hidden": [], "channels": 3, "classes": 1000, "options": {}}
     architecture: dict[str, Any] = {"name": name} | sizes

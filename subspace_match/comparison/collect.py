@@ -189,7 +189,8 @@ class Collector:
         if self._sampling.permutations:
             kept = [(each.own.samples, each.pair) for each in self._compared]
             sizes = [(count or 1) * (pair.a.neurons + pair.b.neurons) for count, pair in kept]
-            yield self._kept_words("null distribution", sum(sizes), self._sampling.inputs and 1)
+            known = None if self._sampling.inputs is None else 1  # sizes contain the samples
+            yield self._kept_words("null distribution", sum(sizes), known)
 
     def _kept_words(self, purpose: str, neurons: int, samples: int | None) -> str:
         size = self._number_bytes * neurons

@@ -149,7 +149,8 @@ def compare(
                     with naming(name):
                         networks.append(_layered(model, own, options))
                 found = [network.layers for network in networks]
-                pairs, left_out = pairs_of_layers(found[0], (*found, None)[1], wanted)
+                layers_b = found[1] if len(found) > 1 else None
+                pairs, left_out = pairs_of_layers(found[0], layers_b, wanted)
                 padded = any(real_tokens(own) is not None for own in inputs)
                 weights = [own for model in models.values() for own in model.parameters()]
                 number_bytes = max((own.element_size() for own in weights), default=4)
@@ -162,7 +163,7 @@ def compare(
                     for note in [*network.notes, *pick.notes]
                 ]
                 if left_out:
-                    why = why_left_out(left_out, found[0], (*found, None)[1], wanted)
+                    why = why_left_out(left_out, found[0], layers_b, wanted)
                     notes.append(f"in no pair: {why}")
                 notes += collector.notes
                 for note in notes:

@@ -183,7 +183,7 @@ def _schema_faults(config: Config) -> Iterator[str]:
 def _model_faults(config: Config) -> Iterator[str]:
     """Yield the faults of all models; convert their values to the types of the schema."""
     for name, model in config["models"].items():
-        for section in set(MODEL_SECTIONS) & set(model):
+        for section in (each for each in MODEL_SECTIONS if each in model):
             part = schema()["properties"][section]
             model[section] = {
                 key: _with_defaults(value, part["properties"].get(key, {}))
@@ -309,10 +309,10 @@ def _conflicts(config: Config) -> Iterator[str]:
     known = list(models) or ["base"]
     for number, entry in enumerate(config["compare"]):
         where = f"compare.{number}"
-        for name in set(entry["models"]) - set(known):
+        for name in sorted(set(entry["models"]) - set(known)):
             yield f"{where}.models: expected two of {known}, found {name!r}"
         if isinstance(entry["stages"], list):
-            for stage in set(map(str, entry["stages"])) - set(stages):
+            for stage in sorted(set(map(str, entry["stages"])) - set(stages)):
                 yield f"{where}.stages: expected two of {stages}, found {stage!r}"
 
 

@@ -108,7 +108,7 @@ def crop_of(model: Model, config: Config) -> int | None:
     return resize_and_crop(model.data["image_size"], files=files).get("crop")
 
 
-def _pretrained(model: Model, images: LayerRecord) -> tuple[dict[str, Any], Preprocessing]:
+def _pretrained(model: Model, images: dict[str, Any]) -> tuple[dict[str, Any], Preprocessing]:
     """Return architecture and preprocessing of pretrained weights without reading these."""
     from ..networks.pretrained import resolve_pretrained
 

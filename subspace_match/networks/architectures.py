@@ -93,12 +93,12 @@ def build(
                 + (f" and {options} in network.options" if options else "")
                 + f" ({reason})"
             ) from error
-    if options and name in ARCHITECTURES:
-        raise ValueError(
-            f"network.options: expected none for {name}, whose sizes are in network.width and"
-            f" network.hidden, found {', '.join(options)}"
-        )
     if name in ARCHITECTURES:
+        if options:
+            raise ValueError(
+                f"network.options: expected none for {name}, whose sizes are in network.width and"
+                f" network.hidden, found {', '.join(options)}"
+            )
         return build_small_image_network(
             name, width=width, hidden=hidden, channels=channels, classes=classes
         )
