@@ -44,7 +44,8 @@ class ModelInputs:
             pick: the user's function from a batch to the inputs; None for the usual forms.
 
         Raises:
-            ValueError: if the model is no module, or a compiled one, or ``pick`` no function.
+            ValueError: if the model is no module, a compiled one or without values, or ``pick`` no
+                function.
         """
         self._name, self._pick = name, pick
         if not isinstance(model, nn.Module):
@@ -58,6 +59,11 @@ class ModelInputs:
                 f" {pick!r}"
             )
         check_not_compiled(name, model)
+        if any(weights.is_meta for weights in model.parameters()):
+            raise ValueError(
+                f"{name}: expected weights with values, found some on the device 'meta', which has"
+                " none; load or draw them on another device"
+            )
         parameters = inspect.signature(model.forward).parameters.values()
         self._named = {
             p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)

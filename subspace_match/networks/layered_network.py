@@ -37,7 +37,7 @@ from .layer_hooks import HookedModules
 from .layer_info import LayerInfo
 from .neuron_axis import AxisTracker, Shape, axis_by_sizes
 from .operations import OPERATIONS
-from .repeatability import check_repeatable, strict_float32
+from .repeatability import check_repeatable, random_states, strict_float32
 from .wording import first_few
 
 # Values of ``extraction.nodes``.
@@ -194,17 +194,25 @@ class LayeredNetwork:
                 f"network: expected one that accepts {described(example)}, found"
                 f" {type(self._network).__name__}, which fails with {_first_line(error)}"
             ) from error
+        before = random_states(self.device)
         try:
             graph = GraphOfLayers(self._network, example)
+            drawn = random_states(self.device) != before
             found = graph.pass_on(example, frozenset(), lambda *_: None)
+            again = graph.pass_on(example, frozenset(), lambda *_: None)
         except Exception as error:
             reason = f"torch.fx cannot trace it ({_first_line(error)})"
         else:
-            # A network that draws numbers computes another output each time.
-            if _equal(expected, found) or not _equal(expected, call(self._network, example)):
+            # A graph repeats what was drawn, or remembered, when it was traced. It would hide from
+            # ``check_repeatable`` that the network itself computes something else in each run.
+            if drawn:
+                reason = "the graph that torch.fx traces repeats the random numbers of one run"
+            # A graph that draws numbers itself computes another output each time.
+            elif _equal(expected, found) or not _equal(found, again):
                 self.notes.append("layers are nodes of the network's graph, traced by torch.fx")
                 return graph
-            reason = "the graph that torch.fx traces computes another output"
+            else:
+                reason = "the graph that torch.fx traces computes another output"
         self.notes.append(f"layers are reached by hooks on modules, because {reason}")
         return HookedModules(self._network, example)
 
@@ -339,6 +347,11 @@ class LayeredNetwork:
         """Return a layer's value with its neurons last, and of tokens what was asked for."""
         tensor = _first_tensor(value)
         shape = None if tensor is None else tuple(tensor.shape)
+        if tensor is not None and (tensor.is_complex() or tensor.is_quantized):
+            raise ValueError(
+                f"{layer.name} ({layer.node}): expected real numbers, found {tensor.dtype}; select"
+                " nodes with real values, such as absolute values or dequantized ones"
+            )
         size = _size(shape, layer.axis)
         of_tokens = size is not None and size[0] == "tokens"
         expected = layer.neurons, layer.height, layer.width

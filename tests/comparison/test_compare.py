@@ -479,6 +479,11 @@ def test_a_model_that_depends_on_chance_is_refused() -> None:
         sm.compare(mlp(0), Noisy(), loader(50))
 
 
+def test_a_model_without_values_is_refused() -> None:
+    with refused("model_b: expected weights with values, found some on the device 'meta'"):
+        sm.compare(mlp(0), mlp(1).to("meta"), loader(50))
+
+
 def test_arguments_are_checked() -> None:
     for name, value in (("positions", 0), ("permutations", -1), ("heat_map", 1.5), ("seed", -1)):
         with refused(f"{name}: expected a whole number of at least [01], found {value}"):

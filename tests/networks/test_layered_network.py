@@ -1,10 +1,12 @@
 """Layers of today's architectures and of modules that no tool can trace, against plain hooks."""
 
+import random
 import re
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from networks import real_models
@@ -320,6 +322,117 @@ def test_a_graph_that_computes_something_else_is_not_used() -> None:
     layered = LayeredNetwork(Disguised(), torch.randn(5, 6))
     assert "because the graph that torch.fx traces computes another output" in layered.notes[0]
     assert [layer.node for layer in layered.layers] == ["act", "act_1"]
+
+
+class Remembers(nn.Module):
+    """Add the mean of what it computed last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: Any = 0.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        values = x + self.last
+        self.last = values.mean(0)
+        return values
+
+
+_GENERATOR = np.random.default_rng(0)  # of a network's own
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x + torch.randn(4),
+        lambda x: x * random.random(),
+        lambda x: x * float(np.random.rand()),
+        lambda x: x * float(_GENERATOR.random()),
+        lambda x: x if random.random() < 0.8 else x * 0.0,
+        Remembers(),
+    ],
+)
+def test_a_graph_does_not_hide_what_was_drawn_or_remembered(
+    change: Callable[[torch.Tensor], torch.Tensor],
+) -> None:
+    """It depends on no input, so torch.fx makes a constant of it."""
+
+    class Changed(Own):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.act(change(self.first(x)))
+
+    random.seed(0)
+    torch.manual_seed(0)
+    x = torch.randn(4, 6)
+    with pytest.raises(ValueError, match="in a second run .*, first at act"):
+        LayeredNetwork(Changed(), x).check_repeatable(x)
+
+
+def test_numbers_that_change_nothing_can_be_drawn() -> None:
+    class Drawing(Own):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            skipped = self.training and float(torch.rand(())) < 0.5
+            return self.act(self.first(x) * (0.0 if random.random() < 0 or skipped else 1.0))
+
+    x = torch.randn(4, 6)
+    layered = LayeredNetwork(Drawing(), x)
+    layered.check_repeatable(x)
+    assert "repeats the random numbers of one run" in layered.notes[0]
+    assert [layer.node for layer in layered.layers] == ["act"]
+
+
+class Keeping(Own):
+    """Keep what it computes, as code does that looks at activations afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Any = None
+        self.by_name: dict[str, Any] = {}
+        self.of_calls: list[Any] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen = self.by_name["first"] = self.first(x) + torch.ones(4)
+        self.of_calls.append(self.seen)
+        return self.act(self.seen)
+
+
+def test_the_network_keeps_no_placeholder_of_the_tracer() -> None:
+    network, x = Keeping(), torch.randn(5, 6)
+    network.first.register_forward_hook(lambda module, _, value: setattr(module, "seen", value))
+    attributes = {*vars(network)}
+    layered = LayeredNetwork(network, x)
+    assert layered.notes[0] == "layers are nodes of the network's graph, traced by torch.fx"
+    kept = [network.seen, network.first.seen, *network.by_name.values(), *network.of_calls]
+    assert {type(value) for value in kept} == {torch.Tensor}
+    assert {*vars(network)} == attributes
+
+
+def test_every_batch_gives_the_same_arguments() -> None:
+    x, scale = torch.randn(5, 6), torch.full((5, 1), 2.0)
+    layered = LayeredNetwork(Optional(), x)
+    with pytest.raises(
+        ValueError,
+        match="expected inputs for the arguments x, as in the first batch, found x, scale; give",
+    ):
+        layered.run({"x": x, "scale": scale}, lambda *_: None)
+    layered = LayeredNetwork(Optional(), (x, scale))
+    with pytest.raises(ValueError, match="x, scale, as in the first batch, found x; give"):
+        layered.run(x, lambda *_: None)
+    assert recorded(layered, {"scale": scale, "x": x})
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+def test_values_that_are_not_real_are_refused() -> None:
+    class Waves(Own):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            waves = torch.tanh(torch.fft.fft(self.first(x)))
+            steps = torch.quantize_per_tensor(waves.real, 0.01, 0, torch.qint8)
+            return self.act(torch.relu(steps).dequantize() + waves.abs())
+
+    x = torch.randn(5, 6)
+    for node, dtype in (("tanh", "complex64"), ("relu", "qint8")):
+        with pytest.raises(ValueError, match=rf"fc1 \({node}\): expected real numbers.*{dtype};"):
+            LayeredNetwork(Waves(), x, [node]).run(x, lambda *_: None)
+    assert recorded(LayeredNetwork(Waves(), x, ["act"]), x)
 
 
 @pytest.mark.parametrize(
