@@ -363,7 +363,7 @@ def test_a_graph_does_not_hide_what_was_drawn_or_remembered(
     random.seed(0)
     torch.manual_seed(0)
     x = torch.randn(4, 6)
-    with pytest.raises(ValueError, match="in a second run .*, first at act"):
+    with pytest.raises(ValueError, match=r"in a second run .*, first at act"):
         LayeredNetwork(Changed(), x).check_repeatable(x)
 
 
