@@ -36,7 +36,8 @@ def random_states(device: torch.device | None) -> list[Any]:
     Args:
         device: of the code's tensors; None for the CPU.
     """
-    name, keys, *rest = np.random.get_state()
+    state: Any = np.random.get_state()
+    name, keys, *rest = state
     states = [random.getstate(), name, bytes(keys), rest, torch.get_rng_state().tolist()]
     if device is not None and device.type == "cuda":
         states.append(torch.cuda.get_rng_state(device).tolist())
