@@ -1,6 +1,6 @@
 from .comparison.layer_result import LayerComparison
 from .comparison.result import Comparison
-from .comparison.run import ShortLoaderWarning, compare
+from .comparison.run import PaddedTokensWarning, ShortLoaderWarning, compare
 from .matching.certificate import Certificate
 from .matching.consensus import ConsensusPath, consensus_match, consensus_path
 from .matching.cross_fitted import CrossFittedPath, cross_fitted_path, held_out_path
@@ -41,6 +41,7 @@ __all__ = [
     "MatchPath",
     "MeasureWarning",
     "MinimalMatches",
+    "PaddedTokensWarning",
     "PairMoments",
     "PartialMatches",
     "ShortLoaderWarning",
