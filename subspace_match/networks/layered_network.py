@@ -37,7 +37,7 @@ from .layer_hooks import HookedModules
 from .layer_info import LayerInfo
 from .neuron_axis import AxisTracker, Shape, axis_by_sizes
 from .operations import OPERATIONS
-from .repeatability import check_repeatable, random_states, strict_float32
+from .repeatability import check_repeatable, check_saved, random_states, strict_float32
 from .wording import first_few
 
 # Values of ``extraction.nodes``.
@@ -184,6 +184,25 @@ class LayeredNetwork:
         names = self._way.nodes.keys()
         with self._evaluating():
             check_repeatable(lambda batch, sink: self._way.pass_on(batch, names, sink), inputs)
+
+    def check_saved(self, again: LayeredNetwork, inputs: Inputs) -> None:
+        """Refuse a network whose state dict does not decide its values.
+
+        Args:
+            again: of the same network, built again with the same state dict.
+            inputs: a few inputs.
+
+        Raises:
+            ValueError: naming the first node that differs.
+        """
+        inputs = to_device(inputs, self.device)
+        names = self._way.nodes.keys()
+        ways = (self._way, again._way)
+        with self._evaluating(), again._evaluating():
+            one, other = (
+                lambda batch, sink, way=way: way.pass_on(batch, names, sink) for way in ways
+            )
+            check_saved(one, other, inputs)
 
     def _choose_way(self, example: Inputs) -> GraphOfLayers | HookedModules:
         # Run the network itself first: errors inside a graph mention the tracer's objects.

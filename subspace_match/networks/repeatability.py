@@ -99,6 +99,37 @@ def check_repeatable(run: Run, inputs: Inputs) -> None:
             compare(half, "in a smaller batch (statistics of the batch?)")
 
 
+def check_saved(run: Run, run_again: Run, inputs: Inputs) -> None:
+    """Refuse a network that computes other values when it is built again with the same state dict.
+
+    Args:
+        run: as for ``check_repeatable``.
+        run_again: the same for the network that was built again.
+        inputs: a few inputs, on both networks' device.
+
+    Raises:
+        ValueError: naming the first value that differs.
+    """
+    total = count(inputs)
+    first: dict[str, list[torch.Tensor]] = {}
+    differing: list[str] = []
+
+    def check(name: str, value: Any) -> None:
+        if not differing and _differ(first.get(name), value, total, total):
+            differing.append(name)
+
+    with torch.no_grad(), strict_float32(first_tensor(inputs).device):
+        run(inputs, lambda name, value: first.update({name: _copied(value)}))
+        run_again(inputs, check)
+    if differing:
+        raise ValueError(
+            "network: expected values that its parameters and buffers decide, because only these"
+            " are saved, found other values when it was built again with the same ones, first at"
+            f" {differing[0]} (random numbers that its constructor draws?); keep such tensors with"
+            " register_buffer, and draw anything else from a generator with a fixed seed"
+        )
+
+
 def _copied(value: Any) -> list[torch.Tensor]:
     """Copy all tensors, because later in-place operations may change them."""
     return [tensor.clone() for tensor in tensors_in(value)]
