@@ -386,6 +386,18 @@ def test_an_object_array_does_not_block_the_other_arrays(
     assert "a.npz:names: expected .npy" in refused([f"{file}:names", f"{file}:first"], capsys)
 
 
+def test_names_of_files_and_of_arrays_may_contain_colons(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in (tmp_path / "a.npz", tmp_path / "a.npz:b.npz", tmp_path / "c:d.npz"):
+        np.savez(file, **{"first": X, "of:two": Y, "b.npz:first": Y})
+        for name in ("first", "of:two"):
+            assert main([f"{file}:{name}", f"{file}:first", "--epsilon", "0.6"]) == 0
+            width = (X if name == "first" else Y).shape[1]
+            assert capsys.readouterr().out.startswith(f"{width} + {X.shape[1]} neurons")
+        assert f"{file}: expected the name of" in refused([f"{file}:x", f"{file}:first"], capsys)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -591,7 +603,9 @@ def test_output_that_nobody_reads_stops_no_command(tmp_path: Path, buffered: str
 
 
 def test_a_command_may_have_no_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdout", None)
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, None)
+    assert main(["match", "no.npy", "no.npy"]) == 2
     assert main([*write(tmp_path, ".npy"), "--out", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "neurons.parquet").exists()
 

@@ -50,12 +50,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _log_on_stderr(), redirect_stdout(_Output(sys.stdout)):
             options.run(options)
     except KeyboardInterrupt:
-        sys.stderr.write("subspace-match: interrupted\n")
+        _say_on_stderr("interrupted")
         return 130  # as shells report it
     except (ValueError, OSError, MemoryError, MissingExtraError) as error:
-        sys.stderr.write(f"subspace-match: error: {error}\n")
+        _say_on_stderr(f"error: {error}")
         return 2
     return 0
+
+
+def _say_on_stderr(text: str) -> None:
+    if sys.stderr is not None:  # as after 2>&-
+        sys.stderr.write(f"subspace-match: {text}\n")
 
 
 def _is_a_word(argument: str) -> bool:
