@@ -475,8 +475,9 @@ def _one_token(values: Tensor, real: Tensor | None, which: str) -> Tensor:
         real = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
     if which == "mean":
         precision = torch.promote_types(values.dtype, torch.float32)
-        weights = real / real.sum(1, keepdim=True, dtype=precision)
-        return (values.nan_to_num() * weights[..., None].to(values.dtype)).sum(1)
+        # Padded tokens may have any value, also NaN. A NaN of a real token has to stay.
+        total = values.masked_fill(~real[..., None], 0).sum(1, dtype=precision)
+        return total / real.sum(1, keepdim=True, dtype=precision)
     places = torch.arange(real.shape[1], device=real.device)
     place = torch.where(real, places, real.shape[1]).amin(1)
     if which == "last":

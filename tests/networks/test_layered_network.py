@@ -477,6 +477,45 @@ def test_one_token_of_each_text_is_never_a_padded_one() -> None:
         torch.testing.assert_close(found[0], values)
 
 
+class Marked(nn.Module):
+    """Give each token its number, and a value of its own to the tokens with number 0."""
+
+    def __init__(self, value: float, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.value, self.up = value, nn.Linear(1, 3, dtype=dtype)
+        nn.init.ones_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+        up = self.up(input_ids[..., None].to(self.up.weight.dtype))
+        values = functional.gelu(up + 8).masked_fill(input_ids[..., None] == 0, self.value)
+        return values, attention_mask
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e30])
+def test_a_mean_of_tokens_hides_no_value_of_a_real_one(value: float) -> None:
+    text = {"input_ids": torch.tensor([[1, 2, 0], [3, 4, 0]]), "attention_mask": torch.ones(2, 3)}
+    layered = LayeredNetwork(Marked(value), text, ["masked_fill"], tokens="mean", neuron_axis=-1)
+    found: list[torch.Tensor] = []
+    layered.run(text, lambda _, own: found.append(own.clone()))
+    expected = torch.tensor([[(9 + 10 + value) / 3] * 3, [(11 + 12 + value) / 3] * 3])
+    torch.testing.assert_close(found[0], expected, equal_nan=True)
+    text["attention_mask"][:, 2] = 0
+    layered.run(text, lambda _, own: found.append(own.clone()))
+    torch.testing.assert_close(found[1], torch.tensor([[9.5] * 3, [11.5] * 3]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_mean_of_tokens_of_16_bits_is_not_rounded_to_16_bits(dtype: torch.dtype) -> None:
+    ids = torch.randint(1, 50, (4, 700), generator=torch.Generator().manual_seed(0))
+    text = {"input_ids": ids, "attention_mask": (torch.arange(700) < 600).expand(4, 700)}
+    layered = LayeredNetwork(Marked(0.0, dtype), text, ["masked_fill"], tokens="mean")
+    found: list[torch.Tensor] = []
+    layered.run(text, lambda _, own: found.append(own.clone()))
+    values = functional.gelu((ids + 8).to(dtype))[:, :600, None].expand(4, 600, 3)
+    torch.testing.assert_close(found[0], values.float().mean(1))
+
+
 def test_texts_of_another_length_are_accepted() -> None:
     network, text = real_models.bert()
     layered = LayeredNetwork(network, text, "block")
