@@ -11,7 +11,15 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
-from ..networks.inputs import MASK, Inputs, count, first_tensor, real_tokens, tensors_in
+from ..networks.inputs import (
+    MASK,
+    PADDING_MASKS,
+    Inputs,
+    count,
+    first_tensor,
+    real_tokens,
+    tensors_in,
+)
 from ..networks.layered_network import check_not_compiled
 
 Pick = Callable[[Any], Any]
@@ -105,7 +113,8 @@ class ModelInputs:
     def _check_mask(self, inputs: Inputs) -> None:
         """Refuse masks in some batches only, and masks that are added to scores."""
         masked = real_tokens(inputs) is not None
-        if masked and isinstance(inputs, Mapping) and (inputs[MASK] < 0).any():
+        mask = inputs.get(MASK) if masked and isinstance(inputs, Mapping) else None
+        if isinstance(mask, Tensor) and (mask < 0).any():
             raise ValueError(
                 f"{self._name}: expected an {MASK} with 1 for real tokens and 0 for padded ones,"
                 " found negative values; convert it in a function, which you pass as"
@@ -115,8 +124,9 @@ class ModelInputs:
         if masked != self._masked:
             found = ("none", "one")[masked], ("none", "one")[self._masked]
             raise ValueError(
-                f"{self._name}: expected an {MASK} in every batch or in none, found {found[0]} in"
-                f" this batch and {found[1]} in the first; give one of ones where nothing is padded"
+                f"{self._name}: expected a mask of padded tokens, such as {MASK}, in every batch or"
+                f" in none, found {found[0]} in this batch and {found[1]} in the first; give one"
+                " also where nothing is padded"
             )
 
     def _usual(self, batch: Any) -> Any:
@@ -133,8 +143,10 @@ class ModelInputs:
         if not isinstance(batch, Mapping):
             return batch
         known = {key: value for key, value in batch.items() if key in self._named}
-        if not known and self._takes_any:
-            known = dict(batch)
+        if self._takes_any:
+            # What wraps a model passes a mask on; labels, which it may not take, are left out.
+            masks = {key: batch[key] for key in (MASK, *PADDING_MASKS) if key in batch}
+            known = known | masks if known else dict(batch)
         if not known:
             raise ValueError(
                 f"{self._name}: expected a batch with some of the arguments that the model takes"

@@ -251,6 +251,45 @@ def test_padded_tokens_are_never_sampled(left: bool) -> None:
         assert one["mlp1"].pair.samples == samples
 
 
+@pytest.mark.parametrize("name", ["src_key_padding_mask", "key_padding_mask", "padding_mask"])
+def test_the_padding_masks_of_torchs_own_layers_are_known(name: str) -> None:
+    """They are True where a token is padded."""
+    lengths = [int(n) for n in np.random.default_rng(0).integers(3, 20, 120)]
+    batches = list(texts(lengths, 16))
+
+    def named(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"ids": batch["input_ids"], name: batch["attention_mask"] == 0}
+
+    class Named(Text):
+        def forward(self, ids: Tensor, **masks: Tensor) -> dict[str, Tensor]:
+            return super().forward(ids, masks[name])
+
+    expected = sm.compare(Text(0), Text(1), batches, positions=600)
+    for batch_of in (batches, [named(batch) for batch in batches]):
+        pick = named if batch_of is batches else None
+        found = sm.compare(
+            Named(0), Named(1), batch_of, positions=600, inputs_a=pick, inputs_b=pick
+        )
+        assert found["mlp1"].path == expected["mlp1"].path
+
+
+def test_a_model_that_passes_arguments_on_gets_the_mask() -> None:
+    class Wrapper(nn.Module):
+        def __init__(self, seed: int) -> None:
+            super().__init__()
+            self.inner = Text(seed)
+
+        def forward(self, input_ids: Tensor, **more: Tensor) -> dict[str, Tensor]:
+            assert "labels" not in more
+            return self.inner(input_ids, **more)
+
+    batches = list(texts([int(n) for n in np.random.default_rng(0).integers(3, 20, 120)], 16))
+    found = sm.compare(Wrapper(0), Wrapper(1), batches, positions=600)
+    expected = sm.compare(Text(0), Text(1), batches, positions=600)
+    assert found["mlp1"].path == expected["mlp1"].path
+    assert "model_a: does not take labels" in found.notes
+
+
 class TextCnn(Text):
     """A convolution over tokens, each of which changes nothing but itself."""
 
@@ -325,7 +364,9 @@ def test_batches_of_texts_say_which_tokens_are_padded() -> None:
     assert sm.compare(Unmasked(0), Unmasked(1), labelled).inputs == 40
     some = [batches[0], {"input_ids": batches[1]["input_ids"]}]
     for order, found_now in ((some, "none in this batch and one"), (some[::-1], "one in this")):
-        with refused(f"batch 2 .*an attention_mask in every batch or in none, found {found_now}"):
+        with refused(
+            f"batch 2 .*such as attention_mask, in every batch or in none, found {found_now}"
+        ):
             sm.compare(Unmasked(0), Unmasked(1), order)
     added = [
         {**batch, "attention_mask": (batch["attention_mask"] - 1.0) * 1e9} for batch in batches
