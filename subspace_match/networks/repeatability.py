@@ -125,8 +125,8 @@ def check_saved(run: Run, run_again: Run, inputs: Inputs) -> None:
         raise ValueError(
             "network: expected values that its parameters and buffers decide, because only these"
             " are saved, found other values when it was built again with the same ones, first at"
-            f" {differing[0]} (random numbers that its constructor draws?); keep such tensors with"
-            " register_buffer, and draw anything else from a generator with a fixed seed"
+            f" {differing[0]} (random numbers that its constructor draws, or a plain attribute that"
+            " training changes?); keep them in tensors with register_buffer"
         )
 
 
