@@ -77,15 +77,13 @@ def one_layer(workspace: Workspace, layer: str) -> None:
 
 def all_layers(workspace: Workspace) -> None:
     """Print what all matches take, by the number of layers a job."""
-    common = workspace.root / "subspace_match" / "experiment" / "plan.py"
-    text = common.read_text()
+    plan = workspace.root / "subspace_match" / "experiment" / "plan.py"
+    text = plan.read_text()
     as_it_is = int(re.search(r"^LAYERS_PER_JOB = (\d+)$", text, re.MULTILINE)[1])
     print(f"{LAYERS} layers of 3 pairs, two jobs at a time:")
     print(f"{'layers a job':>14} {'jobs':>6} {'s':>7} {'s a layer':>10}")
     for layers in (as_it_is, 1):
-        common.write_text(
-            text.replace(f"LAYERS_PER_JOB = {as_it_is}", f"LAYERS_PER_JOB = {layers}")
-        )
+        plan.write_text(text.replace(f"LAYERS_PER_JOB = {as_it_is}", f"LAYERS_PER_JOB = {layers}"))
         shutil.rmtree(workspace.root / "results" / "matches")
         taken, jobs = seconds(workspace, "--until", "match")
         print(f"{layers:14} {jobs:6} {taken:7.1f} {taken / LAYERS / 3:10.2f}", flush=True)

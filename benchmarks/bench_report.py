@@ -37,11 +37,11 @@ from subspace_match.data import prepared
 from subspace_match.experiment.config import validated
 from subspace_match.matching.certificate import Certificate
 from subspace_match.matching.minimal.result import MinimalMatches
-from subspace_match.results import tables
+from subspace_match.results import many_networks, tables
 from subspace_match.results.tables import LayerResult, PairNames
 from subspace_match.storage.files import sha256, write_record, write_signed, write_table
 from subspace_match.storage.job_records import SUFFIX
-from subspace_match.storage.match_files import LayerMatch
+from subspace_match.storage.match_files import LayerMatch, Resampled
 from subspace_match.storage.network_results import HeatMap, HeatMapLayer, TopImages
 from subspace_match.storage.result_origin import LayerOrigin, Origin
 
@@ -119,22 +119,19 @@ def run_of(size: Size, results: Path) -> Path:
                     measured = {
                         f"measure_{n}": (float(v), "") for n, v in enumerate(rng.random(10))
                     }
-                    result = replace(result, null=null, measures=measured)
+                    result = replace(result, null=Resampled(null), measures=measured)
                 known.append(result)
             known[-1] = replace(known[-1], minimal={0.3: minimal_matches(critical, rng)})
-    similarity = tables.similarity_table(known)
+    of_layers = tables.layer_tables(known)
+    no_consensus = many_networks.consensus_table([], GRID)
     networks = {
         f"n{seed}": {"model": "base", "seed": seed, "stage": "last", "accuracy": 0.9}
         | {"checkpoint": "0" * 64}
         for seed in range(size.seeds)
     }
     made = {
-        "similarity": similarity,
-        "neurons": tables.neuron_table(known),
-        "null": tables.null_table(known),
-        "minimal_matches": tables.minimal_match_table(known),
-        "minimal_match_members": tables.member_table(known),
-        "measures": tables.measure_table(known),
+        **of_layers,
+        "summary": many_networks.with_consensus(of_layers["summary"], no_consensus),
         "heat_map": heat_map(size, pairs, rng),
         "top_images": top_images(size, list(networks), rng),
     }

@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from subspace_match.data.prepared import Split
+from subspace_match.experiment.config import validated
 from subspace_match.networks.architectures import build, initialise
 from subspace_match.networks.images import Images
 from subspace_match.networks.memory_order import move_to
@@ -35,7 +36,7 @@ from subspace_match.networks.training import train
 BATCH, PADDING, CHANNELS = 128, 4, 3
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
 TURNS = 3
-SETTINGS = {
+SETTINGS = validated({})["training"] | {
     "epochs": 1,
     "batch_size": BATCH,
     "learning_rate": 0.1,
@@ -45,11 +46,8 @@ SETTINGS = {
     "warmup_epochs": 0,
     "schedule": "step",
     "milestones": [],
-    "label_smoothing": 0.0,
     "crop_padding": PADDING,
     "flip": True,
-    "amp": False,
-    "compile": False,
 }
 
 

@@ -376,18 +376,12 @@ def count_synchronisations(where: TorchDevice, neurons: int) -> None:
     """Profile the removals of one pair: the host may wait for the GPU once per block."""
     x, y = layers(neurons, 4 * neurons, torch.device(where.name))
     pair = sm.reduce(x, y, device=where)
-    made = []
-    inner = peel.updates_for
-    peel.updates_for = lambda *args: made.append(inner(*args)) or made[-1]  # type: ignore
-    try:
-        sm.match_path(pair, device=where)
-        factor, width = where.array(pair.factor), pair.neurons_x
-        sides = np.split(np.arange(len(factor)), [width])
-        products = pair.unit_products_on(where)
-        spans = peel.factor_spans(factor, *sides, where, independent=True, products=products)
-        updates = inner(spans, width, where)
-    finally:
-        peel.updates_for = inner
+    sm.match_path(pair, device=where)  # warms up
+    factor, width = where.array(pair.factor), pair.neurons_x
+    sides = np.split(np.arange(len(factor)), [width])
+    products = pair.unit_products_on(where)
+    spans = peel.factor_spans(factor, *sides, where, independent=True, products=products)
+    updates = peel.updates_for(spans, width, where)
     blocks = 2 * neurons // BLOCK // 2
     updates.remove_block()
     torch.cuda.synchronize()

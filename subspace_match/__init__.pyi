@@ -1,6 +1,7 @@
 from .comparison.layer_result import LayerComparison
 from .comparison.result import Comparison
 from .comparison.run import PaddedTokensWarning, ShortLoaderWarning, compare
+from .extras import MissingExtraError
 from .matching.certificate import Certificate
 from .matching.consensus import ConsensusPath, consensus_match, consensus_path
 from .matching.cross_fitted import CrossFittedPath, cross_fitted_path, held_out_path
@@ -41,6 +42,7 @@ __all__ = [
     "MatchPath",
     "MeasureWarning",
     "MinimalMatches",
+    "MissingExtraError",
     "PaddedTokensWarning",
     "PairMoments",
     "PartialMatches",

@@ -54,8 +54,8 @@ class Progress:
             log.info("%s", line)
 
     def _of(self, now: float) -> str:
-        """Return the total and the time left, if the total is known."""
-        if self._total is None or self._work is None:
+        """Return the total and the time left, if the total is known and was not too small."""
+        if self._total is None or self._work is None or self._done > self._total:
             return ""
         if not self._worked:
             return f"/{self._total}"

@@ -1,5 +1,6 @@
 """What the documentation writes from the code is complete. ``make docs`` checks everything else."""
 
+import doctest
 import importlib.util
 import re
 from collections.abc import Iterator
@@ -52,6 +53,10 @@ def test_every_key_of_the_configuration_is_explained(from_code: ModuleType) -> N
         "in \\[0, 1); for AdamW the first beta (the second is 0.999)",
     )
     assert rows["seeds"][2] == "one network per seed"
+    assert rows["data.train_images"][1] == r"a whole number \>= 1, or null"
+    assert rows["data.random_labels"][1] == "a number from 0 to 1"
+    assert rows["models.start"][2].startswith("the model whose last weights")
+    assert "None" not in from_code.tables()
 
 
 def test_comments_go_on_below_their_key(from_code: ModuleType) -> None:
@@ -64,6 +69,20 @@ def test_the_reference_has_every_public_name_once() -> None:
     pages = "".join(path.read_text() for path in (DOCS / "api").glob("*.md"))
     named = re.findall(r"^\.\. auto(?:function|class|exception):: (\w+)$", pages, re.MULTILINE)
     assert sorted(named) == sorted(set(sm.__all__) - {"__version__"})
+
+
+@pytest.mark.filterwarnings("ignore::subspace_match.matching.validation.FewSamplesWarning")
+@pytest.mark.parametrize("name", sorted(set(sm.__all__) - {"__version__"}))
+def test_examples_of_the_library_run_alone(name: str) -> None:
+    """As a reader pastes them: an example imports what it uses, from ``subspace_match`` itself."""
+    found = getattr(sm, name)
+    of_name = doctest.DocTestFinder().find(found, name, globs={})
+    examples = [test for test in of_name if test.examples]
+    assert examples or isinstance(found, type), "a public function without an example"
+    for test in examples:
+        written: list[str] = []
+        assert doctest.DocTestRunner().run(test, out=written.append).failed == 0, "".join(written)
+        assert "from subspace_match" not in "".join(one.source for one in test.examples)
 
 
 def test_the_run_of_the_tutorial_has_the_columns_of_a_run() -> None:

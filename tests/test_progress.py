@@ -71,3 +71,19 @@ def test_the_time_left_is_that_of_the_work_and_not_of_the_count(
         clock[0] += 10
         work.update(1, 5)
     assert caplog.messages == ["layers: 0/2, about 3:10 left", "layers: 1/2, about 3:00 left"]
+
+
+def test_more_than_the_total_has_no_total_and_no_time_left(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when samples are read a second time."""
+    caplog.set_level(logging.INFO)
+    with Progress("samples", 100) as work:
+        for _ in range(3):
+            clock[0] += 10
+            work.update(50)
+    assert caplog.messages == [
+        "samples: 50/100, about 0:10 left",
+        "samples: 100/100, about 0:00 left",
+        "samples: 150",
+    ]

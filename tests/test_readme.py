@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from models import cnn, loader
+from needs import needed
 
 import subspace_match as sm
 from subspace_match.comparison.tables import matches_of, names_of
@@ -29,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 README, CONTRIBUTING = ((ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md"))
 EXAMPLES = {
     name: re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
-    for name in ("README.md", "docs/arrays.md")
+    for name in ("README.md", "docs/arrays.md", "docs/networks.md")
 }
 DOCUMENTS = [
     "README.md",
@@ -64,6 +65,32 @@ def test_the_example_of_a_comparison_runs(tmp_path: Path, monkeypatch: pytest.Mo
         assert table[column].notna().all()
     written = {path.name for path in (tmp_path / "comparison").iterdir()}
     assert written >= {"tables", "figures", "matches.npz"}
+
+
+@pytest.mark.filterwarnings("ignore::subspace_match.matching.validation.FewSamplesWarning")
+def test_the_example_of_language_models_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On tiny models in folders with the names of the published ones, so nothing is downloaded."""
+    transformers, tokenizers = needed("transformers"), needed("tokenizers")
+    words = {"[UNK]": 0, "<|endoftext|>": 1, **{letter: 2 + n for n, letter in enumerate("abc")}}
+    letters = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
+    letters.pre_tokenizer = tokenizers.pre_tokenizers.Split("", "isolated")
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=letters, unk_token="[UNK]", eos_token="<|endoftext|>"
+    )
+    for name, layers in (("gpt2", 2), ("distilgpt2", 1)):
+        config = transformers.GPT2Config(
+            n_layer=layers, n_embd=4, n_head=2, vocab_size=5, bos_token_id=1, eos_token_id=1
+        )
+        transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path / name)
+        tokenizer.save_pretrained(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {"texts": ["abc" * (1 + n % 3) for n in range(40)]}
+    exec(EXAMPLES["docs/networks.md"][0], names)
+    table = names["result"].similarity(0.3)
+    assert table["layer"].tolist() == ["block1"]
+    assert table["p_value"].notna().all()
 
 
 def counter_examples() -> dict[str, tuple[np.ndarray, np.ndarray]]:

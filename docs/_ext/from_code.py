@@ -78,7 +78,9 @@ def _table(parts: dict[str, Any], defaults: Any, meanings: dict[str, str], above
         default = defaults[key] if key in defaults else part.get("default")
         # A maximum only excludes absurd values.
         value = expected({name: own for name, own in part.items() if name != "maximum"})
-        meaning = meanings.get(above + key, "as in the section of this name")
+        meaning = meanings.get(above + key) or part.get(
+            "$comment", "as in the section of this name"
+        )
         rows.append(f"| `{key}` | `{json.dumps(default)}` | {_cell(value)} | {_cell(meaning)} |")
     return "\n".join(rows)
 

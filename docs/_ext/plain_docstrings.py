@@ -1,4 +1,7 @@
-"""Docstrings are plain text with Google's sections: a bar is a norm, not reStructuredText."""
+"""What autodoc shows: docstrings as plain text, and no constructor that is not for users.
+
+Docstrings have Google's sections, and a bar in them is a norm, not reStructuredText.
+"""
 
 import re
 from typing import Any
@@ -15,7 +18,16 @@ def _escape(_app: Sphinx, _what: str, _name: str, _obj: Any, _opts: Any, lines: 
             lines[number] = "".join(parts)
 
 
+def _hide(
+    _app: Sphinx, what: str, _name: str, _obj: Any, _opts: Any, signature: str | None, _returns: Any
+) -> tuple[str, None] | None:
+    """Hide the signature of a class whose constructor takes private arguments."""
+    private = what == "class" and re.search(r"[(\s]_\w+:", signature or "")
+    return ("", None) if private else None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the hook."""
+    """Register the hooks."""
     app.connect("autodoc-process-docstring", _escape)
+    app.connect("autodoc-process-signature", _hide)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -36,6 +36,14 @@ torchvision's weights are missing, the error has the command that fetches them.
 Each model gets every image of the folder and its subfolders (so --out must be outside), resized
 and cropped as its own preprocessing says. For models without a known one give --size, and if
 needed --mean and --std.
+
+The table has one row per pair of layers with the same name, kind and map size, or as --layers says:
+  similarity               share of both layers' neurons in the maximum match at --epsilon
+  cross_fitted             the same, corrected for few images; NaN if there are too few for that
+  null_threshold, p_value  with --null: what chance alone reaches (p <= 0.05 above it), and p
+  linear_cka               another measure, which weighs directions by their variance
+  median_critical_epsilon  the epsilon at which half of the neurons match
+  few_samples              whether images are so few that some of the match is chance
 """
 UNTRAINED = "untrained"
 HEAT_MAP = 4000  # samples; only files show it
@@ -54,13 +62,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--weights-{side}", metavar="W", help=f"weights of model {side.upper()}"
         )
-    parser.add_argument("--nodes", nargs="+", default=["auto"], metavar="N", help="what is a layer")
+    parser.add_argument(
+        "--nodes", nargs="+", default=["auto"], metavar="N", help="what is a layer (default: auto)"
+    )
     parser.add_argument(
         "--layers", nargs="+", metavar="L", help="to compare: NAME, a pattern, or NAME_A~NAME_B"
     )
-    parser.add_argument("--epsilon", type=float, default=0.3, metavar="E", help="(default: 0.3)")
     parser.add_argument(
-        "--positions", type=int, default=10_000, metavar="N", help="samples of a map (10000)"
+        "--epsilon", type=float, default=0.3, metavar="E", help="of the table (default: 0.3)"
+    )
+    parser.add_argument(
+        "--positions",
+        type=int,
+        default=10_000,
+        metavar="N",
+        help="samples of a map (default: 10000)",
     )
     parser.add_argument(
         "--null", type=int, default=0, metavar="K", help="permute B's images K times for p-values"
@@ -69,7 +85,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in ("mean", "std"):
         help_text = "of each channel, of pixels from 0 to 1"
         parser.add_argument(f"--{name}", nargs="+", type=float, metavar="V", help=help_text)
-    parser.add_argument("--batch", type=int, default=64, metavar="N", help="images at a time (64)")
+    parser.add_argument(
+        "--batch", type=int, default=64, metavar="N", help="images at a time (default: 64)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of samples, permutations and weights")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write tables, figures and matches")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write one HTML page")
@@ -227,7 +245,7 @@ def _model(
         raise ValueError(
             f"{name}: expected torchvision:NAME, timm:NAME, transformers:FOLDER,"
             " package.module:name, or a file of the pipeline's networks, such as last.safetensors;"
-            " found neither"
+            " found none of these"
         )
     sizes = {"width": 1.0, "hidden": [], "channels": 3, "classes": 1000, "options": {}}
     architecture: dict[str, Any] = {"name": name} | sizes

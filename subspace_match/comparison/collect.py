@@ -194,7 +194,8 @@ class Collector:
         if self._sampling.permutations:
             kept = [(each.own.samples, each.pair) for each in self._compared]
             sizes = [(count or 1) * (pair.a.neurons + pair.b.neurons) for count, pair in kept]
-            yield self._kept_words("null distribution", sum(sizes), self._sampling.inputs and 1)
+            known = None if self._sampling.inputs is None else 1  # sizes contain the samples
+            yield self._kept_words("null distribution", sum(sizes), known)
 
     def _kept_words(self, purpose: str, neurons: int, samples: int | None) -> str:
         size = self._number_bytes * neurons
@@ -215,9 +216,11 @@ class Collector:
 
         def sample(layer: LayerInfo, values: Tensor) -> None:
             key = side, layer.name
-            if tokens is not None and values.ndim == 3 and values.shape[1] != tokens:
-                self.padded[key] = f"{layer.name} of model_{'ab'[side]} ({values.shape[1]} tokens)"
-            for draw in self._needed.get(key, ()):
+            draws = self._needed.get(key, ())
+            found = values.shape[1] if values.ndim == 3 else 1  # a single one has all texts in it
+            if draws and tokens is not None and found not in (1, tokens):
+                self.padded[key] = f"{layer.name} of model_{'ab'[side]} ({found} tokens)"
+            for draw in draws:
                 with naming(f"model_{'ab'[side]}, {layer.name}"):
                     self._taken[key, draw] = _in_range(draw.rows(values, real))
 
@@ -261,6 +264,21 @@ class Collector:
         raise ValueError(
             f"model_{'ab'[side]}, {name}: expected finite activations, found {wrong} NaN or"
             f" {infinite}; {cause}"
+        )
+
+    def repeated_tokens(self, seen: int) -> str | None:
+        """Say that some tokens are several samples, if some texts have fewer tokens than samples.
+
+        Args:
+            seen: number of inputs.
+        """
+        draw = self._draws.get("places")
+        if not isinstance(draw, PlaceDraw) or draw.shortest == draw.each:
+            return None
+        return (
+            f"positions: expected at most {draw.shortest * seen} for {seen} texts of which the"
+            f" shortest has {draw.shortest} real tokens, found {self._sampling.positions}, so that"
+            f" each text gives {draw.each} samples: some tokens count several times"
         )
 
     def results(self, seen: int) -> Iterator[LayerComparison]:

@@ -53,7 +53,7 @@ class LayerComparison:
 
     @property
     def inputs(self) -> int:
-        """Number of inputs of all samples."""
+        """Number of inputs that the samples come from."""
         return sum(self.halves.images)
 
     @property
@@ -82,5 +82,5 @@ class LayerComparison:
 
     @cached_property
     def measures(self) -> dict[str, Noted]:
-        """Other measures of similarity by name: values, and notes where they are NaN."""
+        """Values of the other measures by name, with a note where one is NaN."""
         return noted_measures(self.pair)

@@ -191,6 +191,9 @@ class PlaceDraw(GroupedDraw):
         down, right: points of each group of inputs, (groups, points) in [0, 1).
         group: the group of each input, (inputs,); -1 for those without samples.
         places: the group of each sampled input of the batch.
+        each: number of points of an input.
+        shortest: smallest number of real tokens of a sampled input so far; ``each`` if none is
+            shorter.
     """
 
     def __init__(self, inputs: int | None, positions: int, most: int, seed: int) -> None:
@@ -206,26 +209,27 @@ class PlaceDraw(GroupedDraw):
         self._rng = np.random.default_rng([seed, 0 if inputs is None else inputs])
         self._known = inputs
         if inputs is None:
-            self._each, groups = 1, GROUPS
+            self.each, groups = 1, GROUPS
             self.group = np.empty(0, dtype=np.int64)
             self.samples, self.halves = None, Halves(None, seed)
         else:
-            self._each = min(max(1, positions // inputs), most)
+            self.each = min(max(1, positions // inputs), most)
             members = image_groups(inputs, positions, seed)
             groups = len(members)
             self.group = np.full(inputs, -1)
             left = positions
             for number in self._rng.permutation(groups):
-                if self._each * len(members[number]) <= left:
-                    left -= self._each * len(members[number])
+                if self.each * len(members[number]) <= left:
+                    left -= self.each * len(members[number])
                     self.group[members[number]] = number
             sampled = np.flatnonzero(self.group >= 0)
-            self.samples, self.halves = self._each * len(sampled), Halves(sampled, seed)
+            self.samples, self.halves = self.each * len(sampled), Halves(sampled, seed)
         # Evenly spaced from left to right, so that no token is sampled twice if there are enough.
-        self.down, right = self._rng.random((2, groups, self._each))
-        order = self._rng.permuted(np.tile(np.arange(self._each), (groups, 1)), axis=1)
-        self.right = (order + right) / self._each
+        self.down, right = self._rng.random((2, groups, self.each))
+        order = self._rng.permuted(np.tile(np.arange(self.each), (groups, 1)), axis=1)
+        self.right = (order + right) / self.each
         self._inputs = self.places = np.empty(0, dtype=np.int64)
+        self.shortest = self.each
         self._pairs: dict[object, PairDraw] = {}
 
     def start(self, first: int, count: int) -> None:
@@ -234,10 +238,13 @@ class PlaceDraw(GroupedDraw):
             self.group = np.concatenate([self.group, more])
         group = self.group[first : first + count]
         sampled = np.flatnonzero(group >= 0)
-        self._inputs, self.places = np.repeat(sampled, self._each), group[sampled]
+        self._inputs, self.places = np.repeat(sampled, self.each), group[sampled]
         self.in_first = self.halves.next(first + self._inputs)
 
     def rows(self, values: Tensor, real: Tensor | None) -> Tensor:
+        if real is not None and real.shape == values.shape[:2]:
+            lengths = real.sum(1).cpu().numpy()[self._inputs]
+            self.shortest = int(lengths.min(initial=self.shortest))
         points = self.down[self.places].ravel(), self.right[self.places].ravel()
         return at_points(values, real, self._inputs, *points)
 
@@ -252,8 +259,8 @@ class _DistinctPlaces(PairDraw):
     """The points of a ``PlaceDraw`` that are different positions of at least one of two layers.
 
     A point of which both layers have the same values as of another point of the input is no sample
-    of its own. Inputs of a group share their points, so they also share the distinct ones. In
-    padded texts that are shorter than the longest, points can still share a token.
+    of its own. Inputs of a group share their points, so they also share the distinct ones. Texts
+    with fewer real tokens than points still have some twice, of which ``compare`` warns.
     """
 
     def __init__(self, draw: PlaceDraw, sizes: tuple[tuple[int, int], ...]) -> None:

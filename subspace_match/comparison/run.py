@@ -102,15 +102,16 @@ def compare(
     Warns:
         ShortLoaderWarning: if the loader ends early; the result is that of the inputs it gave.
         PaddedTokensWarning: if padded tokens of a layer cannot be told from real ones.
-        FewSamplesWarning: above 0.2 neurons per input, where part of a match is chance.
+        FewSamplesWarning: above 0.2 neurons per input, where part of a match is chance; or if
+            padded texts have fewer real tokens than samples, so that some tokens count twice.
 
     Example:
-        >>> import torch
+        >>> import torch, subspace_match as sm
         >>> from torch import nn
         >>> def model():
         ...     return nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 4), nn.ReLU())
         >>> batches = [torch.randn(100, 8) for _ in range(5)]
-        >>> result = compare(model(), model(), batches)
+        >>> result = sm.compare(model(), model(), batches)
         >>> result
         <Comparison of Sequential (A) and Sequential (B): 2 layers, 500 inputs>
         >>> list(result), result["fc1"].pair
@@ -153,7 +154,8 @@ def compare(
                     with naming(name):
                         networks.append(_layered(model, own, options))
                 found = [network.layers for network in networks]
-                pairs, left_out = pairs_of_layers(found[0], (*found, None)[1], wanted)
+                layers_b = found[1] if len(found) > 1 else None
+                pairs, left_out = pairs_of_layers(found[0], layers_b, wanted)
                 padded = any(real_tokens(own) is not None for own in inputs)
                 weights = [own for model in models.values() for own in model.parameters()]
                 number_bytes = max((own.element_size() for own in weights), default=4)
@@ -166,7 +168,7 @@ def compare(
                     for note in [*network.notes, *pick.notes]
                 ]
                 if left_out:
-                    why = why_left_out(left_out, found[0], (*found, None)[1], wanted)
+                    why = why_left_out(left_out, found[0], layers_b, wanted)
                     notes.append(f"in no pair: {why}")
                 notes += collector.notes
                 for note in notes:
@@ -195,6 +197,8 @@ def compare(
         )
         notes.append(note)
         warnings.warn(note, PaddedTokensWarning, stacklevel=2)
+    if (repeated := collector.repeated_tokens(seen)) is not None:
+        warnings.warn(repeated, FewSamplesWarning, stacklevel=2)
     results = {result.name: result for result in collector.results(seen)}
     _warn_of_few_samples(list(results.values()), permutations)
     return Comparison(

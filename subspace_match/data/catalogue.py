@@ -95,16 +95,22 @@ def source_of(data: Mapping[str, Any]) -> Source:
     return replace(source, classes=len(classes))
 
 
-def count_test_inputs(data: Mapping[str, Any]) -> int:
-    """Estimate the number of images or windows of text in the test split without reading them."""
+def known_test_inputs(data: Mapping[str, Any]) -> int | None:
+    """Return the number of images in the test split, or None if it depends on the user's files."""
     if (wanted := data.get("test_images")) is not None:
         return int(wanted)
+    source, fraction = SOURCES[data["name"]], float(data["test_fraction"])
+    if source.bundled:
+        return round(5000 * fraction)  # mnist_5k
+    return source.test_images or None
+
+
+def count_test_inputs(data: Mapping[str, Any]) -> int:
+    """Estimate the number of images or windows of text in the test split without reading them."""
+    if (known := known_test_inputs(data)) is not None:
+        return known
     name, root = data["name"], data["root"]
     fraction: float = data["test_fraction"]
-    if SOURCES[name].bundled:
-        return round(5000 * fraction)  # mnist_5k
-    if count := SOURCES[name].test_images:
-        return count
     if SOURCES[name].text:  # a token has at least one byte
         windows = (file.stat().st_size // data["tokens"] for file in text_files(name, root))
         return int(sum(windows) * fraction)

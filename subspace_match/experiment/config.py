@@ -183,7 +183,7 @@ def _schema_faults(config: Config) -> Iterator[str]:
 def _model_faults(config: Config) -> Iterator[str]:
     """Yield the faults of all models; convert their values to the types of the schema."""
     for name, model in config["models"].items():
-        for section in set(MODEL_SECTIONS) & set(model):
+        for section in (each for each in MODEL_SECTIONS if each in model):
             part = schema()["properties"][section]
             model[section] = {
                 key: _with_defaults(value, part["properties"].get(key, {}))
@@ -256,16 +256,18 @@ def expected(schema: Mapping[str, Any]) -> str:
     Example:
         >>> expected({"type": "integer", "minimum": 1})
         'a whole number >= 1'
+        >>> expected({"type": ["integer", "null"], "minimum": 1})
+        'a whole number >= 1, or null'
     """
     if "description" in schema:
         return str(schema["description"])
     if "enum" in schema:
-        return "one of " + ", ".join(map(str, schema["enum"]))
+        return "one of " + ", ".join("null" if one is None else str(one) for one in schema["enum"])
     types = schema.get("type", "a value")
     types = types if isinstance(types, list) else [types]
     nouns = {"integer": "a whole number", "number": "a number", "array": "a list"}
     nouns |= {"object": "keys and values", "boolean": "true or false", "string": "a string"}
-    words = [" or ".join(nouns.get(str(name), str(name)) for name in types)]
+    words = [" or ".join(nouns.get(str(name), str(name)) for name in types if name != "null")]
     bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
     words += [
         " and ".join(f"{sign} {schema[key]}" for key, sign in bounds.items() if key in schema)
@@ -274,7 +276,7 @@ def expected(schema: Mapping[str, Any]) -> str:
         words.append(f"with at least {schema['minItems']} value")
     if schema.get("uniqueItems"):
         words.append("without repetition")
-    return " ".join(filter(None, words))
+    return " ".join(filter(None, words)) + (", or null" if "null" in types else "")
 
 
 def _conflicts(config: Config) -> Iterator[str]:
@@ -307,10 +309,10 @@ def _conflicts(config: Config) -> Iterator[str]:
     known = list(models) or ["base"]
     for number, entry in enumerate(config["compare"]):
         where = f"compare.{number}"
-        for name in set(entry["models"]) - set(known):
+        for name in sorted(set(entry["models"]) - set(known)):
             yield f"{where}.models: expected two of {known}, found {name!r}"
         if isinstance(entry["stages"], list):
-            for stage in set(map(str, entry["stages"])) - set(stages):
+            for stage in sorted(set(map(str, entry["stages"])) - set(stages)):
                 yield f"{where}.stages: expected two of {stages}, found {stage!r}"
 
 

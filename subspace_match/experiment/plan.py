@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..data.catalogue import SOURCES, source_of
+from ..data.catalogue import SOURCES, known_test_inputs, source_of
+from ..networks.layer_info import LayerInfo
+from ..networks.sampling import uses_all_samples
 from ..networks.source_names import revision_of
 from .comparisons import Model, Network, Pair, complete_groups
 from .config import Config
@@ -171,18 +173,28 @@ class Plan:
         if not self.config["chance"]["permutations"]:
             return {}
         permutations: int | str = self.config["chance"]["permutations"]
-        samples: int = self.config["extraction"]["positions"]
         a, b = (
             {layer["name"]: layer["neurons"] for layer in self._layers_of_network(key)}
             for key in pair
         )
         work = {
-            layer["name"]: null_work(permutations, samples, a[layer["name"]], b[layer["name"]])
+            name: null_work(permutations, self._most_samples(layer), a[name], b[name])
             for layer in self.layers[pair]
+            for name in [layer["name"]]
         }
         return self._parts(
             pair, lambda names: jobs_of_equal_work({name: work[name] for name in names})
         )
+
+    def _most_samples(self, layer: LayerRecord) -> int:
+        """Return how many samples a layer has at most; files of images and texts are not read."""
+        positions: int = self.config["extraction"]["positions"]
+        images = known_test_inputs(self.config["data"])
+        if images is None:
+            return positions
+        info = LayerInfo(**layer)
+        everything = images * info.positions
+        return everything if uses_all_samples(info, images, positions) else positions
 
     def _layers_of_network(self, key: str) -> list[LayerRecord]:
         return self.layers_of_model[self.paths.networks[key].model]

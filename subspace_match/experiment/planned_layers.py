@@ -108,7 +108,7 @@ def crop_of(model: Model, config: Config) -> int | None:
     return resize_and_crop(model.data["image_size"], files=files).get("crop")
 
 
-def _pretrained(model: Model, images: LayerRecord) -> tuple[dict[str, Any], Preprocessing]:
+def _pretrained(model: Model, images: dict[str, Any]) -> tuple[dict[str, Any], Preprocessing]:
     """Return architecture and preprocessing of pretrained weights without reading these."""
     from ..networks.pretrained import resolve_pretrained
 
@@ -165,7 +165,7 @@ def _find_layers(model: Model, config: Config) -> LayeredNetwork:
                 f" {source.channels} channels, as in {model.data['name']}; found weights for"
                 f" {channels}"
             )
-    network = outline(**architecture)
+    network = outline(**architecture).eval()
     output_for(network, shape)
     reached = {key: config["extraction"][key] for key in ("nodes", "neuron_axis", "tokens")}
     device = next((weights.device for weights in network.parameters()), None)

@@ -22,8 +22,8 @@ SHARD_MB = 64  # an extraction writes a layer's activations in shards of this si
 # Upper bounds of the number of n x n float64 matrices alive at once, n neurons of both sides.
 MATRICES = 12
 HALVES_MATRICES = 28  # moments of two halves of the images and of all; fits on both halves
-MINIMAL_MATRICES = 16
-JOINT_MATRICES = 6  # the same, n neurons of all networks together
+MINIMAL_MATRICES = 16  # of a search for minimal matches
+JOINT_MATRICES = 6  # of a consensus match, n neurons of all networks together
 GIGAFLOPS = 10  # one thread of a slow CPU
 
 Work = Callable[[Wildcards], float]  # floating-point operations

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from ..results.registry import layers_in_order
 from ..results.wording import listed
 from .captions import band, chance, comparisons, few_samples, pairs_and_draws
 from .style import (
@@ -197,16 +198,16 @@ def stages(summary: pd.DataFrame) -> Figure:
             curve = rows[rows["shown"] == name]
             _curve(panel, curve, number, len(shown), name.removesuffix(_SAME_SEED))
             shade, positions = colour(number, len(shown)), panel.positions(curve["depth"])
-            for name, (column, line) in _LEVELS.items():
+            for level, (column, line) in _LEVELS.items():
                 if (curve[column] > 0).any():
                     panel.axes.plot(positions, curve[column], color=shade, **line)
-                    drawn.add(name)
+                    drawn.add(level)
         similarity_axis(panel.axes)
         handles, labels = panel.axes.get_legend_handles_labels()
-        for name, (_, line) in _LEVELS.items():
-            if name in drawn:
+        for level, (_, line) in _LEVELS.items():
+            if level in drawn:
                 handles.append(Line2D([], [], color="grey", **line))
-                labels.append(name)
+                labels.append(level)
         panel.axes.legend(handles, labels, title="Compared", **LEGEND_AT_RIGHT)
     return figure
 
@@ -222,7 +223,10 @@ def describe_stages(summary: pd.DataFrame) -> str:
 
 def _at_middle_epsilon(summary: pd.DataFrame) -> pd.DataFrame:
     """Select the middle epsilon; ``comparison`` becomes a panel's title, ``shown`` its curves."""
-    own = summary[summary["epsilon"] == middle_epsilon(summary)].sort_values("depth", kind="stable")
+    own = summary[summary["epsilon"] == middle_epsilon(summary)]
+    # Curves of several architectures share a panel, where a layer has one place.
+    places = {layer: place for place, layer in enumerate(layers_in_order(own), 1)}
+    own = own.assign(depth=own["layer"].map(places)).sort_values("depth", kind="stable")
     names = own["comparison"]
     with_itself = names.str.endswith(_SAME_SEED)
     equal = "" if names[~with_itself].str.contains(" to ").any() else " at equal stages"

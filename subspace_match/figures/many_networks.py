@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..results.registry import share_column
+from ..results.registry import layers_in_order, share_column
 from ..results.wording import listed
 from .captions import comparisons, count_range
 from .style import (
@@ -92,7 +92,7 @@ def network_matrix(matrix: pd.DataFrame) -> Figure:
     many layers, a dozen at equal distances is shown.
     """
     layers = _shown(matrix)
-    networks = max(rows["position_a"].nunique() for _, rows in matrix.groupby("depth"))
+    networks = max(rows["position_a"].nunique() for _, rows in matrix.groupby("layer"))
     side = min(4.5, max(1.9, 0.13 * networks))
     columns = min(len(layers), max(1, int(15 / side)), math.ceil(len(layers) ** 0.5) + 1)
     rows_of_panels = math.ceil(len(layers) / columns)
@@ -106,11 +106,11 @@ def network_matrix(matrix: pd.DataFrame) -> Figure:
     )
     colours = mpl.colormaps["viridis"].with_extremes(bad="lightgrey")
     drawn = []
-    for number, (depth, layer) in enumerate(layers.items()):
+    for number, layer in enumerate(layers):
         row, column = divmod(number, columns)
         above, axes = grid[2 * row, column], grid[2 * row + 1, column]
         drawn += [above, axes]
-        own = matrix[matrix["depth"] == depth]
+        own = matrix[matrix["layer"] == layer]
         values = own.pivot_table("area", "position_a", "position_b", "first")
         image = axes.imshow(values, colours, vmin=0, vmax=1, aspect="auto")
         labels = _labels(matrix, own)
@@ -132,8 +132,8 @@ def network_matrix(matrix: pd.DataFrame) -> Figure:
 
 def describe_network_matrix(matrix: pd.DataFrame) -> str:
     """Describe ``network_matrix``."""
-    shown, all_layers = _shown(matrix), layers_of(matrix)
-    joined = matrix[matrix["depth"].isin(shown.index)].groupby("layer", sort=False)["joined_at"]
+    shown, all_layers = _shown(matrix), layers_in_order(matrix)
+    joined = matrix[matrix["layer"].isin(shown)].groupby("layer", sort=False)["joined_at"]
     clustered = joined.agg(lambda own: bool(own.notna().all()))
     parts = []
     if len(shown) < len(all_layers):
@@ -152,11 +152,11 @@ def describe_network_matrix(matrix: pd.DataFrame) -> str:
     return " ".join(["Mean over draws of positions.", *parts])
 
 
-def _shown(matrix: pd.DataFrame) -> pd.Series[str]:
+def _shown(matrix: pd.DataFrame) -> list[str]:
     """Return the layers that are drawn: all, or a dozen at equal distances."""
-    layers = layers_of(matrix)
+    layers = layers_in_order(matrix)
     places = np.linspace(0, len(layers) - 1, min(len(layers), MANY_LAYERS)).round().astype(int)
-    return layers.iloc[places]
+    return [layers[place] for place in places]
 
 
 def _with_others(neurons: pd.DataFrame) -> pd.DataFrame:

@@ -37,7 +37,7 @@ def minimal_matches(minimal: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     if minimal.empty:
         return message_figure(NO_MATCHES)
     own = minimal[minimal["epsilon"] == minimal["epsilon"].max()]
-    own = own.assign(size=(own["size_a"] + own["size_b"]).astype(int), depth=own["depth"])
+    own = own.assign(size=(own["size_a"] + own["size_b"]).astype(int))
     names = [name for name in summary["comparison"].unique() if (own["comparison"] == name).any()]
     layers = [layers_of(summary[summary["comparison"] == name]) for name in names]
     width = min(10.5, max(4.2, 1.2 + 0.42 * max(map(len, layers))))

@@ -84,11 +84,15 @@ class Panel(NamedTuple):
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure in the format of the path's suffix, without a time stamp."""
+    """Write a figure in the format of the path's suffix, without a time stamp.
+
+    Written again, in another format, it keeps its layout, which takes as long as drawing it.
+    """
     kind = Path(path).suffix.removeprefix(".")
     no_date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
     with atomic_write(path) as temporary, mpl.rc_context(_STYLE):
         figure.savefig(temporary, format=kind, metadata=no_date)
+    figure.set_layout_engine("none")
 
 
 def panels(titles: Sequence[str], width: float, height: float = 2.9) -> tuple[Figure, list[Axes]]:

@@ -110,10 +110,11 @@ def consensus_path(
         FewSamplesWarning: as ``reduce``, for the widest network.
 
     Example:
+        >>> import numpy as np, subspace_match as sm
         >>> rng = np.random.default_rng(0)
         >>> shared, own = rng.normal(size=(90, 2)), rng.normal(size=(3, 90, 1))
         >>> networks = [np.hstack([shared @ rng.normal(size=(2, 2)), each]) for each in own]
-        >>> path = consensus_path(networks)
+        >>> path = sm.consensus_path(networks)
         >>> [neurons.tolist() for neurons in path.consensus_match(0.1)]
         [[0, 1], [0, 1], [0, 1]]
         >>> round(path.similarity(0.1), 3)
@@ -146,8 +147,9 @@ def consensus_match(
         ValueError: as ``consensus_path``, or if epsilon is not one number in [0, 1).
 
     Example:
+        >>> import numpy as np, subspace_match as sm
         >>> x = np.random.default_rng(0).random((50, 3))
-        >>> [found.tolist() for found in consensus_match([x, x[:, :2], x[:, 1:]], 0.1)]
+        >>> [found.tolist() for found in sm.consensus_match([x, x[:, :2], x[:, 1:]], 0.1)]
         [[1], [1], [0]]
     """
     bound = as_epsilon(epsilon)

@@ -56,9 +56,9 @@ def heat_map(
         ValueError: as ``layer_pairs``, or if an epsilon is not in [0, 1).
 
     Example:
-        >>> import numpy as np
+        >>> import numpy as np, subspace_match as sm
         >>> a, b, c = np.eye(9)[:, :3], np.eye(9)[:, 2:6], np.eye(9)[:, 6:]
-        >>> heat_map([a, b], [a, c], [0.1])[..., 0].round(3)
+        >>> sm.heat_map([a, b], [a, c], [0.1])[..., 0].round(3)
         array([[1.   , 0.   ],
                [0.286, 0.   ]])
     """
@@ -103,9 +103,9 @@ def layer_pairs(
         FewSamplesWarning: as ``reduce``, for the widest layer.
 
     Example:
-        >>> import numpy as np
+        >>> import numpy as np, subspace_match as sm
         >>> xs = [np.eye(3)[:, :2], np.ones((3, 1))]
-        >>> [(i, j, len(pair.sums)) for i, j, pair in layer_pairs(xs, xs[:1])]
+        >>> [(i, j, len(pair.sums)) for i, j, pair in sm.layer_pairs(xs, xs[:1])]
         [(0, 0, 4), (1, 0, 3)]
     """
     layers_x, layers_y = _as_layers("xs", xs), _as_layers("ys", ys)

@@ -181,7 +181,7 @@ class _Null:
                 own_x, own_y = chunk_x[: len(part)], chunk_y[: len(part)]
                 own_x[:] = part
                 for order, products in zip(orders, cross.next(), strict=True):
-                    own_y[:] = held[order[first : first + len(part)]]
+                    device.copy_rows(held, order[first : first + len(part)], own_y)
                     device.add_product(products, own_x.T, own_y)
         return cross.total()
 

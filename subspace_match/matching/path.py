@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Match(EqualByContent):
-    """Two sets of neurons: sorted int64 indices into X's and Y's columns."""
+    """Two sets of neurons, one of each side.
+
+    Attributes:
+        x: sorted int64 indices into X's columns.
+        y: sorted int64 indices into Y's columns.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -64,16 +69,17 @@ class CriticalEpsilons(EqualByContent):
 
     @property
     def area(self) -> float:
-        """Area under the similarity curve: the integral of s(epsilon) over [0, 1) (ours).
+        """Area under the similarity curve, the integral of s(epsilon) over [0, 1) (ours).
 
         A neuron counts in s from its critical epsilon on, so the area is the mean of 1 - critical
         epsilon over all neurons, where dead neurons count 0. It needs no epsilon, and is 1 for
         exact copies and 0 if no neuron is nearer than 1 to the other side.
 
         Example:
+            >>> import numpy as np, subspace_match as sm
             >>> x = np.eye(4)[:, :2]                       # neurons e0 and e1
             >>> y = np.array([[1.0, 0, 0.75, 0]]).T        # distance 0.6 from e0
-            >>> round(match_path(reduce(x, y)).area, 6)    # (0.4 + 0 + 0.4) / 3
+            >>> round(sm.match_path(sm.reduce(x, y)).area, 6)    # (0.4 + 0 + 0.4) / 3
             0.266667
         """
         return float(area(self.critical_epsilon))
@@ -93,9 +99,10 @@ class CriticalEpsilons(EqualByContent):
             ValueError: if an epsilon is not in [0, 1).
 
         Example:
+            >>> import numpy as np, subspace_match as sm
             >>> x = np.eye(4)[:, :2]                       # neurons e0 and e1
             >>> y = np.array([[1.0, 0, 0.75, 0]]).T        # distance 0.6 from e0
-            >>> match_path(reduce(x, y)).similarity([0.5, 0.6001])
+            >>> sm.match_path(sm.reduce(x, y)).similarity([0.5, 0.6001])
             array([0.        , 0.66666667])
         """
         return similarity_at(self.critical_epsilon, epsilon)
@@ -207,9 +214,10 @@ class MatchPath(CriticalEpsilons):
                 not belong to its moments.
 
         Example:
+            >>> import numpy as np, subspace_match as sm
             >>> x = np.eye(4)[:, :2]                       # neurons e0 and e1
             >>> y = np.array([[1.0, 0, 0.75, 0]]).T        # distance 0.6 from e0
-            >>> certificate = match_path(reduce(x, y)).verify(0.65)
+            >>> certificate = sm.match_path(sm.reduce(x, y)).verify(0.65)
             >>> certificate.sound, certificate.complete, certificate.certain
             (True, True, True)
             >>> round(certificate.margin, 3)
@@ -280,10 +288,10 @@ def match_path(pair: PairMoments, *, device: DeviceLike = "auto") -> MatchPath:
         ValueError: if the device is unknown, absent or without float64.
 
     Example:
-        >>> import numpy as np
+        >>> import numpy as np, subspace_match as sm
         >>> x = np.eye(4)[:, :2]                       # neurons e0 and e1
         >>> y = np.array([[1.0, 0, 0.75, 0]]).T        # 0.6 from e0 and from the span of both
-        >>> path = match_path(reduce(x, y))
+        >>> path = sm.match_path(sm.reduce(x, y))
         >>> path.critical_epsilon_x.round(3), path.critical_epsilon_y.round(3)
         (array([0.6, 1. ]), array([0.6]))
     """
@@ -331,11 +339,11 @@ def maximum_match(
         ValueError: as ``reduce``, or if epsilon is not one number in [0, 1).
 
     Example:
-        >>> import numpy as np
+        >>> import numpy as np, subspace_match as sm
         >>> x = np.random.default_rng(0).random((50, 3))
         >>> y = np.random.default_rng(1).random((50, 2))
         >>> y[:, 1] = x @ [1, 2, 3]
-        >>> maximum_match(x, np.hstack([x, y]), 0.01).x
+        >>> sm.maximum_match(x, np.hstack([x, y]), 0.01).x
         array([0, 1, 2])
     """
     epsilon = as_epsilon(epsilon)

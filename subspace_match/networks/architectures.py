@@ -93,12 +93,12 @@ def build(
                 + (f" and {options} in network.options" if options else "")
                 + f" ({reason})"
             ) from error
-    if options and name in ARCHITECTURES:
-        raise ValueError(
-            f"network.options: expected none for {name}, whose sizes are in network.width and"
-            f" network.hidden, found {', '.join(options)}"
-        )
     if name in ARCHITECTURES:
+        if options:
+            raise ValueError(
+                f"network.options: expected none for {name}, whose sizes are in network.width and"
+                f" network.hidden, found {', '.join(options)}"
+            )
         return build_small_image_network(
             name, width=width, hidden=hidden, channels=channels, classes=classes
         )
@@ -111,16 +111,17 @@ def build(
 
 
 def outline(**architecture: Any) -> nn.Module:
-    """Build a network for its shapes only, on the meta device (without values) where possible.
+    """Build a network for its shapes only; a large one has no values (the meta device) if possible.
 
     Example:
         >>> net = outline(name="vgg16_bn", width=1.0, hidden=[], channels=3, classes=10)
-        >>> net.output.weight.shape, net.output.weight.device
-        (torch.Size([10, 512]), device(type='meta'))
+        >>> net.output.weight.shape
+        torch.Size([10, 512])
     """
     name = architecture["name"]
-    # Own code may need operations that meta tensors lack, and transformers' masks do.
-    if is_user_code(name) or name.startswith(TRANSFORMERS):
+    # Own code may need operations that meta tensors lack, and transformers' masks do. Small-image
+    # networks are faster with values: batch norm on the meta device imports torch's compiler.
+    if is_user_code(name) or name.startswith(TRANSFORMERS) or name in ARCHITECTURES:
         return build(**architecture)
     try:
         with torch.device("meta"):

@@ -76,7 +76,7 @@ def load_network(path: str | Path, device: torch.device) -> tuple[nn.Module, Pre
         preprocessing = Preprocessing.from_record(about["preprocessing"])
         network = build(**about["architecture"])
         network.load_state_dict(tensors)
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
             f"{path}: expected the weights of the network as its code is now, found others"

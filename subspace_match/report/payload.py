@@ -16,6 +16,7 @@ import pandas as pd
 
 from ..experiment.comparisons import models_of
 from ..matching.validation import FEW_SAMPLES, LARGE_GAP
+from ..results.registry import layers_in_order
 from ..results.wording import network_in_words
 from .atlas import atlas, tiles_of_neurons
 from .json_numbers import numbers
@@ -49,7 +50,7 @@ def payload(run: Run) -> dict[str, Any]:
     keys = list(networks[list(_NETWORK)].itertuples(index=False, name=None))
     number = {key: index for index, key in enumerate(keys)}
     pairs = list(similarity[list(_PAIR)].drop_duplicates().itertuples(index=False, name=None))
-    layers = similarity.drop_duplicates("layer").sort_values("depth", kind="stable")
+    layers = layers_in_order(similarity)
     differing = [key for key in ("model", "stage") if networks[key].nunique() > 1]
     return {
         "name": run.name,
@@ -79,14 +80,19 @@ def payload(run: Run) -> dict[str, Any]:
             {"comparison": pair[0], "a": number[pair[1:4]], "b": number[pair[4:7]]}
             for pair in pairs
         ],
-        "layers": layers[["layer", "node", "kind"]].to_dict("records"),
+        "layers": similarity[["layer", "node", "kind"]]
+        .drop_duplicates("layer")
+        .set_index("layer")
+        .loc[layers]
+        .reset_index()
+        .to_dict("records"),
         "epsilons": sorted(float(epsilon) for epsilon in similarity["epsilon"].unique()),
         "limits": {"neurons_per_image": FEW_SAMPLES, "gap": LARGE_GAP},
-        "summary": _summary(run, pairs, list(layers["layer"])),
-        "universality": universality(run, number, list(layers["layer"])),
-        "network_matrix": network_matrix(run, number, list(layers["layer"])),
-        "matches": _matches(run, pairs, list(layers["layer"])),
-        "measures": _measures(run, pairs, list(layers["layer"])),
+        "summary": _summary(run, pairs, layers),
+        "universality": universality(run, number, layers),
+        "network_matrix": network_matrix(run, number, layers),
+        "matches": _matches(run, pairs, layers),
+        "measures": _measures(run, pairs, layers),
         "heat_maps": _heat_maps(run, pairs),
         "provenance": run_info(run),
     }

@@ -42,7 +42,7 @@ def closing_lines(tables: Tables, page: str | Path | None, folder: str | Path | 
     warnings = list(warnings_of(tables))
     lines = {
         "Similarity": found[0],
-        "Chance": " ".join(found[1:]) or "There is no more to explain.",
+        "Chance": " ".join(found[1:]) or "There is nothing more to explain.",
         "Warnings": f"{len(warnings)}; the first: {warnings[0]}" if warnings else "none",
     }
     if page is not None:

@@ -92,7 +92,8 @@ def values_of_pairs(similarity: pd.DataFrame, measures: pd.DataFrame) -> pd.Data
         measures: ``tables.measure_table``.
 
     Returns:
-        The networks' model, seed and stage, ``layer``, ``depth``, ``measure`` and ``value``.
+        The networks' model, seed and stage, ``layer``, ``depth``, ``measure`` and ``value``. A
+        layer that is deeper in some architectures has the depth where it is deepest.
     """
     keys = [*_SIDES[0], *_SIDES[1], "layer", "depth"]
     grouped = similarity.groupby([*keys, "epsilon"], sort=False)
@@ -108,7 +109,8 @@ def values_of_pairs(similarity: pd.DataFrame, measures: pd.DataFrame) -> pd.Data
     others = measures.assign(measure=measures["measure"].replace(_DIRECTIONS))
     by_measure = others.groupby([*keys, "measure"], sort=False)["value"]
     parts.append(by_measure.agg(lambda own: own.mean(skipna=False)).reset_index())
-    return pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(depth=table.groupby("layer")["depth"].transform("max"))
 
 
 def separation(values: pd.DataFrame) -> pd.DataFrame:
@@ -130,7 +132,7 @@ def separation(values: pd.DataFrame) -> pd.DataFrame:
         known = rows[rows["value"].notna()]
         a, b = (_groups(known, side) for side in "ab")
         value, found = known["value"].to_numpy(), []
-        for group in {*_groups(rows, "a"), *_groups(rows, "b")}:
+        for group in sorted({*_groups(rows, "a"), *_groups(rows, "b")}):
             within, across = (a == group) & (b == group), (a == group) ^ (b == group)
             if not (within.any() and across.any()):
                 return dict.fromkeys(names, math.nan)
@@ -312,7 +314,9 @@ def overview(table: pd.DataFrame) -> pd.DataFrame:
     text, with ``low`` and ``high`` in brackets if they are known, or "-" without a value.
     """
     main = table[(table["quality"] != "violation_rate") | (table["test"] == "monotonicity")]
-    main = main[main["depth"] == main.groupby(["run", "test"])["depth"].transform("max")]
+    by_depth = main.sort_values("depth", kind="stable")
+    last = by_depth.groupby(["run", "test"])["layer"].transform("last")
+    main = main[main["layer"] == last[main.index]]
     conformity = main["test"] == "monotonicity"
     one_less = {name: 1 - main[name] for name in ("value", "low", "high")}
     value = main["value"].where(~conformity, one_less["value"])

@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..matching.path import area
 from ..storage.result_origin import LayerOrigin
-from .registry import share_column
+from .registry import layers_in_order, share_column
 from .tables import LayerResult
 
 NETWORK_COLUMNS = ("comparison", "model", "seed", "stage")
@@ -155,7 +155,8 @@ def network_matrix_table(
     table = pd.concat([both, exchanged[both.columns]], ignore_index=True)
     order = [_names(network) for network in networks]
     parts = []
-    for _, rows in table.groupby("depth", sort=True):
+    for layer in layers_in_order(table):
+        rows = table[table["layer"] == layer]
         pairs = [tuple(zip(*(rows[name] for name in side), strict=True)) for side in sides]
         present = [network for network in order if network in set(pairs[0])]
         places = {network: place for place, network in enumerate(present)}

@@ -38,6 +38,14 @@ def share_column(epsilon: float) -> str:
     return f"share_{epsilon:g}"
 
 
+def layers_in_order(table: pd.DataFrame) -> list[str]:
+    """Return the names of layers by depth, each once.
+
+    A layer that is deeper in one architecture than in another counts where it is deepest.
+    """
+    return list(table.groupby("layer")["depth"].max().sort_values(kind="stable").index)
+
+
 def read_networks(path: str | Path) -> pd.DataFrame:
     """Read ``networks.csv`` with the types that ``network_table`` gave its columns."""
     import pandas as pd

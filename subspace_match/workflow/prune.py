@@ -214,9 +214,12 @@ def _report(found: Found, results: Path, delete: bool) -> None:
         remove(found, results)
     for base in found.unnamed:
         sys.stdout.write(f"{_bytes(sizes[base]):>9}  {os.path.relpath(base)}\n")
-    total = _bytes(sum(sizes[base] for base in found.unnamed))
-    done = "removed" if delete else "not needed; --delete would remove it"
-    sys.stdout.write(f"{total:>9}  in total, from {len(found.unnamed)} jobs: {done}\n")
+    if found.unnamed:
+        total = _bytes(sum(sizes.values()))
+        done = "removed" if delete else "not needed; --delete would remove it"
+        sys.stdout.write(f"{total:>9}  in total, from {len(found.unnamed)} jobs: {done}\n")
+    else:
+        sys.stdout.write(f"nothing to remove in {os.path.relpath(results)}\n")
     for path, reason in found.kept.items():
         sys.stdout.write(f"kept: {os.path.relpath(path)} ({reason})\n")
 

@@ -39,6 +39,7 @@ _SAID_BY_A_FAILED_JOB = re.compile(
     r"|WorkflowError:\nAt least one job did not complete successfully\.",
     re.DOTALL,
 )
+_FLAGS = re.compile(r" \([^/]*\)$")  # what Snakemake appends to a file's name, in brackets
 _RECORD = re.compile(
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ "
 )  # the start of a record in a log
@@ -192,7 +193,8 @@ class Terminal(logging.Handler):
         about = [f"    {name}: {value}" for name, value in record.aux.items()]
         # A job on this machine has shown its message on the terminal; that of a cluster has not.
         shown = not (why or about)
-        logs = [line for path in record.log for line in _end_of(path.split(" (")[0], shown=shown)]
+        paths = [_FLAGS.sub("", path) for path in record.log]
+        logs = [line for path in paths for line in _end_of(path, shown=shown)]
         return "\n".join([f"FAILED {failed}", *why, *about, *logs])
 
     def _place(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import warnings
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -735,6 +736,19 @@ def test_an_attention_mask_of_ones_adds_no_samples() -> None:
     with pytest.warns(sm.FewSamplesWarning):
         found = sm.compare(Text(0), Text(1), list(texts([6] * 20, 5)))
     assert [layer.pair.samples for layer in found.values()] == [120]
+
+
+def test_texts_with_fewer_tokens_than_samples_are_named() -> None:
+    lengths = [3, *[9] * 19]
+    with pytest.warns(sm.FewSamplesWarning) as found:
+        sm.compare(Text(0), Text(1), list(texts(lengths, 20)), positions=80)
+    (message,) = [str(each.message) for each in found if "positions" in str(each.message)]
+    assert "at most 60 for 20 texts of which the shortest has 3 real tokens, found 80" in message
+    assert "each text gives 4 samples" in message
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", sm.FewSamplesWarning)
+        warnings.filterwarnings("ignore", message=".*neurons per input")
+        sm.compare(Text(0), Text(1), list(texts(lengths, 20)), positions=60)
 
 
 @pytest.mark.parametrize("sizes", [((8, 8), (2, 3)), ((1, 1), (1, 1)), ((1, 6), (1, 1))])

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from experiment.plans import origins
 
-from subspace_match.experiment.config import Config, read_config, schema, validated
+from subspace_match.experiment.config import MODEL_SECTIONS, Config, read_config, schema, validated
 from subspace_match.experiment.paths import Paths
 from subspace_match.experiment.plain_yaml import read_yaml
 from subspace_match.matching.epsilons import EPSILONS
@@ -160,7 +160,7 @@ def test_a_root_may_be_that_of_a_model_alone() -> None:
         ),
         (
             {"matching": {"chunk_samples": 0}},
-            "matching.chunk_samples: expected a whole number or null >= 1, found 0",
+            "matching.chunk_samples: expected a whole number >= 1, or null, found 0",
         ),
     ],
 )
@@ -174,6 +174,21 @@ def test_one_error_names_all_faults() -> None:
     with pytest.raises(ValueError, match="seedz") as error:
         validated({"seedz": 1, "device": "tpu"})
     assert len(str(error.value).splitlines()) == 2
+
+
+def test_faults_are_always_in_the_same_order() -> None:
+    wrong = {"training": {"epochs": 0}, "network": {"width": 0}, "data": {"train_images": 0}}
+    unknown = [f"{letter}{number}" for number in range(8) for letter in "xy"]
+    compare = [{"models": unknown[at : at + 2]} for at in range(0, len(unknown), 2)]
+    stages = [{"stages": each["models"]} for each in compare]
+    with pytest.raises(ValueError, match=r"^config: ") as error:
+        validated({"models": {f"m{number}": wrong for number in range(4)}})
+    found = re.findall(r"models\.(m\d)\.(\w+)\.", str(error.value))
+    assert found == [(f"m{number}", section) for number in range(4) for section in MODEL_SECTIONS]
+    for entries in (compare, stages):
+        with pytest.raises(ValueError, match=r"^config: ") as error:
+            validated({"compare": entries})
+        assert re.findall(r"found '(\w+)'", str(error.value)) == unknown
 
 
 def test_the_overrides_of_a_model_get_the_types_of_the_schema() -> None:
@@ -205,7 +220,7 @@ def test_the_overrides_of_a_model_get_the_types_of_the_schema() -> None:
         ({"training": {"epochs": "2.0"}}, "training.epochs: expected a whole number >= 1"),
         (
             {"matching": {"chunk_samples": 9.0}},
-            "matching.chunk_samples: expected a whole number or",
+            "matching.chunk_samples: expected a whole number >= 1, or null, found 9.0",
         ),
         (
             {"training": {"learning_rate": math.inf}},

@@ -267,15 +267,35 @@ def test_nulls_take_longer_and_get_smaller_jobs_of_equal_work(results: Path) -> 
     (group,) = groups
     found = plan.null_groups[pair]
     assert list(found.values()) == [
-        ["conv2", "conv3", "conv5"],
-        ["conv1", "conv4", "conv6"],
-        ["conv7", "fc1"],
-        ["conv8", "fc2"],
+        ["conv2", "conv5"],
+        ["conv1", "conv6"],
+        ["conv3", "conv7", "fc1"],
+        ["conv4", "conv8", "fc2"],
     ]
     for key, names in found.items():
         assert_part(plan, pair, key, names, group)
     assert len(plan.nulls) == 4
     assert plan_of(SMALL | {"chance": {"permutations": 0}}, results).nulls == []
+
+
+@pytest.mark.parametrize(
+    ("data", "samples"),
+    [
+        ({}, {"conv1": 10_000, "conv7": 4000, "fc1": 1000}),
+        ({"test_images": 100}, {"conv1": 10_000, "conv7": 400, "fc1": 100}),
+        (CIFAR, {"conv1": 10_000, "conv7": 10_000, "fc1": 10_000}),
+        # Files are not counted, since a path must not depend on where they lie.
+        ({"name": "image_folder", "root": "photos"}, {"conv7": 10_000, "fc1": 10_000}),
+    ],
+)
+def test_nulls_are_divided_by_the_samples_that_layers_can_have(
+    data: dict[str, Any], samples: dict[str, int], results: Path
+) -> None:
+    plan = plan_of({}, results)
+    (layers,) = plan.layers.values()
+    plan.config["data"] |= data
+    found = {layer["name"]: plan._most_samples(layer) for layer in layers}
+    assert found | samples == found
 
 
 def test_layers_of_several_groups_have_nulls_beside_their_matches(results: Path) -> None:

@@ -385,6 +385,15 @@ def test_different_stages_of_two_networks_are_not_called_equal() -> None:
     assert shown == ["last", "initial to last", "chance", "labels alone"]
 
 
+def test_stages_shows_a_layer_at_one_place_for_networks_of_any_depth() -> None:
+    shallow, deep = (tables(layers, [name])["summary"] for layers, name in ((2, "s"), (3, "d")))
+    (axes,) = stages(pd.concat([shallow.replace("fc2", "fc3"), deep])).axes
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["conv1", "conv2", "fc3"]
+    curves = lines(axes)
+    assert curves["s"].get_xdata().tolist() == [0, 2]
+    assert curves["d"].get_xdata().tolist() == [0, 1, 2]
+
+
 def test_measures_are_drawn_with_the_match_at_the_middle_epsilon() -> None:
     made = tables(pairs=2)
     curves = lines(draw("measures", made).axes[0])

@@ -11,6 +11,7 @@ from subspace_match.matching.backends.numpy_ import Cpu
 from subspace_match.matching.backends.torch_ import TorchDevice
 from subspace_match.matching.null import null_critical_epsilons, null_paths
 from subspace_match.matching.peeling import permuted_numpy
+from subspace_match.matching.peeling.updates import SpanUpdates
 from subspace_match.matching.permutation_test import p_values
 
 
@@ -82,6 +83,37 @@ def test_nearly_dependent_layers_are_peeled_together_as_long_as_no_digits_are_lo
     found = list(null_critical_epsilons(pair, x, y, orders, device="cpu"))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8)
     assert len(alone) == 7 - together
+
+
+def test_digits_lost_over_several_blocks_of_removals_are_noticed_on_every_device() -> None:
+    """Ever farther near copies of column 0 leave, one per block; column 0 is the last.
+
+    Each lowers its diagonal entry by less than what is allowed, all together by far more.
+    """
+    torch = pytest.importorskip("torch")
+    from subspace_match.matching.peeling import permuted_torch
+
+    block, count = SpanUpdates.BLOCK, 4 * SpanUpdates.BLOCK
+    columns = np.eye(count)
+    for copy, distance in enumerate((1e-6, 1.1e-5, 1.1e-3), 1):
+        columns[0, copy], columns[copy, copy] = 1, distance
+    columns /= np.linalg.norm(columns, axis=0)
+    matrix = np.zeros((1, count + 1, count + 1))  # of all columns, and of one of the other side
+    matrix[0, :count, :count] = np.linalg.inv(columns.T @ columns)
+    matrix[0, count, count] = 1
+    order = [1, *range(4, 3 + block), 2, *range(3 + block, 2 + 2 * block), 3]
+    order += [*range(2 + 2 * block, count), 0]
+    squares = np.empty((1, count + 1))
+    squares[0, order], squares[0, count] = np.linspace(0.9, 0.1, count), 0.01
+
+    on_cpu = permuted_numpy._Stack(matrix.copy(), squares.copy(), count)
+    removed, _ = on_cpu.remove_all()
+    assert removed[0].tolist()[: 2 * block + 1] == order[: 2 * block + 1]
+    assert on_cpu.accurate.tolist() == [False]
+    on_torch = permuted_torch._Stack(torch.from_numpy(matrix), torch.from_numpy(squares), count)
+    while on_torch._left:
+        on_torch.remove_block()
+    assert on_torch.accurate.tolist() == [False]
 
 
 @pytest.mark.parametrize("stack_bytes", [1, 2**14, 2**24])

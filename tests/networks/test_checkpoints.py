@@ -103,9 +103,19 @@ def test_weights_that_the_code_no_longer_fits_are_not_called_damaged(tmp_path: P
     assert "\n" not in str(raised.value)
 
 
-def test_an_architecture_that_the_code_no_longer_builds_is_one_clear_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        {"name": "vgg11", "depth": 3},
+        {"name": "gone", "width": 1, "hidden": [8], "channels": 1, "classes": 3},
+        {"name": "gone_module:make", "width": 1, "hidden": [8], "channels": 1, "classes": 3},
+    ],
+)
+def test_an_architecture_that_the_code_no_longer_builds_is_one_clear_error(
+    architecture: dict[str, Any], tmp_path: Path
+) -> None:
     file = tmp_path / "network.safetensors"
-    about = {"architecture": {"name": "vgg11", "depth": 3}, "preprocessing": asdict(PREPROCESSING)}
+    about = {"architecture": architecture, "preprocessing": asdict(PREPROCESSING)}
     save_file({"weight": torch.zeros(1)}, file, {"about": json.dumps(about)})
     with pytest.raises(ValueError, match=r"network\.safetensors: .*; restore the code"):
         load_network(file, CPU)

@@ -507,9 +507,7 @@ def test_the_configuration_of_the_page_is_that_of_the_run(saving: Opened, made: 
     assert read_record(download.value.path()) == read_record(made.folder / "config.json")
 
 
-def test_a_table_saved_as_csv_is_the_copied_table(
-    opened: Opened, saving: Opened, made: Made
-) -> None:
+def test_a_table_saved_as_csv_is_the_copied_table(opened: Opened, saving: Opened) -> None:
     opened.go(epsilon=0.3)
     page = saving.go(epsilon=0.3)
     page.locator("#depth-numbers summary").click()

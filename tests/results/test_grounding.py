@@ -2,6 +2,9 @@
 
 import itertools
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +97,29 @@ def test_separation_is_the_mean_over_models_and_its_range_that_without_a_seed() 
     # 3 pairs within a model, and 3 x 6 with others.
     assert row["chance"] == pytest.approx(3 / 21)
     assert row["count"] == len(own) == 36
+
+
+def test_the_last_digits_do_not_depend_on_the_order_of_a_set() -> None:
+    """Python orders a set of strings differently in each process."""
+    code = f"""
+import numpy as np
+import pandas as pd
+from subspace_match.results.grounding import separation
+table = pd.DataFrame({pairs(list("abcdefg")).to_dict("list")}).assign(layer="l", depth=1)
+values = np.random.default_rng(0).random(len(table))
+print(separation(table.assign(measure="m", value=values)).to_dict("list"))
+"""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(4)
+    }
+    assert len(found) == 1
 
 
 def test_perfect_and_absent_separation() -> None:
@@ -222,6 +248,24 @@ def test_values_are_means_over_draws_and_directions() -> None:
         *("area", "cross_fitted_area", "similarity_0.2", "similarity_0.5"),
         *("linear_cka", "linear_regression"),
     ]
+
+
+def test_models_of_different_depth_are_tested_on_the_layers_that_they_share() -> None:
+    """In y another layer comes before fc1; each model also has a layer 3 of its own."""
+    similarity, measures = similarity_and_measures(["x", "y"])
+    expected = separation(values_of_pairs(similarity, measures))
+
+    def of_models(table: pd.DataFrame) -> pd.DataFrame:
+        shared = table.assign(depth=np.where(table["model_a"] == "y", 3, 2))
+        own = table[table["model_a"] == table["model_b"]]
+        return pd.concat([shared, own.assign(layer=own["model_a"] + " alone", depth=3)])
+
+    found = separation(values_of_pairs(of_models(similarity), of_models(measures)))
+    assert set(found["layer"]) == {"fc1", "x alone", "y alone"}
+    shared = found[found["layer"] == "fc1"]
+    assert shared["value"].notna().all()
+    pd.testing.assert_frame_equal(shared.reset_index(drop=True), expected)
+    assert len(overview(found.assign(run="r", models="x, y"))) == found["measure"].nunique()
 
 
 def write_run(folder: Path, models: list[str], within: pd.DataFrame) -> Path:

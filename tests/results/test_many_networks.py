@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from subspace_match.figures.many_networks import network_matrix
 from subspace_match.matching.certificate import Certificate
 from subspace_match.results.many_networks import (
     ConsensusResult,
@@ -157,3 +158,25 @@ def test_without_all_pairs_networks_keep_their_order_without_clusters() -> None:
     assert table["joined_at"].isna().all()
     assert table["position_a"].tolist() == [0, 1, 2, 2]
     assert table["position_b"].tolist() == [2, 2, 0, 1]
+
+
+def test_a_layer_that_is_deeper_in_some_networks_is_clustered_as_one() -> None:
+    """The last layer is number 2 in networks 0 and 1, and 3 in the others, whose 2 is another."""
+    areas = {(0, 1): 0.9, (0, 2): 0.2, (1, 2): 0.3, (0, 3): 0.1, (1, 3): 0.2, (2, 3): 0.8}
+
+    def record(layer: str, a: int, b: int, depth: int, area: float) -> dict[str, Any]:
+        about = {"layer": layer, "node": layer, "depth": depth, "kind": "conv", "area": area}
+        for side, seed in (("a", a), ("b", b)):
+            about |= {f"{key}_{side}": value for key, value in names(seed).items()}
+        return about
+
+    last = [record("last", a, b, 2 if a < 2 else 3, area) for (a, b), area in areas.items()]
+    networks = [names(seed) for seed in range(4)]
+    table = network_matrix_table(pd.DataFrame([*last, record("added", 2, 3, 2, 0.5)]), networks)
+    assert table["layer"].tolist() == ["added"] * 2 + ["last"] * 12
+    alone = network_matrix_table(pd.DataFrame(last), networks)
+    pd.testing.assert_frame_equal(table[2:].reset_index(drop=True), alone)
+    assert alone["joined_at"].notna().all()
+    assert sorted(alone["position_a"].unique()) == [0, 1, 2, 3]
+    shown = [axes.get_images()[0] for axes in network_matrix(table).axes if axes.get_images()]
+    assert [image.get_array().shape for image in shown] == [(2, 2), (4, 4)]

@@ -188,3 +188,10 @@ def test_an_invalid_configuration_gives_snakemakes_message(
 def test_it_must_run_in_a_projects_folder() -> None:
     with pytest.raises(ValueError, match="expected the project's folder, found no Snakefile"):
         prune.prune(Path(), [], delete=False)
+
+
+def test_a_list_without_results_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    prune._report(find(RESULTS.absolute(), named()), RESULTS.absolute(), delete=False)
+    assert "3 jobs: not needed; --delete would remove it" in capsys.readouterr().out
+    prune._report(prune.Found(), RESULTS.absolute(), delete=False)
+    assert capsys.readouterr().out == "nothing to remove in results\n"

@@ -78,7 +78,8 @@ def test_a_long_job_says_that_it_runs(shown: Shown, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_failed_job_shows_the_end_of_its_log(shown: Shown, tmp_path: Path) -> None:
-    log = tmp_path / "job.log"
+    log = tmp_path / "runs (2)" / "job.log"
+    log.parent.mkdir()
     log.write_text("".join(f"line {number}\n" for number in range(100)))
     shown.start(1, "train", seed="0")
     about: dict[str, Any] = {"jobid": 1, "rule_name": "train", "aux": {"slurm": 7}}

@@ -60,6 +60,10 @@ class Device(ABC):
         """Copy the rows or columns at these positions, in this order."""
 
     @abstractmethod
+    def copy_rows(self, array: Array, positions: Array, out: Array) -> None:
+        """Copy the rows at these positions, int64 on this device, to ``out``, in its type."""
+
+    @abstractmethod
     def in_c_order(self, matrix: Array) -> Array:
         """Return the matrix in C order, copied if it has another order."""
 

@@ -65,6 +65,13 @@ class Cpu(Device):
     def take(self, array: np.ndarray, positions: np.ndarray, axis: int = 0) -> Array:
         return array.take(positions, axis)
 
+    def copy_rows(self, array: np.ndarray, positions: np.ndarray, out: np.ndarray) -> None:
+        if array.dtype == out.dtype:
+            # In any other mode NumPy copies twice.
+            array.take(positions, 0, out=out, mode="clip")
+        else:
+            out[:] = array.take(positions, 0)
+
     def in_c_order(self, matrix: np.ndarray) -> Array:
         return np.ascontiguousarray(matrix)
 

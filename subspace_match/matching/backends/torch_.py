@@ -85,6 +85,9 @@ class TorchDevice(Device):
     def take(self, array: torch.Tensor, positions: np.ndarray, axis: int = 0) -> Array:
         return array.index_select(axis, self.array(positions))
 
+    def copy_rows(self, array: torch.Tensor, positions: torch.Tensor, out: torch.Tensor) -> None:
+        out.copy_(array.index_select(0, positions))
+
     def in_c_order(self, matrix: torch.Tensor) -> Array:
         return matrix.contiguous()
 

@@ -41,7 +41,7 @@ def debiased_linear_cka(pair: PairMoments) -> float:
         >>> pair = sm.reduce(x, y, device="cpu")
         >>> sm.linear_cka(pair) > 0.4
         True
-        >>> abs(debiased_linear_cka(pair)) < 0.1
+        >>> abs(sm.debiased_linear_cka(pair)) < 0.1
         True
     """
     d = pair.samples
@@ -60,8 +60,9 @@ def debiased_linear_cka(pair: PairMoments) -> float:
         ]
 
     def own(side: Side, i: int) -> float:
-        estimate = sum(terms(i, i))
-        if not estimate > SMALLEST_ESTIMATE * np.abs(terms(i, i)).sum():
+        found = terms(i, i)
+        estimate = sum(found)
+        if not estimate > SMALLEST_ESTIMATE * np.abs(found).sum():
             raise UndefinedError(
                 f"the unbiased estimate of {side.name} with itself is 0 up to rounding, as for"
                 " neurons that are active on a single sample"

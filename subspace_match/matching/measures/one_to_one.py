@@ -63,7 +63,7 @@ def one_to_one(pair: PairMoments) -> float:
     Example:
         >>> import numpy as np, subspace_match as sm
         >>> x = np.random.default_rng(0).random((50, 3))
-        >>> round(one_to_one(sm.reduce(x, x[:, [2, 0, 1]] * [1, 5, 9], device="cpu")), 12)
+        >>> round(sm.one_to_one(x, x[:, [2, 0, 1]] * [1, 5, 9]), 12)
         1.0
     """
     return float(_matching(*varying_sides(pair)).correlations.mean())

@@ -26,7 +26,7 @@ def procrustes(pair: PairMoments) -> float:
         >>> import numpy as np, subspace_match as sm
         >>> x = np.random.default_rng(0).random((50, 2))
         >>> turn = np.array([[0.6, -0.8], [0.8, 0.6]])
-        >>> round(procrustes(sm.reduce(x, 3 * x @ turn, device="cpu")), 12)
+        >>> round(sm.procrustes(x, 3 * x @ turn), 12)
         1.0
     """
     x, y = (side.neurons for side in varying_sides(pair))

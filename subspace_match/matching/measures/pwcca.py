@@ -32,7 +32,7 @@ def pwcca(pair: PairMoments) -> float:
     Example:
         >>> import numpy as np, subspace_match as sm
         >>> x = np.random.default_rng(0).random((50, 3))
-        >>> round(pwcca(sm.reduce(x, x, device="cpu")), 12)
+        >>> round(sm.pwcca(x, x), 12)
         1.0
     """
     x, y = varying_sides(pair)

@@ -54,7 +54,7 @@ def all_measures(*arguments: Any) -> dict[str, float]:
     Example:
         >>> import numpy as np, subspace_match as sm
         >>> x = np.random.default_rng(0).random((50, 3))
-        >>> measures = all_measures(x, x)
+        >>> measures = sm.all_measures(x, x)
         >>> list(measures)[:3]
         ['linear_cka', 'debiased_linear_cka', 'mean_cca']
         >>> all(round(value, 12) == 1 for value in measures.values())

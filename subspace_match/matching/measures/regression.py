@@ -34,7 +34,7 @@ def linear_regression(pair: PairMoments, target: str = "x", *, centred: bool = T
         >>> import numpy as np, subspace_match as sm
         >>> x = np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]])
         >>> pair = sm.reduce(x, x[:, :1] + 7, device="cpu")
-        >>> round(linear_regression(pair), 12), round(linear_regression(pair, "y"), 12)
+        >>> round(sm.linear_regression(pair), 12), round(sm.linear_regression(pair, "y"), 12)
         (0.5, 1.0)
     """
     if target not in ("x", "y"):

@@ -65,10 +65,10 @@ def simple_matches(pair: PairMoments | MatchPath, tolerance: float = TOLERANCE) 
             number in (0, 1).
 
     Example:
-        >>> from subspace_match.matching.reduction.moments import reduce
+        >>> import numpy as np, subspace_match as sm
         >>> x = np.eye(4)[:, :3]
         >>> y = np.array([[1.0, 0, 0, 0], [0, 1, 1, 0], [1, 0, 1, 0], [0, 0, 0, 1]]).T
-        >>> simple = simple_matches(reduce(x, y))
+        >>> simple = sm.simple_matches(sm.reduce(x, y))
         >>> simple.distinct_matches()                   # no match contains y3
         [Match(x=array([0]), y=array([0])), Match(x=array([0, 2]), y=array([0, 2])), \
 Match(x=array([0, 1, 2]), y=array([0, 1, 2]))]

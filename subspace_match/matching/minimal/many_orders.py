@@ -52,10 +52,10 @@ def smallest_minimal_matches(
         TieWarning: as ``minimal_matches``, for every order.
 
     Example:
-        >>> from subspace_match.matching.reduction.moments import reduce
+        >>> import numpy as np, subspace_match as sm
         >>> x = np.eye(4)[:, :3]
         >>> y = np.array([[1.0, 0, 0, 0], [0, 1, 1, 0], [0, 1, -1, 0], [0, 0, 0, 1]]).T
-        >>> matches = smallest_minimal_matches(reduce(x, y), 0.1, orders=3)
+        >>> matches = sm.smallest_minimal_matches(sm.reduce(x, y), 0.1, orders=3)
         >>> matches.sizes, matches.sizes_by_order.shape
         (array([2, 4, 4, 2, 4, 4, 0]), (3, 7))
     """

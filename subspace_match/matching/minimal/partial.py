@@ -31,8 +31,8 @@ class PartialMatches:
         ValueError: if ``neurons`` is not a whole number of at least 1.
 
     Example:
-        >>> import subspace_match as sm
-        >>> pair, partial = sm.reduce(np.eye(4)[:, :3], np.eye(4)), PartialMatches(7)
+        >>> import numpy as np, subspace_match as sm
+        >>> pair, partial = sm.reduce(np.eye(4)[:, :3], np.eye(4)), sm.PartialMatches(7)
         >>> len(sm.minimal_matches(pair, 0.1, neurons=[("x", 0)], partial=partial))
         1
         >>> saved = partial.arrays()

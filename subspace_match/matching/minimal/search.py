@@ -64,14 +64,14 @@ def minimal_match(
         TieWarning: if distances equal epsilon up to rounding.
 
     Example:
-        >>> from subspace_match.matching.reduction.moments import reduce
+        >>> import numpy as np, subspace_match as sm
         >>> x = np.eye(4)[:, :3]
         >>> y = np.array([[1.0, 0, 0, 0], [0, 1, 1, 0], [0, 1, -1, 0], [0, 0, 0, 1]]).T
-        >>> minimal_match(reduce(x, y), 0.1, ("x", 1))     # y1 and y2 span x1 and x2
+        >>> sm.minimal_match(sm.reduce(x, y), 0.1, ("x", 1))     # y1 and y2 span x1 and x2
         Match(x=array([1, 2]), y=array([1, 2]))
-        >>> minimal_match(reduce(x, y), 0.1, ("x", 0))
+        >>> sm.minimal_match(sm.reduce(x, y), 0.1, ("x", 0))
         Match(x=array([0]), y=array([0]))
-        >>> minimal_match(reduce(x, y), 0.1, ("y", 3)) is None
+        >>> sm.minimal_match(sm.reduce(x, y), 0.1, ("y", 3)) is None
         True
     """
     epsilon = as_epsilon(epsilon)
@@ -134,10 +134,10 @@ def minimal_matches(
         TieWarning: as in ``minimal_match``.
 
     Example:
-        >>> from subspace_match.matching.reduction.moments import reduce
+        >>> import numpy as np, subspace_match as sm
         >>> x = np.eye(4)[:, :3]
         >>> y = np.array([[1.0, 0, 0, 0], [0, 1, 1, 0], [0, 1, -1, 0], [0, 0, 0, 1]]).T
-        >>> matches = minimal_matches(reduce(x, y), 0.1)
+        >>> matches = sm.minimal_matches(sm.reduce(x, y), 0.1)
         >>> matches.sizes_x, matches.sizes_y
         (array([2, 4, 4]), array([2, 4, 4, 0]))
         >>> matches["y", 2]

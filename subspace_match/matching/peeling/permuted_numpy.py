@@ -167,7 +167,7 @@ class _Stack:
         count, width = residual.shape
         self._columns = np.broadcast_to(np.arange(width), (count, width))
         self._of_x = self._columns < width_x
-        self._highest = self._diagonal = np.diagonal(matrix, axis1=1, axis2=2)
+        self._highest = self._diagonal = np.diagonal(matrix, axis1=1, axis2=2).copy()
         self.accurate = np.ones(count, dtype=bool)
 
     def remove_all(self) -> tuple[np.ndarray, np.ndarray]:

@@ -97,9 +97,9 @@ def reduce_halves(
         FewSamplesWarning: above 0.2 neurons per image, where part of a match is chance.
 
     Example:
-        >>> import numpy as np
+        >>> import numpy as np, subspace_match as sm
         >>> x = np.arange(12.0).reshape(6, 2)
-        >>> halves = reduce_halves(x, x[:, :1], images=[0, 0, 1, 1, 2, 2], device="cpu")
+        >>> halves = sm.reduce_halves(x, x[:, :1], images=[0, 0, 1, 1, 2, 2], device="cpu")
         >>> halves.images, halves.first.samples, halves.second.samples
         ((1, 2), 2, 4)
         >>> parts = halves.first.second_moments + halves.second.second_moments

@@ -169,8 +169,8 @@ def reduce(
         FewSamplesWarning: above 0.2 neurons per sample, where part of a match is chance.
 
     Example:
-        >>> import numpy as np
-        >>> pair = reduce(np.eye(3)[:, :2], np.ones((3, 1)))
+        >>> import numpy as np, subspace_match as sm
+        >>> pair = sm.reduce(np.eye(3)[:, :2], np.ones((3, 1)))
         >>> pair.samples, pair.neurons_x, pair.neurons_y
         (3, 2, 1)
         >>> pair.second_moments
