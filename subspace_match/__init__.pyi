@@ -1,6 +1,6 @@
 from .comparison.layer_result import LayerComparison
 from .comparison.result import Comparison
-from .comparison.run import ShortLoaderWarning, compare
+from .comparison.run import PaddedTokensWarning, ShortLoaderWarning, compare
 from .extras import MissingExtraError
 from .matching.certificate import Certificate
 from .matching.consensus import ConsensusPath, consensus_match, consensus_path
@@ -43,6 +43,7 @@ __all__ = [
     "MeasureWarning",
     "MinimalMatches",
     "MissingExtraError",
+    "PaddedTokensWarning",
     "PairMoments",
     "PartialMatches",
     "ShortLoaderWarning",

@@ -30,7 +30,9 @@ class Progress:
         """
         self._what, self._total, self._done = what, total, 0
         self._work, self._worked = total if work is None else work, 0.0
-        self._visible = sys.stderr.isatty() or "ipykernel" in sys.modules
+        # A program without standard error (``2>&-``) has None.
+        notebook = "ipykernel" in sys.modules
+        self._visible = sys.stderr is not None and (sys.stderr.isatty() or notebook)
         self._interval = BAR_INTERVAL if self._visible else LINE_INTERVAL
         self._start = time.monotonic()
         self._shown = self._start - BAR_INTERVAL

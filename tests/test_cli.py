@@ -1,8 +1,10 @@
 """The command line as a user calls it."""
 
+import contextlib
 import importlib
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -384,6 +386,18 @@ def test_an_object_array_does_not_block_the_other_arrays(
     assert "a.npz:names: expected .npy" in refused([f"{file}:names", f"{file}:first"], capsys)
 
 
+def test_names_of_files_and_of_arrays_may_contain_colons(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in (tmp_path / "a.npz", tmp_path / "a.npz:b.npz", tmp_path / "c:d.npz"):
+        np.savez(file, **{"first": X, "of:two": Y, "b.npz:first": Y})
+        for name in ("first", "of:two"):
+            assert main([f"{file}:{name}", f"{file}:first", "--epsilon", "0.6"]) == 0
+            width = (X if name == "first" else Y).shape[1]
+            assert capsys.readouterr().out.startswith(f"{width} + {X.shape[1]} neurons")
+        assert f"{file}: expected the name of" in refused([f"{file}:x", f"{file}:first"], capsys)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -573,6 +587,51 @@ def test_a_flipped_byte_never_causes_a_traceback(
 def shown_help(*arguments: str) -> str:
     command = [sys.executable, "-m", "subspace_match.cli", *arguments, "--help"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("buffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_output_that_nobody_reads_stops_no_command(tmp_path: Path, buffered: str) -> None:
+    arrays = write(tmp_path, ".npy")
+    command = [sys.executable, "-m", "subspace_match.cli", *arrays, "--out", str(tmp_path / "out")]
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = os.environ | {"PYTHONUNBUFFERED": buffered}
+    run = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, env=environment, text=True)
+    os.close(writer)
+    assert (run.returncode, "rror" in run.stderr) == (0, False), run.stderr
+    assert (tmp_path / "out" / "neurons.parquet").exists()
+
+
+def test_a_command_may_have_no_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, None)
+    assert main(["match", "no.npy", "no.npy"]) == 2
+    assert main([*write(tmp_path, ".npy"), "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "neurons.parquet").exists()
+
+
+def test_output_on_a_full_disk_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main([*write(tmp_path, ".npy")]) == 2
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):  # what could not be written is still there
+            full.close()
+    assert "error: [Errno 28] No space left on device" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("subspace_match.matching.path.peel", interrupted)
+    assert main([*write(tmp_path, ".npy"), "--out", str(tmp_path / "out")]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "subspace-match: interrupted"
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_help_lists_the_commands_and_each_shows_an_example() -> None:

@@ -38,6 +38,17 @@ def test_a_terminal_has_one_line_from_the_start(
     ]
 
 
+def test_a_program_may_have_no_standard_error(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    caplog.set_level(logging.INFO)
+    with Progress("layers", 2) as work:
+        clock[0] += 10
+        work.update()
+    assert caplog.messages == ["layers: 1/2, about 0:10 left"]
+
+
 def test_elsewhere_the_log_has_a_line_every_ten_seconds(
     clock: list[float], caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -52,7 +52,10 @@ def train(snakemake: Any) -> None:
         log.info("new tensors, not from %s: %s", paths.start, ", ".join(new))
     move_to(network, device)
 
+    few = test_items.evenly_spaced(2)
+
     def save(path: Path, network: nn.Module) -> None:
+        training.check_checkpoint_is_whole(network, architecture, few)
         save_network(path, network, architecture, preprocessing)
 
     folder = Path(output.history).parent

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import io
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from ..extras import MissingExtraError
 from ..version import __version__
@@ -31,7 +33,7 @@ subspace-match COMMAND --help explains a command.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return 0, or 2 after bad input, which is reported in one line."""
+    """Run the command; return 0, 2 after bad input, or 130 after Ctrl-C, reported in one line."""
     parser, commands = _parser()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments and arguments[0] not in (*commands, "-h", "--help", "--version"):
@@ -45,12 +47,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         commands[arguments[0]].refuse(unknown)
     try:
-        with _log_on_stderr():
+        with _log_on_stderr(), redirect_stdout(_Output(sys.stdout)):
             options.run(options)
+    except KeyboardInterrupt:
+        _say_on_stderr("interrupted")
+        return 130  # as shells report it
     except (ValueError, OSError, MemoryError, MissingExtraError) as error:
-        sys.stderr.write(f"subspace-match: error: {error}\n")
+        _say_on_stderr(f"error: {error}")
         return 2
     return 0
+
+
+def _say_on_stderr(text: str) -> None:
+    if sys.stderr is not None:  # as after 2>&-
+        sys.stderr.write(f"subspace-match: {text}\n")
 
 
 def _is_a_word(argument: str) -> bool:
@@ -74,6 +84,30 @@ class _Command(argparse.ArgumentParser):
             known = self._option_string_actions if name.startswith("-") else ()
             named.append(f"{argument}{_did_you_mean(name, known)}")
         self.error(f"unrecognized arguments: {' '.join(named)}")
+
+
+class _Output(io.TextIOBase):
+    """Standard output whose reader may leave, as in ``subspace-match ... --out DIR | head``.
+
+    The command then goes on without it, because it may have files to write.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        """Write to a stream; None if the command was started without one."""
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write at once, so that a full disk is an error of the command."""
+        if self._stream is not None:
+            try:
+                self._stream.write(text)
+                self._stream.flush()
+            except BrokenPipeError:
+                # Python writes what it still has when it ends.
+                with Path(os.devnull).open("w") as nothing:
+                    os.dup2(nothing.fileno(), self._stream.fileno())
+                self._stream = None
+        return len(text)
 
 
 @contextmanager

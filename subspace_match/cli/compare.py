@@ -234,6 +234,7 @@ def _model(
     from ..networks.memory_order import move_to
     from ..networks.pretrained import load_pretrained, resolve_pretrained
     from ..networks.source_names import PUBLISHED, TORCHVISION, model_folder
+    from ..networks.task_check import check_saved, varied_batch
 
     if Path(name).is_file():
         if weights is not None:
@@ -261,6 +262,8 @@ def _model(
     given = _given(options)
     if weights != UNTRAINED:
         loaded = load_pretrained(architecture, weights, given)
+        size = loaded.preprocessing.crop or 0
+        check_saved(loaded.network, loaded.architecture, varied_batch((3, size, size), 2, tokens=0))
         return move_to(loaded.network, device), loaded.preprocessing
     if name.startswith(TORCHVISION):
         _, known = resolve_pretrained(architecture, "DEFAULT", given)

@@ -11,7 +11,15 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
-from ..networks.inputs import Inputs, count, first_tensor, real_tokens, tensors_in
+from ..networks.inputs import (
+    MASK,
+    PADDING_MASKS,
+    Inputs,
+    count,
+    first_tensor,
+    real_tokens,
+    tensors_in,
+)
 from ..networks.layered_network import check_not_compiled
 
 Pick = Callable[[Any], Any]
@@ -44,7 +52,8 @@ class ModelInputs:
             pick: the user's function from a batch to the inputs; None for the usual forms.
 
         Raises:
-            ValueError: if the model is no module, or a compiled one, or ``pick`` no function.
+            ValueError: if the model is no module, a compiled one or without values, or ``pick`` no
+                function.
         """
         self._name, self._pick = name, pick
         if not isinstance(model, nn.Module):
@@ -58,19 +67,26 @@ class ModelInputs:
                 f" {pick!r}"
             )
         check_not_compiled(name, model)
+        if any(weights.is_meta for weights in model.parameters()):
+            raise ValueError(
+                f"{name}: expected weights with values, found some on the device 'meta', which has"
+                " none; load or draw them on another device"
+            )
         parameters = inspect.signature(model.forward).parameters.values()
         self._named = {
             p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
         }
         self._takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
         self._shape: tuple[int, ...] | None = None
+        self._masked: bool | None = None
         self.notes: list[str] = []
 
     def __call__(self, batch: Any) -> Inputs:
         """Return the inputs in a batch.
 
         Raises:
-            ValueError: if it has none, or their size is not that of the first batch.
+            ValueError: if it has none, their size is not that of the first batch, or it is not
+                certain which tokens are no padding.
         """
         inputs = self._pick(batch) if self._pick else self._usual(batch)
         if not isinstance(inputs, (Tensor, Mapping, tuple, list)):
@@ -78,6 +94,7 @@ class ModelInputs:
                 f"{self._name}: expected inputs as a tensor, a tuple of arguments or a dictionary"
                 f" of named arguments, found {type(inputs).__name__}; {self._advice}"
             )
+        self._check_mask(inputs)
         first = first_tensor(inputs)
         if first.is_floating_point() and real_tokens(inputs) is None:
             size = tuple(first.shape[1:])
@@ -93,15 +110,43 @@ class ModelInputs:
     def _advice(self) -> str:
         return f"pass a function from a batch to these as inputs_{self._name[-1]}"
 
+    def _check_mask(self, inputs: Inputs) -> None:
+        """Refuse masks in some batches only, and masks that are added to scores."""
+        masked = real_tokens(inputs) is not None
+        mask = inputs.get(MASK) if masked and isinstance(inputs, Mapping) else None
+        if isinstance(mask, Tensor) and (mask < 0).any():
+            raise ValueError(
+                f"{self._name}: expected an {MASK} with 1 for real tokens and 0 for padded ones,"
+                " found negative values; convert it in a function, which you pass as"
+                f" inputs_{self._name[-1]}"
+            )
+        self._masked = masked if self._masked is None else self._masked
+        if masked != self._masked:
+            found = ("none", "one")[masked], ("none", "one")[self._masked]
+            raise ValueError(
+                f"{self._name}: expected a mask of padded tokens, such as {MASK}, in every batch or"
+                f" in none, found {found[0]} in this batch and {found[1]} in the first; give one"
+                " also where nothing is padded"
+            )
+
     def _usual(self, batch: Any) -> Any:
         """Take a tensor, the first of a (tensor, label) pair, or a dictionary's known keys."""
         if isinstance(batch, (tuple, list)) and batch:
-            batch = batch[0]
+            batch, *others = batch
+            if any(_is_mask_of(batch, other) for other in others):
+                raise ValueError(
+                    f"{self._name}: expected batches of (tensor, label) pairs or dictionaries,"
+                    f" found tokens and a mask {tuple(batch.shape)}, which would be left out;"
+                    f" {self._advice}, such as lambda batch: {{'input_ids': batch[0],"
+                    f" '{MASK}': batch[1]}}"
+                )
         if not isinstance(batch, Mapping):
             return batch
         known = {key: value for key, value in batch.items() if key in self._named}
-        if not known and self._takes_any:
-            known = dict(batch)
+        if self._takes_any:
+            # What wraps a model passes a mask on; labels, which it may not take, are left out.
+            masks = {key: batch[key] for key in (MASK, *PADDING_MASKS) if key in batch}
+            known = known | masks if known else dict(batch)
         if not known:
             raise ValueError(
                 f"{self._name}: expected a batch with some of the arguments that the model takes"
@@ -111,6 +156,15 @@ class ModelInputs:
         if left_out := [str(key) for key in batch if key not in known]:
             self.notes = [f"does not take {', '.join(left_out)}"]
         return known
+
+
+def _is_mask_of(tokens: Any, other: Any) -> bool:
+    """Return whether a tensor says by 0 and 1 which of other tensor's tokens are real."""
+    if not isinstance(tokens, Tensor) or not isinstance(other, Tensor):
+        return False
+    whole = not (tokens.is_floating_point() or other.is_floating_point())
+    alike = whole and tokens.ndim == 2 and tokens.shape == other.shape
+    return bool(alike and (tokens > 1).any() and ((other == 0) | (other == 1)).all())
 
 
 def number_of_inputs(loader: Any) -> int | None:

@@ -105,6 +105,8 @@ class Collector:
 
     Attributes:
         notes: how layers are sampled where that is not as in the pipeline, and what is kept.
+        padded: what is said of layers whose padded tokens are sampled too, by model and layer,
+            because the mask has another number of tokens.
     """
 
     def __init__(
@@ -151,13 +153,16 @@ class Collector:
                     self._needed.setdefault((side, layer.name), []).append(self._keeps)
         self._taken: dict[tuple[Key, Draw], Tensor] = {}
         self.notes = list(self._note(layers))
+        self.padded: dict[Key, str] = {}
 
     def _with_draw(self, pair: LayerPair, padded: bool) -> _Compared:
         """Find the draw of a pair, or make it."""
         inputs, seed = self._sampling.inputs, self._sampling.seed
         positions = self._sampling.positions
         draw: GroupedDraw
-        if inputs is None or self._one or not pair.alike or (padded and pair.a.kind == "tokens"):
+        # A convolution of texts has one position for each token, too.
+        maybe_padded = padded and pair.a.kind != "fc" and pair.a.height == 1
+        if inputs is None or self._one or not pair.alike or maybe_padded:
             draw = self._draws.setdefault("places", PlaceDraw(inputs, positions, self._most, seed))
         else:
             size = pair.a.kind, pair.a.height, pair.a.width
@@ -207,10 +212,15 @@ class Collector:
     def sink(self, side: int, inputs: Inputs) -> Callable[[LayerInfo, Tensor], None]:
         """Return a function that samples the values of a model's layers for a batch."""
         real = real_tokens(inputs)
+        tokens = None if real is None or bool(real.all()) else real.shape[1]  # with padded ones
 
         def sample(layer: LayerInfo, values: Tensor) -> None:
             key = side, layer.name
-            for draw in self._needed.get(key, ()):
+            draws = self._needed.get(key, ())
+            found = values.shape[1] if values.ndim == 3 else 1  # a single one has all texts in it
+            if draws and tokens is not None and found not in (1, tokens):
+                self.padded[key] = f"{layer.name} of model_{'ab'[side]} ({found} tokens)"
+            for draw in draws:
                 with naming(f"model_{'ab'[side]}, {layer.name}"):
                     self._taken[key, draw] = _in_range(draw.rows(values, real))
 

@@ -31,6 +31,10 @@ class ShortLoaderWarning(UserWarning):
     """A loader yielded fewer inputs than its length says."""
 
 
+class PaddedTokensWarning(UserWarning):
+    """Padded tokens are among the samples, because a mask does not say which these are."""
+
+
 def compare(
     model_a: nn.Module,
     model_b: nn.Module | None = None,
@@ -97,6 +101,7 @@ def compare(
 
     Warns:
         ShortLoaderWarning: if the loader ends early; the result is that of the inputs it gave.
+        PaddedTokensWarning: if padded tokens of a layer cannot be told from real ones.
         FewSamplesWarning: above 0.2 neurons per input, where part of a match is chance; or if
             padded texts have fewer real tokens than samples, so that some tokens count twice.
 
@@ -185,6 +190,13 @@ def compare(
             ShortLoaderWarning,
             stacklevel=2,
         )
+    if collector.padded:
+        note = (
+            "padded tokens are sampled too, because attention_mask has another number of tokens, in"
+            f" {', '.join(collector.padded.values())}; use inputs of one length, or other layers"
+        )
+        notes.append(note)
+        warnings.warn(note, PaddedTokensWarning, stacklevel=2)
     if (repeated := collector.repeated_tokens(seen)) is not None:
         warnings.warn(repeated, FewSamplesWarning, stacklevel=2)
     results = {result.name: result for result in collector.results(seen)}

@@ -10,7 +10,7 @@ import ast
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +28,8 @@ PACKAGE = "subspace_match"
 NEUTRAL = f"{PACKAGE}.workflow"
 # The code that lists the layers of each architecture. Planning runs it, no script does.
 LISTING = "listing"
+# No version of a library is part of a path, also where a library is installed from its sources.
+_NOT_OF_USERS = {*sys.stdlib_module_names, "numpy", "torch", "torchvision", "timm", "transformers"}
 
 
 class Code:
@@ -123,24 +125,23 @@ def _data_files(package: Path) -> Iterator[Path]:
             yield path
 
 
-def module_files(name: str) -> tuple[Path, list[Path]]:
+def module_files(name: str) -> dict[str, Path]:
     """Return the code of a user's own network: its module and the user's modules that it imports.
 
-    These are modules in the same package or beside it. Of an installed library only the module
-    itself counts.
+    Of an installed library only the module itself counts.
 
     Args:
         name: from the configuration, such as "package.module:Network".
 
     Returns:
-        The folder that contains the package or module, and the files, sorted. No files if the
-        network is not a user's own.
+        The files by their paths below the folder from which Python imports them, sorted. None if
+        the network is not a user's own.
 
     Raises:
         ValueError: if there is no such module.
     """
     if not is_user_code(name):
-        return Path(), []
+        return {}
     module = name.partition(":")[0]
     if module.partition(".")[0] in sys.stdlib_module_names:
         raise ValueError(
@@ -167,16 +168,16 @@ def module_files(name: str) -> tuple[Path, list[Path]]:
     depth = module.count(".") + (file.name == "__init__.py")
     folder = file.parents[depth]
     if LIBRARIES & set(file.parts) or file.suffix != ".py":
-        return folder, [file]
+        return {file.relative_to(folder).as_posix(): file}
     try:
-        return folder, _reached_below(folder, file)
+        return _reached_from(folder, file)
     except SyntaxError as error:
         raise broken(name, error) from error
 
 
 def module_digest(name: str) -> str:
     """Return ten hexadecimal digits: a digest of the code of a user's own network."""
-    return code_digest(*module_files(name))
+    return _digest(module_files(name))
 
 
 def _sha256(file: Path) -> bytes:
@@ -187,24 +188,53 @@ def code_digest(
     folder: Path, files: Iterable[Path], sha256: Callable[[Path], bytes] = _sha256
 ) -> str:
     """Return ten hexadecimal digits: a digest of files' contents and names below a folder."""
+    return _digest({file.relative_to(folder).as_posix(): file for file in files}, sha256)
+
+
+def _digest(files: Mapping[str, Path], sha256: Callable[[Path], bytes] = _sha256) -> str:
     content = hashlib.sha256()
-    for file in files:
-        content.update(f"{file.relative_to(folder).as_posix()}\0".encode())
+    for name, file in files.items():
+        content.update(f"{name}\0".encode())
         content.update(sha256(file))
     return content.hexdigest()[:10]
 
 
-def _reached_below(folder: Path, start: Path) -> list[Path]:
-    """Return a module's file and all files below a folder that it imports, directly or not."""
-    reached: set[Path] = set()
-    waiting = {start}
+def _reached_from(folder: Path, start: Path) -> dict[str, Path]:
+    """Return a module's file and all of the user's files that it imports, directly or not.
+
+    Args:
+        folder: from which the module is imported.
+        start: the module's file.
+    """
+    reached: set[tuple[Path, Path]] = set()
+    waiting = {(folder, start)}
+    folders_of = cache(_user_folders)
     while waiting:
-        file = waiting.pop()
-        reached.add(file)
+        root, file = waiting.pop()
+        reached.add((root, file))
         if file.suffix == ".py":
-            names = _imported_names(file, file.relative_to(folder).parts[:-1])
-            waiting |= {found for name in names for found in _files_of(folder, name)} - reached
-    return sorted(reached)
+            for name in _imported_names(file, file.relative_to(root).parts[:-1]):
+                for other in folders_of(name.partition(".")[0]) or (folder,):
+                    waiting |= {(other, found) for found in _files_of(other, name)} - reached
+    # In an order that does not depend on where the folders are.
+    named = sorted((file.relative_to(root), file) for root, file in reached)
+    return {name.as_posix(): file for name, file in named}
+
+
+def _user_folders(name: str) -> tuple[Path, ...]:
+    """Return the folders from which Python imports a top-level name, if it is the user's code.
+
+    These are also folders on PYTHONPATH and of packages that are installed to be edited.
+    """
+    try:
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return ()
+    if found is None or name in _NOT_OF_USERS:
+        return ()
+    modules = found.submodule_search_locations or filter(None, [found.origin])
+    folders = [Path(module).absolute().parent for module in modules]
+    return tuple(folder for folder in folders if not LIBRARIES & set(folder.parts))
 
 
 def _imported_names(file: Path, package: Sequence[str] = ()) -> Iterator[str]:

@@ -124,7 +124,13 @@ def _architecture(model: Model) -> dict[str, Any]:
 def _find_layers(model: Model, config: Config) -> LayeredNetwork:
     from ..networks.architectures import outline
     from ..networks.layered_network import LayeredNetwork
-    from ..networks.task_check import check_task, example_batch, output_for
+    from ..networks.task_check import (
+        check_saved,
+        check_task,
+        example_batch,
+        output_for,
+        varied_batch,
+    )
 
     source, seen = source_of(model.data), source_of(config["data"])
     if source.text != seen.text:
@@ -164,6 +170,7 @@ def _find_layers(model: Model, config: Config) -> LayeredNetwork:
     reached = {key: config["extraction"][key] for key in ("nodes", "neuron_axis", "tokens")}
     device = next((weights.device for weights in network.parameters()), None)
     layered = LayeredNetwork(network, example_batch(shape, 2, device), **reached)
+    check_saved(network, architecture, varied_batch(shape, 2, source.classes))
     if not model.pretrained:
         check_task(network, trained, source.classes, model.training["task"])
     return layered

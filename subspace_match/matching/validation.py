@@ -72,7 +72,8 @@ def as_activations(argument: str, value: Any) -> Any:
 
     Raises:
         ValueError: if it is not a real matrix with at least one sample and one neuron, is masked,
-            sparse, nested or without values, or is a Zarr array with missing chunks.
+            sparse, nested or without values, is a Zarr array with missing chunks, or a table whose
+            rows are not numbered in their order.
     """
     _check_values(argument, value)
     if not hasattr(value, "shape") or not hasattr(value, "dtype"):
@@ -104,6 +105,12 @@ def as_layers(argument: str, layers: Sequence[Any]) -> dict[str, Any]:
 def _converted(argument: str, value: Any) -> np.ndarray:
     """Convert a sequence of numbers to an array; raise a ValueError for anything else."""
     expected = f"{argument}: expected an array of shape (samples, neurons), found"
+    if hasattr(value, "iloc") and not np.array_equal(value.index, np.arange(len(value))):
+        raise ValueError(
+            f"{argument}: expected rows by their place, found a table whose rows have labels, the"
+            f" first {value.index[0]!r}, which do not count here; bring the rows of both sides into"
+            " one order, and pass table.to_numpy()"
+        )
     if isinstance(value, (list, tuple)):
         cpu = resolve_device("cpu")
         value = [cpu.rows(part) if hasattr(part, "detach") else part for part in value]

@@ -29,11 +29,21 @@ def save_network(
     architecture: Mapping[str, Any],
     preprocessing: Preprocessing,
 ) -> None:
-    """Write a network, made by ``build(**architecture)``, to a ``.safetensors`` file."""
+    """Write a network, made by ``build(**architecture)``, to a ``.safetensors`` file.
+
+    Raises:
+        ValueError: if its state dict has something else than tensors.
+    """
+    state = network.state_dict()
+    if others := [name for name, value in state.items() if not isinstance(value, torch.Tensor)]:
+        raise ValueError(
+            "network: expected a state dict of tensors only, found"
+            f" {type(state[others[0]]).__name__} in {others[0]}; let get_extra_state return a"
+            " tensor"
+        )
     # Copies, because the format refuses tensors that share memory, such as tied weights.
     tensors = {
-        name: tensor.clone(memory_format=torch.contiguous_format)
-        for name, tensor in network.state_dict().items()
+        name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in state.items()
     }
     about = {"architecture": dict(architecture), "preprocessing": asdict(preprocessing)}
     with atomic_write(path) as temporary:

@@ -16,6 +16,8 @@ Inputs = Tensor | Sequence[Any] | Mapping[str, Any]
 
 # The name under which Hugging Face's tokenizers say which tokens are real (1) and padded (0).
 MASK = "attention_mask"
+# The names under which torch's transformers take the opposite, bool: which tokens are padded.
+PADDING_MASKS = ("src_key_padding_mask", "key_padding_mask", "padding_mask")
 
 
 def call(network: nn.Module, inputs: Inputs) -> Any:
@@ -103,9 +105,22 @@ def of_tensors(change: Callable[[Tensor], Tensor], inputs: Inputs) -> Inputs:
 
 
 def real_tokens(inputs: Inputs) -> Tensor | None:
-    """Return which tokens are no padding, (inputs, tokens) bool; None if nothing says so."""
-    mask = inputs.get(MASK) if isinstance(inputs, Mapping) else None
-    return mask != 0 if isinstance(mask, Tensor) and mask.ndim == 2 else None
+    """Return which tokens are no padding, (inputs, tokens) bool; None if nothing says so.
+
+    Example:
+        >>> real_tokens({"x": torch.zeros(1, 2, 8), "padding_mask": torch.tensor([[False, True]])})
+        tensor([[ True, False]])
+    """
+    if not isinstance(inputs, Mapping):
+        return None
+    mask = inputs.get(MASK)
+    if isinstance(mask, Tensor) and mask.ndim == 2:
+        return mask != 0
+    for name in PADDING_MASKS:
+        padded = inputs.get(name)
+        if isinstance(padded, Tensor) and padded.ndim == 2 and padded.dtype == torch.bool:
+            return ~padded
+    return None
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from typing import Any
 
 from torch import fx, nn
@@ -46,9 +47,11 @@ class GraphOfLayers(fx.Interpreter):
             example: sets which optional arguments are given.
         """
         self._signature = inspect.signature(network.forward)
-        tracer = _Tracer(network, list(self._arguments(example)))
-        graph = tracer.trace(network)
-        super().__init__(fx.GraphModule(network, graph))
+        self._given = list(self._arguments(example))
+        tracer = _Tracer(network, self._given)
+        with _attributes_restored(network):
+            graph = tracer.trace(network)
+            super().__init__(fx.GraphModule(network, graph))
         self.extra_traceback = False  # it would add the graph to every error's message
         computed = [node for node in graph.nodes if node.op.startswith("call_")]
         self._names = {node: tracer.node_to_qualname[node] for node in computed}
@@ -64,10 +67,19 @@ class GraphOfLayers(fx.Interpreter):
 
         Returns:
             The network's output.
+
+        Raises:
+            ValueError: if the inputs give other arguments than the example.
         """
+        arguments = self._arguments(inputs)
+        if list(arguments) != self._given:
+            raise ValueError(
+                f"expected inputs for the arguments {', '.join(self._given)}, as in the first"
+                f" batch, found {', '.join(arguments)}; give the same ones in every batch"
+            )
         self._wanted, self._take = wanted, take
         try:
-            return self.run(*self._arguments(inputs).values())
+            return self.run(*arguments.values())
         finally:
             self._take = None
 
@@ -81,6 +93,23 @@ class GraphOfLayers(fx.Interpreter):
         if self._take is not None and (name := self._names.get(n)) in self._wanted:
             self._take(str(name), result)
         return result
+
+
+@contextmanager
+def _attributes_restored(network: nn.Module) -> Iterator[None]:
+    """Take back what the network's code, and the tracer, set in its modules.
+
+    During tracing, code such as ``self.features = x`` keeps a placeholder instead of a tensor.
+    """
+    of_modules = [vars(module) for module in network.modules()]
+    inside = [value for own in of_modules for value in own.values() if type(value) in (dict, list)]
+    before = [(container, container.copy()) for container in (*of_modules, *inside)]
+    try:
+        yield
+    finally:
+        for container, content in before:
+            container.clear()
+            (container.extend if isinstance(container, list) else container.update)(content)
 
 
 class _Tracer(NamingTracer):

@@ -37,7 +37,7 @@ from .layer_hooks import HookedModules
 from .layer_info import LayerInfo
 from .neuron_axis import AxisTracker, Shape, axis_by_sizes
 from .operations import OPERATIONS
-from .repeatability import check_repeatable, strict_float32
+from .repeatability import check_repeatable, check_saved, random_states, strict_float32
 from .wording import first_few
 
 # Values of ``extraction.nodes``.
@@ -185,6 +185,25 @@ class LayeredNetwork:
         with self._evaluating():
             check_repeatable(lambda batch, sink: self._way.pass_on(batch, names, sink), inputs)
 
+    def check_saved(self, again: LayeredNetwork, inputs: Inputs) -> None:
+        """Refuse a network whose state dict does not decide its values.
+
+        Args:
+            again: of the same network, built again with the same state dict.
+            inputs: a few inputs.
+
+        Raises:
+            ValueError: naming the first node that differs.
+        """
+        inputs = to_device(inputs, self.device)
+        names = self._way.nodes.keys()
+        ways = (self._way, again._way)
+        with self._evaluating(), again._evaluating():
+            one, other = (
+                lambda batch, sink, way=way: way.pass_on(batch, names, sink) for way in ways
+            )
+            check_saved(one, other, inputs)
+
     def _choose_way(self, example: Inputs) -> GraphOfLayers | HookedModules:
         # Run the network itself first: errors inside a graph mention the tracer's objects.
         try:
@@ -194,17 +213,25 @@ class LayeredNetwork:
                 f"network: expected one that accepts {described(example)}, found"
                 f" {type(self._network).__name__}, which fails with {_first_line(error)}"
             ) from error
+        before = random_states(self.device)
         try:
             graph = GraphOfLayers(self._network, example)
+            drawn = random_states(self.device) != before
             found = graph.pass_on(example, frozenset(), lambda *_: None)
+            again = graph.pass_on(example, frozenset(), lambda *_: None)
         except Exception as error:
             reason = f"torch.fx cannot trace it ({_first_line(error)})"
         else:
-            # A network that draws numbers computes another output each time.
-            if _equal(expected, found) or not _equal(expected, call(self._network, example)):
+            # A graph repeats what was drawn, or remembered, when it was traced. It would hide from
+            # ``check_repeatable`` that the network itself computes something else in each run.
+            if drawn:
+                reason = "the graph that torch.fx traces repeats the random numbers of one run"
+            # A graph that draws numbers itself computes another output each time.
+            elif _equal(expected, found) or not _equal(found, again):
                 self.notes.append("layers are nodes of the network's graph, traced by torch.fx")
                 return graph
-            reason = "the graph that torch.fx traces computes another output"
+            else:
+                reason = "the graph that torch.fx traces computes another output"
         self.notes.append(f"layers are reached by hooks on modules, because {reason}")
         return HookedModules(self._network, example)
 
@@ -339,6 +366,11 @@ class LayeredNetwork:
         """Return a layer's value with its neurons last, and of tokens what was asked for."""
         tensor = _first_tensor(value)
         shape = None if tensor is None else tuple(tensor.shape)
+        if tensor is not None and (tensor.is_complex() or tensor.is_quantized):
+            raise ValueError(
+                f"{layer.name} ({layer.node}): expected real numbers, found {tensor.dtype}; select"
+                " nodes with real values, such as absolute values or dequantized ones"
+            )
         size = _size(shape, layer.axis)
         of_tokens = size is not None and size[0] == "tokens"
         expected = layer.neurons, layer.height, layer.width
@@ -443,8 +475,9 @@ def _one_token(values: Tensor, real: Tensor | None, which: str) -> Tensor:
         real = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)
     if which == "mean":
         precision = torch.promote_types(values.dtype, torch.float32)
-        weights = real / real.sum(1, keepdim=True, dtype=precision)
-        return (values.nan_to_num() * weights[..., None].to(values.dtype)).sum(1)
+        # Padded tokens may have any value, also NaN. A NaN of a real token has to stay.
+        total = values.masked_fill(~real[..., None], 0).sum(1, dtype=precision)
+        return total / real.sum(1, keepdim=True, dtype=precision)
     places = torch.arange(real.shape[1], device=real.device)
     place = torch.where(real, places, real.shape[1]).amin(1)
     if which == "last":

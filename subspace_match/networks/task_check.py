@@ -1,13 +1,18 @@
-"""Check that a network fits its task: it accepts its inputs and scores the classes."""
+"""Check that a network fits its task: it accepts its inputs, scores the classes, can be saved."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
+from .architectures import build
+from .inputs import Inputs
+from .layered_network import LayeredNetwork
+from .source_names import is_user_code
 from .tasks import CLASSIFY, scores_of
 
 Shape = tuple[int, ...]  # of an input: channels, height and width of an image, or tokens
@@ -43,6 +48,40 @@ def check_task(network: nn.Module, shape: Shape, classes: int, task: str) -> Non
                 f" {found}; {advice}"
             )
     network.eval()
+
+
+def check_saved(network: nn.Module, architecture: Mapping[str, Any], inputs: Inputs) -> None:
+    """Refuse a user's own network of which a checkpoint would not hold all that decides its values.
+
+    Args:
+        network: made by ``build(**architecture)``.
+        architecture: arguments of ``build``.
+        inputs: a few inputs that are not all the same.
+
+    Raises:
+        ValueError: naming the first node whose values differ when the network is built again, or
+            in every run.
+    """
+    if not is_user_code(architecture["name"]):
+        return
+    again = build(**architecture)
+    again.load_state_dict(network.state_dict())
+    one, other = (LayeredNetwork(each, inputs, nodes=[]) for each in (network, again))
+    one.check_repeatable(inputs)  # else it differs for another reason
+    one.check_saved(other, inputs)
+
+
+def varied_batch(shape: Shape, count: int, tokens: int) -> torch.Tensor:
+    """Return random inputs: images, or, for a shape of one number, windows of tokens.
+
+    Example:
+        >>> varied_batch((8,), 2, tokens=5).shape, varied_batch((3, 32, 32), 2, tokens=0).dtype
+        (torch.Size([2, 8]), torch.float32)
+    """
+    generator = torch.Generator().manual_seed(0)
+    if len(shape) == 1:
+        return torch.randint(tokens, (count, *shape), generator=generator)
+    return torch.randn(count, *shape, generator=generator)
 
 
 def example_batch(shape: Shape, count: int, device: torch.device | None = None) -> torch.Tensor:

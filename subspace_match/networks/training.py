@@ -16,13 +16,46 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from .architectures import build
 from .items import Items
-from .repeatability import check_repeatable
+from .memory_order import move_to
+from .repeatability import check_repeatable, check_saved
 from .resume import ResumeFile
+from .source_names import is_user_code
 from .stages import Epoch, Stages
 from .tasks import choices, evaluate, scores_of
+
+
+def check_checkpoint_is_whole(
+    network: nn.Module, architecture: Mapping[str, Any], inputs: Tensor
+) -> None:
+    """Refuse a user's own network that learned something which its state dict does not hold.
+
+    Args:
+        network: made by ``build(**architecture)``, in any mode.
+        architecture: arguments of ``build``.
+        inputs: a few inputs, on the network's device.
+
+    Raises:
+        ValueError: if its output is another one when it is built again with the same state dict.
+    """
+    if not is_user_code(architecture["name"]):
+        return
+    again = build(**architecture)
+    again.load_state_dict(network.state_dict())
+    again = move_to(again.eval(), inputs.device)
+    run, run_again = (
+        lambda batch, sink, own=own: sink("its output", scores_of(own(batch)))
+        for own in (network, again)
+    )
+    was_training = network.training
+    network.eval()
+    try:
+        check_saved(run, run_again, inputs)
+    finally:
+        network.train(was_training)
 
 
 def learning_rate(settings: Mapping[str, Any], steps_per_epoch: int, step: int) -> float:

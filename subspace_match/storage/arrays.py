@@ -80,9 +80,10 @@ def _split(source: str) -> tuple[Path, str | None]:
     """Return the path, and the name after it if there is one."""
     if Path(source).exists():
         return Path(source), None
-    path, _, name = source.rpartition(":")
-    if path and Path(path).exists():
-        return Path(path), name
+    # Both may contain colons.
+    for place in range(len(source) - 1, 0, -1):
+        if source[place] == ":" and Path(source[:place]).exists():
+            return Path(source[:place]), source[place + 1 :]
     raise ValueError(f"{source}: expected a file ({FORMATS}), found no such file")
 
 

@@ -26,6 +26,17 @@ def small() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(400, 5), nn.ReLU())
 
 
+class Mixed(nn.Module):
+    """Has a part that no file of weights holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix, self.out = torch.randn(432, 4), nn.Linear(4, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.out(images.flatten(1) @ self.mix).relu()
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
@@ -166,6 +177,17 @@ def test_bad_input_is_one_line(photos: Path, capsys: pytest.CaptureFixture[str])
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
+
+
+def test_weights_that_are_not_the_whole_network_are_refused(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, weights = "test_command:Mixed", str(tmp_path / "weights.pt")
+    torch.save(Mixed().state_dict(), weights)
+    files = ("--weights-a", weights, "--weights-b", weights)
+    arguments = (name, name, *files, "--data", str(photos), "--size", "12", "--device", "cpu")
+    assert main(["compare", *arguments]) == 2
+    assert "only these are saved, found other values" in capsys.readouterr().err
 
 
 def test_networks_of_grey_images_are_refused_in_plain_words(

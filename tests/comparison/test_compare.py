@@ -252,6 +252,130 @@ def test_padded_tokens_are_never_sampled(left: bool) -> None:
         assert one["mlp1"].pair.samples == samples
 
 
+@pytest.mark.parametrize("name", ["src_key_padding_mask", "key_padding_mask", "padding_mask"])
+def test_the_padding_masks_of_torchs_own_layers_are_known(name: str) -> None:
+    """They are True where a token is padded."""
+    lengths = [int(n) for n in np.random.default_rng(0).integers(3, 20, 120)]
+    batches = list(texts(lengths, 16))
+
+    def named(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"ids": batch["input_ids"], name: batch["attention_mask"] == 0}
+
+    class Named(Text):
+        def forward(self, ids: Tensor, **masks: Tensor) -> dict[str, Tensor]:
+            return super().forward(ids, masks[name])
+
+    expected = sm.compare(Text(0), Text(1), batches, positions=600)
+    for batch_of in (batches, [named(batch) for batch in batches]):
+        pick = named if batch_of is batches else None
+        found = sm.compare(
+            Named(0), Named(1), batch_of, positions=600, inputs_a=pick, inputs_b=pick
+        )
+        assert found["mlp1"].path == expected["mlp1"].path
+
+
+def test_a_model_that_passes_arguments_on_gets_the_mask() -> None:
+    class Wrapper(nn.Module):
+        def __init__(self, seed: int) -> None:
+            super().__init__()
+            self.inner = Text(seed)
+
+        def forward(self, input_ids: Tensor, **more: Tensor) -> dict[str, Tensor]:
+            assert "labels" not in more
+            return self.inner(input_ids, **more)
+
+    batches = list(texts([int(n) for n in np.random.default_rng(0).integers(3, 20, 120)], 16))
+    found = sm.compare(Wrapper(0), Wrapper(1), batches, positions=600)
+    expected = sm.compare(Text(0), Text(1), batches, positions=600)
+    assert found["mlp1"].path == expected["mlp1"].path
+    assert "model_a: does not take labels" in found.notes
+
+
+class TextCnn(Text):
+    """A convolution over tokens, each of which changes nothing but itself."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.convolution = nn.Conv1d(8, 6, 1)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
+        hidden = self.act(self.convolution(self.embedding(input_ids).mT))
+        return {"last_hidden_state": hidden, "mask": attention_mask}
+
+
+def test_padded_positions_of_a_convolution_are_never_sampled() -> None:
+    models = TextCnn(0), TextCnn(1)
+    batch = next(texts([int(n) for n in np.random.default_rng(0).integers(3, 20, 120)], 120))
+    found = sm.compare(*models, [batch], device="cpu", positions=600)
+    assert [(layer.layer_a.kind, layer.pair.samples) for layer in found.values()] == [("conv", 600)]
+    with torch.no_grad():
+        models[0].embedding.weight[0] = 1e6
+    again = sm.compare(*models, [batch], device="cpu", positions=600)
+    assert again["conv1"].path == found["conv1"].path
+
+
+class Prompted(Text):
+    """Texts after one more token."""
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
+        prompt = self.embedding.weight[:1].expand(len(input_ids), 1, 8)
+        hidden = self.act(self.up(torch.cat([prompt, self.embedding(input_ids)], 1)))
+        return {"last_hidden_state": hidden, "mask": attention_mask}
+
+
+@pytest.mark.filterwarnings("ignore::subspace_match.FewSamplesWarning")
+def test_padded_tokens_that_a_mask_cannot_tell_are_a_warning(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    sm.compare(Prompted(0), Prompted(1), list(texts([6] * 40, 20)))
+    assert not [each for each in recwarn if each.category is sm.PaddedTokensWarning]
+    with pytest.warns(sm.PaddedTokensWarning) as warned:
+        found = sm.compare(
+            Text(0), Prompted(1), list(texts([6, 4] * 20, 20)), layers=[("mlp1", "mlp1")]
+        )
+    (message,) = {str(each.message) for each in warned if "padded" in str(each.message)}
+    assert message in found.notes
+    assert "another number of tokens, in mlp1 of model_b (7 tokens); use" in message
+
+
+def test_batches_of_texts_say_which_tokens_are_padded() -> None:
+    models, batches = (Text(0), Text(1)), list(texts([6, 4] * 20, 20))
+    pairs = [(batch["input_ids"], batch["attention_mask"]) for batch in batches]
+    mask = r"batch 1 .*model_a: expected batches of .*, found tokens and a mask \(20, 6\), which"
+    for more in ((), (torch.zeros(20),)):
+        with refused(mask, r"pass a function from a batch to these as inputs_a, such as lambda"):
+            sm.compare(*models, [(*pair, *more) for pair in pairs])
+    with refused(mask):
+        sm.compare(*models, [[pairs[0][0], pairs[0][1].bool()]])
+
+    def named(batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        return {"input_ids": batch[0], "attention_mask": batch[1]}
+
+    found = sm.compare(*models, pairs, inputs_a=named, inputs_b=named)
+    assert found["mlp1"].path == sm.compare(*models, batches)["mlp1"].path
+
+    class Unmasked(Text):
+        def forward(
+            self, input_ids: Tensor, attention_mask: Tensor | None = None
+        ) -> dict[str, Tensor]:
+            every = torch.ones_like(input_ids)
+            return super().forward(input_ids, every if attention_mask is None else attention_mask)
+
+    labelled = [(batch["input_ids"], batch["input_ids"]) for batch in batches]  # no masks
+    assert sm.compare(Unmasked(0), Unmasked(1), labelled).inputs == 40
+    some = [batches[0], {"input_ids": batches[1]["input_ids"]}]
+    for order, found_now in ((some, "none in this batch and one"), (some[::-1], "one in this")):
+        with refused(
+            f"batch 2 .*such as attention_mask, in every batch or in none, found {found_now}"
+        ):
+            sm.compare(Unmasked(0), Unmasked(1), order)
+    added = [
+        {**batch, "attention_mask": (batch["attention_mask"] - 1.0) * 1e9} for batch in batches
+    ]
+    with refused("batch 1 .*with 1 for real tokens and 0 for padded ones, found negative values"):
+        sm.compare(*models, added)
+
+
 def test_training_mode_gradients_and_hooks_are_as_they_were() -> None:
     models = cnn(0), cnn(1)
     for model in models:
@@ -478,6 +602,11 @@ def test_a_model_that_depends_on_chance_is_refused() -> None:
 
     with refused("model_b: network: expected the same values for an input in every run"):
         sm.compare(mlp(0), Noisy(), loader(50))
+
+
+def test_a_model_without_values_is_refused() -> None:
+    with refused("model_b: expected weights with values, found some on the device 'meta'"):
+        sm.compare(mlp(0), mlp(1).to("meta"), loader(50))
 
 
 def test_arguments_are_checked() -> None:

@@ -194,18 +194,54 @@ def test_a_users_network_counts_with_the_users_modules_that_it_imports(
     own: Path,
 ) -> None:
     name = "bundle.deep.net:Net"
-    folder, files = module_files(name)
-    assert folder == own
-    assert {str(file.relative_to(own)) for file in files} == {
-        n for n in USER_MODULES if "unused" not in n
-    }
+    files = module_files(name)
+    assert files == {n: own / n for n in sorted(USER_MODULES) if "unused" not in n}
     before = module_digest(name)
     for file in USER_MODULES:
         (own / file).write_text(USER_MODULES[file] + "# edited\n")
         assert (module_digest(name) != before) == ("unused" not in file), file
         (own / file).write_text(USER_MODULES[file])
     assert module_digest(name) == before
-    assert [file.name for file in module_files("beside:Net")[1]] == ["beside.py"]
+    assert [*module_files("beside:Net")] == ["beside.py"]
+
+
+ELSEWHERE = {
+    "shared/__init__.py": "import beside\n",
+    "shared/blocks.py": "import alone, stale, scipy, timm\n",
+    "shared/unused.py": "",
+    "spread/first.py": "",
+    "alone.py": "",
+    "beside.py": "",
+    "timm.py": "",
+}
+HIDDEN = {"stale.py": "", "spread/second.py": "", "scipy/__init__.py": "import unused\n"}
+
+
+def test_modules_elsewhere_on_the_path_count_too(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Modules are found as Python finds them; a library's own checkout does not count."""
+    (own / "bundle/more.py").write_text("import shared.blocks, spread.first, spread.second\n")
+    for folder, files in (("elsewhere", ELSEWHERE), ("site-packages", HIDDEN)):
+        for name, text in files.items():
+            file = tmp_path / folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        monkeypatch.syspath_prepend(str(tmp_path / folder))
+    elsewhere = tmp_path / "elsewhere"
+    counting = {*ELSEWHERE} - {"shared/unused.py", "timm.py"}
+    found = module_files("bundle.deep.net:Net")
+    assert {n: f for n, f in found.items() if elsewhere in f.parents} == {
+        name: elsewhere / name for name in sorted(counting)
+    }
+    assert {*found} - counting == {n for n in USER_MODULES if "unused" not in n} - {"beside.py"}
+    before = module_digest("bundle.deep.net:Net")
+    for name, text in ELSEWHERE.items():
+        (elsewhere / name).write_text(f"{text}# edited\n")
+        assert (module_digest("bundle.deep.net:Net") != before) == (name in counting), name
+        (elsewhere / name).write_text(text)
+    monkeypatch.syspath_prepend(str(elsewhere.rename(tmp_path / "a")))
+    assert module_digest("bundle.deep.net:Net") == before
 
 
 def test_only_the_named_module_of_an_installed_library_counts(
@@ -214,7 +250,7 @@ def test_only_the_named_module_of_an_installed_library_counts(
     installed = own.with_name("site-packages")
     own.rename(installed)
     monkeypatch.syspath_prepend(str(installed))
-    assert [file.name for file in module_files("bundle.deep.net:Net")[1]] == ["net.py"]
+    assert [*module_files("bundle.deep.net:Net")] == ["bundle/deep/net.py"]
 
 
 def test_a_missing_module_is_named() -> None:

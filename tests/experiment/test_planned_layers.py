@@ -107,6 +107,32 @@ def test_a_network_with_wrong_outputs_is_an_error_before_training(
     assert layer["neurons"] == 4
 
 
+MIXED = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mix, self.scores = torch.randn(1024, 8), nn.Linear(8, 10)
+
+    def forward(self, images):
+        return self.scores(images.flatten(1) @ self.mix).relu()
+"""
+
+
+def test_a_network_that_a_checkpoint_does_not_hold_is_an_error_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mixed_own.py").write_text(MIXED)
+    monkeypatch.syspath_prepend(tmp_path)
+    path, own = tmp_path / "layers.json", {"name": "mixed_own:Net"}
+    for network in (own, own | {"weights": "w.pt", "mean": [0.1], "std": [0.3]}):
+        with pytest.raises(ValueError, match=r"only these are saved, found other .* at matmul"):
+            listed(path, network=network)
+        assert not path.exists()
+
+
 COLOURS = {"name": "cifar10", "root": "nowhere"}
 
 

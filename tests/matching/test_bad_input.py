@@ -63,6 +63,25 @@ def test_a_table_of_numbers_is_read_and_one_of_other_types_is_refused():
             sm.reduce(GOOD, bad, device="cpu")
 
 
+def test_a_table_whose_rows_have_labels_is_refused():
+    """Two tables may hold the same samples in different orders."""
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 2)))
+    for labelled in (
+        table.sort_values(0),
+        table[table[0] > 0],
+        table.set_axis([f"image {n}" for n in range(40)]),
+        pd.concat([table, table]),
+        table.set_index([0, 1], drop=False),
+    ):
+        for function in (sm.reduce, sm.linear_cka, lambda *pair: sm.consensus_path(list(pair))):
+            with raises("expected rows by their place, found a table whose rows have labels, the"):
+                function(labelled, labelled)
+        numbers = labelled.to_numpy()
+        renumbered = labelled.reset_index(drop=True)
+        assert sm.reduce(renumbered, numbers) == sm.reduce(numbers, numbers)
+
+
 @pytest.mark.parametrize("kind", [{}, {"zarr_format": 2}, {"shards": (15, 4)}], ids=str)
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("emptied", [False, True])

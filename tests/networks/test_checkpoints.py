@@ -63,6 +63,16 @@ def test_tied_weights_stay_tied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert torch.equal(loaded[0].weight, network[0].weight)
 
 
+def test_a_state_dict_with_other_objects_is_refused(tmp_path: Path) -> None:
+    class Extra(torch.nn.ReLU):
+        def get_extra_state(self) -> dict[str, int]:
+            return {"factor": 2}
+
+    with pytest.raises(ValueError, match="of tensors only, found dict in _extra_state; let get_e"):
+        save_network(tmp_path / "network.safetensors", Extra(), {"name": "own:Net"}, PREPROCESSING)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_error_names_a_file_without_preprocessing(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(1)}, tmp_path / "network.safetensors", {"architecture": "{}"})
     with pytest.raises(ValueError, match=r"network\.safetensors: expected .* found weights alone"):

@@ -1,10 +1,12 @@
 """Layers of today's architectures and of modules that no tool can trace, against plain hooks."""
 
+import random
 import re
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from networks import real_models
@@ -322,6 +324,117 @@ def test_a_graph_that_computes_something_else_is_not_used() -> None:
     assert [layer.node for layer in layered.layers] == ["act", "act_1"]
 
 
+class Remembers(nn.Module):
+    """Add the mean of what it computed last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: Any = 0.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        values = x + self.last
+        self.last = values.mean(0)
+        return values
+
+
+_GENERATOR = np.random.default_rng(0)  # of a network's own
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x + torch.randn(4),
+        lambda x: x * random.random(),
+        lambda x: x * float(np.random.rand()),
+        lambda x: x * float(_GENERATOR.random()),
+        lambda x: x if random.random() < 0.8 else x * 0.0,
+        Remembers(),
+    ],
+)
+def test_a_graph_does_not_hide_what_was_drawn_or_remembered(
+    change: Callable[[torch.Tensor], torch.Tensor],
+) -> None:
+    """It depends on no input, so torch.fx makes a constant of it."""
+
+    class Changed(Own):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.act(change(self.first(x)))
+
+    random.seed(0)
+    torch.manual_seed(0)
+    x = torch.randn(4, 6)
+    with pytest.raises(ValueError, match=r"in a second run .*, first at act"):
+        LayeredNetwork(Changed(), x).check_repeatable(x)
+
+
+def test_numbers_that_change_nothing_can_be_drawn() -> None:
+    class Drawing(Own):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            skipped = self.training and float(torch.rand(())) < 0.5
+            return self.act(self.first(x) * (0.0 if random.random() < 0 or skipped else 1.0))
+
+    x = torch.randn(4, 6)
+    layered = LayeredNetwork(Drawing(), x)
+    layered.check_repeatable(x)
+    assert "repeats the random numbers of one run" in layered.notes[0]
+    assert [layer.node for layer in layered.layers] == ["act"]
+
+
+class Keeping(Own):
+    """Keep what it computes, as code does that looks at activations afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Any = None
+        self.by_name: dict[str, Any] = {}
+        self.of_calls: list[Any] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen = self.by_name["first"] = self.first(x) + torch.ones(4)
+        self.of_calls.append(self.seen)
+        return self.act(self.seen)
+
+
+def test_the_network_keeps_no_placeholder_of_the_tracer() -> None:
+    network, x = Keeping(), torch.randn(5, 6)
+    network.first.register_forward_hook(lambda module, _, value: setattr(module, "seen", value))
+    attributes = {*vars(network)}
+    layered = LayeredNetwork(network, x)
+    assert layered.notes[0] == "layers are nodes of the network's graph, traced by torch.fx"
+    kept = [network.seen, network.first.seen, *network.by_name.values(), *network.of_calls]
+    assert {type(value) for value in kept} == {torch.Tensor}
+    assert {*vars(network)} == attributes
+
+
+def test_every_batch_gives_the_same_arguments() -> None:
+    x, scale = torch.randn(5, 6), torch.full((5, 1), 2.0)
+    layered = LayeredNetwork(Optional(), x)
+    with pytest.raises(
+        ValueError,
+        match="expected inputs for the arguments x, as in the first batch, found x, scale; give",
+    ):
+        layered.run({"x": x, "scale": scale}, lambda *_: None)
+    layered = LayeredNetwork(Optional(), (x, scale))
+    with pytest.raises(ValueError, match="x, scale, as in the first batch, found x; give"):
+        layered.run(x, lambda *_: None)
+    assert recorded(layered, {"scale": scale, "x": x})
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+def test_values_that_are_not_real_are_refused() -> None:
+    class Waves(Own):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            waves = torch.tanh(torch.fft.fft(self.first(x)))
+            steps = torch.quantize_per_tensor(waves.real, 0.01, 0, torch.qint8)
+            return self.act(torch.relu(steps).dequantize() + waves.abs())
+
+    x = torch.randn(5, 6)
+    for node, dtype in (("tanh", "complex64"), ("relu", "qint8")):
+        with pytest.raises(ValueError, match=rf"fc1 \({node}\): expected real numbers.*{dtype};"):
+            LayeredNetwork(Waves(), x, [node]).run(x, lambda *_: None)
+    assert recorded(LayeredNetwork(Waves(), x, ["act"]), x)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -362,6 +475,45 @@ def test_one_token_of_each_text_is_never_a_padded_one() -> None:
         found: list[torch.Tensor] = []
         layered.run(text, lambda _, own, found=found: found.append(own.clone()))
         torch.testing.assert_close(found[0], values)
+
+
+class Marked(nn.Module):
+    """Give each token its number, and a value of its own to the tokens with number 0."""
+
+    def __init__(self, value: float, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.value, self.up = value, nn.Linear(1, 3, dtype=dtype)
+        nn.init.ones_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+        up = self.up(input_ids[..., None].to(self.up.weight.dtype))
+        values = functional.gelu(up + 8).masked_fill(input_ids[..., None] == 0, self.value)
+        return values, attention_mask
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e30])
+def test_a_mean_of_tokens_hides_no_value_of_a_real_one(value: float) -> None:
+    text = {"input_ids": torch.tensor([[1, 2, 0], [3, 4, 0]]), "attention_mask": torch.ones(2, 3)}
+    layered = LayeredNetwork(Marked(value), text, ["masked_fill"], tokens="mean", neuron_axis=-1)
+    found: list[torch.Tensor] = []
+    layered.run(text, lambda _, own: found.append(own.clone()))
+    expected = torch.tensor([[(9 + 10 + value) / 3] * 3, [(11 + 12 + value) / 3] * 3])
+    torch.testing.assert_close(found[0], expected, equal_nan=True)
+    text["attention_mask"][:, 2] = 0
+    layered.run(text, lambda _, own: found.append(own.clone()))
+    torch.testing.assert_close(found[1], torch.tensor([[9.5] * 3, [11.5] * 3]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_mean_of_tokens_of_16_bits_is_not_rounded_to_16_bits(dtype: torch.dtype) -> None:
+    ids = torch.randint(1, 50, (4, 700), generator=torch.Generator().manual_seed(0))
+    text = {"input_ids": ids, "attention_mask": (torch.arange(700) < 600).expand(4, 700)}
+    layered = LayeredNetwork(Marked(0.0, dtype), text, ["masked_fill"], tokens="mean")
+    found: list[torch.Tensor] = []
+    layered.run(text, lambda _, own: found.append(own.clone()))
+    values = functional.gelu((ids + 8).to(dtype))[:, :600, None].expand(4, 600, 3)
+    torch.testing.assert_close(found[0], values.float().mean(1))
 
 
 def test_texts_of_another_length_are_accepted() -> None:

@@ -1,13 +1,16 @@
 """A network that cannot learn to classify is refused before training."""
 
+import random
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from subspace_match.networks.architectures import build, outline
-from subspace_match.networks.task_check import check_task, output_for
+from subspace_match.networks.task_check import check_saved, check_task, output_for, varied_batch
 from subspace_match.networks.tasks import CLASSIFY, LANGUAGE_MODEL
 
 
@@ -161,3 +164,79 @@ def test_the_error_for_too_many_tokens_names_the_keys_to_change() -> None:
     expected = r"accepts texts of 6 tokens, found Short, .*; change data\.tokens or"
     with pytest.raises(ValueError, match=expected):
         check_task(Short(4, 4), (6,), 4, LANGUAGE_MODEL)
+
+
+class Mixing(nn.Module):
+    """Multiply the inputs by what the constructor makes; the head hides it from the scores."""
+
+    def __init__(self, keep: Callable[[nn.Module], Callable[[], Any]]) -> None:
+        super().__init__()
+        self.mix = keep(self)
+        self.features, self.head = nn.Sequential(nn.Linear(6, 6), nn.ReLU()), nn.Linear(6, 3)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        mixed = inputs @ torch.as_tensor(self.mix(), dtype=torch.float32)
+        return self.head(self.features(mixed))
+
+
+def attribute(tensor: Any) -> Callable[[nn.Module], Callable[[], Any]]:
+    return lambda _: lambda: tensor
+
+
+def of_buffer(persistent: bool, make: Callable[[], torch.Tensor]) -> Any:
+    def keep(network: nn.Module) -> Callable[[], Any]:
+        network.register_buffer("kept", make(), persistent=persistent)
+        return lambda: network.kept
+
+    return keep
+
+
+def fixed() -> torch.Tensor:
+    return torch.randn(6, 6, generator=torch.Generator().manual_seed(3))
+
+
+LOST = {
+    "attribute": lambda: Mixing(attribute(torch.randn(6, 6))),
+    "buffer_that_is_not_saved": lambda: Mixing(of_buffer(False, lambda: torch.randn(6, 6))),
+    "array": lambda: Mixing(attribute(np.random.normal(size=(6, 6)))),
+    "order": lambda: Mixing(attribute(torch.eye(6)[random.sample(range(6), 6)])),
+}
+SAVED = {
+    "buffer": lambda: Mixing(of_buffer(True, lambda: torch.randn(6, 6))),
+    "fixed_buffer": lambda: Mixing(of_buffer(False, fixed)),
+    "fixed_attribute": lambda: Mixing(attribute(fixed())),
+    "parameters": lambda: Mixing(lambda _: lambda: torch.eye(6)),
+}
+
+
+@pytest.mark.parametrize("kept", [*LOST, *SAVED])
+def test_a_network_that_a_checkpoint_does_not_hold_is_refused(
+    kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{__name__}.made", (LOST | SAVED)[kept], raising=False)
+    architecture = {"name": f"{__name__}:made", "width": 1.0, "hidden": []}
+    architecture |= {"channels": 3, "classes": 3}
+    network = build(**architecture)
+    inputs = torch.randn(2, 6)
+    if kept in SAVED:
+        check_saved(network, architecture, inputs)
+        return
+    with pytest.raises(ValueError, match=r"only these are saved, found other .* first at matmul "):
+        check_saved(network, architecture, inputs)
+
+
+def test_a_networks_own_chance_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    def noisy() -> nn.Module:
+        return Mixing(lambda _: lambda: torch.randn(6, 6))
+
+    monkeypatch.setattr(f"{__name__}.made", noisy, raising=False)
+    architecture = {"name": f"{__name__}:made", "width": 1.0, "hidden": []}
+    architecture |= {"channels": 3, "classes": 3}
+    with pytest.raises(ValueError, match="expected the same values for an input in every run"):
+        check_saved(build(**architecture), architecture, torch.randn(2, 6))
+
+
+def test_only_a_users_own_network_is_built_again() -> None:
+    architecture = {"name": "vgg11_bn", "width": 0.05, "hidden": [], "channels": 1, "classes": 3}
+    check_saved(nn.Identity(), architecture, varied_batch((1, 32, 32), 2, tokens=0))

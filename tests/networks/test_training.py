@@ -21,7 +21,12 @@ from subspace_match.networks.resume import ResumeFile
 from subspace_match.networks.stages import Epoch, Stages, best_epoch
 from subspace_match.networks.tasks import CLASSIFY, LANGUAGE_MODEL, Performance, evaluate
 from subspace_match.networks.texts import Texts
-from subspace_match.networks.training import learning_rate, steps_per_epoch, train
+from subspace_match.networks.training import (
+    check_checkpoint_is_whole,
+    learning_rate,
+    steps_per_epoch,
+    train,
+)
 from subspace_match.storage.files import atomic_write
 
 SETTINGS: dict[str, Any] = {
@@ -587,3 +592,41 @@ def test_the_error_names_damaged_weights(tmp_path: Path) -> None:
     (tmp_path / "network.safetensors").write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match=r"network\.safetensors: .* it is damaged: remove it"):
         load_network(tmp_path / "network.safetensors", torch.device("cpu"))
+
+
+class Scaled(nn.Module):
+    """Divide by a running mean, kept as an attribute, a buffer that is not saved, or a buffer."""
+
+    def __init__(self, kept: str) -> None:
+        super().__init__()
+        self.scores = nn.Linear(4, 3)
+        self.mean: Any = 1.0
+        if kept != "attribute":
+            del self.mean
+            self.register_buffer("mean", torch.ones(()), persistent=kept == "buffer")
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        scores = self.scores(inputs)
+        if self.training:
+            own = scores.detach().abs().mean()
+            self.mean = 0.5 * self.mean + 0.5 * (own if torch.is_tensor(self.mean) else float(own))
+        return scores / self.mean
+
+
+@pytest.mark.parametrize("kept", ["attribute", "not saved", "buffer"])
+def test_what_training_changes_outside_of_the_state_dict_is_an_error(
+    kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{__name__}.made", lambda: Scaled(kept), raising=False)
+    architecture = {"name": f"{__name__}:made", "width": 1.0, "hidden": []}
+    architecture |= {"channels": 1, "classes": 3}
+    network, inputs = build(**architecture).train(), torch.randn(50, 4)
+    check_checkpoint_is_whole(network, architecture, inputs)
+    network(inputs)
+    if kept == "buffer":
+        check_checkpoint_is_whole(network, architecture, inputs)
+    else:
+        with pytest.raises(ValueError, match=r"only these are saved, .* first at its output .* tr"):
+            check_checkpoint_is_whole(network, architecture, inputs)
+    check_checkpoint_is_whole(network, ARCHITECTURE, inputs)  # the project's own are not built
+    assert network.training
