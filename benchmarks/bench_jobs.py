@@ -39,7 +39,8 @@ REPEATS = 3
 def seconds(workspace: Workspace, *arguments: str) -> tuple[float, int]:
     """Of a run of Snakemake, and how many jobs it ran."""
     start = time.perf_counter()
-    with workspace.start(*arguments) as process:  # tests fork jobs, which start faster than a user's
+    # Not forked, as jobs of tests are, which start faster than a user's.
+    with workspace.start(*arguments) as process:
         text, _ = process.communicate()
     assert process.returncode == 0, text
     return time.perf_counter() - start, sum(Run(process.returncode, text).jobs.values())
