@@ -133,8 +133,11 @@ def network_matrix(matrix: pd.DataFrame) -> Figure:
 def describe_network_matrix(matrix: pd.DataFrame) -> str:
     """Describe ``network_matrix``."""
     shown, all_layers = _shown(matrix), layers_in_order(matrix)
-    joined = matrix[matrix["layer"].isin(shown)].groupby("layer", sort=False)["joined_at"]
-    clustered = joined.agg(lambda own: bool(own.notna().all()))
+    layers = matrix[matrix["layer"].isin(shown)].groupby("layer", sort=False)
+    clustered = layers["joined_at"].agg(lambda own: bool(own.notna().all()))
+    # Two networks are always compared, but have nothing to cluster.
+    two = layers["position_a"].nunique() == 2
+    incomplete = ~clustered & ~two
     parts = []
     if len(shown) < len(all_layers):
         parts.append(f"{len(shown)} of {len(all_layers)} layers, at equal distances.")
@@ -143,8 +146,10 @@ def describe_network_matrix(matrix: pd.DataFrame) -> str:
             "Networks are in the order of their clusters by 1 - area (average linkage); a tree's"
             " height is the distance at which clusters join."
         )
-    if not clustered.all():
-        left = "" if not clustered.any() else f" in {listed(clustered.index[~clustered])}"
+    if two.any():
+        parts.append(f"Only two networks are compared in {listed(two.index[two])}: no clusters.")
+    if incomplete.any():
+        left = "" if incomplete.all() else f" in {listed(incomplete.index[incomplete])}"
         parts.append(
             f"Not every two networks are compared{left}: grey, without clusters, in the order of"
             " the configuration."

@@ -82,7 +82,9 @@ def cross_fitted_path(halves: HalvedMoments, *, device: DeviceLike = "auto") -> 
     others with it (0.12 on average at 0.2 neurons per image in a simulation, where the match path
     is 0.08 too high). The area is hardly affected (0.007).
 
-    Costs O(n^2) per removal, and O(n^3) in all. Rounding errors are as in ``match_path``.
+    Costs O(n^2) per removal, and O(n^3) in all. Rounding errors are as in ``match_path``, but if a
+    fit leaves nothing on its half, the distance is 0 only up to 1e-3: it is the fourth root of a
+    product with a factor of rounding, about 1e-16.
 
     Args:
         halves: moments of two halves of the images, from ``reduce_halves``.

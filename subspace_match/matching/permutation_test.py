@@ -11,11 +11,33 @@ import numpy as np
 
 from .permutation_counts import LEVEL
 
-_DECIMALS = 12  # similarities that differ by less are equal up to rounding
+# Critical epsilons, similarities or areas that differ by no more are equal up to rounding: each is
+# accurate to 5e-9, the largest ``PairMoments.tie_margin``.
+_EQUAL = 1e-8
+_DECIMALS = 12  # excesses over means that differ by less are equal up to rounding
+
+
+def without_rounding(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
+    """Return the null with the observed values in place of those that equal them up to rounding.
+
+    A permutation can leave a value as it is: if it moves no image within its class, or none on
+    which a neuron is active. Rounding must not decide whether such a value reaches the observed.
+
+    Args:
+        observed: (...) observed values.
+        null: (K, ...) values under K permutations.
+
+    Example:
+        >>> without_rounding(np.array([0.5]), np.array([[0.5 - 1e-12], [0.4]])).tolist()
+        [[0.5], [0.4]]
+    """
+    return np.where(np.abs(null - observed) <= _EQUAL, observed, null)
 
 
 def p_values(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
     """Return permutation p-values: p = (1 + #{null >= observed}) / (K + 1).
+
+    Values that are equal up to rounding count as equal.
 
     Args:
         observed: (epsilons,) observed similarities.
@@ -28,7 +50,8 @@ def p_values(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
         >>> p_values(np.array([0.5, 0.1]), np.array([[0.0, 0.1], [0.2, 0.3], [0.6, 0.0]]))
         array([0.5 , 0.75])
     """
-    return np.asarray((1 + (null >= observed).sum(0)) / (len(null) + 1))
+    reached = without_rounding(observed, null) >= observed
+    return np.asarray((1 + reached.sum(0)) / (len(null) + 1))
 
 
 def threshold(null: np.ndarray) -> np.ndarray:
@@ -72,8 +95,7 @@ def family_wise_p_values(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
         >>> family_wise_p_values(np.array([0.9, 0.2]), null), p_values(np.array([0.9, 0.2]), null)
         (array([0.25, 0.5 ]), array([0.25, 0.5 ]))
     """
-    both = np.vstack([observed, null])
-    # Rounding must not decide between a permutation and an observation that are equal.
+    both = np.vstack([observed, without_rounding(observed, null)])
     statistics = (both - both.mean(0)).round(_DECIMALS)
     order = np.argsort(-statistics[0], kind="stable")
     ranked = statistics[:, order]
@@ -92,7 +114,8 @@ def adjusted_similarity(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
         null: (K, ...) similarities under K permutations.
 
     Returns:
-        (...) float64; NaN where the null's mean is 1, so that nothing can exceed chance.
+        (...) float64; NaN where the null's mean is 1 up to rounding, so that nothing can exceed
+        chance.
 
     Example:
         >>> adjusted_similarity(np.array([0.5, 1.0]), np.array([[0.0, 1.0], [0.5, 1.0]]))
@@ -100,4 +123,4 @@ def adjusted_similarity(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
     """
     mean = null.mean(0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(mean < 1, (observed - mean) / (1 - mean), np.nan)
+        return np.where(mean < 1 - _EQUAL, (observed - mean) / (1 - mean), np.nan)

@@ -171,6 +171,7 @@ def _groups(run: Run, table: str, *columns: str) -> dict[tuple[Any, ...], pd.Dat
 def _matches(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, Any]]:
     """Return critical epsilons, chance, certificates and minimal matches per pair and layer.
 
+    ``chance`` and ``labels`` are at hundredths of epsilon, which may not contain the grid's.
     ``cross_fitted`` has those of all draws together that have any, ascending and without NaN, and
     the number of these draws.
     """
@@ -190,6 +191,7 @@ def _matches(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, An
             ordered["draw"].isin(fitted), "cross_fitted_critical_epsilon"
         ].dropna()
         levels = null[key].sort_values("epsilon") if key in null else None
+        on_grid = rows[rows["draw"] == first_row["draw"]].sort_values("epsilon")
         epsilons = sorted(minimal[key]["epsilon"].unique()) if key in minimal else []
         made.append(
             {
@@ -208,6 +210,8 @@ def _matches(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, An
                 "neuron_levels": _neuron_levels(ordered.iloc[: sum(counts)]),
                 "chance": _level(levels, "null_threshold"),
                 "labels": _level(levels, "class_null_threshold"),
+                "chance_on_grid": numbers(on_grid["null_threshold"]),
+                "labels_on_grid": numbers(on_grid["class_null_threshold"]),
                 "certificates": [_certificate(own) for _, own in rows.groupby("epsilon")],
                 "minimal": [
                     _minimal(float(e), _at(minimal[key], e), _at(members[key], e), counts)

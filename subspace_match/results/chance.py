@@ -15,6 +15,7 @@ from ..matching.permutation_test import (
     family_wise_p_values,
     p_values,
     threshold,
+    without_rounding,
 )
 from ..storage.match_files import Resampled
 
@@ -60,6 +61,11 @@ def chance_columns(
         ``CHANCE_COLUMNS`` of each layer, (m,) each; NaN without the null.
     """
     columns = []
+    # Also for the threshold, so that only a value above it has p <= 0.05.
+    nulls = [
+        {prefix: without_rounding(values, null) for prefix, null in own.items()}
+        for values, own in zip(observed, nulls, strict=True)
+    ]
     for values, own in zip(observed, nulls, strict=True):
         found = {name: np.full(len(values), np.nan) for name in CHANCE_COLUMNS}
         found |= level_columns(own, len(values))
@@ -99,6 +105,7 @@ def neuron_columns(critical: np.ndarray, null: Resampled | None) -> dict[str, np
         found = None if null is None else getattr(null, name)
         limit = p_value = np.full(len(critical), np.nan)
         if found is not None:
+            found = without_rounding(critical, found)
             limit = -threshold(-found)
             p_value = np.where(np.isnan(critical), np.nan, p_values(-critical, -found))
         columns |= {f"{prefix}null_critical_epsilon": limit, f"{prefix}p_value": p_value}

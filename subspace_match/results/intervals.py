@@ -165,7 +165,8 @@ def difference_table(similarity: pd.DataFrame) -> pd.DataFrame:
         epsilon: from the grid; NaN for the area.
         value_1, value_2: means over the pairs of the seeds that both comparisons have.
         difference: the first minus the second.
-        networks: number of these seeds, the independent units.
+        networks: number of these seeds, the independent units; 0 if one is in all pairs of a
+            comparison.
         low, high: 95% interval of the difference (jackknife); NaN below three units.
         p_value: two-sided, t distribution with ``networks`` - 1 degrees of freedom; NaN below three
             units, or if the difference is the same without any unit.

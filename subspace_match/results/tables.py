@@ -202,7 +202,7 @@ def summary_table(similarity: pd.DataFrame, results: Sequence[LayerResult] = ())
         similarity: mean over draws and pairs.
         pairs, draws: number of pairs, and of draws per pair.
         networks: number of independent units, the seeds of the networks that are not in every
-            pair (see ``intervals``).
+            pair (see ``intervals``); 0 if a seed is in all pairs.
         low_networks, high_networks: 95% interval of the mean over networks, by the jackknife over
             these units; NaN below three, as two networks are a single pair.
         low_images, high_images: 95% interval over images for these networks, from halves of the

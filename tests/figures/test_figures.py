@@ -4,7 +4,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from functools import cache
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -301,6 +301,30 @@ def test_networks_are_drawn_in_the_order_of_clusters_below_their_tree() -> None:
     assert "average linkage" in FIGURES["network_matrix"].caption(
         {"network_matrix": matrix}, "e", CONFIG
     )
+
+
+def test_a_caption_says_which_layers_of_networks_have_no_clusters_and_why() -> None:
+    """All pairs of four networks in conv1, two of three pairs in conv2, a single pair in fc2."""
+    pairs = {"conv1": combinations(range(4), 2), "conv2": [(0, 1), (1, 2)], "fc2": [(2, 3)]}
+    about = {"node": "n", "kind": "conv", "area": 0.5}
+    about |= {f"{key}_{side}": "x" for key in ("model", "stage") for side in "ab"}
+    similarity = pd.DataFrame(
+        about | {"layer": layer, "depth": depth, "seed_a": a, "seed_b": b}
+        for depth, (layer, own) in enumerate(pairs.items(), 1)
+        for a, b in own
+    )
+    networks = [{"model": "x", "seed": seed, "stage": "x"} for seed in range(4)]
+
+    def caption(*layers: str) -> str:
+        kept = similarity[similarity["layer"].isin(layers)]
+        made = {"network_matrix": network_matrix_table(kept, networks)}
+        return FIGURES["network_matrix"].caption(made, "e", CONFIG)
+
+    assert "Only two networks are compared in fc2: no clusters." in caption("conv1", "fc2")
+    assert "Not every two" not in caption("conv1", "fc2")
+    assert "Not every two networks are compared in conv2: grey" in caption("conv1", "conv2", "fc2")
+    assert "Not every two networks are compared: grey" in caption("conv2")
+    assert "two networks" not in caption("conv1")
 
 
 def test_small_panels_show_each_curve_above_chance_and_labels() -> None:

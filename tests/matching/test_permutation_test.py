@@ -32,6 +32,19 @@ def test_a_value_above_the_threshold_is_one_with_p_of_at_most_5_percent(count: i
     np.testing.assert_array_equal(threshold(null), np.sort(null, axis=0)[-m])
 
 
+@pytest.mark.parametrize("rounding", [1e-16, 1e-12, 5e-9])
+def test_values_that_equal_the_observed_up_to_rounding_reach_it(rounding: float) -> None:
+    signs = np.where(np.arange(19)[:, None] % 2, 1.0, -1.0)
+    observed, null = np.array([0.3, 0.8]), np.array([0.3, 0.8]) + rounding * signs
+    np.testing.assert_array_equal(p_values(observed, null), [1, 1])
+    np.testing.assert_array_equal(family_wise_p_values(observed, null), [1, 1])
+    # Of critical epsilons the small ones are the similar ones.
+    np.testing.assert_array_equal(p_values(-observed, -null), [1, 1])
+    lower, higher = null - 1e-6, null + 1e-6
+    np.testing.assert_array_equal(p_values(observed, lower), [0.05, 0.05])
+    np.testing.assert_array_equal(p_values(observed, higher), [1, 1])
+
+
 @pytest.mark.parametrize(
     ("count", "advised"),
     [(-1, 19), (1, 19), (20, 19), (29, 39), (100, 99), (200, 199), (1000, 999)],
@@ -90,9 +103,9 @@ def test_the_correction_keeps_the_error_rate_of_the_family_and_finds_a_planted_l
 
 
 def test_the_adjusted_similarity_is_0_at_the_chance_level_and_1_at_most() -> None:
-    null = np.array([[0.2, 0.0, 1.0], [0.4, 0.0, 1.0]])
-    found = adjusted_similarity(np.array([0.3, 1.0, 1.0]), null)
-    np.testing.assert_allclose(found, [0, 1, np.nan], atol=1e-12)
+    null = np.array([[0.2, 0.0, 1.0, 1 - 4e-9], [0.4, 0.0, 1.0, 1 - 5e-9]])
+    found = adjusted_similarity(np.array([0.3, 1.0, 1.0, 1 - 3e-9]), null)
+    np.testing.assert_allclose(found, [0, 1, np.nan, np.nan], atol=1e-12)
 
 
 def images_of(rng: np.random.Generator, planted: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -66,6 +66,7 @@ def experiment(
     layers: Sequence[str] = LAYERS,
     seeds: Sequence[int] = (0, 1),
     draws: int = 2,
+    grid: Sequence[float] = GRID,
     without: Sequence[str] = (),
     images: bool = True,
     change: Callable[[dict[str, Any]], Any] = lambda _: None,
@@ -78,6 +79,7 @@ def experiment(
         layers: their names, from input to output.
         seeds: of the networks; all pairs are compared.
         draws: number of draws of positions.
+        grid: epsilons, ascending.
         without: tables to write without rows, as if the run had not requested them.
         images: whether to write the data set.
         change: changes the configuration after it is validated.
@@ -85,7 +87,7 @@ def experiment(
     config = validated({"seeds": list(seeds)})
     change(config)
     pairs = list(combinations(seeds, 2))
-    made, paths, minimal = _tables(tuple(layers), tuple(pairs), draws)
+    made, paths, minimal = _tables(tuple(layers), tuple(pairs), draws, tuple(grid))
     folder = results / "experiments" / name
     for table, rows in made.items():
         kept = rows.iloc[:0] if table in without else rows
@@ -150,7 +152,10 @@ def activations(layer: int, draw: int, seed: int) -> np.ndarray:
 
 @cache
 def _tables(
-    layers: tuple[str, ...], pairs: tuple[tuple[int, int], ...], draws: int
+    layers: tuple[str, ...],
+    pairs: tuple[tuple[int, int], ...],
+    draws: int,
+    grid: tuple[float, ...],
 ) -> tuple[dict[str, pd.DataFrame], Paths, dict[tuple[int, str], MinimalMatches]]:
     paths: Paths = {}
     minimal: dict[tuple[int, str], MinimalMatches] = {}
@@ -172,7 +177,7 @@ def _tables(
                 cross_fitted = sm.cross_fitted_path(halves, device="cpu")
                 new = NewImages.from_paths(cross_fitted, cross_fitted, IMAGES)
                 match = LayerMatch.from_path(path, origin, new)
-                results.append(LayerResult(names, match, path.verify(GRID)))
+                results.append(LayerResult(names, match, path.verify(grid)))
                 if draw == 0:
                     rng = np.random.default_rng(number)
                     orders = [rng.permutation(SAMPLES) for _ in range(19)]
@@ -192,7 +197,7 @@ def _tables(
                     )
     of_layers = tables.layer_tables(results)
     together = _consensus(layers, pairs, draws)
-    consensus = many_networks.consensus_table(together, GRID)
+    consensus = many_networks.consensus_table(together, grid)
     of_layers["summary"] = many_networks.with_consensus(of_layers["summary"], consensus)
     networks = {
         f"net.seed_{seed}": {"model": "base", "seed": seed, "stage": "last", "accuracy": 0.9}
@@ -202,11 +207,11 @@ def _tables(
     made = {
         "networks": tables.network_table(networks),
         **of_layers,
-        "universality": many_networks.universality_table(results, together, GRID),
+        "universality": many_networks.universality_table(results, together, grid),
         "network_matrix": many_networks.network_matrix_table(
             of_layers["similarity"], networks.values()
         ),
-        "heat_map": _heat_map(layers, results),
+        "heat_map": _heat_map(layers, results, grid),
         "left_out": tables.left_out_table([]),
         "top_images": tables.top_image_table(
             TopImages(Origin("d", (key,), ("aa",)), 0.9, _top_images(layers, number), 0.4)
@@ -235,7 +240,9 @@ def _consensus(
     return found
 
 
-def _heat_map(layers: Sequence[str], results: Sequence[LayerResult]) -> pd.DataFrame:
+def _heat_map(
+    layers: Sequence[str], results: Sequence[LayerResult], grid: Sequence[float]
+) -> pd.DataFrame:
     """Give each pair of layers i and j a similarity that identifies both."""
     listed = [HeatMapLayer(layer, depth + 1, 50) for depth, layer in enumerate(layers)]
     maps = []
@@ -247,7 +254,7 @@ def _heat_map(layers: Sequence[str], results: Sequence[LayerResult]) -> pd.DataF
                 critical[i, j, : 10 * i + j + 1] = 0.1
             cka = critical[..., 0] + 0.5
             maps.append((result.pair, HeatMap(origin, listed, listed, critical, cka)))
-    return tables.heat_map_table(maps, GRID)
+    return tables.heat_map_table(maps, grid)
 
 
 def _top_images(layers: Sequence[str], network: int) -> Mapping[str, tuple[np.ndarray, np.ndarray]]:

@@ -116,6 +116,24 @@ def test_the_chance_level_between_hundredths_is_never_too_low(opened: Opened, ma
     assert "chance level unknown" in page.locator("#depth-readout").inner_text()
 
 
+def test_epsilons_of_the_grid_between_hundredths_have_the_levels_of_the_tables(
+    opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
+) -> None:
+    grid = [0.1234, 0.3, 0.505, 0.995]
+    one = experiment(tmp_path, draws=1, grid=grid)
+    opened = opening(written(one))
+    page = opened.go()
+    summary = one.tables["summary"].set_index(["layer", "epsilon"])
+    for epsilon in grid:
+        slide(page, epsilon)
+        for row in opened.table("#depth-numbers"):
+            of_table = summary.loc[(row["layer"], epsilon)]
+            for column, name in (("chance", "null_threshold"), ("labels", "class_null_threshold")):
+                assert float(row[column]) == of_table[name]
+        answer = " ".join(similarity_words(one.tables["summary"], epsilon))
+        assert page.locator("#answer").inner_text() == answer
+
+
 def test_the_answer_describes_all_layers_as_the_terminal_does(
     opened: Opened,
     made: Made,

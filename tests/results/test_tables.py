@@ -11,6 +11,7 @@ import subspace_match as sm
 from subspace_match.matching.certificate import Certificate
 from subspace_match.matching.measures import Noted, noted_measures
 from subspace_match.matching.minimal.result import MinimalMatches
+from subspace_match.matching.null import null_critical_epsilons
 from subspace_match.results.registry import read_networks
 from subspace_match.results.tables import (
     LayerResult,
@@ -209,6 +210,34 @@ def test_null_columns_come_from_the_permutations() -> None:
     assert len(curves) == 100
     row = curves[curves["epsilon"] == 0.3].iloc[0]
     assert (row["null_mean"], row["null_threshold"]) == (pytest.approx(0.2 / 19), 0.2)
+
+
+@pytest.mark.parametrize("near", [None, 1e-5, 1e-7])
+def test_permutations_that_change_nothing_are_no_evidence(near: float | None) -> None:
+    """As within classes if each has one image: every p-value is 1, and no value is above chance.
+
+    A near copy makes the moments ill-conditioned, so that ties have another margin.
+    """
+    rng = np.random.default_rng(0)
+    x, y = (np.maximum(rng.normal(size=(80, n)), 0).astype(np.float32) for n in (7, 5))
+    y[:, 0], y[:, 1] = x[:, :3].sum(1), 0
+    if near is not None:
+        x[:, 1] = x[:, 0] * (1 + near * rng.normal(size=80))
+    path = sm.match_path(sm.reduce(x, y, device="cpu"), device="cpu")
+    orders = [np.arange(80)] * 19
+    null = np.stack(list(null_critical_epsilons(path.pair, x, y, orders, device="cpu")))
+    own = LayerMatch.from_path(path, match("conv1", 1, 80).origin)
+    results = [LayerResult(PAIR, own, proofs(0.3, 0.5), Resampled(null, null))]
+    table, neurons = similarity_table(results), neuron_table(results)
+    for name in [column for column in table if column.endswith("p_value")]:
+        assert (table[name] == 1).all(), name
+    for prefix in ("", "class_"):
+        for of, value in (("", "similarity"), ("area_", "area")):
+            assert (table[value] <= table[f"{of}{prefix}null_threshold"]).all()
+            np.testing.assert_allclose(table[f"{of}{prefix}adjusted"], 0, atol=1e-12)
+        live = neurons[~neurons["dead"]]
+        assert (live[f"{prefix}p_value"] == 1).all()
+        assert (live["critical_epsilon"] >= live[f"{prefix}null_critical_epsilon"]).all()
 
 
 def test_an_unproved_match_and_a_margin_below_rounding_are_flagged() -> None:

@@ -63,6 +63,7 @@ export function nearest(records, epsilon) {
 class Match {
   constructor(run, record) {
     this.record = record;
+    this.epsilons = run.epsilons;
     this.pair = run.pairs[record.pair];
     this.layer = run.layers[record.layer].layer;
     [this.countA, this.countB] = record.neurons;
@@ -104,12 +105,19 @@ class Match {
 
   /** The level that similarity must exceed for p <= 0.05 if images are permuted. */
   chance(epsilon) {
-    return levelAt(this.chanceCurve, epsilon);
+    return this.level(this.chanceCurve, this.record.chance_on_grid, epsilon);
   }
 
   /** The same level if images are permuted within classes: what labels alone explain. */
   labels(epsilon) {
-    return levelAt(this.labelsCurve, epsilon);
+    return this.level(this.labelsCurve, this.record.labels_on_grid, epsilon);
+  }
+
+  /** A chance level: exact on the grid, as in the tables. */
+  level(curve, onGrid, epsilon) {
+    const place = this.epsilons.indexOf(epsilon);
+    if (curve.length && place >= 0) return onGrid[place] ?? Number.NaN;
+    return levelAt(curve, epsilon);
   }
 
   /** What the critical epsilon of a neuron in the first draw is compared with; each undefined if unknown. */
