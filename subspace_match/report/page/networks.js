@@ -1,6 +1,6 @@
 // Many networks: the most and the least universal neurons of a layer, and networks by networks.
 
-import { Chart, heatMap } from "./charts.js";
+import { Chart, HEAT_MAP, heatMap } from "./charts.js";
 import { byId, h, percent, say, short } from "./dom.js";
 import { strip } from "./neurons.js";
 import { change, listen, match, run, state } from "./state.js";
@@ -50,7 +50,7 @@ export function manyNetworks() {
   const names = () => found.networks.map((one) => run().networks[one].name);
   const chart = new Chart(byId("matrix"), (...more) => heatMap(names(), names(), { a: "Network", b: "Network" })(...more), {
     renderer: "canvas",
-    height: 420,
+    height: HEAT_MAP,
     point: (datum) => datum?.a && say("matrix-readout", `${datum.a} and ${datum.b}: ${percent(datum.value)}`),
   });
   chart.element.setAttribute("role", "img");
