@@ -761,6 +761,64 @@ def test_a_table_saved_as_csv_is_the_copied_table(opened: Opened, saving: Opened
         assert list(csv.DictReader(stream)) == opened.table("#depth-numbers")
 
 
+def test_neurons_layer_pairs_and_networks_can_be_copied(opened: Opened, made: Made) -> None:
+    page = opened.go(layer="fc1", pair=1, epsilon=0.32)
+    of_pair = "seed_a == 0 and seed_b == 2"
+    neurons = made.tables["neurons"].query(f"layer == 'fc1' and {of_pair}")
+    wanted = neurons.pivot(index=["network", "neuron"], columns="draw", values="critical_epsilon")
+    first = neurons[neurons["draw"] == 0].set_index(["network", "neuron"])
+    rows = opened.table("#neurons-numbers")
+    assert len(rows) == len(wanted) == 24
+    for row in rows:
+        key = row["network"], int(row["neuron"])
+        for draw in (0, 1):
+            shown = float(row[f"critical_epsilon_draw_{draw}"] or "nan")
+            np.testing.assert_equal(shown, wanted.loc[key, draw])
+        p_value = float(row["p_value"] or "nan")
+        assert p_value == pytest.approx(first.loc[key, "p_value"], rel=1e-3, nan_ok=True)
+    pairs = made.tables["heat_map"].query(f"epsilon == 0.3 and {of_pair}")
+    pairs = pairs.set_index(["layer_a", "layer_b"])
+    rows = opened.table("#between details >> nth=0")
+    assert len(rows) == len(pairs) == 9
+    for row in rows:
+        of_table = pairs.loc[(row["layer_a"], row["layer_b"])]
+        assert row["epsilon"] == "0.3"
+        for name in ("similarity", "linear_cka"):
+            assert float(row[name]) == pytest.approx(of_table[name], abs=1e-6)
+    areas = made.tables["network_matrix"].query("layer == 'fc1'").set_index(["seed_a", "seed_b"])
+    rows = opened.table("#matrix-numbers")
+    assert len(rows) == 6
+    for row in rows:
+        seeds = tuple(int(row[f"network_{side}"].removeprefix("seed ")) for side in "ab")
+        assert float(row["area"]) == pytest.approx(areas.loc[seeds, "area"], abs=1e-6)
+    # A message about other numbers does not stay.
+    expect(page.locator("#neurons-numbers [role=status]")).to_have_text("Copied.")
+    page.locator("#layer").select_option("conv1")
+    expect(page.locator("#neurons-numbers [role=status]")).to_have_text("")
+
+
+def test_the_measures_of_all_pairs_are_those_of_one_comparison(
+    opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
+) -> None:
+    one = experiment(tmp_path, seeds=(0, 1, 2), draws=1)
+    for file in (one.folder / "tables").glob("*.parquet"):
+        table = pd.read_parquet(file)
+        if {"comparison", "seed_b"} <= set(table.columns):
+            is_other = (table["seed_a"] == 1) & (table["seed_b"] == 2)
+            table.loc[is_other, "comparison"] = "other"
+            table.to_parquet(file)
+    sign(read_record(one.folder / "config.json"), one.folder)
+    opened = opening(written(one))
+    page = opened.go(pair="all", layer="fc1", epsilon=0.3)
+    measures = one.tables["measures"].query("seed_a == 0 and measure == 'linear_cka'")
+    wanted = measures.groupby("layer")["value"].mean()
+    rows = [r for r in opened.table("#between details >> nth=-1") if r["measure"] == "linear CKA"]
+    assert len(rows) == len(LAYERS)
+    for row in rows:
+        assert float(row["value"]) == pytest.approx(wanted[row["layer"]])
+    assert "By layer, mean of 2 pairs (last)" in page.locator("#between").inner_text()
+
+
 def test_runs_are_shown_side_by_side(
     opening: Callable[..., Opened], written: Callable[..., Path], made: Made, tmp_path: Path
 ) -> None:

@@ -1,7 +1,7 @@
 // The table of a layer's neurons, and the minimal match of the selected neuron.
 
 import { membersOf } from "./data.js";
-import { byId, counted, h, listed, neuronWords, say, short } from "./dom.js";
+import { Numbers, byId, counted, h, listed, neuronWords, say, short } from "./dom.js";
 import { change, listen, match, run, state } from "./state.js";
 
 const ROW = 32; // pixels, as --row in the style sheet
@@ -13,6 +13,9 @@ const COLUMNS = [
   { key: "size", title: "Size of minimal match" },
   { key: "norm", title: "Norm" },
 ];
+/** What a critical epsilon is compared with: the column of the table of neurons. */
+const LEVELS = { chance: "null_critical_epsilon", chance_p: "p_value", labels: "class_null_critical_epsilon",
+  labels_p: "class_p_value" };
 const BOUNDED = COLUMNS.slice(1);
 
 /** One row per neuron of the layer. */
@@ -22,6 +25,21 @@ function rowsOf(own, minimal) {
     const size = found < 0 ? Number.NaN : minimal.size_a[found] + minimal.size_b[found];
     return { number, name: own.name(number), critical, size, norm: own.norms[number] };
   });
+}
+
+/** All neurons of the layer with all digits, for the table of numbers. */
+function numbersOf() {
+  const own = match();
+  const minimal = own.minimal(state.epsilon);
+  const levels = Object.keys(LEVELS).filter((name) => own.record.neuron_levels[name]);
+  const at = minimal ? `_at_${minimal.epsilon}` : "";
+  return [
+    ["network", "neuron", ...own.critical.map((_, draw) => `critical_epsilon_draw_${draw}`),
+      `minimal_match_size${at}`, "norm", ...levels.map((name) => LEVELS[name])],
+    ...rowsOf(own, minimal).map(({ number, name, size, norm }) => [name[0], Number(name.slice(1)),
+      ...own.critical.map((draw) => draw[number]), size, norm,
+      ...levels.map((level) => own.neuronLevels(number)[level] ?? Number.NaN)]),
+  ];
 }
 
 /** A table that creates elements only for the visible rows, so that it can have thousands. */
@@ -291,6 +309,7 @@ function imagesNote() {
 export function neurons(runs) {
   atlasStyle(runs);
   const table = new NeuronTable(byId("neurons"));
+  const numbered = new Numbers(byId("neurons-numbers"), "neurons", numbersOf);
   filters(() => table.filter());
   let shown;
   listen(["run", "pair", "layer", "epsilon", "neuron"], () => {
@@ -303,6 +322,7 @@ export function neurons(runs) {
       say("neurons-about", `Neurons of ${own.layer} in both networks (${run().pairName(own.pair)}): critical`
         + ` epsilon at the first draw${at}, and norm of its activations.`);
       table.show(rowsOf(own, minimal));
+      numbered.update();
     } else if (shown.neuron !== state.neuron) table.follow();
     else table.draw();
     if (isNew || shown.neuron !== state.neuron) showSelected();

@@ -317,6 +317,11 @@ function heatMaps(own) {
   }
   const readout = h("p", { class: "readout" });
   let shown;
+  /** The place of the nearest epsilon of the grid. */
+  const place = () => {
+    const grid = shown.epsilons.map((epsilon) => ({ epsilon }));
+    return grid.indexOf(nearest(grid, state.epsilon));
+  };
   const select = (layer) => {
     if (own.matchesOf(layer).length) change({ layer, neuron: "" });
     else readout.textContent = `${layer} of A is not among the compared layers, so it cannot be selected.`;
@@ -347,23 +352,32 @@ function heatMaps(own) {
     return { chart, element: h("figure", {}, caption, box), show };
   };
   const [ofMatch, ofCka] = [figure(), figure()];
+  const details = h("details", {}, h("summary", {}, "The layer pairs as a table"));
+  const table = new Numbers(details, "heat_map", () => {
+    const { layers_a: a, layers_b: b } = shown;
+    const at = place();
+    const [similarity, cka] = [numbers(shown.similarity[at]), numbers(shown.cka)];
+    return [["layer_a", "layer_b", "epsilon", "similarity", "linear_cka"],
+      ...Array.from(similarity, (value, cell) =>
+        [a[Math.floor(cell / b.length)], b[cell % b.length], shown.epsilons[at], value, cka[cell]])];
+  });
   byId("between").append(
     h("h3", {}, "Every layer of A against every layer of B"),
-    h("div", { class: "side-by-side" }, ofMatch.element, ofCka.element), readout,
+    h("div", { class: "side-by-side" }, ofMatch.element, ofCka.element), readout, details,
   );
   let last = "";
   const update = () => {
     shown = found.find((one) => one.pair === state.pair) ?? found[0];
-    const grid = shown.epsilons.map((epsilon) => ({ epsilon }));
-    const at = grid.indexOf(nearest(grid, state.epsilon));
+    const at = place();
     const key = `${shown.pair} ${at}`;
     if (key === last) return;
     last = key;
     readout.textContent = "";
     const [a, b] = [own.pairs[shown.pair].a, own.pairs[shown.pair].b].map((one) => own.networks[one].name);
-    ofMatch.show(`Maximum match at epsilon ${grid[at].epsilon}, the nearest of the grid (A: ${a}, B: ${b})`,
+    ofMatch.show(`Maximum match at epsilon ${shown.epsilons[at]}, the nearest of the grid (A: ${a}, B: ${b})`,
       shown.similarity[at]);
     ofCka.show("Linear CKA", shown.cka);
+    table.update();
   };
   return { charts: [ofMatch.chart, ofCka.chart], update };
 }
