@@ -20,7 +20,7 @@ def measures(values: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     match = summary[summary["epsilon"] == epsilon].rename(columns={"similarity": "value"})
     curves = pd.concat([match.assign(measure=rf"match, $\epsilon$ = {epsilon:g}"), values])
     names = list(curves["measure"].unique())
-    figure, parts = layer_panels(summary, "Similarity")
+    figure, parts = layer_panels(summary, "Similarity", legend=1)  # long names
     for panel in parts:
         rows = panel.rows(curves)
         many = len(panel.layers) > 30

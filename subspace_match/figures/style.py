@@ -115,12 +115,12 @@ def panels(titles: Sequence[str], width: float, height: float = 2.9) -> tuple[Fi
 
 
 def layer_panels(
-    table: pd.DataFrame, label: str, beside: float = 0, height: float = 2.9
+    table: pd.DataFrame, label: str, beside: float = 0, height: float = 2.9, legend: float = 0
 ) -> tuple[Figure, list[Panel]]:
     """Create one panel per comparison of the table, with layers on the horizontal axis.
 
-    ``label`` names the vertical axis; ``beside`` is the width of a panel's own legend, and
-    ``height`` the height of a panel, in inches.
+    ``label`` names the vertical axis; ``beside`` is the width of a panel's own legend, ``height``
+    the height of a panel, and ``legend`` how much a common legend is wider than usual, in inches.
     """
     names = list(table["comparison"].unique())
     layers = [layers_of(table[table["comparison"] == name]) for name in names]
@@ -128,6 +128,7 @@ def layer_panels(
     width = 1.7 + 0.5 * most if len(names) == 1 else 0.9 + 0.27 * most
     width = min(_MAX_WIDTH, max(5.8 if len(names) == 1 else 3.4, width))
     figure, grid = panels(names, width + beside, height)
+    figure.set_figwidth(figure.get_figwidth() + legend)
     same_layers = all(own.equals(layers[0]) for own in layers)
     columns = _columns(len(names), width + beside)
     for number, (axes, own) in enumerate(zip(grid, layers, strict=True)):

@@ -87,6 +87,7 @@ def payload(run: Run) -> dict[str, Any]:
         .reset_index()
         .to_dict("records"),
         "epsilons": sorted(float(epsilon) for epsilon in similarity["epsilon"].unique()),
+        "level_epsilons": _level_epsilons(run),
         "limits": {"neurons_per_image": FEW_SAMPLES, "gap": LARGE_GAP},
         "summary": _summary(run, pairs, layers),
         "universality": universality(run, number, layers),
@@ -179,6 +180,7 @@ def _matches(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, An
         _groups(run, table, "layer")
         for table in ("neurons", "null", "minimal_matches", "minimal_match_members")
     )
+    level_epsilons = _level_epsilons(run)
     made = []
     for key, rows in _groups(run, "similarity", "layer").items():
         first_row = rows.iloc[0]
@@ -190,8 +192,7 @@ def _matches(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, An
         cross_fitted = ordered.loc[
             ordered["draw"].isin(fitted), "cross_fitted_critical_epsilon"
         ].dropna()
-        levels = null[key].sort_values("epsilon") if key in null else None
-        on_grid = rows[rows["draw"] == first_row["draw"]].sort_values("epsilon")
+        levels = null.get(key)
         epsilons = sorted(minimal[key]["epsilon"].unique()) if key in minimal else []
         made.append(
             {
@@ -208,10 +209,8 @@ def _matches(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, An
                 "cross_fitted_draws": len(fitted),
                 "norm": numbers(ordered["norm"].iloc[: sum(counts)], 7),
                 "neuron_levels": _neuron_levels(ordered.iloc[: sum(counts)]),
-                "chance": _level(levels, "null_threshold"),
-                "labels": _level(levels, "class_null_threshold"),
-                "chance_on_grid": numbers(on_grid["null_threshold"]),
-                "labels_on_grid": numbers(on_grid["class_null_threshold"]),
+                "chance": _level(levels, "null_threshold", level_epsilons),
+                "labels": _level(levels, "class_null_threshold", level_epsilons),
                 "certificates": [_certificate(own) for _, own in rows.groupby("epsilon")],
                 "minimal": [
                     _minimal(float(e), _at(minimal[key], e), _at(members[key], e), counts)
@@ -231,10 +230,18 @@ def _neuron_levels(neurons: pd.DataFrame) -> dict[str, list[float | None]]:
     }
 
 
-def _level(levels: pd.DataFrame | None, column: str) -> list[float | None] | None:
-    """Return a chance level at every hundredth of epsilon; None if it is not known."""
-    known = levels is not None and levels[column].notna().any()
-    return numbers(levels[column]) if known and levels is not None else None
+def _level_epsilons(run: Run) -> list[float]:
+    """Return the epsilons at which chance levels are known."""
+    return sorted(map(float, run.tables["null"]["epsilon"].unique())) if run.has("null") else []
+
+
+def _level(
+    levels: pd.DataFrame | None, column: str, epsilons: list[float]
+) -> list[float | None] | None:
+    """Return a chance level at these epsilons; None if it is not known."""
+    if levels is None or levels[column].isna().all():
+        return None
+    return numbers(levels.set_index("epsilon")[column].reindex(epsilons))
 
 
 def _at(table: pd.DataFrame, epsilon: float) -> pd.DataFrame:

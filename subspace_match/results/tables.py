@@ -49,6 +49,8 @@ class PairNames:
 PAIR_COLUMNS = tuple(field.name for field in fields(PairNames))
 _LAYER = ("layer", "node", "depth", "kind")
 LAYER_COLUMNS = PAIR_COLUMNS + _LAYER
+# Epsilons of the chance levels between those of the grid; near 1 the levels rise steeply.
+_LEVELS = np.concatenate([np.arange(99) / 100, np.arange(990, 1001) / 1000])
 _NEW_IMAGES = ("cross_fitted", "held_out", "gap", "cross_fitted_area", "held_out_area")
 
 
@@ -487,22 +489,27 @@ def output_table(
 
 
 def null_table(results: Iterable[LayerResult]) -> pd.DataFrame:
-    """One row per (pair, layer, hundredth of epsilon): null similarity; no rows without a null.
+    """One row per (pair, layer, epsilon): null similarity; no rows without a null.
 
     Columns after the layer's:
-        epsilon: 0, 0.01, ... 0.99.
+        epsilon: 0, 0.01, ... 0.99, 0.991, ... 1, and those of the grid.
         null_mean, null_threshold, class_null_mean, class_null_threshold: as in
             ``similarity_table``.
     """
-    bounds = np.arange(100) / 100
     rows = []
     for result in results:
         if result.null is not None:
-            nulls = null_statistics(
-                result.null, lambda critical: _counts(critical, bounds) / len(critical)
-            )
-            rows.append((result, {"epsilon": bounds} | level_columns(nulls, len(bounds))))
+            grid = [proof.epsilon for proof in result.certificates]
+            bounds = np.unique(np.concatenate([_LEVELS, grid]))
+            rows.append((result, {"epsilon": bounds} | _null_levels(result.null, bounds)))
     return _layer_table(rows, "epsilon", *LEVEL_COLUMNS)
+
+
+def _null_levels(null: Resampled, bounds: np.ndarray) -> dict[str, Any]:
+    def similarities(critical: np.ndarray) -> np.ndarray:
+        return _counts(critical, bounds) / len(critical)
+
+    return level_columns(null_statistics(null, similarities), len(bounds))
 
 
 def neuron_table(results: Iterable[LayerResult]) -> pd.DataFrame:

@@ -600,6 +600,22 @@ def test_labels_do_not_overlap_for_any_number_of_layers(
     assert any(legends) != any(bars)
 
 
+@pytest.mark.parametrize("comparisons", [ONE, ["last", "initial"]])
+@pytest.mark.parametrize("layers", [4, 6, 10])
+def test_the_long_legend_of_measures_leaves_room_for_the_layers(
+    layers: int, comparisons: list[str]
+) -> None:
+    made = tables(layers, comparisons, few_samples=True)
+    values = made["measures"]
+    more = values[values["measure"] == "pwcca"].assign(measure="debiased_linear_cka")
+    figure = draw("measures", made | {"measures": pd.concat([values, more])})
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        boxes = [text.get_window_extent() for text in axes.get_xticklabels() if text.get_text()]
+        gaps = [b.x0 - a.x1 for a, b in pairwise(boxes)]
+        assert min(gaps) > 2  # pixels
+
+
 def test_the_same_tables_give_the_same_bytes(tmp_path: Path) -> None:
     """Of every figure; in all formats, of figures with every kind of mark between them."""
     lines_hatches_points_images = ("similarity_by_depth", "minimal_matches", "top_images")

@@ -104,16 +104,42 @@ def test_two_networks_have_an_interval_over_images(
     assert not page.locator("#many").is_visible()
 
 
-def test_the_chance_level_between_hundredths_is_never_too_low(opened: Opened, made: Made) -> None:
+@pytest.mark.parametrize(
+    ("epsilon", "known"),
+    [(0.0, 0.0), (0.901, 0.91), (0.9899, 0.99), (0.991, 0.991), (0.9951, 0.996), (0.999999, 1.0)],
+)
+def test_the_chance_level_between_known_epsilons_is_never_too_low(
+    opened: Opened, made: Made, epsilon: float, known: float
+) -> None:
     page = opened.go()
-    slide(page, 0.901)
+    slide(page, epsilon)
     null = made.tables["null"]
     for row in opened.table("#depth-numbers"):
-        at = null[(null["layer"] == row["layer"]) & (null["epsilon"] == 0.91)]
+        at = null[(null["layer"] == row["layer"]) & (null["epsilon"] == known)]
+        assert float(row["epsilon"]) == epsilon
         assert float(row["chance"]) == pytest.approx(at["null_threshold"].mean())
+        assert float(row["labels"]) == pytest.approx(at["class_null_threshold"].mean())
+    assert "unknown" not in page.locator("#depth-readout").inner_text()
+
+
+def test_the_chance_level_is_exact_on_the_grid_and_unknown_above_what_a_table_has(
+    opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
+) -> None:
+    one = experiment(tmp_path, draws=1)
+    file = one.folder / "tables" / "null.parquet"
+    null = pd.read_parquet(file)
+    # As of a grid with 0.905, and as in folders of older versions, which end at 0.99.
+    more = null[null["epsilon"] == 0.91].assign(epsilon=0.905, null_threshold=0.125)
+    pd.concat([null[null["epsilon"] <= 0.99], more]).to_parquet(file)
+    sign(read_record(one.folder / "config.json"), one.folder)
+    opened = opening(written(one))
+    page = opened.go(epsilon=0.905)
+    assert {row["chance"] for row in opened.table("#depth-numbers")} == {"0.125"}
+    slide(page, 0.9051)
+    assert {row["chance"] for row in opened.table("#depth-numbers")} != {"0.125"}
     slide(page, 0.995)
     assert {row["chance"] for row in opened.table("#depth-numbers")} == {""}
-    assert "chance level unknown" in page.locator("#depth-readout").inner_text()
+    assert "In every layer the chance level is unknown." in page.locator("#answer").inner_text()
 
 
 def test_epsilons_of_the_grid_between_hundredths_have_the_levels_of_the_tables(
@@ -161,10 +187,6 @@ def test_the_answer_claims_no_more_than_the_evidence(opened: Opened) -> None:
     assert "in fc1 it is not in every pair more than labels alone explain" in words
     assert "In conv1 and conv2 it is in every pair more than chance and labels alone" in words
     assert "In every layer there are few images for the neurons; the cross-fitted" in words
-    # The chance level is only known up to 0.99.
-    slide(opened.page, 0.995)
-    words = opened.page.locator("#answer").inner_text()
-    assert "In every layer the chance level is unknown." in words
 
 
 def test_the_page_leads_with_a_table_of_all_layers(opened: Opened, made: Made) -> None:
@@ -217,6 +239,29 @@ def test_the_readout_follows_the_pointer(opened: Opened, made: Made) -> None:
     assert page.locator("#layer-heading").inner_text() == "Layer fc1"
 
 
+def test_a_click_on_the_curve_selects_the_epsilon_below_it(opened: Opened) -> None:
+    page = opened.go(layer="fc1", epsilon=0.3, pair=0)
+    page.locator("#curve").scroll_into_view_if_needed()
+    page.locator("#curve svg").wait_for()
+    opened.see_all()
+    page.locator("#curve").scroll_into_view_if_needed()
+    lines = page.locator("#curve .role-mark.mark-rule line")
+    at, top = lines.last.evaluate(
+        "line => [line.getBoundingClientRect().left, line.getBoundingClientRect().top]"
+    )
+    page.mouse.move(at, top + 20)
+    # One pixel is 0.003.
+    shown = page.locator("#curve-readout").inner_text().split(":")[0].removeprefix("At ")
+    assert float(shown) == pytest.approx(0.3, abs=0.005)
+    page.mouse.move(0, 0)
+    expect(page.locator("#curve-readout")).to_contain_text("At 0.3: ")
+    # At the right end the epsilon stays below 1, and so in reach.
+    right = page.locator("#curve .background").first.bounding_box()
+    assert right is not None
+    page.mouse.click(right["x"] + right["width"] - 0.6, top + 20)
+    assert 0.99 < float(page.locator("#exact").input_value()) < 1
+
+
 def test_the_keyboard_reaches_the_partners_of_a_neuron(opened: Opened, made: Made) -> None:
     page = opened.go(pair=0)
     minimal = made.minimal[0, "fc1"]
@@ -247,6 +292,9 @@ def test_the_keyboard_reaches_the_partners_of_a_neuron(opened: Opened, made: Mad
     assert page.evaluate("document.activeElement.textContent") == f"B {match.y[0]}"
     page.keyboard.press("Enter")
     assert page.locator("#neuron h3").inner_text() == f"Neuron B {match.y[0]} of fc1"
+    # The focus is still there, so that Tab goes on to the next partner.
+    assert page.evaluate("document.activeElement.textContent") == f"B {match.y[0]}"
+    assert page.evaluate("document.activeElement.closest('#neuron') !== null")
 
 
 def test_the_partners_and_images_of_a_neuron_are_those_of_the_tables(
@@ -291,7 +339,10 @@ def test_a_neuron_has_its_draws_and_its_levels_of_chance_and_labels(
     words = page.locator("#neuron p").first.inner_text()
     for what, prefix in (("chance", ""), ("labels alone", "class_")):
         level, p_value = first[f"{prefix}null_critical_epsilon"], first[f"{prefix}p_value"]
-        assert f"{what} below {level:.4g} (p = {p_value:.2g})" in words
+        verb = "explain" if prefix else "explains"
+        verdict = f"more than {what} {verb} (needs less than {level:.4g}; p = {p_value:.2g})"
+        assert (f"not {verdict}" in words) == (p_value > 0.05)
+        assert verdict in words
 
 
 def test_a_tile_shows_its_image(opened: Opened) -> None:
@@ -397,12 +448,202 @@ def test_a_link_reproduces_the_view(opening: Callable[..., Opened], file: Path) 
     page.locator("#depth-numbers summary").click()
     seen = ["#answer", "#depth-readout", "#layer-facts", "#neurons-about", "#neuron"]
     words = [page.locator(part).inner_text() for part in seen]
+    page.wait_for_url("**#layer=conv2&neuron=a4&epsilon=0.4321&pair=2")
     receiver = opening(file)
     receiver.page.goto(page.url)
     receiver.page.wait_for_selector("html[data-ready]", state="attached")
     assert [receiver.page.locator(part).inner_text() for part in seen] == words
     assert receiver.page.locator("#exact").input_value() == "0.4321"
-    assert "layer=conv2&neuron=a4&epsilon=0.4321&pair=2" in page.url
+
+
+def without_rows(made: Made, table: str, condition: str) -> None:
+    """Remove rows from a table of a run's folder."""
+    file = made.folder / "tables" / f"{table}.parquet"
+    rows = pd.read_parquet(file)
+    rows.drop(rows.query(condition).index).to_parquet(file)
+
+
+def of_models_of_different_depth(folder: Path) -> Made:
+    """Write the folder of a run in which network 2 has no conv2."""
+    one = experiment(folder, seeds=(0, 1, 2), draws=1)
+    for table in ("similarity", "neurons", "null", "minimal_matches", "minimal_match_members"):
+        without_rows(one, table, "layer == 'conv2' and seed_b == 2")
+    without_rows(one, "measures", "layer == 'conv2' and seed_b == 2")
+    sign(read_record(one.folder / "config.json"), one.folder)
+    return one
+
+
+def test_a_layer_that_the_selected_pair_lacks_selects_a_pair_that_has_it(
+    opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
+) -> None:
+    page = opening(written(of_models_of_different_depth(tmp_path))).go(pair=1, layer="conv1")
+    assert page.locator("#layer option").all_inner_texts() == ["conv1", "fc1"]
+    depth = page.get_by_role("slider", name="Layer")
+    depth.press("ArrowRight")
+    assert page.locator("#layer-heading").inner_text() == "Layer conv2"
+    assert page.locator("#pair").input_value() == "0"
+    depth.press("ArrowRight")
+    assert page.locator("#layer-heading").inner_text() == "Layer fc1"
+    page.locator("#pair").select_option("2")
+    page.locator("#overview").get_by_role("button", name="conv2").click()
+    assert page.locator("#layer-heading").inner_text() == "Layer conv2"
+    assert page.locator("#pair").input_value() == "0"
+    # A pair that lacks the layer shows its first one.
+    page.locator("#pair").select_option("1")
+    assert page.locator("#layer-heading").inner_text() == "Layer conv1"
+
+
+def click_on_cell(page: Page, row: float, column: float) -> None:
+    """Click on the first heat map at these parts of its height, from above, and width."""
+    box = page.locator("#between canvas").first.bounding_box()
+    assert box is not None
+    # Titles and labels are at the left and below, the legend at the right.
+    x = box["x"] + 110 + column * (box["width"] - 210)
+    page.mouse.click(x, box["y"] + 10 + row * (box["height"] - 100))
+
+
+def test_a_layer_that_was_left_out_cannot_be_selected_in_the_heat_map(
+    opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
+) -> None:
+    one = experiment(tmp_path, draws=1)
+    tables = (
+        *("similarity", "summary", "neurons", "null", "measures"),
+        *("minimal_matches", "minimal_match_members"),
+    )
+    for table in tables:
+        without_rows(one, table, "layer == 'conv2'")
+    sign(read_record(one.folder / "config.json"), one.folder)
+    page = opening(written(one)).go(layer="fc1")
+    page.locator("#between .chart").first.scroll_into_view_if_needed()
+    page.locator("#between canvas").first.wait_for()
+    click_on_cell(page, 0.5, 0.1)
+    assert page.locator("#layer-heading").inner_text() == "Layer fc1"
+    words = "conv2 of A is not among the compared layers, so it cannot be selected."
+    assert page.locator("#between > .readout").inner_text() == words
+    click_on_cell(page, 0.9, 0.1)
+    assert page.locator("#layer-heading").inner_text() == "Layer conv1"
+
+
+def test_readouts_do_not_outlive_what_they_describe(opened: Opened) -> None:
+    page = opened.go(layer="fc1", pair=0, epsilon=0.3)
+    opened.see_all()
+    page.locator("#between .chart").first.scroll_into_view_if_needed()
+    page.locator("#between canvas").first.wait_for()
+    click_on_cell(page, 0.1, 0.1)
+    readout = page.locator("#between > .readout")
+    expect(readout).to_contain_text("fc1 of A and conv1 of B: ")
+    slide(page, 0.5)
+    assert readout.inner_text() == ""
+    sizes = page.locator("#sizes")
+    sizes.scroll_into_view_if_needed()
+    sizes.locator(".mark-rect path").first.hover()
+    expect(page.locator("#sizes-readout")).to_contain_text("minimal matches of")
+    page.locator("#layer").select_option("conv1")
+    assert page.locator("#sizes-readout").inner_text() == ""
+
+
+COUNTING = """
+window.observed = 0;
+for (const kind of ["IntersectionObserver", "ResizeObserver"]) {
+  const { observe, disconnect } = window[kind].prototype;
+  window[kind].prototype.observe = function (...more) {
+    window.observed++;
+    return observe.apply(this, more);
+  };
+  window[kind].prototype.disconnect = function () {
+    window.observed--;
+    return disconnect.apply(this);
+  };
+}
+"""
+
+
+def test_figures_of_another_run_are_forgotten(
+    opening: Callable[..., Opened], written: Callable[..., Path], made: Made, tmp_path: Path
+) -> None:
+    other = experiment(tmp_path, name="other", draws=1)
+    opened = opening(written(made, other))
+    opened.page.add_init_script(COUNTING)
+    page = opened.go()
+    opened.see_all()
+    before = page.evaluate("window.observed")
+    assert before > 0
+    for run in ("1", "0") * 2:
+        page.locator("#run").select_option(run)
+        page.locator("#between .chart").last.scroll_into_view_if_needed()
+    assert page.evaluate("window.observed") == before
+
+
+def test_the_page_follows_a_slider_that_moves_fast(
+    opening: Callable[..., Opened], file: Path
+) -> None:
+    opened = opening(file)
+    # As in Safari, only sooner.
+    opened.page.add_init_script(
+        """
+        let calls = 0;
+        const { replaceState } = History.prototype;
+        setInterval(() => { calls = 0; }, 10_000);
+        History.prototype.replaceState = function (...more) {
+          if (++calls > 100) throw new DOMException("more than 100 times per 10 seconds");
+          return replaceState.apply(this, more);
+        };
+        """
+    )
+    page = opened.go()
+    page.evaluate(
+        """async () => {
+          const slider = document.querySelector("#epsilon");
+          for (let step = 1; step <= 150; step++) {
+            slider.value = step / 1000;
+            slider.dispatchEvent(new Event("input"));
+            await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+          }
+        }"""
+    )
+    assert page.locator("#exact").input_value() == "0.15"
+    page.wait_for_url("**&epsilon=0.15&**")
+
+
+def test_the_only_layer_has_lines(
+    opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
+) -> None:
+    page = opening(written(experiment(tmp_path, layers=["fc1"], draws=1))).go()
+    figure = page.locator("#depth .chart").first
+    figure.locator("svg").wait_for()
+    # The pair, in-sample, cross-fitted, labels alone, chance; and the rule at the selected layer.
+    expect(figure.locator(".mark-rule.role-mark line")).to_have_count(6)
+
+
+def test_long_names_of_layers_can_be_told_apart(
+    opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
+) -> None:
+    layers = [f"model.encoder.layer.{n}.attention.output.dense" for n in (2, 10, 11)]
+    opened = opening(written(experiment(tmp_path, layers=layers, draws=1)))
+    page = opened.go()
+    figure = page.locator("#depth .chart").first
+    labels = figure.locator(".role-axis-label text").all_text_contents()
+    shown = [text for text in labels if "%" not in text]
+    assert [text.split(".")[0] for text in shown] == ["…2", "…10", "…11"]
+    # The table of all layers fits its column.
+    assert page.locator("#overview").evaluate("box => box.scrollWidth <= box.clientWidth")
+    facts = page.locator("#compared").inner_text()
+    assert "Warning: in every layer part of the similarity" in facts
+
+
+def test_tab_reaches_the_neurons_that_are_in_sight(opened: Opened) -> None:
+    page = opened.go(layer="fc1", neuron="a0", pair=0)
+    box = page.locator(".scroll")
+    box.focus()
+    box.evaluate("box => { box.scrollTop = box.scrollHeight }")
+    # The row of the selected neuron is no longer there.
+    expect(page.locator(".neuron-table tbody button").last).to_have_text("B 11")
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.closest('.neuron-table tbody') !== null"):
+            break
+    else:
+        raise AssertionError("Tab does not reach a neuron")
 
 
 @pytest.mark.parametrize(
@@ -438,8 +679,10 @@ def test_names_are_never_parsed_as_html(
     for layer in HOSTILE[::-1]:
         page.locator("#layer").select_option(layer)
         assert page.locator("#layer-heading").inner_text() == f"Layer {layer}"
-        again = page.evaluate("new URLSearchParams(location.hash.slice(1)).get('layer')")
-        assert again == layer
+        # The address follows a moment later.
+        page.wait_for_function(
+            "layer => new URLSearchParams(location.hash.slice(1)).get('layer') === layer", arg=layer
+        )
     assert [row["layer"] for row in opened.table("#depth-numbers")] == HOSTILE
     shown = page.locator("#depth svg text").all_text_contents()
     assert any(text.startswith("<img src=x") for text in shown)
@@ -536,6 +779,64 @@ def test_a_table_saved_as_csv_is_the_copied_table(opened: Opened, saving: Opened
         assert list(csv.DictReader(stream)) == opened.table("#depth-numbers")
 
 
+def test_neurons_layer_pairs_and_networks_can_be_copied(opened: Opened, made: Made) -> None:
+    page = opened.go(layer="fc1", pair=1, epsilon=0.32)
+    of_pair = "seed_a == 0 and seed_b == 2"
+    neurons = made.tables["neurons"].query(f"layer == 'fc1' and {of_pair}")
+    wanted = neurons.pivot(index=["network", "neuron"], columns="draw", values="critical_epsilon")
+    first = neurons[neurons["draw"] == 0].set_index(["network", "neuron"])
+    rows = opened.table("#neurons-numbers")
+    assert len(rows) == len(wanted) == 24
+    for row in rows:
+        key = row["network"], int(row["neuron"])
+        for draw in (0, 1):
+            shown = float(row[f"critical_epsilon_draw_{draw}"] or "nan")
+            np.testing.assert_equal(shown, wanted.loc[key, draw])
+        p_value = float(row["p_value"] or "nan")
+        assert p_value == pytest.approx(first.loc[key, "p_value"], rel=1e-3, nan_ok=True)
+    pairs = made.tables["heat_map"].query(f"epsilon == 0.3 and {of_pair}")
+    pairs = pairs.set_index(["layer_a", "layer_b"])
+    rows = opened.table("#between details >> nth=0")
+    assert len(rows) == len(pairs) == 9
+    for row in rows:
+        of_table = pairs.loc[(row["layer_a"], row["layer_b"])]
+        assert row["epsilon"] == "0.3"
+        for name in ("similarity", "linear_cka"):
+            assert float(row[name]) == pytest.approx(of_table[name], abs=1e-6)
+    areas = made.tables["network_matrix"].query("layer == 'fc1'").set_index(["seed_a", "seed_b"])
+    rows = opened.table("#matrix-numbers")
+    assert len(rows) == 6
+    for row in rows:
+        seeds = tuple(int(row[f"network_{side}"].removeprefix("seed ")) for side in "ab")
+        assert float(row["area"]) == pytest.approx(areas.loc[seeds, "area"], abs=1e-6)
+    # A message about other numbers does not stay.
+    expect(page.locator("#neurons-numbers [role=status]")).to_have_text("Copied.")
+    page.locator("#layer").select_option("conv1")
+    expect(page.locator("#neurons-numbers [role=status]")).to_have_text("")
+
+
+def test_the_measures_of_all_pairs_are_those_of_one_comparison(
+    opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
+) -> None:
+    one = experiment(tmp_path, seeds=(0, 1, 2), draws=1)
+    for file in (one.folder / "tables").glob("*.parquet"):
+        table = pd.read_parquet(file)
+        if {"comparison", "seed_b"} <= set(table.columns):
+            is_other = (table["seed_a"] == 1) & (table["seed_b"] == 2)
+            table.loc[is_other, "comparison"] = "other"
+            table.to_parquet(file)
+    sign(read_record(one.folder / "config.json"), one.folder)
+    opened = opening(written(one))
+    page = opened.go(pair="all", layer="fc1", epsilon=0.3)
+    measures = one.tables["measures"].query("seed_a == 0 and measure == 'linear_cka'")
+    wanted = measures.groupby("layer")["value"].mean()
+    rows = [r for r in opened.table("#between details >> nth=-1") if r["measure"] == "linear CKA"]
+    assert len(rows) == len(LAYERS)
+    for row in rows:
+        assert float(row["value"]) == pytest.approx(wanted[row["layer"]])
+    assert "By layer, mean of 2 pairs (last)" in page.locator("#between").inner_text()
+
+
 def test_runs_are_shown_side_by_side(
     opening: Callable[..., Opened], written: Callable[..., Path], made: Made, tmp_path: Path
 ) -> None:
@@ -555,7 +856,7 @@ def test_runs_are_shown_side_by_side(
         ("other", "fc1"),
         ("other", "conv9"),
     ]
-    assert "run=1" in page.url
+    page.wait_for_url("**&run=1")
     # Selecting a layer in the figure of another run selects that run too.
     page.get_by_role("slider", name="Layer of experiment").press("End")
     assert page.locator("#run").input_value() == "0"

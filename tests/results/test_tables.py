@@ -207,7 +207,11 @@ def test_null_columns_come_from_the_permutations() -> None:
     np.testing.assert_array_equal(table["area_p_value"], [1 / 20] * 3 + unknown)
     assert table["permutations"].tolist() == [19] * 3 + [0] * 3
     curves = null_table(results)
-    assert len(curves) == 100
+    # Hundredths, above 0.99 thousandths, and the grid, which has no others here.
+    wanted = [*(n / 100 for n in range(99)), *(n / 1000 for n in range(990, 1001))]
+    assert curves["epsilon"].tolist() == wanted
+    finer = null_table([result(epsilons=(0.3, 0.305), null=both)])
+    assert finer["epsilon"].tolist() == sorted([*wanted, 0.305])
     row = curves[curves["epsilon"] == 0.3].iloc[0]
     assert (row["null_mean"], row["null_threshold"]) == (pytest.approx(0.2 / 19), 0.2)
 

@@ -93,7 +93,7 @@ function fewImages(own, all, series) {
 }
 
 /** Name layers, with ranges, or count them if that would be long. */
-function layersOf(rows, all) {
+export function layersOf(rows, all) {
   if (rows.length === all.length && all.length > 1) return "every layer";
   const runs = [];
   for (const [place, row] of all.entries()) {

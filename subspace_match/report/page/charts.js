@@ -2,6 +2,7 @@
 
 const { vegaEmbed } = window;
 const TOP = { orient: "top", direction: "vertical" };
+const PADDING = 4; // pixels around a figure
 const SHARE = { format: "%", grid: true, tickCount: 5 };
 
 /** Colours and type size of the style sheet, so that figures follow dark mode and print. */
@@ -58,15 +59,29 @@ export class Chart {
     charts.push(this);
     element.classList.add("chart");
     element.style.minHeight = `${height}px`; // keeps the layout stable until it is drawn
-    new IntersectionObserver(([entry]) => {
-      this.isVisible = entry.isIntersecting;
-      this.draw();
-    }, { rootMargin: "100px" }).observe(element);
-    new ResizeObserver(() => {
-      if (this.width !== element.clientWidth) this.respecify();
-    }).observe(element);
+    this.removal = new AbortController();
+    this.observers = [
+      new IntersectionObserver(([entry]) => {
+        this.isVisible = entry.isIntersecting;
+        this.draw();
+      }, { rootMargin: "100px" }),
+      new ResizeObserver(() => {
+        if (this.width !== element.clientWidth) this.respecify();
+      }),
+    ];
+    for (const observer of this.observers) observer.observe(element);
     for (const query of ["(prefers-color-scheme: dark)", "print"])
-      matchMedia(query).addEventListener("change", () => this.respecify());
+      matchMedia(query).addEventListener("change", () => this.respecify(), { signal: this.removal.signal });
+  }
+
+  /** Forget the figure: what observes it would keep it, and draw it again. */
+  remove() {
+    for (const observer of this.observers) observer.disconnect();
+    this.removal.abort();
+    this.turn = Number.NaN; // a drawing that was started is discarded
+    this.made?.finalize();
+    this.element.remove();
+    charts.splice(charts.indexOf(this), 1);
   }
 
   /** Show other data and parameters; respecified if the specification changes too. */
@@ -103,7 +118,7 @@ export class Chart {
       width: this.width,
       height: this.height,
       autosize: { type: "fit", contains: "padding" },
-      padding: 4,
+      padding: PADDING,
       datasets: this.data,
       params: Object.entries(this.parameters).map(([name, value]) => ({ name, value })),
       ...this.specify(colours, this.width),
@@ -151,7 +166,7 @@ export class Chart {
   valueAt(event) {
     const scale = this.view.scale("x");
     if (!scale.invert) return undefined;
-    const left = this.view.origin()[0] + this.element.getBoundingClientRect().left;
+    const left = this.element.getBoundingClientRect().left + PADDING + this.view.origin()[0];
     return scale.invert(event.clientX - left);
   }
 }
@@ -166,13 +181,34 @@ const legendPlace = (width) => ({
 const quantitative = (field, more = {}) => ({ field, type: "quantitative", ...more });
 const similarity = (field, title = "Similarity") =>
   quantitative(field, { title, axis: SHARE, scale: { domain: [0, 1] } });
+const CHARACTER = 8; // pixels, of the labels of an axis
+const LAYER_LABEL = 160; // pixels, of the longest label
+
+/**
+ * The labels of an axis of names, at most so many pixels long. Long names lose what all have in common at the
+ * start, and then their middle: often only their ends differ.
+ */
+function labelled(names, limit) {
+  const most = Math.floor(limit / CHARACTER);
+  const head = Math.ceil(most / 2);
+  let common = names.length > 1 ? names[0].length : 0;
+  for (const name of names) while (!name.startsWith(names[0].slice(0, common))) common--;
+  common = names[0].lastIndexOf(".", common - 1) + 1; // whole parts only
+  const shorter = (name) => (name.length <= most ? name : `${name.slice(0, head)}…${name.slice(head + 1 - most)}`);
+  const labels = names.map((name) => [name, name.length > most && common ? shorter(`…${name.slice(common)}`) : shorter(name)]);
+  return { labelLimit: 1.5 * limit, labelExpr: `${JSON.stringify(Object.fromEntries(labels))}[datum.value]` };
+}
+
 const layerAxis = (names) => ({
   field: "layer",
   type: "ordinal",
   title: "Layer, from input to output",
   scale: { type: "band", domain: names },
-  axis: { labelAngle: -90, labelOverlap: "greedy", labelLimit: 110, grid: false },
+  axis: { labelAngle: -90, labelOverlap: "greedy", ...labelled(names, LAYER_LABEL), grid: false },
 });
+/** How much higher a figure is whose layers have long names. */
+export const higherBy = (names) =>
+  Math.max(0, Math.min(LAYER_LABEL, CHARACTER * Math.max(...names.map((name) => name.length))) - 60);
 const coloured = (domain) => ({
   field: "series",
   type: "nominal",
@@ -208,7 +244,7 @@ export const linesOf = (rows) =>
  * pairs, layers; parameter: layer.
  */
 export const byDepth = (names, series, lines, title) => (colours, width) => {
-  const colour = coloured(series);
+  const color = coloured(series);
   const dash = {
     field: "line",
     type: "nominal",
@@ -217,38 +253,41 @@ export const byDepth = (names, series, lines, title) => (colours, width) => {
     legend: { ...STROKES, orient: "bottom", columns: width < 450 ? 2 : 3, values: lines },
   };
   const x = layerAxis(names);
+  // A line needs two layers.
+  const beside = names.length > 1 ? {} : { x: { ...x, bandPosition: 0.4 }, x2: { field: "layer", bandPosition: 0.6 } };
+  const line = names.length > 1 ? "line" : "rule";
   return {
     encoding: { x },
     layer: [
       {
         ...data("bands"),
         mark: { type: "area", opacity: 0.22, clip: true },
-        encoding: { y: similarity("chance", title), color: colour },
+        encoding: { y: similarity("chance", title), color },
       },
       {
         ...data("bands"),
         mark: { type: "area", opacity: 0.08, clip: true },
-        encoding: { y: similarity("labels", title), color: colour },
+        encoding: { y: similarity("labels", title), color },
       },
       {
         ...data("bands"),
-        mark: { type: "area", opacity: 0.25 },
-        encoding: { y: similarity("low", title), y2: { field: "high" }, color: colour },
+        mark: names.length > 1 ? { type: "area", opacity: 0.25 } : { type: "bar", opacity: 0.25, width: 8 },
+        encoding: { y: similarity("low", title), y2: { field: "high" }, color },
       },
       {
         ...data("pairs"),
-        mark: { type: "line", strokeWidth: 1, opacity: 0.7 },
-        encoding: { y: similarity("value", title), color: colour, detail: { field: "pair" } },
+        mark: { type: line, strokeWidth: 1, opacity: 0.7 },
+        encoding: { ...beside, y: similarity("value", title), color, detail: { field: "pair" } },
       },
       {
         ...data("lines"),
-        mark: { type: "line", strokeWidth: 2 },
-        encoding: { y: similarity("value", title), color: colour, strokeDash: dash },
+        mark: { type: line, strokeWidth: 2 },
+        encoding: { ...beside, y: similarity("value", title), color, strokeDash: dash },
       },
       {
         ...data("bands"),
         mark: { type: "point", filled: true, opacity: 1, size: names.length > 40 ? 18 : 50 },
-        encoding: { y: similarity("value", title), color: colour },
+        encoding: { y: similarity("value", title), color },
       },
       {
         ...data("layers"),
@@ -374,6 +413,9 @@ export const sizes = () => ({
   },
 });
 
+/** The height of a heat map in pixels. */
+export const HEAT_MAP = 420;
+
 /** Layers by layers, or networks by networks: a of A against b of B. Data: cells. */
 export const heatMap = (namesA, namesB, titles) => (colours, width) => {
   const axis = (field, title, domain, more) => ({
@@ -381,7 +423,13 @@ export const heatMap = (namesA, namesB, titles) => (colours, width) => {
     type: "ordinal",
     title,
     scale: { type: "band", domain },
-    axis: { labelOverlap: "greedy", labelLimit: 110, grid: false, ticks: false, ...more },
+    axis: {
+      labelOverlap: "greedy",
+      ...labelled(domain, Math.min(LAYER_LABEL, width / 4)),
+      grid: false,
+      ticks: false,
+      ...more,
+    },
   });
   return {
     encoding: {
@@ -400,7 +448,7 @@ export const heatMap = (namesA, namesB, titles) => (colours, width) => {
           }),
         },
       },
-      ...(width / namesB.length < 50 ? [] : [{
+      ...(width / namesB.length < 50 || HEAT_MAP / namesA.length < 25 ? [] : [{
         ...data("cells"),
         transform: [{ filter: "datum.value >= 0.005" }], // rather empty than 0%
         mark: { type: "text", fontSize: 0.8 * colours.size },
@@ -416,7 +464,8 @@ export const heatMap = (namesA, namesB, titles) => (colours, width) => {
 /** Measures by layer. Data: curves. */
 export const measures = (names, series) => (colours, width) => ({
   ...data("curves"),
-  height: 360 + (width < 500 ? 1.5 * colours.size * series.length : 0), // a legend below takes from it
+  // A legend below takes from the height.
+  height: 360 + higherBy(names) + (width < 500 ? 1.5 * colours.size * series.length : 0),
   mark: { type: "line", point: true, strokeWidth: 1.5 },
   encoding: {
     x: layerAxis(names),

@@ -48,8 +48,8 @@ export const mean = (values) => values.reduce((sum, value) => sum + value, 0) / 
 /** The mean of the known numbers; NaN if there are none. */
 export const meanOfKnown = (values) => mean(values.filter((value) => !Number.isNaN(value)));
 
-/** A chance level at the next hundredth of epsilon, so never too low; NaN if unknown. */
-const levelAt = (curve, epsilon) => curve[Math.ceil(epsilon * 100 - 1e-9)] ?? Number.NaN;
+/** A chance level at the next epsilon at which it is known, so never too low; NaN if there is none. */
+const levelAt = (epsilons, curve, epsilon) => curve[countWithin(epsilons, epsilon - 1e-11)] ?? Number.NaN;
 
 /** The record whose epsilon is nearest; of two equally near ones the larger. */
 export function nearest(records, epsilon) {
@@ -63,7 +63,6 @@ export function nearest(records, epsilon) {
 class Match {
   constructor(run, record) {
     this.record = record;
-    this.epsilons = run.epsilons;
     this.pair = run.pairs[record.pair];
     this.layer = run.layers[record.layer].layer;
     [this.countA, this.countB] = record.neurons;
@@ -73,7 +72,8 @@ class Match {
     this.ascending = this.critical.map((draw) => draw.toSorted());
     this.norms = numbers(record.norm);
     this.crossFitted = numbers(record.cross_fitted); // ascending, of all draws together
-    // At every hundredth of epsilon; empty if unknown.
+    // At the epsilons of levels; empty if unknown.
+    this.levelEpsilons = run.level_epsilons;
     this.chanceCurve = numbers(record.chance ?? []);
     this.labelsCurve = numbers(record.labels ?? []);
   }
@@ -105,19 +105,12 @@ class Match {
 
   /** The level that similarity must exceed for p <= 0.05 if images are permuted. */
   chance(epsilon) {
-    return this.level(this.chanceCurve, this.record.chance_on_grid, epsilon);
+    return levelAt(this.levelEpsilons, this.chanceCurve, epsilon);
   }
 
   /** The same level if images are permuted within classes: what labels alone explain. */
   labels(epsilon) {
-    return this.level(this.labelsCurve, this.record.labels_on_grid, epsilon);
-  }
-
-  /** A chance level: exact on the grid, as in the tables. */
-  level(curve, onGrid, epsilon) {
-    const place = this.epsilons.indexOf(epsilon);
-    if (curve.length && place >= 0) return onGrid[place] ?? Number.NaN;
-    return levelAt(curve, epsilon);
+    return levelAt(this.levelEpsilons, this.labelsCurve, epsilon);
   }
 
   /** What the critical epsilon of a neuron in the first draw is compared with; each undefined if unknown. */

@@ -1,7 +1,7 @@
 // Similarity by depth: at an epsilon, and the area, which needs none; the first sentences follow it.
 
 import { answerOf } from "./answer.js";
-import { byDepth, Chart, linesOf } from "./charts.js";
+import { byDepth, Chart, higherBy, linesOf } from "./charts.js";
 import { runs } from "./data.js";
 import { Numbers, byId, h, listed, percent, say, short } from "./dom.js";
 import { change, listen, run, state } from "./state.js";
@@ -71,8 +71,9 @@ function readDepth(own, layer) {
   }).join("; ");
   const consensus = (row) => (Number.isNaN(row.consensus) ? "" : `, consensus ${percent(row.consensus)}`);
   const pValue = (row) => (Number.isNaN(row.pValue) ? "" : `, p at most ${short(row.pValue, 2)}`);
-  say("depth-readout", `${layer} at epsilon ${state.epsilon}: ${words(own.curves(state.epsilon), consensus)}`);
-  say("area-readout", `${layer}, area: ${words(own.areas, pValue)}`);
+  const name = runs.length > 1 ? `${own.name}: ${layer}` : layer;
+  say("depth-readout", `${name} at epsilon ${state.epsilon}: ${words(own.curves(state.epsilon), consensus)}`);
+  say("area-readout", `${name}, area: ${words(own.areas, pValue)}`);
 }
 
 /** What a similarity is to be compared with. */
@@ -93,14 +94,16 @@ function figureOfDepth(own, number) {
   const caption = h("figcaption");
   byId("depth").append(h("figure", {}, caption, slider),
     h("figure", {}, h("figcaption", {}, `Area under the similarity, which needs no epsilon${named}`), box));
-  const select = (layer) => layer && change({ run: number, layer, neuron: "" });
+  // The pairs of another run are others.
+  const select = (layer) => layer
+    && change({ layer, neuron: "", ...(state.run === number ? {} : { run: number, pair: Number.NaN }) });
   // Some lines are only known at the epsilons of the grid.
   const figures = [[slider, own.curves(own.epsilons[0]), "Similarity"], [box, own.areas, "Area"]];
   const [chart, areas] = figures.map(([element, rows, title]) => {
     const lines = [...new Set(linesOf(rows).map(({ line }) => line))];
     element.addEventListener("pointerleave", () => readDepth(run(), state.layer));
     return new Chart(element, byDepth(own.layerNames, own.comparisons, lines, title), {
-      height: 320,
+      height: 320 + higherBy(own.layerNames),
       pick: (datum) => select(datum?.layer),
       point: (datum) => datum?.layer && readDepth(own, datum.layer),
     });

@@ -55,7 +55,7 @@ export class Numbers {
   constructor(details, name, rows) {
     this.details = details;
     this.rows = rows; // returns rows of cells; the first row holds the headings
-    const message = h("span", { role: "status" });
+    const message = this.message = h("span", { role: "status" });
     this.table = h("table", { class: "numbers" });
     const copy = async () => {
       try {
@@ -75,6 +75,7 @@ export class Numbers {
   }
 
   update() {
+    this.message.textContent = ""; // it was about other numbers
     if (!this.details.open) return;
     const [headings, ...rows] = this.rows();
     this.table.replaceChildren(

@@ -1,7 +1,7 @@
 // Many networks: the most and the least universal neurons of a layer, and networks by networks.
 
-import { Chart, heatMap } from "./charts.js";
-import { byId, h, percent, say, short } from "./dom.js";
+import { Chart, HEAT_MAP, heatMap } from "./charts.js";
+import { Numbers, byId, h, percent, say, short } from "./dom.js";
 import { strip } from "./neurons.js";
 import { change, listen, match, run, state } from "./state.js";
 
@@ -45,15 +45,22 @@ function universal() {
       + " another comparison.");
 }
 
+/** The known areas of all networks by all networks. */
+const cellsOf = ({ areas }, all) => areas.flatMap((value, place) => (value === null
+  ? []
+  : [{ a: all[Math.floor(place / all.length)], b: all[place % all.length], value }]));
+
 export function manyNetworks() {
   let found;
   const names = () => found.networks.map((one) => run().networks[one].name);
   const chart = new Chart(byId("matrix"), (...more) => heatMap(names(), names(), { a: "Network", b: "Network" })(...more), {
     renderer: "canvas",
-    height: 420,
+    height: HEAT_MAP,
     point: (datum) => datum?.a && say("matrix-readout", `${datum.a} and ${datum.b}: ${percent(datum.value)}`),
   });
   chart.element.setAttribute("role", "img");
+  const table = new Numbers(byId("matrix-numbers"), "network_matrix", () => [["layer", "network_a", "network_b", "area"],
+    ...cellsOf(found, names()).map(({ a, b, value }) => [state.layer, a, b, value])]);
   listen(["run", "pair", "layer", "epsilon"], (changed) => {
     const own = run();
     byId("many").hidden = !own.universality.length && !own.network_matrix.length;
@@ -62,10 +69,10 @@ export function manyNetworks() {
     if (!changed.some((name) => ["run", "layer"].includes(name))) return;
     found = own.network_matrix.find((one) => own.layerNames[one.layer] === state.layer);
     byId("matrix-figure").hidden = !found;
+    byId("matrix-numbers").hidden = !found;
     if (!found) return;
     const all = names();
-    const cells = found.areas.flatMap((value, place) => (value === null ? [] : [{
-      a: all[Math.floor(place / all.length)], b: all[place % all.length], value }]));
+    const cells = cellsOf(found, all);
     const order = found.clustered
       ? "Networks that are alike are side by side (clusters by average linkage)."
       : "Not every two are compared, so they are not clustered.";
@@ -75,5 +82,6 @@ export function manyNetworks() {
       + ` ${percent(Math.min(...values))} to ${percent(Math.max(...values))}`);
     say("matrix-readout", "");
     chart.show({ cells }, {}, true);
+    table.update();
   });
 }

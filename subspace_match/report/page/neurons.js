@@ -1,7 +1,7 @@
 // The table of a layer's neurons, and the minimal match of the selected neuron.
 
 import { membersOf } from "./data.js";
-import { byId, counted, h, neuronWords, say, short } from "./dom.js";
+import { Numbers, byId, counted, h, listed, neuronWords, say, short } from "./dom.js";
 import { change, listen, match, run, state } from "./state.js";
 
 const ROW = 32; // pixels, as --row in the style sheet
@@ -13,6 +13,9 @@ const COLUMNS = [
   { key: "size", title: "Size of minimal match" },
   { key: "norm", title: "Norm" },
 ];
+/** What a critical epsilon is compared with: the column of the table of neurons. */
+const LEVELS = { chance: "null_critical_epsilon", chance_p: "p_value", labels: "class_null_critical_epsilon",
+  labels_p: "class_p_value" };
 const BOUNDED = COLUMNS.slice(1);
 
 /** One row per neuron of the layer. */
@@ -22,6 +25,21 @@ function rowsOf(own, minimal) {
     const size = found < 0 ? Number.NaN : minimal.size_a[found] + minimal.size_b[found];
     return { number, name: own.name(number), critical, size, norm: own.norms[number] };
   });
+}
+
+/** All neurons of the layer with all digits, for the table of numbers. */
+function numbersOf() {
+  const own = match();
+  const minimal = own.minimal(state.epsilon);
+  const levels = Object.keys(LEVELS).filter((name) => own.record.neuron_levels[name]);
+  const at = minimal ? `_at_${minimal.epsilon}` : "";
+  return [
+    ["network", "neuron", ...own.critical.map((_, draw) => `critical_epsilon_draw_${draw}`),
+      `minimal_match_size${at}`, "norm", ...levels.map((name) => LEVELS[name])],
+    ...rowsOf(own, minimal).map(({ number, name, size, norm }) => [name[0], Number(name.slice(1)),
+      ...own.critical.map((draw) => draw[number]), size, norm,
+      ...levels.map((level) => own.neuronLevels(number)[level] ?? Number.NaN)]),
+  ];
 }
 
 /** A table that creates elements only for the visible rows, so that it can have thousands. */
@@ -101,15 +119,19 @@ class NeuronTable {
     const first = Math.max(0, Math.floor(this.box.scrollTop / ROW) - 5);
     const last = Math.min(this.shown.length, first + Math.ceil(this.box.clientHeight / ROW) + 10);
     const gap = (rows) => h("tr", { "aria-hidden": "true", style: `height: ${rows * ROW}px` });
-    const rows = this.shown.slice(first, last).map((row, place) => this.row(row, first + place));
+    // Tab must reach a row even if that from which arrow keys go on is scrolled out of sight.
+    const isDrawn = this.active >= first && this.active < last;
+    const tabbed = isDrawn ? this.active : Math.min(last - 1, Math.ceil(this.box.scrollTop / ROW));
+    const rows = this.shown.slice(first, last).map((row, place) => this.row(row, first + place, tabbed));
     this.body.replaceChildren(gap(first), ...rows, gap(this.shown.length - last));
     if (hasFocus) this.body.querySelector("[tabindex='0']")?.focus({ preventScroll: true });
   }
 
-  row(row, place) {
+  row(row, place, tabbed) {
     const isSelected = row.name === state.neuron;
     const select = () => change({ neuron: row.name });
-    const button = h("button", { type: "button", tabindex: place === this.active ? 0 : -1,
+    const button = h("button", { type: "button", tabindex: place === tabbed ? 0 : -1,
+      onfocus: () => { this.active = place; },
       "aria-pressed": String(isSelected), onclick: select }, neuronWords(row.name));
     const within = match().drawsWith(row.number, state.epsilon);
     return h("tr", { "aria-rowindex": place + 2, class: isSelected ? "selected" : undefined },
@@ -220,15 +242,17 @@ function members(own, numbers, title) {
     rest.length ? [button] : []);
 }
 
-/** Below which critical epsilons a neuron matches by more than chance and labels, if known. */
+/** Whether a neuron matches by more than chance and labels explain, if known. */
 function beyondChance(own, number) {
-  const of = (what, level, p) => (Number.isFinite(level) ? `${what} below ${short(level)} (p = ${short(p, 2)})` : "");
   const levels = own.neuronLevels(number);
+  const of = (what, level, p) => (Number.isFinite(level)
+    ? [`${p <= 0.05 ? "" : "not "}more than ${what} (needs less than ${short(level)}; p = ${short(p, 2)})`]
+    : []);
   const known = [
-    of("chance", levels.chance, levels.chance_p),
-    of("labels alone", levels.labels, levels.labels_p),
-  ].filter(Boolean);
-  return known.length ? ` It is more than the effect of ${known.join(", and of ")}, not corrected for the other neurons.` : "";
+    ...of("chance explains", levels.chance, levels.chance_p),
+    ...of("labels alone explain", levels.labels, levels.labels_p),
+  ];
+  return known.length ? ` It is ${listed(known)}, not corrected for the other neurons.` : "";
 }
 
 function selected() {
@@ -266,6 +290,14 @@ function selected() {
   ];
 }
 
+/** Show the selected neuron; the focus stays on it if it was on one of its partners. */
+function showSelected() {
+  const element = byId("neuron");
+  const hadFocus = element.contains(document.activeElement);
+  element.replaceChildren(...selected());
+  if (hadFocus) element.querySelector("[aria-current=true]")?.focus();
+}
+
 function imagesNote() {
   const { images } = run();
   if (!images) return [h("p", {}, "The images that activate its neurons most are not available: the run has none, or they were moved.")];
@@ -277,6 +309,7 @@ function imagesNote() {
 export function neurons(runs) {
   atlasStyle(runs);
   const table = new NeuronTable(byId("neurons"));
+  const numbered = new Numbers(byId("neurons-numbers"), "neurons", numbersOf);
   filters(() => table.filter());
   let shown;
   listen(["run", "pair", "layer", "epsilon", "neuron"], () => {
@@ -289,9 +322,10 @@ export function neurons(runs) {
       say("neurons-about", `Neurons of ${own.layer} in both networks (${run().pairName(own.pair)}): critical`
         + ` epsilon at the first draw${at}, and norm of its activations.`);
       table.show(rowsOf(own, minimal));
+      numbered.update();
     } else if (shown.neuron !== state.neuron) table.follow();
     else table.draw();
-    if (isNew || shown.neuron !== state.neuron) byId("neuron").replaceChildren(...selected());
+    if (isNew || shown.neuron !== state.neuron) showSelected();
     shown.neuron = state.neuron;
   });
 }

@@ -1,6 +1,6 @@
 // The table of all layers, which leads the page.
 
-import { byId, h, percent, say } from "./dom.js";
+import { byId, counted, h, percent, say } from "./dom.js";
 import { nearest } from "./data.js";
 import { change, listen, match, run, state } from "./state.js";
 
@@ -37,6 +37,13 @@ function bar({ value, labels, chance }) {
     ...(!(level > 0) ? [] : [h("span", { class: "level", style: `left: ${at(level)}` })]));
 }
 
+/** The numbers of neurons of A or of B, which pairs of different models do not share. */
+function rangeOfCounts(matches, side) {
+  const counts = matches.map((one) => one[side]);
+  const [least, most] = [Math.min(...counts), Math.max(...counts)];
+  return least === most ? String(least) : `${least} to ${most}`;
+}
+
 export function overview() {
   const body = h("tbody");
   const head = h("tr");
@@ -58,7 +65,7 @@ export function overview() {
         onclick: () => change({ layer, neuron: "" }) }, layer);
       return h("tr", { class: isSelected ? "selected" : undefined },
         h("th", { scope: "row" }, button, few ? " *" : ""),
-        h("td", {}, `${one.matches[0].countA} + ${one.matches[0].countB}`),
+        h("td", {}, `${rangeOfCounts(one.matches, "countA")} + ${rangeOfCounts(one.matches, "countB")}`),
         columns.map(([title, valueOf]) => {
           const value = valueOf(one);
           const text = h("span", { class: "number" }, Number.isNaN(value) ? "–" : percent(value));
@@ -66,7 +73,9 @@ export function overview() {
         }));
     }));
     if (focused) [...body.querySelectorAll("button")].find((one) => one.textContent === focused)?.focus();
-    const about = [`At epsilon ${state.epsilon}${own.comparisons.length > 1 ? `, ${comparison}` : ""}.`];
+    const pairs = own.pairs.filter((pair) => pair.comparison === comparison).length;
+    const about = [`At epsilon ${state.epsilon}`
+      + `${own.comparisons.length > 1 ? `, ${comparison}` : ""}${pairs > 1 ? `, mean of ${counted(pairs, "pair")}` : ""}.`];
     if (columns.some(([title]) => title === "In all networks"))
       about.push(`In all networks: the share of neurons matched in each of the other networks, at epsilon`
         + ` ${nearest(gridPlaces(), state.epsilon).epsilon}, the nearest of the grid.`);

@@ -1,16 +1,21 @@
 // All sections but those of depth, networks and neurons: comparison, layer, layer pairs and other
 // measures, provenance.
 
+import { layersOf } from "./answer.js";
 import { countWithin, mean, nearest, numbers, runs } from "./data.js";
-import { byEpsilon, Chart, criticals, heatMap, measures, MOST_NAMED, sizes } from "./charts.js";
+import { byEpsilon, Chart, criticals, HEAT_MAP, heatMap, higherBy, measures, MOST_NAMED, sizes } from "./charts.js";
 import { depth, levels } from "./depth.js";
 import { Numbers, byId, counted, h, listed, neuronWords, percent, save, say, short } from "./dom.js";
 import { change, listen, match, run, state } from "./state.js";
 
 // What was compared
 
-const layersWithFewSamples = (own) =>
-  [...new Set(own.all.filter((one) => one.record.few_samples).map((one) => one.layer))];
+/** The names of layers with few images, in words. */
+function layersWithFewSamples(own) {
+  const all = own.layerNames.map((layer) => ({ layer }));
+  const few = all.filter(({ layer }) => own.matchesOf(layer).some((one) => one.record.few_samples));
+  return layersOf(few, all);
+}
 
 /** When a layer has few images for its neurons. */
 const fewWords = ({ limits }) => `more than ${limits.neurons_per_image} neurons per image, or an area more than`
@@ -50,8 +55,8 @@ const FACTS = {
   "Neurons per image": (own) => {
     const most = Math.max(...own.all.map((one) => Math.max(...one.record.neurons) / one.record.images));
     const names = layersWithFewSamples(own);
-    return names.length
-      ? h("strong", {}, `Warning: in ${listed(names)} part of the similarity is due to few images: ${fewWords(own)}`
+    return names
+      ? h("strong", {}, `Warning: in ${names} part of the similarity is due to few images: ${fewWords(own)}`
         + ` (at most ${short(most, 2)} neurons per image)`)
       : `at most ${short(most, 2)}; up to ${own.limits.neurons_per_image} there are enough images`;
   },
@@ -113,7 +118,7 @@ function steps(ascending, total, series) {
 
 function layer() {
   const curve = new Chart(byId("curve"), (colours) => byEpsilon(shownMatches().map(seriesOf))(colours), {
-    pick: (_, epsilon) => epsilon >= 0 && epsilon < 1 && change({ epsilon: Number(epsilon.toFixed(3)) }),
+    pick: (_, epsilon) => epsilon >= 0 && epsilon < 1 && change({ epsilon: thousandth(epsilon) }),
     point: (_, epsilon) => readCurve(epsilon),
   });
   const critical = new Chart(byId("critical"), criticals, {
@@ -131,10 +136,14 @@ function layer() {
     },
   });
   for (const { element } of [curve, critical, size]) element.setAttribute("role", "img");
+  curve.element.addEventListener("pointerleave", () => readCurve(state.epsilon));
   let data = {};
   listen(["run", "pair", "layer", "epsilon", "neuron"], (names) => {
     const isNew = names.some((name) => ["run", "pair", "layer"].includes(name));
-    if (isNew) data = { curve: curveRows(), critical: criticalRows() };
+    if (isNew) {
+      data = { curve: curveRows(), critical: criticalRows() };
+      say("critical-readout", "");
+    }
     const parameters = { epsilon: state.epsilon, neuron: state.neuron };
     if (isNew) curve.show(data.curve, { epsilon: state.epsilon }, true);
     else curve.move({ epsilon: state.epsilon });
@@ -147,6 +156,9 @@ function layer() {
     }
   });
 }
+
+/** Rounded to the steps of the slider, and below 1. */
+const thousandth = (epsilon) => Math.min(0.999, Number(epsilon.toFixed(3)));
 
 const shownMatches = () => (state.pair < 0 ? run().matchesOf(state.layer) : [match()]);
 const isNamed = () => shownMatches().length <= MOST_NAMED;
@@ -163,12 +175,13 @@ function curveRows() {
     fitted: shownMatches().flatMap((one) => (isNamed() && one.record.cross_fitted_draws
       ? steps(one.crossFitted, one.count * one.record.cross_fitted_draws, { series: seriesOf(one) })
       : [])),
-    chance: hundredths(own.chanceCurve),
-    labels: hundredths(own.labelsCurve),
+    chance: levelRows(own.chanceCurve),
+    labels: levelRows(own.labelsCurve),
   };
 }
 
-const hundredths = (curve) => Array.from(curve, (value, place) => ({ epsilon: place / 100, value }));
+const levelRows = (curve) =>
+  Array.from(curve, (value, place) => ({ epsilon: run().level_epsilons[place], value }));
 
 function criticalRows() {
   const own = match();
@@ -184,10 +197,12 @@ function criticalRows() {
 
 function readCurve(epsilon) {
   if (!(epsilon >= 0 && epsilon <= 1)) return;
-  const at = epsilon === state.epsilon ? epsilon : Number(epsilon.toFixed(3));
+  const at = epsilon === state.epsilon ? epsilon : thousandth(epsilon);
   const values = shownMatches().map((one) => one.similarity(at));
+  const listedValues = listed(values.map((value) => percent(value)));
+  const whose = values.length > 1 ? ` in the order of the legend; ${run().pairName(match().pair)}: ` : ", ";
   say("curve-readout", `At ${at}: ` + (isNamed()
-    ? `${listed(values.map((value) => percent(value)))}, ${levelsOf(match(), at)}`
+    ? `${listedValues}${whose}${levelsOf(match(), at)}`
     : `${percent(Math.min(...values))} to ${percent(Math.max(...values))} over ${values.length} pairs`));
 }
 
@@ -222,9 +237,10 @@ function facts() {
   say("curve-caption", "Exact similarity at every epsilon"
     + (isNamed() ? "" : ", one line per pair")
     + (isNamed() && own.record.cross_fitted_draws ? "; dashed: cross-fitted" : "")
+    + (shownMatches().length === 1 && own.draws > 1 ? "; thin: each draw" : "")
     + (own.chanceCurve.length ? "; grey: the chance level" : "")
     + (own.labelsCurve.length ? "; light: labels alone" : "")
-    + (isNamed() ? "" : ` (of ${run().pairName(own.pair)})`));
+    + (shownMatches().length > 1 && own.chanceCurve.length ? ` (of ${run().pairName(own.pair)})` : ""));
   say("critical-caption", "Critical epsilon of each neuron: the smallest at which it is in the maximum match"
     + ` (${run().pairName(own.pair)}, first draw)`);
   byId("critical").setAttribute("aria-label", "Critical epsilons of both networks' neurons; the table"
@@ -244,6 +260,7 @@ function showSizes(chart, isNew) {
   const element = chart.element;
   element.hidden = !minimal;
   if (!minimal) {
+    say("sizes-readout", "");
     say("sizes-caption", "Sizes of minimal matches: this run has none in this layer. None were requested,"
       + " or no neuron is in a match.");
     return;
@@ -251,6 +268,7 @@ function showSizes(chart, isNew) {
   say("sizes-caption", `Sizes of minimal matches at epsilon ${minimal.epsilon}`);
   if (chart.minimal === minimal) return;
   chart.minimal = minimal;
+  say("sizes-readout", "");
   const counts = new Map();
   const own = match();
   const total = (found) => minimal.size_a[found] + minimal.size_b[found];
@@ -275,84 +293,114 @@ function showSizes(chart, isNew) {
 
 function pairsAndMeasures() {
   let built = -1;
-  let updates = [];
+  let [made, updates] = [[], []]; // figures of the run, and functions that update its parts
   listen(["run", "pair", "epsilon"], () => {
     if (built !== state.run) {
       built = state.run;
+      made.forEach((chart) => chart.remove());
       byId("between").replaceChildren();
-      updates = [heatMaps(run()), otherMeasures(run())];
+      const parts = [heatMaps(run()), otherMeasures(run())];
+      made = parts.flatMap(({ charts: own }) => own);
+      updates = parts.map(({ update }) => update);
     }
     updates.forEach((update) => update());
   });
 }
 
+const NOT_THERE = { charts: [], update: () => {} };
+
 function heatMaps(own) {
   const found = own.heat_maps;
   if (!found.length) {
     byId("between").append(h("p", {}, "This run has no heat map of layer pairs: none was requested."));
-    return () => {};
+    return NOT_THERE;
   }
   const readout = h("p", { class: "readout" });
   let shown;
+  /** The place of the nearest epsilon of the grid. */
+  const place = () => {
+    const grid = shown.epsilons.map((epsilon) => ({ epsilon }));
+    return grid.indexOf(nearest(grid, state.epsilon));
+  };
+  const select = (layer) => {
+    if (own.matchesOf(layer).length) change({ layer, neuron: "" });
+    else readout.textContent = `${layer} of A is not among the compared layers, so it cannot be selected.`;
+  };
   const figure = () => {
     const [caption, box] = [h("figcaption"), h("div", { role: "img" })];
     const titles = { a: "Layer of network A", b: "Layer of network B" };
     const specify = (...more) => heatMap(shown.layers_a, shown.layers_b, titles)(...more);
     const chart = new Chart(box, specify, {
       renderer: "canvas",
-      height: 420,
-      pick: (datum) => datum?.a && change({ layer: datum.a, neuron: "" }),
+      height: HEAT_MAP,
+      pick: (datum) => datum?.a && select(datum.a),
       point: (datum) => {
         if (datum?.a) readout.textContent = `${datum.a} of A and ${datum.b} of B: ${percent(datum.value)}`;
       },
     });
     const show = (title, record) => {
       const values = numbers(record);
+      const known = values.filter((value) => !Number.isNaN(value));
       const { layers_a: a, layers_b: b } = shown;
       caption.textContent = title;
       box.setAttribute("aria-label", `${title}: ${a.length} by ${b.length} layers,`
-        + ` ${percent(Math.min(...values))} to ${percent(Math.max(...values))}`);
+        + (known.length ? ` ${percent(Math.min(...known))} to ${percent(Math.max(...known))}` : " unknown"));
       const cells = Array.from(values, (value, place) =>
         ({ a: a[Math.floor(place / b.length)], b: b[place % b.length], value }));
       chart.show({ cells }, {}, true);
     };
-    return { element: h("figure", {}, caption, box), show };
+    return { chart, element: h("figure", {}, caption, box), show };
   };
   const [ofMatch, ofCka] = [figure(), figure()];
+  const details = h("details", {}, h("summary", {}, "The layer pairs as a table"));
+  const table = new Numbers(details, "heat_map", () => {
+    const { layers_a: a, layers_b: b } = shown;
+    const at = place();
+    const [similarity, cka] = [numbers(shown.similarity[at]), numbers(shown.cka)];
+    return [["layer_a", "layer_b", "epsilon", "similarity", "linear_cka"],
+      ...Array.from(similarity, (value, cell) =>
+        [a[Math.floor(cell / b.length)], b[cell % b.length], shown.epsilons[at], value, cka[cell]])];
+  });
   byId("between").append(
     h("h3", {}, "Every layer of A against every layer of B"),
-    h("div", { class: "side-by-side" }, ofMatch.element, ofCka.element), readout,
+    h("div", { class: "side-by-side" }, ofMatch.element, ofCka.element), readout, details,
   );
   let last = "";
-  return () => {
+  const update = () => {
     shown = found.find((one) => one.pair === state.pair) ?? found[0];
-    const grid = shown.epsilons.map((epsilon) => ({ epsilon }));
-    const at = grid.indexOf(nearest(grid, state.epsilon));
+    const at = place();
     const key = `${shown.pair} ${at}`;
     if (key === last) return;
     last = key;
+    readout.textContent = "";
     const [a, b] = [own.pairs[shown.pair].a, own.pairs[shown.pair].b].map((one) => own.networks[one].name);
-    ofMatch.show(`Maximum match at epsilon ${grid[at].epsilon}, the nearest of the grid (A: ${a}, B: ${b})`,
+    ofMatch.show(`Maximum match at epsilon ${shown.epsilons[at]}, the nearest of the grid (A: ${a}, B: ${b})`,
       shown.similarity[at]);
     ofCka.show("Linear CKA", shown.cka);
+    table.update();
   };
+  return { charts: [ofMatch.chart, ofCka.chart], update };
 }
 
 function otherMeasures(own) {
   if (!own.measures.length) {
     byId("between").append(h("p", {}, "This run has no other similarity measures."));
-    return () => {};
+    return NOT_THERE;
   }
   const box = h("div", { role: "img", "aria-label": "Other measures by layer; the table below has the numbers" });
   const details = h("details", {}, h("summary", {}, "The measures as a table"));
-  byId("between").append(h("h3", {}, "Other similarity measures"),
-    h("figure", {}, h("figcaption", {}, "By layer; the first curve is the maximum match at the selected epsilon"), box), details);
+  const caption = h("figcaption");
+  byId("between").append(h("h3", {}, "Other similarity measures"), h("figure", {}, caption, box), details);
   const names = [...new Set(own.measures.map((one) => one.measure))];
   const series = ["match", ...names.map(measureWords)];
-  const chart = new Chart(box, measures(own.layerNames, series), { height: 360 });
+  const chart = new Chart(box, measures(own.layerNames, series), { height: 360 + higherBy(own.layerNames) });
+  // With all pairs selected, those of the comparison that the other parts of the page show.
+  const shownPairs = () => (state.pair < 0
+    ? own.pairs.flatMap(({ comparison: one }, number) => (one === match().pair.comparison ? [number] : []))
+    : [state.pair]);
   const rows = () => {
-    const pairs = state.pair < 0 ? own.pairs.map((_, number) => number) : [state.pair];
-    const match = own.layerNames.flatMap((name) => {
+    const pairs = shownPairs();
+    const matches = own.layerNames.flatMap((name) => {
       const matched = own.matchesOf(name).filter((one) => pairs.includes(one.record.pair));
       return matched.length
         ? [{ series: "match", layer: name, value: mean(matched.map((one) => one.similarity(state.epsilon))) }]
@@ -365,14 +413,19 @@ function otherMeasures(own) {
         .filter((value) => value !== null);
       return values.length ? [{ series: measureWords(measure), layer: name, value: mean(values) }] : [];
     }));
-    return [...match, ...others];
+    return [...matches, ...others];
   };
   const table = new Numbers(details, "measures", () =>
     [["measure", "layer", "value"], ...rows().map((row) => [row.series, row.layer, row.value])]);
-  return () => {
+  const update = () => {
+    const pairs = shownPairs();
+    const { comparison: name } = own.pairs[pairs[0]];
+    const of = pairs.length > 1 ? `mean of ${pairs.length} pairs (${name})` : own.pairName(own.pairs[pairs[0]]);
+    caption.textContent = `By layer, ${of}; the first curve is the maximum match at epsilon ${state.epsilon}`;
     chart.show({ curves: rows() });
     table.update();
   };
+  return { charts: [chart], update };
 }
 
 function measureWords(name) {

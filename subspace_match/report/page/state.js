@@ -21,12 +21,38 @@ export function listen(names, update) {
 
 export function change(changes) {
   const before = { ...state };
-  Object.assign(state, valid({ ...state, ...changes }));
+  const wanted = { ...state, ...changes };
+  if (changes.layer && !("pair" in changes)) wanted.pair = pairWith(wanted);
+  Object.assign(state, valid(wanted));
   const names = Object.keys(state).filter((name) => state[name] !== before[name]);
   if (names.length) {
-    history.replaceState(null, "", `#${address()}`);
+    showAddress();
     announce(names);
   }
+}
+
+/** The wanted pair, or if it lacks the wanted layer, another that has it, of the same comparison if possible. */
+function pairWith({ run: number, pair, layer }) {
+  const own = runs[number];
+  if (pair < 0 || own.match(pair, layer)) return pair;
+  const all = own.matchesOf(layer);
+  const comparison = own.pairs[pair]?.comparison;
+  return (all.find((one) => one.pair.comparison === comparison) ?? all[0])?.record.pair ?? pair;
+}
+
+const ADDRESS_EVERY = 200; // milliseconds; Safari allows 100 changes of the address in 10 s
+let shownAt = Number.NEGATIVE_INFINITY;
+let waiting;
+
+function showAddress() {
+  clearTimeout(waiting);
+  const wait = shownAt + ADDRESS_EVERY - performance.now();
+  if (wait > 0) {
+    waiting = setTimeout(showAddress, wait);
+    return;
+  }
+  shownAt = performance.now();
+  history.replaceState(null, "", `#${address()}`);
 }
 
 function announce(names) {
