@@ -172,7 +172,7 @@ def _groups(run: Run, table: str, *columns: str) -> dict[tuple[Any, ...], pd.Dat
 def _matches(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, Any]]:
     """Return critical epsilons, chance, certificates and minimal matches per pair and layer.
 
-    ``chance`` and ``labels`` are at hundredths of epsilon, which may not contain the grid's.
+    ``chance`` and ``labels`` are at the payload's ``level_epsilons``.
     ``cross_fitted`` has those of all draws together that have any, ascending and without NaN, and
     the number of these draws.
     """

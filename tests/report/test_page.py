@@ -322,6 +322,28 @@ def test_the_partners_and_images_of_a_neuron_are_those_of_the_tables(
             assert titles == [f"image {image}, class {image % 10}" for image in wanted]
 
 
+def test_an_address_that_the_reader_types_is_never_lost(opened: Opened) -> None:
+    """The page may be about to write its own, and has not yet learned of the reader's."""
+    # Timers run when the test says so.
+    opened.page.add_init_script("window.setTimeout = (run) => { window.later = run; return 1; }")
+    page = opened.go(layer="fc1", epsilon=0.3)
+    page.evaluate(
+        """() => {
+          const exact = document.querySelector("#exact");
+          for (const value of [0.1, 0.2]) {
+            exact.value = value;
+            exact.dispatchEvent(new Event("change"));
+          }
+          const due = performance.now() + 300;
+          while (performance.now() < due);
+          location.hash = "layer=fc1&epsilon=0.4&neuron=a7";
+          window.later();
+        }"""
+    )
+    page.get_by_role("heading", name="Neuron A 7 of fc1", exact=True).wait_for()
+    assert page.locator("#exact").input_value() == "0.4"
+
+
 def test_a_neuron_has_its_draws_and_its_levels_of_chance_and_labels(
     opened: Opened, made: Made
 ) -> None:

@@ -42,10 +42,13 @@ function pairWith({ run: number, pair, layer }) {
 
 const ADDRESS_EVERY = 200; // milliseconds; Safari allows 100 changes of the address in 10 s
 let shownAt = Number.NEGATIVE_INFINITY;
+let lastAddress = location.hash; // that the page has shown or read
 let waiting;
 
 function showAddress() {
   clearTimeout(waiting);
+  // The reader has changed it, which the page is about to learn.
+  if (location.hash !== lastAddress) return;
   const wait = shownAt + ADDRESS_EVERY - performance.now();
   if (wait > 0) {
     waiting = setTimeout(showAddress, wait);
@@ -53,6 +56,7 @@ function showAddress() {
   }
   shownAt = performance.now();
   history.replaceState(null, "", `#${address()}`);
+  lastAddress = location.hash;
 }
 
 function announce(names) {
@@ -64,7 +68,10 @@ function announce(names) {
 export function start() {
   Object.assign(state, valid(fromAddress()));
   announce(Object.keys(state));
-  addEventListener("hashchange", () => change(fromAddress()));
+  addEventListener("hashchange", () => {
+    lastAddress = location.hash;
+    change(fromAddress());
+  });
 }
 
 function address() {
