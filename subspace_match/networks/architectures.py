@@ -201,6 +201,19 @@ def build_initialised(architecture: Mapping[str, Any], seed: int) -> nn.Module:
     return network
 
 
+def built_again(network: nn.Module, architecture: Mapping[str, Any]) -> nn.Module | None:
+    """Build a user's own network again, with the same state dict, as from a checkpoint of it.
+
+    Returns:
+        The network on the CPU; None for other networks, whose state dict is known to be all.
+    """
+    if not is_user_code(architecture["name"]):
+        return None
+    again = build(**architecture)
+    again.load_state_dict(network.state_dict())
+    return again
+
+
 def transfer_weights(
     start: nn.Module, architecture: Mapping[str, Any], seed: int
 ) -> tuple[nn.Module, list[str]]:

@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from .architectures import build
+from .architectures import built_again
 from .inputs import Inputs
 from .layered_network import LayeredNetwork
-from .source_names import is_user_code
 from .tasks import CLASSIFY, scores_of
 
 Shape = tuple[int, ...]  # of an input: channels, height and width of an image, or tokens
@@ -62,10 +61,9 @@ def check_saved(network: nn.Module, architecture: Mapping[str, Any], inputs: Inp
         ValueError: naming the first node whose values differ when the network is built again, or
             in every run.
     """
-    if not is_user_code(architecture["name"]):
+    again = built_again(network, architecture)
+    if again is None:
         return
-    again = build(**architecture)
-    again.load_state_dict(network.state_dict())
     one, other = (LayeredNetwork(each, inputs, nodes=[]) for each in (network, again))
     one.check_repeatable(inputs)  # else it differs for another reason
     one.check_saved(other, inputs)

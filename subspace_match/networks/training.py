@@ -18,12 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .architectures import build
+from .architectures import built_again
 from .items import Items
 from .memory_order import move_to
 from .repeatability import check_repeatable, check_saved
 from .resume import ResumeFile
-from .source_names import is_user_code
 from .stages import Epoch, Stages
 from .tasks import choices, evaluate, scores_of
 
@@ -41,10 +40,9 @@ def check_checkpoint_is_whole(
     Raises:
         ValueError: if its output is another one when it is built again with the same state dict.
     """
-    if not is_user_code(architecture["name"]):
+    again = built_again(network, architecture)
+    if again is None:
         return
-    again = build(**architecture)
-    again.load_state_dict(network.state_dict())
     again = move_to(again.eval(), inputs.device)
     run, run_again = (
         lambda batch, sink, own=own: sink("its output", scores_of(own(batch)))
