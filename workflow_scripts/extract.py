@@ -1,12 +1,15 @@
-"""Network + test images -> a store with the activations of every layer."""
+"""Network + test images -> stores with the activations of every layer, from one forward pass."""
 
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from subspace_match.workflow.job import log, run, show_progress
 
 
-def extract(snakemake: Any) -> None:
+def extract(snakemake: Any, numbers: Sequence[int]) -> None:
     import torch
     from tqdm import tqdm
 
@@ -17,12 +20,14 @@ def extract(snakemake: Any) -> None:
     from subspace_match.networks.extraction import extract
     from subspace_match.networks.layer_info import check_planned
     from subspace_match.networks.layered_network import LayeredNetwork
-    from subspace_match.networks.sampling import draw_samples, draw_shared_positions
     from subspace_match.networks.split_items import items_on_device
     from subspace_match.storage.activations import new_store
     from subspace_match.storage.files import damaged, read_record, sha256
 
-    settings, paths, config = snakemake.params.extraction, snakemake.input, snakemake.config
+    paths, config = snakemake.input, snakemake.config
+    wanted = [(snakemake.output.stores[n], snakemake.params.each[n]) for n in numbers]
+    # The samplings differ in nothing that concerns the forward pass.
+    settings = wanted[0][1]["extraction"]
     record = read_record(paths.record)
     if (found := sha256(paths.network)) != record["sha256"]:
         raise damaged(paths.network, f"SHA-256 {found} instead of {record['sha256']}")
@@ -37,72 +42,86 @@ def extract(snakemake: Any) -> None:
     for note in layered.notes:
         log.info("%s", note)
 
-    layers, heat_map = layered.layers, snakemake.params.get("heat_map")
+    layers = layered.layers
     check_planned(layers, snakemake.params.planned, paths.network)
-    if heat_map is None:
-        samples = {
-            layer.name: draw_samples(
-                layer,
-                len(inputs),
-                settings["positions"],
-                settings["draws"],
-                settings["position_seed"],
-                data.test.labels,
+    with ExitStack() as stack:
+        samples: dict[str, list[Any]] = {layer.name: [] for layer in layers}
+        sinks: dict[str, list[Any]] = {layer.name: [] for layer in layers}
+        stores = []
+        for path, sampling in wanted:
+            drawn = _draw(sampling, layers, len(inputs), data.test.labels)
+            entries = [
+                asdict(layer)
+                | {"depth": depth, "draws": len(own := drawn[layer.name]), "samples": len(own[0])}
+                for depth, layer in enumerate(layers, start=1)
+            ]
+            about = {
+                "digest": sampling["digest"],
+                "network": snakemake.wildcards.network,
+                "checkpoint": record["sha256"],
+                "images": "test split",
+                "data": data.about,
+                "extraction": sampling["extraction"] | sampling.get("heat_map", {}),
+                "version": __version__,
+            }
+            store = stack.enter_context(new_store(path, about, entries))
+            stores.append(store)
+            if data.test.labels is not None:
+                store.labels(data.test.labels)
+            for name, indices in drawn.items():
+                for draw, index in enumerate(indices):
+                    store.samples(name, draw, index)
+                    samples[name].append(index)
+                    sinks[name].append(partial(store.append, name, draw))
+        bar = stack.enter_context(
+            tqdm(
+                total=-(-len(inputs) // settings["batch_size"]),
+                desc=f"seed {record['seed']} {record['stage']}",
+                unit="batch",
+                disable=not show_progress(),
             )
-            for layer in layers
-        }
-    else:
-        drawn = draw_shared_positions(layers, len(inputs), heat_map["positions"], heat_map["seed"])
-        samples = {name: [index] for name, index in drawn.items()}
-        if {"conv", "tokens"} <= {layer.kind for layer in layers}:
-            message = "heat map: samples of maps and of tokens share the input, but not the place"
-            log.warning(message)
-    entries = []
-    for depth, layer in enumerate(layers, start=1):
-        draws, count = len(samples[layer.name]), len(samples[layer.name][0])
-        entries.append(asdict(layer) | {"depth": depth, "draws": draws, "samples": count})
-        if heat_map is None and layer.kind != "fc" and count < (most := settings["positions"]):
-            message = "%s has %d positions, fewer than extraction.positions (%d)"
-            log.info(message, layer.name, count, most)
-    about = {
-        "digest": snakemake.params.digest,
-        "network": snakemake.wildcards.network,
-        "checkpoint": record["sha256"],
-        "images": "test split",
-        "data": data.about,
-        "extraction": settings if heat_map is None else settings | heat_map,
-        "version": __version__,
-    }
-    with (
-        new_store(snakemake.output.store, about, entries) as store,
-        tqdm(
-            total=-(-len(inputs) // settings["batch_size"]),
-            desc=f"seed {record['seed']} {record['stage']}",
-            unit="batch",
-            disable=not show_progress(),
-        ) as bar,
-    ):
-        if data.test.labels is not None:
-            store.labels(data.test.labels)
-        for name, indices in samples.items():
-            for draw, index in enumerate(indices):
-                store.samples(name, draw, index)
+        )
         performance = extract(
             layered,
             inputs,
             samples,
             task=snakemake.params.task,
             batch_size=settings["batch_size"],
-            sink=store.append,
+            sink=lambda name, number, rows: sinks[name][number](rows),
             batch_done=bar.update,
         )
-        accuracy, loss = (
-            (None, None) if performance is None else (performance.accuracy, performance.loss)
-        )
-        store.add_attributes(accuracy=accuracy, loss=loss)
-        if performance is not None and performance.predictions is not None:
-            store.predictions(performance.predictions)
+        for store in stores:
+            accuracy, loss = (
+                (None, None) if performance is None else (performance.accuracy, performance.loss)
+            )
+            store.add_attributes(accuracy=accuracy, loss=loss)
+            if performance is not None and performance.predictions is not None:
+                store.predictions(performance.predictions)
     log.info("on the test split: %s", performance or "no scores for the task")
+
+
+def _draw(
+    sampling: Mapping[str, Any], layers: Sequence[Any], inputs: int, labels: Any
+) -> dict[str, list[Any]]:
+    """Return the samples of every draw by layer, and say where they are unexpected."""
+    from subspace_match.networks.sampling import draw_samples, draw_shared_positions
+
+    if (heat_map := sampling.get("heat_map")) is not None:
+        drawn = draw_shared_positions(layers, inputs, heat_map["positions"], heat_map["seed"])
+        if {"conv", "tokens"} <= {layer.kind for layer in layers}:
+            message = "heat map: samples of maps and of tokens share the input, but not the place"
+            log.warning(message)
+        return {name: [index] for name, index in drawn.items()}
+    settings = sampling["extraction"]
+    most, draws, seed = (settings[key] for key in ("positions", "draws", "position_seed"))
+    samples = {
+        layer.name: draw_samples(layer, inputs, most, draws, seed, labels) for layer in layers
+    }
+    for layer in layers:
+        if layer.kind != "fc" and (count := len(samples[layer.name][0])) < most:
+            message = "%s has %d positions, fewer than extraction.positions (%d)"
+            log.info(message, layer.name, count, most)
+    return samples
 
 
 run(extract, snakemake)  # type: ignore[name-defined]

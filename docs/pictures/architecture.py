@@ -28,7 +28,7 @@ PURPOSES = {
 COLUMNS = [
     ["prepare_data"],
     ["initialise", "train", "load_pretrained"],
-    ["extract_heat_map", "extract", "top_images"],
+    ["extract", "top_images"],
     ["within_network", "heat_map", "match", "consensus"],
     ["certify", "measure", "minimal_match", "null"],
     ["aggregate"],
@@ -36,10 +36,8 @@ COLUMNS = [
 ]
 READS = [
     *(("prepare_data", "train"), ("initialise", "train")),
-    *(("train", "extract"), ("train", "extract_heat_map"), ("train", "top_images")),
-    *(("load_pretrained", "extract"),),
-    *(("extract_heat_map", "within_network"), ("extract_heat_map", "heat_map")),
-    *(("extract", "match"), ("extract", "consensus")),
+    *(("train", "extract"), ("load_pretrained", "extract"), ("extract", "top_images")),
+    *(("extract", name) for name in COLUMNS[3]),
     *(("match", name) for name in COLUMNS[4]),
     *((name, "aggregate") for name in COLUMNS[4]),
     *(("aggregate", "plot"), ("aggregate", "report")),
@@ -83,7 +81,7 @@ def rooms() -> Figure:
 @styled
 def jobs() -> Figure:
     """Draw the rules of a run from left to right, and what each reads."""
-    found = set(re.findall(r"(?:^ *rule| as) (\w+)(?: with)?:", _rules(), re.MULTILINE))
+    found = set(re.findall(r"^ *rule (\w+):", _rules(), re.MULTILINE))
     drawn = {name for column in COLUMNS for name in column}
     assert found == drawn, f"COLUMNS: expected every rule once, differs in {found ^ drawn}"
     figure, (axes,) = panels(1, width=9.6, height=3.6)

@@ -157,6 +157,21 @@ class Keys:
         settings = self.heat_map_extraction, self.heat_map_samples, self.config["threads"]
         return self._made_by("extract", self.data_key(), *settings)
 
+    @property
+    def samplings(self) -> list[dict[str, Any]]:
+        """What decides each activation store of a network: that of matches, that of heat maps.
+
+        One forward pass makes both, but neither is made again because of the other's settings.
+        Without positions for heat maps there is only the first.
+        """
+        extraction = self.config["extraction"]
+        each: list[dict[str, Any]] = [{"digest": self.extraction_digest, "extraction": extraction}]
+        if self.config["heat_map"]["positions"]:
+            digest = self.heat_map_activations_digest
+            extraction, samples = self.heat_map_extraction, self.heat_map_samples
+            each.append({"digest": digest, "extraction": extraction, "heat_map": samples})
+        return each
+
     @cached_property
     def top_images_digest(self) -> str:
         """Digest of the images that activate neurons most."""

@@ -68,6 +68,10 @@ class Paths(Keys):
         """Return the activation store of a network whose samples are the same for all layers."""
         return self._path("activations", self.heat_map_activations_digest, f"{network}.zarr")
 
+    def stores(self, network: str) -> list[str]:
+        """Return all activation stores of a network, in the order of ``samplings``."""
+        return [self._path("activations", s["digest"], f"{network}.zarr") for s in self.samplings]
+
     def match(self, a: str, b: str, group: str, name: str) -> str:
         """Return a file of the matches of a group of layers."""
         return self._path("matches", self.matching_digest, f"{a}--{b}", f"{group}.{name}")

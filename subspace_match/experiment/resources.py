@@ -70,10 +70,8 @@ class JobResources:
         # The positions of a heat map have one draw.
         heat_map_positions = self.config["heat_map"]["positions"]
         unfinished = sum(
-            max(
-                draws * min(SHARD_MB, _megabytes(samples * layer.neurons, 4)),
-                min(SHARD_MB, _megabytes(heat_map_positions * layer.neurons, 4)),
-            )
+            draws * min(SHARD_MB, _megabytes(samples * layer.neurons, 4))
+            + min(SHARD_MB, _megabytes(heat_map_positions * layer.neurons, 4))
             for layer in self._layers[model].values()
             for samples, draws in [self._samples_and_draws(layer)]
         )

@@ -11,6 +11,8 @@ A sample is stored as a flat index (input * height + row) * width + column.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .layer_info import LayerInfo
@@ -197,7 +199,7 @@ def permuted_samples(samples: np.ndarray, layer: LayerInfo, image_order: np.ndar
 
 
 def draw_shared_positions(
-    layers: list[LayerInfo], images: int, places: int, seed: int
+    layers: Sequence[LayerInfo], images: int, places: int, seed: int
 ) -> dict[str, np.ndarray]:
     """Return the samples of all layers at the same places of the same images (not in the paper).
 

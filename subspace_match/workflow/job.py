@@ -12,7 +12,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any
@@ -41,14 +41,15 @@ _PLACE = re.compile(r"^\S+:\d+: |\n  [^\n]*\n?$")
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGXCPU)
 
 
-def run(work: Callable[[Any], None], snakemake: Any, threads: int | None = None) -> None:
+def run(work: Callable[..., None], snakemake: Any, threads: int | None = None) -> None:
     """Run a job's work with its log and threads; end with a one-line error on invalid input.
 
     Only one job at a time makes a result. A second one waits and reuses the finished result. The
-    job's provenance record is written last.
+    job's provenance records are written last.
 
     Args:
-        work: called with ``snakemake``; it has the name of its script.
+        work: called with ``snakemake`` and, if the job can have several results (``JobRecord``),
+            the numbers of those to make; it has the name of its script.
         snakemake: the object that Snakemake gives to a script.
         threads: the number that the rule reserves; None for the configured one. It decides the
             order of additions, so it does not depend on how many threads a machine can spare.
@@ -65,16 +66,20 @@ def run(work: Callable[[Any], None], snakemake: Any, threads: int | None = None)
             signal.signal(number, _exit_on_signal)
     try:
         record = JobRecord(snakemake, code_files(work.__name__, snakemake))
-        with exclusive_writer(str(record.file).removesuffix(SUFFIX), log.warning):
-            if _reuses_result(record, snakemake.log[0]):
+        with ExitStack() as locks:
+            for result in record.results:
+                artefact = str(result.file).removesuffix(SUFFIX)
+                locks.enter_context(exclusive_writer(artefact, log.warning))
+            if not (missing := _missing(record, snakemake.log[0])):
                 return
             for output in snakemake.output:
                 remove_abandoned(output)
             check_as_planned(work.__name__, snakemake)
             with exclusive_gpu(log.info) if snakemake.resources.get("gpu") else nullcontext():
-                work(snakemake)
+                work(snakemake, *([missing] if record.several else []))
             check_as_planned(work.__name__, snakemake)
-            record.write()
+            for result_number in missing:
+                record.write(result_number)
     except Exception as error:
         out_of_memory = _is_out_of_memory(error)
         disk_full = getattr(error, "errno", None) == errno.ENOSPC
@@ -88,22 +93,26 @@ def run(work: Callable[[Any], None], snakemake: Any, threads: int | None = None)
         sys.exit(1)
 
 
-def _reuses_result(record: JobRecord, log_file: str) -> bool:
-    """Return whether the result is up to date; if so, continue its log, else start a new one."""
+def _missing(record: JobRecord, log_file: str) -> list[int]:
+    """Return the results to make; if one is up to date, continue the job's log, else start anew."""
     reused = False
     try:
         # Check the inputs before any work.
         checked = len(record.made_from)
-        reused = not record.forced and record.is_up_to_date()
+        missing = record.missing()
+        reused = len(missing) < len(record.results)
     finally:
         # Not earlier: before this process got the lock, another one could write to the log.
         if not reused:
             Path(log_file).unlink(missing_ok=True)
         _log_to_file(log_file)
     log.info("%d input results are as their jobs recorded them", checked)
-    if reused:
+    if not missing:
         log.info("the result exists and is up to date: reused")
-    return reused
+    elif reused:
+        up_to_date, all_of_them = len(record.results) - len(missing), len(record.results)
+        log.info("%d of %d results exist and are up to date: reused", up_to_date, all_of_them)
+    return missing
 
 
 def _is_out_of_memory(error: Exception) -> bool:

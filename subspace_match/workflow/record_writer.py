@@ -1,4 +1,4 @@
-"""Write a job's provenance record; check its inputs, and whether its result is up to date.
+"""Write a job's provenance records; check its inputs, and which of its results are up to date.
 
 A job's outputs depend on its parameters and on the content of its inputs and code. A result with
 the same ones is reused, no matter who made it and when.
@@ -12,6 +12,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,16 +27,37 @@ PACKAGES = ("numpy", "scipy", "torch", "zarr")
 OPTIONAL_PACKAGES = ("timm", "transformers")
 
 
+@dataclass(frozen=True)
+class Result:
+    """What a job makes under one record.
+
+    Attributes:
+        file: the record's path.
+        outputs: what the record names.
+        params: what decides the result, besides code and inputs, in the order of the job's names.
+    """
+
+    file: Path
+    outputs: list[Path]
+    params: list[Any]
+
+
 class JobRecord:
-    """The record of a running job.
+    """The records of a running job.
+
+    Most jobs have one result: all outputs together. A job with the parameter ``each``, a list, has
+    one result for each entry: an output with a record of its own, which the other entries do not
+    decide.
 
     Args:
         snakemake: the object that Snakemake gives to a script.
-        code: all code files that decide the result.
+        code: all code files that decide the results.
 
     Attributes:
-        file: the record's path: beside the job's outputs, with the name of its log.
-        forced: whether to run the job even if its result is up to date.
+        several: whether the job has the parameter ``each``.
+        results: what the job makes. Without ``each``, the record lies beside the outputs, with the
+            name of the job's log.
+        forced: whether to run the job even if its results are up to date.
     """
 
     def __init__(self, snakemake: Any, code: Iterable[str | Path]) -> None:
@@ -43,12 +65,23 @@ class JobRecord:
         self._invocation: Record = json.loads(os.environ[INVOCATION])
         self.forced = bool(self._invocation.get("forced", False))
         self._results = Path(snakemake.config["results"])
-        log = Path(snakemake.log[0])
-        self.file = self._results / log.relative_to(self._results / "logs").with_suffix(SUFFIX)
         self._code = list(map(Path, code))
         self._inputs = [Path(f) for f in snakemake.input if Path(f).is_relative_to(self._results)]
-        # For Snakemake the record is one of the job's outputs.
-        self._outputs = [file for file in map(Path, snakemake.output) if file != self.file]
+        self._each = snakemake.params.get("each")
+        self.several = self._each is not None
+        self.results = list(self._split())
+
+    def _split(self) -> Iterator[Result]:
+        job = self._job
+        if not self.several:
+            log = Path(job.log[0])
+            file = self._results / log.relative_to(self._results / "logs").with_suffix(SUFFIX)
+            # For Snakemake the record is one of the job's outputs.
+            yield Result(file, [o for o in map(Path, job.output) if o != file], list(job.params))
+            return
+        for own, record in zip(self._each, job.output.provenance, strict=True):
+            params = [own if value is self._each else value for value in job.params]
+            yield Result(Path(record), [Path(record.removesuffix(SUFFIX))], params)
 
     @cached_property
     def made_from(self) -> dict[str, tuple[Job, str]]:
@@ -65,11 +98,19 @@ class JobRecord:
             found[str(file.relative_to(self._results))] = job, checksum
         return found
 
-    def is_up_to_date(self) -> bool:
+    def missing(self) -> list[int]:
+        """Return the numbers of the results to make: those not up to date; all if forced."""
+        return [
+            number
+            for number, result in enumerate(self.results)
+            if self.forced or not self._is_up_to_date(result)
+        ]
+
+    def _is_up_to_date(self, result: Result) -> bool:
         """Return whether all outputs exist, are undamaged, and were made from the same inputs."""
         try:
-            job = Job(self.file.absolute(), read_signed(self.file))
-            if job.record.get("decided_by") != self._decided_by:
+            job = Job(result.file.absolute(), read_signed(result.file))
+            if job.record.get("decided_by") != self._decided_by(result):
                 return False
             for output in job.outputs:
                 check(output, job)
@@ -77,27 +118,31 @@ class JobRecord:
             return False
         return True
 
-    @cached_property
-    def _decided_by(self) -> str:
+    def _decided_by(self, result: Result) -> str:
         job = self._job
-        # Files that are not results count by their content alone, not by their paths.
-        others = {Path(file) for file in [*job.input, *self._code]} - set(self._inputs)
-        params = [list(job.params.keys()), list(job.params)]
+        params = [list(job.params.keys()), result.params]
         decisive = {
             "rule": job.rule,
             "params": json.loads(json.dumps(params, default=str)),
             "inputs": {name: checksum for name, (_, checksum) in self.made_from.items()},
-            "others": sorted(map(sha256, others)),
-            "outputs": [os.path.relpath(output, self.file.parent) for output in self._outputs],
+            "others": self._others,
+            "outputs": [os.path.relpath(output, result.file.parent) for output in result.outputs],
         }
         return checksum_of(decisive)
 
-    def write(self) -> None:
-        """Write the record of the finished job."""
+    @cached_property
+    def _others(self) -> list[str]:
+        """Files that are not results count by their content alone, not by their paths."""
+        files = {Path(file) for file in [*self._job.input, *self._code]} - set(self._inputs)
+        return sorted(map(sha256, files))
+
+    def write(self, number: int = 0) -> None:
+        """Write the record of a finished result."""
+        result = self.results[number]
         outputs = {
-            str(output.relative_to(self.file.parent)): sha256(output) for output in self._outputs
+            str(output.relative_to(result.file.parent)): sha256(output) for output in result.outputs
         }
-        folder = self.file.relative_to(self._results).parent
+        folder = result.file.relative_to(self._results).parent
         run: Record = {"rules": [self._job.rule]}
         run |= {key: self._invocation[key] for key in ("command", "commit", "changed")}
         versions = dict(_versions())
@@ -108,7 +153,7 @@ class JobRecord:
             "rule": self._job.rule,
             "wildcards": dict(self._job.wildcards),
             "folder": str(folder),
-            "decided_by": self._decided_by,
+            "decided_by": self._decided_by(result),
             "outputs": outputs,
             "inputs": {name: checksum for name, (_, checksum) in self.made_from.items()},
             "differs": self._invocation["differs"],
@@ -129,7 +174,7 @@ class JobRecord:
         }
         for name, (job, _) in self.made_from.items():
             _add_provenance(record, job.record, name)
-        write_signed(self.file, record)
+        write_signed(result.file, record)
 
 
 def _versions() -> Iterator[tuple[str, str]]:

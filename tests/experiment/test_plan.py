@@ -152,6 +152,7 @@ def test_memory_of_the_default_experiment(results: Path) -> None:
         if name.endswith("_mb")
     }
     assert asked == dict.fromkeys(asked, 2500) | {
+        "extract_mb": 3000,
         "null_mb": 3000,
         "heat_map_mb": 3000,
         "within_network_mb": 3000,

@@ -24,22 +24,22 @@ def plan_of(workspace: Workspace, *configfiles: str) -> Plan:
         return Plan(absolute, paths.origins, TABLES, figure_names)
 
 
-def jobs_of(plan: Plan) -> dict[str, set[str]]:
-    """Return one output of every job of a plan, by rule."""
+def jobs_of(plan: Plan) -> dict[str, set[tuple[str, ...]]]:
+    """Return an output of every result of every job of a plan, by rule."""
     paths = plan.paths
-    jobs: dict[str, set[str]] = collections.defaultdict(set)
+    jobs: dict[str, set[tuple[str, ...]]] = collections.defaultdict(set)
 
     def add_network(network: Network) -> None:
         model, file = paths.models[network.model], paths.network(network, ".safetensors")
         if model.pretrained:
-            jobs["load_pretrained"].add(file)
+            jobs["load_pretrained"].add((file,))
             return
         key = paths.data_key(model.data)
-        jobs["prepare_data"].add(paths.data("images.safetensors", key))
+        jobs["prepare_data"].add((paths.data("images.safetensors", key),))
         if network.stage == "initial":
-            jobs["initialise"].add(file)
+            jobs["initialise"].add((file,))
             return
-        jobs["train"].add(str(Path(file).with_name("last.safetensors")))
+        jobs["train"].add((str(Path(file).with_name("last.safetensors")),))
         if model.start is None:
             add_network(replace(network, stage="initial"))
         else:
@@ -48,12 +48,10 @@ def jobs_of(plan: Plan) -> dict[str, set[str]]:
 
     for key, network in paths.networks.items():
         add_network(network)
-        jobs["extract"].add(paths.activations(key))
-        jobs["top_images"].add(paths.top_images(key))
-        if plan.heat_maps:
-            jobs["extract_heat_map"].add(paths.heat_map_activations(key))
-    jobs["prepare_data"].add(paths.data("images.safetensors"))
-    jobs |= {
+        jobs["extract"].add(tuple(paths.stores(key)))
+        jobs["top_images"].add((paths.top_images(key),))
+    jobs["prepare_data"].add((paths.data("images.safetensors"),))
+    others = {
         "match": set(plan.of_groups(paths.match, "path.npz")),
         "certify": set(plan.of_groups(paths.certificates)),
         "measure": set(plan.of_groups(paths.measures)),
@@ -66,6 +64,7 @@ def jobs_of(plan: Plan) -> dict[str, set[str]]:
         "plot": {paths.experiment("figures/captions.json")},
         "report": {paths.experiment("report.html")},
     }
+    jobs |= {rule: {(output,) for output in outputs} for rule, outputs in others.items()}
     return {rule: outputs for rule, outputs in jobs.items() if outputs}
 
 
@@ -73,6 +72,7 @@ def missing_jobs(workspace: Workspace, *configfiles: str) -> dict[str, int]:
     """Count, by rule, the jobs whose outputs a workspace does not have yet."""
     jobs = jobs_of(plan_of(workspace, *configfiles))
     missing = {
-        rule: sum(not Path(output).exists() for output in outputs) for rule, outputs in jobs.items()
+        rule: sum(not all(Path(output).exists() for output in outputs) for outputs in own)
+        for rule, own in jobs.items()
     }
     return {rule: count for rule, count in missing.items() if count}

@@ -247,7 +247,7 @@ def test_a_damaged_network_is_noticed_and_healed(workspace: Workspace) -> None:
     # The tables were made from the undamaged file; a job that reads it again notices.
     assert "Nothing to be done" in workspace.snakemake("-n").text
     workspace.configure(heat_map={"positions": 200})
-    text = workspace.snakemake("--until", "extract_heat_map", fails=True).text
+    text = workspace.snakemake("--until", "extract", fails=True).text
     assert "seed_0/last.safetensors: expected what the rule train made" in text
     network.unlink()
     workspace.configure()

@@ -20,9 +20,11 @@ from pipeline.workspaces import (
     idx_files,
 )
 
+from subspace_match.storage.activations import ActivationStore
+
 BELOW_MATCHING = MATCHES | {"heat_map": 1} | TABLES
-ONE_NETWORK = {"initialise": 1, "train": 1, "extract": 1, "extract_heat_map": 1, "top_images": 1}
-BELOW_NETWORKS = {"extract": 2, "extract_heat_map": 2, "top_images": 2} | BELOW_MATCHING
+ONE_NETWORK = {"initialise": 1, "train": 1, "extract": 1, "top_images": 1}
+BELOW_NETWORKS = {"extract": 2, "top_images": 2} | BELOW_MATCHING
 
 
 def append(path: Path, text: str) -> None:
@@ -97,9 +99,16 @@ def test_changed_positions_are_extracted_from_the_same_networks(workspace: Works
 
 
 def test_another_heat_map_extracts_only_its_own_samples(workspace: Workspace) -> None:
+    before = contents(workspace)
     workspace.configure(heat_map={"positions": 200})
-    below = {"heat_map": 1, **TABLES}
-    assert missing_jobs(workspace) == {"extract_heat_map": 2, **below}
+    assert missing_jobs(workspace) == {"extract": 2, "heat_map": 1, **TABLES}
+    assert workspace.snakemake("--until", "extract").jobs == {"extract": 2}
+    store = ActivationStore(workspace.paths.heat_map_activations(workspace.key(0)))
+    assert {store.activations(name).shape[0] for name in store.layers} == {200}
+    # Nothing that was there is another file now, so nothing else runs again.
+    after = contents(workspace)
+    assert {file: after[file] for file in before} == before
+    assert missing_jobs(workspace) == {"heat_map": 1, **TABLES}
     workspace.configure(heat_map={"positions": 0})
     assert workspace.make_tables().jobs == AGGREGATE
 
@@ -115,8 +124,7 @@ def test_a_stage_that_is_always_kept_is_extracted_without_training(workspace: Wo
 
 def test_untrained_networks_need_no_training(workspace: Workspace) -> None:
     workspace.configure(stages=["initial"], seeds=[0, 1], training={"epochs": 5})
-    extracted = {"extract": 2, "extract_heat_map": 2, "top_images": 2}
-    assert missing_jobs(workspace) == extracted | BELOW_MATCHING
+    assert missing_jobs(workspace) == BELOW_NETWORKS
 
 
 def test_an_edited_matching_module_matches_again(workspace: Workspace) -> None:

@@ -40,7 +40,6 @@ def test_each_job_ran_once(finished: Workspace) -> None:
         "initialise": 2,
         "train": 2,
         "extract": 2,
-        "extract_heat_map": 2,
         "top_images": 2,
         "match": 1,
         "certify": 1,

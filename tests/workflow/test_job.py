@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from jobs import Params, make_result, record_for
 from jobs import job as a_job
-from jobs import make_result, record_for
 
-from subspace_match.storage.files import atomic_write
+from subspace_match.storage.files import atomic_write, write_manifest
 from subspace_match.storage.job_records import Records, check
 from subspace_match.workflow.invocation import INVOCATION, invocation
 from subspace_match.workflow.job import _ENDING_SIGNALS, log, run
@@ -278,6 +278,100 @@ def test_a_damaged_or_outdated_result_is_made_again(
     check(TABLE.absolute(), job_of_table)
 
 
+SEVERAL = ("activations/1/net.zarr", "activations/2/net.zarr")
+
+
+def job_with_several_results() -> SimpleNamespace:
+    """A job with one parameter, and one store, for each of two samplings."""
+    job = a_job("work", "", [*SEVERAL, *(f"{store}.provenance.json" for store in SEVERAL)], CONFIG)
+    job.log[0] = f"results/logs/{SEVERAL[0]}.log"
+    job.params = Params(each=[{"seed": 1}, {"seed": 2}], shared=0)
+    job.output = Outputs(job.output)
+    return job
+
+
+class Outputs(list[str]):
+    """Outputs of which some are provenance records."""
+
+    @property
+    def provenance(self) -> list[str]:
+        return [name for name in self if name.endswith(".provenance.json")]
+
+
+def work_of_several(made: list[list[int]]) -> Callable[..., None]:
+    """Return a job's work that notes which results it was asked for."""
+
+    def work(job: SimpleNamespace, numbers: list[int]) -> None:
+        made.append(numbers)
+        for number in numbers:
+            with atomic_write(job.output[number]) as store:
+                store.mkdir()
+                (store / "part").write_text(f"{job.params[0][number]}")
+                write_manifest(store)
+
+    return work
+
+
+def other_sampling(job: SimpleNamespace) -> None:
+    job.params[0][1]["seed"] = 3
+
+
+def damage_second_store(job: SimpleNamespace) -> None:
+    Path(job.output[1], "part").write_text("damaged")
+
+
+def lose_second_record(job: SimpleNamespace) -> None:
+    """As when a job is killed between the two records."""
+    Path(f"{job.output[1]}.provenance.json").unlink()
+
+
+@pytest.mark.usefixtures("job")
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        (other_sampling, [1]),
+        (damage_second_store, [1]),
+        (lose_second_record, [1]),
+        (change_code, [0, 1]),
+        (force, [0, 1]),
+    ],
+)
+def test_of_several_results_only_those_out_of_date_are_made_again(
+    change: Callable[[SimpleNamespace], None], again: list[int]
+) -> None:
+    made: list[list[int]] = []
+    job = job_with_several_results()
+    run(work_of_several(made), job)
+    run(work_of_several(made), job)
+    assert made == [[0, 1]]
+    log_before = log_of(job)
+    change(job)
+    run(work_of_several(made), job)
+    assert made == [[0, 1], again]
+    # The log of a result that is kept is kept too.
+    assert log_of(job).startswith(log_before) == (again == [1])
+    for store, own in zip(SEVERAL, job.params[0], strict=True):
+        record = Records().required(f"results/{store}")
+        check(Path("results", store).absolute(), record)
+        assert Path("results", store, "part").read_text() == str(own)
+
+
+@pytest.mark.usefixtures("job")
+def test_a_failed_part_leaves_the_results_that_are_up_to_date() -> None:
+    made: list[list[int]] = []
+    job = job_with_several_results()
+    run(work_of_several(made), job)
+    other_sampling(job)
+
+    def work(_job: SimpleNamespace, _numbers: list[int]) -> None:
+        raise ValueError("no memory")
+
+    with pytest.raises(SystemExit):
+        run(work, job)
+    run(work_of_several(made), job)
+    assert made == [[0, 1], [1]]
+
+
 def test_times_and_folders_do_not_matter(job: SimpleNamespace, tmp_path: Path) -> None:
     """Two clones share the results."""
     times: list[int] = []
@@ -462,7 +556,7 @@ def test_the_log_of_a_crash_names_the_signal(job: SimpleNamespace, number: int, 
 def test_a_job_uses_the_threads_that_its_rule_reserves(
     job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, reserved: int | None, used: str
 ) -> None:
-    monkeypatch.setattr("subspace_match.workflow.job.JobRecord.write", lambda _: None)
+    monkeypatch.setattr("subspace_match.workflow.job.JobRecord.write", lambda *_: None)
     job.config["threads"] = 3
     job.threads = 2  # what a smaller machine can spare must not change the result
     seen: list[str] = []

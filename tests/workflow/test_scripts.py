@@ -24,6 +24,8 @@ from subspace_match.figures.style import save
 from subspace_match.matching import backends
 from subspace_match.networks.architectures import build
 from subspace_match.networks.checkpoints import save_network
+from subspace_match.networks.images import Images
+from subspace_match.networks.layer_info import LayerInfo
 from subspace_match.networks.layered_network import LayeredNetwork
 from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.report import write_page
@@ -59,6 +61,21 @@ PAIR = {
 Script = Callable[..., None]
 
 
+class NoRecord:
+    """Stands in for the records of a job, none of whose results exists."""
+
+    def __init__(self, job: SimpleNamespace, _code: object) -> None:
+        each = job.params.get("each")
+        self.several, self.made_from = each is not None, {}
+        self.results = [SimpleNamespace(file=f"result_{n}") for n in range(len(each or [None]))]
+
+    def missing(self) -> list[int]:
+        return list(range(len(self.results)))
+
+    def write(self, number: int) -> None:
+        assert number in self.missing()
+
+
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
     """Return a function that runs a rule's script in a temporary folder."""
@@ -66,8 +83,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
     monkeypatch.setattr(log, "handlers", [])
     monkeypatch.setattr(logging.getLogger("py.warnings"), "handlers", [])
     # Locks, records and checks around the work have their own tests.
-    record = SimpleNamespace(file="job", made_from={}, forced=True, write=lambda: None)
-    monkeypatch.setattr("subspace_match.workflow.job.JobRecord", lambda *_: record)
+    monkeypatch.setattr("subspace_match.workflow.job.JobRecord", NoRecord)
     for name in ("check_as_planned", "code_files"):
         monkeypatch.setattr(f"subspace_match.workflow.job.{name}", lambda *_: None)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -79,7 +95,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
         job = SimpleNamespace(
             config=config,
             input=InputFiles(fromdict=files["input"]),
-            output=OutputFiles(fromdict=files["output"]),
+            output=outputs(files["output"]),
             params=Params(fromdict=params),
             wildcards=SimpleNamespace(network="n0"),
             log=[f"{name}.log"],
@@ -92,6 +108,16 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
     yield run
     signal.signal(signal.SIGTERM, before)
     logging.captureWarnings(False)
+
+
+def outputs(named: dict[str, Any]) -> OutputFiles:
+    """Return outputs as Snakemake does: in one list, of which a name can mean a part."""
+    files = OutputFiles()
+    for name, value in named.items():
+        own, start = [value] if isinstance(value, str) else value, len(files)
+        files.extend(own)
+        files._set_name(name, start, None if own == [value] else len(files))
+    return files
 
 
 @pytest.fixture
@@ -252,16 +278,36 @@ def test_layers_other_than_planned_are_not_extracted(
         "neuron_axis": None,
         "tokens": "all",
         "positions": 20,
-        "draws": 1,
+        "draws": 2,
         "position_seed": 0,
         "batch_size": 8,
     }
     files = {"images": "images.safetensors", "network": "n.safetensors", "record": "n.json"}
-    params = {"extraction": settings, "planned": planned, "digest": "d", "task": "classify"}
-    output = {"store": "n.zarr"}
+    each = [
+        {"extraction": settings, "digest": "d"},
+        {"extraction": settings, "digest": "e", "heat_map": {"positions": 16, "seed": 0}},
+    ]
+    params = {"each": each, "planned": planned, "task": "classify"}
+    output = {"stores": ["n.zarr", "n_heat_map.zarr"]}
     if size == 32:
         script("extract", input=files, output=output, params=params)
-        assert list(ActivationStore("n.zarr").layers) == [layer["name"] for layer in planned]
+        values: dict[str, np.ndarray] = {}
+
+        def keep(layer: LayerInfo, maps: torch.Tensor) -> None:
+            values[layer.name] = maps.reshape(-1, layer.neurons).numpy()
+
+        items = Images.on_device(split, Preprocessing((0.5,), (0.5,)), torch.device("cpu"))
+        ((inputs, _),) = items.batches(8)
+        layered.run(inputs, keep)
+        for store, draws in zip(map(ActivationStore, output["stores"]), (2, 1), strict=True):
+            assert list(store.layers) == [layer["name"] for layer in planned]
+            assert store.layers["conv1"]["draws"] == draws
+            for name, entry in store.layers.items():
+                for draw in range(entry["draws"]):
+                    expected = values[name][store.samples(name, draw)]
+                    found = store.activations(name, draw)[:]
+                    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-8)
+        assert ActivationStore("n_heat_map.zarr").activations("conv9").shape[0] == 16
         return
     with pytest.raises(SystemExit):
         script("extract", input=files, output=output, params=params)
