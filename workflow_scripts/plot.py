@@ -20,9 +20,7 @@ def plot(snakemake: Any) -> None:
         tables = {table: read(inputs[table]) for table in spec.tables}
         images = read_images(inputs.images, config["data"]["root"]) if spec.takes_images else None
         figure = spec.draw(tables, images)
-        for path in files:
-            if path.stem == name:
-                save(figure, path)
+        save(figure, *(path for path in files if path.stem == name))
         captions[name] = spec.caption(tables, folder.parent.name, config)
     write_record(folder / "captions.json", captions)
 

@@ -159,7 +159,6 @@ def write_files(folder: Path) -> Callable[[Matched, str, str], None]:
         rows = similarity.astype(object).where(similarity.notna(), None)
         write_record(folder / "similarity.json", {name: list(rows[name]) for name in columns})
         figure = similarity_by_epsilon(written["neurons"])
-        for kind in ("svg", "png"):
-            save(figure, folder / f"similarity_by_epsilon.{kind}")
+        save(figure, *(folder / f"similarity_by_epsilon.{kind}" for kind in ("svg", "png")))
 
     return write

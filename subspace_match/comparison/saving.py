@@ -78,8 +78,7 @@ def write_folder(
     captions, figures = {}, figures_of(tables)
     with Progress("figures", len(figures)) as progress:
         for name, figure in figures.items():
-            for suffix in FORMATS:
-                save_figure(figure, folder / "figures" / f"{name}.{suffix}")
+            save_figure(figure, *(folder / "figures" / f"{name}.{kind}" for kind in FORMATS))
             captions[name] = FIGURES[name].caption(tables, folder.name, config)
             progress.update()
     write_record(folder / "figures" / "captions.json", captions)

@@ -33,7 +33,6 @@ _STYLE: Any = {
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "savefig.dpi": 200,
-    "savefig.bbox": "tight",
     # Keep text as text, and give the same bytes for the same table.
     "svg.fonttype": "none",
     "svg.hashsalt": "subspace-match",
@@ -83,16 +82,21 @@ class Panel(NamedTuple):
         return np.searchsorted(self.layers.index, np.asarray(depths, dtype=int))
 
 
-def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure in the format of the path's suffix, without a time stamp.
+def save(figure: Figure, *paths: str | Path) -> None:
+    """Write a figure in the format of each path's suffix, without a time stamp.
 
-    Written again, in another format, it keeps its layout, which takes as long as drawing it.
+    All formats share one layout and one frame, because to find these takes as long as to draw.
     """
-    kind = Path(path).suffix.removeprefix(".")
-    no_date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
-    with atomic_write(path) as temporary, mpl.rc_context(_STYLE):
-        figure.savefig(temporary, format=kind, metadata=no_date)
-    figure.set_layout_engine("none")
+    with mpl.rc_context(_STYLE):
+        figure.set_dpi(mpl.rcParams["savefig.dpi"])
+        figure.draw_without_rendering()
+        frame = figure.get_tightbbox().padded(mpl.rcParams["savefig.pad_inches"])
+        figure.set_layout_engine(None)
+        for path in paths:
+            kind = Path(path).suffix.removeprefix(".")
+            no_date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
+            with atomic_write(path) as temporary:
+                figure.savefig(temporary, format=kind, metadata=no_date, bbox_inches=frame)
 
 
 def panels(titles: Sequence[str], width: float, height: float = 2.9) -> tuple[Figure, list[Axes]]:

@@ -623,8 +623,8 @@ def test_the_same_tables_give_the_same_bytes(tmp_path: Path) -> None:
         made = tables(2, comparisons=STAGES[2:4])
         for name in FIGURES:
             figure = draw(name, made)
-            for kind in ("svg", "png", "pdf") if name in lines_hatches_points_images else ("svg",):
-                save(figure, tmp_path / attempt / f"{name}.{kind}")
+            kinds = ("svg", "png", "pdf") if name in lines_hatches_points_images else ("svg",)
+            save(figure, *(tmp_path / attempt / f"{name}.{kind}" for kind in kinds))
     for file in (tmp_path / "a").iterdir():
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
 
