@@ -1,8 +1,8 @@
 """Do two networks of one architecture learn the same representation, layer by layer?
 
-    prepare_data -> initialise -> train (per seed) -> extract (per network) -> match (per pair and
-        group of layers) -> certify, measure, minimal_match, null, heat_map, within_network,
-        consensus, top_images -> aggregate -> plot, report
+    prepare_data -> train, initialise or load_pretrained (per seed) -> extract (per network) ->
+        match (per pair and group of layers) -> certify, measure, minimal_match, null, heat_map,
+        within_network, consensus, top_images -> aggregate -> plot, report
 
 `snakemake` makes the tables and figures of config/config.yaml. For an experiment of your own run
 `snakemake --configfile config/mine.yaml`.

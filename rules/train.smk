@@ -4,7 +4,7 @@
 
 
 rule initialise:
-    """Draw the initial weights of one network from its seed."""
+    """Draw the initial weights of one network from its seed, to compare it untrained."""
     input:
         data=any_age(PLAN.training_data_file("data.json")),
     output:
@@ -28,7 +28,10 @@ rule initialise:
 
 
 rule train:
-    """Train one network; a killed training resumes after its last epoch."""
+    """Train one network, from weights that its seed draws or from those of another network.
+
+    A killed training resumes after its last epoch.
+    """
     input:
         start=any_age(PLAN.start),
         images=any_age(PLAN.training_data_file("images.safetensors")),

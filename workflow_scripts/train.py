@@ -1,4 +1,4 @@
-"""Data set + initial network + seed -> a checkpoint per stage, and the results of each epoch."""
+"""Data set + seed -> a checkpoint per stage, and the results of each epoch."""
 
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,14 @@ def train(snakemake: Any) -> None:
     from subspace_match.networks import training
     from subspace_match.networks.architectures import (
         architecture_of,
+        build_initialised,
         self_contained,
         transfer_weights,
     )
     from subspace_match.networks.checkpoints import load_network, save_network, write_network_record
     from subspace_match.networks.freed_memory import keep_freed_memory
     from subspace_match.networks.memory_order import move_to
+    from subspace_match.networks.preprocessing import trained_preprocessing
     from subspace_match.networks.split_items import items_on_device
     from subspace_match.networks.stages import Epoch, Stages, best_epoch
     from subspace_match.storage.files import sha256, write_table
@@ -36,8 +38,10 @@ def train(snakemake: Any) -> None:
     device = torch.device(device_name(snakemake.config["device"]))
     how = ", bfloat16" * settings["amp"] + ", compiled" * settings["compile"]
     log.info("training on %s%s", device, how)
-    start, preprocessing = load_network(paths.start, torch.device("cpu"))
     data = load(paths.images, params.data["root"])
+    start, preprocessing = None, trained_preprocessing(data.about)
+    if paths.start:
+        start, preprocessing = load_network(paths.start[0], torch.device("cpu"))
     train_items, test_items = (
         items_on_device(part, preprocessing, device, workers=params.data["workers"])
         for part in (data.train, data.test)
@@ -47,9 +51,12 @@ def train(snakemake: Any) -> None:
             params.network, channels=len(preprocessing.mean), classes=data.about["classes"]
         )
     )
-    network, new = transfer_weights(start, architecture, seed)
-    if new:
-        log.info("new tensors, not from %s: %s", paths.start, ", ".join(new))
+    if start is None:
+        network = build_initialised(architecture, seed)
+    else:
+        network, new = transfer_weights(start, architecture, seed)
+        if new:
+            log.info("new tensors, not from %s: %s", paths.start[0], ", ".join(new))
     move_to(network, device)
 
     few = test_items.evenly_spaced(2)
@@ -61,9 +68,9 @@ def train(snakemake: Any) -> None:
     folder = Path(output.history).parent
     stages = Stages(folder / "stages.partial", params.epochs, save, settings["task"])
     steps = training.steps_per_epoch(len(train_items), settings)
-    # The model's key stands for the configuration and code. The checksums add the initial network
-    # and the data.
-    identity = "-".join([model, *map(sha256, [paths.start, paths.images])])
+    # The model's key stands for the configuration and code. The checksums add the network to
+    # fine-tune and the data.
+    identity = "-".join([model, *map(sha256, [*paths.start, paths.images])])
     resume_file = folder / "resume.safetensors"
     if resume_file.exists():
         log.info("resuming from %s", resume_file)

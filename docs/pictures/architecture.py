@@ -35,8 +35,8 @@ COLUMNS = [
     ["plot", "report"],
 ]
 READS = [
-    *(("prepare_data", "train"), ("initialise", "train")),
-    *(("train", "extract"), ("load_pretrained", "extract"), ("extract", "top_images")),
+    *(("prepare_data", "train"), ("prepare_data", "initialise"), ("extract", "top_images")),
+    *((name, "extract") for name in COLUMNS[1]),
     *(("extract", name) for name in COLUMNS[3]),
     *(("match", name) for name in COLUMNS[4]),
     *((name, "aggregate") for name in COLUMNS[4]),

@@ -85,7 +85,7 @@ class Keys:
         return named_digest(settings["name"], without_location(settings), contents, code)
 
     def initial_key(self, model: Model) -> str:
-        """Return the key of a model's initial weights, which all its trainings share."""
+        """Return the key of a model's initial weights, those of any training from them."""
         code = self.origins.code["initialise"]
         return self._network_key(model, "initial", self.data_key(model.data), code)
 
@@ -96,9 +96,7 @@ class Keys:
             code = self.origins.code["load_pretrained"]
             # Extraction measures how well the network does its task.
             return self._network_key(model, "pretrained", data, code, model.training["task"])
-        start = self.initial_key(model)
-        if model.start is not None:
-            start = self.model_key(self.models[model.start])
+        start = None if model.start is None else self.model_key(self.models[model.start])
         training = model.training, self.kept_epochs, self.config["threads"]
         return self._network_key(model, start, data, *training, self.origins.code["train"])
 

@@ -25,12 +25,12 @@ class Paths(Keys):
         """Return a file of a prepared data set; None for the one that networks are compared on."""
         return self._path("data", key or self.data_key(), name)
 
-    def start(self, model_key: str, seed: int) -> str:
-        """Return the weights from which a training starts."""
-        model = self.models_by_key[model_key]
-        if model.start is None:
-            return self.network(Network(model.name, seed, "initial"), ".safetensors")
-        before = self.models[model.start]
+    def start(self, model_key: str, seed: int) -> str | None:
+        """Return the weights from which a training starts; None if its seed draws them."""
+        start = self.models_by_key[model_key].start
+        if start is None:
+            return None
+        before = self.models[start]
         seed = PRETRAINED_SEED if before.pretrained else seed
         return self.network(Network(before.name, seed, "last"), ".safetensors")
 

@@ -298,9 +298,10 @@ class Plan:
         """Return where the files lie from which a job prepares a data set."""
         return {key: self.paths.data_sets[wildcards.data][key] for key in ("root", "tokenizer")}
 
-    def start(self, wildcards: Wildcards) -> str:
-        """Return the network from which a training starts."""
-        return self.paths.start(wildcards.model, int(wildcards.seed))
+    def start(self, wildcards: Wildcards) -> list[str]:
+        """Return the network from which a training starts, if it has one."""
+        start = self.paths.start(wildcards.model, int(wildcards.seed))
+        return [] if start is None else [start]
 
     def revision(self, wildcards: Wildcards) -> str | None:
         """Return the commit of a pretrained model's published weights, if they have one."""

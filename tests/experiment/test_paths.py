@@ -32,7 +32,7 @@ def paths(code: Mapping[str, str] | None = None, **changes: object) -> dict[str,
     group = paths.group(["conv1"])
     return {
         "data": paths.data("images"),
-        "initial": paths.start(paths.model_key(paths.models[model]), 0),
+        "initial": paths.network(Network(model, 0, "initial"), ".safetensors"),
         "network": paths.network(a, ".safetensors"),
         "activations": paths.activations(keys[0]),
         "heat_map_activations": paths.heat_map_activations(keys[0]),
@@ -104,7 +104,7 @@ def test_a_changed_key_changes_the_paths_that_it_decides(changes: dict, affected
     ("script", "affected"),
     [
         ("prepare_data", {"data", *BELOW_DATA}),
-        ("initialise", BELOW_DATA - {"layers"}),
+        ("initialise", {"initial"}),
         ("train", BELOW_NETWORK),
         ("load_pretrained", set()),
         ("extract", {*BELOW_EXTRACTION, *BELOW_HEAT_MAP_ACTIVATIONS}),
@@ -191,9 +191,9 @@ def test_a_training_starts_from_the_network_of_its_configuration() -> None:
     keys = {name: paths.model_key(model) for name, model in paths.models.items()}
     assert len(set(keys.values())) == 5
     assert {name: paths.start(key, 1) for name, key in keys.items() if name != "pretrained"} == {
-        "source": paths.network(Network("source", 1, "initial"), ".safetensors"),
+        "source": None,
         "tuned": paths.network(Network("source", 1, "last"), ".safetensors"),
-        "scratch": paths.network(Network("scratch", 1, "initial"), ".safetensors"),
+        "scratch": None,
         "own": paths.network(Network("pretrained", 0, "last"), ".safetensors"),
     }
     assert sorted(paths.data_sets) == sorted(
@@ -249,7 +249,7 @@ def test_the_list_of_layers_has_another_path_with_another_torchvision(
     assert {name for name in before if before[name] != after[name]} == {"layers"}
 
 
-def test_all_trainings_share_the_initial_networks() -> None:
+def test_all_trainings_share_the_untrained_networks() -> None:
     models = {"long": {}, "short": {"training": {"epochs": 3}}}
     paths = paths_of({"stages": ["initial"], "models": models})
     initial = {paths.network(Network(name, 0, "initial"), ".json") for name in models}

@@ -448,7 +448,7 @@ def test_rules_look_up_what_a_job_needs_by_its_wildcards(several: Plan) -> None:
         for name, model in paths.models.items()
     }
     tuned = jobs["tuned"]
-    assert several.start(tuned) == paths.start(tuned.model, 1)
+    assert several.start(tuned) == [paths.start(tuned.model, 1)]
     assert several.section("training")(tuned) == paths.models["tuned"].training
     assert several.section("network")(jobs["loaded"])["weights"] == "w.pt"
     assert several.section("data")(jobs["source"])["split_seed"] == 5

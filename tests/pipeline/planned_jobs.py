@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-from dataclasses import replace
 from pathlib import Path
 
 from pipeline.workspaces import Workspace
@@ -40,9 +39,7 @@ def jobs_of(plan: Plan) -> dict[str, set[tuple[str, ...]]]:
             jobs["initialise"].add((file,))
             return
         jobs["train"].add((str(Path(file).with_name("last.safetensors")),))
-        if model.start is None:
-            add_network(replace(network, stage="initial"))
-        else:
+        if model.start is not None:
             seed = PRETRAINED_SEED if paths.models[model.start].pretrained else network.seed
             add_network(Network(model.start, seed, "last"))
 

@@ -155,7 +155,6 @@ def test_every_kind_of_result_has_its_provenance(
         ("results/heat_maps/*/*.npz", "heat_map"),
         ("results/networks/*/seed_1/last.safetensors", "train"),
         ("results/networks/*/seed_1/last.json", "train"),
-        ("results/networks/*/seed_1/initial.safetensors", "initialise"),
         ("results/data/*/images.safetensors", "prepare_data"),
         ("results/activations/*/*.seed_1.last.zarr/zarr.json", "extract"),
         ("published/tables/similarity.csv", "aggregate"),
@@ -254,7 +253,7 @@ def test_experiments_in_their_own_folders_have_their_own_figures(
     """With --temp and --queue, each experiment has the network of its own seed."""
     run = versioned.experiment("--temp", "--name=two", seeds=[0, 2], **ONE_LAYER)
     # Published results are restored there.
-    assert run.jobs == {"initialise": 1, "train": 1} | ONE_NETWORK | MATCHED | TABLES
+    assert run.jobs == {"train": 1} | ONE_NETWORK | MATCHED | TABLES
     versioned.experiment("--queue", "--name=three", seeds=[0, 3], **ONE_LAYER)
     versioned.dvc("exp", "run", "--run-all")
     assert versioned.networks() == networks_of(versioned, 0, 1)

@@ -168,9 +168,8 @@ def test_a_network_is_fine_tuned_from_another(workspace: Workspace) -> None:
         **BARE,
     )
     run = workspace.make_tables()
-    # The model called scratch is there already; initial networks hold their data's mean.
+    # The model called scratch is there already.
     assert run.jobs["train"] == 2
-    assert run.jobs["initialise"] == 1
     assert run.jobs["prepare_data"] == 1
     summary = pd.read_csv(workspace.paths.experiment("tables/summary.csv"))
     assert summary["comparison"].unique().tolist() == [

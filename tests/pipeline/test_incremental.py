@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import PIL.Image
 import pytest
+import torch
 from pipeline.faults import contents
 from pipeline.planned_jobs import missing_jobs
 from pipeline.workspaces import (
@@ -19,11 +20,13 @@ from pipeline.workspaces import (
     Workspace,
     idx_files,
 )
+from safetensors.torch import load_file
 
+from subspace_match.experiment.comparisons import Network
 from subspace_match.storage.activations import ActivationStore
 
 BELOW_MATCHING = MATCHES | {"heat_map": 1} | TABLES
-ONE_NETWORK = {"initialise": 1, "train": 1, "extract": 1, "top_images": 1}
+ONE_NETWORK = {"train": 1, "extract": 1, "top_images": 1}
 BELOW_NETWORKS = {"extract": 2, "top_images": 2} | BELOW_MATCHING
 
 
@@ -54,7 +57,7 @@ def test_an_added_seed_trains_one_network_and_matches_it_with_the_others(
 def test_another_architecture_or_data_set_is_an_experiment_beside_the_first(
     workspace: Workspace, tmp_path: Path
 ) -> None:
-    all_networks = {"initialise": 2, "train": 2} | BELOW_NETWORKS
+    all_networks = {"train": 2} | BELOW_NETWORKS
     workspace.configure(network={"name": "vgg13_bn"})
     assert missing_jobs(workspace) == all_networks
     idx_files(tmp_path / "data", fill=1)
@@ -84,7 +87,6 @@ def test_an_added_layer_is_matched_with_the_layers_of_its_job(workspace: Workspa
 
 def test_a_changed_training_parameter_retrains(workspace: Workspace) -> None:
     workspace.configure(training={"learning_rate": 0.01})
-    # The initial networks are those of any training.
     assert missing_jobs(workspace) == {"train": 2, **BELOW_NETWORKS}
 
 
@@ -114,17 +116,34 @@ def test_another_heat_map_extracts_only_its_own_samples(workspace: Workspace) ->
 
 
 def test_a_stage_that_is_always_kept_is_extracted_without_training(workspace: Workspace) -> None:
-    workspace.configure(stages=["initial", "last"], **BARE)
+    workspace.configure(stages=["best", "last"], **BARE)
     assert workspace.make_tables().jobs == {"extract": 2, "top_images": 2} | MATCHED | AGGREGATE
     table = pd.read_csv(workspace.paths.experiment("tables/networks.csv"))
-    assert table["stage"].tolist() == ["initial", "initial", "last", "last"]
+    assert table["stage"].tolist() == ["best", "best", "last", "last"]
     summary = pd.read_csv(workspace.paths.experiment("tables/summary.csv"))
-    assert summary["comparison"].unique().tolist() == ["initial", "last"]
+    assert summary["comparison"].unique().tolist() == ["best", "last"]
 
 
 def test_untrained_networks_need_no_training(workspace: Workspace) -> None:
     workspace.configure(stages=["initial"], seeds=[0, 1], training={"epochs": 5})
-    assert missing_jobs(workspace) == BELOW_NETWORKS
+    assert missing_jobs(workspace) == {"initialise": 2} | BELOW_NETWORKS
+
+
+def test_a_training_starts_from_the_untrained_network_of_its_seed(workspace: Workspace) -> None:
+    """A learning rate of next to nothing leaves the weights that the seed draws."""
+    training = {"learning_rate": 1e-30, "epochs": 1, "warmup_epochs": 0}
+    workspace.configure(stages=["initial", "last"], training=training)
+    files = [
+        workspace.paths.network(Network("base", 1, stage), ".safetensors")
+        for stage in ("initial", "last")
+    ]
+    targets = [os.path.relpath(file, workspace.root) for file in files]
+    assert workspace.snakemake(*targets).jobs == {"initialise": 1, "train": 1}
+    untrained, trained = map(load_file, files)
+    weights = [name for name in untrained if name.endswith("weight")]
+    assert len(weights) > 8
+    for name in weights:
+        assert torch.equal(untrained[name], trained[name])
 
 
 def test_an_edited_matching_module_matches_again(workspace: Workspace) -> None:

@@ -37,7 +37,6 @@ def test_each_job_ran_once(finished: Workspace) -> None:
     run = Run(0, (finished.root / "complete").read_text())
     assert run.jobs == {
         "prepare_data": 1,
-        "initialise": 2,
         "train": 2,
         "extract": 2,
         "top_images": 2,

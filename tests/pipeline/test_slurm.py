@@ -132,7 +132,7 @@ def test_the_tables_equal_those_of_a_local_run_bit_for_bit(
     assert workspace.tables() == finished.tables()
     on_cluster = {"train": 1, "extract": 1, "match": 1, "minimal_match": 1}
     on_cluster |= {"certify": 1, "measure": 1, "null": 1, "heat_map": 1, "top_images": 1}
-    here = {"initialise": 1, "aggregate": 1, "plot": 1, "report": 1}
+    here = {"aggregate": 1, "plot": 1, "report": 1}
     assert run.jobs == on_cluster | here
     log = max((workspace.root / ".snakemake" / "log").iterdir())
     assert len(SUBMITTED.findall(log.read_text())) == sum(on_cluster.values())

@@ -15,13 +15,13 @@ import torch
 from pipeline.faults import contents, strike
 from pipeline.workspaces import TABLES, Workspace
 
+from subspace_match.experiment.comparisons import Network
 from subspace_match.storage.files import read_signed, sha256
 from subspace_match.storage.job_records import SUFFIX
 
 # The faults of successive runs, by rule.
 RUNS = (
     {"prepare_data": "disk full"},
-    {"initialise": "killed"},
     {"train": "ended"},
     {"extract": "disk full"},
     {"match": "killed", "heat_map": "ended", "top_images": "disk full"},
@@ -193,7 +193,7 @@ def test_replaced_weights_of_the_same_name_are_new_weights(
 
 
 def test_an_edit_of_a_module_that_the_users_network_imports_initialises_again(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.syspath_prepend(str(workspace.root))
     parts = workspace.root / "parts.py"
@@ -207,7 +207,10 @@ def test_an_edit_of_a_module_that_the_users_network_imports_initialises_again(
     )
     everything = {"layers": ["*"]}
     workspace.configure(
-        network={"name": "net:Net"}, matching=everything, minimal_matches=everything
+        network={"name": "net:Net"},
+        stages=["initial", "last"],
+        matching=everything,
+        minimal_matches=everything,
     )
     first = initial(workspace)
     assert workspace.snakemake(first).jobs == {"initialise": 1}
@@ -216,12 +219,16 @@ def test_an_edit_of_a_module_that_the_users_network_imports_initialises_again(
     parts.write_text("WIDTH = 5\n")
     second = initial(workspace)
     assert second != first
-    assert workspace.snakemake(second, "-n").planned == {"initialise": 1}
+    before = contents(workspace)
+    strike(workspace, tmp_path / "faults", initialise="killed")
+    assert workspace.snakemake(second, fails=True).jobs == {}
+    strike(workspace, tmp_path / "faults")
+    assert workspace.snakemake(second).jobs == {"initialise": 1}
+    assert_all_stands(before, workspace)
 
 
 def initial(workspace: Workspace) -> str:
-    paths = workspace.paths
-    network = paths.start(paths.model_key(paths.models["base"]), 0)
+    network = workspace.paths.network(Network("base", 0, "initial"), ".safetensors")
     return os.path.relpath(network, workspace.root)
 
 
