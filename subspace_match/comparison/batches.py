@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
 from ..networks.inputs import (
@@ -21,6 +22,7 @@ from ..networks.inputs import (
     tensors_in,
 )
 from ..networks.layered_network import check_not_compiled
+from ..networks.wording import first_few
 
 Pick = Callable[[Any], Any]
 
@@ -52,8 +54,8 @@ class ModelInputs:
             pick: the user's function from a batch to the inputs; None for the usual forms.
 
         Raises:
-            ValueError: if the model is no module, a compiled one or without values, or ``pick`` no
-                function.
+            ValueError: if the model is no module, a compiled one, without values or not initialised
+                yet, or ``pick`` no function.
         """
         self._name, self._pick = name, pick
         if not isinstance(model, nn.Module):
@@ -67,6 +69,11 @@ class ModelInputs:
                 f" {pick!r}"
             )
         check_not_compiled(name, model)
+        if lazy := [path for path, weights in _tensors_of(model) if is_lazy(weights)]:
+            raise ValueError(
+                f"{name}: expected weights with values, found some that its first run would draw at"
+                f" random ({first_few(lazy)}); load the weights, or run the model on a batch first"
+            )
         if any(weights.is_meta for weights in model.parameters()):
             raise ValueError(
                 f"{name}: expected weights with values, found some on the device 'meta', which has"
@@ -156,6 +163,11 @@ class ModelInputs:
         if left_out := [str(key) for key in batch if key not in known]:
             self.notes = [f"does not take {', '.join(left_out)}"]
         return known
+
+
+def _tensors_of(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from model.named_parameters()
+    yield from model.named_buffers()
 
 
 def _is_mask_of(tokens: Any, other: Any) -> bool:

@@ -131,6 +131,11 @@ def compare(
         from .layers import pairs_of_layers, why_left_out
     check_samples(tokens, neuron_axis)
     nodes, wanted = as_nodes(nodes), as_layers(layers)
+    if loader is None:
+        raise ValueError(
+            "loader: expected an iterable of batches, such as a DataLoader or a list of tensors,"
+            " found none; to compare the layers of one model write compare(model, loader=loader)"
+        )
     models = {"model_a": model_a} | ({} if model_b is None else {"model_b": model_b})
     picks = [
         ModelInputs(name, model, pick)

@@ -2,7 +2,8 @@
 
 Every operation is a node, so a ReLU module that is used twice is two nodes. Values are passed on as
 soon as they are computed. Later in-place operations therefore cannot change them, and no map is
-kept longer than the network itself keeps it.
+kept longer than the network itself keeps it. The network gets a copy of its inputs, which it may
+change, because these belong to the caller and the next network sees them too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from torch import fx, nn
 
 from .blocks import blocks
-from .inputs import Inputs, split
+from .inputs import Inputs, copied, split
 from .node_names import NamingTracer
 from .operations import NONLINEARITY, OPERATIONS
 
@@ -79,7 +80,7 @@ class GraphOfLayers(fx.Interpreter):
             )
         self._wanted, self._take = wanted, take
         try:
-            return self.run(*arguments.values())
+            return self.run(*copied(tuple(arguments.values())))
         finally:
             self._take = None
 
@@ -148,6 +149,10 @@ class _Tracer(NamingTracer):
         return whole or bool(super().is_leaf_module(m, module_qualified_name))
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        own = m._forward_hooks or m._forward_pre_hooks
+        if own and not self.is_leaf_module(m, self.path_of_module(m)):
+            # The user's hooks would see a placeholder now, and no value in a run of the graph.
+            raise TypeError(f"{self.path_of_module(m)} has forward hooks of its own")
         returned = super().call_module(m, forward, args, kwargs)
         if m in self._blocks:
             path = self.path_of_module(m)

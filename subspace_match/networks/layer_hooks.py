@@ -3,7 +3,9 @@
 For networks that torch.fx cannot trace, such as those that return dictionaries or branch on the
 values that they process. A node is a use of a module, or of a nonlinear function or a convolution
 that is called as a function. Values are passed on as soon as they are computed, so that later
-in-place operations cannot change them. Hooks are removed after each run, even after an error.
+in-place operations cannot change them. The network gets a copy of its inputs, which it may change,
+because these belong to the caller and the next network sees them too. Hooks are removed after each
+run, even after an error.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from .blocks import blocks
-from .inputs import Inputs, call
+from .inputs import Inputs, call, copied
 from .operations import OPERATIONS, function_name
 
 Take = Callable[[str, Any], None]
@@ -75,7 +77,7 @@ class HookedModules:
                 stack.callback(handle.remove)
             if self._calls_functions:
                 stack.enter_context(watch)
-            return call(self._network, inputs)
+            return call(self._network, copied(inputs))
 
     def _find(self, name: str, caller: nn.Module | str, _: Any) -> None:
         if isinstance(caller, str):

@@ -24,6 +24,7 @@ from .inputs import (
     Inputs,
     axes_of_positions,
     call,
+    copied,
     count,
     described,
     doubled,
@@ -207,7 +208,7 @@ class LayeredNetwork:
     def _choose_way(self, example: Inputs) -> GraphOfLayers | HookedModules:
         # Run the network itself first: errors inside a graph mention the tracer's objects.
         try:
-            expected = call(self._network, example)
+            expected = call(self._network, copied(example))
         except Exception as error:  # a network's code may raise anything
             raise ValueError(
                 f"network: expected one that accepts {described(example)}, found"
@@ -330,6 +331,7 @@ class LayeredNetwork:
         counts: Counter[str] = Counter()
         layers: list[LayerInfo] = []
         faults: list[str] = []
+        unread: list[str] = []
         given: list[str] = []
         for node in self._examine(chosen).values():
             axis = node.axis
@@ -338,8 +340,11 @@ class LayeredNetwork:
                 given.append(node.name)
             size = _size(node.shape, axis)
             if size is None:
-                known = "" if axis is None else f", whose axis of neurons is {axis}"
-                faults.append(f"{node.shape} for 2 inputs at {node.name}{known}")
+                found = f"{node.shape} for 2 inputs at {node.name}"
+                if axis is None:
+                    faults.append(found)
+                else:
+                    unread.append(f"{found} with neurons along axis {axis}")
                 continue
             sample, neurons, height, width = size
             prefix = (
@@ -359,6 +364,11 @@ class LayeredNetwork:
                 "network: expected layers whose axis of neurons is certain, found"
                 f" {first_few(faults, '; ')}; select other nodes in extraction.nodes, or give their"
                 " axis in extraction.neuron_axis"
+            )
+        if unread:
+            raise ValueError(
+                "network: expected layers of vectors, of tokens, or of maps with a height and a"
+                f" width, found {first_few(unread, '; ')}; select other nodes in extraction.nodes"
             )
         if given:
             axis = self._neuron_axis

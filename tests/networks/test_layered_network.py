@@ -406,6 +406,38 @@ def test_the_network_keeps_no_placeholder_of_the_tracer() -> None:
     assert {*vars(network)} == attributes
 
 
+@pytest.mark.parametrize("register", ["register_forward_hook", "register_forward_pre_hook"])
+def test_the_users_own_hooks_see_no_placeholder_of_the_tracer(register: str) -> None:
+    class Outer(Own):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside = Pair()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.act(self.second(self.inside(x)[0]))
+
+    network, x, seen = Outer(), torch.randn(5, 6), []
+    getattr(network.inside, register)(lambda *given: seen.append(type(given[1][0])))
+    layered = LayeredNetwork(network, x)
+    assert layered.notes[0].endswith("(TypeError: inside has forward hooks of its own)")
+    seen.clear()
+    values = dict(recorded(layered, x))
+    assert seen == [torch.Tensor]
+    plain = by_plain_hooks(network, x)
+    assert len(values) == 3
+    assert all(torch.equal(value, plain[node]) for node, value in values.items())
+
+
+def test_maps_with_a_depth_are_refused_by_their_shape() -> None:
+    network = nn.Sequential(nn.Conv3d(1, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(24, 5))
+    with pytest.raises(
+        ValueError,
+        match=r"with a height and a width, found \(2, 3, 2, 2, 2\) for 2 inputs at 1 with neur",
+    ):
+        LayeredNetwork(network, torch.randn(4, 1, 3, 3, 3))
+    assert len(LayeredNetwork(network, torch.randn(4, 1, 3, 3, 3), ["3"]).layers) == 1
+
+
 def test_every_batch_gives_the_same_arguments() -> None:
     x, scale = torch.randn(5, 6), torch.full((5, 1), 2.0)
     layered = LayeredNetwork(Optional(), x)
