@@ -208,6 +208,28 @@ def number_of_inputs(loader: Any) -> int | None:
     return None
 
 
+def holds_more(loader: Any, batch: Any, inputs: int) -> bool:
+    """Return whether a batch gave more inputs than ``number_of_inputs`` counts for it.
+
+    Its items may be batches themselves (``collate_fn``, ``inputs_a``), or its first tensor may
+    count something else. Then the loader's length says nothing of the number of inputs.
+
+    Args:
+        loader: as for ``number_of_inputs``.
+        batch: one of its batches.
+        inputs: how many inputs were taken from it.
+
+    Example:
+        >>> import torch
+        >>> prebatched = DataLoader([torch.zeros(50, 3)] * 4, collate_fn=lambda items: items[0])
+        >>> number_of_inputs(prebatched), holds_more(prebatched, torch.zeros(50, 3), 50)
+        (4, True)
+    """
+    if isinstance(loader, DataLoader):
+        return loader.batch_size is not None and inputs > loader.batch_size
+    return isinstance(loader, (list, tuple)) and inputs > count(batch)
+
+
 def _has_tensor(batch: Any) -> bool:
     return any(tensor.ndim for tensor in tensors_in(batch))
 

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -533,6 +534,44 @@ def test_a_loader_that_ends_early_gives_the_result_of_its_inputs_and_a_warning()
         found = sm.compare(cnn(0), cnn(1), Broken(data, 40), device="cpu", permutations=19)
     assert (found.inputs, found["fc1"].pair.samples) == (120, 120)
     assert found["conv2"].pair.samples == 120 * 16
+
+
+def of_batches() -> Iterable[Any]:
+    data = list(images(200).split(40))
+    return torch.utils.data.DataLoader(data, batch_size=1, collate_fn=lambda items: items[0])
+
+
+def of_dictionaries_with_a_number() -> Iterable[Any]:
+    return [{"number": torch.tensor([3]), "input": part} for part in images(200).split(40)]
+
+
+@pytest.mark.parametrize("make", [of_batches, of_dictionaries_with_a_number])
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_a_loader_whose_length_is_not_that_of_its_inputs_is_read_as_a_generator(
+    make: Callable[[], Iterable[Any]],
+) -> None:
+    def run(batches: Iterable[Any]) -> sm.Comparison:
+        return sm.compare(mlp(0), mlp(1), batches, device="cpu", permutations=19)
+
+    found, expected = run(make()), run(iter(images(200).split(40)))
+    assert found["fc1"].pair.samples == found.inputs == 200
+    assert found["fc1"].path == expected["fc1"].path
+    assert (found["fc1"].null == expected["fc1"].null).all()
+    assert any("not known before they are read" in note for note in found.notes)
+
+
+def test_more_inputs_than_the_length_of_a_loader_are_refused() -> None:
+    def twice_from_the_second(batch: Tensor) -> Tensor:
+        return batch if batch[0].eq(batches[0][0]).all() else torch.cat([batch, batch])
+
+    batches = images(200).split(40)
+    both = {"inputs_a": twice_from_the_second, "inputs_b": twice_from_the_second}
+    with refused(
+        "loader: expected 200 inputs, its length, found more in batch 4; pass a generator"
+    ):
+        sm.compare(mlp(0), mlp(1), list(batches), device="cpu", **both)
+    found = sm.compare(mlp(0), mlp(1), iter(batches), device="cpu", **both)
+    assert found["fc1"].pair.samples == 360
 
 
 def test_a_loader_that_shuffles_is_fine_because_one_pass_feeds_both() -> None:
