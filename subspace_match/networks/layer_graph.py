@@ -9,7 +9,7 @@ change, because these belong to the caller and the next network sees them too.
 from __future__ import annotations
 
 import inspect
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import Any
@@ -102,15 +102,33 @@ def _attributes_restored(network: nn.Module) -> Iterator[None]:
 
     During tracing, code such as ``self.features = x`` keeps a placeholder instead of a tensor.
     """
-    of_modules = [vars(module) for module in network.modules()]
-    inside = [value for own in of_modules for value in own.values() if type(value) in (dict, list)]
-    before = [(container, container.copy()) for container in (*of_modules, *inside)]
+    before = [(container, container.copy()) for container in _containers(network)]
     try:
         yield
     finally:
         for container, content in before:
-            container.clear()
-            (container.extend if isinstance(container, list) else container.update)(content)
+            if _identities(container) != _identities(content):
+                ordered = isinstance(container, (list, deque))
+                container.clear()
+                (container.extend if ordered else container.update)(content)
+
+
+def _containers(network: nn.Module) -> list[Any]:
+    """Return the attributes of all modules, and all containers that can change inside them."""
+    waiting: list[Any] = [vars(module) for module in network.modules()]
+    found = {}
+    while waiting:
+        container = waiting.pop()
+        if id(container) not in found:
+            found[id(container)] = container
+            values = container.values() if isinstance(container, dict) else container
+            waiting += [value for value in values if isinstance(value, (dict, list, set, deque))]
+    return list(found.values())
+
+
+def _identities(container: Any) -> list[int]:
+    values = container.values() if isinstance(container, dict) else ()
+    return [id(each) for each in (*container, *values)]
 
 
 class _Tracer(NamingTracer):

@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections import defaultdict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -388,11 +388,26 @@ class Keeping(Own):
         self.seen: Any = None
         self.by_name: dict[str, Any] = {}
         self.of_calls: list[Any] = []
+        self.ordered: dict[str, Any] = OrderedDict()
+        self.lists: dict[str, list[Any]] = defaultdict(list)
+        self.nested: dict[str, Any] = {"inside": {"more": [[]]}}
+        self.latest: deque[Any] = deque(maxlen=2)
+        self.unordered: set[Any] = set()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.seen = self.by_name["first"] = self.first(x) + torch.ones(4)
         self.of_calls.append(self.seen)
+        self.ordered["first"] = self.seen
+        self.lists["first"].append(self.seen)
+        self.nested["inside"]["more"][0].append(self.seen)
+        self.latest.append(self.seen)
+        self.unordered.add(self.seen)
         return self.act(self.seen)
+
+    def kept(self) -> list[Any]:
+        listed = [*self.of_calls, *self.lists["first"], *self.nested["inside"]["more"][0]]
+        named = [*self.by_name.values(), *self.ordered.values()]
+        return [self.seen, *listed, *named, *self.latest, *self.unordered]
 
 
 def test_the_network_keeps_no_placeholder_of_the_tracer() -> None:
@@ -401,9 +416,10 @@ def test_the_network_keeps_no_placeholder_of_the_tracer() -> None:
     attributes = {*vars(network)}
     layered = LayeredNetwork(network, x)
     assert layered.notes[0] == "layers are nodes of the network's graph, traced by torch.fx"
-    kept = [network.seen, network.first.seen, *network.by_name.values(), *network.of_calls]
+    kept = [network.first.seen, *network.kept()]
     assert {type(value) for value in kept} == {torch.Tensor}
     assert {*vars(network)} == attributes
+    assert (type(network.ordered), type(network.lists)) == (OrderedDict, defaultdict)
 
 
 @pytest.mark.parametrize("register", ["register_forward_hook", "register_forward_pre_hook"])
