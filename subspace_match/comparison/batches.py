@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor, nn, strided
 from torch.nn.parameter import is_lazy
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
@@ -92,8 +92,8 @@ class ModelInputs:
         """Return the inputs in a batch.
 
         Raises:
-            ValueError: if it has none, their size is not that of the first batch, or it is not
-                certain which tokens are no padding.
+            ValueError: if it has none, they are not dense, their size is not that of the first
+                batch, or it is not certain which tokens are no padding.
         """
         inputs = self._pick(batch) if self._pick else self._usual(batch)
         if not isinstance(inputs, (Tensor, Mapping, tuple, list)):
@@ -101,6 +101,13 @@ class ModelInputs:
                 f"{self._name}: expected inputs as a tensor, a tuple of arguments or a dictionary"
                 f" of named arguments, found {type(inputs).__name__}; {self._advice}"
             )
+        for tensor in tensors_in(inputs):
+            if tensor.is_nested or tensor.layout is not strided:
+                kind = "a nested" if tensor.is_nested else "a sparse"
+                raise ValueError(
+                    f"{self._name}: expected dense tensors, of which inputs can be selected, found"
+                    f" {kind} one; {self._advice}"
+                )
         self._check_mask(inputs)
         first = first_tensor(inputs)
         if first.is_floating_point() and real_tokens(inputs) is None:
@@ -231,7 +238,7 @@ def holds_more(loader: Any, batch: Any, inputs: int) -> bool:
 
 
 def _has_tensor(batch: Any) -> bool:
-    return any(tensor.ndim for tensor in tensors_in(batch))
+    return any(tensor.ndim and not tensor.is_nested for tensor in tensors_in(batch))
 
 
 def read(loader: Any) -> Iterator[tuple[int, Any]]:

@@ -731,6 +731,21 @@ def test_arguments_are_checked() -> None:
         sm.compare(cnn(0), cnn(1), [("a", "b")])
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_batches_that_are_not_dense_are_refused() -> None:
+    batches = {
+        "sparse": [images(50).flatten(1).to_sparse()],
+        "nested": [torch.nested.nested_tensor([images(1), images(2)])],
+    }
+    for kind, own in batches.items():
+        with refused(
+            f"batch 1 .*model_a: expected dense tensors, .* found a {kind} one; pass a func"
+        ):
+            sm.compare(mlp(0), mlp(1), own)
+    dense = {"inputs_a": Tensor.to_dense, "inputs_b": Tensor.to_dense}
+    assert list(sm.compare(mlp(0), mlp(1), batches["sparse"], **dense)) == ["fc1"]
+
+
 def test_few_samples_are_warned_of_once() -> None:
     with pytest.warns(sm.FewSamplesWarning) as caught:
         sm.compare(cnn(0), cnn(1), loader(40), device="cpu")
