@@ -31,6 +31,7 @@ class GraphOfLayers(fx.Interpreter):
         nodes: kinds (keys of ``OPERATIONS``, and "block") of every node, by name, in order of
             computation. Names are in the notation of torchvision's feature extraction; a block has
             the name of its module.
+        modules: the module of every node that is a use of one, by the node's name.
 
     Example:
         >>> import torch
@@ -60,6 +61,11 @@ class GraphOfLayers(fx.Interpreter):
         for node, name in self._names.items():
             kinds = {kind for kind, own in OPERATIONS.items() if own.is_called(node, network)}
             self.nodes[name] = kinds | ({"block"} if node in tracer.block_nodes else set())
+        self.modules = {
+            name: network.get_submodule(str(node.target))
+            for node, name in self._names.items()
+            if node.op == "call_module"
+        }
         self._take: Take | None = None
         self._wanted: Set[str] = frozenset()
 

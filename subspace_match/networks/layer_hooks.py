@@ -88,12 +88,24 @@ class HookedModules:
         self.nodes[name] = kinds
 
 
+def run_with_modules(
+    network: nn.Module, inputs: Inputs, take: Callable[[str, nn.Module, Any], None]
+) -> Any:
+    """Run a network by its own code and call ``take(node, module, value)`` for each module's use.
+
+    Returns:
+        The network's output.
+    """
+    with ExitStack() as stack:
+        for handle in _Watch(network, take).add_hooks():
+            stack.callback(handle.remove)
+        return call(network, copied(inputs))
+
+
 class _Watch(TorchFunctionMode):
     """One run of a network: names each use of a module or function, and passes its value on."""
 
-    def __init__(
-        self, network: nn.Module, found: Callable[[str, nn.Module | str, Any], None]
-    ) -> None:
+    def __init__(self, network: nn.Module, found: Callable[[str, Any, Any], None]) -> None:
         super().__init__()
         self.functions = 0
         self._network, self._found = network, found

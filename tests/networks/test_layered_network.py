@@ -320,8 +320,70 @@ def test_arguments_that_are_not_given_keep_their_default() -> None:
 
 def test_a_graph_that_computes_something_else_is_not_used() -> None:
     layered = LayeredNetwork(Disguised(), torch.randn(5, 6))
-    assert "because the graph that torch.fx traces computes another output" in layered.notes[0]
+    assert "because the graph that torch.fx traces computes other values" in layered.notes[0]
     assert [layer.node for layer in layered.layers] == ["act", "act_1"]
+
+
+class TellsNothing(Own):
+    """Return the same for all inputs, so that the output does not tell what was computed."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(self.second(self.act(self.first(x)))).argmax(1) < 9
+
+
+class DisguisedTellsNothing(TellsNothing):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x * x if isinstance(x, torch.Tensor) else x)
+
+
+class UsesOneLess(TellsNothing):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.act(self.first(x))
+        hidden = self.act(hidden) if isinstance(x, torch.Tensor) else hidden
+        return hidden.argmax(1) < 9
+
+
+def with_own_hook(network: nn.Module) -> nn.Module:
+    network.register_forward_pre_hook(lambda _, given: (given[0] * given[0],))
+    return network
+
+
+def with_replaced_forward(network: nn.Module) -> nn.Module:
+    original = network.forward
+    network.forward = lambda x: original(x * x)
+    return network
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        DisguisedTellsNothing,
+        UsesOneLess,
+        lambda: with_own_hook(TellsNothing()),
+        lambda: with_replaced_forward(TellsNothing()),
+    ],
+)
+def test_a_graph_is_judged_by_all_its_modules(make: Callable[[], nn.Module]) -> None:
+    network, x = make(), torch.randn(5, 6)
+    layered = LayeredNetwork(network, x)
+    assert "because the graph that torch.fx traces computes other values" in layered.notes[0]
+    found, plain = dict(recorded(layered, x)), by_plain_hooks(network, x)
+    assert len(found) == 2
+    assert all(torch.equal(value, plain[node]) for node, value in found.items())
+
+
+def test_names_that_end_in_numbers_do_not_confuse_the_comparison_with_a_graph() -> None:
+    class Numbered(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.act_1, self.act, self.fc_2 = nn.ReLU(), nn.ReLU(), nn.Linear(6, 6)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.act(self.act_1(self.fc_2(self.act_1(self.fc_2(x)))))
+
+    layered = LayeredNetwork(Numbered(), torch.randn(5, 6))
+    assert layered.notes[0] == "layers are nodes of the network's graph, traced by torch.fx"
+    assert len(layered.layers) == 3
 
 
 class Remembers(nn.Module):
