@@ -172,6 +172,17 @@ def test_every_key_that_a_document_sets_is_in_the_configuration() -> None:
     assert [(section, key) for section, key in keys if key not in sections[section]] == []
 
 
+def test_every_rule_is_in_the_table_of_what_a_change_re_runs() -> None:
+    rules = [
+        rule
+        for file in (ROOT / "rules").glob("*.smk")
+        for rule in re.findall(r"^rule (\w+)", file.read_text(), re.MULTILINE)
+    ]
+    page = (ROOT / "docs/changes.md").read_text()
+    assert len(rules) > 15
+    assert [rule for rule in rules if not re.search(rf"\b{rule}\b", page)] == []
+
+
 def test_every_column_of_every_table_is_explained() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FewSamplesWarning)

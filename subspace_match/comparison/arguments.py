@@ -17,7 +17,8 @@ def check_counts(counts: Mapping[str, tuple[Any, int]]) -> None:
         counts: value and minimum by the name to use in an error.
     """
     for name, (value, least) in counts.items():
-        if not isinstance(value, (int, np.integer)) or value < least:
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if not whole or value < least:
             raise ValueError(f"{name}: expected a whole number of at least {least}, found {value}")
 
 
@@ -55,6 +56,11 @@ def as_layers(layers: Any) -> Sequence[str | tuple[str, str]] | None:
     """
     if layers is None:
         return None
+    if isinstance(layers, Mapping):
+        raise ValueError(
+            "layers: expected a list of names, patterns and pairs (a layer of A, a layer of B),"
+            f" found a dictionary {layers!r}; for pairs write list({{...}}.items())"
+        )
     wanted = [layers] if isinstance(layers, str) else layers
     wanted = list(wanted) if isinstance(wanted, Iterable) else []
     if not wanted or not all(isinstance(entry, str) or _is_pair(entry) for entry in wanted):

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor, nn, strided
+from torch.nn.parameter import is_lazy
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 
 from ..networks.inputs import (
@@ -21,6 +22,7 @@ from ..networks.inputs import (
     tensors_in,
 )
 from ..networks.layered_network import check_not_compiled
+from ..networks.wording import first_few
 
 Pick = Callable[[Any], Any]
 
@@ -52,8 +54,8 @@ class ModelInputs:
             pick: the user's function from a batch to the inputs; None for the usual forms.
 
         Raises:
-            ValueError: if the model is no module, a compiled one or without values, or ``pick`` no
-                function.
+            ValueError: if the model is no module, a compiled one, without values or not initialised
+                yet, or ``pick`` no function.
         """
         self._name, self._pick = name, pick
         if not isinstance(model, nn.Module):
@@ -67,6 +69,11 @@ class ModelInputs:
                 f" {pick!r}"
             )
         check_not_compiled(name, model)
+        if lazy := [path for path, weights in _tensors_of(model) if is_lazy(weights)]:
+            raise ValueError(
+                f"{name}: expected weights with values, found some that its first run would draw at"
+                f" random ({first_few(lazy)}); load the weights, or run the model on a batch first"
+            )
         if any(weights.is_meta for weights in model.parameters()):
             raise ValueError(
                 f"{name}: expected weights with values, found some on the device 'meta', which has"
@@ -85,8 +92,8 @@ class ModelInputs:
         """Return the inputs in a batch.
 
         Raises:
-            ValueError: if it has none, their size is not that of the first batch, or it is not
-                certain which tokens are no padding.
+            ValueError: if it has none, they are not dense, their size is not that of the first
+                batch, or it is not certain which tokens are no padding.
         """
         inputs = self._pick(batch) if self._pick else self._usual(batch)
         if not isinstance(inputs, (Tensor, Mapping, tuple, list)):
@@ -94,6 +101,13 @@ class ModelInputs:
                 f"{self._name}: expected inputs as a tensor, a tuple of arguments or a dictionary"
                 f" of named arguments, found {type(inputs).__name__}; {self._advice}"
             )
+        for tensor in tensors_in(inputs):
+            if tensor.is_nested or tensor.layout is not strided:
+                kind = "a nested" if tensor.is_nested else "a sparse"
+                raise ValueError(
+                    f"{self._name}: expected dense tensors, of which inputs can be selected, found"
+                    f" {kind} one; {self._advice}"
+                )
         self._check_mask(inputs)
         first = first_tensor(inputs)
         if first.is_floating_point() and real_tokens(inputs) is None:
@@ -158,6 +172,11 @@ class ModelInputs:
         return known
 
 
+def _tensors_of(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from model.named_parameters()
+    yield from model.named_buffers()
+
+
 def _is_mask_of(tokens: Any, other: Any) -> bool:
     """Return whether a tensor says by 0 and 1 which of other tensor's tokens are real."""
     if not isinstance(tokens, Tensor) or not isinstance(other, Tensor):
@@ -196,8 +215,30 @@ def number_of_inputs(loader: Any) -> int | None:
     return None
 
 
+def holds_more(loader: Any, batch: Any, inputs: int) -> bool:
+    """Return whether a batch gave more inputs than ``number_of_inputs`` counts for it.
+
+    Its items may be batches themselves (``collate_fn``, ``inputs_a``), or its first tensor may
+    count something else. Then the loader's length says nothing of the number of inputs.
+
+    Args:
+        loader: as for ``number_of_inputs``.
+        batch: one of its batches.
+        inputs: how many inputs were taken from it.
+
+    Example:
+        >>> import torch
+        >>> prebatched = DataLoader([torch.zeros(50, 3)] * 4, collate_fn=lambda items: items[0])
+        >>> number_of_inputs(prebatched), holds_more(prebatched, torch.zeros(50, 3), 50)
+        (4, True)
+    """
+    if isinstance(loader, DataLoader):
+        return loader.batch_size is not None and inputs > loader.batch_size
+    return isinstance(loader, (list, tuple)) and inputs > count(batch)
+
+
 def _has_tensor(batch: Any) -> bool:
-    return any(tensor.ndim for tensor in tensors_in(batch))
+    return any(tensor.ndim and not tensor.is_nested for tensor in tensors_in(batch))
 
 
 def read(loader: Any) -> Iterator[tuple[int, Any]]:

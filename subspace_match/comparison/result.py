@@ -13,7 +13,7 @@ import numpy as np
 from ..extras import MissingExtraError, needs
 from ..matching.backends.base import Device
 from ..matching.epsilons import EPSILONS
-from ..matching.validation import as_epsilons
+from ..matching.validation import as_epsilon, as_epsilons
 from ..storage.outputs import check_file, check_folder
 from .layer_result import LayerComparison
 
@@ -147,6 +147,8 @@ class Comparison(Mapping[str, LayerComparison]):
     def _tables_at(self, epsilon: Epsilons) -> dict[str, pd.DataFrame]:
         """Build all tables, once for each grid."""
         key = tuple(sorted({float(each) for each in as_epsilons(epsilon).ravel()}))
+        if not key:
+            raise ValueError("epsilon: expected at least one number in [0, 1), found none")
         if key not in self._tables:
             with needs("plots", "a table"):
                 from .tables import all_tables, names_of
@@ -180,6 +182,7 @@ class Comparison(Mapping[str, LayerComparison]):
             ValueError: if ``compare`` was called with ``heat_map=0``.
             MissingExtraError: without matplotlib.
         """
+        epsilon = as_epsilon(epsilon)
         table = self.to_frame("heat_map", epsilon)
         if table.empty:
             raise ValueError(

@@ -63,8 +63,10 @@ def compare(
 
     The samples are those that the pipeline takes from the same inputs in its first draw, and all
     numbers are those of ``reduce_halves`` on these samples, with the pipeline's halves of the
-    inputs. If the number of inputs cannot be known before they are read (a generator), every input
-    gives each map one sample, and of every two successive inputs a random one is in the first half.
+    inputs (whose classes count in the pipeline if there are more than ten). If the number of inputs
+    cannot be known before they are read (a generator, or a loader whose items are batches), every
+    input gives each map one sample, and of every two successive inputs a random one is in the first
+    half.
 
     Args:
         model_a: on any device.
@@ -96,7 +98,7 @@ def compare(
     Raises:
         ValueError: if an argument is not valid; if a model does not accept its inputs, or gives
             NaN or other values in a second run; if no layers can be compared; if the loader is
-            empty, or its inputs change their size.
+            empty, has more inputs than its length says, or its inputs change their size.
         MissingExtraError: without torch.
 
     Warns:
@@ -126,11 +128,16 @@ def compare(
     check_permutations("permutations", permutations)
     with needs("torch", "compare"):
         from ..networks.inputs import count, real_tokens
-        from .batches import ModelInputs, naming, number_of_inputs, read
+        from .batches import ModelInputs, holds_more, naming, number_of_inputs, read
         from .collect import Collector, Sampling
         from .layers import pairs_of_layers, why_left_out
     check_samples(tokens, neuron_axis)
     nodes, wanted = as_nodes(nodes), as_layers(layers)
+    if loader is None:
+        raise ValueError(
+            "loader: expected an iterable of batches, such as a DataLoader or a list of tensors,"
+            " found none; to compare the layers of one model write compare(model, loader=loader)"
+        )
     models = {"model_a": model_a} | ({} if model_b is None else {"model_b": model_b})
     picks = [
         ModelInputs(name, model, pick)
@@ -138,7 +145,6 @@ def compare(
     ]
     options = {"nodes": nodes, "neuron_axis": neuron_axis, "tokens": tokens}
     total, seen = number_of_inputs(loader), 0
-    sampling = Sampling(total, positions, heat_map, permutations, seed)
     matching_device = resolve_device(device)
     networks: list[LayeredNetwork] = []
     freed = FreedMemory()
@@ -156,6 +162,9 @@ def compare(
                 found = [network.layers for network in networks]
                 layers_b = found[1] if len(found) > 1 else None
                 pairs, left_out = pairs_of_layers(found[0], layers_b, wanted)
+                if total is not None and holds_more(loader, batch, size):
+                    total = None
+                sampling = Sampling(total, positions, heat_map, permutations, seed)
                 padded = any(real_tokens(own) is not None for own in inputs)
                 weights = [own for model in models.values() for own in model.parameters()]
                 number_bytes = max((own.element_size() for own in weights), default=4)
@@ -173,6 +182,11 @@ def compare(
                 notes += collector.notes
                 for note in notes:
                     log.info("%s", note)
+            if total is not None and seen + size > total:
+                raise ValueError(
+                    f"loader: expected {total} inputs, its length, found more in batch {number};"
+                    " pass a generator, (batch for batch in loader), whose length is not asked for"
+                )
             with naming(f"batch {number} of the loader"):
                 collector.start(seen, size)
                 for side, (network, own) in enumerate(zip(networks, inputs, strict=True)):

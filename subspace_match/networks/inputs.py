@@ -93,6 +93,17 @@ def to_device(inputs: Inputs, device: torch.device | None) -> Inputs:
     return inputs if device is None else of_tensors(lambda tensor: tensor.to(device), inputs)
 
 
+def copied(inputs: Inputs) -> Inputs:
+    """Return a copy of each tensor, for code that may change its inputs in place.
+
+    Example:
+        >>> x = torch.zeros(2)
+        >>> copied({"x": x})["x"].add_(1), x
+        (tensor([1., 1.]), tensor([0., 0.]))
+    """
+    return of_tensors(torch.clone, inputs)
+
+
 def of_tensors(change: Callable[[Tensor], Tensor], inputs: Inputs) -> Inputs:
     """Apply a function to each tensor."""
 

@@ -2,13 +2,14 @@
 
 Every operation is a node, so a ReLU module that is used twice is two nodes. Values are passed on as
 soon as they are computed. Later in-place operations therefore cannot change them, and no map is
-kept longer than the network itself keeps it.
+kept longer than the network itself keeps it. The network gets a copy of its inputs, which it may
+change, because these belong to the caller and the next network sees them too.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from torch import fx, nn
 
 from .blocks import blocks
-from .inputs import Inputs, split
+from .inputs import Inputs, copied, split
 from .node_names import NamingTracer
 from .operations import NONLINEARITY, OPERATIONS
 
@@ -30,6 +31,7 @@ class GraphOfLayers(fx.Interpreter):
         nodes: kinds (keys of ``OPERATIONS``, and "block") of every node, by name, in order of
             computation. Names are in the notation of torchvision's feature extraction; a block has
             the name of its module.
+        modules: the module of every node that is a use of one, by the node's name.
 
     Example:
         >>> import torch
@@ -59,6 +61,11 @@ class GraphOfLayers(fx.Interpreter):
         for node, name in self._names.items():
             kinds = {kind for kind, own in OPERATIONS.items() if own.is_called(node, network)}
             self.nodes[name] = kinds | ({"block"} if node in tracer.block_nodes else set())
+        self.modules = {
+            name: network.get_submodule(str(node.target))
+            for node, name in self._names.items()
+            if node.op == "call_module"
+        }
         self._take: Take | None = None
         self._wanted: Set[str] = frozenset()
 
@@ -79,7 +86,7 @@ class GraphOfLayers(fx.Interpreter):
             )
         self._wanted, self._take = wanted, take
         try:
-            return self.run(*arguments.values())
+            return self.run(*copied(tuple(arguments.values())))
         finally:
             self._take = None
 
@@ -101,15 +108,33 @@ def _attributes_restored(network: nn.Module) -> Iterator[None]:
 
     During tracing, code such as ``self.features = x`` keeps a placeholder instead of a tensor.
     """
-    of_modules = [vars(module) for module in network.modules()]
-    inside = [value for own in of_modules for value in own.values() if type(value) in (dict, list)]
-    before = [(container, container.copy()) for container in (*of_modules, *inside)]
+    before = [(container, container.copy()) for container in _containers(network)]
     try:
         yield
     finally:
         for container, content in before:
-            container.clear()
-            (container.extend if isinstance(container, list) else container.update)(content)
+            if _identities(container) != _identities(content):
+                ordered = isinstance(container, (list, deque))
+                container.clear()
+                (container.extend if ordered else container.update)(content)
+
+
+def _containers(network: nn.Module) -> list[Any]:
+    """Return the attributes of all modules, and all containers that can change inside them."""
+    waiting: list[Any] = [vars(module) for module in network.modules()]
+    found = {}
+    while waiting:
+        container = waiting.pop()
+        if id(container) not in found:
+            found[id(container)] = container
+            values = container.values() if isinstance(container, dict) else container
+            waiting += [value for value in values if isinstance(value, (dict, list, set, deque))]
+    return list(found.values())
+
+
+def _identities(container: Any) -> list[int]:
+    values = container.values() if isinstance(container, dict) else ()
+    return [id(each) for each in (*container, *values)]
 
 
 class _Tracer(NamingTracer):
@@ -148,6 +173,10 @@ class _Tracer(NamingTracer):
         return whole or bool(super().is_leaf_module(m, module_qualified_name))
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        own = m._forward_hooks or m._forward_pre_hooks
+        if own and not self.is_leaf_module(m, self.path_of_module(m)):
+            # The user's hooks would see a placeholder now, and no value in a run of the graph.
+            raise TypeError(f"{self.path_of_module(m)} has forward hooks of its own")
         returned = super().call_module(m, forward, args, kwargs)
         if m in self._blocks:
             path = self.path_of_module(m)

@@ -3,7 +3,9 @@
 For networks that torch.fx cannot trace, such as those that return dictionaries or branch on the
 values that they process. A node is a use of a module, or of a nonlinear function or a convolution
 that is called as a function. Values are passed on as soon as they are computed, so that later
-in-place operations cannot change them. Hooks are removed after each run, even after an error.
+in-place operations cannot change them. The network gets a copy of its inputs, which it may change,
+because these belong to the caller and the next network sees them too. Hooks are removed after each
+run, even after an error.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from .blocks import blocks
-from .inputs import Inputs, call
+from .inputs import Inputs, call, copied
 from .operations import OPERATIONS, function_name
 
 Take = Callable[[str, Any], None]
@@ -75,7 +77,7 @@ class HookedModules:
                 stack.callback(handle.remove)
             if self._calls_functions:
                 stack.enter_context(watch)
-            return call(self._network, inputs)
+            return call(self._network, copied(inputs))
 
     def _find(self, name: str, caller: nn.Module | str, _: Any) -> None:
         if isinstance(caller, str):
@@ -86,12 +88,24 @@ class HookedModules:
         self.nodes[name] = kinds
 
 
+def run_with_modules(
+    network: nn.Module, inputs: Inputs, take: Callable[[str, nn.Module, Any], None]
+) -> Any:
+    """Run a network by its own code and call ``take(node, module, value)`` for each module's use.
+
+    Returns:
+        The network's output.
+    """
+    with ExitStack() as stack:
+        for handle in _Watch(network, take).add_hooks():
+            stack.callback(handle.remove)
+        return call(network, copied(inputs))
+
+
 class _Watch(TorchFunctionMode):
     """One run of a network: names each use of a module or function, and passes its value on."""
 
-    def __init__(
-        self, network: nn.Module, found: Callable[[str, nn.Module | str, Any], None]
-    ) -> None:
+    def __init__(self, network: nn.Module, found: Callable[[str, Any, Any], None]) -> None:
         super().__init__()
         self.functions = 0
         self._network, self._found = network, found

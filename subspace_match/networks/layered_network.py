@@ -1,8 +1,9 @@
 """The layers of any network: find them, and receive their values batch by batch.
 
-There are two ways to reach a layer. If torch.fx can trace the network, a layer is a node of its
-graph (``layer_graph``); otherwise it is a use of a module (``layer_hooks``). Either way a layer's
-value has an axis of neurons; all axes between the inputs and the neurons are positions.
+There are two ways to reach a layer. If torch.fx can trace the network, and the graph computes what
+the network does, a layer is a node of it (``layer_graph``); otherwise it is a use of a module
+(``layer_hooks``). Either way a layer's value has an axis of neurons; all axes between the inputs
+and the neurons are positions.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from torch import Tensor, nn
 from .inputs import (
     Inputs,
     axes_of_positions,
-    call,
     count,
     described,
     doubled,
@@ -33,11 +33,17 @@ from .inputs import (
     to_device,
 )
 from .layer_graph import GraphOfLayers
-from .layer_hooks import HookedModules
+from .layer_hooks import HookedModules, run_with_modules
 from .layer_info import LayerInfo
 from .neuron_axis import AxisTracker, Shape, axis_by_sizes
 from .operations import OPERATIONS
-from .repeatability import check_repeatable, check_saved, random_states, strict_float32
+from .repeatability import (
+    ValuesOfModules,
+    check_repeatable,
+    check_saved,
+    random_states,
+    strict_float32,
+)
 from .wording import first_few
 
 # Values of ``extraction.nodes``.
@@ -206,8 +212,9 @@ class LayeredNetwork:
 
     def _choose_way(self, example: Inputs) -> GraphOfLayers | HookedModules:
         # Run the network itself first: errors inside a graph mention the tracer's objects.
+        plain = ValuesOfModules(count(example))
         try:
-            expected = call(self._network, example)
+            expected = run_with_modules(self._network, example, plain.keep)
         except Exception as error:  # a network's code may raise anything
             raise ValueError(
                 f"network: expected one that accepts {described(example)}, found"
@@ -217,8 +224,14 @@ class LayeredNetwork:
         try:
             graph = GraphOfLayers(self._network, example)
             drawn = random_states(self.device) != before
-            found = graph.pass_on(example, frozenset(), lambda *_: None)
-            is_same = _equal(expected, found)
+            again = plain.of_another_run()
+            found = graph.pass_on(
+                example,
+                graph.modules.keys(),
+                lambda node, value: again.compare(graph.modules[node], value),
+            )
+            # The output alone may not tell: it may be a class, or nothing.
+            is_same = again.same and _equal(expected, found)
             # A graph that draws numbers itself computes another output each time.
             varies = not is_same and not _equal(
                 found, graph.pass_on(example, frozenset(), lambda *_: None)
@@ -234,7 +247,7 @@ class LayeredNetwork:
                 self.notes.append("layers are nodes of the network's graph, traced by torch.fx")
                 return graph
             else:
-                reason = "the graph that torch.fx traces computes another output"
+                reason = "the graph that torch.fx traces computes other values"
         self.notes.append(f"layers are reached by hooks on modules, because {reason}")
         return HookedModules(self._network, example)
 
@@ -330,6 +343,7 @@ class LayeredNetwork:
         counts: Counter[str] = Counter()
         layers: list[LayerInfo] = []
         faults: list[str] = []
+        unread: list[str] = []
         given: list[str] = []
         for node in self._examine(chosen).values():
             axis = node.axis
@@ -338,8 +352,11 @@ class LayeredNetwork:
                 given.append(node.name)
             size = _size(node.shape, axis)
             if size is None:
-                known = "" if axis is None else f", whose axis of neurons is {axis}"
-                faults.append(f"{node.shape} for 2 inputs at {node.name}{known}")
+                found = f"{node.shape} for 2 inputs at {node.name}"
+                if axis is None:
+                    faults.append(found)
+                else:
+                    unread.append(f"{found} with neurons along axis {axis}")
                 continue
             sample, neurons, height, width = size
             prefix = (
@@ -359,6 +376,11 @@ class LayeredNetwork:
                 "network: expected layers whose axis of neurons is certain, found"
                 f" {first_few(faults, '; ')}; select other nodes in extraction.nodes, or give their"
                 " axis in extraction.neuron_axis"
+            )
+        if unread:
+            raise ValueError(
+                "network: expected layers of vectors, of tokens, or of maps with a height and a"
+                f" width, found {first_few(unread, '; ')}; select other nodes in extraction.nodes"
             )
         if given:
             axis = self._neuron_axis

@@ -8,12 +8,14 @@ depend on chance or on the other inputs of the batch.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from .inputs import Inputs, count, first_tensor, rows, tensors_in
 
@@ -99,6 +101,49 @@ def check_repeatable(run: Run, inputs: Inputs) -> None:
             compare(half, "in a smaller batch (statistics of the batch?)")
 
 
+class ValuesOfModules:
+    """Values of all uses of modules in one run, to compare with those of another run.
+
+    Uses are told by their module and their order, because ways to run a network name them
+    differently.
+    """
+
+    def __init__(self, inputs: int) -> None:
+        """Prepare for runs on the same inputs, this many."""
+        self._inputs = inputs
+        self._values: dict[nn.Module, list[list[torch.Tensor]]] = {}
+
+    def keep(self, _: str, module: nn.Module, value: Any) -> None:
+        """Keep the value of the next use of a module."""
+        self._values.setdefault(module, []).append(_copied(value))
+
+    def of_another_run(self) -> AnotherRun:
+        """Begin to compare with another run."""
+        return AnotherRun(self._values, self._inputs)
+
+
+class AnotherRun:
+    """Compares the uses of some modules with those of an earlier run."""
+
+    def __init__(self, values: Mapping[nn.Module, list[list[torch.Tensor]]], inputs: int) -> None:
+        self._values, self._inputs = values, inputs
+        self._uses: Counter[nn.Module] = Counter()
+        self._differs = False
+
+    def compare(self, module: nn.Module, value: Any) -> None:
+        """Compare the value of the next use of a module."""
+        earlier = [*self._values.get(module, []), None]
+        use = min(self._uses[module], len(earlier) - 1)
+        self._differs |= _differ(earlier[use], value, self._inputs, self._inputs)
+        self._uses[module] += 1
+
+    @property
+    def same(self) -> bool:
+        """Whether these modules had as many uses in both runs, and all the same values."""
+        counts = (len(self._values.get(module, [])) == n for module, n in self._uses.items())
+        return not self._differs and all(counts)
+
+
 def check_saved(run: Run, run_again: Run, inputs: Inputs) -> None:
     """Refuse a network that computes other values when it is built again with the same state dict.
 
@@ -152,7 +197,7 @@ def _differ(ones: list[torch.Tensor] | None, value: Any, inputs: int, part: int)
 def _tensors_differ(one: torch.Tensor, other: torch.Tensor, inputs: int, part: int) -> bool:
     if one.shape[:1] == (inputs,) and other.shape[:1] == (part,):
         one = one[:part]
-    if one.shape != other.shape or not one.is_floating_point() or not one.numel():
+    if one.shape != other.shape or not one.is_floating_point() or not one.numel() or one.is_meta:
         return False
     # Steps of the type that the network computes in, 16 bits perhaps.
     tolerance = max(_TOLERANCE, 8 * torch.finfo(one.dtype).eps)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .wording import first_few
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -21,9 +23,11 @@ def build_from_user_code(name: str, options: Mapping[str, Any]) -> nn.Module:
     """Import ``package.module:callable`` and call it with keyword arguments.
 
     Raises:
-        ValueError: if it cannot be imported or called, fails, or does not return an nn.Module.
+        ValueError: if it cannot be imported or called, fails, or does not return an nn.Module that
+            has all its weights.
     """
     from torch import nn
+    from torch.nn.parameter import is_lazy
 
     source, _, target = name.partition(":")
     # Checkpoints contain such names, and a checkpoint may come from a stranger.
@@ -59,6 +63,12 @@ def build_from_user_code(name: str, options: Mapping[str, Any]) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise ValueError(
             f"{returns_module} {name!r}, which returns an object of {type(network).__name__}"
+        )
+    if lazy := [path for path, weights in network.named_parameters() if is_lazy(weights)]:
+        raise ValueError(
+            f"network.name: expected code that makes all weights, found that {name!r} leaves the"
+            f" sizes of {first_few(lazy)} to the first run; give them, as with nn.Linear instead of"
+            " nn.LazyLinear"
         )
     return network
 

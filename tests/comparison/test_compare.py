@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -535,6 +536,44 @@ def test_a_loader_that_ends_early_gives_the_result_of_its_inputs_and_a_warning()
     assert found["conv2"].pair.samples == 120 * 16
 
 
+def of_batches() -> Iterable[Any]:
+    data = list(images(200).split(40))
+    return torch.utils.data.DataLoader(data, batch_size=1, collate_fn=lambda items: items[0])
+
+
+def of_dictionaries_with_a_number() -> Iterable[Any]:
+    return [{"number": torch.tensor([3]), "input": part} for part in images(200).split(40)]
+
+
+@pytest.mark.parametrize("make", [of_batches, of_dictionaries_with_a_number])
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_a_loader_whose_length_is_not_that_of_its_inputs_is_read_as_a_generator(
+    make: Callable[[], Iterable[Any]],
+) -> None:
+    def run(batches: Iterable[Any]) -> sm.Comparison:
+        return sm.compare(mlp(0), mlp(1), batches, device="cpu", permutations=19)
+
+    found, expected = run(make()), run(iter(images(200).split(40)))
+    assert found["fc1"].pair.samples == found.inputs == 200
+    assert found["fc1"].path == expected["fc1"].path
+    assert (found["fc1"].null == expected["fc1"].null).all()
+    assert any("not known before they are read" in note for note in found.notes)
+
+
+def test_more_inputs_than_the_length_of_a_loader_are_refused() -> None:
+    def twice_from_the_second(batch: Tensor) -> Tensor:
+        return batch if batch[0].eq(batches[0][0]).all() else torch.cat([batch, batch])
+
+    batches = images(200).split(40)
+    both = {"inputs_a": twice_from_the_second, "inputs_b": twice_from_the_second}
+    with refused(
+        "loader: expected 200 inputs, its length, found more in batch 4; pass a generator"
+    ):
+        sm.compare(mlp(0), mlp(1), list(batches), device="cpu", **both)
+    found = sm.compare(mlp(0), mlp(1), iter(batches), device="cpu", **both)
+    assert found["fc1"].pair.samples == 360
+
+
 def test_a_loader_that_shuffles_is_fine_because_one_pass_feeds_both() -> None:
     model = cnn(0)
     found = sm.compare(model, model, loader(200, shuffle=True), device="cpu")
@@ -609,8 +648,57 @@ def test_a_model_without_values_is_refused() -> None:
         sm.compare(mlp(0), mlp(1).to("meta"), loader(50))
 
 
+def test_weights_that_the_first_run_would_draw_are_refused() -> None:
+    def lazy() -> nn.Module:
+        norm = nn.LazyBatchNorm1d(affine=False)
+        return nn.Sequential(nn.Flatten(), nn.LazyLinear(12), nn.ReLU(), norm, nn.Linear(12, 5))
+
+    first, second = lazy(), lazy()
+    drawn = torch.get_rng_state()
+    with refused(r"model_a: .* its first run would draw at random \(1.weight, 1.bias, 3.running_"):
+        sm.compare(first, second, images(100).split(50), device="cpu")
+    assert torch.equal(torch.get_rng_state(), drawn)
+    first.eval()(images(2)), second.eval()(images(2))
+    assert list(sm.compare(first, second, images(100).split(50), device="cpu")) == ["fc1"]
+
+
+class ChangesItsInput(nn.Module):
+    """Changes its input in place first; ``graph`` decides whether torch.fx can trace it."""
+
+    def __init__(self, change: Callable[[Tensor], Tensor], graph: bool) -> None:
+        super().__init__()
+        self.change, self.graph, self.inside = change, graph, mlp(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.graph or len(x) > 0
+        return self.inside(self.change(x))
+
+
+@pytest.mark.parametrize("graph", [True, False])
+@pytest.mark.parametrize("change", [nn.ReLU(inplace=True), lambda x: x.mul_(-2), torch.Tensor.abs_])
+def test_a_model_that_changes_its_inputs_changes_only_a_copy(
+    change: Callable[[Tensor], Tensor], graph: bool
+) -> None:
+    x = images(100)
+    batches = [part.clone() for part in x.split(50)]
+    changing, other = ChangesItsInput(change, graph), mlp(1)
+    first = sm.compare(changing, other, batches, layers=[("inside.2", "2")], device="cpu")
+    assert torch.equal(torch.cat(batches), x)
+    second = sm.compare(other, changing, batches, layers=[("2", "inside.2")], device="cpu")
+    with torch.no_grad():
+        alone = changing.inside[:3](change(x.clone())), other[:3](x)
+    path = sm.match_path(sm.reduce(*alone, device="cpu"), device="cpu")
+    for result, expected in (
+        (first, [path.critical_epsilon_x, path.critical_epsilon_y]),
+        (second, [path.critical_epsilon_y, path.critical_epsilon_x]),
+    ):
+        (layer,) = result.values()
+        np.testing.assert_allclose(layer.path.critical_epsilon, np.concatenate(expected), atol=1e-7)
+
+
 def test_arguments_are_checked() -> None:
-    for name, value in (("positions", 0), ("permutations", -1), ("heat_map", 1.5), ("seed", -1)):
+    counts = {"positions": 0, "permutations": -1, "heat_map": 1.5, "seed": -1}
+    for name, value in [*counts.items(), *((name, True) for name in counts)]:
         with refused(f"{name}: expected a whole number of at least [01], found {value}"):
             sm.compare(cnn(0), cnn(1), loader(50), **{name: value})
     for wrong in ("Mean", "middle", "cls", None):
@@ -622,6 +710,14 @@ def test_arguments_are_checked() -> None:
     for layers in ([], 5, [5], [("conv1", "conv1", "fc1")], [("conv1", 1)]):
         with refused("layers: expected None for all .*, found " + re.escape(repr(layers))):
             sm.compare(cnn(0), cnn(1), loader(50), layers=layers)
+    with refused(
+        r"layers: expected a list .*, found a dictionary {'conv1': 'conv2'}; for pairs wr"
+    ):
+        sm.compare(cnn(0), cnn(1), loader(50), layers={"conv1": "conv2"})
+    with refused(
+        r"loader: .* none; .* the layers of one model write compare\(model, loader=loader"
+    ):
+        sm.compare(cnn(0), loader(50))
     for nodes in ([], None, [3]):
         with refused("nodes: expected a kind of nodes", re.escape(repr(nodes))):
             sm.compare(cnn(0), cnn(1), loader(50), nodes=nodes)
@@ -633,6 +729,21 @@ def test_arguments_are_checked() -> None:
         sm.compare(Text(0), Text(1), [{"pixels": images(3)}])
     with refused("inputs as a tensor", "found str; pass a function from a batch .* inputs_a"):
         sm.compare(cnn(0), cnn(1), [("a", "b")])
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_batches_that_are_not_dense_are_refused() -> None:
+    batches = {
+        "sparse": [images(50).flatten(1).to_sparse()],
+        "nested": [torch.nested.nested_tensor([images(1), images(2)])],
+    }
+    for kind, own in batches.items():
+        with refused(
+            f"batch 1 .*model_a: expected dense tensors, .* found a {kind} one; pass a func"
+        ):
+            sm.compare(mlp(0), mlp(1), own)
+    dense = {"inputs_a": Tensor.to_dense, "inputs_b": Tensor.to_dense}
+    assert list(sm.compare(mlp(0), mlp(1), batches["sparse"], **dense)) == ["fc1"]
 
 
 def test_few_samples_are_warned_of_once() -> None:

@@ -85,6 +85,18 @@ def test_tables_have_the_columns_of_the_pipeline(result: sm.Comparison) -> None:
     assert (result.to_frame()["similarity"] <= 1).all()
 
 
+def test_epsilons_are_checked(result: sm.Comparison) -> None:
+    for ask in (
+        lambda: result.similarity([]),
+        lambda: result.to_frame("summary", np.array([])),
+        lambda: result.plot(epsilon=[]),
+    ):
+        with pytest.raises(ValueError, match=r"epsilon: expected at least one number in \[0, 1"):
+            ask()
+    with pytest.raises(ValueError, match=r"epsilon: expected one number in \[0, 1\), found an arr"):
+        result.heat_map(epsilon=[0.2, 0.3])
+
+
 def test_it_draws_on_given_axes_and_on_its_own(result: sm.Comparison) -> None:
     axes = Figure().subplots(1, 2)
     assert result.plot(axes[0], epsilon=[0.3, 0.5]) is axes[0]

@@ -24,6 +24,33 @@ def of_null(x: Recorder, y: Recorder) -> None:
     list(null_paths(pair, x, y, [np.arange(150)], device=DEVICE))
 
 
+def test_chunks_of_different_lengths_are_read_as_they_are() -> None:
+    """As of a Dask array, whose ``chunks`` are tuples, and whose slices are computed when read."""
+
+    class Lazy:
+        def __init__(self, layer: np.ndarray) -> None:
+            self._layer, self.shape, self.dtype = layer, layer.shape, layer.dtype
+            self.chunks = ((100, len(layer) - 100), (layer.shape[1],))
+
+        def __getitem__(self, rows: slice) -> Lazy:
+            return Lazy(self._layer[rows])
+
+        def __array__(self, dtype: object = None, copy: bool | None = None) -> np.ndarray:
+            return self._layer
+
+    x, y = cases.related(np.random.default_rng(0))
+    for read in (sm.reduce, sm.reduce_halves):
+        for step in (None, 37):
+            found = read(Lazy(x), Lazy(y), chunk_samples=step, device="cpu")
+            assert found == read(x, y, chunk_samples=step, device="cpu")
+    orders = [np.random.default_rng(1).permutation(len(x))]
+    pair = sm.reduce(x, y, device="cpu")
+    (found_null,), (expected,) = (
+        null_paths(pair, *sides, orders, device="cpu") for sides in ((Lazy(x), Lazy(y)), (x, y))
+    )
+    assert found_null == expected
+
+
 PASSES: dict[str, Callable[[Recorder, Recorder], object]] = {
     "reduce": lambda x, y: sm.reduce(x, y, device=DEVICE),
     "reduce_halves": lambda x, y: sm.reduce_halves(x, y, device=DEVICE),

@@ -223,6 +223,9 @@ def number():
 def wide(width):
     return Net()
 
+def lazy():
+    return nn.Sequential(Net(), nn.Flatten(), nn.LazyLinear(5))
+
 ready = Net()
 """
 
@@ -247,6 +250,10 @@ def test_a_network_of_the_user_is_imported(own: str, made_by: str) -> None:
         ("absent", r"importable package.module:callable, found 'own_networks:absent' .*PYTHONPATH"),
         ("number", "returns an nn.Module, found .* returns an object of int"),
         ("ready", "a class or function that returns an nn.Module, found .*, an object of Net"),
+        (
+            "lazy",
+            r"'own_networks:lazy' leaves the sizes of 2.weight, 2.bias to the first run",
+        ),
         ("wide", r"to call without arguments, found .*'width'"),
     ],
 )

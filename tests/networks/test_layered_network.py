@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections import defaultdict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -320,8 +320,70 @@ def test_arguments_that_are_not_given_keep_their_default() -> None:
 
 def test_a_graph_that_computes_something_else_is_not_used() -> None:
     layered = LayeredNetwork(Disguised(), torch.randn(5, 6))
-    assert "because the graph that torch.fx traces computes another output" in layered.notes[0]
+    assert "because the graph that torch.fx traces computes other values" in layered.notes[0]
     assert [layer.node for layer in layered.layers] == ["act", "act_1"]
+
+
+class TellsNothing(Own):
+    """Return the same for all inputs, so that the output does not tell what was computed."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(self.second(self.act(self.first(x)))).argmax(1) < 9
+
+
+class DisguisedTellsNothing(TellsNothing):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x * x if isinstance(x, torch.Tensor) else x)
+
+
+class UsesOneLess(TellsNothing):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.act(self.first(x))
+        hidden = self.act(hidden) if isinstance(x, torch.Tensor) else hidden
+        return hidden.argmax(1) < 9
+
+
+def with_own_hook(network: nn.Module) -> nn.Module:
+    network.register_forward_pre_hook(lambda _, given: (given[0] * given[0],))
+    return network
+
+
+def with_replaced_forward(network: nn.Module) -> nn.Module:
+    original = network.forward
+    network.forward = lambda x: original(x * x)
+    return network
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        DisguisedTellsNothing,
+        UsesOneLess,
+        lambda: with_own_hook(TellsNothing()),
+        lambda: with_replaced_forward(TellsNothing()),
+    ],
+)
+def test_a_graph_is_judged_by_all_its_modules(make: Callable[[], nn.Module]) -> None:
+    network, x = make(), torch.randn(5, 6)
+    layered = LayeredNetwork(network, x)
+    assert "because the graph that torch.fx traces computes other values" in layered.notes[0]
+    found, plain = dict(recorded(layered, x)), by_plain_hooks(network, x)
+    assert len(found) == 2
+    assert all(torch.equal(value, plain[node]) for node, value in found.items())
+
+
+def test_names_that_end_in_numbers_do_not_confuse_the_comparison_with_a_graph() -> None:
+    class Numbered(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.act_1, self.act, self.fc_2 = nn.ReLU(), nn.ReLU(), nn.Linear(6, 6)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.act(self.act_1(self.fc_2(self.act_1(self.fc_2(x)))))
+
+    layered = LayeredNetwork(Numbered(), torch.randn(5, 6))
+    assert layered.notes[0] == "layers are nodes of the network's graph, traced by torch.fx"
+    assert len(layered.layers) == 3
 
 
 class Remembers(nn.Module):
@@ -388,11 +450,26 @@ class Keeping(Own):
         self.seen: Any = None
         self.by_name: dict[str, Any] = {}
         self.of_calls: list[Any] = []
+        self.ordered: dict[str, Any] = OrderedDict()
+        self.lists: dict[str, list[Any]] = defaultdict(list)
+        self.nested: dict[str, Any] = {"inside": {"more": [[]]}}
+        self.latest: deque[Any] = deque(maxlen=2)
+        self.unordered: set[Any] = set()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.seen = self.by_name["first"] = self.first(x) + torch.ones(4)
         self.of_calls.append(self.seen)
+        self.ordered["first"] = self.seen
+        self.lists["first"].append(self.seen)
+        self.nested["inside"]["more"][0].append(self.seen)
+        self.latest.append(self.seen)
+        self.unordered.add(self.seen)
         return self.act(self.seen)
+
+    def kept(self) -> list[Any]:
+        listed = [*self.of_calls, *self.lists["first"], *self.nested["inside"]["more"][0]]
+        named = [*self.by_name.values(), *self.ordered.values()]
+        return [self.seen, *listed, *named, *self.latest, *self.unordered]
 
 
 def test_the_network_keeps_no_placeholder_of_the_tracer() -> None:
@@ -401,9 +478,42 @@ def test_the_network_keeps_no_placeholder_of_the_tracer() -> None:
     attributes = {*vars(network)}
     layered = LayeredNetwork(network, x)
     assert layered.notes[0] == "layers are nodes of the network's graph, traced by torch.fx"
-    kept = [network.seen, network.first.seen, *network.by_name.values(), *network.of_calls]
+    kept = [network.first.seen, *network.kept()]
     assert {type(value) for value in kept} == {torch.Tensor}
     assert {*vars(network)} == attributes
+    assert (type(network.ordered), type(network.lists)) == (OrderedDict, defaultdict)
+
+
+@pytest.mark.parametrize("register", ["register_forward_hook", "register_forward_pre_hook"])
+def test_the_users_own_hooks_see_no_placeholder_of_the_tracer(register: str) -> None:
+    class Outer(Own):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside = Pair()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.act(self.second(self.inside(x)[0]))
+
+    network, x, seen = Outer(), torch.randn(5, 6), []
+    getattr(network.inside, register)(lambda *given: seen.append(type(given[1][0])))
+    layered = LayeredNetwork(network, x)
+    assert layered.notes[0].endswith("(TypeError: inside has forward hooks of its own)")
+    seen.clear()
+    values = dict(recorded(layered, x))
+    assert seen == [torch.Tensor]
+    plain = by_plain_hooks(network, x)
+    assert len(values) == 3
+    assert all(torch.equal(value, plain[node]) for node, value in values.items())
+
+
+def test_maps_with_a_depth_are_refused_by_their_shape() -> None:
+    network = nn.Sequential(nn.Conv3d(1, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(24, 5))
+    with pytest.raises(
+        ValueError,
+        match=r"with a height and a width, found \(2, 3, 2, 2, 2\) for 2 inputs at 1 with neur",
+    ):
+        LayeredNetwork(network, torch.randn(4, 1, 3, 3, 3))
+    assert len(LayeredNetwork(network, torch.randn(4, 1, 3, 3, 3), ["3"]).layers) == 1
 
 
 def test_every_batch_gives_the_same_arguments() -> None:

@@ -54,7 +54,9 @@ class _ChunkReader:
 
     def __init__(self, array: Any) -> None:
         self._array = array
-        self._chunk = (getattr(array, "chunks", None) or (1,))[0]
+        chunk = (getattr(array, "chunks", None) or (1,))[0]
+        # Chunks of different lengths, as of a Dask array, are a tuple of lengths.
+        self._chunk = chunk if isinstance(chunk, int) else 1
         self._held, self._first = np.empty((0, 0)), 0
 
     def __getitem__(self, rows: slice) -> Any:
