@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import importlib
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from pipeline import forks
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_the_benchmark_of_training_trains() -> None:
-    command = [sys.executable, "benchmarks/bench_training.py", "0.02", "1", "1"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    ended = forks.run("python", "benchmarks/bench_training.py", "0.02", "1", "1", cwd=ROOT)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert re.search(r"^from the device .* images/s", ended.stdout, re.MULTILINE), ended.stdout
 
