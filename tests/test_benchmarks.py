@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,9 @@ def test_the_benchmark_of_training_trains() -> None:
 def test_the_runs_of_the_benchmark_of_pages_have_a_page(
     images: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The benchmark's program runs as a fork."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.setattr(sys, "executable", str(forks.folder() / "python"))
     benchmark = importlib.import_module("bench_report")
     run = benchmark.run_of(benchmark.Size([3, 4], draws=2, images=images), tmp_path)
     page = tmp_path / "report.html"

@@ -94,8 +94,9 @@ sys.exit(status)
 
 
 def environment() -> dict[str, str]:
-    """Return a user's environment, without the search path of the tests."""
+    """Return a user's environment, without the search path of the tests and DVC's statistics."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PY")}
+    kept["DVC_NO_ANALYTICS"] = "true"
     return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
