@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import importlib
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from pipeline import forks
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_the_benchmark_of_training_trains() -> None:
-    command = [sys.executable, "benchmarks/bench_training.py", "0.02", "1", "1"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    ended = forks.run("python", "benchmarks/bench_training.py", "0.02", "1", "1", cwd=ROOT)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert re.search(r"^from the device .* images/s", ended.stdout, re.MULTILINE), ended.stdout
 
@@ -24,7 +23,9 @@ def test_the_benchmark_of_training_trains() -> None:
 def test_the_runs_of_the_benchmark_of_pages_have_a_page(
     images: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The benchmark's program runs as a fork."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.setattr(sys, "executable", str(forks.folder() / "python"))
     benchmark = importlib.import_module("bench_report")
     run = benchmark.run_of(benchmark.Size([3, 4], draws=2, images=images), tmp_path)
     page = tmp_path / "report.html"

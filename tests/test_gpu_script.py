@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
+
+from pipeline import forks
 
 ROOT = Path(__file__).parents[1]
 
@@ -13,8 +13,7 @@ ROOT = Path(__file__).parents[1]
 def test_the_gpu_script_runs_on_a_cpu() -> None:
     """All of it but the tests, which the test run has anyway."""
     parts = ["pairs", "extraction", "training", "times"]
-    command = [sys.executable, "benchmarks/gpu.py", "--cpu", *parts]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    ended = forks.run("python", "benchmarks/gpu.py", "--cpu", *parts, cwd=ROOT)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert re.search(r"^[1-9]\d* passed, 0 failed$", ended.stdout, re.MULTILINE), ended.stdout
     for row in ("reduce 32 + 32", "path 64 + 64", "null 32 + 32", "extraction, ResNet-18"):

@@ -3,11 +3,11 @@
 import ast
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from pipeline import forks
 
 from subspace_match.experiment.code_inputs import (
     LISTING,
@@ -99,8 +99,8 @@ def test_python_loads_no_other_module(script: str) -> None:
     modules = [".".join(path.parts).removesuffix(".__init__") for path in paths]
     loading = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\n"
     loading += "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('subspace_m')))"
-    command = [sys.executable, "-c", loading, *modules]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    answer = forks.run("python", "-c", loading, *modules, cwd=PROJECT)
+    assert answer.returncode == 0, answer.stderr
     loaded = {str(Path(file).relative_to(PROJECT)) for file in answer.stdout.split()}
     assert len(loaded) > 10
     assert loaded <= code

@@ -146,6 +146,11 @@ def draw(name: str, made: dict[str, pd.DataFrame]) -> Figure:
     return FIGURES[name].draw(made, images())
 
 
+def lay_out(figure: Figure) -> None:
+    """Place everything, without drawing it, which takes as long again."""
+    figure.get_layout_engine().execute(figure)
+
+
 def test_stages_exists_only_with_several_comparisons() -> None:
     assert set(figure_names(2)) - set(figure_names(1)) == {"stages"}
     assert set(figure_names(2, 2)) == set(FIGURES)
@@ -589,7 +594,7 @@ def test_labels_do_not_overlap_for_any_number_of_layers(
     layers: int, name: str, comparisons: list[str]
 ) -> None:
     figure = draw(name, tables(layers, comparisons))
-    figure.draw_without_rendering()
+    lay_out(figure)
     assert max(figure.get_size_inches()) < 50
     for axes in figure.axes:
         boxes = [text.get_window_extent() for text in axes.get_xticklabels() if text.get_text()]
@@ -609,7 +614,7 @@ def test_the_long_legend_of_measures_leaves_room_for_the_layers(
     values = made["measures"]
     more = values[values["measure"] == "pwcca"].assign(measure="debiased_linear_cka")
     figure = draw("measures", made | {"measures": pd.concat([values, more])})
-    figure.draw_without_rendering()
+    lay_out(figure)
     for axes in figure.axes:
         boxes = [text.get_window_extent() for text in axes.get_xticklabels() if text.get_text()]
         gaps = [b.x0 - a.x1 for a, b in pairwise(boxes)]

@@ -61,10 +61,15 @@ SCALES = (1e-8, 1e-6, 5e-6, 1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 0.1)
 
 
 @cache
+def exact_products(kind, seed: int, d: int, scale: float) -> exact_oracles.Products:
+    return exact_oracles.inner_products(*kind(seed, d, scale))
+
+
+@cache
 def exact_squares(kind, seed: int, d: int, scale: float) -> tuple:
-    x, y = kind(seed, d, scale)
-    products = exact_oracles.inner_products(x, y)
-    return tuple(exact_oracles.squared_critical_epsilons(products, x.shape[1]))
+    neurons_x = kind(seed, d, scale)[0].shape[1]
+    products = exact_products(kind, seed, d, scale)
+    return tuple(exact_oracles.squared_critical_epsilons(products, neurons_x))
 
 
 def around(value: float, rounding: float) -> list[float]:
@@ -179,8 +184,9 @@ def unit_moment_error(pair: sm.PairMoments, products: exact_oracles.Products) ->
 def test_moment_errors_are_within_their_bound(kind, chunk_samples, device):
     """Of a constant, rounding adds up: 10,000 chunks added one by one exceed the bound tenfold."""
     many = chunk_samples != 1 or kind is copies
-    x, y = kind(0, 10_000 if many else 2_000, 0.01)
-    products = exact_oracles.inner_products(x, y)
+    layers = 0, 10_000 if many else 2_000, 0.01
+    x, y = kind(*layers)
+    products = exact_products(kind, *layers)
     pair = sm.reduce(x, y, device=device, chunk_samples=chunk_samples)
     error = unit_moment_error(pair, products)
     assert error <= pair.moment_error

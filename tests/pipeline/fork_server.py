@@ -8,19 +8,19 @@ own folder.
     fork_server.py FOLDER PROCESS MODULE ...
 
 FOLDER contains the clients and gets the socket; when PROCESS ends, the server removes it and ends.
-A request is a JSON object on one line and the three standard files. Signals may follow, a byte
-each; they go to the program and to what it started, as a terminal's and Slurm's do. The answer is
-the exit status in the form of ``subprocess``: negative for a signal.
+A request is a dictionary as ``ascii`` writes it, on one line, and the three standard files. Signals
+may follow, a byte each; they go to the program and to what it started, as a terminal's and Slurm's
+do. The answer is the exit status in the form of ``subprocess``: negative for a signal.
 """
 
 from __future__ import annotations
 
+import ast
 import atexit
 import contextlib
 import gc
 import hashlib
 import importlib
-import json
 import os
 import runpy
 import select
@@ -29,6 +29,7 @@ import signal
 import socket
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -82,14 +83,14 @@ def serve(folder: Path, ended: int) -> dict[str, Any]:
 
 def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
     text, files, _, _ = socket.recv_fds(connection, 1 << 16, 3)
-    while not text.endswith(b"\n"):  # the only one: JSON escapes those in texts
+    while not text.endswith(b"\n"):  # the only one: ascii escapes those in texts
         part = connection.recv(1 << 16)
         if not part:
             for file in files:
                 os.close(file)
             raise ConnectionError("the client ended while it sent its request")
         text += part
-    return json.loads(text), files
+    return ast.literal_eval(text.decode()), files
 
 
 class Clients:
@@ -219,6 +220,13 @@ def share_plotting_library(folder: Path) -> None:
     vl_convert.javascript_bundle = made_once
 
 
+def forget_finalizers() -> None:
+    """Let no program finalize what libraries made at import; it would take as long as the fork."""
+    for finalizer in [*weakref.finalize._registry]:  # type: ignore[attr-defined]
+        finalizer.atexit = False
+    atexit.unregister(sys.modules["torch._dynamo.utils"].dump_compile_times)
+
+
 def _threads() -> int:
     """Count the threads of this process, without jemalloc's, which is made for forks."""
     names = [file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")]
@@ -233,6 +241,7 @@ if __name__ == "__main__":
         importlib.import_module(module)
     sys.modules["snakemake.cli"].get_argument_parser()  # finds all plugins
     share_plotting_library(folder)
+    forget_finalizers()
     assert _threads() == 1, "a fork has only the thread that forks"
     assert "subspace_match" not in sys.modules
     request = serve(folder, ended)

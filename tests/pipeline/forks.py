@@ -62,9 +62,11 @@ LIBRARIES = (
     "pygit2",
     "ruamel.yaml",
 )
-# Sends its arguments to the server, then each signal. With -I and -S Python starts in 10 ms.
+# Sends its arguments to the server, then each signal. With -I and -S Python starts in 10 ms; to
+# import json, signal and socket would take longer than that.
 CLIENT = """#!{python} -IS
-import json, os, signal, socket, sys
+import os, sys
+import _signal as signal, _socket as socket
 
 request = {{
     "arguments": [{arguments}*sys.argv[1:]],
@@ -73,16 +75,18 @@ request = {{
 }}
 passed_on = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 passed_on = [number for number in passed_on if signal.getsignal(number) != signal.SIG_IGN]
-with socket.socket(socket.AF_UNIX) as server:
-    server.connect({address!r})
-    text = json.dumps(request).encode() + b"\\n"
-    sent = socket.send_fds(server, [text], [0, 1, 2])
-    server.sendall(text[sent:])
-    for number in passed_on:
-        signal.signal(number, lambda number, frame: server.send(bytes([number])))
-    status = int(server.recv(16))
-    for number in passed_on:
-        signal.signal(number, signal.SIG_DFL)
+files = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))
+server = socket.socket(socket.AF_UNIX)
+server.connect({address!r})
+text = ascii(request).encode() + b"\\n"
+sent = server.sendmsg([text], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
+server.sendall(text[sent:])
+for number in passed_on:
+    signal.signal(number, lambda number, frame: server.send(bytes([number])))
+status = int(server.recv(16))
+for number in passed_on:
+    signal.signal(number, signal.SIG_DFL)
+server.close()
 if status < 0:
     os.kill(os.getpid(), -status)
 sys.exit(status)
@@ -90,8 +94,9 @@ sys.exit(status)
 
 
 def environment() -> dict[str, str]:
-    """Return a user's environment, without the search path of the tests."""
+    """Return a user's environment, without the search path of the tests and DVC's statistics."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PY")}
+    kept["DVC_NO_ANALYTICS"] = "true"
     return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
@@ -99,6 +104,19 @@ def forked_environment() -> dict[str, str]:
     """Return a user's environment in which Python programs start as forks."""
     own = environment()
     return own | {"PATH": f"{folder()}{os.pathsep}{own['PATH']}"}
+
+
+def run(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run ``python``, ``snakemake`` or ``dvc`` as a fork to its end."""
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=forked_environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
 
 @functools.cache

@@ -3,14 +3,13 @@
 import os
 import re
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jobs import make_result
+from pipeline import forks
 
 from subspace_match.storage.files import read_signed, write_signed
 from subspace_match.storage.job_records import SUFFIX, Job, Records
@@ -180,7 +179,8 @@ def test_the_damaged_copy_in_dvcs_cache_is_named(file: str) -> None:
 
 
 def dvc(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "dvc", *arguments, "--quiet"], check=True)
+    called = forks.run("dvc", *arguments, "--quiet")
+    assert called.returncode == 0, called.stdout + called.stderr
 
 
 def test_the_error_after_pulling_damage_says_how_to_repair_it(tmp_path: Path) -> None:
