@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from experiment.plans import paths_of
 
 from subspace_match.experiment.code_inputs import PROJECT
 
@@ -12,7 +13,7 @@ TEXTS = {
     name: body
     for file in FILES
     for name, body in re.findall(
-        r"^(?:use rule \w+ as|rule) (\w+)(?: with)?:\n(.*?)(?=^\S|\Z)",
+        r"^rule (\w+):\n(.*?)(?=^\S|\Z)",
         file.read_text(),
         re.MULTILINE | re.DOTALL,
     )
@@ -42,7 +43,7 @@ def test_there_are_rules() -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_a_rule_file_declares_rules_and_nothing_else(file: Path) -> None:
     statements = re.findall(r"^[^\s#].*", file.read_text(), re.MULTILINE)
-    assert [text for text in statements if not re.match(r"(use )?rule \w+", text)] == []
+    assert [text for text in statements if not re.match(r"rule \w+", text)] == []
 
 
 @pytest.mark.parametrize("rule", TEXTS)
@@ -52,11 +53,21 @@ def test_every_input_ignores_modification_times(rule: str) -> None:
 
 @pytest.mark.parametrize("rule", TEXTS)
 def test_every_output_stays_until_its_successor_is_complete(rule: str) -> None:
-    outputs = section(rule, "output")
+    outputs, of_stores = section(rule, "output"), 'for store in PLAN.paths.stores("{network}")'
     flagged = without_calls("update", outputs)
-    assert not re.search(r"PLAN\.paths", flagged)
+    assert not re.search(r"PLAN\.paths", flagged.replace(of_stores, ""))
     # Snakemake deletes the record with its outputs, and without it they do not count.
-    assert re.search(r"^ {8}provenance=update\(\s*PLAN\.paths\.record\(", outputs, re.MULTILINE)
+    record = r"^ {8}provenance=\[?\s*update\(\s*PLAN\.paths\.record\("
+    assert re.search(record, outputs, re.MULTILINE)
     log = re.search(r"^        PLAN\.paths\.log\((.*)\),?$", TEXTS[rule], re.MULTILINE)
     assert log is not None
-    assert f"PLAN.paths.record({log[1]})" in outputs
+    if of_stores in outputs:
+        # A store has its own record; the first store, of which the log is, is always made.
+        assert f"update(PLAN.paths.record(store)) {of_stores}" in outputs
+        paths = paths_of({"heat_map": {"positions": 0}})
+        assert log[1] == 'PLAN.paths.activations("{network}")'
+        assert paths.stores("n") == [paths.activations("n")]
+        both = paths_of({"heat_map": {"positions": 9}})
+        assert both.stores("n") == [both.activations("n"), both.heat_map_activations("n")]
+    else:
+        assert f"PLAN.paths.record({log[1]})" in outputs
