@@ -60,10 +60,9 @@ def measure(images: int, with_layers: bool) -> None:
                 extract(
                     layered,
                     data,
-                    samples,
+                    [(samples, store.append)],
                     task="classify",
                     batch_size=BATCH,
-                    sink=store.append,
                     batch_done=lambda: None,
                 )
             seconds = time.perf_counter() - start

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 from subspace_match.workflow.job import log, run, show_progress
@@ -45,9 +44,7 @@ def extract(snakemake: Any, numbers: Sequence[int]) -> None:
     layers = layered.layers
     check_planned(layers, snakemake.params.planned, paths.network)
     with ExitStack() as stack:
-        samples: dict[str, list[Any]] = {layer.name: [] for layer in layers}
-        sinks: dict[str, list[Any]] = {layer.name: [] for layer in layers}
-        stores = []
+        stores, recordings = [], []
         for path, sampling in wanted:
             drawn = _draw(sampling, layers, len(inputs), data.test.labels)
             entries = [
@@ -66,13 +63,12 @@ def extract(snakemake: Any, numbers: Sequence[int]) -> None:
             }
             store = stack.enter_context(new_store(path, about, entries))
             stores.append(store)
+            recordings.append((drawn, store.append))
             if data.test.labels is not None:
                 store.labels(data.test.labels)
             for name, indices in drawn.items():
                 for draw, index in enumerate(indices):
                     store.samples(name, draw, index)
-                    samples[name].append(index)
-                    sinks[name].append(partial(store.append, name, draw))
         bar = stack.enter_context(
             tqdm(
                 total=-(-len(inputs) // settings["batch_size"]),
@@ -84,18 +80,17 @@ def extract(snakemake: Any, numbers: Sequence[int]) -> None:
         performance = extract(
             layered,
             inputs,
-            samples,
+            recordings,
             task=snakemake.params.task,
             batch_size=settings["batch_size"],
-            sink=lambda name, number, rows: sinks[name][number](rows),
             batch_done=bar.update,
         )
         for store in stores:
-            accuracy, loss = (
-                (None, None) if performance is None else (performance.accuracy, performance.loss)
-            )
-            store.add_attributes(accuracy=accuracy, loss=loss)
-            if performance is not None and performance.predictions is not None:
+            if performance is None:
+                store.add_attributes(accuracy=None, loss=None)
+                continue
+            store.add_attributes(accuracy=performance.accuracy, loss=performance.loss)
+            if performance.predictions is not None:
                 store.predictions(performance.predictions)
     log.info("on the test split: %s", performance or "no scores for the task")
 

@@ -13,29 +13,29 @@ from .layer_info import LayerInfo
 from .layered_network import LayeredNetwork
 from .tasks import Performance, Tally
 
+# By layer name, the sorted flat indices of every draw (``sampling``).
+Samples = Mapping[str, Sequence[np.ndarray]]
+# Called with a layer's name, a draw's number and its next samples, (samples, neurons) float32.
 Sink = Callable[[str, int, np.ndarray], None]
 
 
 def extract(
     network: LayeredNetwork,
     items: Items,
-    samples: Mapping[str, Sequence[np.ndarray]],
+    recordings: Sequence[tuple[Samples, Sink]],
     *,
     task: str,
     batch_size: int,
-    sink: Sink,
     batch_done: Callable[[], object],
 ) -> Performance | None:
-    """Run each input through the network once, and pass the samples of each layer to a sink.
+    """Run each input through the network once, and pass samples of each layer to sinks.
 
     Args:
         network: on the inputs' device.
-        items: all inputs and targets, in the order of ``samples``.
-        samples: by layer name, the sorted flat indices of every draw (``sampling``).
+        items: all inputs and targets, in the order of the samples.
+        recordings: samples of every layer, and the sink that gets them in their order.
         task: of the network, "classify" or "language_model".
         batch_size: inputs per forward pass.
-        sink: called with a layer's name, the draw's number and (samples, neurons) float32, in the
-            samples' order.
         batch_done: called after each batch.
 
     Returns:
@@ -47,15 +47,20 @@ def extract(
     """
     of_tokens = [layer for layer in network.layers if layer.kind == "tokens"]
     network.check_repeatable(items.evenly_spaced(4))
-    start, tally, to_host = 0, Tally(task, items.device), _ToHost(sink)
+    start, tally, to_host = 0, Tally(task, items.device), _ToHost()
     for inputs, targets in items.batches(batch_size):
 
         def take(layer: LayerInfo, values: torch.Tensor, start: int = start) -> None:
-            chosen = [_in_batch(s, layer, start, len(values)) for s in samples[layer.name]]
-            rows = sampled_rows(values, np.concatenate(chosen)).float()
-            for draw, part in enumerate(torch.split(rows, [len(own) for own in chosen])):
+            wanted = [
+                (sink, draw, _in_batch(own, layer, start, len(values)))
+                for samples, sink in recordings
+                for draw, own in enumerate(samples[layer.name])
+            ]
+            rows = sampled_rows(values, np.concatenate([own for *_, own in wanted])).float()
+            parts = torch.split(rows, [len(own) for *_, own in wanted])
+            for (sink, draw, _), part in zip(wanted, parts, strict=True):
                 if len(part):
-                    to_host.add(layer.name, draw, part)
+                    to_host.add(sink, layer.name, draw, part)
 
         if of_tokens and (real := real_tokens(inputs)) is not None and not bool(real.all()):
             raise ValueError(
@@ -72,31 +77,30 @@ def extract(
 
 
 class _ToHost:
-    """Passes sampled rows on to a sink, in order.
+    """Passes sampled rows on to their sinks, in order.
 
     Rows on a GPU are copied together at the end of a batch, into page-locked memory. The GPU goes
-    on with the next batch meanwhile, and the sink gets them when that one is under way. A copy for
+    on with the next batch meanwhile, and the sinks get them when that one is under way. A copy for
     each layer would make the GPU wait for each.
     """
 
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self._rows: list[tuple[str, int, torch.Tensor]] = []
+    def __init__(self) -> None:
+        self._rows: list[tuple[Sink, str, int, torch.Tensor]] = []
         self._copied: _Copied | None = None
 
-    def add(self, name: str, draw: int, rows: torch.Tensor) -> None:
+    def add(self, sink: Sink, name: str, draw: int, rows: torch.Tensor) -> None:
         """Take rows of a layer, (samples, neurons) float32."""
         if rows.device.type == "cpu":
-            self._sink(name, draw, rows.numpy())
+            sink(name, draw, rows.numpy())
         else:
-            self._rows.append((name, draw, rows))
+            self._rows.append((sink, name, draw, rows))
 
     def end_batch(self) -> None:
         """Begin to copy the rows of this batch, and pass on those of the batch before."""
         before, self._copied = self._copied, _Copied(self._rows) if self._rows else None
         self._rows = []
         if before is not None:
-            before.pass_on(self._sink)
+            before.pass_on()
 
     def end(self) -> None:
         """Pass on all rows that are left."""
@@ -107,18 +111,18 @@ class _ToHost:
 class _Copied:
     """Rows of several layers on their way from a GPU to the host, in one copy."""
 
-    def __init__(self, rows: Sequence[tuple[str, int, torch.Tensor]]) -> None:
-        self._keys = [(name, draw, part.shape) for name, draw, part in rows]
-        flat = torch.cat([part.flatten() for _, _, part in rows])
+    def __init__(self, rows: Sequence[tuple[Sink, str, int, torch.Tensor]]) -> None:
+        self._keys = [(sink, name, draw, part.shape) for sink, name, draw, part in rows]
+        flat = torch.cat([part.flatten() for *_, part in rows])
         self._host = torch.empty(flat.shape, dtype=flat.dtype, pin_memory=True)
         self._host.copy_(flat, non_blocking=True)
         self._done = torch.cuda.current_stream(flat.device).record_event()
 
-    def pass_on(self, sink: Sink) -> None:
-        """Wait for the copy, and call the sink for each layer."""
+    def pass_on(self) -> None:
+        """Wait for the copy, and call the sink of each layer."""
         self._done.synchronize()
-        parts = torch.split(self._host, [shape.numel() for _, _, shape in self._keys])
-        for (name, draw, shape), part in zip(self._keys, parts, strict=True):
+        parts = torch.split(self._host, [shape.numel() for *_, shape in self._keys])
+        for (sink, name, draw, shape), part in zip(self._keys, parts, strict=True):
             # The sink may keep it, but page-locked memory is scarce.
             sink(name, draw, part.view(shape).numpy().copy())
 

@@ -67,10 +67,9 @@ def store(path: Path, network: nn.Module, data: Images, places: int | None = Non
         for name, (index,) in samples.items():
             written.samples(name, 0, index)
         extract(
-            *(layered, data, samples),
+            *(layered, data, [(samples, written.append)]),
             task=CLASSIFY,
             batch_size=BATCH,
-            sink=written.append,
             batch_done=lambda: None,
         )
         written.add_attributes(accuracy=None)

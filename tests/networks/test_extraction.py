@@ -11,7 +11,7 @@ from subspace_match.networks.extraction import extract
 from subspace_match.networks.images import Images
 from subspace_match.networks.layered_network import LayeredNetwork
 from subspace_match.networks.preprocessing import Preprocessing
-from subspace_match.networks.sampling import draw_samples
+from subspace_match.networks.sampling import draw_samples, draw_shared_positions
 from subspace_match.networks.tasks import CLASSIFY, LANGUAGE_MODEL, evaluate
 from subspace_match.networks.texts import Texts
 
@@ -39,15 +39,22 @@ def test_rows_are_the_map_at_the_samples_for_every_batch_size(device: str) -> No
     rows_of_map = maps.permute(0, 2, 3, 1).reshape(-1, 3).cpu().numpy()
     expected = {("conv1", draw): rows_of_map[samples["conv1"][draw]] for draw in (0, 1)}
     expected["fc1", 0] = vectors.cpu().numpy()
+    whole = {"conv1": rows_of_map, "fc1": expected["fc1", 0]}
+    places = draw_shared_positions(layered.layers, 11, 22, seed=1)
+    shared = {name: [index] for name, index in places.items()}
     for batch_size in (1, 4, 11, 100):
         found: dict[tuple[str, int], list[np.ndarray]] = {key: [] for key in expected}
+        # Another recording of the same run, of other samples.
+        others: dict[str, list[np.ndarray]] = {"conv1": [], "fc1": []}
         performance = extract(
             layered,
             data,
-            samples,
+            [
+                (samples, lambda name, draw, rows, found=found: found[name, draw].append(rows)),
+                (shared, lambda name, _, rows, others=others: others[name].append(rows)),
+            ],
             task=CLASSIFY,
             batch_size=batch_size,
-            sink=lambda name, draw, rows, found=found: found[name, draw].append(rows),
             batch_done=lambda: None,
         )
         # All labels are 0.
@@ -57,6 +64,9 @@ def test_rows_are_the_map_at_the_samples_for_every_batch_size(device: str) -> No
         assert performance.predictions.tolist() == vectors.argmax(1).tolist()
         for key, rows in found.items():
             np.testing.assert_allclose(np.concatenate(rows), expected[key], rtol=1e-5, atol=1e-6)
+        for name, rows in others.items():
+            wanted = whole[name][shared[name][0]]
+            np.testing.assert_allclose(np.concatenate(rows), wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_rows_copied_together_are_those_copied_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +83,7 @@ def test_rows_copied_together_are_those_copied_one_by_one(monkeypatch: pytest.Mo
             rows.append((name, draw, values.tolist()))
 
         done = {"batch_done": lambda: order.append("batch")}
-        extract(layered, data, samples, task=CLASSIFY, batch_size=4, sink=sink, **done)
+        extract(layered, data, [(samples, sink)], task=CLASSIFY, batch_size=4, **done)
         return rows
 
     one_by_one = found()
@@ -101,9 +111,8 @@ def test_a_network_without_scores_has_no_accuracy() -> None:
     data = images(3, "cpu")
     layered = LayeredNetwork(small_network()[:2], data.evenly_spaced(2))
     samples = {"conv1": draw_samples(layered.layers[0], 3, 50, 1, seed=0)}
-    arguments = layered, data, samples
-    sink = {"sink": lambda *_: None, "batch_done": lambda: None}
-    assert extract(*arguments, task=CLASSIFY, batch_size=2, **sink) is None
+    arguments = layered, data, [(samples, lambda *_: None)]
+    assert extract(*arguments, task=CLASSIFY, batch_size=2, batch_done=lambda: None) is None
 
 
 def test_a_language_model_is_recorded_token_by_token_with_its_loss() -> None:
@@ -119,10 +128,9 @@ def test_a_language_model_is_recorded_token_by_token_with_its_loss() -> None:
     performance = extract(
         layered,
         texts,
-        samples,
+        [(samples, lambda *found: rows.append(found[-1]))],
         task=LANGUAGE_MODEL,
         batch_size=3,
-        sink=lambda *found: rows.append(found[-1]),
         batch_done=lambda: None,
     )
     assert performance == evaluate(network, texts, LANGUAGE_MODEL, 3)

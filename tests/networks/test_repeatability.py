@@ -139,10 +139,9 @@ def test_extraction_refuses_a_network_that_is_not_repeatable(change: Change) -> 
         extract(
             layered,
             images,
-            samples,
+            [(samples, lambda name, *_: extracted.append(name))],
             task="classify",
             batch_size=4,
-            sink=lambda name, *_: extracted.append(name),
             batch_done=lambda: None,
         )
     assert not extracted
