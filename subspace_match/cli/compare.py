@@ -207,6 +207,8 @@ def _inside(path: Path, folder: Path) -> bool:
 @contextmanager
 def _naming_options(side: str, options: argparse.Namespace) -> Iterator[None]:
     """Name the options of this command in errors, where others name the configuration's keys."""
+    from ..networks.layered_network import INPUT_REFUSED
+
     try:
         yield
     except ValueError as error:
@@ -217,6 +219,8 @@ def _naming_options(side: str, options: argparse.Namespace) -> Iterator[None]:
             ("network.name", f"model {side.upper()}"),
         ):
             text = text.replace(key, option)
+        if INPUT_REFUSED in text:
+            text += "; --size decides its size; for images in grey give --mean and --std one number"
         if text.startswith("--weights") and getattr(options, f"weights_{side}") is None:
             text += f"; or draw new weights with --weights-{side} {UNTRAINED}"
         raise ValueError(text) from error
