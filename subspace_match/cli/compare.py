@@ -220,7 +220,9 @@ def _naming_options(side: str, options: argparse.Namespace) -> Iterator[None]:
         ):
             text = text.replace(key, option)
         if INPUT_REFUSED in text:
-            text += "; --size decides its size; for images in grey give --mean and --std one number"
+            text += (
+                "; give it other images by --size, or grey ones by one number for --mean and --std"
+            )
         if text.startswith("--weights") and getattr(options, f"weights_{side}") is None:
             text += f"; or draw new weights with --weights-{side} {UNTRAINED}"
         raise ValueError(text) from error

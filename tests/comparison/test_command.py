@@ -214,7 +214,7 @@ def test_networks_of_one_channel_get_images_in_grey(
     assert similarity_of("conv1", capsys.readouterr().out) == 1
     in_colour = ("--data", str(photos), "--size", "12", "--device", "cpu")
     assert main(["compare", *models, *in_colour]) == 2
-    assert "; for images in grey give --mean and --std one number" in capsys.readouterr().err
+    assert "or grey ones by one number for --mean and --std" in capsys.readouterr().err
     split = FileSplit(("dogs/0.png",), np.zeros(1, np.int64), np.arange(1), photos, channels=1)
     images = Images.on_device(split, Preprocessing((0,), (1,), 12, 12), torch.device("cpu"))
     ((batch, _),) = images.batches(1)
