@@ -161,6 +161,7 @@ def test_layers_of_dead_neurons_only_are_written(tmp_path: Path) -> None:
         (["{torch}:sparse", "{b}"], "a: expected a dense array, found a sparse one"),
         (["{a}", "{short}"], "expected the same samples in both, found 300 in x and 299 in y"),
         (["{a}", "{text}"], "expected .npy, .npz, .pt, .safetensors or a Zarr array"),
+        (["{a}", "{text}"], "; numpy.save writes an array as .npy"),
         (["{a}", "{two}"], "expected the name of one of its arrays"),
         (["{a}:x", "{b}"], "a.npy: expected no name for a file of one array, found 'x'; give "),
         (["{a}", "{two}:third"], "found third; its arrays are first, second"),

@@ -90,6 +90,7 @@ def test_a_file_says_what_its_network_sees(
         (["resnet20", "--option", "width"], "--option: expected KEY=VALUE, found 'width'"),
         (["resnet21"], "found 'resnet21'; the nearest known name is 'resnet"),
         (["resnet20", "--tokens", "4"], "network: expected one that accepts a tensor (2, 4)"),
+        (["resnet20", "--tokens", "4"], "; --channels, --size and --tokens decide its input"),
     ],
 )
 def test_errors_are_one_line(

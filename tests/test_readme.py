@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from models import cnn, loader
 from needs import needed
@@ -53,6 +54,19 @@ def test_the_example_gives_what_its_comments_say() -> None:
     assert path.similarity([0.1, 0.3]).tolist() == [0.625, 0.625]
     assert path.maximum_match(0.3).x.tolist() == list(range(40))
     assert path.maximum_match(0.3).y.tolist() == list(range(40))
+
+
+def test_the_further_examples_of_arrays_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for example in EXAMPLES["docs/arrays.md"]:
+        exec(example, names)  # text of this project
+    assert names["halves"].images == (250, 250)
+    assert names["p_value"] == 0.05
+    written = pd.read_csv("minimal_matches.csv")
+    assert list(zip(written["side"], written["neuron"], strict=True)) == list(names["found"])
 
 
 @pytest.mark.filterwarnings("ignore::subspace_match.matching.validation.FewSamplesWarning")

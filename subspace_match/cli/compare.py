@@ -34,8 +34,9 @@ default weights and those in a folder of transformers are used. Nothing is downl
 torchvision's weights are missing, the error has the command that fetches them.
 
 Each model gets every image of the folder and its subfolders (so --out must be outside), resized
-and cropped as its own preprocessing says. For models without a known one give --size, and if
-needed --mean and --std.
+and cropped as its own preprocessing says. For models without a known one give --size; --mean and
+--std are ImageNet's if not given (0 and 1 leave pixels from 0 to 1). One number each, as in
+--mean 0.5 --std 0.5, reads the images in grey, for models of one channel.
 
 The table has one row per pair of layers with the same name, kind and map size, or as --layers says:
   similarity               share of both layers' neurons in the maximum match at --epsilon
@@ -47,6 +48,7 @@ The table has one row per pair of layers with the same name, kind and map size, 
 """
 UNTRAINED = "untrained"
 HEAT_MAP = 4000  # samples; only files show it
+COUNTS = {1: "one number", 3: "three numbers"}  # for each channel
 BYTES = "of pixels from 0 to 1 (divide by 255 what was meant for bytes)"
 MOST_SEED = 2**32 - 1  # as in a configuration; torch takes no seeds of any size
 
@@ -83,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--size", type=int, help="height and width of the images, in pixels")
     for name in ("mean", "std"):
-        help_text = "of each channel, of pixels from 0 to 1"
+        help_text = "of each channel, of pixels from 0 to 1 (default: ImageNet's)"
         parser.add_argument(f"--{name}", nargs="+", type=float, metavar="V", help=help_text)
     parser.add_argument(
         "--batch", type=int, default=64, metavar="N", help="images at a time (default: 64)"
@@ -205,6 +207,8 @@ def _inside(path: Path, folder: Path) -> bool:
 @contextmanager
 def _naming_options(side: str, options: argparse.Namespace) -> Iterator[None]:
     """Name the options of this command in errors, where others name the configuration's keys."""
+    from ..networks.layered_network import INPUT_REFUSED
+
     try:
         yield
     except ValueError as error:
@@ -215,6 +219,10 @@ def _naming_options(side: str, options: argparse.Namespace) -> Iterator[None]:
             ("network.name", f"model {side.upper()}"),
         ):
             text = text.replace(key, option)
+        if INPUT_REFUSED in text:
+            text += (
+                "; give it other images by --size, or grey ones by one number for --mean and --std"
+            )
         if text.startswith("--weights") and getattr(options, f"weights_{side}") is None:
             text += f"; or draw new weights with --weights-{side} {UNTRAINED}"
         raise ValueError(text) from error
@@ -247,7 +255,9 @@ def _model(
             " package.module:name, or a file of the pipeline's networks, such as last.safetensors;"
             " found none of these"
         )
-    sizes = {"width": 1.0, "hidden": [], "channels": 3, "classes": 1000, "options": {}}
+    given = _given(options)
+    channels = 3 if given is None else len(given.mean)
+    sizes = {"width": 1.0, "hidden": [], "channels": channels, "classes": 1000, "options": {}}
     architecture: dict[str, Any] = {"name": name} | sizes
     if weights is None:
         if name.startswith(TORCHVISION):
@@ -259,11 +269,12 @@ def _model(
                 f"network.weights: expected published weights of {name}, or a file of weights,"
                 " found none"
             )
-    given = _given(options)
     if weights != UNTRAINED:
         loaded = load_pretrained(architecture, weights, given)
         size = loaded.preprocessing.crop or 0
-        check_saved(loaded.network, loaded.architecture, varied_batch((3, size, size), 2, tokens=0))
+        check_saved(
+            loaded.network, loaded.architecture, varied_batch((channels, size, size), 2, tokens=0)
+        )
         return move_to(loaded.network, device), loaded.preprocessing
     if name.startswith(TORCHVISION):
         _, known = resolve_pretrained(architecture, "DEFAULT", given)
@@ -285,11 +296,15 @@ def _given(options: argparse.Namespace) -> Preprocessing | None:
     mean, std = options.mean or (0.485, 0.456, 0.406), options.std or (0.229, 0.224, 0.225)
     if options.size < 1:
         raise ValueError(f"--size: expected a whole number of at least 1, found {options.size}")
-    if len(mean) != 3 or not all(0 <= value <= 1 for value in mean):
-        raise ValueError(f"--mean: expected three numbers from 0 to 1, {BYTES}, found {list(mean)}")
-    if len(std) != 3 or not all(0 < value <= 1 for value in std):
+    if len(mean) not in (1, 3) or not all(0 <= value <= 1 for value in mean):
         raise ValueError(
-            f"--std: expected three numbers above 0, at most 1, {BYTES}, found {list(std)}"
+            f"--mean: expected three numbers from 0 to 1, or one for images in grey, {BYTES}, found"
+            f" {list(mean)}"
+        )
+    if len(std) != len(mean) or not all(0 < value <= 1 for value in std):
+        raise ValueError(
+            f"--std: expected {COUNTS[len(mean)]} above 0, at most 1, as --mean has, {BYTES}, found"
+            f" {list(std)}"
         )
     return Preprocessing(tuple(mean), tuple(std), options.size, options.size)
 
@@ -323,13 +338,12 @@ def _images(
     from ..data.prepared import FileSplit
     from ..networks.images import Images
 
-    if (channels := len(preprocessing.mean)) != 3:
+    if preprocessing.crop is None:
         raise ValueError(
-            f"--data: expected networks of colour images, as which they are read, found one of"
-            f" {channels} channel(s); compare such networks in a run of the pipeline, or with"
-            " sm.compare"
+            "--size: expected the height and width of the images for a network that was trained on"
+            " images of one size, found none"
         )
-    zeros = np.zeros(len(files), np.int64)
-    split = FileSplit(tuple(files), zeros, np.arange(len(files)), folder)
+    zeros, channels = np.zeros(len(files), np.int64), len(preprocessing.mean)
+    split = FileSplit(tuple(files), zeros, np.arange(len(files)), folder, channels)
     workers = min(4, (os.cpu_count() or 1) // 2)
     return Images.on_device(split, preprocessing, device, workers=workers)

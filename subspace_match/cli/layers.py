@@ -66,14 +66,19 @@ def run(options: argparse.Namespace) -> None:
         ValueError: if there is no such network, or it does not accept the inputs.
     """
     with needs("torch", "layers"):
-        from ..networks.layered_network import LayeredNetwork
+        from ..networks.layered_network import INPUT_REFUSED, LayeredNetwork
 
     for name in ("size", "channels", "tokens"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise ValueError(f"--{name}: expected a number of at least 1, found {value}")
     network, known = _network(options)
     example = _example(network, known, options)
-    listed = LayeredNetwork(network, example, nodes=[])
+    try:
+        listed = LayeredNetwork(network, example, nodes=[])
+    except ValueError as error:
+        if INPUT_REFUSED not in str(error):
+            raise
+        raise ValueError(f"{error}; --channels, --size and --tokens decide its input") from error
     names: dict[str, str] = {}
     wrong: ValueError | None = None
     try:

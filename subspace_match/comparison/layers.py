@@ -143,7 +143,7 @@ def _no_pairs(layers_a: Sequence[LayerInfo], layers_b: Sequence[LayerInfo] | Non
 
     if layers_b is None:
         return f"layers: expected at least two layers of one model, found {shown(layers_a)}"
-    a, b = layers_a[0].name, layers_b[0].name
+    a, b = layers_a[-1].name, layers_b[-1].name  # positions of maps need not correspond
     return (
         "model_a and model_b: expected layers of the same name, kind and map size, found"
         f" {shown(layers_a)} in model_a, and {shown(layers_b)} in model_b; say which to compare, as"

@@ -78,6 +78,9 @@ def compare(
             patterns over nodes; ``subspace-match layers`` lists them.
         layers: name or shell pattern of the layers to compare, or a list of such and of pairs (a
             layer of A, a layer of B). None for all layers of the same name, kind and map size.
+            Layers of other map sizes are sampled at the same places of the input; a layer without
+            positions has one value everywhere, and tokens lie in a row. So tokens of image patches
+            do not correspond to places of a map: take one sample per input (``tokens="mean"``).
         positions: (input, position) samples of a map or of tokens, spread over the inputs.
         permutations: of the inputs of B, for a null distribution and p-values. The samples of both
             sides are kept for it.

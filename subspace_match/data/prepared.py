@@ -43,12 +43,14 @@ class FileSplit:
         labels: (images,) int64.
         index: (images,) int64, position of each image among the files of its folder.
         root: folder of the data set; not saved, because users move data sets.
+        channels: 3 to read the images in colour, 1 in grey; not saved, data sets are in colour.
     """
 
     files: tuple[str, ...]
     labels: np.ndarray
     index: np.ndarray
     root: Path
+    channels: int = 3
 
     def __len__(self) -> int:
         """Return the number of images."""

@@ -11,6 +11,10 @@ from ..results.wording import listed
 if TYPE_CHECKING:
     import pandas as pd
 
+_NOT_WITHIN_CLASSES = (
+    "There is none within classes, which needs images with labels and a run of the pipeline."
+)
+
 
 def source(tables: Iterable[str], experiment: str, config: Mapping[str, Any]) -> str:
     """Return the end of every caption: the experiment and the tables behind the figure."""
@@ -72,7 +76,7 @@ def chance(summary: pd.DataFrame, mark: str, mark_within: str) -> str:
         " the images of one network are permuted."
     )
     if summary["class_null_threshold"].isna().all():
-        return f"{level} The images have no labels to permute within classes."
+        return f"{level} {_NOT_WITHIN_CLASSES}"
     return (
         f"{level} {mark_within}: the same level when images are permuted within classes, which is"
         " what the labels alone explain."

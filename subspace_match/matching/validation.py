@@ -119,8 +119,10 @@ def _converted(argument: str, value: Any) -> np.ndarray:
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{expected} {type(value).__name__}: {error}") from error
     if array.dtype.kind in "OSU" and not array.ndim:
-        load = "; load the file first, for example with np.load" if isinstance(value, str) else ""
-        raise ValueError(f"{expected} {in_words(value)}{load}")
+        then = "; load the file first, for example with np.load" if isinstance(value, str) else ""
+        if isinstance(value, Mapping):
+            then = f"; pass one of its arrays: {', '.join(map(repr, list(value)[:5]))}"
+        raise ValueError(f"{expected} {in_words(value)}{then}")
     return array
 
 

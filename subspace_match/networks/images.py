@@ -73,7 +73,7 @@ class Images(Items):
         Raises:
             ValueError: if the preprocessing does not fit the images.
         """
-        channels = 3 if isinstance(split, FileSplit) else split.images.shape[1]
+        channels = split.channels if isinstance(split, FileSplit) else split.images.shape[1]
         if len(preprocessing.mean) != channels:
             raise ValueError(
                 f"preprocessing: expected a mean for each of the images' {channels} channels, found"
@@ -237,7 +237,8 @@ class _Decoded(Dataset[Any]):
     def __init__(self, split: FileSplit, transforms: list[Transform]) -> None:
         from torchvision.transforms import v2
 
-        self.split, self.transforms = split, [*transforms, v2.PILToTensor()]
+        grey = [v2.Grayscale(1)] if split.channels == 1 else []
+        self.split, self.transforms = split, [*grey, *transforms, v2.PILToTensor()]
 
     def __getitem__(self, item: tuple[int, int]) -> Tensor | ValueError:
         """Return (channels, height, width) uint8, or the error: a raised one loses its message."""

@@ -50,6 +50,7 @@ from .wording import first_few
 KINDS = (*OPERATIONS, "block")
 AUTO = "auto"
 TOKENS = ("all", "first", "last", "mean")
+INPUT_REFUSED = "network: expected one that accepts"  # begins the error of a wrong input
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ class LayeredNetwork:
             expected = run_with_modules(self._network, example, plain.keep)
         except Exception as error:  # a network's code may raise anything
             raise ValueError(
-                f"network: expected one that accepts {described(example)}, found"
+                f"{INPUT_REFUSED} {described(example)}, found"
                 f" {type(self._network).__name__}, which fails with {_first_line(error)}"
             ) from error
         before = random_states(self.device)

@@ -24,6 +24,7 @@ SHARES = {"nearly all": 0.9, "most": 0.5, "some": 0.1, "few": 1e-9, "none": 0.0}
 NOTHING = "no neurons in any layer"
 LEVEL = 0.05  # of p-values
 MOSTLY = 0.9  # labels that reach this part of a similarity leave little to explain
+MOST_COMPARISONS = 3  # of more only the first and the last are described
 _LABEL = 12  # width of what stands before a line
 
 
@@ -38,11 +39,12 @@ def closing_lines(tables: Tables, page: str | Path | None, folder: str | Path | 
     opens = first_epsilon(tables)
     # Minimal matches may have an epsilon that is not in the grid.
     epsilon = min(tables["summary"]["epsilon"].unique(), key=lambda known: abs(known - opens))
-    found = similarity_words(tables["summary"], float(epsilon))
+    found = _comparisons_in_words(tables["summary"], float(epsilon))
+    chance = " ".join(sentence for _, *more in found for sentence in more)
     warnings = list(warnings_of(tables))
     lines = {
-        "Similarity": found[0],
-        "Chance": " ".join(found[1:]) or "There is nothing more to explain.",
+        "Similarity": " ".join(first for first, *_ in found),
+        "Chance": chance or _area_in_words(tables["summary"]),
         "Warnings": f"{len(warnings)}; the first: {warnings[0]}" if warnings else "none",
     }
     if page is not None:
@@ -79,22 +81,34 @@ def first_epsilon(tables: Tables) -> float:
 
 
 def similarity_words(summary: pd.DataFrame, epsilon: float) -> list[str]:
-    """Describe all layers of the first comparison at an epsilon of the grid.
+    """Describe all layers at an epsilon of the grid: of three comparisons, or the first and last.
 
     Args:
         summary: the table.
         epsilon: from its column ``epsilon``.
 
     Returns:
-        Sentences: how much is shared in which layers, and what is only chance; what labels explain
-        of what is shared; where there are few images.
+        Sentences, for each comparison: how much is shared in which layers, and what is only chance;
+        what labels explain of what is shared; where there are few images.
     """
+    return [sentence for own in _comparisons_in_words(summary, epsilon) for sentence in own]
+
+
+def _comparisons_in_words(summary: pd.DataFrame, epsilon: float) -> list[list[str]]:
     names = list(summary["comparison"].unique())
-    of_first = (summary["comparison"] == names[0]) & (summary["epsilon"] == epsilon)
-    rows = summary[of_first].sort_values("depth", kind="stable")
+    at = summary[summary["epsilon"] == epsilon].sort_values("depth", kind="stable")
+    shown = names if len(names) <= MOST_COMPARISONS else [names[0], names[-1]]
+    return [
+        _in_words(at[at["comparison"] == name], epsilon, name if len(names) > 1 else "")
+        for name in shown
+    ]
+
+
+def _in_words(rows: pd.DataFrame, epsilon: float, name: str) -> list[str]:
+    """Describe all layers of one comparison; its name is empty if it is the only one."""
     pairs = int(rows["pairs"].max())
     who = "the networks of a pair" if pairs > 1 else "the two networks"
-    which = f" ({names[0]})" if len(names) > 1 else ""
+    which = f" ({name})" if name else ""
     layers = list(rows["layer"])
     # What chance alone gives is not shared, and what chance gives is perhaps not known.
     chance = rows[(rows["p_value"] > LEVEL) & (rows["similarity"] > 0)]
@@ -108,7 +122,24 @@ def similarity_words(summary: pd.DataFrame, epsilon: float) -> list[str]:
             first += f" beyond chance{every}"
         first += f"; what matches in {where} ({_range(chance['similarity'])}) is"
         first += f" not{every} more than chance explains"
-    return [f"{first}.", *_explained(rows, layers, pairs), *_few_images(rows, layers)]
+    more = [*_explained(rows, layers, pairs), *_few_images(rows, layers)]
+    if name:
+        more = [f"{name}: {sentence[0].lower()}{sentence[1:]}" for sentence in more]
+    return [f"{first}.", *more]
+
+
+def _area_in_words(summary: pd.DataFrame) -> str:
+    """Say what the area shows where nothing matches that would be more than chance."""
+    words = "Nothing more matches at this epsilon. The area, which needs none, is"
+    words += f" {_range(summary['area'])}"
+    if summary["area_null_threshold"].isna().all():
+        return f"{words}; the chance level is unknown."
+    above = summary[summary["area_p_value"] <= LEVEL]
+    where = "no layer"
+    if len(above):
+        layers = list(dict.fromkeys(summary["layer"]))
+        where = layers_in_words([name for name in layers if name in set(above["layer"])], layers)
+    return f"{words}, and more than chance ({_range(summary['area_null_threshold'])}) in {where}."
 
 
 def _shared(rows: pd.DataFrame, layers: Sequence[str]) -> str:

@@ -47,7 +47,10 @@ def open_array(source: str) -> Any:
     """
     path, name = _split(source)
     if path.suffix not in _SUFFIXES and not path.is_dir():
-        raise ValueError(f"{path}: expected {FORMATS}, found a file ending in {path.suffix!r}")
+        raise ValueError(
+            f"{path}: expected {FORMATS}, found a file ending in {path.suffix!r}; numpy.save"
+            " writes an array as .npy"
+        )
     if path.is_file():
         check_no_lfs_pointer(path)
     with _readable(path):

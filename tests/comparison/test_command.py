@@ -13,8 +13,10 @@ from PIL import Image
 from torch import nn
 
 from subspace_match.cli import main
+from subspace_match.data.prepared import FileSplit
 from subspace_match.networks.architectures import build
 from subspace_match.networks.checkpoints import save_network
+from subspace_match.networks.images import Images
 from subspace_match.networks.preprocessing import Preprocessing
 
 COUNT, SIZE = 24, 12
@@ -140,7 +142,11 @@ def test_what_would_fail_after_the_work_is_refused_before_a_model_is_loaded(
             ("--size", "9", "--mean", "nan", "1", "1"),
             "(divide by 255 what was meant for bytes), fo",
         ),
-        (("--size", "9", "--mean", "0.5"), "--mean: expected three numbers"),
+        (
+            ("--size", "9", "--mean", "0.5", "0.5"),
+            "--mean: expected three numbers from 0 to 1, or on",
+        ),
+        (("--size", "9", "--mean", "0.5"), "--std: expected one number above 0"),
         (("--size", "9", "--std", "58", "57", "57"), "--std: expected three numbers above 0, at m"),
         (("--size", "9", "--std", "inf", "1", "1"), "found [inf, 1.0, 1.0]"),
         (("--size", "9", "--std", "0", "1", "1"), "found [0.0, 1.0, 1.0]"),
@@ -190,12 +196,41 @@ def test_weights_that_are_not_the_whole_network_are_refused(
     assert "only these are saved, found other values" in capsys.readouterr().err
 
 
-def test_networks_of_grey_images_are_refused_in_plain_words(
+def grey() -> nn.Module:
+    """Build a network of one channel."""
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
+
+
+def test_networks_of_one_channel_get_images_in_grey(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    torch.save(grey().state_dict(), tmp_path / "mine.pt")
+    name, weights = "test_command:grey", str(tmp_path / "mine.pt")
+    one = ("--size", "12", "--mean", "0.5", "--std", "0.25")
+    options = ("--data", str(photos), *one, "--device", "cpu")
+    models = (name, name, "--weights-a", weights, "--weights-b", weights)
+    assert main(["compare", *models, *options]) == 0
+    assert similarity_of("conv1", capsys.readouterr().out) == 1
+    in_colour = ("--data", str(photos), "--size", "12", "--device", "cpu")
+    assert main(["compare", *models, *in_colour]) == 2
+    assert "or grey ones by one number for --mean and --std" in capsys.readouterr().err
+    split = FileSplit(("dogs/0.png",), np.zeros(1, np.int64), np.arange(1), photos, channels=1)
+    images = Images.on_device(split, Preprocessing((0,), (1,), 12, 12), torch.device("cpu"))
+    ((batch, _),) = images.batches(1)
+    with Image.open(photos / "dogs" / "0.png") as image:
+        expected = np.asarray(image.convert("L"))[:, 6:18] / 255
+    np.testing.assert_allclose(batch[0, 0], expected, atol=1e-6)
+
+
+def test_a_network_trained_on_grey_images_of_one_size_needs_a_size(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     architecture = {"name": "vgg11", "width": 0.1, "hidden": [8], "channels": 1, "classes": 3}
-    file = tmp_path / "last.safetensors"
+    file = str(tmp_path / "last.safetensors")
     save_network(file, build(**architecture), architecture, Preprocessing((0.4,), (0.25,)))
-    assert main(["compare", str(file), str(file), "--data", str(photos)]) != 0
-    error = capsys.readouterr().err
-    assert "--data: expected networks of colour images, as which they are read, found one" in error
+    arguments = ("compare", file, file, "--data", str(photos), "--device", "cpu")
+    assert main([*arguments]) == 2
+    assert "--size: expected the height and width of the images for" in capsys.readouterr().err
+    assert main([*arguments, "--size", "32", "--mean", "0.4", "--std", "0.25"]) == 0
+    assert similarity_of("conv1", capsys.readouterr().out) == 1

@@ -33,7 +33,7 @@ GOOD = np.eye(4, 2)
         ([[1.0, 2.0], [3.0]], ("expected an array of shape (samples, neurons)", "found list")),
         (None, ("expected an array of shape (samples, neurons)", "found None")),
         ("a.npy", ("expected an array", "found 'a.npy'", "load the file first")),
-        ({"layer": 1}, ("expected an array", "found an object of type dict")),
+        ({"layer": 1}, ("found an object of type dict; pass one of its arrays: 'layer'",)),
     ],
     ids=str,
 )

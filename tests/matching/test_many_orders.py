@@ -26,6 +26,17 @@ def test_each_neuron_has_the_smallest_match_of_all_orders() -> None:
     assert set(found) == set(separate[0])
 
 
+def test_some_neurons_have_the_matches_that_a_search_of_all_gives_them() -> None:
+    path = path_of(*cases.related(np.random.default_rng(0)))
+    every = sm.smallest_minimal_matches(path, EPSILON, orders=4)
+    some = list(every)[1:4]
+    found = sm.smallest_minimal_matches(path, EPSILON, neurons=iter(some), orders=4)
+    assert list(found) == some
+    for neuron, match in found.items():
+        np.testing.assert_array_equal(match.x, every[neuron].x)
+        np.testing.assert_array_equal(match.y, every[neuron].y)
+
+
 def test_one_order_is_the_authors() -> None:
     path = path_of(*cases.related(np.random.default_rng(0)))
     found = sm.smallest_minimal_matches(path, EPSILON, orders=1)

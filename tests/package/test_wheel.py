@@ -145,7 +145,7 @@ def test_a_match_path_compiles_nothing_and_loads_only_numpy_and_scipy(light: Env
 
 def test_the_example_of_arrays_runs(light: Environment) -> None:
     page = (PROJECT / "docs/arrays.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    example, *_ = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     printed = light.output("-c", f"{example}\nprint(*path.similarity([0.1, 0.3]))")
     assert printed.split() == ["0.625", "0.625"]
 

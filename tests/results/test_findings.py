@@ -52,6 +52,18 @@ def test_what_chance_alone_gives_is_not_called_shared() -> None:
     assert nothing == "At epsilon 0.3 the two networks share no neurons in any layer."
 
 
+def test_every_comparison_of_a_few_is_described_and_of_many_the_first_and_the_last() -> None:
+    layer = ("a", 0.6, 0.01, 0.01, 0.1)
+    stages = [summary((layer[0], n / 10, *layer[2:]), comparison=f"s{n}") for n in range(5)]
+    assert similarity_words(pd.concat(stages[:2]), 0.3) == [
+        "At epsilon 0.3 the two networks (s0) share no neurons in any layer.",
+        "At epsilon 0.3 the two networks (s1) share some neurons in a (10.0%).",
+        "s1: in a labels alone explain at least nine tenths of it.",
+    ]
+    named = [words for words in similarity_words(pd.concat(stages), 0.3) if words[0] == "A"]
+    assert ["(s0)" in named[0], "(s4)" in named[1], len(named)] == [True, True, 2]
+
+
 def test_one_word_for_all_layers_and_a_count_of_very_many() -> None:
     same = summary(("a", 0.6, NAN, NAN, NAN), ("b", 0.7, NAN, NAN, NAN), pairs=3)
     first, _ = similarity_words(same, 0.3)
@@ -73,6 +85,21 @@ def test_minimal_matches_may_have_an_epsilon_that_the_grid_lacks() -> None:
         tables = {"summary": table, "minimal_matches": minimal, **nothing}
         first, *_ = closing_lines(tables, None, None)
     assert first.startswith("Similarity: At epsilon 0.25 the two networks match most neurons")
+
+
+def test_where_nothing_matches_the_area_is_given_with_its_chance_level() -> None:
+    known = {"area": [0.46, 0.2], "area_null_threshold": [0.1, 0.2], "area_p_value": [0.01, 1]}
+    nothing = dict.fromkeys(("similarity", "measures"), pd.DataFrame())
+    lines = []
+    for more in (known, known | {"area_null_threshold": np.nan, "area_p_value": np.nan}):
+        table = summary(("a", 0, 1, 1, 0), ("b", 0, 1, 1, 0), **more)
+        with patch("subspace_match.results.findings.warnings_of", return_value=[]):
+            lines.append(closing_lines({"summary": table, **nothing}, None, None)[1])
+    first = "Chance:     Nothing more matches at this epsilon. The area, which needs none, is 20.0%"
+    assert lines == [
+        f"{first} to 46.0%, and more than chance (10.0% to 20.0%) in a.",
+        f"{first} to 46.0%; the chance level is unknown.",
+    ]
 
 
 def test_few_images_are_named_with_what_they_add() -> None:

@@ -6,7 +6,7 @@ order in which removals are tested decides which is found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from ..path import MatchPath
 from ..reduction.moments import PairMoments
 from ..validation import check_seed, in_words
 from .partial import PartialMatches
-from .result import MinimalMatches, deduplicate
+from .result import MinimalMatches, Neuron, deduplicate
 from .search import minimal_matches
 
 
@@ -24,6 +24,7 @@ def smallest_minimal_matches(
     pair: PairMoments | MatchPath,
     epsilon: float,
     *,
+    neurons: Iterable[Neuron] | None = None,
     orders: int = 10,
     seed: int = 0,
     progress: Callable[[int], Any] | None = None,
@@ -34,10 +35,11 @@ def smallest_minimal_matches(
     Args:
         pair: as in ``minimal_matches``.
         epsilon: as in ``minimal_matches``.
+        neurons: as in ``minimal_matches``.
         orders: number of orders, at least 1: the authors' order, then random ones.
         seed: the k-th random order is that of ``minimal_matches`` with seed + k - 1.
         progress: called with the number of neurons completed since the last call. The total is the
-            size of the maximum match times ``orders``.
+            number of neurons searched for times ``orders``.
         partials: one per order: matches that an unfinished call with the same arguments has found,
             as in ``minimal_matches``.
 
@@ -65,6 +67,8 @@ def smallest_minimal_matches(
             " sizes vary"
         )
     check_seed(seed)
+    if neurons is not None:
+        neurons = list(neurons)  # every order reads them
     searches: list[dict[str, Any]] = [
         {"order": "random", "seed": seed + number - 1} if number else {"order": "authors"}
         for number in range(orders)
@@ -74,7 +78,9 @@ def smallest_minimal_matches(
         _check_partials(partials, orders)
         finished = partials
     found = [
-        minimal_matches(pair, epsilon, progress=progress, partial=partial, **options)
+        minimal_matches(
+            pair, epsilon, neurons=neurons, progress=progress, partial=partial, **options
+        )
         for options, partial in zip(searches, finished, strict=True)
     ]
     sizes = np.stack([one.sizes for one in found])

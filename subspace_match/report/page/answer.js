@@ -10,9 +10,17 @@ const NOTHING = "no neurons in any layer";
 /** Labels that reach this part of a similarity leave little to explain. */
 const MOSTLY = 0.9;
 
-/** What the first comparison of a run shows at an epsilon, and no more than it shows. */
+/** Of more comparisons only the first and the last are described. */
+const MOST_COMPARISONS = 3;
+
+/** What the comparisons of a run show at an epsilon, and no more than they show. */
 export function answerOf(own, epsilon) {
-  const [series] = own.comparisons;
+  const names = own.comparisons;
+  const shown = names.length > MOST_COMPARISONS ? [names[0], names.at(-1)] : names;
+  return shown.map((series) => answerOfSeries(own, series, epsilon)).join(" ");
+}
+
+function answerOfSeries(own, series, epsilon) {
   const all = own.curves(epsilon).filter((row) => row.series === series);
   const pairs = own.pairs.filter((pair) => pair.comparison === series).length;
   const who = pairs > 1 ? "the networks of a pair" : "the two networks";
@@ -26,11 +34,9 @@ export function answerOf(own, epsilon) {
   const only = chance.length
     ? `; what matches in ${layersOf(chance, all)} (${rangeOf(chance)}) is not${every} more than chance explains`
     : "";
-  return [
-    `At epsilon ${epsilon} ${who}${which} ${verb} ${shared}${beyond}${only}.`,
-    ...explained(all, pairs),
-    ...fewImages(own, all, series),
-  ].join(" ");
+  const more = [...explained(all, pairs), ...fewImages(own, all, series)].map((sentence) =>
+    which ? `${series}: ${sentence[0].toLowerCase()}${sentence.slice(1)}` : sentence);
+  return [`At epsilon ${epsilon} ${who}${which} ${verb} ${shared}${beyond}${only}.`, ...more].join(" ");
 }
 
 const isKnown = ({ chance }) => !Number.isNaN(chance);

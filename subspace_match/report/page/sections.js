@@ -69,7 +69,7 @@ const FACTS = {
     if (!own.permutations) return "unknown: this run has no permutations";
     const within = own.all.some((one) => one.record.labels)
       ? "any images, and as many of images within their classes"
-      : "any images; the images have no labels to permute within classes";
+      : "any images; none within classes, which needs images with labels and a run of the pipeline";
     return `${own.permutations} permutations of one network's images: ${within}`;
   },
 };
@@ -374,7 +374,7 @@ function heatMaps(own) {
     last = key;
     readout.textContent = "";
     const [a, b] = [own.pairs[shown.pair].a, own.pairs[shown.pair].b].map((one) => own.networks[one].name);
-    ofMatch.show(`Maximum match at epsilon ${shown.epsilons[at]}, the nearest of the grid (A: ${a}, B: ${b})`,
+    ofMatch.show(`Maximum match at epsilon ${shown.epsilons[at]}, the nearest of the grid (${a} by ${b})`,
       shown.similarity[at]);
     ofCka.show("Linear CKA", shown.cka);
     table.update();
