@@ -130,7 +130,7 @@ def _in_words(rows: pd.DataFrame, epsilon: float, name: str) -> list[str]:
 
 def _area_in_words(summary: pd.DataFrame) -> str:
     """Say what the area shows where nothing matches that would be more than chance."""
-    words = "Nothing more matches at this epsilon. The area, which needs none, is"
+    words = "Nothing more matches at this epsilon. The area under all epsilons is"
     words += f" {_range(summary['area'])}"
     if summary["area_null_threshold"].isna().all():
         return f"{words}; the chance level is unknown."

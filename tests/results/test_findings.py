@@ -95,7 +95,7 @@ def test_where_nothing_matches_the_area_is_given_with_its_chance_level() -> None
         table = summary(("a", 0, 1, 1, 0), ("b", 0, 1, 1, 0), **more)
         with patch("subspace_match.results.findings.warnings_of", return_value=[]):
             lines.append(closing_lines({"summary": table, **nothing}, None, None)[1])
-    first = "Chance:     Nothing more matches at this epsilon. The area, which needs none, is 20.0%"
+    first = "Chance:     Nothing more matches at this epsilon. The area under all epsilons is 20.0%"
     assert lines == [
         f"{first} to 46.0%, and more than chance (10.0% to 20.0%) in a.",
         f"{first} to 46.0%; the chance level is unknown.",
