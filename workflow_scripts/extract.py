@@ -92,6 +92,10 @@ def extract(snakemake: Any, numbers: Sequence[int]) -> None:
             store.add_attributes(accuracy=performance.accuracy, loss=performance.loss)
             if performance.predictions is not None:
                 store.predictions(performance.predictions)
+        # Long work ends here, so that all get their names, and then their records, in one moment: a
+        # store whose job ends in between has no record, and someone must remove it.
+        for store in stores:
+            store.close()
     log.info("on the test split: %s", performance or "no scores for the task")
 
 

@@ -68,9 +68,9 @@ def train(snakemake: Any) -> None:
     folder = Path(output.history).parent
     stages = Stages(folder / "stages.partial", params.epochs, save, settings["task"])
     steps = training.steps_per_epoch(len(train_items), settings)
-    # The model's key stands for the configuration and code. The checksums add the network to
-    # fine-tune and the data.
-    identity = "-".join([model, *map(sha256, [*paths.start, paths.images])])
+    # The model's key stands for the configuration and code, the seed for all that is drawn. The
+    # checksums add the network to fine-tune and the data.
+    identity = "-".join([model, str(seed), *map(sha256, [*paths.start, paths.images])])
     resume_file = folder / "resume.safetensors"
     if resume_file.exists():
         log.info("resuming from %s", resume_file)

@@ -142,7 +142,8 @@ def validated(config: Mapping[str, Any]) -> Config:
     for check in (_schema_faults, _model_faults, _conflicts):
         faults = faults or list(check(complete))
     if faults:
-        raise ValueError("\n".join(f"config: {fault}" for fault in faults))
+        # Models that start from each other share their faults.
+        raise ValueError("\n".join(f"config: {fault}" for fault in dict.fromkeys(faults)))
     return complete
 
 

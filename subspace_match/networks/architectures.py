@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+import random
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from .small_image_networks import ARCHITECTURES, build_small_image_network
 from .source_names import TIMM, TORCHVISION, TRANSFORMERS, is_user_code, model_folder
 from .timm_models import build_timm
 from .transformers_models import build_transformers, without_folder
-from .user_code import build_from_user_code
+from .user_code import build_from_user_code, import_user_code
+from .wording import first_few
 
 
 def architecture_of(network: Mapping[str, Any], *, channels: int, classes: int) -> dict[str, Any]:
@@ -174,7 +178,7 @@ def initialise(network: nn.Module, seed: int) -> None:
     Args:
         network: on the CPU, so that a seed gives the same weights for every training device.
         seed: decides every weight of the ``ARCHITECTURES``. A torchvision model or user code may
-            draw other weights, such as a class token; for these, seed torch before ``build`` too.
+            draw other weights, such as a class token; ``build_initialised`` decides these too.
     """
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
@@ -189,16 +193,75 @@ def initialise(network: nn.Module, seed: int) -> None:
 
 
 def build_initialised(architecture: Mapping[str, Any], seed: int) -> nn.Module:
-    """Build a network on the CPU whose weights the seed decides.
+    """Build a network on the CPU whose weights the seed decides, whatever the number of threads.
 
     Networks of timm and transformers keep the weights of their constructors, which are right for
-    them; all others get those of ``initialise``. The global generator is changed.
+    them; all others get those of ``initialise``. The global generators are changed.
+
+    Raises:
+        ValueError: if the seed does not decide the weights of a user's own network.
     """
-    torch.manual_seed(seed)  # constructors and custom layers draw from it
-    network = build(**architecture)
+    network = _built_from_seed(architecture, seed)
+    _check_decided(network, architecture, seed)
+    return network
+
+
+def _built_from_seed(architecture: Mapping[str, Any], seed: int) -> nn.Module:
+    if is_user_code(architecture["name"]):
+        import_user_code(architecture["name"])  # this may draw too, but only the first time
+    # Constructors and custom layers draw from these.
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+    # An orthogonal matrix or a sum depends on the number of threads, which an untrained network and
+    # the training from it do not share.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            network = build(**architecture)
+    finally:
+        torch.set_num_threads(threads)
     if not architecture["name"].startswith((TIMM, TRANSFORMERS)):
         initialise(network, seed)
     return network
+
+
+def _check_decided(
+    network: nn.Module,
+    architecture: Mapping[str, Any],
+    seed: int,
+    names: Iterable[str] | None = None,
+) -> None:
+    """Refuse a user's own network that is another one when it is built again from its seed.
+
+    Args:
+        network: from ``_built_from_seed``.
+        architecture: arguments of ``build``.
+        seed: the network's.
+        names: of the tensors to compare; None for all.
+    """
+    if not is_user_code(architecture["name"]):
+        return
+    own, again = network.state_dict(), _built_from_seed(architecture, seed).state_dict()
+    if differing := [
+        name
+        for name in (own if names is None else names)
+        if name not in again or not _same(own[name], again[name])
+    ]:
+        raise ValueError(
+            "network.name: expected initial weights that the seed decides, found that"
+            f" {architecture['name']!r} makes other ones each time: {first_few(differing)}; draw"
+            " them from the global generator of torch, NumPy or Python"
+        )
+
+
+def _same(one: Any, other: Any) -> bool:
+    if not isinstance(one, torch.Tensor):  # a module's extra state
+        return True
+    if one.shape != other.shape:
+        return False
+    return bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
 def built_again(network: nn.Module, architecture: Mapping[str, Any]) -> nn.Module | None:
@@ -230,9 +293,9 @@ def transfer_weights(
         The network on the CPU, in training mode, and the names of its new tensors.
 
     Raises:
-        ValueError: if no tensor can be copied.
+        ValueError: if no tensor can be copied, or the seed does not decide the new ones.
     """
-    network = build_initialised(architecture, seed)
+    network = _built_from_seed(architecture, seed)
     source, own = start.state_dict(), network.state_dict()
     new = [n for n, tensor in own.items() if n not in source or source[n].shape != tensor.shape]
     if len(new) == len(own):
@@ -240,5 +303,7 @@ def transfer_weights(
             "models.start: expected a network with at least one tensor of the same name and shape,"
             f" found none that fits {architecture['name']}"
         )
+    if new:
+        _check_decided(network, architecture, seed, new)
     network.load_state_dict({name: own[name] if name in new else source[name] for name in own})
     return network, new

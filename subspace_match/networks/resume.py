@@ -67,8 +67,8 @@ class ResumeFile:
             return None
         if about["identity"] != self.identity:
             warnings.warn(
-                f"{self.path} belongs to another configuration, code, data set or initial network:"
-                " training starts from the beginning",
+                f"{self.path} belongs to another configuration, code, seed, data set or network to"
+                " start from: training starts from the beginning",
                 stacklevel=4,
             )
             return None

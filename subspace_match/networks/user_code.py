@@ -6,7 +6,7 @@ import importlib
 import inspect
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,37 @@ if TYPE_CHECKING:
 
 # Folders of installed packages.
 LIBRARIES = {"site-packages", "dist-packages"}
+
+_RETURNS_MODULE = "network.name: expected a class or function that returns an nn.Module, found"
+
+
+def import_user_code(name: str) -> Callable[..., Any]:
+    """Import ``package.module:callable``.
+
+    Raises:
+        ValueError: if it cannot be imported or called.
+    """
+    from torch import nn
+
+    source, _, target = name.partition(":")
+    # Checkpoints contain such names, and a checkpoint may come from a stranger.
+    if source.partition(".")[0] in sys.stdlib_module_names:
+        raise ValueError(
+            f"network.name: expected a class or function of your own, found {name!r}, which is in"
+            " Python's standard library; rename the module if it is yours"
+        )
+    try:
+        make: Callable[..., Any] = getattr(importlib.import_module(source), target)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"network.name: expected an importable package.module:callable, found {name!r}"
+            f" ({error}); is it installed, or its folder in PYTHONPATH?"
+        ) from error
+    except Exception as error:
+        raise broken(name, error) from error
+    if isinstance(make, nn.Module) or not callable(make):
+        raise ValueError(f"{_RETURNS_MODULE} {name!r}, an object of {type(make).__name__}")
+    return make
 
 
 def build_from_user_code(name: str, options: Mapping[str, Any]) -> nn.Module:
@@ -29,25 +60,7 @@ def build_from_user_code(name: str, options: Mapping[str, Any]) -> nn.Module:
     from torch import nn
     from torch.nn.parameter import is_lazy
 
-    source, _, target = name.partition(":")
-    # Checkpoints contain such names, and a checkpoint may come from a stranger.
-    if source.partition(".")[0] in sys.stdlib_module_names:
-        raise ValueError(
-            f"network.name: expected a class or function of your own, found {name!r}, which is in"
-            " Python's standard library; rename the module if it is yours"
-        )
-    returns_module = "network.name: expected a class or function that returns an nn.Module, found"
-    try:
-        make = getattr(importlib.import_module(source), target)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"network.name: expected an importable package.module:callable, found {name!r}"
-            f" ({error}); is it installed, or its folder in PYTHONPATH?"
-        ) from error
-    except Exception as error:
-        raise broken(name, error) from error
-    if isinstance(make, nn.Module) or not callable(make):
-        raise ValueError(f"{returns_module} {name!r}, an object of {type(make).__name__}")
+    make = import_user_code(name)
     try:
         inspect.signature(make).bind(**options)
     except TypeError as error:
@@ -62,7 +75,7 @@ def build_from_user_code(name: str, options: Mapping[str, Any]) -> nn.Module:
         raise broken(name, error) from error
     if not isinstance(network, nn.Module):
         raise ValueError(
-            f"{returns_module} {name!r}, which returns an object of {type(network).__name__}"
+            f"{_RETURNS_MODULE} {name!r}, which returns an object of {type(network).__name__}"
         )
     if lazy := [path for path, weights in network.named_parameters() if is_lazy(weights)]:
         raise ValueError(

@@ -30,6 +30,7 @@ class StoreWriter:
     """A store that is being written; use ``new_store``."""
 
     def __init__(self, path: Path, about: Mapping[str, Any], layers: list[dict[str, Any]]) -> None:
+        self._path, self._closed = path, False
         self._group = zarr.create_group(path, zarr_format=3, attributes={**about, "layers": layers})
         self._arrays = {
             (layer["name"], draw): self._new_activations(layer, draw)
@@ -85,11 +86,13 @@ class StoreWriter:
         self._group.update_attributes(attributes)
 
     def close(self) -> None:
-        """Write the remaining rows.
+        """Write the remaining rows and the manifest, unless this is done.
 
         Raises:
             RuntimeError: if a layer did not get the declared number of rows.
         """
+        if self._closed:
+            return
         for (name, draw), array in self._arrays.items():
             self._flush((name, draw), 1)
             found = self._written[name, draw]
@@ -97,6 +100,8 @@ class StoreWriter:
                 raise RuntimeError(
                     f"{name}, draw {draw}: expected {array.shape[0]} samples, found {found}"
                 )
+        write_manifest(self._path)
+        self._closed = True
 
     def _flush(self, key: tuple[str, int], multiple: int) -> None:
         if not self._pending[key]:
@@ -128,7 +133,6 @@ def new_store(
         except BaseException:
             sync(_other_writes())
             raise
-        write_manifest(temporary)
 
 
 async def _other_writes() -> None:

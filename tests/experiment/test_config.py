@@ -513,3 +513,9 @@ def test_only_data_sets_without_a_folder_of_their_own_need_a_root() -> None:
     validated({"data": {"name": "python_library"}, "training": training})
     with pytest.raises(ValueError, match=r"data\.root: expected the folder that holds text_"):
         validated({"data": {"name": "text_folder"}, "training": training})
+
+
+def test_a_fault_of_a_model_is_named_once_though_others_start_from_it() -> None:
+    models = {"a": {"start": "none"}, "b": {"start": "a"}, "c": {"start": "b"}}
+    with pytest.raises(ValueError, match=r"^config: models\.a\.start: expected .* found 'none'$"):
+        validated({"models": models})

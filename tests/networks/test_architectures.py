@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.nn import functional
 from torchvision import models
@@ -14,6 +15,7 @@ from subspace_match.experiment.code_inputs import module_files
 from subspace_match.networks.architectures import (
     ARCHITECTURES,
     build,
+    build_initialised,
     initialise,
     outline,
     transfer_weights,
@@ -208,6 +210,10 @@ def test_unknown_torchvision_models_and_options_are_refused(name: str, message: 
 
 
 USER_CODE = """
+import random
+
+import numpy as np
+import torch
 from torch import nn
 
 class Net(nn.Sequential):
@@ -227,6 +233,33 @@ def lazy():
     return nn.Sequential(Net(), nn.Flatten(), nn.LazyLinear(5))
 
 ready = Net()
+
+class Drawn(nn.Module):
+    def __init__(self, draw):
+        super().__init__()
+        self.fixed = nn.Linear(2, 2)
+        self.drawn = nn.Parameter(draw())
+
+def by_torch():
+    return Drawn(lambda: torch.randn(3))
+
+def by_numpy():
+    return Drawn(lambda: torch.from_numpy(np.random.randn(3)))
+
+def by_python():
+    return Drawn(lambda: torch.tensor([random.random() for _ in range(3)]))
+
+def orthogonal():
+    return Drawn(lambda: nn.init.orthogonal_(torch.empty(512, 512)))
+
+def orthogonal_in_numpy():
+    return Drawn(lambda: torch.from_numpy(np.linalg.qr(np.random.randn(512, 512))[0]))
+
+def by_chance():
+    return Drawn(lambda: torch.from_numpy(np.random.default_rng().random(3)))
+
+def with_gaps():
+    return Drawn(lambda: torch.tensor([1, torch.nan]))
 """
 
 
@@ -293,6 +326,41 @@ def test_functions_of_the_standard_library_are_refused(name: str) -> None:
 # Fine-tuning
 
 START = {"name": "vgg11_bn", "width": 0.05, "hidden": [8], "channels": 1, "classes": 4}
+
+
+@pytest.mark.parametrize(
+    "made_by", ["by_torch", "by_numpy", "by_python", "orthogonal", "orthogonal_in_numpy"]
+)
+def test_the_seed_decides_what_user_code_draws_on_any_number_of_threads(
+    own: str, made_by: str
+) -> None:
+    architecture = PLAIN_LAYERS | {"name": f"{own}:{made_by}"}
+    threads = torch.get_num_threads()
+    drawn = []
+    try:
+        for count, seed in ((1, 3), (2, 3), (1, 4)):
+            torch.set_num_threads(count)
+            with threadpool_limits(count):
+                drawn.append(build_initialised(architecture, seed).drawn)
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+
+
+def test_weights_that_the_seed_does_not_decide_are_refused(own: str) -> None:
+    architecture = PLAIN_LAYERS | {"name": f"{own}:by_chance"}
+    message = r"expected initial weights that the seed decides, found that .* each time: drawn"
+    with pytest.raises(ValueError, match=message):
+        build_initialised(architecture, 3)
+    start = build(**architecture)
+    _, new = transfer_weights(start, architecture, 3)  # no weight is drawn
+    assert new == []
+    del start.drawn
+    with pytest.raises(ValueError, match=message):
+        transfer_weights(start, architecture, 3)
+    assert build_initialised(architecture | {"name": f"{own}:with_gaps"}, 3).drawn.isnan().any()
 
 
 def initialised() -> nn.Module:

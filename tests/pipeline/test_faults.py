@@ -59,12 +59,20 @@ def test_a_killed_training_resumes_and_equals_the_uninterrupted_one(workspace: W
 
     assert "lock" in workspace.snakemake(relative, fails=True).text.lower()
     workspace.snakemake("--unlock")
-    run = workspace.snakemake(relative, "--rerun-incomplete")
-    assert run.jobs == {"train": 1}
-    log = Path(
-        workspace.root, "results", "logs", os.path.relpath(target, workspace.root / "results")
+    other = workspace.network(1)
+    shutil.copytree(target.parent, other.parent)
+    both = relative, os.path.relpath(other, workspace.root)
+    assert workspace.snakemake(*both, "--rerun-incomplete").jobs == {"train": 2}
+    log, log_of_other = (
+        Path(workspace.root, "results", "logs", os.path.relpath(file, workspace.root / "results"))
+        .with_name("train.log")
+        .read_text()
+        for file in (target, other)
     )
-    assert "resuming from" in log.with_name("train.log").read_text()
+    assert "resuming from" in log
+    assert "belongs to another" not in log
+    # The file of one seed is not another's.
+    assert "belongs to another configuration, code, seed, data set or network" in log_of_other
     assert not checkpoint.exists()
     assert not target.with_name("stages.partial").exists()
     assert target.with_name("epoch_2.safetensors").exists()

@@ -262,7 +262,7 @@ def test_minimal_matches_come_from_the_saved_path(script: Script, path: sm.Match
 
 @pytest.mark.parametrize("size", [32, 40])
 def test_layers_other_than_planned_are_not_extracted(
-    size: int, script: Script, capsys: pytest.CaptureFixture[str]
+    size: int, script: Script, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     split = prepared.Split(np.zeros((8, 1, 32, 32), np.uint8), np.arange(8), np.arange(8))
     about = {"name": "mnist_5k", "classes": 10, "mean": [0.5], "std": [0.5], "test_images": 8}
@@ -289,8 +289,18 @@ def test_layers_other_than_planned_are_not_extracted(
     ]
     params = {"each": each, "planned": planned, "task": "classify"}
     output = {"stores": ["n.zarr", "n_heat_map.zarr"]}
+    replace, complete = Path.replace, []
+
+    def noting(path: Path, target: Path) -> Path:
+        if target.suffix == ".zarr":
+            complete.append([store.parent for store in Path().glob(".n*.partial/manifest.json")])
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", noting)
     if size == 32:
         script("extract", input=files, output=output, params=params)
+        # Both are complete before the first gets its name.
+        assert list(map(len, complete)) == [2, 1]
         values: dict[str, np.ndarray] = {}
 
         def keep(layer: LayerInfo, maps: torch.Tensor) -> None:
