@@ -1,6 +1,7 @@
 # Reads a network and the images on which networks are compared.
-# Makes activation stores: (samples, neurons) of every layer, the same samples in each network. In the
-# first store, which is matched, each layer has samples of its own; in that of heat maps all have the same.
+# Makes activation stores: (samples, neurons) of every layer, the same samples in each network. In
+# the first store, which is matched, each layer has samples of its own; in that of heat maps all
+# layers have the same.
 
 
 rule extract:

@@ -62,15 +62,15 @@ class Paths(Keys):
 
     def activations(self, network: str) -> str:
         """Return the activation store of a network."""
-        return self._path("activations", self.extraction_digest, f"{network}.zarr")
+        return self._store(self.extraction_digest, network)
 
     def heat_map_activations(self, network: str) -> str:
         """Return the activation store of a network whose samples are the same for all layers."""
-        return self._path("activations", self.heat_map_activations_digest, f"{network}.zarr")
+        return self._store(self.heat_map_activations_digest, network)
 
     def stores(self, network: str) -> list[str]:
         """Return all activation stores of a network, in the order of ``samplings``."""
-        return [self._path("activations", s["digest"], f"{network}.zarr") for s in self.samplings]
+        return [self._store(sampling["digest"], network) for sampling in self.samplings]
 
     def match(self, a: str, b: str, group: str, name: str) -> str:
         """Return a file of the matches of a group of layers."""
@@ -126,6 +126,9 @@ class Paths(Keys):
     def benchmark(self, result: str) -> str:
         """Return the time and memory of the job that made a result."""
         return self._in_tree("benchmarks", result, ".tsv")
+
+    def _store(self, digest: str, network: str) -> str:
+        return self._path("activations", digest, f"{network}.zarr")
 
     def _path(self, *parts: str) -> str:
         return str(Path(self.config["results"], *parts))

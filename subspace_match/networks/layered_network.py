@@ -213,9 +213,9 @@ class LayeredNetwork:
 
     def _choose_way(self, example: Inputs) -> GraphOfLayers | HookedModules:
         # Run the network itself first: errors inside a graph mention the tracer's objects.
-        plain = ValuesOfModules(count(example))
+        of_modules = ValuesOfModules(count(example))
         try:
-            expected = run_with_modules(self._network, example, plain.keep)
+            expected = run_with_modules(self._network, example, of_modules.keep)
         except Exception as error:  # a network's code may raise anything
             raise ValueError(
                 f"{INPUT_REFUSED} {described(example)}, found"
@@ -225,14 +225,13 @@ class LayeredNetwork:
         try:
             graph = GraphOfLayers(self._network, example)
             drawn = random_states(self.device) != before
-            again = plain.of_another_run()
             found = graph.pass_on(
                 example,
                 graph.modules.keys(),
-                lambda node, value: again.compare(graph.modules[node], value),
+                lambda node, value: of_modules.compare(graph.modules[node], value),
             )
             # The output alone may not tell: it may be a class, or nothing.
-            is_same = again.same and _equal(expected, found)
+            is_same = of_modules.same and _equal(expected, found)
             # A graph that draws numbers itself computes another output each time.
             varies = not is_same and not _equal(
                 found, graph.pass_on(example, frozenset(), lambda *_: None)

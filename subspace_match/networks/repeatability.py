@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -109,38 +109,28 @@ class ValuesOfModules:
     """
 
     def __init__(self, inputs: int) -> None:
-        """Prepare for runs on the same inputs, this many."""
+        """Prepare for two runs on the same inputs, this many."""
         self._inputs = inputs
-        self._values: dict[nn.Module, list[list[torch.Tensor]]] = {}
-
-    def keep(self, _: str, module: nn.Module, value: Any) -> None:
-        """Keep the value of the next use of a module."""
-        self._values.setdefault(module, []).append(_copied(value))
-
-    def of_another_run(self) -> AnotherRun:
-        """Begin to compare with another run."""
-        return AnotherRun(self._values, self._inputs)
-
-
-class AnotherRun:
-    """Compares the uses of some modules with those of an earlier run."""
-
-    def __init__(self, values: Mapping[nn.Module, list[list[torch.Tensor]]], inputs: int) -> None:
-        self._values, self._inputs = values, inputs
-        self._uses: Counter[nn.Module] = Counter()
+        self._values: dict[tuple[nn.Module, int], list[torch.Tensor]] = {}
+        self._kept: Counter[nn.Module] = Counter()
+        self._compared: Counter[nn.Module] = Counter()
         self._differs = False
 
+    def keep(self, _: str, module: nn.Module, value: Any) -> None:
+        """Keep the value of the next use of a module in the first run."""
+        self._values[module, self._kept[module]] = _copied(value)
+        self._kept[module] += 1
+
     def compare(self, module: nn.Module, value: Any) -> None:
-        """Compare the value of the next use of a module."""
-        earlier = [*self._values.get(module, []), None]
-        use = min(self._uses[module], len(earlier) - 1)
-        self._differs |= _differ(earlier[use], value, self._inputs, self._inputs)
-        self._uses[module] += 1
+        """Compare the value of the next use of a module in the second run, which may have fewer."""
+        earlier = self._values.get((module, self._compared[module]))
+        self._differs |= _differ(earlier, value, self._inputs, self._inputs)
+        self._compared[module] += 1
 
     @property
     def same(self) -> bool:
-        """Whether these modules had as many uses in both runs, and all the same values."""
-        counts = (len(self._values.get(module, [])) == n for module, n in self._uses.items())
+        """Whether all compared modules had as many uses in both runs, and the same values."""
+        counts = (self._kept[module] == uses for module, uses in self._compared.items())
         return not self._differs and all(counts)
 
 

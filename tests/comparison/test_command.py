@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -86,12 +87,19 @@ def test_checkpoints_are_compared_and_files_written(
     assert page.read_text().startswith("<!doctype html>")
 
 
+def saved(make: Callable[[], nn.Module], folder: Path) -> str:
+    """Save the weights of a new network, and return the file."""
+    torch.manual_seed(0)
+    file = folder / "mine.pt"
+    torch.save(make().state_dict(), file)
+    return str(file)
+
+
 def test_a_model_is_compared_with_weights_of_a_file(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    torch.manual_seed(0)
-    torch.save(small().state_dict(), tmp_path / "mine.pt")
-    name, weights = "test_command:small", str(tmp_path / "mine.pt")
+    weights = saved(small, tmp_path)
+    name = "test_command:small"
     options = ("--data", str(photos), "--size", "12", "--device", "cpu", "--epsilon", "0.01")
     models = (name, name, "--weights-a", weights, "--weights-b", weights)
     assert main(["compare", *models, *options]) == 0
@@ -204,9 +212,8 @@ def grey() -> nn.Module:
 def test_networks_of_one_channel_get_images_in_grey(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    torch.manual_seed(0)
-    torch.save(grey().state_dict(), tmp_path / "mine.pt")
-    name, weights = "test_command:grey", str(tmp_path / "mine.pt")
+    weights = saved(grey, tmp_path)
+    name = "test_command:grey"
     one = ("--size", "12", "--mean", "0.5", "--std", "0.25")
     options = ("--data", str(photos), *one, "--device", "cpu")
     models = (name, name, "--weights-a", weights, "--weights-b", weights)
