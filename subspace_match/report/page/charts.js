@@ -180,7 +180,8 @@ const legendPlace = (width) => ({
 });
 const quantitative = (field, more = {}) => ({ field, type: "quantitative", ...more });
 const similarity = (field, title = "Similarity") =>
-  quantitative(field, { title, axis: SHARE, scale: { domain: [0, 1] } });
+  // Levels of several comparisons lie behind each other, not on top.
+  quantitative(field, { title, axis: SHARE, scale: { domain: [0, 1] }, stack: null });
 const CHARACTER = 8; // pixels, of the labels of an axis
 const LAYER_LABEL = 160; // pixels, of the longest label
 
