@@ -165,7 +165,7 @@ class Collector:
         if inputs is None or self._one or not pair.alike or maybe_padded:
             draw = self._draws.setdefault("places", PlaceDraw(inputs, positions, self._most, seed))
         else:
-            size = pair.a.kind, pair.a.height, pair.a.width
+            size = pair.a.kind, pair.a.size
             if size not in self._draws:
                 self._draws[size] = GridDraw(pair.a, inputs, positions, seed)
             draw = self._draws[size]
