@@ -637,20 +637,32 @@ def test_the_only_layer_has_lines(
     expect(figure.locator(".mark-rule.role-mark line")).to_have_count(6)
 
 
+def labels_of_layers(page: Page) -> list[str]:
+    """Return the labels of the horizontal axis of the figure by depth."""
+    labels = page.locator("#depth .chart").first.locator(".role-axis-label text")
+    return [text for text in labels.all_text_contents() if "%" not in text]
+
+
 def test_long_names_of_layers_can_be_told_apart(
     opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
 ) -> None:
     layers = [f"model.encoder.layer.{n}.attention.output.dense" for n in (2, 10, 11)]
     opened = opening(written(experiment(tmp_path, layers=layers, draws=1)))
     page = opened.go()
-    figure = page.locator("#depth .chart").first
-    labels = figure.locator(".role-axis-label text").all_text_contents()
-    shown = [text for text in labels if "%" not in text]
-    assert [text.split(".")[0] for text in shown] == ["…2", "…10", "…11"]
+    assert [text.split(".")[0] for text in labels_of_layers(page)] == ["…2", "…10", "…11"]
     # The table of all layers fits its column.
     assert page.locator("#overview").evaluate("box => box.scrollWidth <= box.clientWidth")
     facts = page.locator("#compared").inner_text()
     assert "Warning: in every layer part of the similarity" in facts
+
+
+def test_long_names_that_differ_in_the_middle_can_be_told_apart(
+    opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
+) -> None:
+    layers = [f"attention_output_{n}_projection_{end}" for n in "12" for end in ("in", "out")]
+    shown = labels_of_layers(opening(written(experiment(tmp_path, layers=layers, draws=1))).go())
+    assert len(set(shown)) == len(layers)
+    assert max(map(len, shown)) <= 20
 
 
 def test_tab_reaches_the_neurons_that_are_in_sight(opened: Opened) -> None:

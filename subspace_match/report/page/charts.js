@@ -187,17 +187,21 @@ const LAYER_LABEL = 160; // pixels, of the longest label
 
 /**
  * The labels of an axis of names, at most so many pixels long. Long names lose what all have in common at the
- * start, and then their middle: often only their ends differ.
+ * start, and then their middle, or as little beside it as tells them apart.
  */
 function labelled(names, limit) {
   const most = Math.floor(limit / CHARACTER);
-  const head = Math.ceil(most / 2);
   let common = names.length > 1 ? names[0].length : 0;
   for (const name of names) while (!name.startsWith(names[0].slice(0, common))) common--;
   common = names[0].lastIndexOf(".", common - 1) + 1; // whole parts only
-  const shorter = (name) => (name.length <= most ? name : `${name.slice(0, head)}…${name.slice(head + 1 - most)}`);
-  const labels = names.map((name) => [name, name.length > most && common ? shorter(`…${name.slice(common)}`) : shorter(name)]);
-  return { labelLimit: 1.5 * limit, labelExpr: `${JSON.stringify(Object.fromEntries(labels))}[datum.value]` };
+  const ends = names.map((name) => (name.length > most && common ? `…${name.slice(common)}` : name));
+  const shortened = (head) => ends.map((name) =>
+    (name.length <= most ? name : `${name.slice(0, head)}…${name.slice(name.length - (most - head - 1))}`));
+  const middle = Math.ceil(most / 2);
+  const heads = Array.from({ length: most }, (_, head) => head).sort((p, q) => Math.abs(p - middle) - Math.abs(q - middle));
+  const labels = shortened(heads.find((head) => new Set(shortened(head)).size === names.length) ?? middle);
+  const byName = Object.fromEntries(names.map((name, place) => [name, labels[place]]));
+  return { labelLimit: 1.5 * limit, labelExpr: `${JSON.stringify(byName)}[datum.value]` };
 }
 
 const layerAxis = (names) => ({
@@ -426,7 +430,7 @@ export const heatMap = (namesA, namesB, titles) => (colours, width) => {
     scale: { type: "band", domain },
     axis: {
       labelOverlap: "greedy",
-      ...labelled(domain, Math.min(LAYER_LABEL, width / 4)),
+      ...labelled(domain, Math.min(LAYER_LABEL, width / 3)),
       grid: false,
       ticks: false,
       ...more,
