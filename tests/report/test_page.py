@@ -680,6 +680,25 @@ def test_tab_reaches_the_neurons_that_are_in_sight(opened: Opened) -> None:
         raise AssertionError("Tab does not reach a neuron")
 
 
+@pytest.mark.parametrize(("wrong", "width"), [("7", 1280), ("1", 390), ("-0.1", 1280), ("", 390)])
+def test_an_epsilon_that_is_not_accepted_is_answered_with_what_is(
+    opening: Callable[..., Opened], file: Path, wrong: str, width: int
+) -> None:
+    page = opening(file, size=(width, 900)).go(epsilon=0.3)
+    exact, message = page.locator("#exact"), page.locator("#epsilon-error")
+    assert not message.is_visible()
+    exact.fill(wrong)
+    exact.press("Enter")
+    expect(message).to_have_text("Expected a number from 0 to 0.999999; epsilon is still 0.3.")
+    field, words = exact.bounding_box(), message.bounding_box()
+    assert field is not None
+    assert words is not None
+    assert 0 < words["y"] - field["y"] - field["height"] < 30  # just below
+    assert exact.input_value() == "0.3"
+    slide(page, 0.41)
+    expect(message).to_have_text("")
+
+
 @pytest.mark.parametrize(
     "address", ["layer=no&neuron=a999&epsilon=7&pair=99&run=3", "epsilon=x&neuron=<b>", "%"]
 )

@@ -2,7 +2,7 @@
 
 import { drawn } from "./charts.js";
 import { runs } from "./data.js";
-import { byId, h } from "./dom.js";
+import { byId, h, say } from "./dom.js";
 import { manyNetworks } from "./networks.js";
 import { neurons } from "./neurons.js";
 import { overview } from "./overview.js";
@@ -24,8 +24,10 @@ function controls() {
     waiting = requestAnimationFrame(() => change({ epsilon: slider.valueAsNumber }));
   });
   exact.addEventListener("change", () => {
-    if (exact.checkValidity() && exact.value) change({ epsilon: exact.valueAsNumber });
+    const isValid = exact.checkValidity() && exact.value;
+    if (isValid) change({ epsilon: exact.valueAsNumber });
     exact.value = state.epsilon;
+    say("epsilon-error", isValid ? "" : `Expected a number from 0 to ${exact.max}; epsilon is still ${state.epsilon}.`);
   });
   byId("run").addEventListener("change", (event) => change({ run: Number(event.target.value), pair: Number.NaN }));
   byId("pair").addEventListener("change", (event) => change({ pair: Number(event.target.value), neuron: "" }));
@@ -50,6 +52,7 @@ function controls() {
     byId("pair").value = state.pair;
   });
   listen(["epsilon"], () => {
+    say("epsilon-error", "");
     slider.value = state.epsilon;
     exact.value = state.epsilon;
     slider.setAttribute("aria-valuetext", String(state.epsilon));
