@@ -113,6 +113,13 @@ def sign(config: dict[str, Any], folder: Path) -> None:
     write_signed(folder / f"aggregate{SUFFIX}", _record(config, folder))
 
 
+def without_rows(made: Made, table: str, condition: str) -> None:
+    """Remove rows from a table of a run's folder."""
+    file = made.folder / "tables" / f"{table}.parquet"
+    rows = pd.read_parquet(file)
+    rows.drop(rows.query(condition).index).to_parquet(file)
+
+
 def _record(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return the part of the record of ``aggregate`` that the page reads."""
     call = {
