@@ -199,6 +199,7 @@ def test_a_pair_in_the_address_decides_the_comparison(
 
 def test_a_universal_neuron_is_shown_in_a_pair_of_the_chosen_comparison(opened: Opened) -> None:
     page = opened.go(comparison="last", layer="fc1", epsilon=0.3)
+    opened.see_all()  # figures that are drawn on the way would move the button
     page.locator("#universal button").first.click()
     assert page.locator("#comparison").input_value() == "last"
     assert ", last and seed " in page.locator("#pair option:checked").inner_text()
