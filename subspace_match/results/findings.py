@@ -39,11 +39,15 @@ def closing_lines(tables: Tables, page: str | Path | None, folder: str | Path | 
     opens = first_epsilon(tables)
     # Minimal matches may have an epsilon that is not in the grid.
     epsilon = min(tables["summary"]["epsilon"].unique(), key=lambda known: abs(known - opens))
-    found = _comparisons_in_words(tables["summary"], float(epsilon))
-    chance = " ".join(sentence for _, *more in found for sentence in more)
+    found = similarity_words(tables["summary"], float(epsilon))
+    chance = " ".join(
+        f"{name}: {' '.join(more)}" if len(found) > 1 else " ".join(more)
+        for name, (_, *more) in found.items()
+        if more
+    )
     warnings = list(warnings_of(tables))
     lines = {
-        "Similarity": " ".join(first for first, *_ in found),
+        "Similarity": " ".join(first for first, *_ in found.values()),
         "Chance": chance or _area_in_words(tables["summary"]),
         "Warnings": f"{len(warnings)}; the first: {warnings[0]}" if warnings else "none",
     }
@@ -80,7 +84,7 @@ def first_epsilon(tables: Tables) -> float:
     return float(grid[len(grid) // 2])
 
 
-def similarity_words(summary: pd.DataFrame, epsilon: float) -> list[str]:
+def similarity_words(summary: pd.DataFrame, epsilon: float) -> dict[str, list[str]]:
     """Describe all layers at an epsilon of the grid: of three comparisons, or the first and last.
 
     Args:
@@ -88,20 +92,16 @@ def similarity_words(summary: pd.DataFrame, epsilon: float) -> list[str]:
         epsilon: from its column ``epsilon``.
 
     Returns:
-        Sentences, for each comparison: how much is shared in which layers, and what is only chance;
-        what labels explain of what is shared; where there are few images.
+        Sentences by comparison: how much is shared in which layers, and what is only chance; what
+        labels explain of what is shared; where there are few images.
     """
-    return [sentence for own in _comparisons_in_words(summary, epsilon) for sentence in own]
-
-
-def _comparisons_in_words(summary: pd.DataFrame, epsilon: float) -> list[list[str]]:
     names = list(summary["comparison"].unique())
     at = summary[summary["epsilon"] == epsilon].sort_values("depth", kind="stable")
     shown = names if len(names) <= MOST_COMPARISONS else [names[0], names[-1]]
-    return [
-        _in_words(at[at["comparison"] == name], epsilon, name if len(names) > 1 else "")
+    return {
+        name: _in_words(at[at["comparison"] == name], epsilon, name if len(names) > 1 else "")
         for name in shown
-    ]
+    }
 
 
 def _in_words(rows: pd.DataFrame, epsilon: float, name: str) -> list[str]:
@@ -122,10 +122,7 @@ def _in_words(rows: pd.DataFrame, epsilon: float, name: str) -> list[str]:
             first += f" beyond chance{every}"
         first += f"; what matches in {where} ({_range(chance['similarity'])}) is"
         first += f" not{every} more than chance explains"
-    more = [*_explained(rows, layers, pairs), *_few_images(rows, layers)]
-    if name:
-        more = [f"{name}: {sentence[0].lower()}{sentence[1:]}" for sentence in more]
-    return [f"{first}.", *more]
+    return [f"{first}.", *_explained(rows, layers, pairs), *_few_images(rows, layers)]
 
 
 def _area_in_words(summary: pd.DataFrame) -> str:

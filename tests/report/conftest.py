@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from report.folders import Made, experiment
 
@@ -105,6 +106,20 @@ class Opened:
         # Waits until the page has written.
         text = self.page.wait_for_function("() => navigator.clipboard.readText()").json_value()
         return list(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t"))
+
+
+def audit(opened: Opened) -> None:
+    """Check that the whole page is accessible, and that nothing is wider than the window."""
+    page = opened.page
+    for details in page.locator("details").all():
+        details.locator("summary").click()
+    opened.see_all()
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}})
+    assert found.response["violations"] == [], found.generate_report()
+    size = page.viewport_size
+    assert size is not None
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
 
 
 @pytest.fixture(scope="session")

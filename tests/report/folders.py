@@ -8,10 +8,10 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from functools import cache
-from itertools import combinations
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import pandas as pd
 
 import subspace_match as sm
 from subspace_match.data import prepared
+from subspace_match.experiment.comparisons import Network, Pair, complete_groups, pairs_of
 from subspace_match.experiment.config import differences, validated
 from subspace_match.matching.half_samples import paths_of_halves
 from subspace_match.matching.measures import noted_measures
@@ -69,6 +70,7 @@ def experiment(
     grid: Sequence[float] = GRID,
     without: Sequence[str] = (),
     images: bool = True,
+    settings: Mapping[str, Any] = MappingProxyType({}),
     change: Callable[[dict[str, Any]], Any] = lambda _: None,
 ) -> Made:
     """Write a folder like that of a finished run.
@@ -77,17 +79,18 @@ def experiment(
         results: the folder ``results``.
         name: of the folder in ``results/experiments``.
         layers: their names, from input to output.
-        seeds: of the networks; all pairs are compared.
+        seeds: of the networks.
         draws: number of draws of positions.
         grid: epsilons, ascending.
         without: tables to write without rows, as if the run had not requested them.
         images: whether to write the data set.
-        change: changes the configuration after it is validated.
+        settings: further values of the configuration, such as the stages and models to compare.
+        change: changes the configuration after its pairs of networks are determined.
     """
-    config = validated({"seeds": list(seeds)})
+    config = validated({"seeds": list(seeds), **settings})
+    pairs = tuple(pairs_of(config))
     change(config)
-    pairs = list(combinations(seeds, 2))
-    made, paths, minimal = _tables(tuple(layers), tuple(pairs), draws, tuple(grid))
+    made, paths, minimal = _tables(tuple(layers), pairs, draws, tuple(grid))
     folder = results / "experiments" / name
     for table, rows in made.items():
         kept = rows.iloc[:0] if table in without else rows
@@ -108,6 +111,13 @@ def experiment(
 def sign(config: dict[str, Any], folder: Path) -> None:
     """Write the provenance record of a folder's current contents."""
     write_signed(folder / f"aggregate{SUFFIX}", _record(config, folder))
+
+
+def without_rows(made: Made, table: str, condition: str) -> None:
+    """Remove rows from a table of a run's folder."""
+    file = made.folder / "tables" / f"{table}.parquet"
+    rows = pd.read_parquet(file)
+    rows.drop(rows.query(condition).index).to_parquet(file)
 
 
 def _record(config: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -139,12 +149,17 @@ def page_data(page: str, block: str = "runs") -> Any:
     return json.loads(gzip.decompress(base64.b64decode(coded)))
 
 
-def activations(layer: int, draw: int, seed: int) -> np.ndarray:
-    """Return (SAMPLES, NEURONS) values; two seeds have more in common in deeper layers."""
+def activations(layer: int, draw: int, network: Network) -> np.ndarray:
+    """Return (SAMPLES, NEURONS) values; networks have more in common in deeper layers.
+
+    Networks that are not trained to the end have less in common.
+    """
     hidden = np.random.default_rng([layer, draw]).normal(size=(SAMPLES, 4))
-    own = np.random.default_rng([layer, draw, seed + 1])
+    names = "" if network.model == "base" else network.model
+    own = np.random.default_rng([layer, draw, network.seed + 1, *names.encode()])
     mixed = hidden @ own.normal(size=(4, NEURONS)) / 2
     noise = np.geomspace(0.2 / (layer + 1) ** 2, 1, NEURONS)
+    noise *= 1 if network.stage == "last" else 2
     mixed += noise * own.normal(size=(SAMPLES, NEURONS))
     mixed[:, -1] = 0  # a dead neuron
     return mixed
@@ -153,21 +168,21 @@ def activations(layer: int, draw: int, seed: int) -> np.ndarray:
 @cache
 def _tables(
     layers: tuple[str, ...],
-    pairs: tuple[tuple[int, int], ...],
+    pairs: tuple[Pair, ...],
     draws: int,
     grid: tuple[float, ...],
 ) -> tuple[dict[str, pd.DataFrame], Paths, dict[tuple[int, str], MinimalMatches]]:
     paths: Paths = {}
     minimal: dict[tuple[int, str], MinimalMatches] = {}
     results: list[LayerResult] = []
-    for number, (seed_a, seed_b) in enumerate(pairs):
+    for number, of_pair in enumerate(pairs):
         for depth, layer in enumerate(layers):
             for draw in range(draws):
-                x, y = (activations(depth, draw, seed) for seed in (seed_a, seed_b))
+                x, y = (activations(depth, draw, one) for one in (of_pair.a, of_pair.b))
                 pair = sm.reduce(x, y, device="cpu")
                 path = sm.match_path(pair, device="cpu")
                 paths[number, layer, draw] = path
-                names = PairNames("last", "base", seed_a, "last", "base", seed_b, "last")
+                names = PairNames(of_pair.comparison, *astuple(of_pair.a), *astuple(of_pair.b))
                 origin = LayerOrigin(
                     *("d", ("a", "b"), ("aa", "bb")),
                     *(layer, f"features.{depth}", "conv", depth + 1, SAMPLES, draw),
@@ -199,10 +214,11 @@ def _tables(
     together = _consensus(layers, pairs, draws)
     consensus = many_networks.consensus_table(together, grid)
     of_layers["summary"] = many_networks.with_consensus(of_layers["summary"], consensus)
+    compared = dict.fromkeys(one for of_pair in pairs for one in (of_pair.a, of_pair.b))
     networks = {
-        f"net.seed_{seed}": {"model": "base", "seed": seed, "stage": "last", "accuracy": 0.9}
-        | {"checkpoint": f"{seed}" * 64}
-        for seed in sorted({seed for pair in pairs for seed in pair})
+        f"{one.model}.seed_{one.seed}.{one.stage}": asdict(one)
+        | {"accuracy": 0.9, "checkpoint": f"{one.seed}" * 64}
+        for one in compared
     }
     made = {
         "networks": tables.network_table(networks),
@@ -221,22 +237,21 @@ def _tables(
     return made, paths, minimal
 
 
-def _consensus(
-    layers: Sequence[str], pairs: Sequence[tuple[int, int]], draws: int
-) -> list[ConsensusResult]:
-    """Match all networks with each other, if there are at least three."""
-    seeds = sorted({seed for pair in pairs for seed in pair})
-    if len(seeds) < 3:
-        return []
-    networks = [{"model": "base", "seed": seed, "stage": "last"} for seed in seeds]
+def _consensus(layers: Sequence[str], pairs: Sequence[Pair], draws: int) -> list[ConsensusResult]:
+    """Match all networks of each comparison that has at least three with each other."""
     found = []
-    for depth, layer in enumerate(layers):
-        place = (layer, f"features.{depth}", "conv", depth + 1, SAMPLES)
-        for draw in range(draws):
-            own = [activations(depth, draw, seed) for seed in seeds]
-            path = sm.consensus_path(own, device="cpu")
-            origin = LayerOrigin("d", ("a", "b"), ("aa", "bb"), *place, draw)
-            found.append(ConsensusResult("last", networks, path.critical_epsilons, origin))
+    for comparison, networks in complete_groups(pairs).items():
+        for depth, layer in enumerate(layers):
+            place = (layer, f"features.{depth}", "conv", depth + 1, SAMPLES)
+            for draw in range(draws):
+                own = [activations(depth, draw, one) for one in networks]
+                path = sm.consensus_path(own, device="cpu")
+                origin = LayerOrigin("d", ("a", "b"), ("aa", "bb"), *place, draw)
+                found.append(
+                    ConsensusResult(
+                        comparison, list(map(asdict, networks)), path.critical_epsilons, origin
+                    )
+                )
     return found
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
-from report.conftest import Opened
-from report.folders import GRID, LAYERS, Made, experiment, sign
+from report.conftest import Opened, audit
+from report.folders import GRID, LAYERS, Made, experiment, sign, without_rows
 
 from subspace_match.results.findings import similarity_words
 from subspace_match.results.tables import left_out_table
@@ -156,8 +155,8 @@ def test_epsilons_of_the_grid_between_hundredths_have_the_levels_of_the_tables(
             of_table = summary.loc[(row["layer"], epsilon)]
             for column, name in (("chance", "null_threshold"), ("labels", "class_null_threshold")):
                 assert float(row[column]) == of_table[name]
-        answer = " ".join(similarity_words(one.tables["summary"], epsilon))
-        assert page.locator("#answer").inner_text() == answer
+        (sentences,) = similarity_words(one.tables["summary"], epsilon).values()
+        assert page.locator("#answer").inner_text() == " ".join(sentences)
 
 
 def test_the_answer_describes_all_layers_as_the_terminal_does(
@@ -176,9 +175,8 @@ def test_the_answer_describes_all_layers_as_the_terminal_does(
             if one is two:  # the page was made without the table null
                 chance = [name for name in summary if "p_value" in name or "null" in name]
                 summary = summary.assign(**dict.fromkeys(chance, np.nan))
-            assert page.locator("#answer").inner_text() == " ".join(
-                similarity_words(summary, epsilon)
-            )
+            (sentences,) = similarity_words(summary, epsilon).values()
+            assert page.locator("#answer").inner_text() == " ".join(sentences)
 
 
 def test_the_answer_claims_no_more_than_the_evidence(opened: Opened) -> None:
@@ -478,13 +476,6 @@ def test_a_link_reproduces_the_view(opening: Callable[..., Opened], file: Path) 
     assert receiver.page.locator("#exact").input_value() == "0.4321"
 
 
-def without_rows(made: Made, table: str, condition: str) -> None:
-    """Remove rows from a table of a run's folder."""
-    file = made.folder / "tables" / f"{table}.parquet"
-    rows = pd.read_parquet(file)
-    rows.drop(rows.query(condition).index).to_parquet(file)
-
-
 def of_models_of_different_depth(folder: Path) -> Made:
     """Write the folder of a run in which network 2 has no conv2."""
     one = experiment(folder, seeds=(0, 1, 2), draws=1)
@@ -637,20 +628,32 @@ def test_the_only_layer_has_lines(
     expect(figure.locator(".mark-rule.role-mark line")).to_have_count(6)
 
 
+def labels_of_layers(page: Page) -> list[str]:
+    """Return the labels of the horizontal axis of the figure by depth."""
+    labels = page.locator("#depth .chart").first.locator(".role-axis-label text")
+    return [text for text in labels.all_text_contents() if "%" not in text]
+
+
 def test_long_names_of_layers_can_be_told_apart(
     opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
 ) -> None:
     layers = [f"model.encoder.layer.{n}.attention.output.dense" for n in (2, 10, 11)]
     opened = opening(written(experiment(tmp_path, layers=layers, draws=1)))
     page = opened.go()
-    figure = page.locator("#depth .chart").first
-    labels = figure.locator(".role-axis-label text").all_text_contents()
-    shown = [text for text in labels if "%" not in text]
-    assert [text.split(".")[0] for text in shown] == ["…2", "…10", "…11"]
+    assert [text.split(".")[0] for text in labels_of_layers(page)] == ["…2", "…10", "…11"]
     # The table of all layers fits its column.
     assert page.locator("#overview").evaluate("box => box.scrollWidth <= box.clientWidth")
     facts = page.locator("#compared").inner_text()
     assert "Warning: in every layer part of the similarity" in facts
+
+
+def test_long_names_that_differ_in_the_middle_can_be_told_apart(
+    opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
+) -> None:
+    layers = [f"attention_output_{n}_projection_{end}" for n in "12" for end in ("in", "out")]
+    shown = labels_of_layers(opening(written(experiment(tmp_path, layers=layers, draws=1))).go())
+    assert len(set(shown)) == len(layers)
+    assert max(map(len, shown)) <= 20
 
 
 def test_tab_reaches_the_neurons_that_are_in_sight(opened: Opened) -> None:
@@ -666,6 +669,25 @@ def test_tab_reaches_the_neurons_that_are_in_sight(opened: Opened) -> None:
             break
     else:
         raise AssertionError("Tab does not reach a neuron")
+
+
+@pytest.mark.parametrize(("wrong", "width"), [("7", 1280), ("1", 390), ("-0.1", 1280), ("", 390)])
+def test_an_epsilon_that_is_not_accepted_is_answered_with_what_is(
+    opening: Callable[..., Opened], file: Path, wrong: str, width: int
+) -> None:
+    page = opening(file, size=(width, 900)).go(epsilon=0.3)
+    exact, message = page.locator("#exact"), page.locator("#epsilon-error")
+    assert not message.is_visible()
+    exact.fill(wrong)
+    exact.press("Enter")
+    expect(message).to_have_text("Expected a number from 0 to 0.999999; epsilon is still 0.3.")
+    field, words = exact.bounding_box(), message.bounding_box()
+    assert field is not None
+    assert words is not None
+    assert 0 < words["y"] - field["y"] - field["height"] < 30  # just below
+    assert exact.input_value() == "0.3"
+    slide(page, 0.41)
+    expect(message).to_have_text("")
 
 
 @pytest.mark.parametrize(
@@ -837,28 +859,6 @@ def test_neurons_layer_pairs_and_networks_can_be_copied(opened: Opened, made: Ma
     expect(page.locator("#neurons-numbers [role=status]")).to_have_text("")
 
 
-def test_the_measures_of_all_pairs_are_those_of_one_comparison(
-    opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
-) -> None:
-    one = experiment(tmp_path, seeds=(0, 1, 2), draws=1)
-    for file in (one.folder / "tables").glob("*.parquet"):
-        table = pd.read_parquet(file)
-        if {"comparison", "seed_b"} <= set(table.columns):
-            is_other = (table["seed_a"] == 1) & (table["seed_b"] == 2)
-            table.loc[is_other, "comparison"] = "other"
-            table.to_parquet(file)
-    sign(read_record(one.folder / "config.json"), one.folder)
-    opened = opening(written(one))
-    page = opened.go(pair="all", layer="fc1", epsilon=0.3)
-    measures = one.tables["measures"].query("seed_a == 0 and measure == 'linear_cka'")
-    wanted = measures.groupby("layer")["value"].mean()
-    rows = [r for r in opened.table("#between details >> nth=-1") if r["measure"] == "linear CKA"]
-    assert len(rows) == len(LAYERS)
-    for row in rows:
-        assert float(row["value"]) == pytest.approx(wanted[row["layer"]])
-    assert "By layer, mean of 2 pairs (last)" in page.locator("#between").inner_text()
-
-
 def test_runs_are_shown_side_by_side(
     opening: Callable[..., Opened], written: Callable[..., Path], made: Made, tmp_path: Path
 ) -> None:
@@ -920,15 +920,8 @@ def test_the_accessibility_audit_finds_nothing(
     opening: Callable[..., Opened], file: Path, scheme: str, width: int
 ) -> None:
     opened = opening(file, size=(width, 800), color_scheme=scheme)
-    page = opened.go(layer="fc1", neuron="a1")
-    for details in page.locator("details").all():
-        details.locator("summary").click()
-    opened.see_all()
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}})
-    assert found.response["violations"] == [], found.generate_report()
-    # Nothing is wider than the window.
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    opened.go(layer="fc1", neuron="a1")
+    audit(opened)
 
 
 def test_print_uses_the_light_colours(opening: Callable[..., Opened], file: Path) -> None:

@@ -22,13 +22,19 @@ def summary(*rows: tuple[Any, ...], **more: Any) -> pd.DataFrame:
 NAN = float("nan")
 
 
+def only_words(table: pd.DataFrame, epsilon: float) -> list[str]:
+    """Return the sentences about the only comparison."""
+    (words,) = similarity_words(table, epsilon).values()
+    return words
+
+
 def test_all_layers_are_described_by_how_much_they_share() -> None:
     table = summary(
         *(("a", 0.77, 0.01, 0.01, 0.1), ("b", 0.25, 0.01, 0.01, 0.24), ("c", 0, 1, 1, 0)),
         *(("d", 0, 1, 1, 0), ("e", 0, 1, 1, 0), ("f", 0.94, 0.01, 0.2, 0.95)),
         *(("g", 1, 0.2, 0.2, 1), ("h", 0.05, NAN, NAN, NAN), ("i", 0.5, 0.01, NAN, NAN)),
     )
-    words = similarity_words(table, 0.3)
+    words = only_words(table, 0.3)
     assert words == [
         "At epsilon 0.3 the two networks share nearly all neurons in f (94.0%), most in a and i"
         " (50.0% to 77.0%), some in b (25.0%), few in h (5.0%) and none in c to e; what matches in"
@@ -41,37 +47,54 @@ def test_all_layers_are_described_by_how_much_they_share() -> None:
 
 def test_what_chance_alone_gives_is_not_called_shared() -> None:
     rows = ("a", 0.9, 0.2, NAN, NAN), ("b", 0.0, 1, NAN, NAN), ("c", 1.0, 1, NAN, NAN)
-    assert similarity_words(summary(*rows), 0.3) == [
+    assert only_words(summary(*rows), 0.3) == [
         "At epsilon 0.3 the two networks share no neurons in any layer beyond chance; what matches"
         " in a and c (90.0% to 100%) is not more than chance explains."
     ]
-    (several,) = similarity_words(summary(*rows, pairs=3), 0.3)
+    (several,) = only_words(summary(*rows, pairs=3), 0.3)
     assert "of a pair share no neurons in any layer beyond chance in every pair;" in several
     assert several.endswith("(90.0% to 100%) is not in every pair more than chance explains.")
-    (nothing,) = similarity_words(summary(rows[1]), 0.3)
+    (nothing,) = only_words(summary(rows[1]), 0.3)
     assert nothing == "At epsilon 0.3 the two networks share no neurons in any layer."
 
 
 def test_every_comparison_of_a_few_is_described_and_of_many_the_first_and_the_last() -> None:
     layer = ("a", 0.6, 0.01, 0.01, 0.1)
     stages = [summary((layer[0], n / 10, *layer[2:]), comparison=f"s{n}") for n in range(5)]
-    assert similarity_words(pd.concat(stages[:2]), 0.3) == [
-        "At epsilon 0.3 the two networks (s0) share no neurons in any layer.",
-        "At epsilon 0.3 the two networks (s1) share some neurons in a (10.0%).",
-        "s1: in a labels alone explain at least nine tenths of it.",
-    ]
-    named = [words for words in similarity_words(pd.concat(stages), 0.3) if words[0] == "A"]
-    assert ["(s0)" in named[0], "(s4)" in named[1], len(named)] == [True, True, 2]
+    assert similarity_words(pd.concat(stages[:2]), 0.3) == {
+        "s0": ["At epsilon 0.3 the two networks (s0) share no neurons in any layer."],
+        "s1": [
+            "At epsilon 0.3 the two networks (s1) share some neurons in a (10.0%).",
+            "In a labels alone explain at least nine tenths of it.",
+        ],
+    }
+    words = similarity_words(pd.concat(stages), 0.3)
+    assert {name: first.split(" share ")[0] for name, (first, *_) in words.items()} == {
+        name: f"At epsilon 0.3 the two networks ({name})" for name in ("s0", "s4")
+    }
+
+
+def test_the_terminal_says_once_of_which_comparison_chance_is() -> None:
+    rows = ("a", 0.2, 0.01, 0.01, 0.1), ("b", 0.2, NAN, NAN, NAN)
+    stages = [summary(*rows, comparison=name) for name in ("initial", "last")]
+    table = pd.concat([summary(("a", 0, 1, 1, 0), comparison="first"), *stages])
+    nothing = dict.fromkeys(("similarity", "measures"), pd.DataFrame())
+    with patch("subspace_match.results.findings.warnings_of", return_value=[]):
+        line = closing_lines({"summary": table, **nothing}, None, None)[1]
+    words = (
+        "In a it is more than chance and labels alone explain; in b the chance level is unknown."
+    )
+    assert line == f"Chance:     initial: {words} last: {words}"
 
 
 def test_one_word_for_all_layers_and_a_count_of_very_many() -> None:
     same = summary(("a", 0.6, NAN, NAN, NAN), ("b", 0.7, NAN, NAN, NAN), pairs=3)
-    first, _ = similarity_words(same, 0.3)
+    first, _ = only_words(same, 0.3)
     expected = "the networks of a pair match most neurons in every layer (60.0% to 70.0%)."
     assert first == f"At epsilon 0.3 {expected}"
     names = [f"l{n}" for n in range(20)]
     many = summary(*((name, float(n % 2), NAN, NAN, NAN) for n, name in enumerate(names)))
-    first, _ = similarity_words(many, 0.3)
+    first, _ = only_words(many, 0.3)
     assert (
         "match nearly all neurons in 10 of 20 layers (100%) and none in 10 of 20 layers." in first
     )
@@ -105,15 +128,15 @@ def test_where_nothing_matches_the_area_is_given_with_its_chance_level() -> None
 def test_few_images_are_named_with_what_they_add() -> None:
     rows = ("a", 0.6, 0.01, 0.01, 0.1), ("b", 0.7, 0.01, 0.01, 0.1)
     table = summary(*rows, few_samples=[False, True], cross_fitted=[0.6, 0.65])
-    assert similarity_words(table, 0.3)[-1] == (
+    assert only_words(table, 0.3)[-1] == (
         "In b there are few images for the neurons; the cross-fitted similarity is at most 5.0"
         " points lower."
     )
     both = summary(*rows, few_samples=[True, True], cross_fitted=[0.6, np.nan])
-    assert similarity_words(both, 0.3)[-1].endswith(
+    assert only_words(both, 0.3)[-1].endswith(
         "; the cross-fitted similarity is as high, and unknown in b."
     )
-    unknown = similarity_words(table.assign(cross_fitted=np.nan), 0.3)[-1]
+    unknown = only_words(table.assign(cross_fitted=np.nan), 0.3)[-1]
     assert unknown.endswith("; the cross-fitted similarity is unknown.")
 
 

@@ -1,7 +1,7 @@
 // The first sentences: what is shared in which layers, and whether chance or labels alone explain it.
 // results/findings.py writes the same sentences for the terminal.
 
-import { listed, percent } from "./dom.js";
+import { listed, rangeOf } from "./dom.js";
 
 const MOST_NAMES = 6;
 /** How much of a layer is shared: the words, and the share from which on they apply. */
@@ -10,14 +10,15 @@ const NOTHING = "no neurons in any layer";
 /** Labels that reach this part of a similarity leave little to explain. */
 const MOSTLY = 0.9;
 
-/** Of more comparisons only the first and the last are described. */
+/** Of more comparisons only the first, the last and the chosen one are described. */
 const MOST_COMPARISONS = 3;
 
-/** What the comparisons of a run show at an epsilon, and no more than they show. */
-export function answerOf(own, epsilon) {
+/** What the comparisons of a run show at an epsilon, and no more than they show: for each a paragraph. */
+export function answersOf(own, epsilon, chosen) {
   const names = own.comparisons;
-  const shown = names.length > MOST_COMPARISONS ? [names[0], names.at(-1)] : names;
-  return shown.map((series) => answerOfSeries(own, series, epsilon)).join(" ");
+  const ends = [names[0], names.at(-1), chosen];
+  return names.filter((name) => names.length <= MOST_COMPARISONS || ends.includes(name))
+    .map((series) => answerOfSeries(own, series, epsilon));
 }
 
 function answerOfSeries(own, series, epsilon) {
@@ -32,13 +33,13 @@ function answerOfSeries(own, series, epsilon) {
   const every = pairs > 1 ? " in every pair" : "";
   const beyond = chance.length && shared === NOTHING ? ` beyond chance${every}` : "";
   const only = chance.length
-    ? `; what matches in ${layersOf(chance, all)} (${rangeOf(chance)}) is not${every} more than chance explains`
+    ? `; what matches in ${layersOf(chance, all)} (${rangeOf(valuesOf(chance))}) is not${every} more than chance explains`
     : "";
-  const more = [...explained(all, pairs), ...fewImages(own, all, series)].map((sentence) =>
-    which ? `${series}: ${sentence[0].toLowerCase()}${sentence.slice(1)}` : sentence);
+  const more = [...explained(all, pairs), ...fewImages(own, all, series)];
   return [`At epsilon ${epsilon} ${who}${which} ${verb} ${shared}${beyond}${only}.`, ...more].join(" ");
 }
 
+const valuesOf = (rows) => rows.map(({ value }) => value);
 const isKnown = ({ chance }) => !Number.isNaN(chance);
 const isOnlyChance = (row) => isKnown(row) && !row.isAboveChance;
 
@@ -52,14 +53,8 @@ function sharesOf(all, some) {
     if (!rows.length) return [];
     const neurons = isFirst ? " neurons" : "";
     isFirst = false;
-    return [`${words}${neurons} in ${layersOf(rows, all)}${least ? ` (${rangeOf(rows)})` : ""}`];
+    return [`${words}${neurons} in ${layersOf(rows, all)}${least ? ` (${rangeOf(valuesOf(rows))})` : ""}`];
   }));
-}
-
-function rangeOf(rows) {
-  const values = rows.map(({ value }) => value);
-  const [low, high] = [percent(Math.min(...values)), percent(Math.max(...values))];
-  return low === high ? low : `${low} to ${high}`;
 }
 
 /** Compare what is more than chance with what labels alone explain. */

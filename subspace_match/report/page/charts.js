@@ -14,7 +14,7 @@ function theme() {
   return { ink, soft, line, series: series.split(/\s+/), size };
 }
 
-const config = (colours) => ({
+const config = (colours, width) => ({
   background: "transparent",
   font: "system-ui, sans-serif",
   view: { stroke: null },
@@ -32,7 +32,7 @@ const config = (colours) => ({
     labelColor: colours.ink,
     titleColor: colours.ink,
     labelFontSize: colours.size,
-    labelLimit: 400,
+    labelLimit: Math.min(400, width - 100), // beside the symbols and the axis
     symbolStrokeWidth: 2,
   },
   range: { category: colours.series },
@@ -49,7 +49,7 @@ export const drawn = () => Promise.all(charts.map((chart) => chart.built));
  */
 export class Chart {
   /**
-   * specify(colours, width) returns the specification, which refers to data and parameters by name.
+   * specify(colours, width, height) returns the specification, which refers to data and parameters by name.
    * pick(datum, epsilon) is called on a click, point(datum, epsilon) when the pointer moves.
    */
   constructor(element, specify, { height = 260, renderer = "svg", pick, point } = {}) {
@@ -121,7 +121,7 @@ export class Chart {
       padding: PADDING,
       datasets: this.data,
       params: Object.entries(this.parameters).map(([name, value]) => ({ name, value })),
-      ...this.specify(colours, this.width),
+      ...this.specify(colours, this.width, this.height),
     };
     const data = this.data;
     const turn = (this.turn = (this.turn ?? 0) + 1);
@@ -134,7 +134,7 @@ export class Chart {
       tooltip: false,
       hover: false,
       renderer: this.renderer,
-      config: config(colours),
+      config: config(colours, this.width),
     });
     // Discard this drawing if another one was started in the meantime.
     if (turn !== this.turn) {
@@ -187,17 +187,21 @@ const LAYER_LABEL = 160; // pixels, of the longest label
 
 /**
  * The labels of an axis of names, at most so many pixels long. Long names lose what all have in common at the
- * start, and then their middle: often only their ends differ.
+ * start, and then their middle, or as little beside it as tells them apart.
  */
 function labelled(names, limit) {
   const most = Math.floor(limit / CHARACTER);
-  const head = Math.ceil(most / 2);
   let common = names.length > 1 ? names[0].length : 0;
   for (const name of names) while (!name.startsWith(names[0].slice(0, common))) common--;
   common = names[0].lastIndexOf(".", common - 1) + 1; // whole parts only
-  const shorter = (name) => (name.length <= most ? name : `${name.slice(0, head)}…${name.slice(head + 1 - most)}`);
-  const labels = names.map((name) => [name, name.length > most && common ? shorter(`…${name.slice(common)}`) : shorter(name)]);
-  return { labelLimit: 1.5 * limit, labelExpr: `${JSON.stringify(Object.fromEntries(labels))}[datum.value]` };
+  const ends = names.map((name) => (name.length > most && common ? `…${name.slice(common)}` : name));
+  const shortened = (head) => ends.map((name) =>
+    (name.length <= most ? name : `${name.slice(0, head)}…${name.slice(name.length - (most - head - 1))}`));
+  const middle = Math.ceil(most / 2);
+  const heads = Array.from({ length: most }, (_, head) => head).sort((p, q) => Math.abs(p - middle) - Math.abs(q - middle));
+  const labels = shortened(heads.find((head) => new Set(shortened(head)).size === names.length) ?? middle);
+  const byName = Object.fromEntries(names.map((name, place) => [name, labels[place]]));
+  return { labelLimit: 1.5 * limit, labelExpr: `${JSON.stringify(byName)}[datum.value]` };
 }
 
 const layerAxis = (names) => ({
@@ -215,14 +219,19 @@ const coloured = (domain) => ({
   type: "nominal",
   title: null,
   scale: { domain },
-  legend: domain.length > 1 ? TOP : null,
+  legend: domain.length > 1 ? { ...TOP, symbolOpacity: 1 } : null,
 });
+/** How much higher a figure is that has this legend of colours on top. */
+const legendHeight = (domain, colours) => (domain.length > 1 ? Math.ceil(1.3 * colours.size * domain.length) : 0);
 /** A line at the selected epsilon. */
 const epsilonRule = (colours) => ({
   data: { values: [{}] },
   mark: { type: "rule", strokeDash: [5, 3], color: colours.ink },
   encoding: { x: { datum: { expr: "epsilon" }, type: "quantitative" } },
 });
+
+/** So many lines have colours and names of their own. */
+export const MOST_NAMED = 8;
 
 /** The lines of a figure by depth: their names, the fields of their values, and their dashes. */
 const LINES = {
@@ -241,11 +250,12 @@ export const linesOf = (rows) =>
     .filter(({ value }) => Number.isFinite(value)));
 
 /**
- * Similarity or area by layer, one colour per comparison; the legend names the given lines. Data: bands, lines,
- * pairs, layers; parameter: layer.
+ * Similarity or area by layer, one colour per comparison, or with more than MOST_NAMED one colour for the selected
+ * comparison; the legend names the given lines. Data: bands, lines, pairs (thin), layers; parameter: layer.
  */
-export const byDepth = (names, series, lines, title) => (colours, width) => {
-  const color = coloured(series);
+export const byDepth = (names, series, lines, title) => (colours, width, height) => {
+  const isNamed = series.length <= MOST_NAMED;
+  const color = isNamed ? coloured(series) : { value: colours.series[0] };
   const dash = {
     field: "line",
     type: "nominal",
@@ -258,6 +268,7 @@ export const byDepth = (names, series, lines, title) => (colours, width) => {
   const beside = names.length > 1 ? {} : { x: { ...x, bandPosition: 0.4 }, x2: { field: "layer", bandPosition: 0.6 } };
   const line = names.length > 1 ? "line" : "rule";
   return {
+    height: height + (isNamed ? legendHeight(series, colours) : 0),
     encoding: { x },
     layer: [
       {
@@ -278,7 +289,8 @@ export const byDepth = (names, series, lines, title) => (colours, width) => {
       {
         ...data("pairs"),
         mark: { type: line, strokeWidth: 1, opacity: 0.7 },
-        encoding: { ...beside, y: similarity("value", title), color, detail: { field: "pair" } },
+        encoding: { ...beside, y: similarity("value", title), color: isNamed ? color : { value: colours.soft },
+          detail: { field: "pair" } },
       },
       {
         ...data("lines"),
@@ -301,22 +313,20 @@ export const byDepth = (names, series, lines, title) => (colours, width) => {
   };
 };
 
-/** So many lines have colours and names of their own. */
-export const MOST_NAMED = 8;
-
 /**
- * Similarity against epsilon; more than MOST_NAMED lines are thin, of one colour and without a legend.
- * Data: chance, labels, draws, curves, fitted; parameter: epsilon.
+ * Similarity against epsilon, one line per pair; more than MOST_NAMED lines are thin, and more than
+ * MOST_NAMED series have one colour and no legend. Data: chance, labels, draws, curves, fitted; parameter: epsilon.
  */
-export const byEpsilon = (series) => (colours) => {
+export const byEpsilon = (series, isThin) => (colours, width, height) => {
   const named = series.length <= MOST_NAMED;
-  const colour = named ? { color: coloured(series) } : { detail: { field: "series" } };
+  const colour = { detail: { field: "pair" }, ...(named ? { color: coloured(series) } : {}) };
   const x = quantitative("epsilon", {
     title: "Epsilon",
     scale: { domain: [0, 1], nice: false },
     axis: { grid: false },
   });
   return {
+    height: height + (named ? legendHeight(series, colours) : 0),
     layer: [
       {
         ...data("chance"),
@@ -330,7 +340,7 @@ export const byEpsilon = (series) => (colours) => {
           interpolate: "step-before",
           opacity: 0.12,
           color: colours.soft,
-          line: { strokeDash: LINES["labels alone"].dash, strokeWidth: 1.5 },
+          line: { strokeDash: LINES["labels alone"].dash, strokeWidth: 1.5, color: colours.soft },
         },
         encoding: { x, y: similarity("value") },
       },
@@ -341,7 +351,7 @@ export const byEpsilon = (series) => (colours) => {
       },
       {
         ...data("curves"),
-        mark: { type: "line", interpolate: "step-after", strokeWidth: named ? 2 : 1, opacity: named ? 1 : 0.6 },
+        mark: { type: "line", interpolate: "step-after", strokeWidth: isThin ? 1 : 2, opacity: isThin ? 0.6 : 1 },
         encoding: { x, y: similarity("value"), ...colour },
       },
       {
@@ -426,7 +436,7 @@ export const heatMap = (namesA, namesB, titles) => (colours, width) => {
     scale: { type: "band", domain },
     axis: {
       labelOverlap: "greedy",
-      ...labelled(domain, Math.min(LAYER_LABEL, width / 4)),
+      ...labelled(domain, Math.min(LAYER_LABEL, width / 3)),
       grid: false,
       ticks: false,
       ...more,
@@ -463,10 +473,10 @@ export const heatMap = (namesA, namesB, titles) => (colours, width) => {
 };
 
 /** Measures by layer. Data: curves. */
-export const measures = (names, series) => (colours, width) => ({
+export const measures = (names, series) => (colours, width, height) => ({
   ...data("curves"),
   // A legend below takes from the height.
-  height: 360 + higherBy(names) + (width < 500 ? 1.5 * colours.size * series.length : 0),
+  height: height + (width < 500 ? 1.5 * colours.size * series.length : 0),
   mark: { type: "line", point: true, strokeWidth: 1.5 },
   encoding: {
     x: layerAxis(names),

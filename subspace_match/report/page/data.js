@@ -222,6 +222,11 @@ class Run {
     return comparison === undefined ? all : all.filter((own) => own.pair.comparison === comparison);
   }
 
+  /** The layers that a pair has; with pair -1, those that some pair of the comparison has. */
+  layersOf(comparison, pair) {
+    return this.layerNames.filter((layer) => (pair < 0 ? this.matchesOf(layer, comparison).length : this.match(pair, layer)));
+  }
+
   /** The similarity of every comparison and layer at an epsilon; cached for the last epsilon. */
   curves(epsilon) {
     if (this.cached?.epsilon !== epsilon) {

@@ -1,7 +1,7 @@
 // Similarity by depth: at an epsilon, and the area, which needs none; the first sentences follow it.
 
-import { answerOf } from "./answer.js";
-import { byDepth, Chart, higherBy, linesOf } from "./charts.js";
+import { answersOf } from "./answer.js";
+import { byDepth, Chart, higherBy, linesOf, MOST_NAMED } from "./charts.js";
 import { runs } from "./data.js";
 import { Numbers, byId, h, listed, percent, say, short } from "./dom.js";
 import { change, listen, run, state } from "./state.js";
@@ -20,7 +20,7 @@ export function depth() {
   ]);
   const figures = runs.map((own, number) => figureOfDepth(own, number));
   say("depth-legend", legend());
-  listen(["run", "pair", "layer", "epsilon"], () => {
+  listen(["run", "comparison", "pair", "layer", "epsilon"], () => {
     figures.forEach((update) => update());
     table.update();
     answer();
@@ -29,8 +29,8 @@ export function depth() {
 }
 
 function answer() {
-  say("answer", runs.map((own) =>
-    `${runs.length > 1 ? `${own.name}: ` : ""}${answerOf(own, state.epsilon)}`).join(" "));
+  byId("answer").replaceChildren(...runs.flatMap((own) => answersOf(own, state.epsilon, state.comparison).map((words) =>
+    h("p", {}, `${runs.length > 1 ? `${own.name}: ` : ""}${words}`))));
 }
 
 const INTERVALS = {
@@ -57,18 +57,32 @@ function legend() {
     runs.some((own) => own.summary.some(({ consensus }) => consensus.some((value) => value !== null)))
       && "The consensus is the share of all networks' neurons in sets, one per network, that all match each"
       + " other; it is known at the same epsilons.",
-    runs.some((own) => own.pairs.length > 1) && "Thin lines are single pairs.",
+    runs.some((own) => own.pairs.length > 1) && `Thin lines are single pairs of the selected comparison${
+      runs.every(areNamed) ? "" : ", and other comparisons"}.`,
   ].filter(Boolean).join(" ");
 }
 
+/** Whether each comparison of a run has a colour and a name in figures. */
+export const areNamed = (own) => own.comparisons.length <= MOST_NAMED;
+
+/** The selected comparison, or the first one of a run that lacks it. */
+const comparisonOf = (own) => (own.comparisons.includes(state.comparison) ? state.comparison : own.comparisons[0]);
+
+/** Describe a layer: in the selected comparison with all levels, in the others, if they are few, briefly. */
 function readDepth(own, layer) {
-  const words = (rows, more) => rows.filter((row) => row.layer === layer).map((row) => {
+  const comparison = comparisonOf(own);
+  const describe = (row, more) => {
+    const series = own.comparisons.length > 1 ? `${row.series}: ` : "";
     const band = Number.isNaN(row.low)
       ? ""
       : ` (${percent(row.low)} to ${percent(row.high)}, 95% interval over ${row.over})`;
-    const series = own.comparisons.length > 1 ? `${row.series}: ` : "";
-    return `${series}${percent(row.value)}${band}, ${levels(row)}${more(row)}`;
-  }).join("; ");
+    const details = row.series === comparison ? `${band}, ${levels(row)}${more(row)}` : "";
+    return `${series}${percent(row.value)}${details}`;
+  };
+  const words = (rows, more) => rows
+    .filter((row) => row.layer === layer && (areNamed(own) || row.series === comparison))
+    .toSorted((p, q) => (q.series === comparison) - (p.series === comparison))
+    .map((row) => describe(row, more)).join("; ");
   const consensus = (row) => (Number.isNaN(row.consensus) ? "" : `, consensus ${percent(row.consensus)}`);
   const pValue = (row) => (Number.isNaN(row.pValue) ? "" : `, p at most ${short(row.pValue, 2)}`);
   const name = runs.length > 1 ? `${own.name}: ${layer}` : layer;
@@ -79,6 +93,13 @@ function readDepth(own, layer) {
 /** What a similarity is to be compared with. */
 export const levels = (row) => `cross-fitted ${percent(row.crossFitted)}, chance level ${percent(row.chance)},`
   + ` labels alone ${percent(row.labels)}`;
+
+/** Where another run has a layer. */
+const placeIn = (own, number, layer) => ({
+  run: number,
+  pair: Number.NaN,
+  comparison: (own.matchesOf(layer, comparisonOf(own))[0] ?? own.matchesOf(layer)[0]).pair.comparison,
+});
 
 /** Create the figure of one run; return the function that updates it. */
 function figureOfDepth(own, number) {
@@ -96,7 +117,7 @@ function figureOfDepth(own, number) {
     h("figure", {}, h("figcaption", {}, `Area under the similarity, which needs no epsilon${named}`), box));
   // The pairs of another run are others.
   const select = (layer) => layer
-    && change({ layer, neuron: "", ...(state.run === number ? {} : { run: number, pair: Number.NaN }) });
+    && change({ layer, neuron: "", ...(state.run === number ? {} : placeIn(own, number, layer)) });
   // Some lines are only known at the epsilons of the grid.
   const figures = [[slider, own.curves(own.epsilons[0]), "Similarity"], [box, own.areas, "Area"]];
   const [chart, areas] = figures.map(([element, rows, title]) => {
@@ -120,9 +141,12 @@ function figureOfDepth(own, number) {
   const layers = own.layerNames.map((layer) => ({ layer }));
   return () => {
     const rows = own.curves(state.epsilon);
-    caption.textContent = `Similarity at epsilon ${state.epsilon}${named}`;
-    const isShown = ({ pair }) =>
-      (state.run === number && state.pair >= 0 ? pair === state.pair : own.pairs.length > 1);
+    const comparison = comparisonOf(own);
+    caption.textContent = `Similarity at epsilon ${state.epsilon}${named}`
+      + (areNamed(own) ? "" : `: ${comparison}; thin: the others`);
+    const isShown = ({ pair }) => (state.run === number && state.pair >= 0
+      ? pair === state.pair
+      : own.pairs.length > 1 && own.pairs[pair].comparison === comparison);
     const pairsOf = (all) => all.flatMap(({ series, layer: name, pairs }) =>
       pairs.filter(isShown).map((one) => ({ series, layer: name, ...one })));
     const selected = state.run === number ? state.layer : "";
@@ -130,9 +154,16 @@ function figureOfDepth(own, number) {
     const value = rows.find((row) => row.layer === selected)?.value;
     slider.setAttribute("aria-valuenow", at + 1);
     slider.setAttribute("aria-valuetext", at < 0 ? "none" : `${selected}: ${percent(value)}`);
+    const isBold = (row) => areNamed(own) || row.series === comparison;
+    const others = (all) => all.filter((row) => !isBold(row))
+      .map(({ series, layer: name, value: share }) => ({ series, layer: name, pair: series, value: share }));
     // Copies: Vega adds a field to the rows that it is given.
-    const dataOf = (all) =>
-      ({ bands: all.map((row) => ({ ...row })), lines: linesOf(all), pairs: pairsOf(all), layers });
+    const dataOf = (all) => ({
+      bands: all.filter(isBold).map((row) => ({ ...row })),
+      lines: linesOf(all.filter(isBold)),
+      pairs: [...pairsOf(all), ...others(all)],
+      layers,
+    });
     chart.show(dataOf(rows), { layer: selected });
     areas.show(dataOf(own.areas), { layer: selected });
   };

@@ -20,6 +20,12 @@ export function percent(share) {
   return `${(100 * share).toFixed(share === 0 || share === 1 ? 0 : 1)}%`;
 }
 
+/** The smallest and the largest of some shares. */
+export function rangeOf(shares) {
+  const [low, high] = [percent(Math.min(...shares)), percent(Math.max(...shares))];
+  return low === high ? low : `${low} to ${high}`;
+}
+
 /** A number rounded to significant digits. */
 export function short(value, digits = 4) {
   return Number.isFinite(value) ? String(Number(value.toPrecision(digits))) : "none";

@@ -3,7 +3,7 @@
 import { Chart, HEAT_MAP, heatMap } from "./charts.js";
 import { Numbers, byId, h, percent, say, short } from "./dom.js";
 import { strip } from "./neurons.js";
-import { change, listen, match, run, state } from "./state.js";
+import { change, listen, run, state } from "./state.js";
 
 /** Select a neuron of a network in the first pair of a comparison that has it, and go to it. */
 function select(comparison, { network, neuron }) {
@@ -29,7 +29,7 @@ function neuronOf(comparison, row) {
 }
 
 function universal() {
-  const { comparison } = match().pair;
+  const { comparison } = state;
   const layer = run().layerNames.indexOf(state.layer);
   const found = run().universality.find((one) => one.comparison === comparison && one.layer === layer);
   byId("universal").replaceChildren(...(found
@@ -41,8 +41,8 @@ function universal() {
     ? `A neuron is universal if most other networks have it: of the ${found.neurons} neurons of all networks`
       + ` (${comparison}, without dead ones), those with the smallest and the largest median critical epsilon`
       + " over the other networks. Select one to see its partners."
-    : `No network has this layer and is compared with at least two others (${comparison}): choose a pair of`
-      + " another comparison.");
+    : `No network has this layer and is compared with at least two others (${comparison}): choose another`
+      + " comparison.");
 }
 
 /** The known areas of all networks by all networks. */
@@ -61,7 +61,7 @@ export function manyNetworks() {
   chart.element.setAttribute("role", "img");
   const table = new Numbers(byId("matrix-numbers"), "network_matrix", () => [["layer", "network_a", "network_b", "area"],
     ...cellsOf(found, names()).map(({ a, b, value }) => [state.layer, a, b, value])]);
-  listen(["run", "pair", "layer", "epsilon"], (changed) => {
+  listen(["run", "comparison", "layer", "epsilon"], (changed) => {
     const own = run();
     byId("many").hidden = !own.universality.length && !own.network_matrix.length;
     if (byId("many").hidden) return;

@@ -34,9 +34,10 @@ function numbersOf() {
   const levels = Object.keys(LEVELS).filter((name) => own.record.neuron_levels[name]);
   const at = minimal ? `_at_${minimal.epsilon}` : "";
   return [
-    ["network", "neuron", ...own.critical.map((_, draw) => `critical_epsilon_draw_${draw}`),
+    ["comparison", "pair", "layer", "network", "neuron", ...own.critical.map((_, draw) => `critical_epsilon_draw_${draw}`),
       `minimal_match_size${at}`, "norm", ...levels.map((name) => LEVELS[name])],
-    ...rowsOf(own, minimal).map(({ number, name, size, norm }) => [name[0], Number(name.slice(1)),
+    ...rowsOf(own, minimal).map(({ number, name, size, norm }) => [
+      own.pair.comparison, run().pairName(own.pair), own.layer, name[0], Number(name.slice(1)),
       ...own.critical.map((draw) => draw[number]), size, norm,
       ...levels.map((level) => own.neuronLevels(number)[level] ?? Number.NaN)]),
   ];
@@ -312,7 +313,7 @@ export function neurons(runs) {
   const numbered = new Numbers(byId("neurons-numbers"), "neurons", numbersOf);
   filters(() => table.filter());
   let shown;
-  listen(["run", "pair", "layer", "epsilon", "neuron"], () => {
+  listen(["run", "comparison", "pair", "layer", "epsilon", "neuron"], () => {
     const own = match();
     const minimal = own.minimal(state.epsilon);
     const isNew = shown?.own !== own || shown.minimal !== minimal;

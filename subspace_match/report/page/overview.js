@@ -2,7 +2,7 @@
 
 import { byId, counted, h, percent, say } from "./dom.js";
 import { nearest } from "./data.js";
-import { change, listen, match, run, state } from "./state.js";
+import { change, listen, run, state } from "./state.js";
 
 const gridPlaces = () => run().epsilons.map((epsilon, place) => ({ epsilon, place }));
 
@@ -49,9 +49,9 @@ export function overview() {
   const head = h("tr");
   byId("overview").append(h("table", { class: "overview" },
     h("caption", { class: "hidden" }, "All layers"), h("thead", {}, head), body));
-  listen(["run", "pair", "layer", "epsilon"], () => {
+  listen(["run", "comparison", "layer", "epsilon"], () => {
     const own = run();
-    const { comparison } = match().pair;
+    const { comparison } = state;
     const rows = layerRows(own, comparison);
     const columns = LAYER_COLUMNS.filter(([, valueOf]) => rows.some((one) => !Number.isNaN(valueOf(one))));
     head.replaceChildren(...["Layer", "Neurons", ...columns.map(([title]) => title)].map((title) =>

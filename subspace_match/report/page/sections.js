@@ -4,8 +4,8 @@
 import { layersOf } from "./answer.js";
 import { countWithin, mean, nearest, numbers, runs } from "./data.js";
 import { byEpsilon, Chart, criticals, HEAT_MAP, heatMap, higherBy, measures, MOST_NAMED, sizes } from "./charts.js";
-import { depth, levels } from "./depth.js";
-import { Numbers, byId, counted, h, listed, neuronWords, percent, save, say, short } from "./dom.js";
+import { areNamed, depth, levels } from "./depth.js";
+import { Numbers, byId, counted, h, listed, neuronWords, percent, rangeOf, save, say, short } from "./dom.js";
 import { change, listen, match, run, state } from "./state.js";
 
 // What was compared
@@ -37,7 +37,7 @@ const FACTS = {
   Compared: (own) => [...new Set(own.pairs.map((pair) => pair.comparison))].flatMap((comparison) => {
     const pairs = own.pairs.filter((pair) => pair.comparison === comparison);
     const networks = new Set(pairs.flatMap((pair) => [pair.a, pair.b]));
-    return pairs.length > MOST_NAMED
+    return own.pairs.length > MOST_NAMED
       ? h("div", {}, `${comparison}: ${pairs.length} pairs of ${networks.size} networks`)
       : pairs.map((pair) => h("div", {}, `${comparison}: ${own.pairName(pair)}`));
   }),
@@ -117,7 +117,7 @@ function steps(ascending, total, series) {
 }
 
 function layer() {
-  const curve = new Chart(byId("curve"), (colours) => byEpsilon(shownMatches().map(seriesOf))(colours), {
+  const curve = new Chart(byId("curve"), (...more) => byEpsilon(shownSeries(), !isNamed())(...more), {
     pick: (_, epsilon) => epsilon >= 0 && epsilon < 1 && change({ epsilon: thousandth(epsilon) }),
     point: (_, epsilon) => readCurve(epsilon),
   });
@@ -138,8 +138,8 @@ function layer() {
   for (const { element } of [curve, critical, size]) element.setAttribute("role", "img");
   curve.element.addEventListener("pointerleave", () => readCurve(state.epsilon));
   let data = {};
-  listen(["run", "pair", "layer", "epsilon", "neuron"], (names) => {
-    const isNew = names.some((name) => ["run", "pair", "layer"].includes(name));
+  listen(["run", "comparison", "pair", "layer", "epsilon", "neuron"], (names) => {
+    const isNew = names.some((name) => ["run", "comparison", "pair", "layer"].includes(name));
     if (isNew) {
       data = { curve: curveRows(), critical: criticalRows() };
       say("critical-readout", "");
@@ -160,20 +160,27 @@ function layer() {
 /** Rounded to the steps of the slider, and below 1. */
 const thousandth = (epsilon) => Math.min(0.999, Number(epsilon.toFixed(3)));
 
-const shownMatches = () => (state.pair < 0 ? run().matchesOf(state.layer) : [match()]);
+/** The selected pair; with all pairs selected those of all comparisons, or of many comparisons those of the selected. */
+const shownMatches = () => (state.pair < 0
+  ? run().matchesOf(state.layer, areNamed(run()) ? undefined : state.comparison)
+  : [match()]);
 const isNamed = () => shownMatches().length <= MOST_NAMED;
-const seriesOf = (own) => `${own.pair.comparison}: ${run().pairName(own.pair)}`;
+/** Whether curves have the colour of their comparison, as in the figures by depth. */
+const areOfComparisons = () => state.pair < 0 && run().comparisons.length > 1 && areNamed(run());
+const seriesOf = (own) => (areOfComparisons() ? own.pair.comparison : run().pairName(own.pair));
+const shownSeries = () => (areOfComparisons() ? run().comparisons : shownMatches().map(seriesOf));
 
 function curveRows() {
   const own = match();
   return {
     curves: shownMatches().flatMap((one) =>
-      steps(one.pooled, one.count * one.draws, { series: seriesOf(one) })),
+      steps(one.pooled, one.count * one.draws, { series: seriesOf(one), pair: one.record.pair })),
     draws: shownMatches().length > 1 || own.draws === 1
       ? []
       : own.ascending.flatMap((draw, number) => steps(draw, own.count, { draw: number })),
     fitted: shownMatches().flatMap((one) => (isNamed() && one.record.cross_fitted_draws
-      ? steps(one.crossFitted, one.count * one.record.cross_fitted_draws, { series: seriesOf(one) })
+      ? steps(one.crossFitted, one.count * one.record.cross_fitted_draws,
+        { series: seriesOf(one), pair: one.record.pair })
       : [])),
     chance: levelRows(own.chanceCurve),
     labels: levelRows(own.labelsCurve),
@@ -198,12 +205,16 @@ function criticalRows() {
 function readCurve(epsilon) {
   if (!(epsilon >= 0 && epsilon <= 1)) return;
   const at = epsilon === state.epsilon ? epsilon : thousandth(epsilon);
-  const values = shownMatches().map((one) => one.similarity(at));
-  const listedValues = listed(values.map((value) => percent(value)));
-  const whose = values.length > 1 ? ` in the order of the legend; ${run().pairName(match().pair)}: ` : ", ";
-  say("curve-readout", `At ${at}: ` + (isNamed()
-    ? `${listedValues}${whose}${levelsOf(match(), at)}`
-    : `${percent(Math.min(...values))} to ${percent(Math.max(...values))} over ${values.length} pairs`));
+  const shown = shownMatches();
+  const range = (all) => rangeOf(all.map((one) => one.similarity(at)))
+    + (all.length > 1 ? ` over ${all.length} pairs` : "");
+  const of = shown.length > 1 ? ` in the order of the legend; ${run().pairName(match().pair)}: ` : ", ";
+  const words = areOfComparisons()
+    ? [...Map.groupBy(shown, seriesOf)].map(([name, all]) => `${name} ${range(all)}`).join("; ")
+    : isNamed()
+      ? `${listed(shown.map((one) => percent(one.similarity(at))))}${of}${levelsOf(match(), at)}`
+      : range(shown);
+  say("curve-readout", `At ${at}: ${words}`);
 }
 
 const levelsOf = (own, epsilon) => levels({
@@ -218,7 +229,7 @@ function facts() {
   const [first] = own.critical;
   const within = (from, to) => first.subarray(from, to).reduce((n, e) => n + (e <= state.epsilon), 0);
   const certificate = own.certificate(state.epsilon);
-  say("layer-heading", `Layer ${name}`);
+  say("layer-name", `Layer ${name}`);
   say("layer-facts", [
     `${kind}, node ${node}, ${run().pairName(own.pair)}.`,
     `${own.countA} + ${own.countB} neurons, ${counted(own.record.samples, "sample")}${imagesOf(own.record)},`,
@@ -235,7 +246,7 @@ function facts() {
     `rounding errors ${certificate.certain ? "cannot" : "could"} change it.`,
   ].filter(Boolean).join(" "));
   say("curve-caption", "Exact similarity at every epsilon"
-    + (isNamed() ? "" : ", one line per pair")
+    + (isNamed() && !areOfComparisons() ? "" : ", one line per pair")
     + (isNamed() && own.record.cross_fitted_draws ? "; dashed: cross-fitted" : "")
     + (shownMatches().length === 1 && own.draws > 1 ? "; thin: each draw" : "")
     + (own.chanceCurve.length ? "; grey: the chance level" : "")
@@ -294,7 +305,7 @@ function showSizes(chart, isNew) {
 function pairsAndMeasures() {
   let built = -1;
   let [made, updates] = [[], []]; // figures of the run, and functions that update its parts
-  listen(["run", "pair", "epsilon"], () => {
+  listen(["run", "comparison", "pair", "epsilon"], () => {
     if (built !== state.run) {
       built = state.run;
       made.forEach((chart) => chart.remove());
@@ -357,9 +368,11 @@ function heatMaps(own) {
     const { layers_a: a, layers_b: b } = shown;
     const at = place();
     const [similarity, cka] = [numbers(shown.similarity[at]), numbers(shown.cka)];
-    return [["layer_a", "layer_b", "epsilon", "similarity", "linear_cka"],
+    const { pair } = shown;
+    const of = [own.pairs[pair].comparison, own.pairName(own.pairs[pair])];
+    return [["comparison", "pair", "layer_a", "layer_b", "epsilon", "similarity", "linear_cka"],
       ...Array.from(similarity, (value, cell) =>
-        [a[Math.floor(cell / b.length)], b[cell % b.length], shown.epsilons[at], value, cka[cell]])];
+        [...of, a[Math.floor(cell / b.length)], b[cell % b.length], shown.epsilons[at], value, cka[cell]])];
   });
   byId("between").append(
     h("h3", {}, "Every layer of A against every layer of B"),
@@ -367,7 +380,9 @@ function heatMaps(own) {
   );
   let last = "";
   const update = () => {
-    shown = found.find((one) => one.pair === state.pair) ?? found[0];
+    // With all pairs selected, the first of the comparison.
+    const isOwn = ({ pair }) => (state.pair < 0 ? own.pairs[pair].comparison === state.comparison : pair === state.pair);
+    shown = found.find(isOwn) ?? found[0];
     const at = place();
     const key = `${shown.pair} ${at}`;
     if (key === last) return;
@@ -396,8 +411,12 @@ function otherMeasures(own) {
   const chart = new Chart(box, measures(own.layerNames, series), { height: 360 + higherBy(own.layerNames) });
   // With all pairs selected, those of the comparison that the other parts of the page show.
   const shownPairs = () => (state.pair < 0
-    ? own.pairs.flatMap(({ comparison: one }, number) => (one === match().pair.comparison ? [number] : []))
+    ? own.pairs.flatMap(({ comparison: one }, number) => (one === state.comparison ? [number] : []))
     : [state.pair]);
+  const pairsInWords = () => {
+    const [first, ...more] = shownPairs();
+    return more.length ? `mean of ${more.length + 1} pairs` : own.pairName(own.pairs[first]);
+  };
   const rows = () => {
     const pairs = shownPairs();
     const matches = own.layerNames.flatMap((name) => {
@@ -416,11 +435,10 @@ function otherMeasures(own) {
     return [...matches, ...others];
   };
   const table = new Numbers(details, "measures", () =>
-    [["measure", "layer", "value"], ...rows().map((row) => [row.series, row.layer, row.value])]);
+    [["comparison", "pairs", "measure", "layer", "value"],
+      ...rows().map((row) => [state.comparison, pairsInWords(), row.series, row.layer, row.value])]);
   const update = () => {
-    const pairs = shownPairs();
-    const { comparison: name } = own.pairs[pairs[0]];
-    const of = pairs.length > 1 ? `mean of ${pairs.length} pairs (${name})` : own.pairName(own.pairs[pairs[0]]);
+    const of = `${pairsInWords()}${shownPairs().length > 1 ? ` (${state.comparison})` : ""}`;
     caption.textContent = `By layer, ${of}; the first curve is the maximum match at epsilon ${state.epsilon}`;
     chart.show({ curves: rows() });
     table.update();

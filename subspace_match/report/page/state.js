@@ -4,14 +4,14 @@ import { runs } from "./data.js";
 
 const listeners = [];
 
-/** run and pair are numbers, pair is -1 for all pairs; layer and neuron are names. */
-export const state = { run: 0, pair: 0, layer: "", neuron: "", epsilon: 0 };
+/** run and pair are numbers, pair is -1 for all pairs; comparison (that of the pair), layer and neuron are names. */
+export const state = { run: 0, comparison: "", pair: 0, layer: "", neuron: "", epsilon: 0 };
 
 export const run = () => runs[state.run];
 
-/** The selected match; with all pairs selected, the match of the first pair that has the layer. */
+/** The selected match; with all pairs selected, that of the first pair of the comparison that has the layer. */
 export function match() {
-  return state.pair < 0 ? run().matchesOf(state.layer)[0] : run().match(state.pair, state.layer);
+  return state.pair < 0 ? run().matchesOf(state.layer, state.comparison)[0] : run().match(state.pair, state.layer);
 }
 
 /** Call update at the start and whenever one of these parts of the state changes. */
@@ -22,7 +22,7 @@ export function listen(names, update) {
 export function change(changes) {
   const before = { ...state };
   const wanted = { ...state, ...changes };
-  if (changes.layer && !("pair" in changes)) wanted.pair = pairWith(wanted);
+  if (changes.layer && !("pair" in changes)) Object.assign(wanted, having(wanted));
   Object.assign(state, valid(wanted));
   const names = Object.keys(state).filter((name) => state[name] !== before[name]);
   if (names.length) {
@@ -31,13 +31,12 @@ export function change(changes) {
   }
 }
 
-/** The wanted pair, or if it lacks the wanted layer, another that has it, of the same comparison if possible. */
-function pairWith({ run: number, pair, layer }) {
+/** What is wanted, or if it lacks the wanted layer, another pair that has it, of the same comparison if possible. */
+function having({ run: number, comparison, pair, layer }) {
   const own = runs[number];
-  if (pair < 0 || own.match(pair, layer)) return pair;
-  const all = own.matchesOf(layer);
-  const comparison = own.pairs[pair]?.comparison;
-  return (all.find((one) => one.pair.comparison === comparison) ?? all[0])?.record.pair ?? pair;
+  if (own.layersOf(comparison, pair).includes(layer)) return {};
+  const found = own.matchesOf(layer, comparison)[0] ?? own.matchesOf(layer)[0];
+  return { comparison: found.pair.comparison, pair: pair < 0 ? pair : found.record.pair };
 }
 
 const ADDRESS_EVERY = 200; // milliseconds; Safari allows 100 changes of the address in 10 s
@@ -78,6 +77,7 @@ function address() {
   const own = new URLSearchParams({ layer: state.layer });
   own.set("neuron", state.neuron);
   own.set("epsilon", state.epsilon);
+  if (run().comparisons.length > 1) own.set("comparison", state.comparison);
   if (run().pairs.length > 1) own.set("pair", state.pair < 0 ? "all" : state.pair);
   if (runs.length > 1) own.set("run", state.run);
   return own.toString();
@@ -88,6 +88,7 @@ function fromAddress() {
   const part = (name) => own.get(name) ?? undefined;
   return {
     run: Number(part("run") ?? 0),
+    comparison: part("comparison"),
     pair: part("pair") === "all" ? -1 : Number(part("pair") ?? Number.NaN),
     layer: part("layer"),
     neuron: part("neuron"),
@@ -101,13 +102,15 @@ function valid(wanted) {
   const own = runs[number];
   const several = own.pairs.length > 1;
   const pair = own.pairs[wanted.pair] || (several && wanted.pair === -1) ? wanted.pair : several ? -1 : 0;
+  const chosenComparison = own.comparisons.includes(wanted.comparison) ? wanted.comparison : own.comparisons[0];
+  const comparison = own.pairs[pair]?.comparison ?? chosenComparison;
   const within = wanted.epsilon >= 0 && wanted.epsilon < 1;
   const epsilon = within ? wanted.epsilon : firstEpsilon(own);
-  const known = own.layerNames.filter((layer) => pair < 0 || own.match(pair, layer));
+  const known = own.layersOf(comparison, pair);
   const layer = known.includes(wanted.layer) ? wanted.layer : known[0];
-  const chosen = pair < 0 ? own.matchesOf(layer)[0] : own.match(pair, layer);
+  const chosen = pair < 0 ? own.matchesOf(layer, comparison)[0] : own.match(pair, layer);
   const neuron = chosen.number(wanted.neuron) < 0 ? chosen.firstNeuron : wanted.neuron;
-  return { run: number, pair, layer, neuron, epsilon };
+  return { run: number, comparison, pair, layer, neuron, epsilon };
 }
 
 /** The largest epsilon with minimal matches, or the middle epsilon of the grid. */
