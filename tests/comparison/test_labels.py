@@ -18,9 +18,19 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import subspace_match as sm
+from subspace_match.comparison.labels import exchangeable
+from subspace_match.comparison.places import PlaceDraw
 from subspace_match.comparison.result import FIRST_COLUMNS, short_table
+from subspace_match.data.prepared import Split
 from subspace_match.networks.images import Images
-from subspace_match.networks.sampling import draw_samples, image_groups
+from subspace_match.networks.layer_info import LayerInfo
+from subspace_match.networks.preprocessing import Preprocessing
+from subspace_match.networks.sampling import (
+    draw_samples,
+    image_groups,
+    image_permutation,
+    within_classes,
+)
 from subspace_match.report import read_run
 from subspace_match.report.payload import payload
 from subspace_match.results.layer_nulls import resampled_layer
@@ -169,8 +179,13 @@ def test_a_loader_of_batches_is_as_a_generator_of_them() -> None:
         np.testing.assert_array_equal(layer.null, other[name].null)
     assert one["conv1"].class_null is one["conv2"].class_null is None
     np.testing.assert_array_equal(one["fc1"].class_null, other["fc1"].class_null)
-    whole = compared(batches(), positions=1)
-    assert one["fc1"].class_null.shape == whole["fc1"].class_null.shape
+    x, y = (rows(model, images(COUNT), 8) for model in (cnn(0), cnn(1)))
+    rng, order = np.random.default_rng([0, 1]), np.arange(COUNT)
+    for label in range(CLASSES):
+        own = np.flatnonzero(LABELS.numpy() == label)
+        order[own] = rng.permutation(own)
+    path = sm.match_path(sm.reduce(x, y[order], device="cpu"), device="cpu")
+    np.testing.assert_allclose(one["fc1"].class_null[0], path.critical_epsilon, atol=1e-5)
     assert "no level within classes in conv1, conv2, because too few inputs of a" in str(one)
     table = one.similarity(0.5).set_index("layer")
     assert table["class_null_mean"].isna().tolist() == [True, True, False]
@@ -178,6 +193,64 @@ def test_a_loader_of_batches_is_as_a_generator_of_them() -> None:
     labels = torch.arange(many) % 2
     large = compared(iter(zip(images(many).split(500), labels.split(500), strict=True)))
     assert all(layer.class_null is not None for layer in large.values())
+
+
+@pytest.mark.parametrize("inputs", [400, None])
+def test_layers_of_other_sizes_keep_places_labels_and_unsampled_inputs(inputs: int | None) -> None:
+    """Of 400 known inputs with 150 samples three groups of 50 have one place each."""
+    labels = np.random.default_rng(0).integers(0, 2, 400)
+    draw, layers = PlaceDraw(inputs, 150, 64, seed=3), [conv(8), conv(4)]
+    draw.start(0, 400)
+    x = draw.rows(torch.arange(400 * 64).reshape(400, 8, 8, 1), None).numpy()[:, 0]
+    own = draw.of_pair(*layers)
+    sampled = own.sampled(400)
+    assert sampled.sum() == (150 if inputs else 400)
+    # Unknown inputs are few for 200 places, of which each has about two.
+    parts = exchangeable(own.groups(400), labels, sampled, own.alike)
+    if inputs is None:
+        assert parts is None
+        parts = within_classes(own.groups(400), labels)
+    assert sum(len(part) for part in parts) == 400
+    moved = own.permuted(image_permutation(parts, np.random.default_rng(0)))
+    image, position = np.divmod(x[own.in_all()], 64)
+    np.testing.assert_array_equal(position[moved], position)
+    np.testing.assert_array_equal(labels[image[moved]], labels[image])
+    assert sorted(moved) == list(range(len(moved)))
+    assert (image[moved] != image).mean() > (0.9 if inputs else 0.1)
+
+
+def conv(size: int) -> LayerInfo:
+    return LayerInfo("l", "l", "conv", 4, size, size)
+
+
+def test_the_layers_of_one_model_have_the_level_too(found: sm.Comparison) -> None:
+    one = sm.compare(cnn(0), None, batches(), **OPTIONS, positions=POSITIONS)
+    assert all(len(layer.class_null) == 19 for layer in one.values())
+    assert one.similarity(0.5)["class_p_value"].notna().all()
+    assert one.accuracies == (None,)  # five scores, four classes
+    assert one.classes == found.classes
+
+
+def test_labels_that_a_model_takes_by_name_are_labels() -> None:
+    """As models of transformers, which then compute a loss."""
+
+    class Classifier(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = mlp(0), nn.Linear(5, CLASSES)
+
+        def forward(self, x: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+            logits = self.head(self.body(x))
+            loss = nn.functional.cross_entropy(logits, labels, reduction="none")
+            return {"loss": loss, "logits": logits}
+
+    model = Classifier()
+    made = [{"x": x, "labels": own} for x, own in batches()]
+    other = sm.compare(model, model, made, **OPTIONS)
+    with torch.no_grad():
+        right = (model(images(COUNT), LABELS)["logits"].argmax(1) == LABELS).double().mean()
+    assert other.accuracies == (float(right), float(right))
+    assert other["fc1"].class_null is not None
 
 
 def test_a_loader_may_shuffle_and_end_early(found: sm.Comparison) -> None:
@@ -327,9 +400,6 @@ def test_labels_of_a_list_give_the_pipelines_samples_and_both_nulls(
 
 
 def images_of(pixels: np.ndarray) -> Images:
-    from subspace_match.data.prepared import Split
-    from subspace_match.networks.preprocessing import Preprocessing
-
     split = Split(pixels, np.zeros(len(pixels), np.int64), np.arange(len(pixels)))
     return Images.on_device(split, Preprocessing((0.4, 0.5), (0.2, 0.3)), torch.device("cpu"))
 
