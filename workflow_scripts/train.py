@@ -73,7 +73,7 @@ def train(snakemake: Any) -> None:
     identity = "-".join([model, str(seed), *map(sha256, [*paths.start, paths.images])])
     resume_file = folder / "resume.safetensors"
     if resume_file.exists():
-        log.info("resuming from %s", resume_file)
+        log.info("found the file of an interrupted training, %s", resume_file)
     with tqdm(
         total=settings["epochs"] * steps,
         desc=f"seed {seed}",

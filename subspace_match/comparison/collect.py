@@ -171,7 +171,7 @@ class Collector:
             places = PlaceDraw(inputs, positions, self._most, seed, labels)
             draw = self._draws.setdefault("places", places)
         else:
-            size = pair.a.kind, pair.a.height, pair.a.width
+            size = pair.a.kind, pair.a.size
             if size not in self._draws:
                 self._draws[size] = GridDraw(pair.a, inputs, positions, seed, labels)
             draw = self._draws[size]

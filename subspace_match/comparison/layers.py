@@ -96,7 +96,7 @@ def why_left_out(
         elif len(found) == 1:
             reason = f"only in {next(iter(found))}"
         else:
-            sizes = (f"{own.kind} {own.height} x {own.width} in {n}" for n, own in found.items())
+            sizes = (f"{own.kind} {own.size_in_words} in {side}" for side, own in found.items())
             reason = ", ".join(sizes)
         groups.setdefault(reason, []).append(name)
     return "; ".join(f"{', '.join(own)} ({reason})" for reason, own in groups.items())
@@ -110,8 +110,8 @@ def matching_work(neurons: int) -> float:
     return float(neurons) * (neurons + 1000)
 
 
-def _size(layer: LayerInfo) -> tuple[str, int, int]:
-    return layer.kind, layer.height, layer.width
+def _size(layer: LayerInfo) -> tuple[str, int, int, int]:
+    return layer.kind, *layer.size
 
 
 def _fits(layer: LayerInfo, patterns: Sequence[str]) -> bool:
@@ -138,8 +138,7 @@ def _named(name: str, side: str, layers: Sequence[LayerInfo]) -> LayerInfo:
 
 def _no_pairs(layers_a: Sequence[LayerInfo], layers_b: Sequence[LayerInfo] | None) -> str:
     def shown(layers: Sequence[LayerInfo]) -> str:
-        sizes = (f"{layer.name} {layer.height} x {layer.width}" for layer in layers)
-        return first_few(list(sizes))
+        return first_few([f"{layer.name} {layer.size_in_words}" for layer in layers])
 
     if layers_b is None:
         return f"layers: expected at least two layers of one model, found {shown(layers_a)}"

@@ -28,6 +28,7 @@ from ..networks.sampling import (
     draw_samples,
     image_groups,
     permuted_samples,
+    positions_at,
     shared_places,
     uses_all_samples,
 )
@@ -91,8 +92,7 @@ class Draw(ABC):
         """Return the batch's samples of a layer, (samples, neurons).
 
         Args:
-            values: (inputs, neurons), (inputs, positions, neurons) or (inputs, height, width,
-                neurons).
+            values: (inputs, ..., neurons), as ``LayeredNetwork.run`` passes them.
             real: which tokens are no padding, (inputs, tokens) bool; None if all are real.
         """
 
@@ -215,7 +215,8 @@ class PlaceDraw(GroupedDraw):
     """The same points of the inputs in every layer.
 
     Attributes:
-        down, right: points of each group of inputs, (groups, points) in [0, 1).
+        points: of each group of inputs, (3, groups, points) in [0, 1): from the first to the last
+            frame, down, and right.
         group: the group of each input, (inputs,); -1 for those without samples.
         places: the group of each sampled input of the batch.
         each: number of points of an input.
@@ -260,9 +261,10 @@ class PlaceDraw(GroupedDraw):
             sampled = np.flatnonzero(self.group >= 0)
             self.samples, self.halves = self.each * len(sampled), Halves(sampled, seed)
         # Evenly spaced from left to right, so that no token is sampled twice if there are enough.
-        self.down, right = self._rng.random((2, groups, self.each))
+        down, right = self._rng.random((2, groups, self.each))
         order = self._rng.permuted(np.tile(np.arange(self.each), (groups, 1)), axis=1)
-        self.right = (order + right) / self.each
+        frame = np.random.default_rng([seed, inputs or 0, 1]).random((groups, self.each))
+        self.points = np.stack([frame, down, (order + right) / self.each])
         self._inputs = self.places = np.empty(0, dtype=np.int64)
         self.shortest = self.each
         self._pairs: dict[object, PairDraw] = {}
@@ -280,11 +282,11 @@ class PlaceDraw(GroupedDraw):
         if real is not None and real.shape == values.shape[:2]:
             lengths = real.sum(1).cpu().numpy()[self._inputs]
             self.shortest = int(lengths.min(initial=self.shortest))
-        points = self.down[self.places].ravel(), self.right[self.places].ravel()
-        return at_points(values, real, self._inputs, *points)
+        points = self.points[:, self.places].reshape(3, -1)
+        return at_points(values, real, self._inputs, points)
 
     def of_pair(self, a: LayerInfo, b: LayerInfo) -> PairDraw:
-        sizes = (a.height, a.width), (b.height, b.width)
+        sizes = a.size, b.size
         if sizes not in self._pairs:
             self._pairs[sizes] = _DistinctPlaces(self, sizes)
         return self._pairs[sizes]
@@ -298,15 +300,12 @@ class _DistinctPlaces(PairDraw):
     with fewer real tokens than points still have some twice, of which ``compare`` warns.
     """
 
-    def __init__(self, draw: PlaceDraw, sizes: tuple[tuple[int, int], ...]) -> None:
+    def __init__(self, draw: PlaceDraw, sizes: tuple[tuple[int, int, int], ...]) -> None:
         self._draw = draw
-        cells = [
-            (points * size).astype(np.int64)
-            for height, width in sizes
-            for points, size in ((draw.down, height), (draw.right, width))
-        ]
-        self._distinct = np.zeros(draw.down.shape, dtype=bool)
-        for group, own in enumerate(np.stack(cells, axis=1)):  # (cells of both layers, points)
+        groups = draw.points.shape[1]
+        self._distinct = np.zeros(draw.points.shape[1:], dtype=bool)
+        for group in range(groups):
+            own = np.concatenate([positions_at(draw.points[:, group], size) for size in sizes])
             self._distinct[group, np.unique(own, axis=1, return_index=True)[1]] = True
         self.alike = all(size == (1, 1) for size in sizes)
         self.samples = None
@@ -349,9 +348,10 @@ class SharedDraw(Draw):
         if inputs is None:
             rng = np.random.default_rng([seed, places])
             self._image = np.arange(places)
-            self._down, self._right = rng.random((2, places))
+            down_and_right = rng.random((2, places))
+            self._points = np.concatenate([rng.random((1, places)), down_and_right])
         else:
-            self._image, self._down, self._right = shared_places(inputs, places, seed)
+            self._image, self._points = shared_places(inputs, places, seed)
         self.samples = None if inputs is None else len(self._image)
         self._batch, self._first = slice(0, 0), 0
 
@@ -361,11 +361,11 @@ class SharedDraw(Draw):
 
     def rows(self, values: Tensor, real: Tensor | None) -> Tensor:
         inputs = self._image[self._batch] - self._first
-        return at_points(values, real, inputs, self._down[self._batch], self._right[self._batch])
+        return at_points(values, real, inputs, self._points[:, self._batch])
 
 
 def at_points(
-    values: Tensor, real: Tensor | None, inputs: np.ndarray, down: np.ndarray, right: np.ndarray
+    values: Tensor, real: Tensor | None, inputs: np.ndarray, points: np.ndarray
 ) -> Tensor:
     """Return a layer's values at points of the inputs, (points, neurons).
 
@@ -373,16 +373,14 @@ def at_points(
         values: as for ``Draw.rows``.
         real: as for ``Draw.rows``; used if it has the layer's number of tokens.
         inputs: (points,) int64, the input of each point.
-        down: (points,) in [0, 1), from top to bottom.
-        right: (points,) in [0, 1), from left to right, or from the first to the last real token.
+        points: (3, points) in [0, 1): from the first to the last frame, from top to bottom, and
+            from left to right or from the first to the last real token.
     """
-    if values.ndim == 2:
-        return values[on_device_of(values, inputs)]
-    if values.ndim == 4:
-        height, width = values.shape[1:3]
-        row, column = (down * height).astype(np.int64), (right * width).astype(np.int64)
-        return values[tuple(on_device_of(values, index) for index in (inputs, row, column))]
-    tokens = values.shape[1]
+    axes = values.ndim - 2
+    if axes != 1:
+        places = positions_at(points[3 - axes :], values.shape[1:-1])
+        return values[tuple(on_device_of(values, index) for index in (inputs, *places))]
+    right, tokens = points[2], values.shape[1]
     if real is None or real.shape != values.shape[:2]:
         token = (right * tokens).astype(np.int64)
     else:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data.catalogue import SOURCES, input_shape, resize_and_crop, source_of
+from ..networks.layer_info import size_in_words
 from ..networks.preprocessing import Preprocessing, configured_preprocessing
 from ..storage.files import damaged, read_signed, write_signed
 from .comparisons import Model, models_of
@@ -35,7 +36,7 @@ def layers_of(model: Model, config: Config, path: str | Path) -> list[LayerRecor
             holds a readable shape of each layer.
 
     Returns:
-        One record per layer: name, node, kind, neurons, height, width, axis.
+        One record per layer: name, node, kind, neurons, height, width, axis, frames.
 
     Raises:
         ValueError: if the architecture does not exist, or cannot process these images.
@@ -85,11 +86,14 @@ def shared_layers(
 
 
 def _map(layer: LayerRecord) -> tuple[Any, ...]:
-    return layer["kind"], layer["height"], layer["width"]
+    return tuple(layer[key] for key in ("kind", "frames", "height", "width"))
 
 
 def _maps(layers: Sequence[LayerRecord]) -> str:
-    shown = (f"{layer['name']} {layer['height']} x {layer['width']}" for layer in layers)
+    shown = (
+        f"{layer['name']} {size_in_words(layer['frames'], layer['height'], layer['width'])}"
+        for layer in layers
+    )
     return f"({', '.join(shown)})"
 
 

@@ -190,7 +190,7 @@ class JobResources:
     def _activations(self, model: str) -> int:
         """Return how many numbers one input makes in a network's layers and scores."""
         layers = self._layers[model].values()
-        in_layers = sum(each.neurons * each.height * each.width for each in layers)
+        in_layers = sum(each.neurons * each.positions for each in layers)
         data = self.plan.paths.models[model].data
         # A text has a score for every token that may follow each of its tokens.
         scores = data["tokens"] * source_of(data).classes if SOURCES[data["name"]].text else 0
@@ -204,7 +204,7 @@ class JobResources:
         """Return the samples of one draw, at most, and the number of draws."""
         positions, draws = (self.config["extraction"][key] for key in ("positions", "draws"))
         if uses_all_samples(layer, self._test_images, positions):
-            return self._test_images * layer.height * layer.width, 1
+            return self._test_images * layer.positions, 1
         return positions, draws
 
 

@@ -131,8 +131,7 @@ def sampled_rows(values: torch.Tensor, flat: np.ndarray) -> torch.Tensor:
     """Return rows (samples, neurons) of a layer's values, without copying the other values.
 
     Args:
-        values: (inputs, neurons), (inputs, positions, neurons) or (inputs, height, width, neurons),
-            as ``LayeredNetwork.run`` passes them.
+        values: (inputs, ..., neurons), as ``LayeredNetwork.run`` passes them.
         flat: (samples,) int64, indices into all axes but the last: (input * height + row) * width
             + column.
 

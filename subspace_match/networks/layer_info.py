@@ -21,6 +21,8 @@ class LayerInfo:
         height, width: size of the map; 1 and the number of tokens, or the length of a map along one
             axis; 1 and 1 if a sample is an input.
         axis: axis of neurons in the values that the network computes.
+        frames: number of maps that lie behind one another, the frames of a video or the slices of a
+            volume; otherwise 1.
     """
 
     name: str
@@ -30,17 +32,28 @@ class LayerInfo:
     height: int
     width: int
     axis: int = 1
+    frames: int = 1
 
     @property
     def shape_in_words(self) -> str:
         """What its values are: "images x 8 neurons x 32 x 32"."""
-        sizes = {"conv": f" x {self.height} x {self.width}", "tokens": f" x {self.width} tokens"}
+        sizes = {"conv": f" x {self.size_in_words}", "tokens": f" x {self.width} tokens"}
         return f"images x {self.neurons} neurons{sizes.get(self.kind, '')}"
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """Frames, height and width. A sample's flat index counts positions in this order."""
+        return self.frames, self.height, self.width
+
+    @property
+    def size_in_words(self) -> str:
+        """The size, as "32 x 32"; of several frames, "8 x 32 x 32"."""
+        return size_in_words(self.frames, self.height, self.width)
 
     @property
     def positions(self) -> int:
         """Number of samples of one input."""
-        return self.height * self.width
+        return self.frames * self.height * self.width
 
 
 def check_planned(
@@ -65,4 +78,11 @@ def check_planned(
 
 
 def _outline(layer: Mapping[str, Any]) -> str:
-    return "{name} ({node}, {kind}) of {height} x {width}".format_map(layer)
+    size = size_in_words(layer["frames"], layer["height"], layer["width"])
+    return "{name} ({node}, {kind}) of {size}".format_map({**layer, "size": size})
+
+
+def size_in_words(frames: int, height: int, width: int) -> str:
+    """Return a map's size, as "32 x 32"; of several frames, "8 x 32 x 32"."""
+    shown = (height, width) if frames == 1 else (frames, height, width)
+    return " x ".join(map(str, shown))

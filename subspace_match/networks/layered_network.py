@@ -149,9 +149,10 @@ class LayeredNetwork:
 
         Args:
             inputs: a batch, on any device.
-            sink: receives the values as (inputs, neurons), (inputs, positions, neurons) or
-                (inputs, height, width, neurons), on the network's device. They are a view of what
-                the network goes on with: it must not change them, and must copy what it keeps.
+            sink: receives the values as (inputs, neurons), (inputs, positions, neurons), (inputs,
+                height, width, neurons) or (inputs, frames, height, width, neurons), on the
+                network's device. They are a view of what the network goes on with: it must not
+                change them, and must copy what it keeps.
 
         Returns:
             The network's output.
@@ -358,18 +359,19 @@ class LayeredNetwork:
                 else:
                     unread.append(f"{found} with neurons along axis {axis}")
                 continue
-            sample, neurons, height, width = size
+            sample, neurons, *positions = size
             prefix = (
                 "block" if kind == "block" or (kind is None and "block" in node.kinds) else sample
             )
             if prefix == "tokens" and "activation" in node.kinds:
                 prefix = "mlp"
             if sample == "tokens" and self._tokens != "all":
-                sample, height, width = "fc", 1, 1
+                sample, positions = "fc", [1, 1, 1]
             counts[prefix] += 1
             name = f"{prefix}{counts[prefix]}"
+            frames, height, width = positions
             layers.append(
-                LayerInfo(name, node.name, sample, neurons, height, width, int(axis or 0))
+                LayerInfo(name, node.name, sample, neurons, height, width, int(axis or 0), frames)
             )
         if faults:
             raise ValueError(
@@ -379,8 +381,9 @@ class LayeredNetwork:
             )
         if unread:
             raise ValueError(
-                "network: expected layers of vectors, of tokens, or of maps with a height and a"
-                f" width, found {first_few(unread, '; ')}; select other nodes in extraction.nodes"
+                "network: expected layers of vectors, of tokens, or of maps with a height, a width"
+                " and perhaps frames, neurons before or after all of these, found"
+                f" {first_few(unread, '; ')}; select other nodes in extraction.nodes"
             )
         if given:
             axis = self._neuron_axis
@@ -398,12 +401,12 @@ class LayeredNetwork:
             )
         size = _size(shape, layer.axis)
         of_tokens = size is not None and size[0] == "tokens"
-        expected = layer.neurons, layer.height, layer.width
+        expected = layer.neurons, *layer.size
         fits = size is not None and (size[1:] == expected or (of_tokens and size[1] == expected[0]))
         if tensor is None or not fits or len(tensor) != inputs:
             raise ValueError(
                 f"{layer.name} ({layer.node}): expected {layer.neurons} neurons at"
-                f" {layer.height} x {layer.width} positions, as for the first inputs, found"
+                f" {layer.size_in_words} positions, as for the first inputs, found"
                 f" {shape} for {inputs} inputs; give all inputs one size"
             )
         values = tensor.movedim(layer.axis, -1)
@@ -480,17 +483,18 @@ def _fitting(patterns: Sequence[str], known: Mapping[str, Set[str]]) -> list[str
     return [name for name in known if name in selected]
 
 
-def _size(shape: Shape | None, axis: int | None) -> tuple[str, int, int, int] | None:
-    """Return what a sample is ("conv", "tokens", "fc"), neurons, height and width of a layer."""
+def _size(shape: Shape | None, axis: int | None) -> tuple[str, int, int, int, int] | None:
+    """Return what a sample is ("conv", "tokens", "fc"), neurons, frames, height and width."""
     if shape is None or axis is None or not 0 < axis < len(shape):
         return None
     positions = [length for other, length in enumerate(shape) if other not in (0, axis)]
     if not positions:
-        return "fc", shape[axis], 1, 1
+        return "fc", shape[axis], 1, 1, 1
     if len(positions) == 1:
-        return "conv" if axis == 1 else "tokens", shape[axis], 1, positions[0]
-    if len(positions) == 2 and axis != 2:
-        return "conv", shape[axis], positions[0], positions[1]
+        return "conv" if axis == 1 else "tokens", shape[axis], 1, 1, positions[0]
+    if len(positions) <= 3 and axis in (1, len(shape) - 1):
+        frames, height, width = [1, *positions][-3:]
+        return "conv", shape[axis], frames, height, width
     return None
 
 

@@ -6,6 +6,8 @@ images are contiguous, the weights therefore decide the format of the whole netw
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import nn
 
@@ -16,9 +18,9 @@ _VECTOR = 8
 def move_to(network: nn.Module, device: torch.device) -> nn.Module:
     """Move a network to a device, in the memory format in which its convolutions are fastest.
 
-    The format is channels last, except on a CPU for networks with a convolution whose backward pass
-    then corrupts memory: kernel 1 x 1, stride above 1, fewer than 8 input channels (seen with torch
-    2.14 on processors with AVX2 and without AVX-512).
+    The format of convolutions in two dimensions is channels last, except on a CPU for networks with
+    a convolution whose backward pass then corrupts memory: kernel 1 x 1, stride above 1, fewer than
+    8 input channels (seen with torch 2.14 on processors with AVX2 and without AVX-512).
 
     Example:
         >>> narrow = nn.Conv2d(4, 8, 1, stride=2)
@@ -27,7 +29,11 @@ def move_to(network: nn.Module, device: torch.device) -> nn.Module:
     """
     unsafe = device.type == "cpu" and any(map(_has_unsafe_weights, network.modules()))
     order = torch.contiguous_format if unsafe else torch.channels_last
-    return network.to(memory_format=order).to(device)
+    # Not Module.to, which refuses networks with convolutions in three dimensions.
+    for weights in itertools.chain(network.parameters(), network.buffers()):
+        if weights.ndim == 4:
+            weights.data = weights.data.contiguous(memory_format=order)
+    return network.to(device)
 
 
 def _has_unsafe_weights(module: nn.Module) -> bool:

@@ -6,7 +6,8 @@ positions drawn without replacement, the same in both networks; 16 draws). Layer
 sizes have no common positions. They are compared at places: points of the input, independent of the
 size of the map.
 
-A sample is stored as a flat index (input * height + row) * width + column.
+A sample is stored as a flat index (input * height + row) * width + column; of videos and volumes,
+((input * frames + frame) * height + row) * width + column.
 """
 
 from __future__ import annotations
@@ -144,7 +145,8 @@ def _draw(
     seed: list[int],
     real: np.ndarray | None,
 ) -> np.ndarray:
-    rng = np.random.default_rng([*seed, layer.height, layer.width])
+    size = layer.height, layer.width, *([layer.frames] if layer.frames > 1 else [])
+    rng = np.random.default_rng([*seed, *size])
     drawn: list[np.ndarray] = []
     for group in rng.permutation(len(groups)):
         inputs = groups[group]
@@ -224,19 +226,34 @@ def draw_shared_positions(
         >>> places["conv1"] // 4, places["fc1"]
         (array([0, 0, 1, 1, 2, 2]), array([0, 0, 1, 1, 2, 2]))
     """
-    image, down, right = shared_places(images, places, seed)
+    image, points = shared_places(images, places, seed)
     return {
-        layer.name: (image * layer.height + (down * layer.height).astype(np.int64)) * layer.width
-        + (right * layer.width).astype(np.int64)
+        layer.name: np.ravel_multi_index(
+            (image, *positions_at(points, layer.size)), (images, *layer.size)
+        )
         for layer in layers
     }
 
 
-def shared_places(images: int, places: int, seed: int) -> tuple[np.ndarray, ...]:
-    """Draw places: their images, sorted, and their points, down and right in [0, 1)."""
+def positions_at(points: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Return the position of a map that contains each point, (3, points) int64.
+
+    Args:
+        points: in [0, 1): from the first to the last frame, down and right, (3, points).
+        size: frames, height and width.
+
+    Example:
+        >>> positions_at(np.array([[0.0], [0.5], [0.9]]), (1, 4, 4))[:, 0]
+        array([0, 2, 3])
+    """
+    return np.asarray((points.T * np.asarray(size)).T, dtype=np.int64)
+
+
+def shared_places(images: int, places: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw places: their images, sorted, and their points, (3, places) as for ``positions_at``."""
     if places > images:
         places -= places % images
     rng = np.random.default_rng([seed, images, places])
     image = np.sort(np.resize(rng.permutation(images), places))
-    down, right = rng.random((2, places))
-    return image, down, right
+    down_and_right = rng.random((2, places))
+    return image, np.concatenate([rng.random((1, places)), down_and_right])

@@ -27,13 +27,19 @@ def check_task(network: nn.Module, shape: Shape, classes: int, task: str) -> Non
         task: "classify" or "language_model".
 
     Raises:
-        ValueError: if its output, in evaluation or training mode, is not one score per class, for
-            each image or each token.
+        ValueError: if it has no trainable weights or sparse gradients, or if its output, in
+            evaluation or training mode, is not one score per class, for each image or each token.
     """
     if not any(weights.requires_grad for weights in network.parameters()):
         raise ValueError(
             f"network: expected trainable weights, found none in {type(network).__name__}"
         )
+    for name, module in network.named_modules():
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.sparse:
+            raise ValueError(
+                "network: expected gradients that are not sparse, which torch's fused optimizers"
+                f" need, found {name or type(module).__name__} with sparse=True; leave it out"
+            )
     for mode in ("evaluation", "training"):
         network.train(mode == "training")
         output = scores_of(output_for(network, shape))
@@ -102,6 +108,13 @@ def output_for(network: nn.Module, shape: Shape) -> Any:
     try:
         return _called(network, shape)
     except Exception as error:  # a network's code may raise anything
+        reason = str(error).strip().partition("\n")[0]
+        fails = f"{type(network).__name__}, which fails with {type(error).__name__}: {reason}"
+        if dtype := _other_dtype(network):
+            raise ValueError(
+                f"network: expected weights of float32, found {dtype} in {fails}; let inputs of"
+                " float32 pass through it"
+            ) from error
         wanted = f"images of {' x '.join(map(str, shape))}"
         advice = "change data.image_size, the height and width of its input"
         if len(shape) == 1:
@@ -116,10 +129,8 @@ def output_for(network: nn.Module, shape: Shape) -> Any:
             ) from error
         elif hasattr(network, "image_size"):
             advice = f"add ?image_size={shape[1]} to the name of torchvision's model, or {advice}"
-        reason = str(error).strip().partition("\n")[0]
         raise ValueError(
-            f"network: expected one that accepts {wanted}, found {type(network).__name__}, which"
-            f" fails with {type(error).__name__}: {reason}; {advice}"
+            f"network: expected one that accepts {wanted}, found {fails}; {advice}"
         ) from error
 
 
@@ -127,6 +138,12 @@ def _called(network: nn.Module, shape: Shape) -> Any:
     device = next((weights.device for weights in network.parameters()), None)
     with torch.no_grad():
         return network(example_batch(shape, 2, device))
+
+
+def _other_dtype(network: nn.Module) -> torch.dtype | None:
+    """Return the type of the first floating weights that are not float32; None if all are."""
+    dtypes = (weights.dtype for weights in network.parameters())
+    return next((own for own in dtypes if own.is_floating_point and own != torch.float32), None)
 
 
 def _channels_taken(network: nn.Module, shape: Shape) -> int | None:

@@ -186,7 +186,8 @@ class ActivationStore:
     def images_of(self, name: str, samples: np.ndarray) -> np.ndarray:
         """Return the image of each sample of a layer, (samples,) int64."""
         layer = self.layers[name]
-        images: np.ndarray = samples // (layer["height"] * layer["width"])
+        frames = layer.get("frames", 1)  # older stores have maps only
+        images: np.ndarray = samples // (frames * layer["height"] * layer["width"])
         return images
 
     def labels(self) -> np.ndarray | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import warnings
 import weakref
@@ -874,18 +875,60 @@ def test_texts_with_fewer_tokens_than_samples_are_named() -> None:
         sm.compare(Text(0), Text(1), list(texts(lengths, 20)), positions=60)
 
 
-@pytest.mark.parametrize("sizes", [((8, 8), (2, 3)), ((1, 1), (1, 1)), ((1, 6), (1, 1))])
+def volumes(seed: int, side: int = 3) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        *(nn.Conv3d(1, 4, 2), nn.ReLU(), nn.MaxPool3d(2)),
+        *(nn.Conv3d(4, 6, side, padding=side // 2), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3)),
+    )
+
+
+def test_volumes_are_compared_as_their_activations_are() -> None:
+    x = torch.randn(160, 1, 5, 7, 5, generator=torch.Generator().manual_seed(0))
+    models = volumes(0), volumes(1, side=1)
+    found = sm.compare(*models, x.split(50), positions=10**6, device="cpu")
+    assert list(found.layers) == ["conv1", "conv2"]
+    with torch.no_grad():
+        for name, end in (("conv1", 2), ("conv2", 5)):
+            rows = [model[:end](x).movedim(1, -1).flatten(0, -2).numpy() for model in models]
+            path = sm.match_path(sm.reduce(*rows))
+            np.testing.assert_allclose(
+                found.layers[name].path.critical_epsilon, path.critical_epsilon, atol=1e-8
+            )
+            assert found.layers[name].path.pair.samples == 160 * (96 if name == "conv1" else 12)
+
+
+def test_volumes_of_other_sizes_are_compared_at_the_same_points() -> None:
+    """Layers that repeat the frames, rows and columns of another one match it everywhere."""
+    x = torch.randn(150, 2, 2, 3, 2, generator=torch.Generator().manual_seed(0))
+    plain = nn.Sequential(nn.Conv3d(2, 3, 1), nn.ReLU())
+    finer = nn.Sequential(plain[0], nn.Upsample(scale_factor=(3, 2, 4)), nn.ReLU())
+    options: dict[str, Any] = {"positions": 1500, "heat_map": 700, "device": "cpu"}
+    found = sm.compare(plain, finer, [x], layers=[("conv1", "conv1")], **options)
+    (layer,) = found.layers.values()
+    assert layer.path.similarity(0.0001) == 1
+    assert found.to_frame("heat_map", 0.0001)["similarity"].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        ((1, 8, 8), (1, 2, 3)),
+        ((1, 1, 1), (1, 1, 1)),
+        ((1, 1, 6), (1, 1, 1)),
+        ((4, 3, 3), (2, 3, 2)),
+    ],
+)
 def test_places_of_two_layers_are_distinct_and_are_permuted_with_their_inputs(
-    sizes: tuple[tuple[int, int], tuple[int, int]],
+    sizes: tuple[tuple[int, int, int], tuple[int, int, int]],
 ) -> None:
     """Against a plain loop: each input's pairs of positions, each once, in their order."""
-    inputs, most = 120, max(height * width for height, width in sizes)
+    inputs, most = 120, max(map(math.prod, sizes))
     draw = PlaceDraw(inputs, 4000, most, seed=3)
-    layers = [LayerInfo("l", "l", "conv", 4, *size) for size in sizes]
+    layers = [LayerInfo("l", "l", "conv", 4, *size, frames=frames) for frames, *size in sizes]
     draw.start(0, inputs)
     numbered = [
-        torch.arange(inputs * layer.positions).reshape(inputs, layer.height, layer.width, 1)
-        for layer in layers
+        torch.arange(inputs * layer.positions).reshape(inputs, *layer.size, 1) for layer in layers
     ]
     x, y = (draw.rows(values, None).numpy()[:, 0] for values in numbered)
     own = draw.of_pair(*layers)

@@ -38,6 +38,7 @@ def test_the_list_of_layers_is_kept_in_a_file(tmp_path: Path) -> None:
         "height": 32,
         "width": 32,
         "axis": 1,
+        "frames": 1,
     }
     record = read_signed(path)
     assert record["shapes"]["conv1.2"] == "images x 3 neurons x 32 x 32"
@@ -156,13 +157,18 @@ def test_an_error_names_the_option_for_small_images_before_training(tmp_path: Pa
 
 
 def layer(name: str, height: int = 4) -> dict[str, Any]:
-    return {"name": name, "kind": "conv", "neurons": 3, "height": height, "width": 4}
+    sizes = {"height": height, "width": 4, "frames": 1}
+    return {"name": name, "kind": "conv", "neurons": 3} | sizes
 
 
 def test_layers_of_the_same_name_and_map_size_are_shared() -> None:
     a = [layer("conv1"), layer("conv2"), layer("conv3")]
     b = [layer("conv1"), layer("conv2", height=8), layer("conv4")]
     assert shared_layers(a, b) == ([a[0]], ["conv2", "conv3", "conv4"])
+    volumes = [layer("conv1"), layer("conv2") | {"frames": 2}]
+    assert shared_layers(a, volumes) == ([a[0]], ["conv2", "conv3"])
+    with pytest.raises(ValueError, match=r"found \(conv2 4 x 4\) and \(conv2 2 x 4 x 4\)"):
+        shared_layers(a[1:2], volumes[1:])
     assert shared_layers(a, a) == (a, [])
     message = (
         r"layers of the same name and map size, found \(conv2 4 x 4, conv3 4 x 4\) and \(conv4"

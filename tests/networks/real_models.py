@@ -48,6 +48,21 @@ def convnext_tiny() -> Made:
     return models.ConvNeXt([CNBlockConfig(8, 16, 2), CNBlockConfig(16, None, 1)]), images()
 
 
+def videos() -> torch.Tensor:
+    return torch.randn(3, 3, 4, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def r3d_18() -> Made:
+    return models.video.r3d_18(num_classes=5), videos()
+
+
+def swin3d_t() -> Made:
+    network = models.video.SwinTransformer3d(
+        patch_size=[2, 4, 4], embed_dim=8, depths=[2, 2], num_heads=[1, 2], window_size=[2, 4, 4]
+    )
+    return network, videos()
+
+
 def mobilenet_v3_small() -> Made:
     return models.mobilenet_v3_small(num_classes=5), images()
 

@@ -22,6 +22,8 @@ MODELS: dict[Callable[[], Made], dict[str, str]] = {
     real_models.vit_b_16: {"auto": "mlp{2}", "block": "block{2}"},
     real_models.swin_t: {"auto": "conv{4}", "block": "block{4}"},
     real_models.convnext_tiny: {"auto": "conv{3}", "block": "block{3}"},
+    real_models.r3d_18: {"auto": "conv{17}", "block": "block{8}"},
+    real_models.swin3d_t: {"auto": "conv{4}", "block": "block{4}"},
     real_models.mobilenet_v3_small: {"auto": "conv{14}", "activation": "conv{32} fc{1}"},
     real_models.efficientnet_b0: {"auto": "conv{49}", "block": "block{16}"},
     real_models.vit_tiny_patch16_224: {"auto": "mlp{2}", "block": "block{2}"},
@@ -31,7 +33,7 @@ MODELS: dict[Callable[[], Made], dict[str, str]] = {
     real_models.vit: {"auto": "mlp{2}", "block": "block{2}"},
     real_models.llama: {"auto": "mlp{2}", "block": "block{2}"},
 }
-HOOKED = {"gpt2", "bert", "vit", "llama"}
+HOOKED = {"gpt2", "bert", "vit", "llama", "swin3d_t"}
 
 
 def recorded(layered: LayeredNetwork, inputs: Inputs) -> list[tuple[str, torch.Tensor]]:
@@ -506,14 +508,51 @@ def test_the_users_own_hooks_see_no_placeholder_of_the_tracer(register: str) -> 
     assert all(torch.equal(value, plain[node]) for node, value in values.items())
 
 
-def test_maps_with_a_depth_are_refused_by_their_shape() -> None:
-    network = nn.Sequential(nn.Conv3d(1, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(24, 5))
-    with pytest.raises(
-        ValueError,
-        match=r"with a height and a width, found \(2, 3, 2, 2, 2\) for 2 inputs at 1 with neur",
-    ):
-        LayeredNetwork(network, torch.randn(4, 1, 3, 3, 3))
-    assert len(LayeredNetwork(network, torch.randn(4, 1, 3, 3, 3), ["3"]).layers) == 1
+class Moved(nn.Module):
+    def __init__(self, *axes: int) -> None:
+        super().__init__()
+        self.maps, self.act, self.axes = nn.Conv3d(2, 4, 2), nn.ReLU(), axes
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        maps: torch.Tensor = self.act(self.maps(x).permute(*self.axes))
+        return maps
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3, 4), (0, 2, 3, 4, 1)])
+def test_videos_and_volumes_have_frames(axes: tuple[int, ...]) -> None:
+    network, x = Moved(*axes), torch.randn(3, 2, 6, 4, 3)
+    layered = LayeredNetwork(network, x)
+    (layer,) = layered.layers
+    assert (layer.name, layer.neurons, layer.size) == ("conv1", 4, (5, 3, 2))
+    assert (layer.positions, layer.axis) == (30, axes.index(1))
+    assert layer.shape_in_words == "images x 4 neurons x 5 x 3 x 2"
+    seen = []
+    layered.run(x, lambda _, values: seen.append(values.clone()))
+    expected = network.maps(x).relu().permute(0, 2, 3, 4, 1)
+    assert torch.equal(seen[0], expected)
+    with pytest.raises(ValueError, match=r"4 neurons at 5 x 3 x 2 positions, .*\(3, .*6.*\) for 3"):
+        layered.run(torch.randn(3, 2, 7, 4, 3), lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape"),
+    [((0, 2, 1, 3, 4), r"\(2, 5, 4, 3, 2\)"), ((0, 2, 3, 1, 4), r"\(2, 5, 3, 4, 2\)")],
+)
+def test_neurons_between_the_axes_of_a_map_are_refused(axes: tuple[int, ...], shape: str) -> None:
+    with pytest.raises(ValueError, match=rf"neurons before or after all of these, found {shape}"):
+        LayeredNetwork(Moved(*axes), torch.randn(3, 2, 6, 4, 3))
+    images = nn.Sequential(Moved(0, 1, 2, 3, 4), nn.Flatten(2, 3), nn.ReLU())
+    (layer,) = LayeredNetwork(images, torch.randn(3, 2, 6, 4, 3), ["2"]).layers
+    assert layer.size == (1, 15, 2)
+
+
+def test_maps_with_four_axes_are_refused() -> None:
+    class Four(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.relu(x)
+
+    with pytest.raises(ValueError, match=r"perhaps frames, .* found \(2, 3, 2, 2, 2, 2\) for 2"):
+        LayeredNetwork(Four(), torch.randn(4, 3, 2, 2, 2, 2), neuron_axis=1)
 
 
 def test_every_batch_gives_the_same_arguments() -> None:

@@ -76,6 +76,25 @@ def test_only_a_narrow_strided_convolution_prevents_channels_last(
     assert is_channels_last(move_to(network, CPU)) is expected
 
 
+def test_convolutions_in_one_and_three_dimensions_keep_their_format(device: str) -> None:
+    own = nn.Conv1d(3, 8, 3), nn.Conv3d(3, 8, 3), nn.BatchNorm3d(8)
+    network = nn.Sequential(nn.Conv2d(8, 8, 3), *own)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert is_channels_last(move_to(network, torch.device(device)))
+    assert all(weights.is_contiguous() for part in own for weights in part.parameters())
+    for name, value in network.state_dict().items():
+        assert value.device.type == device
+        assert torch.equal(value.cpu(), before[name])
+
+
+def test_weights_that_modules_share_stay_shared() -> None:
+    network = nn.Sequential(nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3))
+    network[1].weight = network[0].weight
+    move_to(network, CPU)
+    assert network[1].weight is network[0].weight
+    assert len(list(network.parameters())) == 3
+
+
 @pytest.mark.parametrize(("width", "expected"), [(0.25, False), (0.5, True)])
 def test_the_whole_network_has_one_memory_format(width: float, expected: bool) -> None:
     network = build("resnet20", width=width, hidden=[], channels=3, classes=2)

@@ -104,6 +104,37 @@ def test_places_are_the_same_points_of_the_same_images_in_all_layers() -> None:
     )
 
 
+def test_volumes_are_sampled_at_the_points_of_their_maps_in_all_frames() -> None:
+    fine = LayerInfo("conv2", "a", "conv", 8, 6, 8, frames=4)
+    coarse = LayerInfo("conv1", "a", "conv", 8, 3, 4, frames=2)
+    flat = LayerInfo("conv1", "a", "conv", 8, 3, 4)
+    samples = draw_shared_positions([fine, coarse], 30, 9000, seed=0)
+    image, frame, row, column = np.unravel_index(samples["conv2"], (30, 4, 6, 8))
+    assert len(np.unique(samples["conv2"])) > 2000
+    assert set(np.bincount(frame, minlength=4) // 1000) == {2}
+    expected = np.ravel_multi_index((image, frame // 2, row // 2, column // 2), (30, 2, 3, 4))
+    np.testing.assert_array_equal(samples["conv1"], expected)
+    # Maps of one frame are sampled where they are without volumes.
+    only = draw_shared_positions([flat], 30, 9000, seed=0)["conv1"]
+    np.testing.assert_array_equal(only, image * 12 + row // 2 * 4 + column // 2)
+
+
+def test_each_draw_has_positions_of_all_frames() -> None:
+    layer = LayerInfo("conv1", "a", "conv", 8, 3, 4, frames=5)
+    assert layer.positions == 60
+    one, other = draw_samples(layer, 100, 1000, 2, seed=0)
+    assert len(one) == 1000
+    assert not np.array_equal(one, other)
+    image, frame, _, _ = np.unravel_index(one, (100, 5, 3, 4))
+    assert set(np.bincount(image)) == {10}
+    assert set(frame) == set(range(5))
+    turned = LayerInfo("conv1", "a", "conv", 8, 4, 15)  # as many positions of another size
+    assert not np.array_equal(draw_samples(turned, 100, 1000, 1, seed=0)[0], one)
+    groups = image_groups(100, 1000, 0)
+    moved = permuted_samples(one, layer, image_permutation(groups, np.random.default_rng(0)))
+    np.testing.assert_array_equal(one[moved] % 60, one % 60)
+
+
 @pytest.mark.parametrize("classes", [10, 100])
 def test_groups_hold_several_images_of_a_class(classes: int) -> None:
     labels = np.random.default_rng(0).integers(0, classes, 2000)

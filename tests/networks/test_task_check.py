@@ -70,6 +70,30 @@ def test_a_network_without_trainable_weights_is_refused() -> None:
             check_task(network, (3, 2, 2), 12, CLASSIFY)
 
 
+@pytest.mark.parametrize("embedding", [nn.Embedding, nn.EmbeddingBag])
+def test_sparse_gradients_are_refused_by_name(embedding: Any) -> None:
+    class Looked(nn.Module):
+        def __init__(self, sparse: bool) -> None:
+            super().__init__()
+            self.table = embedding(5, 4, sparse=sparse)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.table(x.flatten(1).long())
+            return found.flatten(1)
+
+    check_task(Looked(False), (1, 2, 2), 4, CLASSIFY)
+    with pytest.raises(ValueError, match=r"not sparse, .* found table with sparse=True; leave it"):
+        check_task(Looked(True), (1, 2, 2), 4, CLASSIFY)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_error_for_weights_of_another_type_names_the_type(dtype: torch.dtype) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3, dtype=dtype))
+    expected = rf"^network: expected weights of float32, found {dtype} in Sequential, which fails"
+    with pytest.raises(ValueError, match=expected):
+        output_for(network, (3, 2, 2))
+
+
 def about(name: str) -> dict[str, Any]:
     return {"name": f"torchvision:{name}", "width": 1, "hidden": [], "channels": 3, "classes": 10}
 

@@ -69,7 +69,7 @@ def test_a_killed_training_resumes_and_equals_the_uninterrupted_one(workspace: W
         .read_text()
         for file in (target, other)
     )
-    assert "resuming from" in log
+    assert "interrupted training" in log
     assert "belongs to another" not in log
     # The file of one seed is not another's.
     assert "belongs to another configuration, code, seed, data set or network" in log_of_other

@@ -176,7 +176,7 @@ def test_a_cancelled_job_ends_in_a_clear_failure_and_the_next_call_heals(
 
     training.go_on()
     assert cluster.snakemake(training.workspace, training.target).jobs == {"train": 1}
-    assert "resuming from" in training.log
+    assert "interrupted training" in training.log
     assert training.found == training.sha256
 
 
@@ -193,7 +193,7 @@ def test_a_job_at_its_time_limit_is_retried_with_more_and_resumes(
     run = cluster.finish(process)
     assert f"SLURM-job '{job}' failed, SLURM status is: 'TIMEOUT'" in run.text
     assert run.jobs == {"train": 1}
-    assert "resuming from" in training.log
+    assert "interrupted training" in training.log
     assert training.found == training.sha256
     assert [asked.split()[0] for asked in cluster.jobs(of="%m %l")[-2:]] == ["2500M", "5000M"]
     assert cluster.jobs(of="%l")[-1] == "8:00:00"
@@ -213,7 +213,7 @@ def test_a_lost_node_ends_in_a_retry_that_asks_for_more(
     run = cluster.finish(process)
     assert f"SLURM-job '{job}' failed due to a node failure" in run.text
     assert run.jobs == {"train": 1}
-    assert "resuming from" in training.log
+    assert "interrupted training" in training.log
     assert training.found == training.sha256
     assert cluster.jobs(of="%m %l")[-2:] == ["2500M 4:00:00", "5000M 8:00:00"]
 
@@ -242,7 +242,7 @@ def test_a_restarted_node_daemon_loses_no_job_and_a_restarted_node_ends_in_a_ret
     run = cluster.finish(process)
     assert f"SLURM-job '{job}' failed due to a node failure" in run.text
     assert run.jobs == {"train": 1}
-    assert "resuming from" in training.log
+    assert "interrupted training" in training.log
     assert training.found == training.sha256
 
 

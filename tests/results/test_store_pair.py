@@ -46,6 +46,7 @@ def write(
         {"name": name, "node": f"{name}.0", "kind": name[:-1], "depth": depth, "neurons": width}
         | {"draws": DRAWS[name], "samples": len(SAMPLES[name])}
         | dict.fromkeys(("height", "width"), SIZE if name == "conv1" else 1)
+        | {"frames": 1}
         | {"axis": 1}
         for depth, (name, width) in enumerate(zip(SAMPLES, widths, strict=True), start=1)
     ]

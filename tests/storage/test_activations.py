@@ -47,6 +47,19 @@ def test_a_store_returns_what_was_written(path: Path) -> None:
             assert np.array_equal(opened.samples(name, draw), np.arange(len(rows)) + draw)
 
 
+def test_samples_of_volumes_and_of_older_stores_belong_to_images(tmp_path: Path) -> None:
+    entry = {"draws": 1, "samples": 3, "neurons": 1, "height": 2, "width": 3}
+    entries = [{"name": "conv1", "frames": 4} | entry, {"name": "conv2"} | entry]
+    samples = np.array([5, 23, 24])
+    with new_store(tmp_path / "seed_1.zarr", {}, entries) as writer:
+        for name in ("conv1", "conv2"):
+            writer.samples(name, 0, samples)
+            writer.append(name, 0, np.ones((3, 1), np.float32))
+    opened = ActivationStore(tmp_path / "seed_1.zarr")
+    assert opened.images_of("conv1", samples).tolist() == [0, 0, 1]
+    assert opened.images_of("conv2", samples).tolist() == [0, 3, 4]
+
+
 def test_labels_and_predictions_are_kept_if_they_are_known(tmp_path: Path, path: Path) -> None:
     assert ActivationStore(path).labels() is ActivationStore(path).predictions() is None
     with new_store(tmp_path / "seed_1.zarr", {}, []) as writer:
