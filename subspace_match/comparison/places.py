@@ -307,7 +307,7 @@ class _DistinctPlaces(PairDraw):
         for group in range(groups):
             own = np.concatenate([positions_at(draw.points[:, group], size) for size in sizes])
             self._distinct[group, np.unique(own, axis=1, return_index=True)[1]] = True
-        self.alike = all(size == (1, 1) for size in sizes)
+        self.alike = all(max(size) == 1 for size in sizes)  # a single position
         self.samples = None
         if draw.samples is not None:
             self.samples = int(self._distinct[draw.group[draw.group >= 0]].sum())
