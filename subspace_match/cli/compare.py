@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..extras import needs
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import Tensor, nn
 
@@ -38,10 +39,16 @@ and cropped as its own preprocessing says. For models without a known one give -
 --std are ImageNet's if not given (0 and 1 leave pixels from 0 to 1). One number each, as in
 --mean 0.5 --std 0.5, reads the images in grey, for models of one channel.
 
+If all images are in folders of --data, as in photos/cat/1.jpg, these folders are their classes (the
+next ones, if these are train, test or val). --null then also permutes images within classes, and
+models with one output for each class get an accuracy.
+
 The table has one row per pair of layers with the same name, kind and map size, or as --layers says:
   similarity               share of both layers' neurons in the maximum match at --epsilon
   cross_fitted             the same, corrected for few images; NaN if there are too few for that
   null_threshold, p_value  with --null: what chance alone reaches (p <= 0.05 above it), and p
+  class_null_threshold, class_p_value
+                           with --null and classes: the same for what labels alone explain
   linear_cka               another measure, which weighs directions by their variance
   median_critical_epsilon  the epsilon at which half of the neurons match
   few_samples              whether images are so few that some of the match is chance
@@ -128,23 +135,26 @@ def run(options: argparse.Namespace) -> None:
         models.append(model)
         images.append(_images(options.data, files, preprocessing, device))
 
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        both = zip(*(own.batches(options.batch) for own in images), strict=True)
+    classes = _classes(files)
+
+    def batches() -> Iterator[tuple[tuple[Tensor, Tensor], np.ndarray | None]]:
+        both, start = zip(*(own.batches(options.batch) for own in images), strict=True), 0
         for (a, _), (b, _) in both:
-            yield a, b
+            yield (a, b), None if classes is None else classes[start : start + len(a)]
+            start += len(a)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FewSamplesWarning)  # the table reports it
         result = compare(
             models[0],
             models[1],
-            KnownLength(batches(), len(images[0])),
+            KnownLength(batches(), len(images[0]), classes),
             nodes=nodes_of(options.nodes),
             layers=options.layers and [_layer(layer) for layer in options.layers],
             positions=options.positions,
             permutations=options.null,
-            inputs_a=lambda batch: batch[0],
-            inputs_b=lambda batch: batch[1],
+            inputs_a=lambda batch: batch[0][0],
+            inputs_b=lambda batch: batch[0][1],
             seed=options.seed,
             heat_map=HEAT_MAP if options.out or options.page else 0,
             device=device.type,
@@ -156,7 +166,7 @@ def run(options: argparse.Namespace) -> None:
         result.report(options.page)
     names = ("summary", "similarity", "measures", "networks")
     tables = {name: result.to_frame(name, options.epsilon) for name in names}
-    lines = closing_lines(tables, options.page, options.out)
+    lines = closing_lines(tables, options.page, options.out, result.about_labels())
     sys.stdout.write("\n".join(["", *lines, ""]))
 
 
@@ -327,6 +337,29 @@ def _image_files(folder: Path) -> list[str]:
             f" {found}: {folder}"
         )
     return files
+
+
+def _classes(files: Sequence[str]) -> np.ndarray | None:
+    """Return the number of each image's class, by its folder; None if one is in no folder.
+
+    Example:
+        >>> _classes(["cat/1.png", "cat/more/2.png", "dog/1.png"]).tolist()
+        [0, 0, 1]
+        >>> _classes(["test/cat/1.png", "test/dog/1.png"]).tolist()
+        [0, 1]
+    """
+    import numpy as np
+
+    from ..data.catalogue import SOURCES
+
+    folders = [Path(file).parts[:-1] for file in files]
+    splits = SOURCES["image_folder"].folders
+    if all(parts and parts[0] in splits for parts in folders):
+        folders = [parts[1:] for parts in folders]
+    if not all(folders):
+        return None
+    _, classes = np.unique([parts[0] for parts in folders], return_inverse=True)
+    return np.asarray(classes, dtype=np.int64)
 
 
 def _images(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn, strided
 from torch.nn.parameter import is_lazy
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset
@@ -29,10 +30,11 @@ Pick = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class KnownLength:
-    """Batches of which it is known how many inputs they have together."""
+    """Batches of which it is known how many inputs they have together, and perhaps their labels."""
 
     batches: Iterable[Any]
     inputs: int
+    labels: np.ndarray | None = None  # (inputs,) int64, those that the batches have
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.batches)

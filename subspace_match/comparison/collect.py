@@ -19,9 +19,11 @@ from ..matching.reduction.streaming import StreamedPair
 from ..matching.validation import FewSamplesWarning, as_chunk_samples
 from ..networks.inputs import Inputs, real_tokens
 from ..networks.layer_info import LayerInfo
+from ..networks.sampling import image_permutation
 from ..progress import Progress
 from .batches import has_nan, naming
 from .gathered import Gathered
+from .labels import exchangeable
 from .layer_result import LayerComparison
 from .layers import LayerPair, matching_work
 from .places import Draw, GridDraw, GroupedDraw, PairDraw, PlaceDraw, SharedDraw, on_device_of
@@ -41,6 +43,8 @@ class Sampling:
         heat_map: samples of all layers at the same places.
         permutations: of the inputs.
         seed: of places, halves and permutations.
+        labels: of all inputs, (inputs,) int64, if they are known beforehand; of more than ten
+            classes, groups of inputs that share places then hold several inputs of a class.
     """
 
     inputs: int | None
@@ -48,6 +52,7 @@ class Sampling:
     heat_map: int
     permutations: int
     seed: int
+    labels: np.ndarray | None = None
 
 
 class Kept:
@@ -157,17 +162,18 @@ class Collector:
 
     def _with_draw(self, pair: LayerPair, padded: bool) -> _Compared:
         """Find the draw of a pair, or make it."""
-        inputs, seed = self._sampling.inputs, self._sampling.seed
-        positions = self._sampling.positions
+        inputs, positions = self._sampling.inputs, self._sampling.positions
+        seed, labels = self._sampling.seed, self._sampling.labels
         draw: GroupedDraw
         # A convolution of texts has one position for each token, too.
         maybe_padded = padded and pair.a.kind != "fc" and pair.a.height == 1
         if inputs is None or self._one or not pair.alike or maybe_padded:
-            draw = self._draws.setdefault("places", PlaceDraw(inputs, positions, self._most, seed))
+            places = PlaceDraw(inputs, positions, self._most, seed, labels)
+            draw = self._draws.setdefault("places", places)
         else:
             size = pair.a.kind, pair.a.size
             if size not in self._draws:
-                self._draws[size] = GridDraw(pair.a, inputs, positions, seed)
+                self._draws[size] = GridDraw(pair.a, inputs, positions, seed, labels)
             draw = self._draws[size]
         stream, own = None, draw.of_pair(pair.a, pair.b)
         if not self._one:
@@ -281,24 +287,42 @@ class Collector:
             f" each text gives {draw.each} samples: some tokens count several times"
         )
 
-    def results(self, seen: int) -> Iterator[LayerComparison]:
+    def results(self, seen: int, labels: np.ndarray | None) -> Iterator[LayerComparison]:
         """Match all pairs of layers; the moments of each are released when it is matched.
 
         Args:
             seen: number of inputs.
+            labels: of the inputs, (inputs,) int64, for permutations within classes.
         """
-        paths = 1 + self._sampling.permutations
-        work = sum(paths * each.work for each in self._compared)
+        exchanged = [self._exchanged(each.own, seen, labels) for each in self._compared]
+        work = sum(
+            (1 + self._sampling.permutations * len(own)) * each.work
+            for each, own in zip(self._compared, exchanged, strict=True)
+        )
         with Progress("layers", len(self._compared), work) as progress:
-            while self._compared:
+            for own in exchanged:
                 compared = self._compared.pop(0)
                 with warnings.catch_warnings(), threads_for(compared.neurons):
                     warnings.simplefilter("ignore", FewSamplesWarning)  # ``compare`` warns once
-                    result = self._result(compared, seen, progress)
+                    result = self._result(compared, own, progress)
                 progress.update(1, compared.work)
                 yield result
 
-    def _result(self, compared: _Compared, seen: int, progress: Progress) -> LayerComparison:
+    def _exchanged(
+        self, own: PairDraw, seen: int, labels: np.ndarray | None
+    ) -> list[list[np.ndarray]]:
+        """Return the groups in which each null of two layers permutes inputs: any, of one class."""
+        if not self._sampling.permutations:
+            return []
+        groups = own.groups(seen)
+        within = None
+        if labels is not None:
+            within = exchangeable(groups, labels, own.sampled(seen), own.alike)
+        return [groups] if within is None else [groups, within]
+
+    def _result(
+        self, compared: _Compared, exchanged: list[list[np.ndarray]], progress: Progress
+    ) -> LayerComparison:
         pair, stream, count = compared.pair, compared.stream, self._sampling.permutations
         images = compared.draw.halves.images
         if stream is None:
@@ -312,17 +336,20 @@ class Collector:
                 _add(stream, rest)
             halves = stream.halves(images)
             x, y = stream.samples() if count else (np.empty(0), np.empty(0))
-        null = None
-        if count:
-            rng = np.random.default_rng(self._sampling.seed)
-            orders = (compared.own.permuted(seen, rng) for _ in range(count))
+        nulls: list[np.ndarray | None] = [None, None]
+        for number, groups in enumerate(exchanged):
+            # The pipeline's random numbers: [seed], and within classes [seed, 1].
+            rng = np.random.default_rng([self._sampling.seed, 1][: number + 1])
+            orders = (compared.own.permuted(image_permutation(groups, rng)) for _ in range(count))
             found = []
             for critical in null_critical_epsilons(halves.whole, x, y, orders, device=self._device):
                 found.append(critical)
                 progress.update(0, compared.work)
-            null = np.stack(found)
+            nulls[number] = np.stack(found)
         path = match_path(halves.whole, device=self._device)
-        return LayerComparison(pair.name, pair.a, pair.b, path, null, halves, self._device)
+        return LayerComparison(
+            pair.name, pair.a, pair.b, path, nulls[0], nulls[1], halves, self._device
+        )
 
     def kept(self) -> list[dict[str, np.ndarray]]:
         """Return the samples for a heat map of A's and of B's layers; empty without."""

@@ -32,6 +32,8 @@ class LayerComparison:
         path: the maximum matches at every epsilon.
         null: critical epsilons with B's inputs permuted, (permutations, n_a + n_b) float64; None
             without permutations.
+        class_null: the same with B's inputs permuted only among inputs of one label; None also if
+            there are no labels, or too few inputs of a class are sampled at the same places.
         halves: moments of two random halves of the inputs; ``halves.whole`` is ``pair``.
     """
 
@@ -40,6 +42,7 @@ class LayerComparison:
     layer_b: LayerInfo
     path: MatchPath
     null: np.ndarray | None
+    class_null: np.ndarray | None
     halves: HalvedMoments
     _device: Device
 

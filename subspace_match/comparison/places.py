@@ -27,10 +27,10 @@ from ..networks.layer_info import LayerInfo
 from ..networks.sampling import (
     draw_samples,
     image_groups,
-    image_permutation,
     permuted_samples,
     positions_at,
     shared_places,
+    uses_all_samples,
 )
 
 ALL = slice(None)
@@ -120,9 +120,11 @@ class PairDraw(ABC):
 
     Attributes:
         samples: number of samples expected in all; None if unknown.
+        alike: whether all inputs that have samples have them at the same positions.
     """
 
     samples: int | None
+    alike: bool
 
     @abstractmethod
     def in_batch(self) -> np.ndarray | slice:
@@ -133,23 +135,43 @@ class PairDraw(ABC):
         """Select from all samples of the draw so far."""
 
     @abstractmethod
-    def permuted(self, inputs: int, rng: np.random.Generator) -> np.ndarray:
-        """Permute inputs within groups; return the row that replaces each selected sample.
+    def groups(self, inputs: int) -> list[np.ndarray]:
+        """Return all inputs in groups that share their places, where they can be permuted.
 
         Args:
             inputs: number of inputs that arrived.
-            rng: decides the permutation.
+        """
+
+    @abstractmethod
+    def sampled(self, inputs: int) -> np.ndarray:
+        """Return whether each input that arrived has samples, (inputs,) bool; whole groups have."""
+
+    @abstractmethod
+    def permuted(self, order: np.ndarray) -> np.ndarray:
+        """Return the row that replaces each selected sample when inputs are permuted.
+
+        Args:
+            order: the input that replaces each input that arrived, (inputs,), from
+                ``image_permutation``.
         """
 
 
 class GridDraw(GroupedDraw, PairDraw):
     """The pipeline's samples of layers of one size; no position is drawn twice."""
 
-    def __init__(self, layer: LayerInfo, inputs: int, positions: int, seed: int) -> None:
+    def __init__(
+        self,
+        layer: LayerInfo,
+        inputs: int,
+        positions: int,
+        seed: int,
+        labels: np.ndarray | None = None,
+    ) -> None:
         """Draw the samples of all layers of ``layer``'s kind and size; see ``draw_samples``."""
         self._layer = layer
-        (self._index,) = draw_samples(layer, inputs, positions, 1, seed)
-        self._groups = image_groups(inputs, positions, seed)
+        (self._index,) = draw_samples(layer, inputs, positions, 1, seed, labels)
+        self._groups = image_groups(inputs, positions, seed, labels)
+        self.alike = uses_all_samples(layer, inputs, positions)
         self._map_size = layer.positions
         self.samples = len(self._index)
         self.halves = Halves(np.unique(self._index // self._map_size), seed)
@@ -178,10 +200,15 @@ class GridDraw(GroupedDraw, PairDraw):
     def in_all(self) -> slice:
         return ALL
 
-    def permuted(self, inputs: int, rng: np.random.Generator) -> np.ndarray:
-        groups = [group[group < inputs] for group in self._groups]
-        samples = self._index[self._index < inputs * self._map_size]
-        return permuted_samples(samples, self._layer, image_permutation(groups, rng))
+    def groups(self, inputs: int) -> list[np.ndarray]:
+        return [group[group < inputs] for group in self._groups]
+
+    def sampled(self, inputs: int) -> np.ndarray:
+        return np.isin(np.arange(inputs), self._index // self._map_size)
+
+    def permuted(self, order: np.ndarray) -> np.ndarray:
+        samples = self._index[self._index < len(order) * self._map_size]
+        return permuted_samples(samples, self._layer, order)
 
 
 class PlaceDraw(GroupedDraw):
@@ -197,7 +224,14 @@ class PlaceDraw(GroupedDraw):
             shorter.
     """
 
-    def __init__(self, inputs: int | None, positions: int, most: int, seed: int) -> None:
+    def __init__(
+        self,
+        inputs: int | None,
+        positions: int,
+        most: int,
+        seed: int,
+        labels: np.ndarray | None = None,
+    ) -> None:
         """Draw the points.
 
         Args:
@@ -206,6 +240,7 @@ class PlaceDraw(GroupedDraw):
                 only some groups of them are sampled.
             most: points that an input has at most: the positions of the largest layer.
             seed: of the draw.
+            labels: of all inputs, as for ``image_groups``; None if they are not known beforehand.
         """
         self._rng = np.random.default_rng([seed, 0 if inputs is None else inputs])
         self._known = inputs
@@ -215,7 +250,7 @@ class PlaceDraw(GroupedDraw):
             self.samples, self.halves = None, Halves(None, seed)
         else:
             self.each = min(max(1, positions // inputs), most)
-            members = image_groups(inputs, positions, seed)
+            members = image_groups(inputs, positions, seed, labels)
             groups = len(members)
             self.group = np.full(inputs, -1)
             left = positions
@@ -272,6 +307,7 @@ class _DistinctPlaces(PairDraw):
         for group in range(groups):
             own = np.concatenate([positions_at(draw.points[:, group], size) for size in sizes])
             self._distinct[group, np.unique(own, axis=1, return_index=True)[1]] = True
+        self.alike = all(max(size) == 1 for size in sizes)  # a single position
         self.samples = None
         if draw.samples is not None:
             self.samples = int(self._distinct[draw.group[draw.group >= 0]].sum())
@@ -286,15 +322,19 @@ class _DistinctPlaces(PairDraw):
         """Select from the samples of inputs of these groups; no copy is needed of all samples."""
         return ALL if self._distinct.all() else self._distinct[groups].ravel()
 
-    def permuted(self, inputs: int, rng: np.random.Generator) -> np.ndarray:
+    def groups(self, inputs: int) -> list[np.ndarray]:
         group = self._draw.group[:inputs]
+        return [np.flatnonzero(group == number) for number in np.unique(group)]
+
+    def sampled(self, inputs: int) -> np.ndarray:
+        return np.asarray(self._draw.group[:inputs] >= 0)
+
+    def permuted(self, order: np.ndarray) -> np.ndarray:
+        group = self._draw.group[: len(order)]
         sampled = np.flatnonzero(group >= 0)
         counts = self._distinct[group[sampled]].sum(1)
-        first = np.zeros(inputs, dtype=np.int64)  # row of each sampled input
+        first = np.zeros(len(order), dtype=np.int64)  # row of each sampled input
         first[sampled] = np.cumsum(counts) - counts
-        order = image_permutation(
-            [np.flatnonzero(group == number) for number in np.unique(group)], rng
-        )
         moved = np.repeat(first[order[sampled]] - first[sampled], counts)
         rows: np.ndarray = np.arange(len(moved)) + moved
         return rows

@@ -27,8 +27,8 @@ Epsilons = float | Sequence[float] | np.ndarray
 SHOWN = 0.3  # the epsilon of ``print(result)``
 FIRST_COLUMNS = (
     *("layer", "kind", "neurons_a", "neurons_b", "samples", "epsilon", "similarity"),
-    *("cross_fitted", "null_threshold", "p_value", "linear_cka", "median_critical_epsilon"),
-    "few_samples",
+    *("cross_fitted", "null_threshold", "p_value", "class_null_threshold", "class_p_value"),
+    *("linear_cka", "median_critical_epsilon", "few_samples"),
 )
 
 
@@ -40,6 +40,10 @@ class Comparison(Mapping[str, LayerComparison]):
         models: class names of the models, one or two.
         layers: the matches of layers by name. A pair of layers with two names is "conv1~conv2".
         inputs: number of inputs.
+        classes: number of classes of the inputs' labels; 0 if there are none.
+        labels: the same in words, or why there are none.
+        accuracies: of the models on the inputs, the share whose highest score is at their label;
+            None without labels, and for a model that does not give one score for each class.
         left_out: names of layers that are in no pair.
         notes: what was decided, as in the log: how layers were reached, what was left out, what is
             kept.
@@ -60,6 +64,9 @@ class Comparison(Mapping[str, LayerComparison]):
     models: tuple[str, ...]
     layers: dict[str, LayerComparison]
     inputs: int
+    classes: int
+    labels: str
+    accuracies: tuple[float | None, ...]
     left_out: list[str]
     notes: list[str]
     settings: dict[str, Any]
@@ -100,7 +107,33 @@ class Comparison(Mapping[str, LayerComparison]):
             table = short_table(self.similarity(SHOWN))
         except MissingExtraError as error:
             table = str(error)
-        return f"{self!r}\n{table}\nAt epsilon {SHOWN}; all columns: similarity({SHOWN})"
+        about = self.about_labels()
+        lines = [repr(self), table, *([f"Labels: {about}"] if about else [])]
+        return "\n".join([*lines, f"At epsilon {SHOWN}; all columns: similarity({SHOWN})"])
+
+    def about_labels(self) -> str:
+        """Say what the labels are, and which layers lack a level within classes; and accuracies.
+
+        Empty if there are no labels, and no permutations that could use them.
+        """
+        if not self.classes and not self.settings["permutations"]:
+            return ""
+        sides = [""] if len(self.models) == 1 else [" (A)", " (B)"]
+        known = [
+            f"{accuracy:.3f}{side}"
+            for accuracy, side in zip(self.accuracies, sides, strict=True)
+            if accuracy is not None
+        ]
+        return self._classes_in_words() + (f"; accuracy {', '.join(known)}" if known else "")
+
+    def _classes_in_words(self) -> str:
+        lacking = [name for name, own in self.items() if own.class_null is None]
+        if not (self.classes and self.settings["permutations"] and lacking):
+            return self.labels
+        return (
+            f"{self.labels}; no level within classes in {', '.join(lacking)}, because too few"
+            " inputs of a class are sampled at the same positions"
+        )
 
     def similarity(self, epsilon: Epsilons = 0.3) -> pd.DataFrame:
         """Return one row per layer and epsilon: similarity, chance and what limits them.
@@ -154,7 +187,8 @@ class Comparison(Mapping[str, LayerComparison]):
                 from .tables import all_tables, names_of
             names = names_of(self.models)
             self._tables[key] = all_tables(
-                names, self.layers, key, self.left_out, self._heat_map, self._device
+                *(names, self.layers, key, self.left_out, self._heat_map, self.accuracies),
+                self._device,
             )
         return self._tables[key]
 
@@ -240,10 +274,11 @@ class Comparison(Mapping[str, LayerComparison]):
         """
         check_file("path", Path(path))
         with needs("workflow", "report"):
-            from .saving import write_page
+            from .saving import config_of, write_page
             from .tables import names_of
-        tables = self._tables_at(EPSILONS)
-        write_page(tables, names_of(self.models), self.settings, Path(path))
+        tables, names = self._tables_at(EPSILONS), names_of(self.models)
+        config = config_of(names, self.settings, self._classes_in_words())
+        write_page(tables, names, config, Path(path))
 
     def save(self, folder: str | Path) -> None:
         """Write tables, figures, match paths, moments and nulls to a folder.
@@ -259,15 +294,17 @@ class Comparison(Mapping[str, LayerComparison]):
         with needs("plots", "save"):
             import pyarrow  # noqa: F401  # pandas imports it only to write
 
-            from .saving import write_folder
+            from .saving import config_of, write_folder
             from .tables import names_of
         tables, names = self._tables_at(EPSILONS), names_of(self.models)
-        write_folder(tables, names, self.settings, self.layers, Path(folder))
+        config = config_of(names, self.settings, self._classes_in_words())
+        write_folder(tables, names, config, self.layers, Path(folder))
 
 
 def short_table(similarity: pd.DataFrame) -> str:
     """Return the columns that matter of ``Comparison.similarity`` at one epsilon, as text."""
     columns = [name for name in FIRST_COLUMNS if name != "epsilon"]
-    if not similarity["permutations"].any():
-        columns = [name for name in columns if name not in ("null_threshold", "p_value")]
+    chance = ("null_threshold", "p_value", "class_null_threshold", "class_p_value")
+    unknown = [name for name in chance if similarity[name].isna().all()]
+    columns = [name for name in columns if name not in unknown]
     return similarity[columns].to_string(index=False, float_format="{:.3f}".format)

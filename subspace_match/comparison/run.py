@@ -63,17 +63,24 @@ def compare(
 
     The samples are those that the pipeline takes from the same inputs in its first draw, and all
     numbers are those of ``reduce_halves`` on these samples, with the pipeline's halves of the
-    inputs (whose classes count in the pipeline if there are more than ten). If the number of inputs
-    cannot be known before they are read (a generator, or a loader whose items are batches), every
-    input gives each map one sample, and of every two successive inputs a random one is in the first
-    half.
+    inputs. More than ten classes count in this, as in the pipeline, if ``loader`` is a list of
+    batches, whose labels are known beforehand. If the number of inputs cannot be known before they
+    are read (a generator, or a loader whose items are batches), every input gives each map one
+    sample, and of every two successive inputs a random one is in the first half.
+
+    If each input has a label, an integer from 0 on, the inputs of B are also permuted among those
+    of one label: what matches even so, labels alone explain. That takes as long again as the
+    permutations of any inputs. A layer has no such level if most inputs would stay where they are,
+    because few inputs of a class are sampled at the same positions. ``Comparison.labels`` and
+    ``notes`` say what was found.
 
     Args:
         model_a: on any device.
         model_b: may have another device, architecture and input; None to compare every two layers
             of ``model_a``.
         loader: yields batches: tensors, (tensor, label) pairs, or dictionaries, of which each model
-            gets the keys that it takes. Both models see the same batches, so it may shuffle.
+            gets the keys that it takes; "label" or "labels" are the labels. Both models see the
+            same batches, so it may shuffle.
         nodes: what is a layer: "auto", "relu", "activation", "convolution", "block", or shell
             patterns over nodes; ``subspace-match layers`` lists them.
         layers: name or shell pattern of the layers to compare, or a list of such and of pairs (a
@@ -82,8 +89,8 @@ def compare(
             positions has one value everywhere, and tokens lie in a row. So tokens of image patches
             do not correspond to places of a map: take one sample per input (``tokens="mean"``).
         positions: (input, position) samples of a map or of tokens, spread over the inputs.
-        permutations: of the inputs of B, for a null distribution and p-values. The samples of both
-            sides are kept for it.
+        permutations: of the inputs of B, for a null distribution and p-values, and as many within
+            classes. The samples of both sides are kept for it.
         heat_map: samples for ``Comparison.heat_map``, at the same places in all layers, which are
             kept; 0 for none.
         inputs_a: function from a batch to the inputs of A: a tensor, a tuple of arguments, or a
@@ -133,6 +140,7 @@ def compare(
         from ..networks.inputs import count, real_tokens
         from .batches import ModelInputs, holds_more, naming, number_of_inputs, read
         from .collect import Collector, Sampling
+        from .labels import Accuracy, LabelReader, known_labels
         from .layers import pairs_of_layers, why_left_out
     check_samples(tokens, neuron_axis)
     nodes, wanted = as_nodes(nodes), as_layers(layers)
@@ -150,6 +158,7 @@ def compare(
     total, seen = number_of_inputs(loader), 0
     matching_device = resolve_device(device)
     networks: list[LayeredNetwork] = []
+    labels_read, accuracies = LabelReader(), [Accuracy() for _ in models]
     freed = FreedMemory()
     with Progress("inputs", total) as progress:
         for number, batch in read(loader):
@@ -167,7 +176,8 @@ def compare(
                 pairs, left_out = pairs_of_layers(found[0], layers_b, wanted)
                 if total is not None and holds_more(loader, batch, size):
                     total = None
-                sampling = Sampling(total, positions, heat_map, permutations, seed)
+                known = None if total is None else known_labels(loader)
+                sampling = Sampling(total, positions, heat_map, permutations, seed, known)
                 padded = any(real_tokens(own) is not None for own in inputs)
                 weights = [own for model in models.values() for own in model.parameters()]
                 number_bytes = max((own.element_size() for own in weights), default=4)
@@ -192,8 +202,11 @@ def compare(
                 )
             with naming(f"batch {number} of the loader"):
                 collector.start(seen, size)
+                own_labels = labels_read.add(batch, inputs, size)
                 for side, (network, own) in enumerate(zip(networks, inputs, strict=True)):
-                    network.run(own, collector.sink(side, own))
+                    output = network.run(own, collector.sink(side, own))
+                    accuracies[side].add(output, own_labels)
+                    del output  # before the next model runs
                 collector.add(inputs)
             freed.give_back()
             seen += size
@@ -216,12 +229,16 @@ def compare(
         warnings.warn(note, PaddedTokensWarning, stacklevel=2)
     if (repeated := collector.repeated_tokens(seen)) is not None:
         warnings.warn(repeated, FewSamplesWarning, stacklevel=2)
-    results = {result.name: result for result in collector.results(seen)}
+    labels = labels_read.finish()
+    results = {result.name: result for result in collector.results(seen, labels.values)}
     _warn_of_few_samples(list(results.values()), permutations)
-    return Comparison(
+    comparison = Comparison(
         tuple(type(model).__name__ for model in models.values()),
         results,
         seen,
+        labels.classes,
+        labels.words,
+        tuple(accuracy.of(labels) for accuracy in accuracies),
         left_out,
         notes,
         {
@@ -233,6 +250,10 @@ def compare(
         collector.kept(),
         matching_device,
     )
+    if about := comparison.about_labels():
+        notes.append(f"labels: {about}")
+        log.info("%s", notes[-1])
+    return comparison
 
 
 def _layered(model: nn.Module, first: Inputs, options: dict[str, Any]) -> LayeredNetwork:

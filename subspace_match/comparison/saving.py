@@ -24,8 +24,14 @@ Tables = Mapping[str, "pd.DataFrame"]
 FORMATS = ("svg", "png")  # of figures
 
 
-def config_of(names: PairNames, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe a comparison in the sections that the page reads of a configuration."""
+def config_of(names: PairNames, settings: Mapping[str, Any], labels: str) -> dict[str, Any]:
+    """Describe a comparison in the sections that the page reads of a configuration.
+
+    Args:
+        names: of the models.
+        settings: arguments of ``compare``.
+        labels: how many classes there are, or why there are none.
+    """
     models = {name: name.partition(": ")[2] or name for name in (names.model_a, names.model_b)}
     other = [f"{key}={value!r}" for key, value in settings.items()]
     arguments = ", ".join(
@@ -38,16 +44,16 @@ def config_of(names: PairNames, settings: Mapping[str, Any]) -> dict[str, Any]:
         "training": {},
         "models": {name: {"network": {"name": model}} for name, model in models.items()},
         "extraction": {key: settings[key] for key in ("nodes", "positions", "tokens")},
-        "chance": {"permutations": settings["permutations"]},
+        "chance": {"permutations": settings["permutations"], "labels": labels},
     }
 
 
-def write_page(tables: Tables, names: PairNames, settings: Mapping[str, Any], path: Path) -> None:
-    """Write the page."""
+def write_page(tables: Tables, names: PairNames, config: dict[str, Any], path: Path) -> None:
+    """Write the page; ``config`` is that of ``config_of``."""
     from ..report import Run, page
     from ..storage.files import atomic_write
 
-    run = Run(names.comparison, config_of(names, settings), dict(tables))
+    run = Run(names.comparison, config, dict(tables))
     text = page([run])
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -56,15 +62,15 @@ def write_page(tables: Tables, names: PairNames, settings: Mapping[str, Any], pa
 def write_folder(
     tables: Tables,
     names: PairNames,
-    settings: Mapping[str, Any],
+    config: Mapping[str, Any],
     layers: Mapping[str, LayerComparison],
     folder: Path,
 ) -> None:
     """Write tables, figures and their captions, match paths, moments and nulls.
 
-    Nothing of an earlier comparison in the folder is left; other files stay.
+    Nothing of an earlier comparison in the folder is left; other files stay. ``config`` is that of
+    ``config_of``.
     """
-    config = config_of(names, settings)
     # An earlier comparison may have had figures and a null that this one has not. All other files
     # are replaced.
     for name in figure_names():
@@ -89,7 +95,7 @@ def write_folder(
         folder / "moments.npz", ((origins[name], layer.pair) for name, layer in layers.items())
     )
     nulls = {
-        origins[name]: Resampled(layer.null)
+        origins[name]: Resampled(layer.null, layer.class_null)
         for name, layer in layers.items()
         if layer.null is not None
     }

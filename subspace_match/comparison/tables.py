@@ -63,6 +63,7 @@ def all_tables(
     epsilons: Sequence[float],
     left_out: Sequence[str],
     heat_map: HeatMap | None,
+    accuracies: Sequence[float | None],
     device: Device,
 ) -> dict[str, pd.DataFrame]:
     """Build the pipeline's tables: of layers, the heat map, networks and left-out layers.
@@ -73,6 +74,7 @@ def all_tables(
         epsilons: the grid, ascending.
         left_out: names of layers that are in no pair.
         heat_map: None if there is none.
+        accuracies: of the models; None for a model of which none is known.
         device: where to prove the matches.
     """
     results = []
@@ -85,17 +87,21 @@ def all_tables(
                         names,
                         _match_of(names, depth, layer),
                         layer.path.verify(list(epsilons), device=device),
-                        None if layer.null is None else Resampled(layer.null),
+                        None if layer.null is None else Resampled(layer.null, layer.class_null),
                         layer.measures,
                     )
                 )
             progress.update(1, work[name])
     models = dict.fromkeys((names.model_a, names.model_b))
-    known = {"seed": NO_SEED, "stage": "", "accuracy": None, "checkpoint": ""}
+    known = {"seed": NO_SEED, "stage": "", "checkpoint": ""}
+    networks = {
+        model: {"model": model, "accuracy": accuracy, **known}
+        for model, accuracy in zip(models, accuracies, strict=True)
+    }
     of_layers = tables.layer_tables(results)
     no_consensus = consensus_table([], epsilons)
     return {
-        "networks": tables.network_table({model: {"model": model, **known} for model in models}),
+        "networks": tables.network_table(networks),
         **of_layers,
         "summary": with_consensus(of_layers["summary"], no_consensus),
         "heat_map": tables.heat_map_table([(names, heat_map)] if heat_map else [], epsilons),

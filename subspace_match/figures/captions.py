@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _NOT_WITHIN_CLASSES = (
-    "There is none within classes, which needs images with labels and a run of the pipeline."
+    "There is none within classes, which needs images with labels, several of each class."
 )
 
 

@@ -83,7 +83,8 @@ def similarity_by_depth(summary: pd.DataFrame) -> Figure:
 def draw_similarity_by_depth(axes: Axes, summary: pd.DataFrame) -> None:
     """Draw the curves of a single comparison on given axes, with their own legend.
 
-    The chance level is dotted in the curve's colour where it is above 0.
+    The chance level is dotted in the curve's colour where it is above 0, and the level of
+    permutations within classes dash-dotted.
     """
     layers = layers_of(summary)
     figure = axes.get_figure(root=True)
@@ -94,14 +95,14 @@ def draw_similarity_by_depth(axes: Axes, summary: pd.DataFrame) -> None:
     panel = Panel(comparison, axes, layers)
     _curves(panel, summary, epsilons)
     handles, labels = _legend_entries(axes, summary)
-    column, line = _LEVELS["chance"]
-    for number, (_, own) in enumerate(_by_epsilon(summary, epsilons)):
-        if (own[column] > 0).any():
-            shade = colour(number, len(epsilons))
-            axes.plot(panel.positions(own["depth"]), own[column], color=shade, **line)
-    if (summary[column] > 0).any():
-        handles.append(Line2D([], [], color="grey", **line))
-        labels.append("chance")
+    for name, (column, line) in _LEVELS.items():
+        for number, (_, own) in enumerate(_by_epsilon(summary, epsilons)):
+            if (own[column] > 0).any():
+                shade = colour(number, len(epsilons))
+                axes.plot(panel.positions(own["depth"]), own[column], color=shade, **line)
+        if (summary[column] > 0).any():
+            handles.append(Line2D([], [], color="grey", **line))
+            labels.append(name)
     axes.set_xlabel(layer_label([layers]))
     axes.set_ylabel(_SIMILARITY)
     axes.legend(handles, labels, title=r"$\epsilon$")

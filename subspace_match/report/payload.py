@@ -65,6 +65,8 @@ def payload(run: Run) -> dict[str, Any]:
         "permutations": int(similarity.loc[similarity["draw"] == 0, "permutations"].min())
         if run.has("null")
         else 0,
+        # Of a comparison in memory: how many classes, or why there are none.
+        "labels": run.config.get("chance", {}).get("labels"),
         "networks": [
             {
                 "name": network_in_words(*(row[part] for part in _NETWORK), also=differing),

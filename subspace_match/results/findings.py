@@ -28,13 +28,16 @@ MOST_COMPARISONS = 3  # of more only the first and the last are described
 _LABEL = 12  # width of what stands before a line
 
 
-def closing_lines(tables: Tables, page: str | Path | None, folder: str | Path | None) -> list[str]:
+def closing_lines(
+    tables: Tables, page: str | Path | None, folder: str | Path | None, labels: str = ""
+) -> list[str]:
     """Return the lines with which a run ends: result, chance, warnings, and where to look on.
 
     Args:
         tables: of a run or of a comparison; "minimal_matches" may be missing.
         page: the page; None if there is none.
         folder: of tables and figures; None if there is none.
+        labels: of a comparison: how many classes, or why there are none; empty if none are needed.
     """
     opens = first_epsilon(tables)
     # Minimal matches may have an epsilon that is not in the grid.
@@ -49,6 +52,7 @@ def closing_lines(tables: Tables, page: str | Path | None, folder: str | Path | 
     lines = {
         "Similarity": " ".join(first for first, *_ in found.values()),
         "Chance": chance or _area_in_words(tables["summary"]),
+        **({"Labels": labels} if labels else {}),
         "Warnings": f"{len(warnings)}; the first: {warnings[0]}" if warnings else "none",
     }
     if page is not None:

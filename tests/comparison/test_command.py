@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,9 +74,10 @@ def test_checkpoints_are_compared_and_files_written(
     assert "conv1 conv" in printed
     assert "fc1   fc" in printed
     assert "p_value" in printed
-    first, chance, *_, where, files = printed.splitlines()[-5:]
+    first, chance, labels, *_, where, files = printed.splitlines()[-6:]
     assert first.startswith("Similarity: At epsilon 0.3 the two networks share ")
     assert chance.startswith("Chance: ")
+    assert labels == "Labels:     2 classes from the data"
     assert (where.split()[1], str(out) in files) == (str(page), True)
     table = pd.read_parquet(out / "tables" / "similarity.parquet")
     # 24 images of 12 x 12, 10 x 10 positions behind the convolution.
@@ -85,6 +87,31 @@ def test_checkpoints_are_compared_and_files_written(
         *("tables", "figures", "config.json", "matches.npz", "moments.npz", "nulls.npz")
     }
     assert page.read_text().startswith("<!doctype html>")
+
+
+def test_images_outside_of_folders_have_no_classes(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With classes, the command knows them beforehand, so that groups hold several of each."""
+    a, b = (checkpoint(tmp_path / f"{seed}.safetensors", seed) for seed in (0, 1))
+    options = ("--null", "19", "--positions", "400", "--device", "cpu")
+
+    def labels_of(folder: Path) -> str:
+        assert main(["compare", a, b, "--data", str(folder), *options]) == 0
+        printed = capsys.readouterr().out
+        (line,) = (line for line in printed.splitlines() if line.startswith("Labels:"))
+        assert ("class_p_value" in printed) == ("none" not in line)
+        return line.removeprefix("Labels:").strip()
+
+    assert labels_of(photos / "cats") == "none in the data"
+    many, images = tmp_path / "many", sorted(photos.glob("*/*.png"))
+    for number in range(200):
+        file = many / "test" / f"class {number % 40}" / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(images[number % COUNT], file)
+    assert labels_of(many) == "40 classes from the data"
+    shutil.copy(images[0], many)
+    assert labels_of(many) == "none in the data"
 
 
 def saved(make: Callable[[], nn.Module], folder: Path) -> str:

@@ -29,7 +29,11 @@ from subspace_match.networks.images import Images
 from subspace_match.networks.layer_info import LayerInfo
 from subspace_match.networks.layered_network import LayeredNetwork
 from subspace_match.networks.preprocessing import Preprocessing
-from subspace_match.networks.sampling import draw_samples, draw_shared_positions
+from subspace_match.networks.sampling import (
+    draw_samples,
+    draw_shared_positions,
+    image_permutation,
+)
 from subspace_match.networks.tasks import CLASSIFY
 from subspace_match.results.heat_map import heat_map
 from subspace_match.results.layer_nulls import resampled_layer
@@ -45,11 +49,17 @@ def split_images() -> Images:
     return Images.on_device(split, Preprocessing((0.4, 0.5), (0.2, 0.3)), torch.device("cpu"))
 
 
-def store(path: Path, network: nn.Module, data: Images, places: int | None = None) -> Path:
+def store(
+    path: Path,
+    network: nn.Module,
+    data: Images,
+    places: int | None = None,
+    labels: np.ndarray | None = None,
+) -> Path:
     """Extract a network as the pipeline does; with places for a heat map, at these."""
     layered = LayeredNetwork(network.eval(), data.evenly_spaced(2))
     samples = {
-        layer.name: draw_samples(layer, COUNT, POSITIONS, 1, 0)
+        layer.name: draw_samples(layer, COUNT, POSITIONS, 1, 0, labels)
         if places is None
         else [draw_shared_positions(layered.layers, COUNT, places, 0)[layer.name]]
         for layer in layered.layers
@@ -65,6 +75,8 @@ def store(path: Path, network: nn.Module, data: Images, places: int | None = Non
         "extraction": {"positions": POSITIONS, "position_seed": 0},
     }
     with new_store(path, about, entries) as written:
+        if labels is not None:
+            written.labels(labels)
         for name, (index,) in samples.items():
             written.samples(name, 0, index)
         extract(
@@ -928,7 +940,7 @@ def test_places_of_two_layers_are_distinct_and_are_permuted_with_their_inputs(
     np.testing.assert_array_equal(selected, expected)
     x, y = x[own.in_all()], y[own.in_all()]
     assert own.samples == len(x)
-    moved = own.permuted(inputs, np.random.default_rng(0))
+    moved = own.permuted(image_permutation(own.groups(inputs), np.random.default_rng(0)))
     for layer, rows in zip(layers, (x, y), strict=True):
         image, position = np.divmod(rows, layer.positions)
         np.testing.assert_array_equal(position[moved], position)  # the same place

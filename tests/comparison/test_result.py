@@ -35,9 +35,11 @@ def test_it_is_a_mapping_of_layers_that_shows_itself_in_a_line(result: sm.Compar
     assert result["conv1"].path.pair is result["conv1"].pair
     assert repr(result["fc1"]).startswith("<LayerComparison fc1: <MatchPath of 12 + 12 neurons")
     assert result == result
-    first, heads, *rows, last = str(result).splitlines()
+    first, heads, *rows, labels, last = str(result).splitlines()
     assert first == repr(result)
-    assert heads.split() == [name for name in FIRST_COLUMNS if name != "epsilon"]
+    without = {"epsilon", "class_null_threshold", "class_p_value"}
+    assert heads.split() == [name for name in FIRST_COLUMNS if name not in without]
+    assert labels == "Labels: none in the data"
     assert [row.split()[0] for row in rows] == list(result)
     assert last == "At epsilon 0.3; all columns: similarity(0.3)"
     with pytest.raises(KeyError, match="expected one of conv1, conv2, fc1, found 'fc2'"):
@@ -192,7 +194,7 @@ def test_the_page_names_models_without_seeds_and_the_call(result: sm.Comparison)
 
     names = names_of(result.models)
     tables = result._tables_at(EPSILONS)
-    made = payload(Run("run", config_of(names, result.settings), tables))
+    made = payload(Run("run", config_of(names, result.settings, "none"), tables))
     assert [network["name"] for network in made["networks"]] == ["A: Sequential", "B: Sequential"]
     assert made["permutations"] == 19
     assert made["models"][0]["architecture"] == "Sequential"

@@ -311,7 +311,7 @@ def test_networks_are_drawn_in_the_order_of_clusters_below_their_tree() -> None:
 def test_a_caption_without_a_level_within_classes_says_what_that_needs() -> None:
     made = tables()["summary"].assign(class_null_threshold=np.nan)
     caption = FIGURES["similarity_by_depth"].caption({"summary": made}, "e", CONFIG)
-    assert "There is none within classes, which needs images with labels and a run of" in caption
+    assert "There is none within classes, which needs images with labels, several of" in caption
 
 
 def test_a_caption_says_which_layers_of_networks_have_no_clusters_and_why() -> None:

@@ -69,7 +69,7 @@ const FACTS = {
     if (!own.permutations) return "unknown: this run has no permutations";
     const within = own.all.some((one) => one.record.labels)
       ? "any images, and as many of images within their classes"
-      : "any images; none within classes, which needs images with labels and a run of the pipeline";
+      : `any images; none within classes (labels: ${own.labels ?? "none usable"})`;
     return `${own.permutations} permutations of one network's images: ${within}`;
   },
 };

@@ -1,0 +1,197 @@
+"""The labels of a loader's inputs, and how often a model's highest score is at the label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..networks.inputs import Inputs, count, tensors_in
+from ..networks.sampling import within_classes
+from ..networks.tasks import CLASSIFY, has_scores, scores_of
+from .batches import KnownLength
+
+KEYS = "label", "labels"  # of a batch that is a dictionary
+ABSENT, SOME_ABSENT = "none in the data", "none: some batches have none"
+# Permutations that move fewer images leave much of what is observed as it is, and the level within
+# classes would be too high.
+LEAST_MOVED = 0.5
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of all inputs.
+
+    Attributes:
+        values: (inputs,) int64; None if they are not usable.
+        classes: number of classes; 0 if they are not usable.
+        words: how many classes there are, or why there are none.
+    """
+
+    values: np.ndarray | None
+    classes: int
+    words: str
+
+
+class LabelReader:
+    """Takes one label per input out of each batch."""
+
+    def __init__(self) -> None:
+        """Begin without batches."""
+        self._parts: list[np.ndarray] = []
+        self._why = ""
+
+    def add(self, batch: Any, inputs: Sequence[Inputs], size: int) -> np.ndarray | None:
+        """Return the labels of a batch, (size,) int64; None if those so far are not usable.
+
+        Args:
+            batch: of the loader.
+            inputs: what each model receives of it.
+            size: number of inputs in the batch.
+        """
+        if self._why:
+            return None
+        found = _labels_in(batch, inputs, size)
+        if isinstance(found, str):
+            self._why = SOME_ABSENT if found == ABSENT and self._parts else found
+            return None
+        self._parts.append(found)
+        return found
+
+    def finish(self) -> Labels:
+        """Return the labels of all batches."""
+        if self._why:
+            return Labels(None, 0, self._why)
+        values = np.concatenate(self._parts)
+        classes = len(np.unique(values))
+        if classes == 1:
+            return Labels(None, 0, f"none: all are {values[0]}")
+        if classes == len(values):
+            return Labels(None, 0, "none: each input has one of its own")
+        return Labels(values, classes, f"{classes} classes from the data")
+
+
+def known_labels(loader: Any) -> np.ndarray | None:
+    """Return the labels of all inputs, (inputs,) int64, if they are known before a model runs.
+
+    Args:
+        loader: ``KnownLength``, which may have them, or a list or tuple of batches; the labels of
+            another loader are known when its batches come.
+    """
+    if isinstance(loader, KnownLength):
+        return loader.labels
+    if not isinstance(loader, (list, tuple)):
+        return None
+    reader = LabelReader()
+    for batch in loader:
+        reader.add(batch, (), count(batch))
+    return reader.finish().values
+
+
+class Accuracy:
+    """Counts the inputs whose highest score is at their label, batch by batch."""
+
+    def __init__(self) -> None:
+        """Begin without batches."""
+        self._widths: set[int] = set()  # numbers of scores; 0 for another output
+        self._correct: Tensor | int = 0  # stays on the device, as reading it would wait for it
+
+    def add(self, output: Any, labels: np.ndarray | None) -> None:
+        """Add a model's output for a batch."""
+        targets = None if labels is None else torch.from_numpy(labels)
+        scores = scores_of(output)
+        if (
+            targets is None
+            or not has_scores(CLASSIFY, output, targets)
+            or not scores.is_floating_point()
+            or len(scores) != len(targets)
+        ):
+            self._widths.add(0)
+            return
+        self._widths.add(scores.shape[1])
+        self._correct = self._correct + (scores.argmax(1) == targets.to(scores.device)).sum()
+
+    def of(self, labels: Labels) -> float | None:
+        """Return the share of all inputs; None unless the model has one score for each class.
+
+        An output with more numbers may have other classes, or none, such as features.
+        """
+        if labels.values is None or self._widths != {int(labels.values.max()) + 1}:
+            return None
+        return int(self._correct) / len(labels.values)
+
+
+def exchangeable(
+    groups: list[np.ndarray], labels: np.ndarray, sampled: np.ndarray, alike: bool
+) -> list[np.ndarray] | None:
+    """Return the inputs that a permutation within classes exchanges; None if it moves too few.
+
+    Args:
+        groups: all inputs, in groups that share their places.
+        labels: (inputs,) int64.
+        sampled: whether each input has samples, (inputs,) bool; whole groups have.
+        alike: whether all inputs with samples share their places. Then groups are only those of the
+            other layers, and inputs of a class are exchanged across groups if these have too few.
+
+    Example:
+        >>> pairs, every = [np.array([0, 1]), np.array([2, 3])], np.ones(4, dtype=bool)
+        >>> exchangeable(pairs, np.array([7, 7, 5, 5]), every, alike=False)
+        [array([0, 1]), array([2, 3])]
+        >>> exchangeable(pairs, np.array([7, 5, 7, 5]), every, alike=False)
+        >>> exchangeable(pairs, np.array([7, 5, 7, 5]), every, alike=True)
+        [array([1, 3]), array([0, 2])]
+    """
+    for own in (groups, *([[np.flatnonzero(sampled), np.flatnonzero(~sampled)]] if alike else [])):
+        parts = within_classes(own, labels)
+        # A random permutation of a part leaves one of its inputs where it is, on average.
+        moved = sum(len(part) - 1 for part in parts if sampled[part[0]])
+        if moved >= LEAST_MOVED * sampled.sum():
+            return parts
+    return None
+
+
+def _labels_in(batch: Any, inputs: Sequence[Inputs], size: int) -> np.ndarray | str:
+    """Return a batch's labels, or why there are none."""
+    found = None
+    if isinstance(batch, Mapping):
+        found = next((batch[key] for key in KEYS if key in batch), None)
+    elif isinstance(batch, (tuple, list)) and len(batch) == 2:
+        found = batch[1]
+        if any(found is own for own in tensors_in(list(inputs))):
+            found = None  # what inputs_a or inputs_b took is an input
+    if found is None:
+        return ABSENT
+    values = _whole_numbers(found)
+    if values is not None and size == 1:
+        values = np.atleast_1d(values)
+    if values is None or values.shape != (size,):
+        return f"none: found {_shown(found)}, not one integer for each of {size} inputs"
+    if (values < 0).any():
+        return f"none: some are negative ({values.min()})"
+    return values
+
+
+def _whole_numbers(found: Any) -> np.ndarray | None:
+    """Return integers as int64 of the same shape; None if it is something else, or bool."""
+    if isinstance(found, Tensor):
+        whole = not (found.is_floating_point() or found.is_complex() or found.dtype == torch.bool)
+        dense = found.layout is torch.strided and not found.is_nested and not found.is_quantized
+        return found.detach().cpu().numpy().astype(np.int64) if whole and dense else None
+    if isinstance(found, (list, tuple)):
+        each = [_whole_numbers(one) for one in found]
+        scalars = [one for one in each if one is not None and one.ndim == 0]
+        return np.array(scalars, dtype=np.int64) if len(scalars) == len(each) else None
+    if isinstance(found, (int, np.integer, np.ndarray)) and not isinstance(found, bool):
+        values = np.asarray(found)
+        return values.astype(np.int64) if np.issubdtype(values.dtype, np.integer) else None
+    return None
+
+
+def _shown(found: Any) -> str:
+    if isinstance(found, (Tensor, np.ndarray)):
+        return f"{str(found.dtype).removeprefix('torch.')} of shape {tuple(found.shape)}"
+    return f"a {type(found).__name__}"
