@@ -34,7 +34,9 @@ from ..networks.sampling import (
 )
 
 ALL = slice(None)
-GROUPS = 200  # of inputs, if their number is unknown: the pipeline's groups of 10,000 have 50
+# Groups of inputs, if their number is unknown: so few that a permutation within groups also moves
+# most of some hundred inputs.
+GROUPS = 50
 
 
 class Halves:

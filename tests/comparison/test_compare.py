@@ -190,7 +190,8 @@ def test_a_generator_gives_each_map_one_sample_of_each_input() -> None:
     assert any("not known before they are read" in note for note in found.notes)
     for layer in found.values():  # equal models match, permuted ones do not
         assert layer.path.similarity(0.01) > 0.7
-        assert (layer.null < 0.01).mean() < layer.path.similarity(0.01)
+        # Few inputs stay where they are, and these alone match.
+        assert (layer.null < 0.01).mean() < 0.1
     other = sm.compare(*models, iter(images(500).split(123)), device="cpu", permutations=19)
     for name, layer in found.items():  # the size of batches changes no sample
         np.testing.assert_allclose(layer.pair.norms, other[name].pair.norms, rtol=1e-5)

@@ -29,7 +29,6 @@ from subspace_match.networks.sampling import (
     draw_samples,
     image_groups,
     image_permutation,
-    within_classes,
 )
 from subspace_match.report import read_run
 from subspace_match.report.payload import payload
@@ -173,23 +172,24 @@ def test_labels_of_batches_of_one_input_are_numbers(found: sm.Comparison) -> Non
 
 def test_a_loader_of_batches_is_as_a_generator_of_them() -> None:
     """The number of inputs is unknown: places are shared by few inputs, but vectors have none."""
-    loader = DataLoader(batches(), collate_fn=lambda own: own[0])  # type: ignore[arg-type]
-    one, other = compared(loader), compared(iter(batches()))
+    few = torch.arange(COUNT) % 10  # each place has about six inputs
+    loader = DataLoader(batches(few), collate_fn=lambda own: own[0])  # type: ignore[arg-type]
+    one, other = compared(loader), compared(iter(batches(few)))
     for name, layer in one.items():
         np.testing.assert_array_equal(layer.null, other[name].null)
     assert one["conv1"].class_null is one["conv2"].class_null is None
     np.testing.assert_array_equal(one["fc1"].class_null, other["fc1"].class_null)
     x, y = (rows(model, images(COUNT), 8) for model in (cnn(0), cnn(1)))
     rng, order = np.random.default_rng([0, 1]), np.arange(COUNT)
-    for label in range(CLASSES):
-        own = np.flatnonzero(LABELS.numpy() == label)
+    for label in range(10):
+        own = np.flatnonzero(few.numpy() == label)
         order[own] = rng.permutation(own)
     path = sm.match_path(sm.reduce(x, y[order], device="cpu"), device="cpu")
     np.testing.assert_allclose(one["fc1"].class_null[0], path.critical_epsilon, atol=1e-5)
     assert "no level within classes in conv1, conv2, because too few inputs of a" in str(one)
     table = one.similarity(0.5).set_index("layer")
     assert table["class_null_mean"].isna().tolist() == [True, True, False]
-    many = 6000  # about 30 inputs of each place
+    many = 1500  # about 30 inputs of each place
     labels = torch.arange(many) % 2
     large = compared(iter(zip(images(many).split(500), labels.split(500), strict=True)))
     assert all(layer.class_null is not None for layer in large.values())
@@ -205,18 +205,16 @@ def test_layers_of_other_sizes_keep_places_labels_and_unsampled_inputs(inputs: i
     own = draw.of_pair(*layers)
     sampled = own.sampled(400)
     assert sampled.sum() == (150 if inputs else 400)
-    # Unknown inputs are few for 200 places, of which each has about two.
     parts = exchangeable(own.groups(400), labels, sampled, own.alike)
-    if inputs is None:
-        assert parts is None
-        parts = within_classes(own.groups(400), labels)
+    assert parts is not None
+    assert exchangeable(own.groups(400), np.arange(400) % 50, sampled, own.alike) is None
     assert sum(len(part) for part in parts) == 400
     moved = own.permuted(image_permutation(parts, np.random.default_rng(0)))
     image, position = np.divmod(x[own.in_all()], 64)
     np.testing.assert_array_equal(position[moved], position)
     np.testing.assert_array_equal(labels[image[moved]], labels[image])
     assert sorted(moved) == list(range(len(moved)))
-    assert (image[moved] != image).mean() > (0.9 if inputs else 0.1)
+    assert (image[moved] != image).mean() > (0.9 if inputs else 0.6)
 
 
 def conv(size: int) -> LayerInfo:
