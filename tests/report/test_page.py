@@ -322,18 +322,19 @@ def test_the_partners_and_images_of_a_neuron_are_those_of_the_tables(
 
 def test_an_address_that_the_reader_types_is_never_lost(opened: Opened) -> None:
     """The page may be about to write its own, and has not yet learned of the reader's."""
-    # Timers run when the test says so.
+    # Timers run, and time passes, when the test says so.
     opened.page.add_init_script("window.setTimeout = (run) => { window.later = run; return 1; }")
     page = opened.go(layer="fc1", epsilon=0.3)
     page.evaluate(
         """() => {
           const exact = document.querySelector("#exact");
+          let clock = performance.now() + 1000;
+          performance.now = () => clock;
           for (const value of [0.1, 0.2]) {
             exact.value = value;
             exact.dispatchEvent(new Event("change"));
           }
-          const due = performance.now() + 300;
-          while (performance.now() < due);
+          clock += 300;
           location.hash = "layer=fc1&epsilon=0.4&neuron=a7";
           window.later();
         }"""
