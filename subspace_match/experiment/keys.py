@@ -16,7 +16,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -50,7 +50,27 @@ class Keys:
     @cached_property
     def pairs(self) -> list[Pair]:
         """Pairs of networks to compare."""
-        return pairs_of(self.config)
+        return pairs_of(self.config, self.first_name)
+
+    def first_name(self, network: Network) -> Network:
+        """Return a network as one of the first model that has it.
+
+        Models with equal settings have the same networks, and models that differ in their training
+        have the same untrained ones. Results have one path then, and tables need one name.
+        """
+        names = self._first_names["initial" if network.stage == "initial" else "last"]
+        return replace(network, model=names[network.model])
+
+    @cached_property
+    def _first_names(self) -> dict[str, dict[str, str]]:
+        """The first model with the same networks, by model: untrained ones, and others."""
+        found = {}
+        for stage, key_of in (("initial", self.initial_key), ("last", self.model_key)):
+            first: dict[str, str] = {}
+            found[stage] = {
+                name: first.setdefault(key_of(model), name) for name, model in self.models.items()
+            }
+        return found
 
     @cached_property
     def networks(self) -> dict[str, Network]:
