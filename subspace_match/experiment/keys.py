@@ -26,6 +26,10 @@ from .comparisons import Model, Network, Pair, models_of, pairs_of
 from .config import Config
 from .user_files import data_source, network_sources
 
+# Of a network or data set in a path. File systems allow 255 bytes, which also hold the other
+# network of a pair, digests, seeds, stages, and the suffix of a temporary record.
+NAME_BYTES = 60
+
 
 @dataclass(frozen=True)
 class Origins:
@@ -272,8 +276,13 @@ def named_digest(name: str, *parts: Any) -> str:
 
 
 def slug(name: str) -> str:
-    """Return a name that is safe in a path: "torchvision:vgg16" becomes "torchvision_vgg16"."""
-    return re.sub(r"[^\w-]+", "_", name)
+    """Return a name that is safe in a path: "torchvision:vgg16" becomes "torchvision_vgg16".
+
+    Two dashes separate the keys of a pair, and both keys are in one file name, so a name has no two
+    dashes, none at its end, and limited length.
+    """
+    safe = re.sub(r"-+", "-", re.sub(r"[^\w-]+", "_", name))
+    return safe.encode()[:NAME_BYTES].decode(errors="ignore").strip("-")
 
 
 def without_location(data: Mapping[str, Any]) -> dict[str, Any]:
