@@ -30,6 +30,8 @@ _LOGGERS = log, logging.getLogger("py.warnings")
 _OUT_OF_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory")
 _OUT_OF_MEMORY_ADVICE = "too little memory; choose smaller sizes, or a machine with more"
 
+_ACCESS_ADVICE = "change the permissions, or name another folder"
+
 IN_FILE = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
 # In a log: the line before it, or the lines, say all that a user needs to know about a failure.
 RAISED_HERE = "raised here"
@@ -88,13 +90,15 @@ def run(
                 tidy_up()
     except Exception as error:
         out_of_memory = _is_out_of_memory(error)
-        disk_full = getattr(error, "errno", None) == errno.ENOSPC
-        if not (isinstance(error, ValueError) or disk_full or out_of_memory):
+        no_room = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        no_access = getattr(error, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS)
+        if not (isinstance(error, ValueError) or no_room or no_access or out_of_memory):
             log.exception("the job failed")
             raise
         # The message suffices without a traceback.
         line, _, _ = str(error).partition("\n")
-        log.error("%s", f"{_OUT_OF_MEMORY_ADVICE}: {line}" if out_of_memory else error)
+        message = f"{_OUT_OF_MEMORY_ADVICE}: {line}" if out_of_memory else str(error)
+        log.error("%s", f"{message}; {_ACCESS_ADVICE}" if no_access else message)
         log.debug(RAISED_HERE, exc_info=True)
         sys.exit(1)
 

@@ -107,15 +107,23 @@ def test_a_job_that_asks_for_a_gpu_sees_only_one(
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("positions: expected more"), OSError(errno.ENOSPC, "full", "a.npz")]
+    ("error", "advice"),
+    [
+        (ValueError("positions: expected more"), ""),
+        *((OSError(n, "full", "a.npz"), "") for n in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),
+        *(
+            (OSError(n, "denied", "a.npz"), "; change the permissions, or name another folder")
+            for n in (errno.EACCES, errno.EPERM, errno.EROFS)
+        ),
+    ],
 )
-def test_bad_input_and_a_full_disk_give_one_line(
-    error: Exception, job: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+def test_bad_input_and_files_that_cannot_be_written_give_one_line(
+    error: Exception, advice: str, job: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         run(failing(error), job)
     assert ended.value.code == 1
-    assert capsys.readouterr().err == f"ERROR: {error}\n"
+    assert capsys.readouterr().err == f"ERROR: {error}{advice}\n"
     assert "Traceback" in Path(job.log[0]).read_text()
 
 
