@@ -1,12 +1,13 @@
 """Data set + seed -> a checkpoint per stage, and the results of each epoch."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from subspace_match.workflow.job import log, run, show_progress
 
 
-def train(snakemake: Any) -> None:
+def train(snakemake: Any) -> Callable[[], None]:
     import shutil
 
     import pandas as pd
@@ -124,8 +125,12 @@ def train(snakemake: Any) -> None:
             training=settings,
         )
     write_table(pd.DataFrame(history), output.history)
-    resume_file.unlink(missing_ok=True)
-    shutil.rmtree(stages.folder)
+
+    def tidy_up() -> None:
+        resume_file.unlink(missing_ok=True)
+        shutil.rmtree(stages.folder)
+
+    return tidy_up
 
 
 run(train, snakemake)  # type: ignore[name-defined]

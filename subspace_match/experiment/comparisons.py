@@ -7,7 +7,7 @@ one model, trained from one seed, at one stage of its training.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,12 +65,16 @@ def models_of(config: Config) -> dict[str, Model]:
     }
 
 
-def pairs_of(config: Config) -> list[Pair]:
+def pairs_of(config: Config, named: Callable[[Network], Network] = lambda n: n) -> list[Pair]:
     """Return every pair of networks that a complete configuration compares, without repetition.
 
     An entry of the section ``compare`` has the keys ``models`` (two names; empty compares each
     model with itself), ``seeds`` ("different", "same" or "all") and ``stages`` ("same"; "last" for
     each stage with the last one listed; or two stages).
+
+    Args:
+        config: the configuration.
+        named: returns the name of a network that several models may have (``Keys.first_name``).
 
     Raises:
         ValueError: if an entry selects no pair.
@@ -78,13 +82,14 @@ def pairs_of(config: Config) -> list[Pair]:
     models = models_of(config)
     pairs: dict[tuple[Network, Network], Pair] = {}
     for number, entry in enumerate(config["compare"]):
-        found = list(_entry_pairs(entry, models, config))
+        found = list(_entry_pairs(entry, models, config, named))
         if not found:
             raise ValueError(
                 f"compare.{number}: expected at least one pair of networks, found none for {entry}"
                 f" with seeds {config['seeds']} and stages {config['stages']}; to compare different"
                 " seeds, list two seeds; to compare a network with itself, list two stages; to"
-                " compare pretrained networks, write 'seeds: all'"
+                " compare pretrained networks, write 'seeds: all'; models with equal settings have"
+                " the same networks, and the training does not decide untrained ones"
             )
         for pair in found:
             pairs.setdefault((pair.a, pair.b), pair)
@@ -108,7 +113,12 @@ def complete_groups(pairs: Sequence[Pair]) -> dict[str, list[Network]]:
     }
 
 
-def _entry_pairs(entry: dict[str, Any], models: dict[str, Model], config: Config) -> Iterator[Pair]:
+def _entry_pairs(
+    entry: dict[str, Any],
+    models: dict[str, Model],
+    config: Config,
+    named: Callable[[Network], Network],
+) -> Iterator[Pair]:
     chosen = [tuple(entry["models"])] if entry["models"] else [(name, name) for name in models]
     for name_a, name_b in chosen:
         a, b = models[name_a], models[name_b]
@@ -116,9 +126,10 @@ def _entry_pairs(entry: dict[str, Any], models: dict[str, Model], config: Config
             for seed_a, seed_b in itertools.product(_seeds(a, config), _seeds(b, config)):
                 if entry["seeds"] != "all" and (entry["seeds"] == "same") != (seed_a == seed_b):
                     continue
-                if (name_a, stage_a) == (name_b, stage_b) and seed_a >= seed_b:
+                one = named(Network(name_a, seed_a, stage_a))
+                other = named(Network(name_b, seed_b, stage_b))
+                if (one.model, one.stage) == (other.model, other.stage) and seed_a >= seed_b:
                     continue  # the same network, or the same pair in reverse order
-                one, other = Network(name_a, seed_a, stage_a), Network(name_b, seed_b, stage_b)
                 yield Pair(one, other, _description(one, other, entry["seeds"], len(models)))
 
 

@@ -16,7 +16,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +25,10 @@ from ..networks.source_names import short_name
 from .comparisons import Model, Network, Pair, models_of, pairs_of
 from .config import Config
 from .user_files import data_source, network_sources
+
+# Of a network or data set in a path. File systems allow 255 bytes, which also hold the other
+# network of a pair, digests, seeds, stages, and the suffix of a temporary record.
+NAME_BYTES = 60
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,27 @@ class Keys:
     @cached_property
     def pairs(self) -> list[Pair]:
         """Pairs of networks to compare."""
-        return pairs_of(self.config)
+        return pairs_of(self.config, self.first_name)
+
+    def first_name(self, network: Network) -> Network:
+        """Return a network as one of the first model that has it.
+
+        Models with equal settings have the same networks, and models that differ in their training
+        have the same untrained ones. Results have one path then, and tables need one name.
+        """
+        names = self._first_names["initial" if network.stage == "initial" else "last"]
+        return replace(network, model=names[network.model])
+
+    @cached_property
+    def _first_names(self) -> dict[str, dict[str, str]]:
+        """The first model with the same networks, by model: untrained ones, and others."""
+        found = {}
+        for stage, key_of in (("initial", self.initial_key), ("last", self.model_key)):
+            first: dict[str, str] = {}
+            found[stage] = {
+                name: first.setdefault(key_of(model), name) for name, model in self.models.items()
+            }
+        return found
 
     @cached_property
     def networks(self) -> dict[str, Network]:
@@ -252,8 +276,13 @@ def named_digest(name: str, *parts: Any) -> str:
 
 
 def slug(name: str) -> str:
-    """Return a name that is safe in a path: "torchvision:vgg16" becomes "torchvision_vgg16"."""
-    return re.sub(r"[^\w-]+", "_", name)
+    """Return a name that is safe in a path: "torchvision:vgg16" becomes "torchvision_vgg16".
+
+    Two dashes separate the keys of a pair, and both keys are in one file name, so a name has no two
+    dashes, none at its end, and limited length.
+    """
+    safe = re.sub(r"-+", "-", re.sub(r"[^\w-]+", "_", name))
+    return safe.encode()[:NAME_BYTES].decode(errors="ignore").strip("-")
 
 
 def without_location(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from ..data.catalogue import SOURCES, known_test_inputs, source_of
 from ..networks.layer_info import LayerInfo
 from ..networks.sampling import uses_all_samples
 from ..networks.source_names import revision_of
-from .comparisons import Model, Network, Pair, complete_groups
+from .comparisons import Model, Network, Pair, complete_groups, pairs_of
 from .config import Config
 from .keys import Origins, without_location
 from .null_work import jobs_of_equal_work, null_work
@@ -75,6 +75,7 @@ class Plan:
         self.paths = Paths(config, origins)
         self.warnings: list[str] = []
         key_of = self.paths.key
+        self._warn_of_shared_networks()
         pairs = {(key_of(pair.a), key_of(pair.b)): pair for pair in self.paths.pairs}
         self.layers_of_model = {
             name: layers_of(model, config, self.paths.layers(name))
@@ -127,6 +128,19 @@ class Plan:
                 len({pair.comparison for pair in pairs.values()}), _most_others(pairs)
             )
             for suffix in config["figures"]["formats"]
+        ]
+
+    def _warn_of_shared_networks(self) -> None:
+        compared = (network for pair in pairs_of(self.config) for network in (pair.a, pair.b))
+        shared = {
+            (network.model, network.stage, first.model): None
+            for network in dict.fromkeys(compared)
+            if (first := self.paths.first_name(network)) != network
+        }
+        self.warnings += [
+            f"{name}: its networks of the stage {stage} are those of {first}: compared once, as"
+            f" {first}"
+            for name, stage, first in shared
         ]
 
     def _select(self, layers: Sequence[LayerRecord], section: str) -> list[LayerRecord]:

@@ -73,7 +73,8 @@ def check_planned(
             f"{network}: expected the layers that were planned, {', '.join(missing[:3]) or 'none'}"
             f" among them, found {', '.join(unknown[:3]) or 'none'} instead; remove the folder"
             " layers of the results, plan with the torch and torchvision versions that extract, and"
-            " run again"
+            " run again; if your network's code goes over a set, sort it, or set PYTHONHASHSEED=0,"
+            " as jobs do"
         )
 
 

@@ -32,6 +32,13 @@ MANIFEST = "manifest.json"
 _RECORD = "about.json"
 _CHECKSUM = "checksum"
 _PARTIAL, _REPLACED = ".partial", ".replaced"  # suffixes of temporary files
+# By the system's error number when it cannot store a file: the one to raise, and what to say.
+_FULL = errno.ENOSPC, "no space left on the disk; free some"
+_NO_ROOM = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: (errno.EFBIG, "no file of this size is allowed here; raise the limit (ulimit -f)"),
+}
 Record = dict[str, Any]
 Readable = str | Path | zipfile.Path  # a file, or a member of a zip archive
 
@@ -43,7 +50,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     A file replaces a file, and a folder a folder.
 
     Raises:
-        OSError: with errno ENOSPC and the file's name, if the disk or the user's quota is full.
+        OSError: with the file's name and what to do, if the disk or the user's quota is full (errno
+            ENOSPC) or a limit does not allow so large a file (EFBIG).
         IsADirectoryError: if a file would replace a folder, which stays.
     """
     path = Path(path)
@@ -60,9 +68,11 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             path.rename(replaced)
         temporary.replace(path)
     except Exception as error:
-        if _is_full_disk(error):
-            message = "no space left on the disk; free some and run again; finished files are kept"
-            raise OSError(errno.ENOSPC, message, str(path)) from error
+        for number, (told, cause) in _NO_ROOM.items():
+            # safetensors raises its own class of error.
+            if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
+                message = f"{cause} and run again; finished files are kept"
+                raise OSError(told, message, str(path)) from error
         raise
     finally:
         _remove(temporary)
@@ -79,12 +89,6 @@ def remove_abandoned(path: str | Path) -> None:
     for suffix in (_PARTIAL, _REPLACED):
         for abandoned in path.parent.glob(f".{glob.escape(path.name)}.*{suffix}"):
             _remove(abandoned)
-
-
-def _is_full_disk(error: Exception) -> bool:
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    # safetensors raises its own class of error.
-    return full or os.strerror(errno.ENOSPC) in str(error)
 
 
 def _remove(path: Path) -> None:

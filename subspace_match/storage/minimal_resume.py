@@ -14,12 +14,16 @@ INTERVAL = 60.0  # seconds between two writes: what a kill can lose
 log = logging.getLogger("subspace_match")
 
 
+def resume_file_of(minimal: Path) -> Path:
+    """Return the file from which the job that makes a file of minimal matches goes on."""
+    return minimal.with_suffix(".resume.npz")
+
+
 class MinimalResume:
     """Matches found so far by each search of a job: a context that writes them to a file.
 
-    It writes once a minute and when it ends by an exception, and removes the file when it ends
-    without. A file that is damaged, or was made from other inputs, is not used, and the log says
-    so.
+    It writes once a minute and when it ends by an exception. The file stays until ``remove``. A
+    file that is damaged, or was made from other inputs, is not used, and the log says so.
 
     Args:
         path: the file; it is replaced by each write.
@@ -74,7 +78,9 @@ class MinimalResume:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._path.unlink(missing_ok=True)
-        else:
+        if kind is not None:
             self._write()
+
+    def remove(self) -> None:
+        """Remove the file, if there is one; call it when the result counts as finished."""
+        self._path.unlink(missing_ok=True)

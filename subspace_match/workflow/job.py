@@ -30,6 +30,8 @@ _LOGGERS = log, logging.getLogger("py.warnings")
 _OUT_OF_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory")
 _OUT_OF_MEMORY_ADVICE = "too little memory; choose smaller sizes, or a machine with more"
 
+_ACCESS_ADVICE = "change the permissions, or name another folder"
+
 IN_FILE = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
 # In a log: the line before it, or the lines, say all that a user needs to know about a failure.
 RAISED_HERE = "raised here"
@@ -41,7 +43,9 @@ _PLACE = re.compile(r"^\S+:\d+: |\n  [^\n]*\n?$")
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGXCPU)
 
 
-def run(work: Callable[..., None], snakemake: Any, threads: int | None = None) -> None:
+def run(
+    work: Callable[..., Callable[[], object] | None], snakemake: Any, threads: int | None = None
+) -> None:
     """Run a job's work with its log and threads; end with a one-line error on invalid input.
 
     Only one job at a time makes a result. A second one waits and reuses the finished result. The
@@ -49,7 +53,9 @@ def run(work: Callable[..., None], snakemake: Any, threads: int | None = None) -
 
     Args:
         work: called with ``snakemake`` and, if the job can have several results (``JobRecord``),
-            the numbers of those to make; it has the name of its script.
+            the numbers of those to make; it has the name of its script. It may return a function
+            that removes the files from which a killed job goes on; these stay until the records
+            are written, because without its record all work counts as not done.
         snakemake: the object that Snakemake gives to a script.
         threads: the number that the rule reserves; None for the configured one. It decides the
             order of additions, so it does not depend on how many threads a machine can spare.
@@ -76,19 +82,23 @@ def run(work: Callable[..., None], snakemake: Any, threads: int | None = None) -
                 remove_abandoned(output)
             check_as_planned(work.__name__, snakemake)
             with exclusive_gpu(log.info) if snakemake.resources.get("gpu") else nullcontext():
-                work(snakemake, *([missing] if record.several else []))
+                tidy_up = work(snakemake, *([missing] if record.several else []))
             check_as_planned(work.__name__, snakemake)
             for result_number in missing:
                 record.write(result_number)
+            if tidy_up is not None:
+                tidy_up()
     except Exception as error:
         out_of_memory = _is_out_of_memory(error)
-        disk_full = getattr(error, "errno", None) == errno.ENOSPC
-        if not (isinstance(error, ValueError) or disk_full or out_of_memory):
+        no_room = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        no_access = getattr(error, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS)
+        if not (isinstance(error, ValueError) or no_room or no_access or out_of_memory):
             log.exception("the job failed")
             raise
         # The message suffices without a traceback.
         line, _, _ = str(error).partition("\n")
-        log.error("%s", f"{_OUT_OF_MEMORY_ADVICE}: {line}" if out_of_memory else error)
+        message = f"{_OUT_OF_MEMORY_ADVICE}: {line}" if out_of_memory else str(error)
+        log.error("%s", f"{message}; {_ACCESS_ADVICE}" if no_access else message)
         log.debug(RAISED_HERE, exc_info=True)
         sys.exit(1)
 

@@ -20,10 +20,12 @@ from ..experiment.origins import config_of, paths_of
 from ..experiment.user_files import AREA
 from ..storage.files import read_signed, verified
 from ..storage.job_records import SUFFIX, Job
+from ..storage.minimal_resume import resume_file_of
 from .file_lock import lock_file, lock_if_free
 
 LOCK = ".*.lock"
-# Unfinished files of jobs: temporary ones, and those from which a training resumes.
+# Unfinished files of jobs: temporary ones, and those from which a training resumes. Their names do
+# not say which job of the folder they belong to.
 _UNFINISHED = (".*.partial", ".*.replaced", "resume.safetensors*", "stages.partial")
 
 
@@ -62,12 +64,14 @@ def find(results: Path, named: set[Path]) -> Found:
     """Find the files in a folder of results that no plan names; ``named`` has absolute paths."""
     results, found = results.absolute(), Found()
     seen: set[Path] = set()
+    planned_folders = {file.parent for file in named if file.name.endswith(SUFFIX)}
     for base in sorted(set(_jobs(results))):
         record = base.with_name(f"{base.name}{SUFFIX}")
         own = [*_outputs_of(record, found), *_logs_of(base, results)]
         seen.update(own)
         if record not in named:
-            if not any(other in named for other in base.parent.glob(f"*{SUFFIX}")):
+            own += filter(Path.exists, [resume_file_of(base)])
+            if base.parent not in planned_folders:
                 own += [path for pattern in _UNFINISHED for path in base.parent.glob(pattern)]
             found.unnamed[base] = [path for path in own if path not in found.kept]
     # Planning writes one file for each listing of layers and each folder of the user's files.

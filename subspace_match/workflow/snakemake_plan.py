@@ -37,6 +37,8 @@ def plan_of(
     # Jobs too use the package in this folder.
     search_path = [workflow.basedir, *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(search_path)
+    # In every process a user's network that goes over a set draws and adds in the same order.
+    os.environ["PYTHONHASHSEED"] = "0"
     # Snakemake's own reader takes 010 for 8, and the last of two equal keys.
     files = [Path("config", "config.yaml"), *workflow.overwrite_configfiles]
     try:

@@ -1,6 +1,8 @@
 """A path changes with what decides its content, and with nothing else."""
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -168,6 +170,26 @@ def test_the_location_of_the_users_own_files_is_not_part_of_the_paths(configs: l
     one, other = map(paths_of, configs)
     assert one.experiment("") == other.experiment("")
     assert list(one.networks) == list(other.networks)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["plain", "my--model", "models--google--vit", "-model-", "long" * 60, "\u6f22\u5b57" * 60],
+)
+def test_every_name_of_a_network_fits_in_paths(name: str) -> None:
+    """Two keys are found again in the name of their pair, and file systems allow 255 bytes."""
+    paths = paths_of({"network": {"name": f"transformers:folder/{name}"}, "seeds": [1, 2**32 - 1]})
+    (pair,) = paths.pairs
+    a, b = paths.key(pair.a), paths.key(pair.b)
+    file = Path(paths.heat_map(a, b))
+    # As in the Snakefile.
+    network = r"((?!--)[\w.-])+"
+    found = re.fullmatch(rf"(?P<a>{network})--(?P<b>{network})\.npz", file.name)
+    assert found is not None
+    assert (found["a"], found["b"]) == (a, b)
+    assert re.fullmatch(r"[\w-]+-[0-9a-f]{10}", a.split(".")[0])
+    temporary = f".{paths.record(file.name)}.{16 * '0'}.partial"
+    assert len(temporary.replace(".last", ".initial").encode()) <= 255
 
 
 def test_the_order_of_comparisons_decides_only_the_tables() -> None:

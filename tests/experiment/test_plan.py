@@ -367,6 +367,59 @@ def test_layers_of_only_one_network_are_a_warning_and_in_the_record_of_the_pair(
     assert warning.endswith(": " + ", ".join(pair["left_out"]))
 
 
+SHARED = {"sgd": {}, "adam": {"training": {"optimizer": "adamw"}}}
+
+
+@pytest.mark.parametrize(
+    ("compare", "expected"),
+    [
+        ({}, ["sgd initial", "sgd last", "adam last"]),
+        ({"models": ["sgd", "adam"]}, ["sgd initial", *["sgd last to adam last"] * 2]),
+        (
+            {"models": ["sgd", "adam"], "seeds": "same"},
+            ["sgd last to adam last, same seed"] * 2,
+        ),
+        (
+            {"models": ["adam", "adam"], "seeds": "same", "stages": "last"},
+            ["sgd initial to adam last, same seed"] * 2,
+        ),
+        (
+            {"models": ["sgd", "adam"], "seeds": "all", "stages": ["initial", "initial"]},
+            ["sgd initial"],
+        ),
+    ],
+)
+def test_an_untrained_network_of_two_models_is_one_network_with_one_name(
+    results: Path, compare: dict[str, Any], expected: list[str]
+) -> None:
+    """The training does not decide it, so both have the same key."""
+    stages: dict[str, Any] = {"stages": ["initial", "last"], "compare": [compare]}
+    plan = plan_of(SMALL | {"models": SHARED} | stages, results)
+    assert [pair["comparison"] for pair in plan.pairs] == expected
+    keys = {(pair["network_a"], pair["network_b"]) for pair in plan.pairs}
+    assert len(keys) == len(plan.pairs)
+    assert all(a != b for a, b in keys)
+    own = ("model", "seed", "stage")
+    for pair in plan.pairs:
+        for side in "ab":
+            network = plan.networks[pair[f"network_{side}"]]
+            assert [network[name] for name in own] == [pair[f"{name}_{side}"] for name in own]
+    (warning,) = plan.warnings
+    assert warning == (
+        "adam: its networks of the stage initial are those of sgd: compared once, as sgd"
+    )
+
+
+def test_models_with_equal_settings_have_the_same_networks(results: Path) -> None:
+    models = {"one": {}, "other": {"training": {"epochs": 5}}}  # the default
+    compare = [{"models": ["one", "other"], "seeds": "same"}]
+    with pytest.raises(ValueError, match=r"compare\.0: .*equal settings have the same networks"):
+        plan_of(SMALL | {"models": models, "compare": compare}, results)
+    compare = [{"models": ["one", "other"]}]
+    plan = plan_of(SMALL | {"models": models, "compare": compare}, results)
+    assert [pair["comparison"] for pair in plan.pairs] == ["one last"]
+
+
 def test_a_comparison_without_pairs_is_an_error(results: Path) -> None:
     with pytest.raises(ValueError, match=r"^compare\.0: expected at least one pair of networks"):
         plan_of(SMALL | {"seeds": [0]}, results)

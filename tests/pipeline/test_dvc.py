@@ -32,6 +32,7 @@ from pipeline.workspaces import (
 )
 
 from subspace_match.cli import main
+from subspace_match.experiment.code_inputs import Code
 from subspace_match.storage.activations import ActivationStore
 from subspace_match.storage.files import sha256
 
@@ -118,6 +119,17 @@ def versioned(versioned_once: Versioned, tmp_path: Path) -> Versioned:
 def up_to_date(versioned: Versioned) -> bool:
     """Whether DVC's only stage to run is the one that always runs."""
     return re.findall(r"^(\w+):$", versioned.dvc("status"), re.MULTILINE) == ["contents"]
+
+
+def test_data_are_published_again_when_code_that_decides_their_key_changes() -> None:
+    """Otherwise published/ would hold the tables of one key and the data of another."""
+    stage = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]["data"]
+    dependencies = [PROJECT / name for name in stage["deps"]]
+    files = Code(PROJECT).files("prepare_data")
+    files += [PROJECT / "subspace_match" / "experiment" / name for name in ("keys.py", "paths.py")]
+    assert [
+        file for file in files if not any(file.is_relative_to(each) for each in dependencies)
+    ] == []
 
 
 def test_a_second_repro_runs_nothing(versioned: Versioned) -> None:

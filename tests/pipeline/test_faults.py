@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from needs import without
+from pipeline.faults import strike
 from pipeline.workspaces import (
     AGGREGATE,
     BARE,
@@ -84,6 +85,27 @@ def test_a_killed_training_resumes_and_equals_the_uninterrupted_one(workspace: W
     target.unlink()
     assert workspace.snakemake(relative).jobs == {"train": 1}
     assert json.loads(record.read_text())["sha256"] == resumed
+
+
+def test_a_job_killed_before_its_record_goes_on_from_its_last_step(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """All its outputs are written, but none counts."""
+    module = workspace.root / "subspace_match" / "storage" / "minimal_resume.py"
+    module.write_text(module.read_text().replace("INTERVAL = 60.0", "INTERVAL = 0.0"))
+    results, patterns = workspace.root / "results", ("resume.safetensors", "*.resume.npz")
+    for rule, changes in (("train", {"training": {"epochs": 3}}), ("minimal_match", {})):
+        workspace.configure(**changes)
+        before = {*results.rglob("*.log")}
+        strike(workspace, tmp_path / "faults", **{rule: "killed"})
+        workspace.snakemake("--until", rule, fails=True)
+        left = [file for pattern in patterns for file in results.rglob(pattern)]
+        assert len(left) == {"train": 2, "minimal_match": 1}[rule]
+        workspace.python_path = None
+        assert workspace.snakemake("--until", rule).jobs[rule] == len(left)
+        logs = [log.read_text() for log in {*results.rglob("*.log")} - before]
+        assert sum("resuming from" in log or "going on after" in log for log in logs) == len(left)
+        assert not any(file.exists() for file in left)
 
 
 def test_a_job_that_outlives_its_snakemake_is_waited_for(workspace: Workspace) -> None:

@@ -31,6 +31,9 @@ RUNS = (
 )
 
 NAMING = {"networks.csv", "top_images.parquet"}
+ALL_LAYERS: dict[str, Any] = {
+    section: {"layers": ["*"]} for section in ("matching", "minimal_matches")
+}
 
 
 def assert_all_stands(before: dict[str, bytes], workspace: Workspace) -> None:
@@ -205,13 +208,7 @@ def test_an_edit_of_a_module_that_the_users_network_imports_initialises_again(
         "        torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),\n"
         "        torch.nn.Linear(parts.WIDTH, 10))\n"
     )
-    everything = {"layers": ["*"]}
-    workspace.configure(
-        network={"name": "net:Net"},
-        stages=["initial", "last"],
-        matching=everything,
-        minimal_matches=everything,
-    )
+    workspace.configure(network={"name": "net:Net"}, stages=["initial", "last"], **ALL_LAYERS)
     first = initial(workspace)
     assert workspace.snakemake(first).jobs == {"initialise": 1}
     os.utime(parts)
@@ -225,6 +222,35 @@ def test_an_edit_of_a_module_that_the_users_network_imports_initialises_again(
     strike(workspace, tmp_path / "faults")
     assert workspace.snakemake(second).jobs == {"initialise": 1}
     assert_all_stands(before, workspace)
+
+
+def test_a_users_network_that_goes_over_a_set_is_the_same_in_every_process(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python hashes strings in another way in each process, unless it is told not to."""
+    monkeypatch.syspath_prepend(str(workspace.root))
+    (workspace.root / "net_of_set.py").write_text(
+        "from torch import nn\n\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self):\n"
+        "        biases = {name: nn.Parameter(nn.init.normal_(nn.Linear(1, 2).bias))\n"
+        "                  for name in {*'abcdefghijkl'}}\n"
+        "        super().__init__(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1),\n"
+        "                         nn.Flatten(), nn.Linear(4, 10))\n"
+        "        for name in sorted(biases):\n"
+        "            self.register_parameter(name, biases[name])\n"
+    )
+    workspace.configure(network={"name": "net_of_set:Net"}, stages=["initial"], **ALL_LAYERS)
+    made = workspace.root / initial(workspace)
+    contents = []
+    for _ in range(2):
+        # Forks would share the way.
+        process = workspace.start(os.path.relpath(made, workspace.root))
+        text, _ = process.communicate()
+        assert process.returncode == 0, text
+        contents.append(made.read_bytes())
+        made.unlink()
+    assert contents[0] == contents[1]
 
 
 def initial(workspace: Workspace) -> str:

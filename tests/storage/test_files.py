@@ -97,22 +97,27 @@ def test_a_file_without_a_record_is_named(tmp_path: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "cause",
+    ("cause", "number", "message"),
     [
-        OSError(errno.ENOSPC, "No space left on device"),
-        OSError(errno.EDQUOT, "Disk quota exceeded"),
-        SafetensorError("I/O error: No space left on device (os error 28)"),
+        (OSError(errno.ENOSPC, "No space left on device"), errno.ENOSPC, "free some"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), errno.ENOSPC, "free some"),
+        (SafetensorError("No space left on device (os error 28)"), errno.ENOSPC, "free some"),
+        (OSError(errno.EFBIG, "File too large"), errno.EFBIG, "ulimit -f"),
+        (SafetensorError("File too large (os error 27)"), errno.EFBIG, "ulimit -f"),
     ],
 )
-def test_the_error_of_a_full_disk_names_the_file(cause: Exception, tmp_path: Path) -> None:
+def test_the_error_of_a_full_disk_or_a_limit_names_the_file(
+    cause: Exception, number: int, message: str, tmp_path: Path
+) -> None:
     def fail() -> None:
-        with atomic_write(tmp_path / "store") as temporary:
+        # An extraction writes two stores side by side.
+        with atomic_write(tmp_path / "one"), atomic_write(tmp_path / "store") as temporary:
             temporary.mkdir()
             raise cause
 
-    with pytest.raises(OSError, match=r"no space left on the disk; free some.*/store'$") as error:
+    with pytest.raises(OSError, match=f"{message}.*; finished files are kept: '/") as error:
         fail()
-    assert error.value.errno == errno.ENOSPC
+    assert error.value.errno == number
     assert list(tmp_path.iterdir()) == []
 
 

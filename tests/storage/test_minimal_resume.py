@@ -62,6 +62,8 @@ def test_a_killed_job_goes_on_and_finds_the_same(path, file, monkeypatch) -> Non
     assert done + sum(counts) == len(expected)
     np.testing.assert_array_equal(found.distinct, expected.distinct)
     np.testing.assert_array_equal(found.match_of, expected.match_of)
+    assert file.exists()  # until the job has its record
+    resume.remove()
     assert not file.exists()
 
 

@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,7 @@ from subspace_match.storage.files import atomic_write, write_manifest
 from subspace_match.storage.job_records import Records, check
 from subspace_match.workflow.invocation import INVOCATION, invocation
 from subspace_match.workflow.job import _ENDING_SIGNALS, log, run
+from subspace_match.workflow.record_writer import JobRecord
 
 
 @pytest.fixture(autouse=True)
@@ -105,15 +107,23 @@ def test_a_job_that_asks_for_a_gpu_sees_only_one(
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("positions: expected more"), OSError(errno.ENOSPC, "full", "a.npz")]
+    ("error", "advice"),
+    [
+        (ValueError("positions: expected more"), ""),
+        *((OSError(n, "full", "a.npz"), "") for n in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),
+        *(
+            (OSError(n, "denied", "a.npz"), "; change the permissions, or name another folder")
+            for n in (errno.EACCES, errno.EPERM, errno.EROFS)
+        ),
+    ],
 )
-def test_bad_input_and_a_full_disk_give_one_line(
-    error: Exception, job: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+def test_bad_input_and_files_that_cannot_be_written_give_one_line(
+    error: Exception, advice: str, job: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         run(failing(error), job)
     assert ended.value.code == 1
-    assert capsys.readouterr().err == f"ERROR: {error}\n"
+    assert capsys.readouterr().err == f"ERROR: {error}{advice}\n"
     assert "Traceback" in Path(job.log[0]).read_text()
 
 
@@ -180,6 +190,38 @@ def test_a_job_ended_by_a_signal_logs_it_and_removes_temporary_files(
     message = f"ERROR ended by the signal {signal.strsignal(number)}"
     assert message in Path(job.log[0]).read_text()
     assert not list(tmp_path.rglob("store")) + list(tmp_path.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("fault", ["changed code", "full disk", "signal", "none"])
+def test_what_a_job_goes_on_from_stays_until_it_has_its_record(
+    job: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """Without its record all work counts as not done."""
+    resume, record = Path("resume"), TABLE.with_name("work.provenance.json")
+
+    def work(job: SimpleNamespace) -> Callable[[], None]:
+        resume.write_text("all epochs")
+        working()(job)
+        return resume.unlink
+
+    def check(*_: object) -> None:
+        if fault == "changed code" and TABLE.exists():
+            raise ValueError("work: expected the code of work as when the run was planned")
+
+    def write(record: JobRecord, number: int = 0) -> None:
+        if fault == "full disk":
+            raise OSError(errno.ENOSPC, "full", "work.provenance.json")
+        if fault == "signal":
+            os.kill(os.getpid(), signal.SIGTERM)
+        written(record, number)
+
+    written = JobRecord.write
+    monkeypatch.setattr("subspace_match.workflow.job.check_as_planned", check)
+    monkeypatch.setattr(JobRecord, "write", write)
+    with nullcontext() if fault == "none" else pytest.raises(SystemExit):
+        run(work, job)
+    assert resume.exists() == (fault != "none")
+    assert record.exists() == (fault == "none")
 
 
 def log_of(job: SimpleNamespace) -> str:

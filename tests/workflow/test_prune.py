@@ -8,6 +8,7 @@ import pytest
 from jobs import make_result
 
 from subspace_match.storage.job_records import SUFFIX
+from subspace_match.storage.minimal_resume import resume_file_of
 from subspace_match.workflow import prune
 from subspace_match.workflow.file_lock import exclusive_writer
 from subspace_match.workflow.invocation import INVOCATION, invocation
@@ -86,6 +87,25 @@ def test_unfinished_files_are_removed_unless_their_job_is_planned() -> None:
     assert not started.parent.exists()
     present = {file.name for file in (RESULTS / PRESENT[0]).parent.iterdir()}
     assert {*left, "stages.partial"} <= present
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_what_a_planned_job_goes_on_from_stays_beside_unplanned_results(finished: bool) -> None:
+    """Also before it has a record; the other job's own file is removed."""
+    folder = RESULTS / "minimal_matches" / "1" / "a--b"
+    old, planned = (folder / f"conv1-fc1.epsilon-{epsilon}.npz" for epsilon in (0.3, 0.5))
+    for minimal in (old, planned):
+        with exclusive_writer(minimal, print):
+            resume_file_of(minimal).write_text("part")
+    partial = folder / f".{planned.name}.0123.partial"
+    partial.write_text("part")
+    if finished:
+        make_result(old.name, "minimal_matches/1/a--b", [old.name], CONFIG)
+    found = find(RESULTS, named() | {planned.absolute(), Path(f"{planned.absolute()}{SUFFIX}")})
+    assert set(found.unnamed) == bases(*OLD, str(old.relative_to(RESULTS)))
+    remove(found, RESULTS)
+    kept = {resume_file_of(planned).name, partial.name, f".{planned.name}.lock"}
+    assert {file.name for file in folder.iterdir()} == kept
 
 
 def test_files_of_others_stay_and_are_listed() -> None:
