@@ -164,17 +164,17 @@ class Collector:
         """Find the draw of a pair, or make it."""
         inputs, positions = self._sampling.inputs, self._sampling.positions
         seed, labels = self._sampling.seed, self._sampling.labels
-        draw: GroupedDraw
         # A convolution of texts has one position for each token, too.
         maybe_padded = padded and pair.a.kind != "fc" and pair.a.height == 1
         if inputs is None or self._one or not pair.alike or maybe_padded:
-            places = PlaceDraw(inputs, positions, self._most, seed, labels)
-            draw = self._draws.setdefault("places", places)
+            key: object = "places"
+            if key not in self._draws:
+                self._draws[key] = PlaceDraw(inputs, positions, self._most, seed, labels)
         else:
-            size = pair.a.kind, pair.a.size
-            if size not in self._draws:
-                self._draws[size] = GridDraw(pair.a, inputs, positions, seed, labels)
-            draw = self._draws[size]
+            key = pair.a.kind, pair.a.size
+            if key not in self._draws:
+                self._draws[key] = GridDraw(pair.a, inputs, positions, seed, labels)
+        draw = self._draws[key]
         stream, own = None, draw.of_pair(pair.a, pair.b)
         if not self._one:
             stream = StreamedPair(
