@@ -86,8 +86,8 @@ class LayeredNetwork:
     Example:
         >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
         >>> layered = LayeredNetwork(net, torch.zeros(2, 1, 4, 4))
-        >>> layered.layers
-        [LayerInfo(name='conv1', node='1', kind='conv', neurons=2, height=2, width=2, axis=1)]
+        >>> [(layer.name, layer.node, layer.shape_in_words) for layer in layered.layers]
+        [('conv1', '1', 'images x 2 neurons x 2 x 2')]
         >>> scores = layered.run(
         ...     torch.ones(5, 1, 4, 4), lambda layer, values: print(layer.name, values.shape)
         ... )
