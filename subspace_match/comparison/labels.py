@@ -97,7 +97,8 @@ def known_labels(loader: Any) -> np.ndarray | None:
         return None
     reader = LabelReader()
     for batch in loader:
-        reader.add(batch, (), count(batch))
+        if size := count(batch):  # ``compare`` leaves out empty batches
+            reader.add(batch, (), size)
     return reader.finish().values
 
 

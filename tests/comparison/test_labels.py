@@ -255,6 +255,16 @@ def test_labels_that_a_model_takes_by_name_are_labels() -> None:
     assert other["fc1"].class_null is not None
 
 
+def test_an_empty_batch_without_labels_changes_nothing() -> None:
+    """Of more than ten classes, labels that are known beforehand decide the samples."""
+    many = batches(torch.arange(COUNT) % 40)
+    expected, other = compared(many), compared([*many[:2], images(COUNT)[:0], *many[2:]])
+    assert (other.classes, other.labels) == (40, "40 classes from the data")
+    for name, layer in expected.items():
+        assert layer.class_null is not None
+        np.testing.assert_array_equal(other[name].class_null, layer.class_null)
+
+
 @pytest.mark.parametrize(
     ("scores", "first", "why"),
     [
