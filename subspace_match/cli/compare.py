@@ -41,7 +41,8 @@ and cropped as its own preprocessing says. For models without a known one give -
 
 If all images are in folders of --data, as in photos/cat/1.jpg, these folders are their classes (the
 next ones, if these are train, test or val). --null then also permutes images within classes, and
-models with one output for each class get an accuracy.
+models with one output for each class get an accuracy. The line "Labels" names them, or says why
+there are none. Hidden files and folders are left out, and links to folders are followed.
 
 The table has one row per pair of layers with the same name, kind and map size, or as --layers says:
   similarity               share of both layers' neurons in the maximum match at --epsilon
@@ -135,7 +136,7 @@ def run(options: argparse.Namespace) -> None:
         models.append(model)
         images.append(_images(options.data, files, preprocessing, device))
 
-    classes = _classes(files)
+    classes, about = _classes(files)
 
     def batches() -> Iterator[tuple[tuple[Tensor, Tensor], np.ndarray | None]]:
         both, start = zip(*(own.batches(options.batch) for own in images), strict=True), 0
@@ -148,7 +149,7 @@ def run(options: argparse.Namespace) -> None:
         result = compare(
             models[0],
             models[1],
-            KnownLength(batches(), len(images[0]), classes),
+            KnownLength(batches(), len(images[0]), classes, about),
             nodes=nodes_of(options.nodes),
             layers=options.layers and [_layer(layer) for layer in options.layers],
             positions=options.positions,
@@ -323,43 +324,66 @@ def _image_files(folder: Path) -> list[str]:
     """Return all images in a folder and its subfolders, in the order of their names."""
     from ..data.catalogue import IMAGE_SUFFIXES
 
-    files = sorted(
-        str(file.relative_to(folder))
-        for file in folder.rglob("*")
-        if file.suffix.lower() in IMAGE_SUFFIXES
-        and not file.name.startswith(".")
-        and file.is_file()
-    )
+    files = []
+    # Hidden folders belong to other programs. Links to folders are followed, as in the pipeline,
+    # unless they lead back to a folder above.
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        own = Path(parent)
+        folders[:] = [
+            name for name in folders if not name.startswith(".") and not _inside(own, own / name)
+        ]
+        files += [
+            str((own / name).relative_to(folder))
+            for name in names
+            if name.lower().endswith(IMAGE_SUFFIXES)
+            and not name.startswith(".")
+            and (own / name).is_file()
+        ]
     if not files:
         found = "a folder without any" if folder.is_dir() else "no folder"
         raise ValueError(
             f"--data: expected a folder with image files ({', '.join(IMAGE_SUFFIXES)}), found"
             f" {found}: {folder}"
         )
-    return files
+    return sorted(files)
 
 
-def _classes(files: Sequence[str]) -> np.ndarray | None:
-    """Return the number of each image's class, by its folder; None if one is in no folder.
+def _classes(files: Sequence[str]) -> tuple[np.ndarray | None, str]:
+    """Return the number of each image's class, by its folder, and what the classes are.
+
+    Without classes, the words say why.
 
     Example:
-        >>> _classes(["cat/1.png", "cat/more/2.png", "dog/1.png"]).tolist()
-        [0, 0, 1]
-        >>> _classes(["test/cat/1.png", "test/dog/1.png"]).tolist()
-        [0, 1]
+        >>> labels, words = _classes(["cat/1.png", "cat/more/2.png", "dog/1.png"])
+        >>> labels.tolist(), words
+        ([0, 0, 1], '2 classes, the folders cat, dog')
+        >>> _classes(["test/cat/1.png", "test/dog/1.png", "test/dog/2.png"])[0].tolist()
+        [0, 1, 1]
+        >>> _classes(["cat/1.png", "dog/1.png", "2.png"])
+        (None, 'none: 1 of 3 images in no folder of a class (2.png)')
     """
     import numpy as np
 
     from ..data.catalogue import SOURCES
+    from ..networks.wording import first_few
 
     folders = [Path(file).parts[:-1] for file in files]
     splits = SOURCES["image_folder"].folders
     if all(parts and parts[0] in splits for parts in folders):
         folders = [parts[1:] for parts in folders]
-    if not all(folders):
-        return None
-    _, classes = np.unique([parts[0] for parts in folders], return_inverse=True)
-    return np.asarray(classes, dtype=np.int64)
+    outside = [file for file, parts in zip(files, folders, strict=True) if not parts]
+    if outside:
+        if len(outside) == len(files):
+            return None, "none: no image is in a folder of a class"
+        where = f"{len(outside)} of {len(files)} images in no folder of a class"
+        return None, f"none: {where} ({first_few(outside)})"
+    names, classes = np.unique([parts[0] for parts in folders], return_inverse=True)
+    if len(names) == 1:
+        return None, f"none: all images are in one folder, {names[0]}"
+    if len(names) == len(files):
+        return None, "none: each image is in a folder of its own"
+    words = f"{len(names)} classes, the folders {first_few(names.tolist())}"
+    return np.asarray(classes, dtype=np.int64), words
 
 
 def _images(

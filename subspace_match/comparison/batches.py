@@ -35,6 +35,7 @@ class KnownLength:
     batches: Iterable[Any]
     inputs: int
     labels: np.ndarray | None = None  # (inputs,) int64, those that the batches have
+    about_labels: str = ""  # what the labels are, or why there are none, if this says more
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.batches)

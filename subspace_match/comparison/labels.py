@@ -13,10 +13,11 @@ from torch import Tensor
 from ..networks.inputs import Inputs, count, tensors_in
 from ..networks.sampling import within_classes
 from ..networks.tasks import CLASSIFY, has_scores, scores_of
+from ..networks.wording import first_few
 from .batches import KnownLength
 
 KEYS = "label", "labels"  # of a batch that is a dictionary
-ABSENT, SOME_ABSENT = "none in the data", "none: some batches have none"
+SOME_ABSENT = "none: some batches have none"
 # Permutations that move fewer images leave much of what is observed as it is, and the level within
 # classes would be too high.
 LEAST_MOVED = 0.5
@@ -43,7 +44,7 @@ class LabelReader:
     def __init__(self) -> None:
         """Begin without batches."""
         self._parts: list[np.ndarray] = []
-        self._why = ""
+        self._why, self._absent = "", False
 
     def add(self, batch: Any, inputs: Sequence[Inputs], size: int) -> np.ndarray | None:
         """Return the labels of a batch, (size,) int64; None if those so far are not usable.
@@ -53,14 +54,22 @@ class LabelReader:
             inputs: what each model receives of it.
             size: number of inputs in the batch.
         """
-        if self._why:
+        if self._why and not self._absent:
             return None
-        found = _labels_in(batch, inputs, size)
-        if isinstance(found, str):
-            self._why = SOME_ABSENT if found == ABSENT and self._parts else found
+        found = _labels_in(batch, inputs)
+        if found is None:
+            self._absent = not self._parts
+            self._why = _why_absent(batch) if self._absent else SOME_ABSENT
             return None
-        self._parts.append(found)
-        return found
+        if self._absent:
+            self._why, self._absent = SOME_ABSENT, False
+            return None
+        values = _one_each(found, size)
+        if isinstance(values, str):
+            self._why = values
+            return None
+        self._parts.append(values)
+        return values
 
     def finish(self) -> Labels:
         """Return the labels of all batches."""
@@ -88,7 +97,8 @@ def known_labels(loader: Any) -> np.ndarray | None:
         return None
     reader = LabelReader()
     for batch in loader:
-        reader.add(batch, (), count(batch))
+        if size := count(batch):  # ``compare`` leaves out empty batches
+            reader.add(batch, (), size)
     return reader.finish().values
 
 
@@ -124,6 +134,16 @@ class Accuracy:
             return None
         return int(self._correct) / len(labels.values)
 
+    def why_unknown(self, labels: Labels) -> str:
+        """Say why there is no accuracy; empty if there is one, or if there are no labels."""
+        if labels.values is None or self.of(labels) is not None:
+            return ""
+        found = "its output is no tensor (inputs, scores)"
+        if len(self._widths) == 1 and 0 not in self._widths:
+            found = f"it gives {next(iter(self._widths))} numbers for each input"
+        least, most = labels.values.min(), labels.values.max()
+        return f"no accuracy: {found}, and labels are from {least} to {most}"
+
 
 def exchangeable(
     groups: list[np.ndarray], labels: np.ndarray, sampled: np.ndarray, alike: bool
@@ -154,20 +174,32 @@ def exchangeable(
     return None
 
 
-def _labels_in(batch: Any, inputs: Sequence[Inputs], size: int) -> np.ndarray | str:
-    """Return a batch's labels, or why there are none."""
-    found = None
+def _labels_in(batch: Any, inputs: Sequence[Inputs]) -> Any:
+    """Return what a batch has in the place of labels; None if nothing."""
     if isinstance(batch, Mapping):
-        found = next((batch[key] for key in KEYS if key in batch), None)
-    elif isinstance(batch, (tuple, list)) and len(batch) == 2:
-        found = batch[1]
-        if any(found is own for own in tensors_in(list(inputs))):
-            found = None  # what inputs_a or inputs_b took is an input
-    if found is None:
-        return ABSENT
+        return next((batch[key] for key in KEYS if batch.get(key) is not None), None)
+    if not _is_pair(batch) or any(batch[1] is own for own in tensors_in(list(inputs))):
+        return None  # what inputs_a or inputs_b took is an input
+    return batch[1]
+
+
+def _is_pair(batch: Any) -> bool:
+    return isinstance(batch, (tuple, list)) and len(batch) == 2
+
+
+def _why_absent(batch: Any) -> str:
+    if isinstance(batch, Mapping):
+        return f"none: found {first_few(list(map(str, batch)))}, neither label nor labels"
+    if isinstance(batch, (tuple, list)) and not _is_pair(batch) and len(batch) > 1:
+        return f"none: found {len(batch)} parts in a batch, not a (tensor, label) pair"
+    return "none in the data"
+
+
+def _one_each(found: Any, size: int) -> np.ndarray | str:
+    """Return one label for each of a batch's inputs, (size,) int64; or why there are none."""
     values = _whole_numbers(found)
-    if values is not None and size == 1:
-        values = np.atleast_1d(values)
+    if values is not None and values.size == size and values.shape in ((), (size, 1)):
+        values = values.reshape(size)
     if values is None or values.shape != (size,):
         return f"none: found {_shown(found)}, not one integer for each of {size} inputs"
     if (values < 0).any():
@@ -194,4 +226,6 @@ def _whole_numbers(found: Any) -> np.ndarray | None:
 def _shown(found: Any) -> str:
     if isinstance(found, (Tensor, np.ndarray)):
         return f"{str(found.dtype).removeprefix('torch.')} of shape {tuple(found.shape)}"
-    return f"a {type(found).__name__}"
+    name = type(found).__name__
+    parts = f" of {type(found[0]).__name__}" if isinstance(found, (list, tuple)) and found else ""
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}{parts}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..extras import needs
@@ -138,7 +139,7 @@ def compare(
     check_permutations("permutations", permutations)
     with needs("torch", "compare"):
         from ..networks.inputs import count, real_tokens
-        from .batches import ModelInputs, holds_more, naming, number_of_inputs, read
+        from .batches import KnownLength, ModelInputs, holds_more, naming, number_of_inputs, read
         from .collect import Collector, Sampling
         from .labels import Accuracy, LabelReader, known_labels
         from .layers import pairs_of_layers, why_left_out
@@ -230,6 +231,12 @@ def compare(
     if (repeated := collector.repeated_tokens(seen)) is not None:
         warnings.warn(repeated, FewSamplesWarning, stacklevel=2)
     labels = labels_read.finish()
+    if isinstance(loader, KnownLength) and loader.about_labels:
+        labels = replace(labels, words=loader.about_labels)
+    for name, accuracy in zip(models, accuracies, strict=True):
+        if why := accuracy.why_unknown(labels):
+            notes.append(f"{name}: {why}")
+            log.info("%s", notes[-1])
     results = {result.name: result for result in collector.results(seen, labels.values)}
     _warn_of_few_samples(list(results.values()), permutations)
     comparison = Comparison(

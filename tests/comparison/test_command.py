@@ -77,7 +77,7 @@ def test_checkpoints_are_compared_and_files_written(
     first, chance, labels, *_, where, files = printed.splitlines()[-6:]
     assert first.startswith("Similarity: At epsilon 0.3 the two networks share ")
     assert chance.startswith("Chance: ")
-    assert labels == "Labels:     2 classes from the data"
+    assert labels == "Labels:     2 classes, the folders cats, dogs"
     assert (where.split()[1], str(out) in files) == (str(page), True)
     table = pd.read_parquet(out / "tables" / "similarity.parquet")
     # 24 images of 12 x 12, 10 x 10 positions behind the convolution.
@@ -103,15 +103,54 @@ def test_images_outside_of_folders_have_no_classes(
         assert ("class_p_value" in printed) == ("none" not in line)
         return line.removeprefix("Labels:").strip()
 
-    assert labels_of(photos / "cats") == "none in the data"
+    assert labels_of(photos / "cats") == "none: no image is in a folder of a class"
     many, images = tmp_path / "many", sorted(photos.glob("*/*.png"))
     for number in range(200):
         file = many / "test" / f"class {number % 40}" / f"{number}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(images[number % COUNT], file)
-    assert labels_of(many) == "40 classes from the data"
-    shutil.copy(images[0], many)
-    assert labels_of(many) == "none in the data"
+    folders = ", ".join(f"class {number}" for number in (0, 1, 10, 11, 12))
+    assert labels_of(many) == f"40 classes, the folders {folders}, and 35 more"
+    shutil.copy(images[0], many / "cover.png")
+    assert labels_of(many) == "none: 1 of 201 images in no folder of a class (cover.png)"
+    one = tmp_path / "one"
+    shutil.copytree(photos / "cats", one / "cats")
+    assert labels_of(one) == "none: all images are in one folder, cats"
+
+
+def test_folders_of_other_programs_are_no_classes_and_links_are_followed(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = (checkpoint(tmp_path / f"{seed}.safetensors", seed) for seed in (0, 1))
+
+    def printed(folder: Path) -> str:
+        options = ("--null", "19", "--device", "cpu", "--data", str(folder))
+        assert main(["compare", a, b, *options]) == 0
+        return capsys.readouterr().out
+
+    expected = printed(photos)
+    copied, linked = tmp_path / "copied", tmp_path / "linked"
+    shutil.copytree(photos, copied)
+    for hidden in (copied / ".thumbs", copied / "cats" / ".ipynb_checkpoints"):
+        hidden.mkdir()
+        shutil.copy(next(photos.glob("cats/*.png")), hidden)
+    assert printed(copied) == expected
+    linked.mkdir()
+    for folder in photos.iterdir():
+        (linked / folder.name).symlink_to(folder)
+    (linked / "back").symlink_to(linked)
+    assert printed(linked) == expected
+
+
+def test_each_image_in_a_folder_of_its_own_is_no_class(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = (checkpoint(tmp_path / f"{seed}.safetensors", seed) for seed in (0, 1))
+    for number, file in enumerate(sorted(photos.glob("*/*.png"))):
+        (tmp_path / "own" / str(number)).mkdir(parents=True)
+        shutil.copy(file, tmp_path / "own" / str(number))
+    assert main(["compare", a, b, "--null", "19", "--data", str(tmp_path / "own")]) == 0
+    assert "none: each image is in a folder of its own\n" in capsys.readouterr().out
 
 
 def saved(make: Callable[[], nn.Module], folder: Path) -> str:

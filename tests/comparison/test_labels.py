@@ -147,6 +147,10 @@ FORMS: dict[str, Callable[[], Any]] = {
         TensorDataset(images(COUNT), LABELS), batch_size=BATCH
     ),
     "data set of items": items,
+    "label is None, labels are not": lambda: [
+        {"input": x, "label": None, "labels": own} for x, own in batches()
+    ],
+    "a column": lambda: batches(LABELS[:, None]),
     "a dictionary and a label": lambda: [({"input": x}, own) for x, own in batches()],
 }
 
@@ -251,6 +255,46 @@ def test_labels_that_a_model_takes_by_name_are_labels() -> None:
     assert other["fc1"].class_null is not None
 
 
+def test_an_empty_batch_without_labels_changes_nothing() -> None:
+    """Of more than ten classes, labels that are known beforehand decide the samples."""
+    many = batches(torch.arange(COUNT) % 40)
+    expected, other = compared(many), compared([*many[:2], images(COUNT)[:0], *many[2:]])
+    assert (other.classes, other.labels) == (40, "40 classes from the data")
+    for name, layer in expected.items():
+        assert layer.class_null is not None
+        np.testing.assert_array_equal(other[name].class_null, layer.class_null)
+
+
+@pytest.mark.parametrize(
+    ("scores", "first", "why"),
+    [
+        (CLASSES, 1, "it gives 4 numbers for each input, and labels are from 1 to 4"),
+        (7, 0, "it gives 7 numbers for each input, and labels are from 0 to 3"),
+        (None, 0, "its output is no tensor (inputs, scores), and labels are from 0 to 3"),
+        (CLASSES, 0, None),
+    ],
+)
+def test_a_model_without_an_accuracy_is_told_why(
+    scores: int | None, first: int, why: str | None
+) -> None:
+    class Other(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = mlp(0), nn.Linear(5, scores or 1)
+
+        def forward(self, x: Tensor) -> Tensor | tuple[Tensor]:
+            values = self.body(x)
+            return (values,) if scores is None else self.head(values)
+
+    found = sm.compare(Other(), mlp(1), batches(LABELS + first), device="cpu", heat_map=0)
+    (accuracy, _) = found.accuracies
+    notes = [note for note in found.notes if note.startswith("model_a: no accuracy: ")]
+    assert notes == ([] if why is None else [f"model_a: no accuracy: {why}"])
+    assert (accuracy is None) == (why is not None)
+    without_labels = sm.compare(Other(), mlp(1), images(COUNT).split(BATCH), heat_map=0)
+    assert not any("accuracy" in note for note in without_labels.notes)
+
+
 def test_a_loader_may_shuffle_and_end_early(found: sm.Comparison) -> None:
     """Labels stay with their inputs."""
     order = torch.randperm(COUNT, generator=torch.Generator().manual_seed(1))
@@ -286,7 +330,11 @@ UNUSABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "None": (lambda: without([None] * 5), "none in the data"),
     "no such key": (
         lambda: [{"input": x, "target": own} for x, own in batches()],
-        "none in the data",
+        "none: found input, target, neither label nor labels",
+    ),
+    "three parts": (
+        lambda: [(x, own, torch.arange(len(x))) for x, own in batches()],
+        "none: found 3 parts in a batch, not a (tensor, label) pair",
     ),
     "floats": (
         lambda: batches(LABELS.float()),
@@ -303,16 +351,27 @@ UNUSABLE: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "one of a batch": (
         lambda: without([0, 1, 2, 3, 0]),
-        "none: found a int, not one integer for each of 60 inputs",
+        "none: found an int, not one integer for each of 60 inputs",
     ),
     "too few": (
         lambda: without([own[:-1] for own in LABELS.split(BATCH)]),
         "none: found int64 of shape (59,), not one integer for each of 60 inputs",
     ),
-    "names": (lambda: without([["a"] * BATCH] * 5), "none: found a list, not one integer"),
+    "names": (lambda: without([["a"] * BATCH] * 5), "none: found a list of str, not one integer"),
     "missing": (lambda: batches(LABELS - 1), "none: some are negative (-1)"),
     "some batches": (
         lambda: [*batches()[:3], *images(COUNT).split(BATCH)[3:]],
+        "none: some batches have none",
+    ),
+    "some first batches": (
+        lambda: [*images(COUNT).split(BATCH)[:3], *batches()[3:]],
+        "none: some batches have none",
+    ),
+    "some batches without the key": (
+        lambda: [
+            {"input": x} | ({"label": own} if number else {})
+            for number, (x, own) in enumerate(batches())
+        ],
         "none: some batches have none",
     ),
     "one class": (lambda: batches(torch.full((COUNT,), 7)), "none: all are 7"),
