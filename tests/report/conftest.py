@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import pickle
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from parallel import make_once, shared_by_test_processes
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from report.folders import Made, experiment
 
@@ -123,9 +125,33 @@ def audit(opened: Opened) -> None:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """Write the folder of a run with three pairs and two draws."""
-    return experiment(tmp_path_factory.mktemp("made"), seeds=(0, 1, 2))
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Made, Path]]:
+    """Return a function that makes a run and its page in one of the test processes, for all."""
+
+    def made_once(name: str, **settings: Any) -> tuple[Made, Path]:
+        root = shared_by_test_processes(tmp_path_factory) / f"run-{name}"
+
+        def make(root: Path) -> None:
+            made = experiment(root, **settings)
+            (root / "made.pickle").write_bytes(pickle.dumps(made))
+            (root / "report.html").write_text(page([read_run(made.folder)]), encoding="utf-8")
+
+        make_once(root, make)
+        return pickle.loads((root / "made.pickle").read_bytes()), root / "report.html"
+
+    return made_once
+
+
+@pytest.fixture(scope="session")
+def made_with_page(once: Callable[..., tuple[Made, Path]]) -> tuple[Made, Path]:
+    """Write the folder of a run with three pairs and two draws, and its page."""
+    return once("made", seeds=(0, 1, 2))
+
+
+@pytest.fixture(scope="session")
+def made(made_with_page: tuple[Made, Path]) -> Made:
+    """Return the run with three pairs and two draws. Do not change its folder."""
+    return made_with_page[0]
 
 
 @pytest.fixture(scope="session")
@@ -142,9 +168,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def file(made: Made, written: Callable[..., Path]) -> Path:
-    """Write the page of ``made``."""
-    return written(made)
+def file(made_with_page: tuple[Made, Path]) -> Path:
+    """Return the page of ``made``."""
+    return made_with_page[1]
 
 
 @pytest.fixture
