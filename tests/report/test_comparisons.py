@@ -324,7 +324,7 @@ def test_many_pairs_are_counted_by_comparison(
         assert f"{comparison}: 3 pairs of 3 networks" in facts
 
 
-@pytest.mark.parametrize("width", [360])
+@pytest.mark.parametrize("width", [360, 1280])
 def test_the_accessibility_audit_finds_nothing(
     opening: Callable[..., Opened], file_of_four: Path, width: int
 ) -> None:
