@@ -29,10 +29,11 @@ def move_to(network: nn.Module, device: torch.device) -> nn.Module:
     """
     unsafe = device.type == "cpu" and any(map(_has_unsafe_weights, network.modules()))
     order = torch.contiguous_format if unsafe else torch.channels_last
-    # Not Module.to, which refuses networks with convolutions in three dimensions.
+    # Not Module.to, which refuses networks with convolutions in three dimensions; nor contiguous(),
+    # which leaves weights of one input channel, whose maps then are not channels last.
     for weights in itertools.chain(network.parameters(), network.buffers()):
         if weights.ndim == 4:
-            weights.data = weights.data.contiguous(memory_format=order)
+            weights.data = weights.data.to(memory_format=order)
     return network.to(device)
 
 

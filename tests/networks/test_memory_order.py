@@ -87,6 +87,23 @@ def test_convolutions_in_one_and_three_dimensions_keep_their_format(device: str)
         assert torch.equal(value.cpu(), before[name])
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_strides_are_those_that_torch_gives_a_whole_network(channels: int) -> None:
+    def made() -> nn.Module:
+        torch.manual_seed(0)
+        return build("vgg11_bn", width=0.1, hidden=[8], channels=channels, classes=10)
+
+    network, expected = move_to(made(), CPU), made().to(memory_format=torch.channels_last)
+    assert network.state_dict().keys() == expected.state_dict().keys()
+    for name, value in expected.state_dict().items():
+        assert network.state_dict()[name].stride() == value.stride(), name
+        assert torch.equal(network.state_dict()[name], value)
+    x = torch.zeros(2, channels, 32, 32)
+    (first,) = list(network.children())[:1]
+    assert is_channels_last(network)
+    assert first(x).is_contiguous(memory_format=torch.channels_last)
+
+
 def test_weights_that_modules_share_stay_shared() -> None:
     network = nn.Sequential(nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3))
     network[1].weight = network[0].weight
