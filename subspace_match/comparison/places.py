@@ -29,6 +29,7 @@ from ..networks.sampling import (
     image_groups,
     permuted_samples,
     positions_at,
+    random_points,
     shared_places,
     uses_all_samples,
 )
@@ -350,8 +351,7 @@ class SharedDraw(Draw):
         if inputs is None:
             rng = np.random.default_rng([seed, places])
             self._image = np.arange(places)
-            down_and_right = rng.random((2, places))
-            self._points = np.concatenate([rng.random((1, places)), down_and_right])
+            self._points = random_points(rng, places)
         else:
             self._image, self._points = shared_places(inputs, places, seed)
         self.samples = None if inputs is None else len(self._image)

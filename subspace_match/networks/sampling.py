@@ -255,5 +255,10 @@ def shared_places(images: int, places: int, seed: int) -> tuple[np.ndarray, np.n
         places -= places % images
     rng = np.random.default_rng([seed, images, places])
     image = np.sort(np.resize(rng.permutation(images), places))
-    down_and_right = rng.random((2, places))
-    return image, np.concatenate([rng.random((1, places)), down_and_right])
+    return image, random_points(rng, places)
+
+
+def random_points(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Draw points, (3, count) as for ``positions_at``; those of a map have no use for the frame."""
+    down_and_right = rng.random((2, count))
+    return np.concatenate([rng.random((1, count)), down_and_right])
