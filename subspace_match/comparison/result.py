@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ..results.tables import PairNames
+
 Epsilons = float | Sequence[float] | np.ndarray
 
 SHOWN = 0.3  # the epsilon of ``print(result)``
@@ -274,11 +276,8 @@ class Comparison(Mapping[str, LayerComparison]):
         """
         check_file("path", Path(path))
         with needs("workflow", "report"):
-            from .saving import config_of, write_page
-            from .tables import names_of
-        tables, names = self._tables_at(EPSILONS), names_of(self.models)
-        config = config_of(names, self.settings, self._classes_in_words())
-        write_page(tables, names, config, Path(path))
+            from .saving import write_page
+        write_page(*self._written(), Path(path))
 
     def save(self, folder: str | Path) -> None:
         """Write tables, figures, match paths, moments and nulls to a folder.
@@ -294,11 +293,17 @@ class Comparison(Mapping[str, LayerComparison]):
         with needs("plots", "save"):
             import pyarrow  # noqa: F401  # pandas imports it only to write
 
-            from .saving import config_of, write_folder
-            from .tables import names_of
-        tables, names = self._tables_at(EPSILONS), names_of(self.models)
+            from .saving import write_folder
+        write_folder(*self._written(), self.layers, Path(folder))
+
+    def _written(self) -> tuple[dict[str, pd.DataFrame], PairNames, dict[str, Any]]:
+        """Return what pages and folders show: tables, the models' names and the configuration."""
+        from .saving import config_of
+        from .tables import names_of
+
+        names = names_of(self.models)
         config = config_of(names, self.settings, self._classes_in_words())
-        write_folder(tables, names, config, self.layers, Path(folder))
+        return self._tables_at(EPSILONS), names, config
 
 
 def short_table(similarity: pd.DataFrame) -> str:
