@@ -692,13 +692,37 @@ def test_an_epsilon_that_is_not_accepted_is_answered_with_what_is(
 
 
 @pytest.mark.parametrize(
-    "address", ["layer=no&neuron=a999&epsilon=7&pair=99&run=3", "epsilon=x&neuron=<b>", "%"]
+    ("address", "named", "shown"),
+    [
+        (
+            "layer=no&neuron=a999&epsilon=7&pair=99&run=3",
+            "run 3, pair 99, layer no, neuron a999 and epsilon 7",
+            "run 0, pair all, layer conv1, neuron a1 and epsilon 0.3",
+        ),
+        ("epsilon=x&neuron=<b>", "neuron <b> and epsilon x", "neuron a1 and epsilon 0.3"),
+        ("layer=fc1&epsilon=1", "epsilon 1", "epsilon 0.3"),
+    ],
 )
-def test_a_wrong_address_gives_the_default_view(opened: Opened, address: str) -> None:
+def test_a_wrong_address_gives_the_default_view_and_says_so(
+    opened: Opened, address: str, named: str, shown: str
+) -> None:
+    page = opened.page
+    page.goto(f"{opened.file.as_uri()}#{address}")
+    page.wait_for_selector("html[data-ready]", state="attached")
+    assert page.locator("#layer").input_value() == ("fc1" if "fc1" in address else "conv1")
+    assert page.locator("#exact").input_value() == "0.3"
+    words = f"The address names {named}, which this page does not have. It shows {shown}."
+    expect(page.locator("#not-here")).to_have_text(words)
+    slide(page, 0.41)
+    expect(page.locator("#not-here")).to_have_text("")
+
+
+@pytest.mark.parametrize("address", ["%", "epsilon=0.30&pair=all", "run=0&neuron=a1", "other=1"])
+def test_an_address_that_the_page_has_is_shown_without_a_word(opened: Opened, address: str) -> None:
     opened.page.goto(f"{opened.file.as_uri()}#{address}")
     opened.page.wait_for_selector("html[data-ready]", state="attached")
-    assert opened.page.locator("#layer").input_value() == "conv1"
     assert opened.page.locator("#exact").input_value() == "0.3"
+    expect(opened.page.locator("#not-here")).to_have_text("")
 
 
 HOSTILE = ["<img src=x onerror=alert(1)>", "\"'></script><b>'{{", "層一/é &amp; $title"]

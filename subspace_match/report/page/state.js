@@ -1,6 +1,7 @@
 // The state of the page. The address contains it, so that a link shows what its sender saw.
 
 import { runs } from "./data.js";
+import { listed, say } from "./dom.js";
 
 const listeners = [];
 
@@ -26,6 +27,7 @@ export function change(changes) {
   Object.assign(state, valid(wanted));
   const names = Object.keys(state).filter((name) => state[name] !== before[name]);
   if (names.length) {
+    say("not-here", "");
     showAddress();
     announce(names);
   }
@@ -65,26 +67,44 @@ function announce(names) {
 
 /** Show the state in the address; missing and invalid parts get their default. */
 export function start() {
-  Object.assign(state, valid(fromAddress()));
+  const named = new URLSearchParams(location.hash.slice(1));
+  Object.assign(state, valid(fromAddress(named)));
   announce(Object.keys(state));
+  sayWhatIsNotHere(named);
   addEventListener("hashchange", () => {
     lastAddress = location.hash;
-    change(fromAddress());
+    const wanted = new URLSearchParams(location.hash.slice(1));
+    change(fromAddress(wanted));
+    sayWhatIsNotHere(wanted);
   });
 }
 
+/** Say which parts of an address this page lacks: a link may come from another version of it. */
+function sayWhatIsNotHere(named) {
+  const shown = parts();
+  const lacking = Object.keys(shown).filter((name) => {
+    const wanted = named.get(name);
+    return wanted && wanted !== String(shown[name]) && Number(wanted) !== shown[name];
+  });
+  const words = (valueOf) => listed(lacking.map((name) => `${name} ${valueOf(name)}`));
+  say("not-here", lacking.length
+    ? `The address names ${words((name) => named.get(name))}, which this page does not have. It shows ${words((name) => shown[name])}.`
+    : "");
+}
+
+/** Every part of the state, as the address writes it. */
+const parts = () => ({ ...state, pair: state.pair < 0 ? "all" : state.pair });
+
 function address() {
-  const own = new URLSearchParams({ layer: state.layer });
-  own.set("neuron", state.neuron);
-  own.set("epsilon", state.epsilon);
-  if (run().comparisons.length > 1) own.set("comparison", state.comparison);
-  if (run().pairs.length > 1) own.set("pair", state.pair < 0 ? "all" : state.pair);
-  if (runs.length > 1) own.set("run", state.run);
+  const { layer, neuron, epsilon, comparison, pair, run: number } = parts();
+  const own = new URLSearchParams({ layer, neuron, epsilon });
+  if (run().comparisons.length > 1) own.set("comparison", comparison);
+  if (run().pairs.length > 1) own.set("pair", pair);
+  if (runs.length > 1) own.set("run", number);
   return own.toString();
 }
 
-function fromAddress() {
-  const own = new URLSearchParams(location.hash.slice(1));
+function fromAddress(own) {
   const part = (name) => own.get(name) ?? undefined;
   return {
     run: Number(part("run") ?? 0),
