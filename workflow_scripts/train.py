@@ -120,7 +120,7 @@ def train(snakemake: Any) -> Callable[[], None]:
             epoch=epoch.epoch,
             test_accuracy=epoch.test_accuracy,
             test_loss=epoch.test_loss,
-            device=str(device),
+            trained_on=list(dict.fromkeys(one.trained_on for one in history[: epoch.epoch])),
             architecture=architecture,
             training=settings,
         )

@@ -18,6 +18,8 @@ class Epoch:
     """Results of an epoch: learning rate of its last step, accuracies from 0 to 1, and losses.
 
     Losses are mean cross-entropies in nats; that of the training is with label smoothing.
+    ``trained_on`` names the type of device and the version of torch, which a resumed training can
+    change.
     """
 
     epoch: int
@@ -26,6 +28,7 @@ class Epoch:
     train_accuracy: float
     test_accuracy: float
     test_loss: float
+    trained_on: str
 
 
 def best_epoch(history: Sequence[Epoch], task: str) -> Epoch:

@@ -128,8 +128,15 @@ def train(
         compiled = torch.compile(network, fullgraph=True, options={"layout_optimization": False})
     saved = ResumeFile(resume_file, identity)
     history = _resume(saved, network, optimiser, stages)
+    trained_on = f"{inputs.device.type}, torch {torch.__version__}"
     if not history:
         stages.begin(network)
+    elif (before := history[-1].trained_on) != trained_on:
+        warnings.warn(
+            f"epochs up to {len(history)} were trained on {before}, the others are trained on"
+            f" {trained_on}: the weights will not be exactly those of an uninterrupted training",
+            stacklevel=2,
+        )
     for finished in history:
         epoch_done(finished)
     for epoch in range(len(history), settings["epochs"]):
@@ -138,7 +145,8 @@ def train(
         )
         rate = optimiser.param_groups[0]["lr"]
         found = evaluate(network, test, settings["task"], settings["batch_size"])
-        history.append(Epoch(epoch + 1, rate, loss, train_accuracy, found.accuracy, found.loss))
+        results = (loss, train_accuracy, found.accuracy, found.loss)
+        history.append(Epoch(epoch + 1, rate, *results, trained_on))
         # Before the resume file is written, because finished epochs are not repeated.
         stages.after_epoch(network, history)
         progress = {"history": list(map(asdict, history)), "stages": stages.checksums}

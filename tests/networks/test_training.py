@@ -173,6 +173,27 @@ def test_a_killed_training_resumes_bit_for_bit(tmp_path: Path, changes: dict[str
         assert kept_files(file) == kept_files(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("version", ["1.13.1", torch.__version__])
+def test_a_training_that_resumes_with_another_torch_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    whole, _ = run(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "__version__", version)
+        with pytest.raises(KilledError):
+            run(tmp_path / "resume", kill_after=5)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        resumed, history = run(tmp_path / "resume")
+    assert_equal(whole, resumed)  # finished epochs are used nevertheless
+    now = f"cpu, torch {torch.__version__}"
+    then = f"cpu, torch {version}"
+    assert [epoch.trained_on for epoch in history] == [then, now, now]
+    words = f"epochs up to 1 were trained on {then}, the others are trained on {now}: "
+    own = [str(one.message) for one in caught if "were trained on" in str(one.message)]
+    assert [one.startswith(words) for one in own] == [True] * (then != now)
+
+
 def test_a_training_killed_between_a_stage_and_its_resume_file_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,7 +367,7 @@ def test_stages_contain_the_networks_of_their_epochs(tmp_path: Path) -> None:
 
 def test_the_first_of_equally_good_epochs_is_the_best(tmp_path: Path) -> None:
     scores = enumerate([(0.2, 3.0), (0.7, 2.5), (0.6, 2.0), (0.7, 2.0)], 1)
-    history = [Epoch(n, 0.1, 1.0, 0.5, *test) for n, test in scores]
+    history = [Epoch(n, 0.1, 1.0, 0.5, *test, "cpu") for n, test in scores]
     assert best_epoch(history, CLASSIFY).epoch == 2
     assert best_epoch(history, LANGUAGE_MODEL).epoch == 3
     saved: list[str] = []

@@ -185,7 +185,7 @@ def test_a_flipped_bit_in_the_resume_file_is_found(folder: Path) -> None:
 
 
 def test_a_flipped_bit_in_a_kept_stage_is_found(folder: Path) -> None:
-    history = [Epoch(1, 0.1, 0.2, 0.3, 0.4, 0.5)]
+    history = [Epoch(1, 0.1, 0.2, 0.3, 0.4, 0.5, "cpu")]
     stages = Stages(
         folder, [], lambda path, network: save_network(path, network, {}, Preprocessing((0,), (1,)))
     )
