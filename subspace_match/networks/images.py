@@ -36,8 +36,6 @@ class Images(Items):
         >>> import numpy as np
         >>> split = Split(np.full((5, 1, 4, 4), 255, np.uint8), np.arange(5), np.arange(5))
         >>> images = Images.on_device(split, Preprocessing((0.5,), (0.25,)), torch.device("cpu"))
-        >>> len(images), images.shape
-        (5, (1, 4, 4))
         >>> [(tuple(inputs.shape), labels.tolist()) for inputs, labels in images.batches(3)]
         [((3, 1, 4, 4), [0, 1, 2]), ((2, 1, 4, 4), [3, 4])]
     """
@@ -92,12 +90,6 @@ class Images(Items):
     def device(self) -> torch.device:
         """The device of the labels, and of every batch."""
         return self.labels.device
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of the network's input."""
-        channels, height, width = self.resized([0]).shape[1:]
-        return channels, height, width
 
     def evenly_spaced(self, count: int) -> Tensor:
         """Return at most ``count`` inputs, evenly spaced, as a batch on the device."""

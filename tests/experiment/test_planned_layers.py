@@ -242,7 +242,7 @@ def test_the_planned_layers_are_the_extracted_layers(
     config = validated({"data": data, "models": both})
     planned = layers_of(models_of(config)["own"], config, tmp_path / "layers.json")
     layered, images = extracted("own", config, folder)
-    assert images.shape == (3, size, size)
+    assert images.evenly_spaced(1).shape == (1, 3, size, size)
     check_planned(layered.layers, planned, "own")
     other = [layer | {"height": layer["height"] + 1} for layer in planned]
     with pytest.raises(ValueError, match="own: expected the layers that were planned, conv1 ") as e:

@@ -100,8 +100,8 @@ def test_a_network_with_another_number_of_channels_is_refused() -> None:
 def test_small_images_are_resized_and_cropped_for_a_network() -> None:
     pixels = torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8)
     images = images_of(pixels, IMAGENET)
-    assert images.shape == (3, 14, 14)
     ((inputs, _),) = images.batches(3)
+    assert inputs.shape == (3, 3, 14, 14)
     expected = images.standardised(images.resized([0, 1, 2]))
     assert torch.equal(inputs, expected)
     resized = v2.functional.resize(pixels, [16])
@@ -168,7 +168,7 @@ def test_files_are_resized_and_cropped_as_for_published_networks(
     assert [len(labels) for _, labels in found] == [4, 2]
     torch.testing.assert_close(torch.cat([inputs for inputs, _ in found]), expected)
     assert torch.cat([labels for _, labels in found]).tolist() == [3, 1, 4, 1, 5, 9]
-    assert (len(images), images.shape) == (6, (3, 14, 14))
+    assert len(images) == 6
     assert torch.equal(images.standardised(images.resized([1])), found[0][0][1:2])
 
 
