@@ -111,35 +111,22 @@ class Images(Items):
         """
         return self._batches(torch.arange(len(self)), size, None)
 
-    def augmented(
-        self,
-        order: Tensor,
-        size: int,
-        *,
-        crop_padding: int,
-        flip: bool,
-        noise: float = 0.0,
-        generator: Generator,
+    def training_batches(
+        self, order: Tensor, size: int, settings: Mapping[str, Any], generator: Generator
     ) -> Iterator[Batch]:
-        """Yield randomly augmented images in a given order, for training, as ``batches`` does.
+        """Yield images in a given order, as ``batches`` does, each changed at random.
 
         Args:
             order: (images,) int64 positions in the split, on the CPU.
             size: batch size.
-            crop_padding: as for ``augment``. Image files use a random resized crop instead.
-            flip: whether to flip each image with probability 1/2.
-            noise: as for ``noisy``; 0 for none.
+            settings: ``crop_padding`` and ``flip`` as for ``augment``, ``noise`` as for ``noisy``;
+                image files use a random resized crop in place of ``crop_padding``.
             generator: on the CPU; decides every draw, for any device and number of workers.
         """
-        augmentation = {"crop_padding": crop_padding, "flip": flip, "generator": generator}
-        return self._batches(order, size, augmentation, noise)
-
-    def training_batches(
-        self, order: Tensor, size: int, settings: Mapping[str, Any], generator: Generator
-    ) -> Iterator[Batch]:
-        """Yield images augmented as the section ``training`` says (``augmented``)."""
-        augmentation = {key: settings[key] for key in ("crop_padding", "flip", "noise")}
-        return self.augmented(order, size, **augmentation, generator=generator)
+        augmentation = {key: settings[key] for key in ("crop_padding", "flip")}
+        return self._batches(
+            order, size, augmentation | {"generator": generator}, settings["noise"]
+        )
 
     def _batches(
         self, order: Tensor, size: int, augmentation: dict[str, Any] | None, noise: float = 0.0
