@@ -283,9 +283,8 @@ def _model(
     if weights != UNTRAINED:
         loaded = load_pretrained(architecture, weights, given)
         size = loaded.preprocessing.crop or 0
-        check_saved(
-            loaded.network, loaded.architecture, varied_batch((channels, size, size), 2, tokens=0)
-        )
+        inputs = varied_batch((channels, size, size), tokens=0)
+        check_saved(loaded.network, loaded.architecture, inputs)
         return move_to(loaded.network, device), loaded.preprocessing
     if name.startswith(TORCHVISION):
         _, known = resolve_pretrained(architecture, "DEFAULT", given)

@@ -172,9 +172,8 @@ def _find_layers(model: Model, config: Config) -> LayeredNetwork:
     network = outline(**architecture).eval()
     output_for(network, shape)
     reached = {key: config["extraction"][key] for key in ("nodes", "neuron_axis", "tokens")}
-    device = next((weights.device for weights in network.parameters()), None)
-    layered = LayeredNetwork(network, example_batch(shape, 2, device), **reached)
-    check_saved(network, architecture, varied_batch(shape, 2, source.classes))
+    layered = LayeredNetwork(network, example_batch(network, shape), **reached)
+    check_saved(network, architecture, varied_batch(shape, source.classes))
     if not model.pretrained:
         check_task(network, trained, source.classes, model.training["task"])
     return layered
