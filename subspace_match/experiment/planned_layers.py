@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.catalogue import SOURCES, input_shape, resize_and_crop, source_of
+from ..data.catalogue import SOURCES, Source, input_shape, resize_and_crop, source_of
 from ..networks.layer_info import size_in_words
 from ..networks.preprocessing import Preprocessing, configured_preprocessing
 from ..storage.files import damaged, read_signed, write_signed
@@ -104,25 +104,25 @@ def crop_of(model: Model, config: Config) -> int | None:
     starts, or that of the training data.
     """
     if model.pretrained:
-        channels = SOURCES[model.data["name"]].channels
-        return _pretrained(model, {"channels": channels})[1].crop
+        return _pretrained(model, SOURCES[model.data["name"]])[1].crop
     if model.start is not None:
         return crop_of(models_of(config)[model.start], config)
     files = SOURCES[model.data["name"]].files
     return resize_and_crop(model.data["image_size"], files=files).get("crop")
 
 
-def _pretrained(model: Model, images: dict[str, Any]) -> tuple[dict[str, Any], Preprocessing]:
+def _pretrained(model: Model, source: Source) -> tuple[dict[str, Any], Preprocessing]:
     """Return architecture and preprocessing of pretrained weights without reading these."""
     from ..networks.pretrained import resolve_pretrained
 
     preprocessing = configured_preprocessing(model.network, model.data["image_size"])
-    architecture = _architecture(model) | images
-    return resolve_pretrained(architecture, model.network["weights"], preprocessing)
+    return resolve_pretrained(_architecture(model, source), model.network["weights"], preprocessing)
 
 
-def _architecture(model: Model) -> dict[str, Any]:
-    return {key: model.network[key] for key in ("name", "width", "hidden", "options")}
+def _architecture(model: Model, source: Source) -> dict[str, Any]:
+    from ..networks.architectures import architecture_of
+
+    return architecture_of(model.network, channels=source.channels, classes=source.classes)
 
 
 def _find_layers(model: Model, config: Config) -> LayeredNetwork:
@@ -159,10 +159,9 @@ def _find_layers(model: Model, config: Config) -> LayeredNetwork:
     shape, trained = (
         input_shape(data, crop or data["image_size"]) for data in (config["data"], model.data)
     )
-    images = {"channels": source.channels, "classes": source.classes}
-    architecture = _architecture(model) | images
+    architecture = _architecture(model, source)
     if model.pretrained:
-        architecture, preprocessing = _pretrained(model, images)
+        architecture, preprocessing = _pretrained(model, source)
         if (channels := len(preprocessing.mean)) != source.channels:
             raise ValueError(
                 f"models.{model.name}.network.weights: expected weights for images of"
