@@ -43,7 +43,7 @@ class JobResources:
         self.plan, self.config = plan, plan.config
         self.gpu = int(self.config["device"] != "cpu")
         self._layers = {
-            model: {layer["name"]: LayerInfo(**layer) for layer in layers}
+            model: {layer.name: layer for layer in layers}
             for model, layers in plan.layers_of_model.items()
         }
 
