@@ -2,7 +2,7 @@
 // measures, provenance.
 
 import { layersOf } from "./answer.js";
-import { countWithin, mean, nearest, numbers, runs } from "./data.js";
+import { countWithin, mean, numbers, placeOfNearest, runs } from "./data.js";
 import { byEpsilon, Chart, criticals, HEAT_MAP, heatMap, higherBy, measures, MOST_NAMED, sizes } from "./charts.js";
 import { areNamed, depth, levels } from "./depth.js";
 import { Numbers, byId, counted, h, listed, neuronWords, percent, rangeOf, save, say, short } from "./dom.js";
@@ -34,7 +34,7 @@ const FACTS = {
       : `${network.name}: accuracy ${percent(network.accuracy)}`
         + (network.loss === null ? "" : `, loss ${short(network.loss, 3)} nats`)
         + (network.one_class ? "; the same class for every image, so nothing was learned" : ""))),
-  Compared: (own) => [...new Set(own.pairs.map((pair) => pair.comparison))].flatMap((comparison) => {
+  Compared: (own) => own.comparisons.flatMap((comparison) => {
     const pairs = own.pairs.filter((pair) => pair.comparison === comparison);
     const networks = new Set(pairs.flatMap((pair) => [pair.a, pair.b]));
     return own.pairs.length > MOST_NAMED
@@ -79,8 +79,7 @@ function who() {
   byId("who").textContent = runs.map((own) => {
     const models = own.models.map(({ architecture }) => architecture);
     const known = own.networks.filter(({ accuracy }) => accuracy !== null).map(({ accuracy }) => accuracy);
-    const [low, high] = [percent(Math.min(...known)), percent(Math.max(...known))];
-    const accuracy = known.length ? `, accuracy ${low === high ? low : `${low} to ${high}`}` : "";
+    const accuracy = known.length ? `, accuracy ${rangeOf(known)}` : "";
     return `${listed([...new Set(models)])} on ${own.data_set}: ${counted(own.networks.length, "network")}${accuracy}`;
   }).join("; ");
 }
@@ -328,11 +327,7 @@ function heatMaps(own) {
   }
   const readout = h("p", { class: "readout" });
   let shown;
-  /** The place of the nearest epsilon of the grid. */
-  const place = () => {
-    const grid = shown.epsilons.map((epsilon) => ({ epsilon }));
-    return grid.indexOf(nearest(grid, state.epsilon));
-  };
+  const place = () => placeOfNearest(shown.epsilons, state.epsilon);
   const select = (layer) => {
     if (own.matchesOf(layer).length) change({ layer, neuron: "" });
     else readout.textContent = `${layer} of A is not among the compared layers, so it cannot be selected.`;
