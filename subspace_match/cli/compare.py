@@ -115,7 +115,7 @@ def run(options: argparse.Namespace) -> None:
     with needs("plots", "compare"):
         import pandas  # noqa: F401  # the table needs it, after all the work
 
-    from ..comparison.batches import KnownLength
+    from ..comparison.batches import KnownInputs
     from ..comparison.result import short_table
     from ..comparison.run import compare
     from ..matching.device_names import device_name
@@ -149,7 +149,7 @@ def run(options: argparse.Namespace) -> None:
         result = compare(
             models[0],
             models[1],
-            KnownLength(batches(), len(images[0]), classes, about),
+            KnownInputs(batches(), len(images[0]), classes, about),
             nodes=nodes_of(options.nodes),
             layers=options.layers and [_layer(layer) for layer in options.layers],
             positions=options.positions,

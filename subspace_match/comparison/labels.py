@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..networks.inputs import Inputs, count, tensors_in
 from ..networks.sampling import within_classes
 from ..networks.tasks import CLASSIFY, has_scores, scores_of
 from ..networks.wording import first_few
-from .batches import KnownLength
+from .batches import KnownInputs
 
 KEYS = "label", "labels"  # of a batch that is a dictionary
 SOME_ABSENT = "none: some batches have none"
@@ -41,8 +41,9 @@ class Labels:
 class LabelReader:
     """Takes one label per input out of each batch."""
 
-    def __init__(self) -> None:
-        """Begin without batches."""
+    def __init__(self, loader: Any) -> None:
+        """Begin without batches; those of ``KnownInputs`` have words for their labels."""
+        self._words = loader.labels_in_words if isinstance(loader, KnownInputs) else None
         self._parts: list[np.ndarray] = []
         self._why, self._absent = "", False
 
@@ -73,6 +74,10 @@ class LabelReader:
 
     def finish(self) -> Labels:
         """Return the labels of all batches."""
+        labels = self._usable()
+        return labels if self._words is None else replace(labels, words=self._words)
+
+    def _usable(self) -> Labels:
         if self._why:
             return Labels(None, 0, self._why)
         values = np.concatenate(self._parts)
@@ -88,14 +93,14 @@ def known_labels(loader: Any) -> np.ndarray | None:
     """Return the labels of all inputs, (inputs,) int64, if they are known before a model runs.
 
     Args:
-        loader: ``KnownLength``, which may have them, or a list or tuple of batches; the labels of
+        loader: ``KnownInputs``, which may have them, or a list or tuple of batches; the labels of
             another loader are known when its batches come.
     """
-    if isinstance(loader, KnownLength):
+    if isinstance(loader, KnownInputs):
         return loader.labels
     if not isinstance(loader, (list, tuple)):
         return None
-    reader = LabelReader()
+    reader = LabelReader(loader)
     for batch in loader:
         if size := count(batch):  # ``compare`` leaves out empty batches
             reader.add(batch, (), size)
