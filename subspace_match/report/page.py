@@ -21,7 +21,8 @@ _PARTS = Path(__file__).parent / "page"
 # ES modules, each after those that it imports.
 SCRIPTS = (
     *("dom.js", "data.js", "state.js", "charts.js", "answer.js", "overview.js", "depth.js"),
-    *("sections.js", "neurons.js", "networks.js", "main.js"),
+    *("compared.js", "layer.js", "pairs.js", "provenance.js", "neurons.js", "networks.js"),
+    "main.js",
 )
 # Bytes. The images get the room that is left in a page small enough to send by mail.
 _PAGE, _MIN_IMAGES, _MAX_IMAGES = 9_300_000, 300_000, 2_500_000
