@@ -11,16 +11,13 @@ import torch
 from torch import Tensor
 
 from ..networks.inputs import Inputs, count, tensors_in
-from ..networks.sampling import within_classes
+from ..networks.sampling import LEAST_MOVED, within_classes
 from ..networks.tasks import CLASSIFY, has_scores, scores_of
 from ..networks.wording import first_few
 from .batches import KnownInputs
 
 KEYS = "label", "labels"  # of a batch that is a dictionary
 SOME_ABSENT = "none: some batches have none"
-# Permutations that move fewer images leave much of what is observed as it is, and the level within
-# classes would be too high.
-LEAST_MOVED = 0.5
 
 
 @dataclass(frozen=True)

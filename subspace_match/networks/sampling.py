@@ -22,6 +22,9 @@ from .layer_info import LayerInfo
 _GROUP = 50
 # Images of one class in a group, on average. With fewer, a permutation within classes moves less.
 _ALIKE = 5
+# Share of images that a permutation within classes should move. One that moves fewer leaves much of
+# what is observed as it is, and the level within classes would be too high.
+LEAST_MOVED = 0.5
 
 
 def image_groups(
