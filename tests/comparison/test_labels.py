@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import subspace_match as sm
-from subspace_match.comparison.labels import exchangeable
+from subspace_match.comparison.exchange import exchangeable
 from subspace_match.comparison.places import PlaceDraw
 from subspace_match.comparison.result import FIRST_COLUMNS, short_table
 from subspace_match.networks.layer_info import LayerInfo
