@@ -131,7 +131,7 @@ def ours(images: Images, width: float) -> float:
 
 def images_alone(images: Images) -> float:
     order, generator = torch.randperm(len(images)), torch.Generator()
-    batches = images.augmented(order, BATCH, crop_padding=PADDING, flip=True, generator=generator)
+    batches = images.training_batches(order, BATCH, SETTINGS, generator)
     return median_step([time.perf_counter() for _ in batches])
 
 

@@ -1,6 +1,7 @@
 # Reads every match path of the experiment with its certificates, other measures, null and minimal
-# matches, the consensus matches, the heat maps, and the records of the networks, whose checksums it compares.
-# Makes the tidy tables (Parquet, and CSV for people) and metrics.json.
+# matches, the consensus matches, the heat maps, the pairs of layers within networks, the top images,
+# and the records of the networks, whose checksums it compares.
+# Makes the tidy tables (Parquet, and CSV for people), metrics.json and config.json.
 
 
 rule aggregate:

@@ -3,7 +3,7 @@
 
 
 rule plot:
-    """Draw the paper's figures."""
+    """Draw the figures from the tables."""
     input:
         # By the name of each table that a figure shows.
         **{

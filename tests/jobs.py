@@ -1,7 +1,8 @@
-"""Jobs as Snakemake passes them to a script, with small output files."""
+"""Jobs as Snakemake passes them to a script, with small output files, and their processes."""
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,12 @@ from typing import Any
 
 from subspace_match.storage.files import write_manifest
 from subspace_match.workflow.record_writer import JobRecord
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    """Return the next line that a process writes."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
 
 
 class Params(list[Any]):

@@ -17,7 +17,7 @@ def extract(snakemake: Any, numbers: Sequence[int]) -> None:
     from subspace_match.matching.device_names import device_name
     from subspace_match.networks.checkpoints import load_network
     from subspace_match.networks.extraction import extract
-    from subspace_match.networks.layer_info import check_planned
+    from subspace_match.networks.layer_info import LayerInfo, check_planned
     from subspace_match.networks.layered_network import LayeredNetwork
     from subspace_match.networks.split_items import items_on_device
     from subspace_match.storage.activations import new_store
@@ -42,7 +42,8 @@ def extract(snakemake: Any, numbers: Sequence[int]) -> None:
         log.info("%s", note)
 
     layers = layered.layers
-    check_planned(layers, snakemake.params.planned, paths.network)
+    planned = [LayerInfo(**layer) for layer in snakemake.params.planned]
+    check_planned(layers, planned, paths.network)
     with ExitStack() as stack:
         stores, recordings = [], []
         for path, sampling in wanted:

@@ -7,6 +7,7 @@ from subspace_match.workflow.job import log, run
 
 def null(snakemake: Any) -> None:
     from subspace_match.matching.backends import resolve_device
+    from subspace_match.networks.sampling import LEAST_MOVED
     from subspace_match.results.layer_nulls import movable_share, resampled_layer
     from subspace_match.results.store_pair import StorePair
     from subspace_match.storage.match_files import load_moments, save_nulls
@@ -18,7 +19,7 @@ def null(snakemake: Any) -> None:
     share = movable_share(stores)
     if share is None:
         log.info("the images have no labels, so there are no permutations within classes")
-    elif share < 0.5:
+    elif share < LEAST_MOVED:
         log.warning(
             "permutations within classes move at most %.0f%% of the images: the others have no"
             " image of their class in their group; compare on more images of each class",

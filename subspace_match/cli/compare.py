@@ -115,17 +115,18 @@ def run(options: argparse.Namespace) -> None:
     with needs("plots", "compare"):
         import pandas  # noqa: F401  # the table needs it, after all the work
 
-    from ..comparison.batches import KnownLength
+    from ..comparison.batches import KnownInputs
     from ..comparison.result import short_table
     from ..comparison.run import compare
     from ..matching.device_names import device_name
     from ..matching.validation import FewSamplesWarning
     from ..results.findings import closing_lines
+    from .image_folder import classes_of, image_files
     from .layers import nodes_of
 
     _check(options)
     device = torch.device(device_name(options.device))
-    files = _image_files(options.data)
+    files = image_files(options.data)
     models: list[nn.Module] = []
     images: list[Images] = []
     for number, (side, name) in enumerate((("a", options.a), ("b", options.b))):
@@ -136,7 +137,7 @@ def run(options: argparse.Namespace) -> None:
         models.append(model)
         images.append(_images(options.data, files, preprocessing, device))
 
-    classes, about = _classes(files)
+    classes, about = classes_of(files)
 
     def batches() -> Iterator[tuple[tuple[Tensor, Tensor], np.ndarray | None]]:
         both, start = zip(*(own.batches(options.batch) for own in images), strict=True), 0
@@ -149,7 +150,7 @@ def run(options: argparse.Namespace) -> None:
         result = compare(
             models[0],
             models[1],
-            KnownLength(batches(), len(images[0]), classes, about),
+            KnownInputs(batches(), len(images[0]), classes, about),
             nodes=nodes_of(options.nodes),
             layers=options.layers and [_layer(layer) for layer in options.layers],
             positions=options.positions,
@@ -177,6 +178,7 @@ def _check(options: argparse.Namespace) -> None:
     from ..matching.permutation_counts import check_permutations
     from ..matching.validation import as_epsilons
     from ..storage.outputs import check_file, check_folder
+    from .image_folder import is_inside
 
     check_permutations("--null", options.null)
     least = {"positions": 1, "batch": 1, "seed": 0}
@@ -187,7 +189,7 @@ def _check(options: argparse.Namespace) -> None:
     _given(options)
     if options.out is not None:
         check_folder("--out", options.out)
-        if _inside(options.out / "figures", options.data):
+        if is_inside(options.out / "figures", options.data):
             raise ValueError(
                 f"--out: expected a folder outside of --data, all of whose images are compared,"
                 f" found {options.out} in {options.data}; else the next run would read this one's"
@@ -199,7 +201,7 @@ def _check(options: argparse.Namespace) -> None:
             from ..comparison import saving  # noqa: F401
     if options.page is not None:
         check_file("--page", options.page)
-        if options.out is not None and _inside(options.out, options.page):
+        if options.out is not None and is_inside(options.out, options.page):
             raise ValueError(
                 f"--page: expected another place than that of --out, found {options.page}; name a"
                 f" file, such as {options.page / 'page.html'}"
@@ -208,11 +210,6 @@ def _check(options: argparse.Namespace) -> None:
             import vl_convert  # noqa: F401
 
             from ..report import page  # noqa: F401
-
-
-def _inside(path: Path, folder: Path) -> bool:
-    """Return whether a path is a folder or inside it."""
-    return path.resolve().is_relative_to(folder.resolve())
 
 
 @contextmanager
@@ -283,9 +280,8 @@ def _model(
     if weights != UNTRAINED:
         loaded = load_pretrained(architecture, weights, given)
         size = loaded.preprocessing.crop or 0
-        check_saved(
-            loaded.network, loaded.architecture, varied_batch((channels, size, size), 2, tokens=0)
-        )
+        inputs = varied_batch((channels, size, size), tokens=0)
+        check_saved(loaded.network, loaded.architecture, inputs)
         return move_to(loaded.network, device), loaded.preprocessing
     if name.startswith(TORCHVISION):
         _, known = resolve_pretrained(architecture, "DEFAULT", given)
@@ -318,72 +314,6 @@ def _given(options: argparse.Namespace) -> Preprocessing | None:
             f" {list(std)}"
         )
     return Preprocessing(tuple(mean), tuple(std), options.size, options.size)
-
-
-def _image_files(folder: Path) -> list[str]:
-    """Return all images in a folder and its subfolders, in the order of their names."""
-    from ..data.catalogue import IMAGE_SUFFIXES
-
-    files = []
-    # Hidden folders belong to other programs. Links to folders are followed, as in the pipeline,
-    # unless they lead back to a folder above.
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        own = Path(parent)
-        folders[:] = [
-            name for name in folders if not name.startswith(".") and not _inside(own, own / name)
-        ]
-        files += [
-            str((own / name).relative_to(folder))
-            for name in names
-            if name.lower().endswith(IMAGE_SUFFIXES)
-            and not name.startswith(".")
-            and (own / name).is_file()
-        ]
-    if not files:
-        found = "a folder without any" if folder.is_dir() else "no folder"
-        raise ValueError(
-            f"--data: expected a folder with image files ({', '.join(IMAGE_SUFFIXES)}), found"
-            f" {found}: {folder}"
-        )
-    return sorted(files)
-
-
-def _classes(files: Sequence[str]) -> tuple[np.ndarray | None, str]:
-    """Return the number of each image's class, by its folder, and what the classes are.
-
-    Without classes, the words say why.
-
-    Example:
-        >>> labels, words = _classes(["cat/1.png", "cat/more/2.png", "dog/1.png"])
-        >>> labels.tolist(), words
-        ([0, 0, 1], '2 classes, the folders cat, dog')
-        >>> _classes(["test/cat/1.png", "test/dog/1.png", "test/dog/2.png"])[0].tolist()
-        [0, 1, 1]
-        >>> _classes(["cat/1.png", "dog/1.png", "2.png"])
-        (None, 'none: 1 of 3 images in no folder of a class (2.png)')
-    """
-    import numpy as np
-
-    from ..data.catalogue import SOURCES
-    from ..networks.wording import first_few
-
-    folders = [Path(file).parts[:-1] for file in files]
-    splits = SOURCES["image_folder"].folders
-    if all(parts and parts[0] in splits for parts in folders):
-        folders = [parts[1:] for parts in folders]
-    outside = [file for file, parts in zip(files, folders, strict=True) if not parts]
-    if outside:
-        if len(outside) == len(files):
-            return None, "none: no image is in a folder of a class"
-        where = f"{len(outside)} of {len(files)} images in no folder of a class"
-        return None, f"none: {where} ({first_few(outside)})"
-    names, classes = np.unique([parts[0] for parts in folders], return_inverse=True)
-    if len(names) == 1:
-        return None, f"none: all images are in one folder, {names[0]}"
-    if len(names) == len(files):
-        return None, "none: each image is in a folder of its own"
-    words = f"{len(names)} classes, the folders {first_few(names.tolist())}"
-    return np.asarray(classes, dtype=np.int64), words
 
 
 def _images(

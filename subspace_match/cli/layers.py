@@ -139,17 +139,16 @@ def _example(
     from ..networks.small_image_networks import ARCHITECTURES
     from ..networks.task_check import example_batch
 
-    device = next((weights.device for weights in network.parameters()), None)
     reads_text = getattr(network, "main_input_name", None) == "input_ids"
     reads_text = reads_text or (known is not None and not known.mean)  # texts have no channels
     if options.tokens is not None or (reads_text and options.size is None):
-        return example_batch((options.tokens or _TOKENS,), 2, device)
+        return example_batch(network, (options.tokens or _TOKENS,))
     size = options.size or (known and known.crop) or _own_size(network)
     if size is None:
         # The pipeline's networks that crop nothing are made for small images.
         size = _SMALL if known is not None or options.network in ARCHITECTURES else _SIZE
     channels = options.channels or (len(known.mean) if known else _CHANNELS)
-    return example_batch((channels, size, size), 2, device)
+    return example_batch(network, (channels, size, size))
 
 
 def _own_size(network: nn.Module) -> int | None:

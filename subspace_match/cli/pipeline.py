@@ -56,11 +56,11 @@ example:
 def report(options: argparse.Namespace) -> None:
     """Write one page that shows several finished runs side by side, and say where it is."""
     with needs("workflow", "report"):
-        from ..report import write_page
+        from ..report import read_run, write_page
 
         check_file("--out", options.out)
         with Progress("runs", len(options.folders)) as progress:
-            write_page(options.folders, options.out, progress.update)
+            write_page(list(map(read_run, options.folders)), options.out, progress.update)
     sys.stdout.write(f"Page: {options.out} (open it in a browser)\n")
 
 

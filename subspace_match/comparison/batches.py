@@ -29,13 +29,13 @@ Pick = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
-class KnownLength:
-    """Batches of which it is known how many inputs they have together, and perhaps their labels."""
+class KnownInputs:
+    """Batches of which it is known beforehand how many inputs they have, and which labels."""
 
     batches: Iterable[Any]
     inputs: int
-    labels: np.ndarray | None = None  # (inputs,) int64, those that the batches have
-    about_labels: str = ""  # what the labels are, or why there are none, if this says more
+    labels: np.ndarray | None  # (inputs,) int64, those that the batches have; None without
+    labels_in_words: str  # what they are, or why there are none
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.batches)
@@ -202,7 +202,7 @@ def number_of_inputs(loader: Any) -> int | None:
         >>> number_of_inputs(DataLoader(data, batch_size=4, drop_last=True))
         8
     """
-    if isinstance(loader, KnownLength):
+    if isinstance(loader, KnownInputs):
         return loader.inputs
     if isinstance(loader, DataLoader):
         batches = loader.batch_sampler

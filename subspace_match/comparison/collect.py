@@ -22,8 +22,8 @@ from ..networks.layer_info import LayerInfo
 from ..networks.sampling import image_permutation
 from ..progress import Progress
 from .batches import has_nan, naming
+from .exchange import exchangeable
 from .gathered import Gathered
-from .labels import exchangeable
 from .layer_result import LayerComparison
 from .layers import LayerPair, matching_work
 from .places import Draw, GridDraw, GroupedDraw, PairDraw, PlaceDraw, SharedDraw, on_device_of

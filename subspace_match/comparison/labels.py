@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,12 @@ import torch
 from torch import Tensor
 
 from ..networks.inputs import Inputs, count, tensors_in
-from ..networks.sampling import within_classes
 from ..networks.tasks import CLASSIFY, has_scores, scores_of
 from ..networks.wording import first_few
-from .batches import KnownLength
+from .batches import KnownInputs
 
 KEYS = "label", "labels"  # of a batch that is a dictionary
 SOME_ABSENT = "none: some batches have none"
-# Permutations that move fewer images leave much of what is observed as it is, and the level within
-# classes would be too high.
-LEAST_MOVED = 0.5
 
 
 @dataclass(frozen=True)
@@ -41,8 +37,9 @@ class Labels:
 class LabelReader:
     """Takes one label per input out of each batch."""
 
-    def __init__(self) -> None:
-        """Begin without batches."""
+    def __init__(self, loader: Any) -> None:
+        """Begin without batches; those of ``KnownInputs`` have words for their labels."""
+        self._words = loader.labels_in_words if isinstance(loader, KnownInputs) else None
         self._parts: list[np.ndarray] = []
         self._why, self._absent = "", False
 
@@ -73,6 +70,10 @@ class LabelReader:
 
     def finish(self) -> Labels:
         """Return the labels of all batches."""
+        labels = self._usable()
+        return labels if self._words is None else replace(labels, words=self._words)
+
+    def _usable(self) -> Labels:
         if self._why:
             return Labels(None, 0, self._why)
         values = np.concatenate(self._parts)
@@ -88,14 +89,14 @@ def known_labels(loader: Any) -> np.ndarray | None:
     """Return the labels of all inputs, (inputs,) int64, if they are known before a model runs.
 
     Args:
-        loader: ``KnownLength``, which may have them, or a list or tuple of batches; the labels of
+        loader: ``KnownInputs``, which may have them, or a list or tuple of batches; the labels of
             another loader are known when its batches come.
     """
-    if isinstance(loader, KnownLength):
+    if isinstance(loader, KnownInputs):
         return loader.labels
     if not isinstance(loader, (list, tuple)):
         return None
-    reader = LabelReader()
+    reader = LabelReader(loader)
     for batch in loader:
         if size := count(batch):  # ``compare`` leaves out empty batches
             reader.add(batch, (), size)
@@ -143,35 +144,6 @@ class Accuracy:
             found = f"it gives {next(iter(self._widths))} numbers for each input"
         least, most = labels.values.min(), labels.values.max()
         return f"no accuracy: {found}, and labels are from {least} to {most}"
-
-
-def exchangeable(
-    groups: list[np.ndarray], labels: np.ndarray, sampled: np.ndarray, alike: bool
-) -> list[np.ndarray] | None:
-    """Return the inputs that a permutation within classes exchanges; None if it moves too few.
-
-    Args:
-        groups: all inputs, in groups that share their places.
-        labels: (inputs,) int64.
-        sampled: whether each input has samples, (inputs,) bool; whole groups have.
-        alike: whether all inputs with samples share their places. Then groups are only those of the
-            other layers, and inputs of a class are exchanged across groups if these have too few.
-
-    Example:
-        >>> pairs, every = [np.array([0, 1]), np.array([2, 3])], np.ones(4, dtype=bool)
-        >>> exchangeable(pairs, np.array([7, 7, 5, 5]), every, alike=False)
-        [array([0, 1]), array([2, 3])]
-        >>> exchangeable(pairs, np.array([7, 5, 7, 5]), every, alike=False)
-        >>> exchangeable(pairs, np.array([7, 5, 7, 5]), every, alike=True)
-        [array([1, 3]), array([0, 2])]
-    """
-    for own in (groups, *([[np.flatnonzero(sampled), np.flatnonzero(~sampled)]] if alike else [])):
-        parts = within_classes(own, labels)
-        # A random permutation of a part leaves one of its inputs where it is, on average.
-        moved = sum(len(part) - 1 for part in parts if sampled[part[0]])
-        if moved >= LEAST_MOVED * sampled.sum():
-            return parts
-    return None
 
 
 def _labels_in(batch: Any, inputs: Sequence[Inputs]) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from itertools import combinations
 
 from ..networks.layer_info import LayerInfo
@@ -44,7 +43,7 @@ def pairs_of_layers(
     """
     others = layers_a if layers_b is None else layers_b
     names = [pattern for pattern in wanted or ["*"] if isinstance(pattern, str)]
-    own = [layer for layer in layers_a if _fits(layer, names)]
+    own = [layer for layer in layers_a if layer.fits(*names)]
     if layers_b is None:
         pairs = [LayerPair(f"{a.name}~{b.name}", a, b) for a, b in combinations(own, 2)]
     else:
@@ -91,7 +90,7 @@ def why_left_out(
     groups: dict[str, list[str]] = {}
     for name in names:
         found = {side: own for side, layers in sides for own in layers if own.name == name}
-        if not any(_fits(layer, patterns) for layer in found.values()):
+        if not any(layer.fits(*patterns) for layer in found.values()):
             reason = "not in layers"
         elif len(found) == 1:
             reason = f"only in {next(iter(found))}"
@@ -114,12 +113,8 @@ def _size(layer: LayerInfo) -> tuple[str, int, int, int]:
     return layer.kind, *layer.size
 
 
-def _fits(layer: LayerInfo, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(text, p) for p in patterns for text in (layer.name, layer.node))
-
-
 def _check_pattern(pattern: str, layers: Sequence[LayerInfo]) -> None:
-    if not any(_fits(layer, [pattern]) for layer in layers):
+    if not any(layer.fits(pattern) for layer in layers):
         raise ValueError(
             f"layers: expected names or patterns of layers, found {pattern!r}, which fits none of"
             f" {first_few(list(dict.fromkeys(layer.name for layer in layers)))}"

@@ -354,7 +354,6 @@ class SharedDraw(Draw):
             self._points = random_points(rng, places)
         else:
             self._image, self._points = shared_places(inputs, places, seed)
-        self.samples = None if inputs is None else len(self._image)
         self._batch, self._first = slice(0, 0), 0
 
     def start(self, first: int, count: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..extras import needs
@@ -139,7 +138,7 @@ def compare(
     check_permutations("permutations", permutations)
     with needs("torch", "compare"):
         from ..networks.inputs import count, real_tokens
-        from .batches import KnownLength, ModelInputs, holds_more, naming, number_of_inputs, read
+        from .batches import ModelInputs, holds_more, naming, number_of_inputs, read
         from .collect import Collector, Sampling
         from .labels import Accuracy, LabelReader, known_labels
         from .layers import pairs_of_layers, why_left_out
@@ -159,7 +158,7 @@ def compare(
     total, seen = number_of_inputs(loader), 0
     matching_device = resolve_device(device)
     networks: list[LayeredNetwork] = []
-    labels_read, accuracies = LabelReader(), [Accuracy() for _ in models]
+    labels_read, accuracies = LabelReader(loader), [Accuracy() for _ in models]
     freed = FreedMemory()
     with Progress("inputs", total) as progress:
         for number, batch in read(loader):
@@ -231,8 +230,6 @@ def compare(
     if (repeated := collector.repeated_tokens(seen)) is not None:
         warnings.warn(repeated, FewSamplesWarning, stacklevel=2)
     labels = labels_read.finish()
-    if isinstance(loader, KnownLength) and loader.about_labels:
-        labels = replace(labels, words=loader.about_labels)
     for name, accuracy in zip(models, accuracies, strict=True):
         if why := accuracy.why_unknown(labels):
             notes.append(f"{name}: {why}")

@@ -50,13 +50,10 @@ def config_of(names: PairNames, settings: Mapping[str, Any], labels: str) -> dic
 
 def write_page(tables: Tables, names: PairNames, config: dict[str, Any], path: Path) -> None:
     """Write the page; ``config`` is that of ``config_of``."""
-    from ..report import Run, page
-    from ..storage.files import atomic_write
+    from ..report import Run
+    from ..report import write_page as write_runs
 
-    run = Run(names.comparison, config, dict(tables))
-    text = page([run])
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_runs([Run(names.comparison, config, dict(tables))], path)
 
 
 def write_folder(

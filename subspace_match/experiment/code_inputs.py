@@ -134,7 +134,7 @@ def module_files(name: str) -> dict[str, Path]:
         name: from the configuration, such as "package.module:Network".
 
     Returns:
-        The files by their paths below the folder from which Python imports them, sorted. None if
+        The files by their paths below the folder from which Python imports them, sorted; empty if
         the network is not a user's own.
 
     Raises:

@@ -7,7 +7,6 @@ the layers of each model (``planned_layers``).
 
 from __future__ import annotations
 
-import fnmatch
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -22,7 +21,7 @@ from .config import Config
 from .keys import Origins, without_location
 from .null_work import jobs_of_equal_work, null_work
 from .paths import Paths
-from .planned_layers import LayerRecord, layers_of, left_out_of, shared_layers
+from .planned_layers import layers_of, left_out_of, shared_layers
 from .user_files import data_source, network_sources
 
 # Matching a layer of 64 neurons takes 0.1 s, starting a job 1 s.
@@ -143,42 +142,40 @@ class Plan:
             for name, stage, first in shared
         ]
 
-    def _select(self, layers: Sequence[LayerRecord], section: str) -> list[LayerRecord]:
+    def _select(self, layers: Sequence[LayerInfo], section: str) -> list[LayerInfo]:
         """Return the layers that fit a pattern of a section of the configuration."""
         patterns = self.config[section]["layers"]
-        selected = [layer for layer in layers if any(_fits(layer, each) for each in patterns)]
+        selected = [layer for layer in layers if layer.fits(*patterns)]
         if patterns and not selected:
             raise ValueError(
                 f"config: {section}.layers: expected patterns that fit a layer, found {patterns};"
-                f" the layers are {', '.join(layer['name'] for layer in layers)}"
+                f" the layers are {', '.join(layer.name for layer in layers)}"
             )
         return selected
 
-    def _warn_of_unused_patterns(
-        self, layers: Iterable[Sequence[LayerRecord]], section: str
-    ) -> None:
+    def _warn_of_unused_patterns(self, layers: Iterable[Sequence[LayerInfo]], section: str) -> None:
         """Warn of each pattern that fits no layer of any pair, such as a misspelt name."""
         all_layers = [layer for each in layers for layer in each]
-        names = ", ".join(dict.fromkeys(layer["name"] for layer in all_layers))
+        names = ", ".join(dict.fromkeys(layer.name for layer in all_layers))
         self.warnings += [
             f"config: {section}.layers: {pattern!r} fits no layer; the layers are {names}"
             for pattern in self.config[section]["layers"]
-            if not any(_fits(layer, pattern) for layer in all_layers)
+            if not any(layer.fits(pattern) for layer in all_layers)
         ]
 
-    def _layers_of_all(self, networks: Sequence[str]) -> list[LayerRecord]:
+    def _layers_of_all(self, networks: Sequence[str]) -> list[LayerInfo]:
         """Return the layers that are matched in every pair of these networks."""
         own = [layers for (a, b), layers in self.layers.items() if {a, b} <= set(networks)]
-        names = set.intersection(*({layer["name"] for layer in layers} for layers in own))
-        return [layer for layer in own[0] if layer["name"] in names]
+        names = set.intersection(*({layer.name for layer in layers} for layers in own))
+        return [layer for layer in own[0] if layer.name in names]
 
-    def _groups(self, layers: Sequence[LayerRecord]) -> dict[str, list[str]]:
+    def _groups(self, layers: Sequence[LayerInfo]) -> dict[str, list[str]]:
         """Divide layers into jobs."""
-        jobs = _divided([layer["name"] for layer in layers], LAYERS_PER_JOB)
+        jobs = _divided([layer.name for layer in layers], LAYERS_PER_JOB)
         return {self.paths.group(names): names for names in jobs}
 
     def _minimal_groups(self, pair: PairKey) -> dict[str, list[str]]:
-        chosen = {layer["name"] for layer in self._select(self.layers[pair], "minimal_matches")}
+        chosen = {layer.name for layer in self._select(self.layers[pair], "minimal_matches")}
         return self._parts(
             pair, lambda names: [kept] if (kept := [n for n in names if n in chosen]) else []
         )
@@ -187,31 +184,26 @@ class Plan:
         if not self.config["chance"]["permutations"]:
             return {}
         permutations: int | str = self.config["chance"]["permutations"]
-        a, b = (
-            {layer["name"]: layer["neurons"] for layer in self._layers_of_network(key)}
-            for key in pair
-        )
+        layers_b = self.layers_of_model[self.paths.networks[pair[1]].model]
+        neurons_b = {layer.name: layer.neurons for layer in layers_b}
         work = {
-            name: null_work(permutations, self._most_samples(layer), a[name], b[name])
+            layer.name: null_work(
+                permutations, self._most_samples(layer), layer.neurons, neurons_b[layer.name]
+            )
             for layer in self.layers[pair]
-            for name in [layer["name"]]
         }
         return self._parts(
             pair, lambda names: jobs_of_equal_work({name: work[name] for name in names})
         )
 
-    def _most_samples(self, layer: LayerRecord) -> int:
+    def _most_samples(self, layer: LayerInfo) -> int:
         """Return how many samples a layer has at most; files of images and texts are not read."""
         positions: int = self.config["extraction"]["positions"]
         images = known_test_inputs(self.config["data"])
         if images is None:
             return positions
-        info = LayerInfo(**layer)
-        everything = images * info.positions
-        return everything if uses_all_samples(info, images, positions) else positions
-
-    def _layers_of_network(self, key: str) -> list[LayerRecord]:
-        return self.layers_of_model[self.paths.networks[key].model]
+        everything = images * layer.positions
+        return everything if uses_all_samples(layer, images, positions) else positions
 
     def _parts(
         self, pair: PairKey, divide: Callable[[list[str]], list[list[str]]]
@@ -335,9 +327,9 @@ class Plan:
         """Return what the model of a job's network is trained for."""
         return str(self.paths.models[self.network(wildcards).model].training["task"])
 
-    def planned_layers(self, wildcards: Wildcards) -> list[LayerRecord]:
-        """Return the layers that a job's network should have."""
-        return self.layers_of_model[self.network(wildcards).model]
+    def planned_layers(self, wildcards: Wildcards) -> list[dict[str, Any]]:
+        """Return the layers that a job's network should have, as plain values."""
+        return list(map(asdict, self.layers_of_model[self.network(wildcards).model]))
 
     def group(self, wildcards: Wildcards) -> list[str]:
         """Return the names of the layers of a job's group."""
@@ -415,11 +407,6 @@ def _most_others(pairs: Iterable[PairKey]) -> int:
     """Return the most other networks that a network is compared with."""
     counts = Counter(network for pair in pairs for network in pair)
     return max(counts.values())
-
-
-def _fits(layer: LayerRecord, pattern: str) -> bool:
-    """Return whether a layer's name or graph node fits a shell pattern."""
-    return any(fnmatch.fnmatchcase(layer[key], pattern) for key in ("name", "node"))
 
 
 def _modules(model: Model) -> list[str]:

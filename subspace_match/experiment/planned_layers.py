@@ -13,8 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.catalogue import SOURCES, input_shape, resize_and_crop, source_of
-from ..networks.layer_info import size_in_words
+from ..data.catalogue import SOURCES, Source, input_shape, resize_and_crop, source_of
+from ..networks.layer_info import LayerInfo
 from ..networks.preprocessing import Preprocessing, configured_preprocessing
 from ..storage.files import damaged, read_signed, write_signed
 from .comparisons import Model, models_of
@@ -23,10 +23,8 @@ from .config import Config
 if TYPE_CHECKING:
     from ..networks.layered_network import LayeredNetwork
 
-LayerRecord = dict[str, Any]
 
-
-def layers_of(model: Model, config: Config, path: str | Path) -> list[LayerRecord]:
+def layers_of(model: Model, config: Config, path: str | Path) -> list[LayerInfo]:
     """Return the layers of a model in the order of the forward pass.
 
     Args:
@@ -35,23 +33,21 @@ def layers_of(model: Model, config: Config, path: str | Path) -> list[LayerRecor
         path: file that keeps the list (``Paths.layers``); written if it does not exist. It also
             holds a readable shape of each layer.
 
-    Returns:
-        One record per layer: name, node, kind, neurons, height, width, axis, frames.
-
     Raises:
         ValueError: if the architecture does not exist, or cannot process these images.
     """
     if Path(path).exists():
-        layers: list[LayerRecord] = list(read_signed(path)["layers"])
+        layers = [LayerInfo(**layer) for layer in read_signed(path)["layers"]]
         # Names of layers become parts of paths, and results may come from other people.
-        names = [layer["name"] for layer in layers]
+        names = [layer.name for layer in layers]
         if wrong := [name for name in names if not re.fullmatch(r"[a-z]+[0-9]+", name)]:
             raise damaged(path, f"{wrong[0]!r}, which is not the name of a layer")
         return layers
     network = _find_layers(model, config)
-    layers = [asdict(layer) for layer in network.layers]
-    shapes = {layer.node: layer.shape_in_words for layer in network.layers}
-    write_signed(path, {"layers": layers, "shapes": shapes, "left_out": network.left_out})
+    layers, left_out = network.layers, network.left_out
+    shapes = {layer.node: layer.shape_in_words for layer in layers}
+    records = [asdict(layer) for layer in layers]
+    write_signed(path, {"layers": records, "shapes": shapes, "left_out": left_out})
     return layers
 
 
@@ -62,18 +58,18 @@ def left_out_of(path: str | Path) -> list[str]:
 
 
 def shared_layers(
-    a: Sequence[LayerRecord], b: Sequence[LayerRecord]
-) -> tuple[list[LayerRecord], list[str]]:
+    a: Sequence[LayerInfo], b: Sequence[LayerInfo]
+) -> tuple[list[LayerInfo], list[str]]:
     """Return the layers that two networks share: same name, kind and map size.
 
     Returns:
-        The shared layers, as records of network A, and the names of all other layers, sorted.
+        The shared layers, those of network A, and the names of all other layers, sorted.
 
     Raises:
         ValueError: if the networks share no layer.
     """
-    maps_b = {layer["name"]: _map(layer) for layer in b}
-    shared = [layer for layer in a if maps_b.get(layer["name"]) == _map(layer)]
+    maps_b = {layer.name: (layer.kind, layer.size) for layer in b}
+    shared = [layer for layer in a if maps_b.get(layer.name) == (layer.kind, layer.size)]
     if not shared:
         raise ValueError(
             "compare: expected two networks with layers of the same name and map size, found"
@@ -81,20 +77,12 @@ def shared_layers(
             " pretrained weights use it if network.mean and network.std are set), or compare their"
             " layers with heat_map of the library, at the same positions"
         )
-    names = {layer["name"] for layer in shared}
-    return shared, sorted({layer["name"] for layer in [*a, *b]} - names)
+    names = {layer.name for layer in shared}
+    return shared, sorted({layer.name for layer in [*a, *b]} - names)
 
 
-def _map(layer: LayerRecord) -> tuple[Any, ...]:
-    return tuple(layer[key] for key in ("kind", "frames", "height", "width"))
-
-
-def _maps(layers: Sequence[LayerRecord]) -> str:
-    shown = (
-        f"{layer['name']} {size_in_words(layer['frames'], layer['height'], layer['width'])}"
-        for layer in layers
-    )
-    return f"({', '.join(shown)})"
+def _maps(layers: Sequence[LayerInfo]) -> str:
+    return f"({', '.join(f'{layer.name} {layer.size_in_words}' for layer in layers)})"
 
 
 def crop_of(model: Model, config: Config) -> int | None:
@@ -104,25 +92,25 @@ def crop_of(model: Model, config: Config) -> int | None:
     starts, or that of the training data.
     """
     if model.pretrained:
-        channels = SOURCES[model.data["name"]].channels
-        return _pretrained(model, {"channels": channels})[1].crop
+        return _pretrained(model, SOURCES[model.data["name"]])[1].crop
     if model.start is not None:
         return crop_of(models_of(config)[model.start], config)
     files = SOURCES[model.data["name"]].files
     return resize_and_crop(model.data["image_size"], files=files).get("crop")
 
 
-def _pretrained(model: Model, images: dict[str, Any]) -> tuple[dict[str, Any], Preprocessing]:
+def _pretrained(model: Model, source: Source) -> tuple[dict[str, Any], Preprocessing]:
     """Return architecture and preprocessing of pretrained weights without reading these."""
     from ..networks.pretrained import resolve_pretrained
 
     preprocessing = configured_preprocessing(model.network, model.data["image_size"])
-    architecture = _architecture(model) | images
-    return resolve_pretrained(architecture, model.network["weights"], preprocessing)
+    return resolve_pretrained(_architecture(model, source), model.network["weights"], preprocessing)
 
 
-def _architecture(model: Model) -> dict[str, Any]:
-    return {key: model.network[key] for key in ("name", "width", "hidden", "options")}
+def _architecture(model: Model, source: Source) -> dict[str, Any]:
+    from ..networks.architectures import architecture_of
+
+    return architecture_of(model.network, channels=source.channels, classes=source.classes)
 
 
 def _find_layers(model: Model, config: Config) -> LayeredNetwork:
@@ -159,10 +147,9 @@ def _find_layers(model: Model, config: Config) -> LayeredNetwork:
     shape, trained = (
         input_shape(data, crop or data["image_size"]) for data in (config["data"], model.data)
     )
-    images = {"channels": source.channels, "classes": source.classes}
-    architecture = _architecture(model) | images
+    architecture = _architecture(model, source)
     if model.pretrained:
-        architecture, preprocessing = _pretrained(model, images)
+        architecture, preprocessing = _pretrained(model, source)
         if (channels := len(preprocessing.mean)) != source.channels:
             raise ValueError(
                 f"models.{model.name}.network.weights: expected weights for images of"
@@ -172,9 +159,8 @@ def _find_layers(model: Model, config: Config) -> LayeredNetwork:
     network = outline(**architecture).eval()
     output_for(network, shape)
     reached = {key: config["extraction"][key] for key in ("nodes", "neuron_axis", "tokens")}
-    device = next((weights.device for weights in network.parameters()), None)
-    layered = LayeredNetwork(network, example_batch(shape, 2, device), **reached)
-    check_saved(network, architecture, varied_batch(shape, 2, source.classes))
+    layered = LayeredNetwork(network, example_batch(network, shape), **reached)
+    check_saved(network, architecture, varied_batch(shape, source.classes))
     if not model.pretrained:
         check_task(network, trained, source.classes, model.training["task"])
     return layered

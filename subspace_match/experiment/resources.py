@@ -43,7 +43,7 @@ class JobResources:
         self.plan, self.config = plan, plan.config
         self.gpu = int(self.config["device"] != "cpu")
         self._layers = {
-            model: {layer["name"]: LayerInfo(**layer) for layer in layers}
+            model: {layer.name: layer for layer in layers}
             for model, layers in plan.layers_of_model.items()
         }
 
@@ -80,7 +80,7 @@ class JobResources:
 
     def top_images_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """Activations of one draw of the largest layer, and their order."""
-        layers = self._layers[self.plan.network(wildcards).model].values()
+        layers = self._layers_of(wildcards.network).values()
         largest = max(6 * self._samples_and_draws(each)[0] * each.neurons for each in layers)
         return _rounded(_megabytes(largest, 4), attempt)
 
@@ -139,7 +139,7 @@ class JobResources:
     def heat_map_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """Moments of all layers, and the matrices of a match of the two widest."""
         a, b = (
-            [layer.neurons for layer in self._layers[self._model(key)].values()]
+            [layer.neurons for layer in self._layers_of(key).values()]
             for key in (wildcards.a, wildcards.b)
         )
         moments = sum(n**2 for n in (*a, *b)) + sum(a) * sum(b)
@@ -149,7 +149,7 @@ class JobResources:
 
     def within_network_mb(self, wildcards: Wildcards, attempt: int) -> int:
         """Matrices of the two widest layers on halves of the images, all samples, and all paths."""
-        neurons = [layer.neurons for layer in self._layers[self._model(wildcards.network)].values()]
+        neurons = [layer.neurons for layer in self._layers_of(wildcards.network).values()]
         widest = 2 * max(neurons)
         samples = sum(neurons) * self.config["heat_map"]["positions"] / 2  # half of float64
         paths = len(neurons) ** 2 / 2 * widest
@@ -171,21 +171,22 @@ class JobResources:
     def _together(self, wildcards: Wildcards) -> list[tuple[list[int], int, int]]:
         """Return the neurons of every network, samples and draws, for each layer of a job."""
         _, networks = self.plan.together[wildcards.networks]
-        own = [self._layers[self._model(key)] for key in networks]
+        own = [self._layers_of(key) for key in networks]
         return [
             ([each[name].neurons for each in own], *self._samples_and_draws(own[0][name]))
             for name in self.plan.together_group(wildcards)
         ]
 
     def _group(self, wildcards: Wildcards) -> list[Sizes]:
-        a, b = (self._layers[self._model(key)] for key in (wildcards.a, wildcards.b))
+        a, b = (self._layers_of(key) for key in (wildcards.a, wildcards.b))
         return [
             (a[name].neurons, b[name].neurons, *self._samples_and_draws(a[name]))
             for name in self.plan.group(wildcards)
         ]
 
-    def _model(self, network: str) -> str:
-        return self.plan.paths.networks[network].model
+    def _layers_of(self, network: str) -> dict[str, LayerInfo]:
+        """Return the layers of a network, given by key, by name."""
+        return self._layers[self.plan.paths.networks[network].model]
 
     def _activations(self, model: str) -> int:
         """Return how many numbers one input makes in a network's layers and scores."""

@@ -39,7 +39,7 @@ def extract(
         batch_done: called after each batch.
 
     Returns:
-        How well the network does its task; None if its output are not the task's scores.
+        How well the network does its task; None if its output has no scores for it.
 
     Raises:
         ValueError: if the network's values for an input change from run to run or with the batch,

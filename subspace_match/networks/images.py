@@ -36,8 +36,6 @@ class Images(Items):
         >>> import numpy as np
         >>> split = Split(np.full((5, 1, 4, 4), 255, np.uint8), np.arange(5), np.arange(5))
         >>> images = Images.on_device(split, Preprocessing((0.5,), (0.25,)), torch.device("cpu"))
-        >>> len(images), images.shape
-        (5, (1, 4, 4))
         >>> [(tuple(inputs.shape), labels.tolist()) for inputs, labels in images.batches(3)]
         [((3, 1, 4, 4), [0, 1, 2]), ((2, 1, 4, 4), [3, 4])]
     """
@@ -93,12 +91,6 @@ class Images(Items):
         """The device of the labels, and of every batch."""
         return self.labels.device
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of the network's input."""
-        channels, height, width = self.resized([0]).shape[1:]
-        return channels, height, width
-
     def evenly_spaced(self, count: int) -> Tensor:
         """Return at most ``count`` inputs, evenly spaced, as a batch on the device."""
         return self.standardised(self.resized(self._spaced(count)).to(self.device))
@@ -119,35 +111,22 @@ class Images(Items):
         """
         return self._batches(torch.arange(len(self)), size, None)
 
-    def augmented(
-        self,
-        order: Tensor,
-        size: int,
-        *,
-        crop_padding: int,
-        flip: bool,
-        noise: float = 0.0,
-        generator: Generator,
+    def training_batches(
+        self, order: Tensor, size: int, settings: Mapping[str, Any], generator: Generator
     ) -> Iterator[Batch]:
-        """Yield randomly augmented images in a given order, for training, as ``batches`` does.
+        """Yield images in a given order, as ``batches`` does, each changed at random.
 
         Args:
             order: (images,) int64 positions in the split, on the CPU.
             size: batch size.
-            crop_padding: as for ``augment``. Image files use a random resized crop instead.
-            flip: whether to flip each image with probability 1/2.
-            noise: as for ``noisy``; 0 for none.
+            settings: ``crop_padding`` and ``flip`` as for ``augment``, ``noise`` as for ``noisy``;
+                image files use a random resized crop in place of ``crop_padding``.
             generator: on the CPU; decides every draw, for any device and number of workers.
         """
-        augmentation = {"crop_padding": crop_padding, "flip": flip, "generator": generator}
-        return self._batches(order, size, augmentation, noise)
-
-    def training_batches(
-        self, order: Tensor, size: int, settings: Mapping[str, Any], generator: Generator
-    ) -> Iterator[Batch]:
-        """Yield images augmented as the section ``training`` says (``augmented``)."""
-        augmentation = {key: settings[key] for key in ("crop_padding", "flip", "noise")}
-        return self.augmented(order, size, **augmentation, generator=generator)
+        augmentation = {key: settings[key] for key in ("crop_padding", "flip")}
+        return self._batches(
+            order, size, augmentation | {"generator": generator}, settings["noise"]
+        )
 
     def _batches(
         self, order: Tensor, size: int, augmentation: dict[str, Any] | None, noise: float = 0.0

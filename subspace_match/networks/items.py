@@ -23,11 +23,6 @@ class Items(ABC):
     def device(self) -> device:
         """Where the inputs and targets are."""
 
-    @property
-    @abstractmethod
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one input: channels, height and width, or tokens."""
-
     @abstractmethod
     def __len__(self) -> int:
         """Return the number of items."""

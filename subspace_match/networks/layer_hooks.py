@@ -52,9 +52,8 @@ class HookedModules:
         self._network = network
         self._blocks = set(blocks(network))
         self.nodes: dict[str, Set[str]] = {}
-        self._calls_functions = True
         watch = _Watch(network, self._find)
-        self._run(example, watch)
+        watch.run(example, functions=True)
         # Watching functions takes time, and is not needed if all nodes are modules.
         self._calls_functions = watch.functions > 0
 
@@ -69,15 +68,8 @@ class HookedModules:
             if name in wanted:
                 take(name, value)
 
-        return self._run(inputs, _Watch(self._network, take_wanted))
-
-    def _run(self, inputs: Inputs, watch: _Watch) -> Any:
-        with ExitStack() as stack:
-            for handle in watch.add_hooks():
-                stack.callback(handle.remove)
-            if self._calls_functions:
-                stack.enter_context(watch)
-            return call(self._network, copied(inputs))
+        watch = _Watch(self._network, take_wanted)
+        return watch.run(inputs, functions=self._calls_functions)
 
     def _find(self, name: str, caller: nn.Module | str, _: Any) -> None:
         if isinstance(caller, str):
@@ -96,10 +88,7 @@ def run_with_modules(
     Returns:
         The network's output.
     """
-    with ExitStack() as stack:
-        for handle in _Watch(network, take).add_hooks():
-            stack.callback(handle.remove)
-        return call(network, copied(inputs))
+    return _Watch(network, take).run(inputs, functions=False)
 
 
 class _Watch(TorchFunctionMode):
@@ -112,7 +101,16 @@ class _Watch(TorchFunctionMode):
         self._running: list[tuple[str, nn.Module]] = [("", network)]
         self._uses: Counter[str] = Counter()
 
-    def add_hooks(self) -> Iterator[Any]:
+    def run(self, inputs: Inputs, *, functions: bool) -> Any:
+        """Run the network, watching its modules and perhaps functions; return its output."""
+        with ExitStack() as stack:
+            for handle in self._add_hooks():
+                stack.callback(handle.remove)
+            if functions:
+                stack.enter_context(self)
+            return call(self._network, copied(inputs))
+
+    def _add_hooks(self) -> Iterator[Any]:
         """Add hooks to all modules below the network, and yield their handles."""
         for name, module in self._network.named_modules():
             if name:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 
 @dataclass(frozen=True)
@@ -48,24 +48,26 @@ class LayerInfo:
     @property
     def size_in_words(self) -> str:
         """The size, as "32 x 32"; of several frames, "8 x 32 x 32"."""
-        return size_in_words(self.frames, self.height, self.width)
+        shown = self.size[1:] if self.frames == 1 else self.size
+        return " x ".join(map(str, shown))
 
     @property
     def positions(self) -> int:
         """Number of samples of one input."""
         return self.frames * self.height * self.width
 
+    def fits(self, *patterns: str) -> bool:
+        """Return whether its name or its node fits one of some shell patterns."""
+        return any(fnmatchcase(text, each) for each in patterns for text in (self.name, self.node))
 
-def check_planned(
-    layers: Sequence[LayerInfo], planned: Sequence[Mapping[str, Any]], network: str
-) -> None:
+
+def check_planned(layers: Sequence[LayerInfo], planned: Sequence[LayerInfo], network: str) -> None:
     """Raise a ValueError that names the network unless it has the planned layers.
 
-    The records were made before the network existed. Numbers of neurons are not compared, because
-    only a file of weights tells its number of classes.
+    Numbers of neurons are not compared, because only a file of weights tells its number of classes,
+    and the plan does not read it.
     """
-    found = [_outline(asdict(layer)) for layer in layers]
-    expected = [_outline(layer) for layer in planned]
+    found, expected = (list(map(_outline, own)) for own in (layers, planned))
     if found != expected:
         missing = [layer for layer in expected if layer not in found]
         unknown = [layer for layer in found if layer not in expected]
@@ -78,12 +80,5 @@ def check_planned(
         )
 
 
-def _outline(layer: Mapping[str, Any]) -> str:
-    size = size_in_words(layer["frames"], layer["height"], layer["width"])
-    return "{name} ({node}, {kind}) of {size}".format_map({**layer, "size": size})
-
-
-def size_in_words(frames: int, height: int, width: int) -> str:
-    """Return a map's size, as "32 x 32"; of several frames, "8 x 32 x 32"."""
-    shown = (height, width) if frames == 1 else (frames, height, width)
-    return " x ".join(map(str, shown))
+def _outline(layer: LayerInfo) -> str:
+    return f"{layer.name} ({layer.node}, {layer.kind}) of {layer.size_in_words}"

@@ -39,20 +39,8 @@ _NORMS = {"layer_norm", "rms_norm"}
 # Names of operators appear without underscores.
 _ELEMENTWISE = {
     *(name.strip("_") for name in NONLINEARITY.functions),
-    *(
-        "sigmoid",
-        "hardsigmoid",
-        "exp",
-        "log",
-        "sqrt",
-        "rsqrt",
-        "abs",
-        "neg",
-        "pow",
-        "square",
-        "erf",
-    ),
-    *("sin", "cos", "data"),
+    *("sigmoid", "hardsigmoid", "exp", "log", "sqrt", "rsqrt", "abs", "neg", "pow", "square"),
+    *("erf", "sin", "cos", "data"),
     *("add", "iadd", "radd", "sub", "isub", "rsub", "mul", "imul", "rmul", "div", "truediv"),
     *("itruediv", "rdiv", "rtruediv", "true_divide", "addcmul", "addcdiv", "lerp"),
     *("maximum", "minimum", "clamp", "clip", "where", "masked_fill", "nan_to_num"),

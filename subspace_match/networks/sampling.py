@@ -20,39 +20,31 @@ from .layer_info import LayerInfo
 
 # Inputs per group. Larger groups sample fewer positions of a map; smaller ones permute less.
 _GROUP = 50
-# Padded texts share only the tokens of the shortest of a group.
-_GROUP_OF_PADDED = 10
 # Images of one class in a group, on average. With fewer, a permutation within classes moves less.
 _ALIKE = 5
+# Share of images that a permutation within classes should move. One that moves fewer leaves much of
+# what is observed as it is, and the level within classes would be too high.
+LEAST_MOVED = 0.5
 
 
 def image_groups(
-    images: int,
-    positions: int,
-    seed: int,
-    labels: np.ndarray | None = None,
-    real: np.ndarray | None = None,
+    images: int, positions: int, seed: int, labels: np.ndarray | None = None
 ) -> list[np.ndarray]:
     """Return random groups of about 50 inputs; all inputs of a group share their positions.
 
     The inputs of a group can therefore be permuted, as the null hypothesis requires, without
     needing a sample that was not extracted. Of up to 10 classes, a random group has several images
-    each. Of more classes, images are dealt to groups in fives of one class. With padded tokens a
-    group has about 10 texts of similar length, which share most tokens.
+    each. Of more classes, images are dealt to groups in fives of one class.
 
     Args:
         images: number of inputs in the test split.
         positions: as in ``draw_samples``.
         seed: as in ``draw_samples``.
         labels: (inputs,) class of each input; None if inputs have no classes.
-        real: as in ``draw_samples``.
     """
     order = np.random.default_rng([seed, images]).permutation(images)
     size = min(_GROUP, positions)
-    if real is not None:
-        order = order[np.argsort(real.sum(1)[order], kind="stable")]
-        size = min(_GROUP_OF_PADDED, positions)
-    elif labels is not None and len(np.unique(labels)) * _ALIKE > size:
+    if labels is not None and len(np.unique(labels)) * _ALIKE > size:
         order = _dealt(order, labels)
     return np.array_split(order, -(-images // size))
 
@@ -90,7 +82,6 @@ def draw_samples(
     draws: int,
     seed: int,
     labels: np.ndarray | None = None,
-    real: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Return a layer's samples, sorted, for each draw.
 
@@ -104,46 +95,19 @@ def draw_samples(
         draws: number of independent draws.
         seed: layers with the same map size, in any network, have the same positions.
         labels: classes of the inputs, as in ``image_groups``.
-        real: (inputs, tokens) bool, False for padded tokens, which are never drawn; only tokens
-            that are real in all inputs of a group are. None if there are none.
 
     Returns:
         For each draw (samples,) int64, at most ``positions`` samples.
-
-    Raises:
-        ValueError: if ``real`` does not fit the layer, or leaves no sample.
     """
-    if layer.kind != "tokens" or real is None or real.all():
-        real = None
-    elif real.shape != (images, layer.positions):
-        raise ValueError(
-            f"{layer.name}: expected a mask of {images} inputs x {layer.positions} tokens, found"
-            f" {' x '.join(map(str, real.shape))}; select layers that keep the number of tokens"
-        )
-    everything = uses_all_samples(layer, images, positions)
-    if everything and real is None:
+    if uses_all_samples(layer, images, positions):
         return [np.arange(images * layer.positions)]
-    each = layer.positions if everything else min(layer.positions, max(1, positions // images))
-    groups = image_groups(images, positions, seed, labels, real)
-    drawn = [
-        _draw(layer, groups, each, positions, [seed, draw], real)
-        for draw in range(1 if everything else draws)
-    ]
-    if not len(drawn[0]):
-        raise ValueError(
-            f"{layer.name}: expected inputs with real tokens, found none that a group of inputs"
-            " shares; use longer texts, or pad all on the same side"
-        )
-    return drawn
+    each = min(layer.positions, max(1, positions // images))
+    groups = image_groups(images, positions, seed, labels)
+    return [_draw(layer, groups, each, positions, [seed, draw]) for draw in range(draws)]
 
 
 def _draw(
-    layer: LayerInfo,
-    groups: list[np.ndarray],
-    each: int,
-    positions: int,
-    seed: list[int],
-    real: np.ndarray | None,
+    layer: LayerInfo, groups: list[np.ndarray], each: int, positions: int, seed: list[int]
 ) -> np.ndarray:
     size = layer.height, layer.width, *([layer.frames] if layer.frames > 1 else [])
     rng = np.random.default_rng([*seed, *size])
@@ -152,19 +116,9 @@ def _draw(
         inputs = groups[group]
         # Use whole groups only, because a part of a group could not be permuted.
         if sum(map(len, drawn)) + each * len(inputs) <= positions:
-            chosen = _choice(rng, layer.positions, each, None if real is None else real[inputs])
+            chosen = rng.choice(layer.positions, each, replace=False)
             drawn.append((inputs[:, None] * layer.positions + chosen).ravel())
     return np.sort(np.concatenate(drawn))
-
-
-def _choice(
-    rng: np.random.Generator, positions: int, count: int, real: np.ndarray | None
-) -> np.ndarray:
-    """Draw positions for a group of inputs, among those that are real in all of them."""
-    if real is None:
-        return rng.choice(positions, count, replace=False)
-    shared = np.flatnonzero(real.all(0))
-    return rng.choice(shared, min(count, len(shared)), replace=False)
 
 
 def image_permutation(groups: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:

@@ -1,10 +1,9 @@
 """VGG, ResNet and plain networks for images of 32 x 32 pixels.
 
 - VGG (Simonyan & Zisserman 2015) with and without batch norm, with hidden layers of any width in
-  place of the two of 4,096. The authors (Wang et al. 2018) use
-  hidden=[512, 512] without dropout. With ``_bn`` the hidden layers have batch norm too. Networks
-  without it need a lower learning rate: vgg16 learns at the authors' 0.05, vgg19 at 0.01 but not at
-  0.05.
+  place of the two of 4,096. The authors (Wang et al. 2018) use hidden=[512, 512] without dropout.
+  With ``_bn`` the hidden layers have batch norm too. Networks without it need a lower learning
+  rate: vgg16 learns at the authors' 0.05, vgg19 at 0.01 but not at 0.05.
 - resnet18, 34 and 50 (He et al. 2016) for CIFAR, of torchvision's blocks: a 3 x 3 convolution of
   stride 1 without pooling replaces the first two layers.
 - resnet20, 32, 44, 56 and 110 (He et al. 2016, section 4.2): three stages of 16, 32 and 64

@@ -75,28 +75,30 @@ def check_saved(network: nn.Module, architecture: Mapping[str, Any], inputs: Inp
     one.check_saved(other, inputs)
 
 
-def varied_batch(shape: Shape, count: int, tokens: int) -> torch.Tensor:
-    """Return random inputs: images, or, for a shape of one number, windows of tokens.
+def varied_batch(shape: Shape, tokens: int) -> torch.Tensor:
+    """Return two random inputs: images, or, for a shape of one number, windows of tokens.
 
     Example:
-        >>> varied_batch((8,), 2, tokens=5).shape, varied_batch((3, 32, 32), 2, tokens=0).dtype
+        >>> varied_batch((8,), tokens=5).shape, varied_batch((3, 32, 32), tokens=0).dtype
         (torch.Size([2, 8]), torch.float32)
     """
     generator = torch.Generator().manual_seed(0)
     if len(shape) == 1:
-        return torch.randint(tokens, (count, *shape), generator=generator)
-    return torch.randn(count, *shape, generator=generator)
+        return torch.randint(tokens, (2, *shape), generator=generator)
+    return torch.randn(2, *shape, generator=generator)
 
 
-def example_batch(shape: Shape, count: int, device: torch.device | None = None) -> torch.Tensor:
-    """Return inputs of zeros: images, or, for a shape of one number, windows of tokens.
+def example_batch(network: nn.Module, shape: Shape) -> torch.Tensor:
+    """Return two inputs of zeros where a network's weights are: images, or windows of tokens.
 
     Example:
-        >>> example_batch((8,), 2).dtype, example_batch((3, 32, 32), 2).dtype
+        >>> net = nn.Identity()
+        >>> example_batch(net, (8,)).dtype, example_batch(net, (3, 32, 32)).dtype
         (torch.int64, torch.float32)
     """
     kind = torch.int64 if len(shape) == 1 else torch.float32
-    return torch.zeros(count, *shape, dtype=kind, device=device)
+    device = next((weights.device for weights in network.parameters()), None)
+    return torch.zeros(2, *shape, dtype=kind, device=device)
 
 
 def output_for(network: nn.Module, shape: Shape) -> Any:
@@ -135,9 +137,8 @@ def output_for(network: nn.Module, shape: Shape) -> Any:
 
 
 def _called(network: nn.Module, shape: Shape) -> Any:
-    device = next((weights.device for weights in network.parameters()), None)
     with torch.no_grad():
-        return network(example_batch(shape, 2, device))
+        return network(example_batch(network, shape))
 
 
 def _other_dtype(network: nn.Module) -> torch.dtype | None:

@@ -18,8 +18,8 @@ class Texts(Items):
         >>> import numpy as np
         >>> split = TextSplit(np.arange(6, dtype=np.uint8).reshape(2, 3), np.arange(2))
         >>> texts = Texts(split, torch.device("cpu"))
-        >>> len(texts), texts.shape, texts.evenly_spaced(1)
-        (2, (3,), tensor([[0, 1, 2]]))
+        >>> len(texts), texts.evenly_spaced(1)
+        (2, tensor([[0, 1, 2]]))
     """
 
     def __init__(self, split: TextSplit, device: torch.device) -> None:
@@ -28,10 +28,6 @@ class Texts(Items):
     @property
     def device(self) -> torch.device:
         return self._tokens.device
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self._tokens.shape[1:])
 
     def __len__(self) -> int:
         return len(self._tokens)

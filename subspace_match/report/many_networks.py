@@ -21,10 +21,9 @@ def universality(
 ) -> list[dict[str, Any]]:
     """Return the most and the least universal neurons per comparison and layer, without dead ones.
 
-    ``everywhere`` is the share of neurons that are matched in every other network, by epsilon.
-
-    Only of comparisons in which some network is compared with at least two others. Neurons of all
-    networks are listed together, by their median critical epsilon.
+    A comparison is left out if no network is compared with at least two others. Neurons of all
+    networks are listed together, by their median critical epsilon. ``everywhere`` is the share of
+    neurons that are matched in every other network, by epsilon.
     """
     if not run.has("universality"):
         return []

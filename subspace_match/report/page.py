@@ -15,13 +15,14 @@ from typing import Any
 
 from ..storage.files import atomic_write
 from .payload import images, payload
-from .runs import Run, read_run
+from .runs import Run
 
 _PARTS = Path(__file__).parent / "page"
 # ES modules, each after those that it imports.
 SCRIPTS = (
     *("dom.js", "data.js", "state.js", "charts.js", "answer.js", "overview.js", "depth.js"),
-    *("sections.js", "neurons.js", "networks.js", "main.js"),
+    *("compared.js", "layer.js", "pairs.js", "provenance.js", "neurons.js", "networks.js"),
+    "main.js",
 )
 # Bytes. The images get the room that is left in a page small enough to send by mail.
 _PAGE, _MIN_IMAGES, _MAX_IMAGES = 9_300_000, 300_000, 2_500_000
@@ -55,14 +56,10 @@ def page(runs: Sequence[Run], done: Callable[[], object] = lambda: None) -> str:
 
 
 def write_page(
-    folders: Sequence[str | Path], path: str | Path, done: Callable[[], object] = lambda: None
+    runs: Sequence[Run], path: str | Path, done: Callable[[], object] = lambda: None
 ) -> None:
-    """Write the page of the runs in these folders; ``done`` is called after each run.
-
-    Raises:
-        ValueError: if a folder does not contain a finished run.
-    """
-    text = page([read_run(folder) for folder in folders], done)
+    """Write the page to a file; the other arguments are those of ``page``."""
+    text = page(runs, done)
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -51,6 +51,8 @@ def payload(run: Run) -> dict[str, Any]:
     number = {key: index for index, key in enumerate(keys)}
     pairs = list(similarity[list(_PAIR)].drop_duplicates().itertuples(index=False, name=None))
     layers = layers_in_order(similarity)
+    has_null = run.has("null")
+    level_epsilons = sorted(run.tables["null"]["epsilon"].unique().tolist()) if has_null else []
     differing = [key for key in ("model", "stage") if networks[key].nunique() > 1]
     return {
         "name": run.name,
@@ -63,7 +65,7 @@ def payload(run: Run) -> dict[str, Any]:
         },
         # Of the layer with the fewest; draws after the first have no null.
         "permutations": int(similarity.loc[similarity["draw"] == 0, "permutations"].min())
-        if run.has("null")
+        if has_null
         else 0,
         # Of a comparison in memory: how many classes, or why there are none.
         "labels": run.config.get("chance", {}).get("labels"),
@@ -89,12 +91,12 @@ def payload(run: Run) -> dict[str, Any]:
         .reset_index()
         .to_dict("records"),
         "epsilons": sorted(float(epsilon) for epsilon in similarity["epsilon"].unique()),
-        "level_epsilons": _level_epsilons(run),
+        "level_epsilons": level_epsilons,
         "limits": {"neurons_per_image": FEW_SAMPLES, "gap": LARGE_GAP},
         "summary": _summary(run, pairs, layers),
         "universality": universality(run, number, layers),
         "network_matrix": network_matrix(run, number, layers),
-        "matches": _matches(run, pairs, layers),
+        "matches": _matches(run, pairs, layers, level_epsilons),
         "measures": _measures(run, pairs, layers),
         "heat_maps": _heat_maps(run, pairs),
         "provenance": run_info(run),
@@ -171,18 +173,19 @@ def _groups(run: Run, table: str, *columns: str) -> dict[tuple[Any, ...], pd.Dat
     return dict(iter(groups))
 
 
-def _matches(run: Run, pairs: list[Any], layers: list[str]) -> list[dict[str, Any]]:
+def _matches(
+    run: Run, pairs: list[Any], layers: list[str], level_epsilons: list[float]
+) -> list[dict[str, Any]]:
     """Return critical epsilons, chance, certificates and minimal matches per pair and layer.
 
-    ``chance`` and ``labels`` are at the payload's ``level_epsilons``.
-    ``cross_fitted`` has those of all draws together that have any, ascending and without NaN, and
-    the number of these draws.
+    ``chance`` and ``labels`` are at ``level_epsilons``. ``cross_fitted`` has the critical epsilons
+    of all draws together that have any, ascending and without NaN, and ``cross_fitted_draws`` the
+    number of these draws.
     """
     neurons, null, minimal, members = (
         _groups(run, table, "layer")
         for table in ("neurons", "null", "minimal_matches", "minimal_match_members")
     )
-    level_epsilons = _level_epsilons(run)
     made = []
     for key, rows in _groups(run, "similarity", "layer").items():
         first_row = rows.iloc[0]
@@ -230,11 +233,6 @@ def _neuron_levels(neurons: pd.DataFrame) -> dict[str, list[float | None]]:
         for name, column in _NEURON_LEVELS.items()
         if neurons[column].notna().any()
     }
-
-
-def _level_epsilons(run: Run) -> list[float]:
-    """Return the epsilons at which chance levels are known."""
-    return sorted(map(float, run.tables["null"]["epsilon"].unique())) if run.has("null") else []
 
 
 def _level(

@@ -28,8 +28,6 @@ TABLES: dict[str, tuple[str, ...]] = {
     "consensus": ("parquet", "csv"),
     "network_matrix": ("parquet",),
 }
-
-
 NO_SEED = -1  # the seed of a network in memory, whose training is not known
 
 

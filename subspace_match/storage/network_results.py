@@ -1,4 +1,4 @@
-"""Files of results that cover all layers of a network: heat maps, layer pairs and top images.
+"""Files of results of all layers: heat maps, layers within a network, and top images.
 
 Functions that load a file raise a ValueError that names the file if it is damaged or its origin is
 not valid.

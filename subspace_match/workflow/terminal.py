@@ -40,9 +40,8 @@ _SAID_BY_A_FAILED_JOB = re.compile(
     re.DOTALL,
 )
 _FLAGS = re.compile(r" \([^/]*\)$")  # what Snakemake appends to a file's name, in brackets
-_RECORD = re.compile(
-    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ "
-)  # the start of a record in a log
+# The start of a record in a log.
+_RECORD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ ")
 _AT_THE_END = "Complete log(s)", "Elapsed time"
 _DIGEST = re.compile(r"-[0-9a-f]{10}(?![0-9a-f])")
 _NETWORK = re.compile(r"(.+)\.seed_(-?\d+)\.(.+)")

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
+
+from subspace_match.data.prepared import Split
+from subspace_match.networks.images import Images
+from subspace_match.networks.preprocessing import Preprocessing
 
 SIZE = 8  # height and width of an image
 
@@ -38,6 +43,12 @@ class Text(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
         hidden = self.act(self.up(self.embedding(input_ids)))
         return {"last_hidden_state": hidden, "mask": attention_mask}
+
+
+def images_of(pixels: np.ndarray) -> Images:
+    """Return pixels (images, 2, height, width) as a network of the pipeline gets them."""
+    split = Split(pixels, np.zeros(len(pixels), np.int64), np.arange(len(pixels)))
+    return Images.on_device(split, Preprocessing((0.4, 0.5), (0.2, 0.3)), torch.device("cpu"))
 
 
 def images(count: int, seed: int = 0) -> Tensor:

@@ -15,20 +15,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from models import SIZE, Text, cnn, images, loader, mlp, texts
+from models import SIZE, Text, cnn, images, images_of, loader, mlp, texts
 from torch import Tensor, nn
 
 import subspace_match as sm
 from subspace_match.comparison.gathered import Gathered
 from subspace_match.comparison.layers import why_left_out
 from subspace_match.comparison.places import Halves, PlaceDraw
-from subspace_match.data.prepared import Split
 from subspace_match.matching.reduction.halves import split_images as halves_of_images
 from subspace_match.networks.extraction import extract
 from subspace_match.networks.images import Images
 from subspace_match.networks.layer_info import LayerInfo
 from subspace_match.networks.layered_network import LayeredNetwork
-from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.networks.sampling import (
     draw_samples,
     draw_shared_positions,
@@ -45,8 +43,7 @@ COUNT, BATCH, POSITIONS = 300, 64, 2000
 
 def split_images() -> Images:
     pixels = np.random.default_rng(0).integers(0, 256, (COUNT, 2, SIZE, SIZE), dtype=np.uint8)
-    split = Split(pixels, np.zeros(COUNT, np.int64), np.arange(COUNT))
-    return Images.on_device(split, Preprocessing((0.4, 0.5), (0.2, 0.3)), torch.device("cpu"))
+    return images_of(pixels)
 
 
 def store(

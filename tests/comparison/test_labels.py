@@ -12,19 +12,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from models import cnn, images, mlp
+from models import cnn, images, images_of, mlp
 from test_compare import rows, store
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import subspace_match as sm
-from subspace_match.comparison.labels import exchangeable
+from subspace_match.comparison.exchange import exchangeable
 from subspace_match.comparison.places import PlaceDraw
 from subspace_match.comparison.result import FIRST_COLUMNS, short_table
-from subspace_match.data.prepared import Split
-from subspace_match.networks.images import Images
 from subspace_match.networks.layer_info import LayerInfo
-from subspace_match.networks.preprocessing import Preprocessing
 from subspace_match.networks.sampling import (
     draw_samples,
     image_groups,
@@ -454,11 +451,6 @@ def test_labels_of_a_list_give_the_pipelines_samples_and_both_nulls(
         np.testing.assert_allclose(layer.path.critical_epsilon, path.critical_epsilon, atol=1e-5)
         np.testing.assert_allclose(layer.null, null.any_image, atol=1e-5)
         np.testing.assert_allclose(layer.class_null, null.within_class, atol=1e-5)
-
-
-def images_of(pixels: np.ndarray) -> Images:
-    split = Split(pixels, np.zeros(len(pixels), np.int64), np.arange(len(pixels)))
-    return Images.on_device(split, Preprocessing((0.4, 0.5), (0.2, 0.3)), torch.device("cpu"))
 
 
 class Answers(nn.Module):

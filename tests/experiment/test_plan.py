@@ -77,7 +77,7 @@ def test_every_experiment_of_the_project_can_be_planned(name: str, results: Path
     assert keys == list(plan.layers) == list(plan.groups)
     for pair, groups in plan.groups.items():
         in_groups = sorted(layer for group in groups.values() for layer in group)
-        assert in_groups == sorted(layer["name"] for layer in plan.layers[pair])
+        assert in_groups == sorted(layer.name for layer in plan.layers[pair])
         assert max(map(len, groups.values())) <= LAYERS_PER_JOB
     jobs = sum(map(len, plan.groups.values()))
     assert len(set(plan.of_groups(plan.paths.match, "path.npz"))) == jobs
@@ -295,7 +295,7 @@ def test_nulls_are_divided_by_the_samples_that_layers_can_have(
     plan = plan_of({}, results)
     (layers,) = plan.layers.values()
     plan.config["data"] |= data
-    found = {layer["name"]: plan._most_samples(layer) for layer in layers}
+    found = {layer.name: plan._most_samples(layer) for layer in layers}
     assert found | samples == found
 
 
@@ -333,7 +333,7 @@ def assert_part(plan: Plan, pair: PairKey, key: str, names: list[str], group: st
 def test_a_layer_is_selected_by_its_name_or_its_node(results: Path) -> None:
     plan = plan_of(SMALL | {"matching": {"layers": ["conv1", "fc1.*"]}}, results)
     (layers,) = plan.layers.values()
-    assert [layer["name"] for layer in layers] == ["conv1", "fc1"]
+    assert [layer.name for layer in layers] == ["conv1", "fc1"]
 
 
 def test_patterns_that_fit_no_layer_are_an_error_and_a_single_one_a_warning(results: Path) -> None:

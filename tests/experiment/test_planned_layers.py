@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,14 @@ from subspace_match.experiment.config import validated
 from subspace_match.experiment.planned_layers import layers_of, shared_layers
 from subspace_match.networks.architectures import build
 from subspace_match.networks.images import Images
-from subspace_match.networks.layer_info import check_planned
+from subspace_match.networks.layer_info import LayerInfo, check_planned
 from subspace_match.networks.layered_network import LayeredNetwork
 from subspace_match.networks.preprocessing import configured_preprocessing, trained_preprocessing
 from subspace_match.networks.pretrained import load_pretrained
 from subspace_match.storage.files import read_signed, write_signed
 
 
-def listed(path: Path, **changes: Any) -> list[dict[str, Any]]:
+def listed(path: Path, **changes: Any) -> list[LayerInfo]:
     config = validated({"network": {"width": 0.05, "hidden": [6]}} | changes)
     return layers_of(models_of(config)["base"], config, path)
 
@@ -29,23 +30,15 @@ def listed(path: Path, **changes: Any) -> list[dict[str, Any]]:
 def test_the_list_of_layers_is_kept_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "layers.json"
     layers = listed(path)
-    assert [layer["name"] for layer in layers] == [*(f"conv{n}" for n in range(1, 9)), "fc1"]
-    assert layers[0] == {
-        "name": "conv1",
-        "node": "conv1.2",
-        "kind": "conv",
-        "neurons": 3,
-        "height": 32,
-        "width": 32,
-        "axis": 1,
-        "frames": 1,
-    }
+    assert [layer.name for layer in layers] == [*(f"conv{n}" for n in range(1, 9)), "fc1"]
+    assert layers[0] == LayerInfo("conv1", "conv1.2", "conv", 3, 32, 32)
+    assert listed(path) == layers
     record = read_signed(path)
     assert record["shapes"]["conv1.2"] == "images x 3 neurons x 32 x 32"
     assert record["shapes"]["fc1.2"] == "images x 6 neurons"
     record["layers"][0]["node"] = "kept"
     write_signed(path, record)
-    assert listed(path)[0]["node"] == "kept"
+    assert listed(path)[0].node == "kept"
 
 
 @pytest.mark.parametrize("name", ["../../outside", "/tmp/outside", "conv1/..", "conv{n}", ""])
@@ -67,9 +60,9 @@ def test_a_file_with_other_names_than_those_of_layers_is_an_error(
 def test_the_configuration_selects_which_nodes_are_layers(tmp_path: Path) -> None:
     network = {"name": "resnet20", "width": 0.2}
     blocks = listed(tmp_path / "b", network=network, extraction={"nodes": "block"})
-    assert [layer["name"] for layer in blocks] == [f"block{n}" for n in range(1, 10)]
+    assert [layer.name for layer in blocks] == [f"block{n}" for n in range(1, 10)]
     outputs = listed(tmp_path / "o", extraction={"nodes": ["output"]})
-    assert [(layer["name"], layer["neurons"]) for layer in outputs] == [("fc1", 10)]
+    assert [(layer.name, layer.neurons) for layer in outputs] == [("fc1", 10)]
 
 
 def test_a_model_trained_on_images_of_other_channels_is_an_error(tmp_path: Path) -> None:
@@ -105,7 +98,7 @@ def test_a_network_with_wrong_outputs_is_an_error_before_training(
     assert not path.exists()
     # A pretrained network is not trained here, so it need not classify.
     (layer,) = listed(path, network=own | {"weights": "w.pt", "mean": [0.1], "std": [0.3]})
-    assert layer["neurons"] == 4
+    assert layer.neurons == 4
 
 
 MIXED = """
@@ -156,16 +149,15 @@ def test_an_error_names_the_option_for_small_images_before_training(tmp_path: Pa
         )
 
 
-def layer(name: str, height: int = 4) -> dict[str, Any]:
-    sizes = {"height": height, "width": 4, "frames": 1}
-    return {"name": name, "kind": "conv", "neurons": 3} | sizes
+def layer(name: str, height: int = 4, frames: int = 1) -> LayerInfo:
+    return LayerInfo(name, name, "conv", 3, height, 4, frames=frames)
 
 
 def test_layers_of_the_same_name_and_map_size_are_shared() -> None:
     a = [layer("conv1"), layer("conv2"), layer("conv3")]
     b = [layer("conv1"), layer("conv2", height=8), layer("conv4")]
     assert shared_layers(a, b) == ([a[0]], ["conv2", "conv3", "conv4"])
-    volumes = [layer("conv1"), layer("conv2") | {"frames": 2}]
+    volumes = [layer("conv1"), layer("conv2", frames=2)]
     assert shared_layers(a, volumes) == ([a[0]], ["conv2", "conv3"])
     with pytest.raises(ValueError, match=r"found \(conv2 4 x 4\) and \(conv2 2 x 4 x 4\)"):
         shared_layers(a[1:2], volumes[1:])
@@ -242,20 +234,19 @@ def test_the_planned_layers_are_the_extracted_layers(
     config = validated({"data": data, "models": both})
     planned = layers_of(models_of(config)["own"], config, tmp_path / "layers.json")
     layered, images = extracted("own", config, folder)
-    assert images.shape == (3, size, size)
+    assert images.evenly_spaced(1).shape == (1, 3, size, size)
     check_planned(layered.layers, planned, "own")
-    other = [layer | {"height": layer["height"] + 1} for layer in planned]
+    other = [replace(layer, height=layer.height + 1) for layer in planned]
     with pytest.raises(ValueError, match="own: expected the layers that were planned, conv1 ") as e:
         check_planned(layered.layers, other, "own")
-    first = other[0]
-    assert f"of {first['height']} x {first['width']}" in str(e.value)
+    assert f"of {other[0].height} x {other[0].width}" in str(e.value)
 
 
 def test_small_images_have_the_size_of_the_comparison_not_of_the_training(tmp_path: Path) -> None:
     other = {"m": {"data": {"image_size": 64}}}
     config = validated({"data": {"image_size": 40}, "models": other})
     layers = layers_of(models_of(config)["m"], config, tmp_path / "layers.json")
-    assert (layers[0]["height"], layers[0]["width"]) == (40, 40)
+    assert (layers[0].height, layers[0].width) == (40, 40)
 
 
 def test_published_weights_share_maps_with_trained_networks_only_if_mean_and_std_are_set(

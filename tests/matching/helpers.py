@@ -10,6 +10,10 @@ import pytest
 import subspace_match as sm
 
 
+def pair_of(x, y) -> sm.PairMoments:
+    return sm.reduce(x, y, device="cpu")
+
+
 def path_of(x, y, device="cpu", **options) -> sm.MatchPath:
     return sm.match_path(sm.reduce(x, y, device=device, **options), device=device)
 

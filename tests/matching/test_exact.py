@@ -11,7 +11,7 @@ import numpy as np
 import oracles
 import pytest
 import scipy.linalg
-from helpers import path_of, raises
+from helpers import pair_of, path_of, raises
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -19,10 +19,6 @@ import subspace_match as sm
 from subspace_match.matching.minimal.exact import TOLERANCE
 
 Sets = set[frozenset[int]]
-
-
-def pair_of(x, y) -> sm.PairMoments:
-    return sm.reduce(x, y, device="cpu")
 
 
 def subsets(count: int) -> list[tuple[int, ...]]:

@@ -12,16 +12,12 @@ import oracles
 import pytest
 import scipy.linalg
 import scipy.optimize
-from helpers import raises
+from helpers import pair_of, raises
 
 import subspace_match as sm
 from subspace_match.matching import measures
 
 Pair = tuple[np.ndarray, np.ndarray]
-
-
-def reduce(x: np.ndarray, y: np.ndarray) -> sm.PairMoments:
-    return sm.reduce(x, y, device="cpu")
 
 
 # Definitions on activations
@@ -161,7 +157,7 @@ MORE = [with_large_means, with_constants, with_constants_in_span]
 @pytest.mark.parametrize("case", [*ALIVE, *MORE], ids=lambda case: case.__name__)
 def test_measures_equal_their_definitions(case):
     x, y = case(np.random.default_rng(1))
-    pair = reduce(x, y)
+    pair = pair_of(x, y)
     names = list(DEFINITIONS)
     if case is cases.exact_duplicates:
         # Several shared neurons: equal correlations, so canonical variables are not determined.
@@ -176,7 +172,7 @@ def test_measures_equal_their_definitions(case):
 
 def test_all_measures_lists_every_measure_by_name():
     x, y = cases.related(np.random.default_rng(1))
-    pair = reduce(x, y)
+    pair = pair_of(x, y)
     expected = {name: measure(pair) for name, measure in MEASURES.items()}
     assert list(measures.all_measures(pair).items()) == list(expected.items())
 
@@ -192,8 +188,8 @@ def test_unrelated_layers_have_an_average_of_0_with_debiased_cka_only():
     plain, debiased = [], []
     for seed in range(200):
         x, y = np.random.default_rng(seed).normal(size=(2, 30, 20))
-        plain.append(sm.linear_cka(reduce(x, y)))
-        debiased.append(sm.debiased_linear_cka(reduce(x, y)))
+        plain.append(sm.linear_cka(pair_of(x, y)))
+        debiased.append(sm.debiased_linear_cka(pair_of(x, y)))
     assert min(plain) > 0.3
     assert abs(np.mean(debiased)) < 3 * np.std(debiased) / np.sqrt(200)
     assert min(debiased) < 0
@@ -204,7 +200,7 @@ def test_unrelated_layers_have_an_average_of_0_with_debiased_cka_only():
 def test_regression_without_intercept_equals_relative_distances(case, target):
     """sum |x|^2 r(x | Y)^2 / sum |x|^2 = 1 - R^2."""
     x, y = case(np.random.default_rng(2))
-    found = sm.linear_regression(reduce(x, y), target, centred=False)
+    found = sm.linear_regression(pair_of(x, y), target, centred=False)
     x, y = (layer[:, np.abs(layer).max(0) > 0] for layer in (x, y))
     predicted, predictors = (x, y) if target == "x" else (y, x)
     squares = np.sum(predicted**2, axis=0)
@@ -218,16 +214,16 @@ def test_regression_without_intercept_equals_relative_distances(case, target):
 @pytest.mark.parametrize("case", [*ALIVE, *MORE], ids=lambda case: case.__name__)
 def test_a_layer_against_itself_gives_1(case):
     x, _ = case(np.random.default_rng(3))
-    found = measures.all_measures(reduce(x, x))
+    found = measures.all_measures(pair_of(x, x))
     assert found == pytest.approx(dict.fromkeys(found, 1.0), abs=1e-7)
 
 
 @pytest.mark.parametrize("case", [*ALIVE, *MORE], ids=lambda case: case.__name__)
 def test_measures_are_within_bounds_and_symmetric(case):
-    found = measures.all_measures(reduce(*case(np.random.default_rng(4))))
+    found = measures.all_measures(pair_of(*case(np.random.default_rng(4))))
     assert -1 <= found.pop("debiased_linear_cka") <= 1
     assert all(0 <= value <= 1 for value in found.values())
-    found_back = measures.all_measures(reduce(*reversed(case(np.random.default_rng(4)))))
+    found_back = measures.all_measures(pair_of(*reversed(case(np.random.default_rng(4)))))
     for name in ("linear_cka", "mean_cca", "svcca", "procrustes", "one_to_one"):
         assert found[name] == pytest.approx(found_back[name], abs=1e-6)
     assert found["linear_regression_x"] == pytest.approx(
@@ -296,7 +292,7 @@ def test_each_change_leaves_exactly_the_invariant_measures_unchanged(change, sid
     x, y = cases.related(rng, WIDTH, WIDTH, 200)
 
     def measure(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-        return measures.all_measures(reduce(x, y))
+        return measures.all_measures(pair_of(x, y))
 
     before = measure(x, y)
     after = measure(change(x, rng), y) if side == "x" else measure(x, change(y, rng))
@@ -310,7 +306,7 @@ def test_each_change_leaves_exactly_the_invariant_measures_unchanged(change, sid
 def test_cca_is_1_with_few_samples():
     """Any index invariant to invertible mixes is then constant (Kornblith et al. 2019)."""
     x, y = np.random.default_rng(0).normal(size=(2, 20, 25))
-    pair = reduce(x, y)
+    pair = pair_of(x, y)
     assert sm.mean_cca(pair) == pytest.approx(1)
     assert sm.pwcca(pair) == pytest.approx(1)
     assert sm.linear_regression(pair) == pytest.approx(1)
@@ -323,31 +319,33 @@ def test_one_to_one_matching_finds_the_permutation_and_skips_constants():
     x = rng.normal(size=(100, 6))
     y = x[:, [4, 2, 0, 5]] + 0.1 * rng.normal(size=(100, 4))
     x[:, 1], y[:, 1] = 0.0, 3.0
-    found = measures.one_to_one_matching(reduce(x, y))
+    found = measures.one_to_one_matching(pair_of(x, y))
     assert found.x.tolist() == [0, 4, 5]
     assert found.y.tolist() == [2, 0, 3]
     expected = [np.corrcoef(x[:, i], y[:, j])[0, 1] for i, j in ((0, 2), (4, 0), (5, 3))]
     np.testing.assert_allclose(found.correlations, expected, rtol=1e-12)
-    assert sm.one_to_one(reduce(x, y)) == pytest.approx(np.mean(expected))
+    assert sm.one_to_one(pair_of(x, y)) == pytest.approx(np.mean(expected))
 
 
 def test_one_to_one_can_be_negative():
     x = np.random.default_rng(0).normal(size=(30, 1))
-    assert sm.one_to_one(reduce(x, -x)) == pytest.approx(-1)
+    assert sm.one_to_one(pair_of(x, -x)) == pytest.approx(-1)
 
 
 @pytest.mark.parametrize("variance", [0.3, 0.5, 0.9, 0.99, 1.0])
 def test_svcca_keeps_the_requested_variance(variance):
     x, y = cases.low_rank_plus_noise(np.random.default_rng(0))
-    assert sm.svcca(reduce(x, y), variance) == pytest.approx(define_svcca(x, y, variance), abs=1e-9)
+    assert sm.svcca(pair_of(x, y), variance) == pytest.approx(
+        define_svcca(x, y, variance), abs=1e-9
+    )
 
 
 def test_rounding_adds_no_component_to_svcca():
     """Two of four components with equal variance explain half of it."""
     x = np.vstack([np.eye(4), -np.eye(4)])
     y = x * [1, 1, 0.1, 0.1] + 5
-    assert sm.svcca(reduce(y, y), 0.5) == pytest.approx(1)
-    assert sm.svcca(reduce(x, x), 1.0) == pytest.approx(1)
+    assert sm.svcca(pair_of(y, y), 0.5) == pytest.approx(1)
+    assert sm.svcca(pair_of(x, x), 1.0) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("dead", ["x", "y", "both"])
@@ -358,7 +356,7 @@ def test_a_side_without_variance_gives_nan(dead, value):
         x[:] = value
     if dead in ("y", "both"):
         y[:] = value
-    found = measures.all_measures(reduce(x, y))
+    found = measures.all_measures(pair_of(x, y))
     # Predicting a constant side is undefined; predicting from one explains 0.
     if dead == "x":
         assert found.pop("linear_regression_y") == 0
@@ -369,19 +367,19 @@ def test_a_side_without_variance_gives_nan(dead, value):
 
 def test_constant_neurons_change_nothing():
     x, y = cases.related(np.random.default_rng(0))
-    before = measures.all_measures(reduce(x, y))
+    before = measures.all_measures(pair_of(x, y))
     constant = np.tile([0.0, 0.1, -1e4], (len(x), 1))
-    after = measures.all_measures(reduce(np.hstack([x, constant]), np.hstack([constant, y])))
+    after = measures.all_measures(pair_of(np.hstack([x, constant]), np.hstack([constant, y])))
     assert after == pytest.approx(before, abs=1e-10)
 
 
 def test_one_sample_gives_nan():
-    found = measures.all_measures(reduce(np.ones((1, 2)), np.ones((1, 3))))
+    found = measures.all_measures(pair_of(np.ones((1, 2)), np.ones((1, 3))))
     assert all(math.isnan(number) for number in found.values())
 
 
 def test_measures_do_not_change_the_moments():
-    pair = reduce(*cases.everything_at_once(np.random.default_rng(0)))
+    pair = pair_of(*cases.everything_at_once(np.random.default_rng(0)))
     before = copy.deepcopy(pair)
     measures.all_measures(pair)
     for name in ("second_moments", "sums", "length_products", "factor", "centred_factor"):
@@ -390,21 +388,21 @@ def test_measures_do_not_change_the_moments():
 
 @pytest.mark.parametrize("variance", [0, -1, 1.01, math.nan])
 def test_svcca_rejects_an_invalid_variance(variance):
-    pair = reduce(*cases.gaussian(np.random.default_rng(0)))
+    pair = pair_of(*cases.gaussian(np.random.default_rng(0)))
     with pytest.raises(ValueError, match=rf"variance: expected .* in \(0, 1\], found {variance}"):
         sm.svcca(pair, variance)
 
 
 def test_regression_rejects_an_unknown_target():
-    pair = reduce(*cases.gaussian(np.random.default_rng(0)))
+    pair = pair_of(*cases.gaussian(np.random.default_rng(0)))
     with pytest.raises(ValueError, match=r"target: expected 'x' or 'y', .* found 'z'"):
         sm.linear_regression(pair, "z")
 
 
 def test_debiased_cka_of_too_few_samples_gives_nan():
     x = np.random.default_rng(0).normal(size=(4, 9))
-    assert math.isnan(sm.debiased_linear_cka(reduce(x[:3], x[:3])))
-    assert sm.debiased_linear_cka(reduce(x, x)) == pytest.approx(1)
+    assert math.isnan(sm.debiased_linear_cka(pair_of(x[:3], x[:3])))
+    assert sm.debiased_linear_cka(pair_of(x, x)) == pytest.approx(1)
 
 
 # Measures of two arrays

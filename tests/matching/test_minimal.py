@@ -9,7 +9,7 @@ import exact_oracles
 import numpy as np
 import oracles
 import pytest
-from helpers import path_of, raises
+from helpers import pair_of, path_of, raises
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -31,10 +31,6 @@ SEVERAL = (
     cases.half_as_many_samples,
     cases.dependent,
 )
-
-
-def pair_of(x, y) -> sm.PairMoments:
-    return sm.reduce(x, y, device="cpu")
 
 
 def layers_of(case, seed: int, dtype=np.float32):

@@ -17,6 +17,7 @@ from subspace_match.networks.preprocessing import Preprocessing, trained_preproc
 from subspace_match.networks.repeatability import strict_float32
 
 IMAGENET = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), resize=16, crop=14)
+FLIPS = {"crop_padding": 0, "flip": True, "noise": 0.0}  # settings of a training
 
 
 def test_crops_are_windows_of_the_padded_image(device: str) -> None:
@@ -100,8 +101,8 @@ def test_a_network_with_another_number_of_channels_is_refused() -> None:
 def test_small_images_are_resized_and_cropped_for_a_network() -> None:
     pixels = torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8)
     images = images_of(pixels, IMAGENET)
-    assert images.shape == (3, 14, 14)
     ((inputs, _),) = images.batches(3)
+    assert inputs.shape == (3, 3, 14, 14)
     expected = images.standardised(images.resized([0, 1, 2]))
     assert torch.equal(inputs, expected)
     resized = v2.functional.resize(pixels, [16])
@@ -112,7 +113,7 @@ def test_shuffled_and_augmented_images_keep_their_labels() -> None:
     pixels = torch.arange(20, dtype=torch.uint8)[:, None, None, None].expand(20, 1, 2, 2)
     images = images_of(pixels.contiguous(), Preprocessing((0.0,), (1 / 255,)))
     order = torch.randperm(20)[:15]
-    found = list(images.augmented(order, 5, crop_padding=0, flip=True, generator=torch.Generator()))
+    found = list(images.training_batches(order, 5, FLIPS, torch.Generator()))
     assert torch.equal(torch.cat([labels for _, labels in found]), order)
     torch.testing.assert_close(torch.cat([i for i, _ in found])[:, 0, 0, 0], order.float())
 
@@ -120,7 +121,7 @@ def test_shuffled_and_augmented_images_keep_their_labels() -> None:
 def test_training_batches_have_noise_and_others_do_not() -> None:
     pixels = torch.full((20, 1, 4, 4), 100, dtype=torch.uint8)
     images = images_of(pixels, Preprocessing((0.0,), (1 / 255,)))
-    settings = {"crop_padding": 0, "flip": False, "noise": 0.2}
+    settings = FLIPS | {"flip": False, "noise": 0.2}
 
     def batches(**changes: float) -> list[torch.Tensor]:
         generator = torch.Generator().manual_seed(0)
@@ -168,7 +169,7 @@ def test_files_are_resized_and_cropped_as_for_published_networks(
     assert [len(labels) for _, labels in found] == [4, 2]
     torch.testing.assert_close(torch.cat([inputs for inputs, _ in found]), expected)
     assert torch.cat([labels for _, labels in found]).tolist() == [3, 1, 4, 1, 5, 9]
-    assert (len(images), images.shape) == (6, (3, 14, 14))
+    assert len(images) == 6
     assert torch.equal(images.standardised(images.resized([1])), found[0][0][1:2])
 
 
@@ -178,10 +179,8 @@ def test_random_crops_do_not_depend_on_the_workers(files: FileSplit) -> None:
     def views(seed: int, workers: int, flip: bool = True) -> list[torch.Tensor]:
         torch.rand(seed)  # the state of the global generator must not matter
         generator = torch.Generator().manual_seed(seed)
-        batches = decoded(files, workers).augmented(
-            order, 2, crop_padding=0, flip=flip, generator=generator
-        )
-        found = list(batches)
+        settings = FLIPS | {"flip": flip}
+        found = list(decoded(files, workers).training_batches(order, 2, settings, generator))
         assert torch.cat([labels for _, labels in found]).tolist() == [9, 3, 1, 1]
         return [inputs for inputs, _ in found]
 
@@ -199,7 +198,7 @@ def test_reading_files_keeps_the_global_generator(files: FileSplit) -> None:
         list(decoded(files, workers).batches(3))
         order, generator = torch.arange(6), torch.Generator()
         images = decoded(files, workers)
-        list(images.augmented(order, 3, crop_padding=0, flip=True, generator=generator))
+        list(images.training_batches(order, 3, FLIPS, generator))
     assert torch.equal(torch.get_rng_state(), before)
 
 

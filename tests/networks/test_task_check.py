@@ -263,4 +263,4 @@ def test_a_networks_own_chance_is_named_as_such(monkeypatch: pytest.MonkeyPatch)
 
 def test_only_a_users_own_network_is_built_again() -> None:
     architecture = {"name": "vgg11_bn", "width": 0.05, "hidden": [], "channels": 1, "classes": 3}
-    check_saved(nn.Identity(), architecture, varied_batch((1, 32, 32), 2, tokens=0))
+    check_saved(nn.Identity(), architecture, varied_batch((1, 32, 32), tokens=0))

@@ -134,7 +134,7 @@ def test_imagenet_with_pretrained_weights_at_full_size(
     (workspace.root / "small.yaml").write_text(yaml.safe_dump(SMALL | changes))
     shutil.copy(PROJECT / "config" / "config.yaml", workspace.root / "config")
     planned = plan_of(workspace, "config/vgg16_imagenet.yaml")
-    (layers,) = ([layer["name"] for layer in each] for each in planned.layers.values())
+    (layers,) = ([layer.name for layer in each] for each in planned.layers.values())
     assert layers == [*(f"conv{n}" for n in range(1, 14)), "fc1", "fc2"]
     try:
         run = workspace.snakemake("--configfile", "config/vgg16_imagenet.yaml", "small.yaml")

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from jobs import line_of
 
 from subspace_match.workflow.file_lock import exclusive_writer
 
@@ -28,11 +29,6 @@ def start(artefact: Path) -> subprocess.Popen[str]:
     """Start a process that holds an artefact's lock until its input ends."""
     command = [sys.executable, "-c", HOLDER, str(artefact)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-def line_of(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
 
 
 def test_a_second_writer_waits_and_names_the_first_in_one_line(tmp_path: Path) -> None:

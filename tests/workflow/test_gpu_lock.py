@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from jobs import line_of
 
 from subspace_match.workflow.gpu_lock import visible_gpus
 
@@ -45,11 +46,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
     for process in started:
         process.kill()
         process.communicate()
-
-
-def line_of(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
 
 
 def test_concurrent_jobs_get_different_gpus_and_a_further_one_waits(start: Start) -> None:

@@ -28,7 +28,7 @@ from subspace_match.networks.images import Images
 from subspace_match.networks.layer_info import LayerInfo
 from subspace_match.networks.layered_network import LayeredNetwork
 from subspace_match.networks.preprocessing import Preprocessing
-from subspace_match.report import write_page
+from subspace_match.report import read_run, write_page
 from subspace_match.results.registry import TABLES, read_networks
 from subspace_match.storage.activations import ActivationStore
 from subspace_match.storage.files import read_record, sha256, write_record
@@ -348,6 +348,6 @@ def test_a_network_that_is_no_classifier_is_compared_too(
     images = np.zeros((20, 1, 8, 8), np.uint8)
     for name, spec in FIGURES.items():
         save(spec.draw(made, images.__getitem__), f"{name}.png")
-    write_page([folder], "report.html")
+    write_page([read_run(folder)], "report.html")
     (shown,) = page_data(Path("report.html").read_text())
     assert [network["accuracy"] for network in shown["networks"]] == list(accuracies)

@@ -46,18 +46,21 @@ export function countWithin(ascending, bound) {
 export const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** The mean of the known numbers; NaN if there are none. */
-export const meanOfKnown = (values) => mean(values.filter((value) => !Number.isNaN(value)));
+const meanOfKnown = (values) => mean(values.filter((value) => !Number.isNaN(value)));
 
 /** A chance level at the next epsilon at which it is known, so never too low; NaN if there is none. */
 const levelAt = (epsilons, curve, epsilon) => curve[countWithin(epsilons, epsilon - 1e-11)] ?? Number.NaN;
 
-/** The record whose epsilon is nearest; of two equally near ones the larger. */
-export function nearest(records, epsilon) {
-  let best;
-  for (const record of records)
-    if (!best || Math.abs(record.epsilon - epsilon) <= Math.abs(best.epsilon - epsilon)) best = record;
+/** The place of the nearest of ascending epsilons; of two equally near ones the larger. -1 if there is none. */
+export function placeOfNearest(epsilons, epsilon) {
+  let best = -1;
+  for (const [place, one] of epsilons.entries())
+    if (best < 0 || Math.abs(one - epsilon) <= Math.abs(epsilons[best] - epsilon)) best = place;
   return best;
 }
+
+/** The record whose epsilon is nearest; undefined if there is none. */
+const nearest = (records, epsilon) => records[placeOfNearest(records.map((record) => record.epsilon), epsilon)];
 
 /** One layer of one pair of networks. Neurons are numbered: first those of A, then those of B. */
 class Match {

@@ -1,12 +1,16 @@
 // Start the page: controls, sections, and the state in the address.
 
 import { drawn } from "./charts.js";
+import { comparison } from "./compared.js";
 import { runs } from "./data.js";
+import { depth } from "./depth.js";
 import { byId, h, say } from "./dom.js";
+import { layer } from "./layer.js";
 import { manyNetworks } from "./networks.js";
 import { neurons } from "./neurons.js";
 import { overview } from "./overview.js";
-import { sections } from "./sections.js";
+import { pairsAndMeasures } from "./pairs.js";
+import { provenance } from "./provenance.js";
 import { change, listen, run, start, state } from "./state.js";
 
 function options(select, entries, chosen) {
@@ -71,7 +75,11 @@ function controls() {
 
 controls();
 overview();
-sections();
+comparison();
+depth();
+layer();
+pairsAndMeasures();
+provenance();
 neurons(runs);
 manyNetworks();
 start();

@@ -1,6 +1,7 @@
 // Many networks: the most and the least universal neurons of a layer, and networks by networks.
 
 import { Chart, HEAT_MAP, heatMap } from "./charts.js";
+import { placeOfNearest } from "./data.js";
 import { Numbers, byId, h, percent, say, short } from "./dom.js";
 import { strip } from "./neurons.js";
 import { change, listen, run, state } from "./state.js";
@@ -16,8 +17,7 @@ function select(comparison, { network, neuron }) {
 
 function neuronOf(comparison, row) {
   const { epsilons, networks } = run();
-  const distance = (epsilon) => Math.abs(epsilon - state.epsilon);
-  const place = epsilons.reduce((best, epsilon, at) => (distance(epsilon) <= distance(epsilons[best]) ? at : best), 0);
+  const place = placeOfNearest(epsilons, state.epsilon);
   const matched = Math.round(row.shares[place] * row.others);
   const together = row.consensus === null ? "" : `; in the consensus match from epsilon ${short(row.consensus)}`;
   return h("li", {},

@@ -1,10 +1,8 @@
 // The table of all layers, which leads the page.
 
 import { byId, counted, h, percent, say } from "./dom.js";
-import { nearest } from "./data.js";
+import { placeOfNearest } from "./data.js";
 import { change, listen, run, state } from "./state.js";
-
-const gridPlaces = () => run().epsilons.map((epsilon, place) => ({ epsilon, place }));
 
 /** The columns after the layer: title, and the share of a row. A column without numbers is left out. */
 const LAYER_COLUMNS = [
@@ -18,7 +16,7 @@ const LAYER_COLUMNS = [
 
 /** The rows of the selected comparison. */
 function layerRows(own, comparison) {
-  const { place } = nearest(gridPlaces(), state.epsilon);
+  const place = placeOfNearest(own.epsilons, state.epsilon);
   return own.curves(state.epsilon).flatMap((row, number) => {
     if (row.series !== comparison) return [];
     const universal = own.universality.find((one) =>
@@ -78,7 +76,7 @@ export function overview() {
       + `${own.comparisons.length > 1 ? `, ${comparison}` : ""}${pairs > 1 ? `, mean of ${counted(pairs, "pair")}` : ""}.`];
     if (columns.some(([title]) => title === "In all networks"))
       about.push(`In all networks: the share of neurons matched in each of the other networks, at epsilon`
-        + ` ${nearest(gridPlaces(), state.epsilon).epsilon}, the nearest of the grid.`);
+        + ` ${own.epsilons[placeOfNearest(own.epsilons, state.epsilon)]}, the nearest of the grid.`);
     if (columns.some(([title]) => title === "Chance"))
       about.push("The mark in a bar is the level that labels alone, or else chance, reach.");
     if (rows.some(({ matches }) => matches.some(({ record }) => record.few_samples)))
