@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 import torch
 from pipeline.faults import contents, strike
 from pipeline.workspaces import TABLES, Workspace
+from safetensors.torch import load_file
 
 from subspace_match.experiment.comparisons import Network
 from subspace_match.storage.files import read_signed, sha256
@@ -229,28 +232,32 @@ def test_a_users_network_that_goes_over_a_set_is_the_same_in_every_process(
 ) -> None:
     """Python hashes strings in another way in each process, unless it is told not to."""
     monkeypatch.syspath_prepend(str(workspace.root))
-    (workspace.root / "net_of_set.py").write_text(
-        "from torch import nn\n\n"
+    monkeypatch.setenv("PYTHONHASHSEED", "1")
+    module = (
+        "from torch import nn, tensor\n\n"
         "class Net(nn.Sequential):\n"
         "    def __init__(self):\n"
-        "        biases = {name: nn.Parameter(nn.init.normal_(nn.Linear(1, 2).bias))\n"
-        "                  for name in {*'abcdefghijkl'}}\n"
         "        super().__init__(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1),\n"
         "                         nn.Flatten(), nn.Linear(4, 10))\n"
-        "        for name in sorted(biases):\n"
-        "            self.register_parameter(name, biases[name])\n"
+        "        self.register_buffer('order', tensor([*map(ord, {*'abcdefghijkl'})]))\n"
     )
+    (workspace.root / "net_of_set.py").write_text(module)
     workspace.configure(network={"name": "net_of_set:Net"}, stages=["initial"], **ALL_LAYERS)
     made = workspace.root / initial(workspace)
-    contents = []
-    for _ in range(2):
-        # Forks would share the way.
-        process = workspace.start(os.path.relpath(made, workspace.root))
-        text, _ = process.communicate()
-        assert process.returncode == 0, text
-        contents.append(made.read_bytes())
-        made.unlink()
-    assert contents[0] == contents[1]
+    # A real process: forks would share the way.
+    process = workspace.start(os.path.relpath(made, workspace.root))
+    text, _ = process.communicate()
+    assert process.returncode == 0, text
+    order = load_file(made)["order"].tolist()
+    for seed, is_equal in (("0", True), ("1", False)):
+        printed = subprocess.run(
+            [sys.executable, "-c", "print(*map(ord, {*'abcdefghijkl'}))"],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert (order == list(map(int, printed.split()))) == is_equal
 
 
 def initial(workspace: Workspace) -> str:
