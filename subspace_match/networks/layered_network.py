@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, nullcontext, suppress
@@ -52,6 +53,10 @@ AUTO = "auto"
 TOKENS = ("all", "first", "last", "mean")
 INPUT_REFUSED = "network: expected one that accepts"  # begins the error of a wrong input
 
+# Modes and hooks belong to the module, and what torch.fx replaces during tracing to the process.
+# Threads that did not wait would take each other's values, switch dropout on, or leave it replaced.
+_RUNNING = threading.RLock()
+
 
 @dataclass(frozen=True)
 class Node:
@@ -75,7 +80,8 @@ class LayeredNetwork:
 
     The network stays as it is: it runs in evaluation mode and without gradients, and afterwards
     each module is in the mode in which it was. ``torch.compile`` and ``DataParallel`` around the
-    network are taken off.
+    network are taken off. Of all networks in a process one runs at a time: others, in other threads,
+    wait for the end of its batch.
 
     Attributes:
         layers: the layers, in order of computation.
@@ -422,21 +428,22 @@ class LayeredNetwork:
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
         """Run in evaluation mode, without gradients, compilation and TF32; restore all modes."""
-        was_training = self._network.training
-        modes = [(module, module.training) for module in self._network.modules()]
-        compiler = sys.modules.get("torch._dynamo")
-        eager = torch.compiler.set_stance("force_eager") if compiler else nullcontext()
-        device = self.device or torch.device("cpu")
-        try:
-            self._network.eval()
-            with torch.no_grad(), strict_float32(device), eager:
-                yield
-        finally:
-            # A network may do more than set the mode.
-            if was_training:
-                self._network.train()
-            for module, mode in modes:
-                module.training = mode
+        with _RUNNING:
+            was_training = self._network.training
+            modes = [(module, module.training) for module in self._network.modules()]
+            compiler = sys.modules.get("torch._dynamo")
+            eager = torch.compiler.set_stance("force_eager") if compiler else nullcontext()
+            device = self.device or torch.device("cpu")
+            try:
+                self._network.eval()
+                with torch.no_grad(), strict_float32(device), eager:
+                    yield
+            finally:
+                # A network may do more than set the mode.
+                if was_training:
+                    self._network.train()
+                for module, mode in modes:
+                    module.training = mode
 
 
 def check_not_compiled(where: str, network: nn.Module) -> None:
