@@ -87,7 +87,9 @@ def check_repeatable(run: Run, inputs: Inputs) -> None:
             missing.discard(name)
             if not refused and _differ(first.get(name), value, total, size):
                 differing.append(name)
-                refused = size == total or _differ(first.get(name), value, total, size, only_rows=True)
+                refused = size == total or _differ(
+                    first.get(name), value, total, size, only_rows=True
+                )
 
         run(part, check)
         if refused or missing:
@@ -106,7 +108,10 @@ def check_repeatable(run: Run, inputs: Inputs) -> None:
             compare(inputs, "in a second run (a dropout or draw that eval() does not switch off?)")
         if total > 1:
             half = rows(inputs, range(total - total // 2, total))
-            compare(half, "in a smaller batch (statistics of the batch?)")
+            compare(
+                half,
+                ("in a smaller batch (statistics of the batch, or inputs not along axis 0?)"),
+            )
 
 
 class ValuesOfModules:
