@@ -291,11 +291,11 @@ def _check_no_pair(loader: Any) -> None:
 
 @contextmanager
 def naming(where: str) -> Iterator[None]:
-    """Begin the message of a ValueError with where it happened."""
+    """Begin the message of a ValueError with where it happened, and name arguments, not keys."""
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+        raise ValueError(f"{where}: {str(error).replace('extraction.', '')}") from error
 
 
 def has_nan(inputs: Inputs) -> bool:

@@ -273,11 +273,10 @@ def _layered(
 
     try:
         network = LayeredNetwork(model, first, **options)
-    except ValueError as error:  # it names keys of a configuration
-        text = str(error).replace("extraction.", "")
-        if text.startswith(INPUT_REFUSED):
-            text += about_inputs
-        raise ValueError(text) from error
+    except ValueError as error:
+        if not str(error).startswith(INPUT_REFUSED):
+            raise
+        raise ValueError(f"{error}{about_inputs}") from error
     few = min(4, count(first))
     network.check_repeatable(rows(first, [number % few for number in range(max(2, few))]))
     return network

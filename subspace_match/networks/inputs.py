@@ -188,5 +188,5 @@ def first_tensor(inputs: Inputs) -> Tensor:
             return tensor
     raise ValueError(
         "inputs: expected a tensor, a tuple or a dictionary with tensors, found"
-        f" {type(inputs).__name__} without one"
+        f" {type(inputs).__name__} without one; make tensors of the items, as a collate_fn does"
     )

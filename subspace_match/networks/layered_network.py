@@ -23,6 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from .inputs import (
+    DECODER_MASK,
+    MASK,
     Inputs,
     axes_of_positions,
     count,
@@ -449,6 +451,13 @@ class LayeredNetwork:
         if not of_tokens or self._tokens == "all":
             return values
         real = self.real_tokens(layer, inputs)
+        others = real_tokens(inputs) if real is None else None
+        if others is not None and not bool(others.all()):
+            raise ValueError(
+                f"{layer.name} ({layer.node}): expected {DECODER_MASK} beside {MASK}, to know the"
+                " padded tokens of the decoder, found none; give one, or record all tokens"
+                " (extraction.tokens: all)"
+            )
         if real is not None and real.shape != values.shape[:2]:
             raise ValueError(
                 f"{layer.name} ({layer.node}): expected one token for each place of attention_mask"

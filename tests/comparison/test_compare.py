@@ -543,6 +543,8 @@ def test_what_is_nearly_a_loader_is_refused_with_what_to_write() -> None:
     for pair in ((x, y), [x, y[:, None]]):
         with refused(r"found a pair of tensors of shapes \(20, 2, 8, 8\).*\[\(inputs, labels\)\]"):
             sm.compare(cnn(0), cnn(1), pair)
+    with refused("batch 1 of the loader: .*found dict without one; make tensors of the items"):
+        sm.compare(cnn(0), cnn(1), [{"input": [1.0, 2.0], "label": 0}])
     single_images = list(x)
     with refused(
         "model_a: network: expected one that accepts a tensor (2, 8, 8), found Sequential".replace(

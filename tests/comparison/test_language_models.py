@@ -58,6 +58,12 @@ def test_a_decoder_has_the_padding_of_its_own_tokens() -> None:
         sm.PaddedTokensWarning, match=r"in block\d of model_a \(9 tokens\)"
     ) as warned:
         sm.compare(*models, unmasked, nodes="block", layers="block*", device="cpu", positions=200)
+    with pytest.raises(
+        ValueError, match=r"block5 .*expected decoder_attention_mask.*\(tokens: all"
+    ):
+        sm.compare(*models, unmasked, **options)
+    whole = [batch | {"attention_mask": torch.ones(15, width)} for batch in unmasked]
+    assert len(sm.compare(*models, whole, **options)) == 10
     (message,) = {str(own.message) for own in warned if own.category is sm.PaddedTokensWarning}
     assert "block1 " not in message  # the encoder's
 
