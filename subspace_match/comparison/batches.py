@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn, strided
 from torch.nn.parameter import is_lazy
-from torch.utils.data import BatchSampler, DataLoader, IterableDataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset
 
 from ..networks.inputs import (
     MASK,
@@ -122,6 +122,13 @@ class ModelInputs:
                     " give all inputs one size, because a layer's positions must be the same in all"
                 )
         return inputs
+
+    @property
+    def about_inputs(self) -> str:
+        """What to do if the model does not accept its inputs; empty if the user took them."""
+        if self._pick:
+            return ""
+        return f"; give batches with inputs along axis 0; if it takes others, {self._advice}"
 
     @property
     def _advice(self) -> str:
@@ -251,10 +258,14 @@ def read(loader: Any) -> Iterator[tuple[int, Any]]:
         ValueError: if the loader is no iterable of batches, or has none.
     """
     if isinstance(loader, (Tensor, Mapping, str)) or not isinstance(loader, Iterable):
+        advice = "for a single batch write [batch]"
+        if isinstance(loader, Dataset):
+            advice = "write DataLoader(dataset, batch_size=100)"
         raise ValueError(
             "loader: expected an iterable of batches, such as a DataLoader or a list of tensors,"
-            f" found {type(loader).__name__}; for a single batch write [batch]"
+            f" found {type(loader).__name__}; {advice}"
         )
+    _check_no_pair(loader)
     number = 0
     for number, batch in enumerate(loader, start=1):
         yield number, batch
@@ -265,13 +276,26 @@ def read(loader: Any) -> Iterator[tuple[int, Any]]:
         )
 
 
+def _check_no_pair(loader: Any) -> None:
+    """Refuse a (tensor, label) pair in the place of batches: no model takes both as inputs."""
+    if not isinstance(loader, (tuple, list)) or len(loader) != 2:
+        return
+    inputs, labels = loader
+    if isinstance(inputs, Tensor) and isinstance(labels, Tensor) and labels.ndim < inputs.ndim:
+        raise ValueError(
+            "loader: expected an iterable of batches, found a pair of tensors of shapes"
+            f" {tuple(inputs.shape)} and {tuple(labels.shape)}; for a single batch of inputs and"
+            " labels write [(inputs, labels)]"
+        )
+
+
 @contextmanager
 def naming(where: str) -> Iterator[None]:
-    """Begin the message of a ValueError with where it happened."""
+    """Begin the message of a ValueError with where it happened, and name arguments, not keys."""
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+        raise ValueError(f"{where}: {str(error).replace('extraction.', '')}") from error
 
 
 def has_nan(inputs: Inputs) -> bool:

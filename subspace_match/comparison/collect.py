@@ -19,6 +19,7 @@ from ..matching.reduction.streaming import StreamedPair
 from ..matching.validation import FewSamplesWarning, as_chunk_samples
 from ..networks.inputs import Inputs, real_tokens
 from ..networks.layer_info import LayerInfo
+from ..networks.layered_network import LayeredNetwork
 from ..networks.sampling import image_permutation
 from ..progress import Progress
 from .batches import has_nan, naming
@@ -110,8 +111,8 @@ class Collector:
 
     Attributes:
         notes: how layers are sampled where that is not as in the pipeline, and what is kept.
-        padded: what is said of layers whose padded tokens are sampled too, by model and layer,
-            because the mask has another number of tokens.
+        padded: what is said of layers all of whose tokens are sampled, by model and layer, because
+            the mask of padded ones is that of other tokens.
     """
 
     def __init__(
@@ -215,16 +216,20 @@ class Collector:
             draw.start(first, count)
         self._taken = {}
 
-    def sink(self, side: int, inputs: Inputs) -> Callable[[LayerInfo, Tensor], None]:
+    def sink(
+        self, side: int, network: LayeredNetwork, inputs: Inputs
+    ) -> Callable[[LayerInfo, Tensor], None]:
         """Return a function that samples the values of a model's layers for a batch."""
-        real = real_tokens(inputs)
-        tokens = None if real is None or bool(real.all()) else real.shape[1]  # with padded ones
+        mask = real_tokens(inputs)
+        some_padded = mask is not None and not bool(mask.all())
 
         def sample(layer: LayerInfo, values: Tensor) -> None:
             key = side, layer.name
             draws = self._needed.get(key, ())
             found = values.shape[1] if values.ndim == 3 else 1  # a single one has all texts in it
-            if draws and tokens is not None and found not in (1, tokens):
+            real = network.real_tokens(layer, inputs)
+            unknown = real is None or real.shape[1] != found
+            if draws and some_padded and found != 1 and unknown:
                 self.padded[key] = f"{layer.name} of model_{'ab'[side]} ({found} tokens)"
             for draw in draws:
                 with naming(f"model_{'ab'[side]}, {layer.name}"):

@@ -168,9 +168,9 @@ def compare(
             if size == 0:
                 continue
             if not networks:
-                for (name, model), own in zip(models.items(), inputs, strict=True):
+                for (name, model), own, pick in zip(models.items(), inputs, picks, strict=True):
                     with naming(name):
-                        networks.append(_layered(model, own, options))
+                        networks.append(_layered(model, own, options, pick.about_inputs))
                 found = [network.layers for network in networks]
                 layers_b = found[1] if len(found) > 1 else None
                 pairs, left_out = pairs_of_layers(found[0], layers_b, wanted)
@@ -204,7 +204,7 @@ def compare(
                 collector.start(seen, size)
                 own_labels = labels_read.add(batch, inputs, size)
                 for side, (network, own) in enumerate(zip(networks, inputs, strict=True)):
-                    output = network.run(own, collector.sink(side, own))
+                    output = network.run(own, collector.sink(side, network, own))
                     accuracies[side].add(output, own_labels)
                     del output  # before the next model runs
                 collector.add(inputs)
@@ -222,8 +222,9 @@ def compare(
         )
     if collector.padded:
         note = (
-            "padded tokens are sampled too, because attention_mask has another number of tokens, in"
-            f" {', '.join(collector.padded.values())}; use inputs of one length, or other layers"
+            "all tokens are sampled, padded ones too if there are any, because the mask is that of"
+            f" other tokens, in {', '.join(collector.padded.values())}; if some are padded, use"
+            " inputs of one length, or other layers"
         )
         notes.append(note)
         warnings.warn(note, PaddedTokensWarning, stacklevel=2)
@@ -260,15 +261,19 @@ def compare(
     return comparison
 
 
-def _layered(model: nn.Module, first: Inputs, options: dict[str, Any]) -> LayeredNetwork:
+def _layered(
+    model: nn.Module, first: Inputs, options: dict[str, Any], about_inputs: str
+) -> LayeredNetwork:
     """Find a model's layers, and check that its values depend on nothing but an input."""
     from ..networks.inputs import count, rows
-    from ..networks.layered_network import LayeredNetwork
+    from ..networks.layered_network import INPUT_REFUSED, LayeredNetwork
 
     try:
         network = LayeredNetwork(model, first, **options)
-    except ValueError as error:  # it names keys of a configuration
-        raise ValueError(str(error).replace("extraction.", "")) from error
+    except ValueError as error:
+        if not str(error).startswith(INPUT_REFUSED):
+            raise
+        raise ValueError(f"{error}{about_inputs}") from error
     few = min(4, count(first))
     network.check_repeatable(rows(first, [number % few for number in range(max(2, few))]))
     return network

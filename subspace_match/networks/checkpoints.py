@@ -65,7 +65,8 @@ def load_network(path: str | Path, device: torch.device) -> tuple[nn.Module, Pre
     except (SafetensorError, ValueError) as error:
         raise ValueError(
             f"{path}: expected a network that a run has trained, found a file that cannot be read"
-            f" as one ({error}); if a run made it, it is damaged: remove it and run again"
+            f" as one ({error}); of weights of other code name the architecture, and give this file"
+            " as its weights; if a run made it, it is damaged: remove it and run again"
         ) from error
     if not isinstance(about, dict) or {"architecture", "preprocessing"} - set(about):
         raise ValueError(

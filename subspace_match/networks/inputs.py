@@ -1,7 +1,8 @@
 """The input of a network: a tensor, a tuple of arguments, or a dictionary of named arguments.
 
-Axis 0 of every tensor counts inputs: images, texts, time series. Tensors without that axis, and
-values that are no tensors, are passed on unchanged.
+Axis 0 of every tensor counts inputs: images, texts, time series. An argument may be a list, tuple
+or dictionary of tensors, such as a whole batch. Tensors without that axis, and values that are no
+tensors, are passed on unchanged.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ Inputs = Tensor | Sequence[Any] | Mapping[str, Any]
 
 # The name under which Hugging Face's tokenizers say which tokens are real (1) and padded (0).
 MASK = "attention_mask"
+# The same of the tokens of a decoder that reads other ones than the encoder.
+DECODER_MASK = "decoder_attention_mask"
 # The names under which torch's transformers take the opposite, bool: which tokens are padded.
 PADDING_MASKS = ("src_key_padding_mask", "key_padding_mask", "padding_mask")
 
@@ -54,6 +57,8 @@ def rows(inputs: Inputs, index: Sequence[int]) -> Inputs:
     Example:
         >>> rows((torch.arange(3), "name"), [2, 0])
         (tensor([2, 0]), 'name')
+        >>> rows(({"x": torch.arange(3)},), [1])
+        ({'x': tensor([1])},)
     """
     total = count(inputs)
 
@@ -105,18 +110,30 @@ def copied(inputs: Inputs) -> Inputs:
 
 
 def of_tensors(change: Callable[[Tensor], Tensor], inputs: Inputs) -> Inputs:
-    """Apply a function to each tensor."""
+    """Apply a function to each tensor, also in lists, tuples and dictionaries."""
 
     def changed(value: Any) -> Any:
-        return change(value) if isinstance(value, Tensor) else value
+        if isinstance(value, Tensor):
+            return change(value)
+        if type(value) is dict:
+            return {name: changed(part) for name, part in value.items()}
+        if type(value) in (list, tuple):
+            return type(value)(map(changed, value))
+        if isinstance(value, tuple) and hasattr(value, "_make"):  # of named fields
+            return value._make(map(changed, value))
+        return value
 
     if isinstance(inputs, Mapping):
         return {name: changed(value) for name, value in inputs.items()}
     return change(inputs) if isinstance(inputs, Tensor) else tuple(map(changed, inputs))
 
 
-def real_tokens(inputs: Inputs) -> Tensor | None:
+def real_tokens(inputs: Inputs, decoder: bool = False) -> Tensor | None:
     """Return which tokens are no padding, (inputs, tokens) bool; None if nothing says so.
+
+    Args:
+        inputs: of the network.
+        decoder: whether those of a decoder that reads other tokens than the encoder.
 
     Example:
         >>> real_tokens({"x": torch.zeros(1, 2, 8), "padding_mask": torch.tensor([[False, True]])})
@@ -124,9 +141,11 @@ def real_tokens(inputs: Inputs) -> Tensor | None:
     """
     if not isinstance(inputs, Mapping):
         return None
-    mask = inputs.get(MASK)
+    mask = inputs.get(DECODER_MASK if decoder else MASK)
     if isinstance(mask, Tensor) and mask.ndim == 2:
         return mask != 0
+    if decoder:
+        return None
     for name in PADDING_MASKS:
         padded = inputs.get(name)
         if isinstance(padded, Tensor) and padded.ndim == 2 and padded.dtype == torch.bool:
@@ -169,5 +188,5 @@ def first_tensor(inputs: Inputs) -> Tensor:
             return tensor
     raise ValueError(
         "inputs: expected a tensor, a tuple or a dictionary with tensors, found"
-        f" {type(inputs).__name__} without one"
+        f" {type(inputs).__name__} without one; make tensors of the items, as a collate_fn does"
     )

@@ -173,6 +173,8 @@ class _Tracer(NamingTracer):
         return whole or bool(super().is_leaf_module(m, module_qualified_name))
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        if self._is_elsewhere():
+            return forward(*args, **kwargs)
         own = m._forward_hooks or m._forward_pre_hooks
         if own and not self.is_leaf_module(m, self.path_of_module(m)):
             # The user's hooks would see a placeholder now, and no value in a run of the graph.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, nullcontext, suppress
@@ -22,6 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from .inputs import (
+    DECODER_MASK,
+    MASK,
     Inputs,
     axes_of_positions,
     count,
@@ -52,6 +55,10 @@ AUTO = "auto"
 TOKENS = ("all", "first", "last", "mean")
 INPUT_REFUSED = "network: expected one that accepts"  # begins the error of a wrong input
 
+# Modes and hooks belong to the module, and what torch.fx replaces during tracing to the process.
+# Threads that did not wait would take each other's values, switch dropout on, or leave it replaced.
+_RUNNING = threading.RLock()
+
 
 @dataclass(frozen=True)
 class Node:
@@ -60,14 +67,17 @@ class Node:
     Attributes:
         name: of the operation or of the module that computes it.
         kinds: the values of ``extraction.nodes`` that select it, without patterns.
-        shape: for two inputs; None if it is no tensor.
+        shape: for two inputs, (inputs, ...); None if it is no tensor.
         axis: axis of neurons; None if it is not certain.
+        inputs: axis of inputs in what the network computes: 0, or 1 in (tokens, inputs, neurons),
+            the order of torch's recurrent networks and transformers; None if there is none.
     """
 
     name: str
     kinds: tuple[str, ...]
     shape: Shape | None
     axis: int | None
+    inputs: int | None
 
 
 class LayeredNetwork:
@@ -75,7 +85,8 @@ class LayeredNetwork:
 
     The network stays as it is: it runs in evaluation mode and without gradients, and afterwards
     each module is in the mode in which it was. ``torch.compile`` and ``DataParallel`` around the
-    network are taken off.
+    network are taken off. Of all networks in a process one runs at a time: others, in other
+    threads, wait for the end of its batch.
 
     Attributes:
         layers: the layers, in order of computation.
@@ -136,6 +147,7 @@ class LayeredNetwork:
         self._example = rows(example, [number % count(example) for number in range(2)])
         with self._evaluating():
             self._way = self._choose_way(self._example)
+        self._tokens_first: set[str] = set()  # nodes of layers with values (tokens, inputs, ...)
         self.layers = self._select()
         self._by_node = {layer.node: layer for layer in self.layers}
 
@@ -162,12 +174,11 @@ class LayeredNetwork:
                 example; only layers of tokens may have another number of tokens.
         """
         inputs = to_device(inputs, self.device)
-        mask = real_tokens(inputs)
         waiting = dict(self._by_node)
 
         def take(node: str, value: Any) -> None:
             layer = waiting.pop(node)
-            sink(layer, self._values(layer, value, count(inputs), mask))
+            sink(layer, self._values(layer, value, inputs))
 
         with self._evaluating():
             output = self._way.pass_on(inputs, self._by_node.keys(), take)
@@ -178,6 +189,15 @@ class LayeredNetwork:
                 " of the inputs"
             )
         return output
+
+    def real_tokens(self, layer: LayerInfo, inputs: Inputs) -> Tensor | None:
+        """Return which tokens of a layer are no padding, (inputs, tokens) bool; None if unknown.
+
+        Models of transformers that have an encoder and a decoder have tokens of two texts.
+        """
+        config = getattr(self._network, "config", None)
+        two_texts = getattr(config, "is_encoder_decoder", False)
+        return real_tokens(inputs, bool(two_texts) and "decoder" in layer.node.split("."))
 
     def check_repeatable(self, inputs: Inputs) -> None:
         """Refuse a network whose values depend on chance or on the other inputs of a batch.
@@ -267,13 +287,16 @@ class LayeredNetwork:
             longer = self._shapes_of_longer(uncertain) if uncertain else []
         nodes = {}
         for name, shape in found.items():
-            axis = None
-            if shape and len(shape) > 1 and shape[0] == 2 and three.get(name) == (3, *shape[1:]):
+            axis, inputs = None, _axis_of_inputs(shape, three.get(name))
+            if shape and inputs == 0 and len(shape) > 1:
                 by_sizes = [own.get(name) for own in longer] if name in uncertain else []
                 known = axes.get(name) or axis_by_sizes(shape, by_sizes)
                 axis = 1 if len(shape) == 2 else known
+            elif shape and inputs == 1:
+                axis = axes.get(name) if axes.get(name) == 2 else None
+                shape = shape[1], shape[0], shape[2]
             kinds = tuple(kind for kind in KINDS if kind in self._way.nodes[name])
-            nodes[name] = Node(name, kinds, shape, axis)
+            nodes[name] = Node(name, kinds, shape, axis, inputs)
         return nodes
 
     def _shapes(
@@ -327,8 +350,8 @@ class LayeredNetwork:
         if kind is None:
             words = " or ".join(_WORDS[kind] for kind in wanted)
             raise ValueError(
-                f"network: expected at least one {words}, found none; select other layers in"
-                " extraction.nodes ('subspace-match layers' lists all nodes)"
+                f"network: expected at least one {words}, found none; select others of its nodes in"
+                f" extraction.nodes ({first_few(list(known))}; 'subspace-match layers' lists all)"
             )
         if self._nodes == AUTO:
             note = f"auto: {len(by_kind[kind])} nodes of kind {kind}"
@@ -344,10 +367,16 @@ class LayeredNetwork:
         counts: Counter[str] = Counter()
         layers: list[LayerInfo] = []
         faults: list[str] = []
+        without_inputs: list[str] = []
         unread: list[str] = []
         given: list[str] = []
         for node in self._examine(chosen).values():
             axis = node.axis
+            if node.shape is not None and node.inputs is None:
+                without_inputs.append(f"{node.shape} for 2 inputs at {node.name}")
+                continue
+            if node.inputs == 1:
+                self._tokens_first.add(node.name)
             if axis is None and self._neuron_axis is not None and node.shape:
                 axis = self._neuron_axis % len(node.shape)
                 given.append(node.name)
@@ -373,6 +402,13 @@ class LayeredNetwork:
             layers.append(
                 LayerInfo(name, node.name, sample, neurons, height, width, int(axis or 0), frames)
             )
+        if without_inputs:
+            has_blocks = any("block" in kinds for kinds in self._way.nodes.values())
+            raise ValueError(
+                "network: expected layers with values of each input, found"
+                f" {first_few(without_inputs, '; ')}; select other nodes in extraction.nodes"
+                + (", such as block" if has_blocks and kind != "block" else "")
+            )
         if faults:
             raise ValueError(
                 "network: expected layers whose axis of neurons is certain, found"
@@ -390,9 +426,11 @@ class LayeredNetwork:
             self.notes.append(f"axis {axis} has the neurons, as given, of {first_few(given)}")
         return layers
 
-    def _values(self, layer: LayerInfo, value: Any, inputs: int, real: Tensor | None) -> Tensor:
+    def _values(self, layer: LayerInfo, value: Any, inputs: Inputs) -> Tensor:
         """Return a layer's value with its neurons last, and of tokens what was asked for."""
         tensor = _first_tensor(value)
+        if tensor is not None and tensor.ndim == 3 and layer.node in self._tokens_first:
+            tensor = tensor.transpose(0, 1)
         shape = None if tensor is None else tuple(tensor.shape)
         if tensor is not None and (tensor.is_complex() or tensor.is_quantized):
             raise ValueError(
@@ -403,15 +441,23 @@ class LayeredNetwork:
         of_tokens = size is not None and size[0] == "tokens"
         expected = layer.neurons, *layer.size
         fits = size is not None and (size[1:] == expected or (of_tokens and size[1] == expected[0]))
-        if tensor is None or not fits or len(tensor) != inputs:
+        if tensor is None or not fits or len(tensor) != count(inputs):
             raise ValueError(
                 f"{layer.name} ({layer.node}): expected {layer.neurons} neurons at"
                 f" {layer.size_in_words} positions, as for the first inputs, found"
-                f" {shape} for {inputs} inputs; give all inputs one size"
+                f" {shape} for {count(inputs)} inputs; give all inputs one size"
             )
         values = tensor.movedim(layer.axis, -1)
         if not of_tokens or self._tokens == "all":
             return values
+        real = self.real_tokens(layer, inputs)
+        others = real_tokens(inputs) if real is None else None
+        if others is not None and not bool(others.all()):
+            raise ValueError(
+                f"{layer.name} ({layer.node}): expected {DECODER_MASK} beside {MASK}, to know the"
+                " padded tokens of the decoder, found none; give one, or record all tokens"
+                " (extraction.tokens: all)"
+            )
         if real is not None and real.shape != values.shape[:2]:
             raise ValueError(
                 f"{layer.name} ({layer.node}): expected one token for each place of attention_mask"
@@ -422,21 +468,33 @@ class LayeredNetwork:
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
         """Run in evaluation mode, without gradients, compilation and TF32; restore all modes."""
-        was_training = self._network.training
-        modes = [(module, module.training) for module in self._network.modules()]
-        compiler = sys.modules.get("torch._dynamo")
-        eager = torch.compiler.set_stance("force_eager") if compiler else nullcontext()
-        device = self.device or torch.device("cpu")
-        try:
-            self._network.eval()
-            with torch.no_grad(), strict_float32(device), eager:
-                yield
-        finally:
-            # A network may do more than set the mode.
-            if was_training:
-                self._network.train()
-            for module, mode in modes:
-                module.training = mode
+        with _RUNNING:
+            was_training = self._network.training
+            modes = [(module, module.training) for module in self._network.modules()]
+            compiler = sys.modules.get("torch._dynamo")
+            eager = torch.compiler.set_stance("force_eager") if compiler else nullcontext()
+            device = self.device or torch.device("cpu")
+            try:
+                _set_evaluation_mode(self._network)
+                with torch.no_grad(), strict_float32(device), eager:
+                    yield
+            finally:
+                # A network may do more than set the mode.
+                if was_training and not self._network.training:
+                    self._network.train()
+                for module, mode in modes:
+                    module.training = mode
+
+
+def _set_evaluation_mode(network: nn.Module) -> None:
+    try:
+        network.eval()
+    except Exception as error:  # such as that of torch.export, which fixes the mode
+        raise ValueError(
+            f"network: expected one that eval() sets in evaluation mode, found"
+            f" {type(network).__name__}, which fails with {_first_line(error)}; pass the module"
+            " from which it was made"
+        ) from error
 
 
 def check_not_compiled(where: str, network: nn.Module) -> None:
@@ -498,6 +556,21 @@ def _size(shape: Shape | None, axis: int | None) -> tuple[str, int, int, int, in
     return None
 
 
+def _axis_of_inputs(two: Shape | None, three: Shape | None) -> int | None:
+    """Return the axis of inputs in the shape for two inputs, given also that for three.
+
+    Example:
+        >>> _axis_of_inputs((2, 8), (3, 8)), _axis_of_inputs((7, 2, 8), (7, 3, 8))
+        (0, 1)
+        >>> _axis_of_inputs((14, 8), (21, 8))
+    """
+    if not two or not three:
+        return None
+    if two[0] == 2 and three == (3, *two[1:]):
+        return 0
+    return 1 if len(two) == 3 and two[1] == 2 and three == (two[0], 3, two[2]) else None
+
+
 def _one_token(values: Tensor, real: Tensor | None, which: str) -> Tensor:
     """Return the first or last real token of each input, or the mean of all, (inputs, neurons)."""
     if real is None:
@@ -520,7 +593,7 @@ def _first_tensor(value: Any) -> Tensor | None:
 
 
 def _first_line(error: Exception) -> str:
-    message = str(error).strip().partition("\n")[0]
+    message = str(error).strip().partition("\n")[0].removesuffix(".")
     return f"{type(error).__name__}: {message}"
 
 

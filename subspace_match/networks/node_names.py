@@ -7,6 +7,7 @@ everything else that a job of this workflow imports.
 from __future__ import annotations
 
 import re
+import threading
 from typing import Any
 
 from torch import fx, nn
@@ -20,6 +21,9 @@ class NamingTracer(fx.Tracer):
     The node of a module that is not traced into has the path itself, ``features.1``. Any other node
     has the path of the module that calls it and the operation, ``layer1.0.add``. A name that occurs
     again gets a number: ``relu``, ``relu_1``.
+
+    While it traces, torch.fx replaces how all modules are called. Modules that another thread calls
+    meanwhile, as when it trains a network, run as ever.
 
     Attributes:
         node_to_qualname: the name of each node, in the order of tracing.
@@ -37,14 +41,26 @@ class NamingTracer(fx.Tracer):
         self._path = ""
         # Number of the latest node with this name, counted from 0.
         self._latest: dict[str, int] = {}
+        self._thread = threading.get_ident()
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
         """Trace a call of a module, whose path names the nodes inside."""
+        if self._is_elsewhere():
+            return forward(*args, **kwargs)
         outer, self._path = self._path, self.path_of_module(m)
         try:
             return super().call_module(m, forward, args, kwargs)
         finally:
             self._path = outer
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """Return a module's attribute, or a proxy of a parameter."""
+        if self._is_elsewhere():
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+    def _is_elsewhere(self) -> bool:
+        return threading.get_ident() != self._thread
 
     def create_proxy(self, kind: str, target: Any, *args: Any, **kwargs: Any) -> fx.Proxy:
         """Create a node, and name it."""

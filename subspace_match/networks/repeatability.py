@@ -60,7 +60,10 @@ def strict_float32(device: torch.device) -> AbstractContextManager[None]:
 def check_repeatable(run: Run, inputs: Inputs) -> None:
     """Run a few inputs twice, then half of them alone, and refuse a network whose values differ.
 
-    Inputs of a network that draws random numbers are run more often: it may use few of them.
+    Inputs of a network that draws random numbers are run more often: it may use few of them. In the
+    smaller batch a value without an axis of inputs, such as a loss, differs in any network: it
+    counts only if a value of the inputs depends on it. That batch is the last half, because values
+    of the first inputs do not depend on later ones where inputs are the steps of a series.
 
     Args:
         run: runs a network, in evaluation mode, on a batch, and passes each value to compare, with
@@ -74,19 +77,26 @@ def check_repeatable(run: Run, inputs: Inputs) -> None:
     first: dict[str, list[torch.Tensor]] = {}
 
     def compare(part: Inputs, fault: str) -> None:
+        size = count(part)
         differing: list[str] = []
+        refused = False
         missing = set(first)
 
         def check(name: str, value: Any) -> None:
+            nonlocal refused
             missing.discard(name)
-            if not differing and _differ(first.get(name), value, total, count(part)):
+            if not refused and _differ(first.get(name), value, total, size):
                 differing.append(name)
+                refused = size == total or _differ(
+                    first.get(name), value, total, size, only_rows=True
+                )
 
         run(part, check)
-        if differing := differing or sorted(missing):
+        if refused or missing:
+            name = [*differing, *sorted(missing)][0]
             raise ValueError(
                 "network: expected the same values for an input in every run in evaluation mode,"
-                f" found different ones {fault}, first at {differing[0]}"
+                f" found different ones {fault}, first at {name}"
             )
 
     device = first_tensor(inputs).device
@@ -95,10 +105,13 @@ def check_repeatable(run: Run, inputs: Inputs) -> None:
         run(inputs, lambda name, value: first.update({name: _copied(value)}))
         draws = random_states(device) != before
         for _ in range(_RUNS_OF_DRAWS if draws else 1):
-            compare(inputs, "in a second run (a dropout that eval() does not switch off?)")
+            compare(inputs, "in a second run (a dropout or draw that eval() does not switch off?)")
         if total > 1:
-            half = rows(inputs, range(total // 2))
-            compare(half, "in a smaller batch (statistics of the batch?)")
+            half = rows(inputs, range(total - total // 2, total))
+            compare(
+                half,
+                ("in a smaller batch (statistics of the batch, or inputs not along axis 0?)"),
+            )
 
 
 class ValuesOfModules:
@@ -170,23 +183,30 @@ def _copied(value: Any) -> list[torch.Tensor]:
     return [tensor.clone() for tensor in tensors_in(value)]
 
 
-def _differ(ones: list[torch.Tensor] | None, value: Any, inputs: int, part: int) -> bool:
-    """Return whether the values for all inputs differ from those for the first ``part`` inputs.
+def _differ(
+    ones: list[torch.Tensor] | None, value: Any, inputs: int, part: int, only_rows: bool = False
+) -> bool:
+    """Return whether the values for all inputs differ from those for the last ``part`` inputs.
 
-    Values without an axis of inputs, such as a mean over them, are compared as a whole. A value
-    that only one of the runs computes differs.
+    Values without an axis of inputs, such as a mean over them, are compared as a whole, and not at
+    all if ``only_rows`` are. A value that only one of the runs computes differs.
     """
     others = list(tensors_in(value))
     if ones is None or len(ones) != len(others):
         return True
     return any(
-        _tensors_differ(one, other, inputs, part) for one, other in zip(ones, others, strict=True)
+        _tensors_differ(one, other, inputs, part, only_rows)
+        for one, other in zip(ones, others, strict=True)
     )
 
 
-def _tensors_differ(one: torch.Tensor, other: torch.Tensor, inputs: int, part: int) -> bool:
+def _tensors_differ(
+    one: torch.Tensor, other: torch.Tensor, inputs: int, part: int, only_rows: bool
+) -> bool:
     if one.shape[:1] == (inputs,) and other.shape[:1] == (part,):
-        one = one[:part]
+        one = one[inputs - part :]
+    elif only_rows:
+        return False
     if one.shape != other.shape or not one.is_floating_point() or not one.numel() or one.is_meta:
         return False
     # Steps of the type that the network computes in, 16 bits perhaps.

@@ -17,6 +17,7 @@ import pytest
 import torch
 from models import SIZE, Text, cnn, images, images_of, loader, mlp, texts
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 
 import subspace_match as sm
 from subspace_match.comparison.gathered import Gathered
@@ -346,7 +347,7 @@ def test_padded_tokens_that_a_mask_cannot_tell_are_a_warning(
         )
     (message,) = {str(each.message) for each in warned if "padded" in str(each.message)}
     assert message in found.notes
-    assert "another number of tokens, in mlp1 of model_b (7 tokens); use" in message
+    assert "is that of other tokens, in mlp1 of model_b (7 tokens); if some are padded" in message
 
 
 def test_batches_of_texts_say_which_tokens_are_padded() -> None:
@@ -530,6 +531,71 @@ def test_a_compiled_model_is_refused() -> None:
 def test_what_is_no_loader_is_refused(wrong: object) -> None:
     with refused("loader: expected an iterable of batches"):
         sm.compare(cnn(0), cnn(1), wrong)
+
+
+def test_what_is_nearly_a_loader_is_refused_with_what_to_write() -> None:
+    x, y = images(20), torch.arange(20) % 5
+    with refused(r"found TensorDataset; write DataLoader\(dataset, batch_size=100\)$"):
+        sm.compare(cnn(0), cnn(1), TensorDataset(x, y))
+    for pair in ((x, y), [x, y[:, None]]):
+        with refused(r"found a pair of tensors of shapes \(20, 2, 8, 8\).*\[\(inputs, labels\)\]"):
+            sm.compare(cnn(0), cnn(1), pair)
+    with refused("batch 1 of the loader: .*found dict without one; make tensors of the items"):
+        sm.compare(cnn(0), cnn(1), [{"input": [1.0, 2.0], "label": 0}])
+    single_images = list(x)
+    with refused(
+        "model_a: network: expected one that accepts a tensor (2, 8, 8), found Sequential".replace(
+            "(2, 8, 8)", r"\(2, 8, 8\)"
+        ),
+        "; give batches with inputs along axis 0; .* as inputs_a$",
+    ):
+        sm.compare(mlp(0), mlp(1), single_images)
+
+
+def test_a_model_that_returns_a_loss_is_compared_by_the_same_values() -> None:
+    """As models of transformers do when a batch has labels; the loss is a mean over the batch."""
+
+    class WithLoss(nn.Module):
+        def __init__(self, seed: int) -> None:
+            super().__init__()
+            self.net = cnn(seed)
+
+        def forward(self, x: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+            scores = self.net(x)
+            if labels is None:
+                return {"logits": scores}
+            return {"loss": nn.functional.cross_entropy(scores, labels), "logits": scores}
+
+    x, y = images(200), torch.arange(200) % 5
+    batches = [{"x": a, "labels": b} for a, b in zip(x.split(50), y.split(50), strict=True)]
+    found = sm.compare(WithLoss(0), WithLoss(1), batches, permutations=19, device="cpu")
+    pairs = [(batch["x"], batch["labels"]) for batch in batches]
+    expected = sm.compare(cnn(0), cnn(1), pairs, permutations=19, device="cpu")
+    assert found.about_labels() == expected.about_labels()
+    for name, layer in expected.items():
+        assert found[name].path == layer.path
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_model_without_an_evaluation_mode_is_refused() -> None:
+    exported = torch.export.export(mlp(0), (images(4),)).module()
+    with refused("model_a: network: expected one that eval.. sets in evaluation mode, found"):
+        sm.compare(exported, mlp(0), [images(20)])
+
+
+def test_a_network_without_nonlinearities_is_answered_with_its_nodes() -> None:
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.out = nn.GRU(8, 6, batch_first=True), nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(self.rnn(x)[0])
+
+    batches = [torch.randn(20, 4, 8)]
+    with refused("found none; select others of its nodes in nodes .rnn, getitem, out; 'subspace-"):
+        sm.compare(Recurrent(), Recurrent(), batches)
+    assert list(sm.compare(Recurrent(), Recurrent(), batches, nodes=["rnn"])) == ["tokens1"]
 
 
 def test_a_loader_that_ends_early_gives_the_result_of_its_inputs_and_a_warning() -> None:

@@ -19,6 +19,74 @@ def gpt2(seed: int) -> torch.nn.Module:
     return transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes))
 
 
+def t5(seed: int) -> torch.nn.Module:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(seed)
+    sizes = {"vocab_size": 60, "d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2}
+    config = transformers.T5Config(**sizes, num_heads=2, decoder_start_token_id=0)
+    return transformers.T5ForConditionalGeneration(config)
+
+
+@pytest.mark.filterwarnings("ignore::subspace_match.FewSamplesWarning")
+def test_a_decoder_has_the_padding_of_its_own_tokens() -> None:
+    """Also if its texts are as long as the encoder's, as with a fixed length of all."""
+    rng, width = np.random.default_rng(1), 9
+    batches = []
+    for _ in range(4):
+        ids, others = (torch.from_numpy(rng.integers(1, 60, (15, width))) for _ in range(2))
+        lengths = (torch.from_numpy(rng.integers(2, width + 1, (15, 1))) for _ in range(2))
+        mask, other_mask = ((torch.arange(width) < each).long() for each in lengths)
+        names = "input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask"
+        values = ids, mask, others, other_mask
+        batches.append(dict(zip(names, values, strict=True)))
+    options = {"nodes": "block", "tokens": "mean", "device": "cpu"}
+    models = t5(0), t5(1)
+    found = sm.compare(*models, batches, **options)
+    nodes = {
+        "encoder.block.1.layer.1": "attention_mask",
+        "decoder.block.1.layer.2": "decoder_attention_mask",
+    }
+    for node, name in nodes.items():
+        means = [means_of(model, node, batches, name) for model in models]
+        expected = sm.match_path(sm.reduce(*means, device="cpu"))
+        np.testing.assert_allclose(found[node].path.critical_epsilon_x, expected.critical_epsilon_x)
+
+    unmasked = [
+        {k: v for k, v in batch.items() if k != "decoder_attention_mask"} for batch in batches
+    ]
+    with pytest.warns(
+        sm.PaddedTokensWarning, match=r"in block\d of model_a \(9 tokens\)"
+    ) as warned:
+        sm.compare(*models, unmasked, nodes="block", layers="block*", device="cpu", positions=200)
+    with pytest.raises(
+        ValueError, match=r"block5 .*expected decoder_attention_mask.*\(tokens: all"
+    ):
+        sm.compare(*models, unmasked, **options)
+    whole = [batch | {"attention_mask": torch.ones(15, width)} for batch in unmasked]
+    assert len(sm.compare(*models, whole, **options)) == 10
+    (message,) = {str(own.message) for own in warned if own.category is sm.PaddedTokensWarning}
+    assert "block1 " not in message  # the encoder's
+
+
+def means_of(
+    model: torch.nn.Module, node: str, batches: list[dict[str, torch.Tensor]], mask: str
+) -> np.ndarray:
+    """Return the mean of a module's real tokens, (inputs, neurons), by a plain hook."""
+    means: list[torch.Tensor] = []
+    for batch in batches:
+        real = batch[mask].bool()
+
+        def keep(_: object, __: object, output: object, real: torch.Tensor = real) -> None:
+            values = output[0] if isinstance(output, tuple) else output
+            means.extend(own[which].mean(0) for own, which in zip(values, real, strict=True))
+
+        handle = model.get_submodule(node).register_forward_hook(keep)
+        with torch.no_grad():
+            model.eval()(**batch)
+        handle.remove()
+    return torch.stack(means).numpy()
+
+
 def bert(seed: int) -> torch.nn.Module:
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(seed)

@@ -89,6 +89,9 @@ def test_nobody_is_told_to_remove_a_file_that_is_no_network(tmp_path: Path) -> N
     np.save(tmp_path / "a.npy", np.zeros((100, 3)))
     with pytest.raises(ValueError, match=r"a\.npy: .* if a run made it, it is damaged: remove it"):
         load_network(tmp_path / "a.npy", CPU)
+    torch.save(torch.nn.Linear(2, 3).state_dict(), tmp_path / "mine.pt")
+    with pytest.raises(ValueError, match=r"mine\.pt: .* name the architecture, and give this file"):
+        load_network(tmp_path / "mine.pt", CPU)
 
 
 def test_weights_that_the_code_no_longer_fits_are_not_called_damaged(tmp_path: Path) -> None:

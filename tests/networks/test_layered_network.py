@@ -4,7 +4,7 @@ import random
 import re
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -702,6 +702,120 @@ def test_torchs_own_transformer_is_looked_into() -> None:
     blocks = LayeredNetwork(network, x, "block")
     assert [a.node for a in blocks.layers] == ["layers.0", "layers.1"]
     assert torch.equal(dict(recorded(blocks, x))["layers.1"], network.eval()(x))
+
+
+class TokensFirst(nn.Module):
+    """Torch's own layers, which take (tokens, inputs, neurons) unless told otherwise."""
+
+    def __init__(self, inputs_first: bool, returns: type) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.lstm = nn.LSTM(5, 8, batch_first=inputs_first)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 12, batch_first=inputs_first)
+        self.inputs_first, self.returns = inputs_first, returns
+
+    def forward(self, x: torch.Tensor, padding_mask: torch.Tensor) -> Any:
+        x = x if self.inputs_first else x.transpose(0, 1)
+        x = self.layer(self.lstm(x)[0], src_key_padding_mask=padding_mask)
+        return self.returns([x if self.inputs_first else x.transpose(0, 1)])
+
+
+@pytest.mark.parametrize("returns", [torch.cat, list])  # a graph, or hooks
+@pytest.mark.parametrize("tokens", ["all", "last", "mean"])
+@pytest.mark.parametrize("count", [4, 7])  # other inputs than tokens, and as many
+def test_layers_whose_tokens_come_first_are_those_whose_inputs_do(
+    returns: Any, tokens: str, count: int
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(count, 7, 5, generator=generator)
+    inputs = {"x": x, "padding_mask": torch.arange(7) >= torch.tensor([[7], [4], [6], [5]])}
+    inputs["padding_mask"] = inputs["padding_mask"].repeat(2, 1)[:count]
+    found = {}
+    for first in (True, False):
+        layered = LayeredNetwork(
+            TokensFirst(first, returns), inputs, ["lstm", "layer", "*relu"], tokens=tokens
+        )
+        layered.check_repeatable(inputs)
+        own = found[first] = {}
+        layered.run(inputs, lambda layer, v, own=own: own.update({layer: v.clone()}))
+    ones, others = found[True], found[False]
+    named = [[(layer.name, layer.kind, layer.positions) for layer in own] for own in (ones, others)]
+    assert named[0] == named[1]
+    assert len(named[0]) == 3
+    for one, other in zip(ones.values(), others.values(), strict=True):
+        assert one.shape[0] == count
+        torch.testing.assert_close(one, other)
+
+
+class Routed(nn.Module):
+    """Some tokens of all inputs go to an expert, as in a mixture of experts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expert, self.act, self.conv = nn.Linear(6, 6), nn.GELU(), nn.Conv1d(6, 6, 1)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        flat = x.flatten(0, 1)
+        chosen = flat[:, 0] < 1e6
+        flat = flat.index_put((chosen.nonzero()[:, 0],), self.act(self.expert(flat[chosen])))
+        return {"x": flat.reshape(x.shape)}
+
+
+@pytest.mark.parametrize("axis", [None, 1])
+def test_layers_without_an_axis_of_inputs_are_refused(axis: int | None) -> None:
+    x = torch.randn(4, 3, 6)
+    message = r"values of each input, found \(6, 6\) for 2 inputs at act; select other nodes in"
+    with pytest.raises(ValueError, match=rf"{message} extraction\.nodes$"):
+        LayeredNetwork(Routed(), x, neuron_axis=axis)
+
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.part = Routed()
+
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            output: dict[str, torch.Tensor] = self.part(x)
+            return output
+
+    with pytest.raises(ValueError, match=r"found \(6, 6\).*extraction\.nodes, such as block$"):
+        LayeredNetwork(Outer(), x, neuron_axis=axis)
+    (layer,) = LayeredNetwork(Outer(), x, "block", neuron_axis=2).layers
+    assert (layer.kind, layer.neurons) == ("tokens", 6)
+
+
+class Named(NamedTuple):
+    x: torch.Tensor
+    label: torch.Tensor
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        lambda x: ({"x": x, "label": torch.zeros(len(x))},),
+        lambda x: ([x, torch.zeros(len(x))],),
+        lambda x: ((x, [torch.zeros(len(x))]),),
+        lambda x: {"batch": Named(x, torch.zeros(len(x)))},
+    ],
+)
+def test_a_whole_batch_can_be_one_argument(batch: Callable[[torch.Tensor], Any]) -> None:
+    """As in modules of PyTorch Lightning. The network may change it; it belongs to the caller."""
+
+    class OfBatch(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(6, 5)
+
+        def forward(self, batch: Any) -> torch.Tensor:
+            x = batch["x"] if isinstance(batch, dict) else batch[0]
+            x = batch.x if isinstance(batch, Named) else x
+            return torch.relu(self.first(x.mul_(2)))
+
+    x = torch.randn(7, 6)
+    network, inputs = OfBatch(), batch(x.clone())
+    layered = LayeredNetwork(network, inputs)
+    layered.check_repeatable(inputs)
+    ((_, found),) = recorded(layered, inputs)
+    assert torch.equal(found, torch.relu(network.first(2 * x)))
 
 
 def test_every_node_is_listed_with_what_selects_it() -> None:

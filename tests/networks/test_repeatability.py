@@ -99,6 +99,65 @@ def test_the_error_names_a_node_that_depends_on_chance_or_on_the_batch(
         layered.check_repeatable(images.evenly_spaced(4))
 
 
+class WithStatistics(nn.Module):
+    """Scores, and what a training step needs of the whole batch: a loss, shares of classes."""
+
+    def __init__(self, used: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Linear(6, 5), nn.Linear(5, 3)
+        self.used = used
+
+    def forward(self, x: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        scores = self.second(functional.relu(self.first(x)))
+        loss = functional.cross_entropy(scores, labels)
+        shares = scores.softmax(1).mean(0)
+        return {
+            "loss": loss * 2 + shares.square().sum(),
+            "scores": scores * loss if self.used else scores,
+        }
+
+
+class Inside(nn.Module):
+    """Reached by hooks, where the output of a module has a loss beside the scores."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor, **others: torch.Tensor) -> dict[str, torch.Tensor]:
+        output: dict[str, torch.Tensor] = self.inner(x, **others)
+        return output
+
+
+@pytest.mark.parametrize("wrap", [lambda network: network, Inside])
+def test_a_loss_is_accepted_unless_values_of_the_inputs_depend_on_it(
+    wrap: Callable[[nn.Module], nn.Module], device: str
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    batch = {"x": torch.randn(4, 6, generator=generator), "labels": torch.tensor([0, 1, 2, 0])}
+    for used in (False, True):
+        layered = LayeredNetwork(wrap(WithStatistics(used)).to(device), batch)
+        if used:
+            with pytest.raises(ValueError, match=r"in a smaller batch.*(cross_entropy|inner)$"):
+                layered.check_repeatable(batch)
+        else:
+            layered.check_repeatable(batch)
+
+
+def test_inputs_that_are_steps_of_a_series_are_noticed(device: str) -> None:
+    """As torch's recurrent networks take them: (steps, series, ...), each step from the earlier."""
+
+    class Running(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return functional.relu(x).cumsum(0)
+
+    x = torch.rand(4, 3, 5, generator=torch.Generator().manual_seed(0))
+    layered = LayeredNetwork(Running().to(device), x, neuron_axis=2)
+    with pytest.raises(ValueError, match=r"in a smaller batch.*first at cumsum$"):
+        layered.check_repeatable(x)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 9])
 def test_modules_that_evaluation_mode_switches_off_are_accepted(count: int, device: str) -> None:
     inside = nn.Sequential(nn.BatchNorm2d(4), nn.Dropout(0.5), nn.GroupNorm(2, 4))
