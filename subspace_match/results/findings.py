@@ -69,8 +69,8 @@ def closing_lines(
 def read_closing_lines(folder: str | Path, results: str | Path) -> list[str]:
     """Return ``closing_lines`` of a run's folder in the folder of results.
 
-    If a table that they need was removed or damaged, return what is wrong with it: what was asked
-    for may be complete without it.
+    If a table that they need was removed or damaged, or may not be read, return what is wrong with
+    it: what was asked for may be complete without it.
     """
     import pandas as pd
 
@@ -81,7 +81,7 @@ def read_closing_lines(folder: str | Path, results: str | Path) -> list[str]:
     try:
         for file in (*files.values(), networks):
             check(file.absolute(), records.required(file))
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         return [f"What the run found is not shown. {error}"]
     tables = {name: pd.read_parquet(file) for name, file in files.items()}
     tables["networks"] = read_networks(networks)

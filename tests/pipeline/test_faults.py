@@ -1,6 +1,7 @@
 """After a kill, damage or failure no wrong result is reported and nothing computed is lost."""
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -291,7 +292,11 @@ def test_a_damaged_network_is_noticed_and_healed(workspace: Workspace) -> None:
 @pytest.mark.parametrize("damage", ["removed", "truncated", "emptied"])
 @pytest.mark.parametrize("name", ["summary.parquet", "networks.csv"])
 def test_a_run_ends_with_one_line_if_earlier_tables_are_damaged(
-    finished: Workspace, tmp_path: Path, name: str, damage: str
+    finished: Workspace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    damage: str,
 ) -> None:
     """Such as a run of data_sets alone, which reads and makes no table."""
     made = Path(finished.paths.experiment(""))
@@ -307,6 +312,14 @@ def test_a_run_ends_with_one_line_if_earlier_tables_are_damaged(
     (line,) = read_closing_lines(folder, results)
     assert f"What the run found is not shown. {table}: expected" in line
     assert "run" in line.partition("found no such file" if damage == "removed" else "remove it")[2]
+
+    def refused(*_: object) -> str:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(table))
+
+    table.write_bytes(content)
+    monkeypatch.setattr("subspace_match.storage.job_records.check_content", refused)
+    (line,) = read_closing_lines(folder, results)
+    assert line == f"What the run found is not shown. [Errno 13] Permission denied: '{table}'"
 
 
 def test_a_failed_upstream_job_never_leaves_a_mixed_table(workspace_with_seed_2: Workspace) -> None:
