@@ -27,6 +27,8 @@ from subspace_match.workflow.snakemake_plan import plan_of, tell_jobs_whether_fo
 
 # Rules wrap inputs in any_age and outputs in update; the module says why.
 snakemake_outputs.keep_outputs()
+snakemake_outputs.require_records()
+snakemake_outputs.ignore_times()
 snakemake_scheduler.ignore_input_sizes()
 any_age = partial(snakemake_outputs.any_age, workflow)
 PLAN = plan_of(workflow, config, TABLES, figure_names)
@@ -98,7 +100,8 @@ onsuccess:
 
     # Some targets are less than a whole experiment.
     if Path(PLAN.paths.experiment("report.html")).exists():
-        print("", *read_closing_lines(PLAN.paths.experiment("")), sep="\n", flush=True)
+        lines = read_closing_lines(PLAN.paths.experiment(""), config["results"])
+        print("", *lines, sep="\n", flush=True)
 
 
 onerror:

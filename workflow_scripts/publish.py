@@ -22,7 +22,8 @@ KEPT = ("data", "stores", "contents.json")  # not part of "tables"
 
 def publish_part(part: str) -> None:
     """Replace one part of the published results."""
-    paths, records = paths_of("."), Records()
+    paths = paths_of(".")
+    records = Records(paths.config["results"])
     ends = ("metrics.json", "figures/captions.json", "report.html")
     tables = [paths.experiment(name) for name in ends]
     jobs: list[tuple[Job, Path]]

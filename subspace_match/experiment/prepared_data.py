@@ -32,7 +32,7 @@ def prepared_content(
         ValueError: if none was prepared from this folder, or several with different files. Names
             the folder of a prepared data set that differs only by its folder.
     """
-    root, records = section["root"], Records()
+    root, records = section["root"], Records(results)
     found = []  # the prepared data set, the folder of its files, and the digest of these
     for file in sorted(Path(results).glob("data/*/data.json")):
         if (job := records.find(file)) is None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..storage.job_records import Records, check
 from .gather import warnings_of
 from .registry import read_networks
 from .wording import layers_in_words, listed, percent
@@ -65,14 +66,25 @@ def closing_lines(
     return [f"{f'{name}:':<{_LABEL}}{line}" for name, line in lines.items()]
 
 
-def read_closing_lines(folder: str | Path) -> list[str]:
-    """Return ``closing_lines`` of the folder of a finished run."""
+def read_closing_lines(folder: str | Path, results: str | Path) -> list[str]:
+    """Return ``closing_lines`` of a run's folder in the folder of results.
+
+    If a table that they need was removed or damaged, or may not be read, return what is wrong with
+    it: what was asked for may be complete without it.
+    """
     import pandas as pd
 
-    folder = Path(folder)
+    folder, records = Path(folder), Records(results)
     names = ("summary", "similarity", "measures", "minimal_matches")
-    tables = {name: pd.read_parquet(folder / "tables" / f"{name}.parquet") for name in names}
-    tables["networks"] = read_networks(folder / "tables" / "networks.csv")
+    files = {name: folder / "tables" / f"{name}.parquet" for name in names}
+    networks = folder / "tables" / "networks.csv"
+    try:
+        for file in (*files.values(), networks):
+            check(file.absolute(), records.required(file))
+    except (OSError, ValueError) as error:
+        return [f"What the run found is not shown. {error}"]
+    tables = {name: pd.read_parquet(file) for name, file in files.items()}
+    tables["networks"] = read_networks(networks)
     return closing_lines(tables, folder / "report.html", folder)
 
 

@@ -112,7 +112,7 @@ def read_record(path: Readable) -> Record:
     """
     try:
         record = json.loads(_as_path(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, IsADirectoryError) as error:
         raise damaged(path, error) from error
     if not isinstance(record, dict):
         raise damaged(path, f"a {type(record).__name__} instead of a JSON object")
@@ -256,8 +256,8 @@ def read_manifest(folder: Path | zipfile.Path) -> dict[str, dict[str, Any]]:
 
 def check_content(file: Path | zipfile.Path, expected: str) -> None:
     """Raise a ValueError unless a file has this SHA-256; its text is a cause for ``damaged``."""
-    if not file.exists():
-        raise ValueError(f"{file} is missing")
+    if not file.is_file():
+        raise ValueError(f"{file} is {'a folder' if file.exists() else 'missing'}")
     if (found := sha256(file)) != expected:
         raise ValueError(f"{file} has the SHA-256 {found} instead of {expected}")
 

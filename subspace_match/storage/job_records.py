@@ -51,6 +51,10 @@ class Job:
         """The job's outputs, in the folder of its record or below."""
         return [self.file.parent / name for name in self.record["outputs"]]
 
+    def is_in_place(self, results: Path) -> bool:
+        """Return whether the record lies in the folder of results that it names."""
+        return self.file.parent == Path(results.absolute(), self.record["folder"])
+
     @property
     def checksums(self) -> dict[Path, str]:
         """SHA-256 of each output, also by the name of its published store."""
@@ -62,16 +66,23 @@ class Job:
 
 
 class Records:
-    """The records of jobs; each file is read once."""
+    """The records of jobs; each file is read once.
 
-    def __init__(self) -> None:
+    Args:
+        results: folder of results, for files in it. A folder that was copied to another result's
+            name is whole, but its records name the folder that they were made in.
+    """
+
+    def __init__(self, results: str | Path | None = None) -> None:
+        self._results = None if results is None else Path(results).absolute()
         self._read: dict[Path, tuple[dict[Path, Job], list[ValueError]]] = {}
 
     def find(self, path: str | Path) -> Job | None:
         """Return the job that made a file or the store that contains it, None without a record.
 
         Raises:
-            ValueError: if no readable record names the file, and a damaged one might.
+            ValueError: if no readable record names the file, and a damaged one might, or if the
+                file was copied from another result.
         """
         path = Path(path).absolute()
         errors = []
@@ -79,6 +90,8 @@ class Records:
             jobs, unreadable = self._read_folder(folder)
             for output in (path, *path.parents):
                 if (job := jobs.get(output)) is not None:
+                    if self._results is not None:
+                        self._check_place(path, job, self._results)
                     return job
             errors += unreadable
         if errors:
@@ -92,16 +105,28 @@ class Records:
         """Return the job that made a file or the store that contains it.
 
         Raises:
-            ValueError: if the file or its record does not exist, or the record is damaged.
+            ValueError: if the file or its record does not exist, the record is damaged, or the
+                file was copied from another result.
         """
         if not Path(path).exists():
-            raise ValueError(f"{path}: expected a result of the workflow, found no such file")
+            raise ValueError(
+                f"{path}: expected a result of the workflow, found no such file; run"
+                " snakemake to make it"
+            )
         if (job := self.find(path)) is None:
             raise ValueError(
                 f"{path}: expected a result of the workflow, with its record in a file *{SUFFIX},"
                 " found no record that names it; remove it and run again"
             )
         return job
+
+    def _check_place(self, path: Path, job: Job, results: Path) -> None:
+        if job.is_in_place(results):
+            return
+        raise ValueError(
+            f"{path}: expected a result that was made in its folder, found one that was made in"
+            f" {results / job.record['folder']} and copied; remove {job.file.parent} and run again"
+        )
 
     def _read_folder(self, folder: Path) -> tuple[dict[Path, Job], list[ValueError]]:
         """Return the jobs of a folder's records by output, and the errors of damaged records."""

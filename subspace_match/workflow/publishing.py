@@ -31,7 +31,7 @@ def lineage(jobs: Iterable[Job], results: str | Path) -> Iterator[Job]:
     Raises:
         ValueError: if a file or its record does not exist.
     """
-    records = Records()
+    records = Records(results)
     waiting = list(jobs)
     known = {job.file.absolute() for job in waiting}
     while waiting:

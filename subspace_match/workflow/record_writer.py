@@ -88,9 +88,9 @@ class JobRecord:
         """For each result that the job reads, the job that made it and the SHA-256.
 
         Raises:
-            ValueError: if one has no record or does not match it.
+            ValueError: if one has no record, does not match it, or was copied from elsewhere.
         """
-        records = Records()
+        records = Records(self._results)
         found = {}
         for file in self._inputs:
             job = records.required(file)
@@ -110,6 +110,9 @@ class JobRecord:
         """Return whether all outputs exist, are undamaged, and were made from the same inputs."""
         try:
             job = Job(result.file.absolute(), read_signed(result.file))
+            # A wildcard may be all that tells two results apart, such as the seed of a training.
+            if not job.is_in_place(self._results):
+                return False
             if job.record.get("decided_by") != self._decided_by(result):
                 return False
             for output in job.outputs:

@@ -3,17 +3,22 @@
 A path names what made its content, so modification times carry no information: rules wrap inputs in
 ``any_age``. A new output replaces the old one in one step (``storage.files``), so the old one must
 stay until then, however the job ends: rules wrap outputs in Snakemake's ``update``, and
-``keep_outputs`` stops Snakemake from copying or deleting them.
+``keep_outputs`` stops Snakemake from copying or deleting them. Outputs count with the record of
+their job alone (``require_records``), which is written last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+# First, because modules of Snakemake import each other in a circle.
+import snakemake.api  # type: ignore[import-untyped]
 import snakemake.persistence  # type: ignore[import-untyped]
-from snakemake.io import ancient  # type: ignore[import-untyped]
+from snakemake.dag import DAG  # type: ignore[import-untyped]
+from snakemake.io import _IOFile, ancient  # type: ignore[import-untyped]
+from snakemake.jobs import Job  # type: ignore[import-untyped]
 
 from ..storage.job_records import SUFFIX, Records, check
 
@@ -21,9 +26,9 @@ Found = str | list[str]
 
 
 def any_age(workflow: Any, path: Found | Callable[[Any], Found]) -> Callable[[Any], Any]:
-    """Return an input function that ignores modification times.
+    """Return an input function whose files do not make a job run because they are made again.
 
-    In a forced run times count, so that Snakemake also forces the jobs that read forced outputs.
+    In a forced run they do, so that Snakemake also forces the jobs that read forced outputs.
     ``path`` is a path with wildcards, a list of paths without, or a function of the wildcards.
     """
 
@@ -54,12 +59,59 @@ def keep_outputs() -> None:
             storage.restore_output = _is_complete
 
 
+def require_records() -> None:
+    """Let Snakemake count an output as missing while the record of its job is missing.
+
+    A job can be killed, with Snakemake, between its outputs and its record. Only the outputs are
+    inputs of other jobs, so Snakemake would not look for the record.
+    """
+    missing_output = Job.missing_output
+
+    async def with_records(job: Any, requested: Iterable[Any]) -> AsyncIterator[Any]:
+        files = list(requested)
+        async for file in missing_output(job, files):
+            yield file
+        for record in _records_of(job, files):
+            if not await record.exists():
+                yield record
+
+    Job.missing_output = with_records
+
+
+def _records_of(job: Any, files: Iterable[Any]) -> list[Any]:
+    """Return the records of some outputs of a job that are not among them."""
+    records = {str(file): file for file in job.output if str(file).endswith(SUFFIX)}
+    named = {str(file) for file in files}
+    own = {f"{file}{SUFFIX}" for file in named} & records.keys()
+    # Either an output has a record of its own, or there is one for all.
+    return [records[name] for name in sorted((own or {*records}) - named)]
+
+
+def ignore_times() -> None:
+    """Stop Snakemake from comparing times of inputs and outputs.
+
+    ``ancient`` does not hold in forced runs, nor for the check that ends a job, which fails after a
+    whole job if an input comes from a machine whose clock is fast.
+    """
+
+    async def never(_file: object, _time: float) -> bool:
+        return False
+
+    async def unchecked(*_: object) -> None:
+        pass
+
+    _IOFile.is_newer = never
+    DAG.check_output_mtime = unchecked
+
+
 def _is_complete(_persistence: object, path: Path) -> bool:
     """Return whether a failed job left an earlier job's output; if not, Snakemake deletes it."""
-    if path.name.endswith(SUFFIX):
-        return path.exists()
     try:
+        if path.name.endswith(SUFFIX):
+            return path.exists()
         check(path.absolute(), Records().required(path))
     except ValueError:  # no output, no record, or one of them is damaged
         return False
+    except OSError:  # one that may not be read can be whole, so it stays
+        return True
     return True

@@ -1,6 +1,7 @@
 """After a kill, damage or failure no wrong result is reported and nothing computed is lost."""
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from pipeline.workspaces import (
     copy_project,
 )
 
+from subspace_match.results.findings import read_closing_lines
 from subspace_match.storage.files import read_signed
 
 
@@ -285,6 +287,39 @@ def test_a_damaged_network_is_noticed_and_healed(workspace: Workspace) -> None:
     workspace.configure()
     assert workspace.snakemake(os.path.relpath(network, workspace.root)).jobs == {"train": 1}
     assert network.read_bytes() == whole
+
+
+@pytest.mark.parametrize("damage", ["removed", "truncated", "emptied"])
+@pytest.mark.parametrize("name", ["summary.parquet", "networks.csv"])
+def test_a_run_ends_with_one_line_if_earlier_tables_are_damaged(
+    finished: Workspace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    damage: str,
+) -> None:
+    """Such as a run of data_sets alone, which reads and makes no table."""
+    made = Path(finished.paths.experiment(""))
+    folder = tmp_path / made.relative_to(finished.root)
+    shutil.copytree(made, folder)
+    results = tmp_path / "results"
+    assert len(read_closing_lines(folder, results)) > 3
+    table = folder / "tables" / name
+    content = table.read_bytes()
+    table.unlink()
+    if damage != "removed":
+        table.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"")
+    (line,) = read_closing_lines(folder, results)
+    assert f"What the run found is not shown. {table}: expected" in line
+    assert "run" in line.partition("found no such file" if damage == "removed" else "remove it")[2]
+
+    def refused(*_: object) -> str:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(table))
+
+    table.write_bytes(content)
+    monkeypatch.setattr("subspace_match.storage.job_records.check_content", refused)
+    (line,) = read_closing_lines(folder, results)
+    assert line == f"What the run found is not shown. [Errno 13] Permission denied: '{table}'"
 
 
 def test_a_failed_upstream_job_never_leaves_a_mixed_table(workspace_with_seed_2: Workspace) -> None:

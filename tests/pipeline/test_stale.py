@@ -127,7 +127,27 @@ def test_a_whole_output_of_a_killed_job_does_not_hide_missing_results(
     assert workspace.snakemake("-n", *arguments).planned == TABLES
 
 
+def test_results_without_their_record_are_made_again(workspace: Workspace) -> None:
+    """As when Snakemake and a job are killed between the job's outputs and its record."""
+    paths, tables = workspace.paths, workspace.tables()
+    shutil.rmtree(paths.experiment(""))
+    assert workspace.snakemake("-n").planned == TABLES
+    found = sorted((workspace.root / "results").rglob(f"*{SUFFIX}"))
+    records = {read_signed(record)["rule"]: record for record in found}
+    for record in records.values():
+        record.unlink()
+    # One job of each rule; the other seed's network, activations and images are kept.
+    again = dict.fromkeys(records, 1) | TABLES
+    assert workspace.snakemake("-n").planned == again
+    assert workspace.make_tables().jobs.keys() == again.keys() - {"plot", "report"}
+    assert workspace.tables() == tables
+    assert all(record.exists() for record in records.values())
+
+
 def test_a_forced_rule_runs_again_with_everything_below(workspace: Workspace) -> None:
+    """Times decide nothing, even if the clock was fast when the files were made or copied."""
+    for number, file in enumerate(sorted((workspace.root / "results").rglob("*"))):
+        os.utime(file, (4e9 + number % 999, 4e9 + number % 999))
     paths = workspace.paths
     experiment = [paths.experiment(name) for name in ("plot", "report")]
     made = [*experiment, paths.top_images(workspace.key(0))]
@@ -136,7 +156,7 @@ def test_a_forced_rule_runs_again_with_everything_below(workspace: Workspace) ->
     run = workspace.snakemake("--forcerun", "aggregate")
     assert run.jobs == TABLES
     after = [record.stat().st_mtime_ns for record in records]
-    assert [old < new for old, new in zip(before, after, strict=True)] == [True, True, False]
+    assert [old != new for old, new in zip(before, after, strict=True)] == [True, True, False]
 
 
 def test_code_that_changes_during_a_job_is_an_error_and_leaves_nothing_stale(

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -442,14 +443,16 @@ def test_times_and_folders_do_not_matter(job: SimpleNamespace, tmp_path: Path) -
         ),
     ],
 )
-@pytest.mark.parametrize("damage", ["changed", "emptied", "removed"])
+@pytest.mark.parametrize("damage", ["changed", "emptied", "removed", "made a folder"])
 def test_a_damaged_input_gives_one_line_before_any_work(
     file: str, message: str, damage: str, job: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = Path("results", file)
     content = path.read_text()
-    if damage == "removed":
+    if damage in ("removed", "made a folder"):
         path.unlink()
+        if damage == "made a folder":
+            path.mkdir()
     else:
         path.write_text("" if damage == "emptied" else content.replace("a", "b", 1))
     times: list[int] = []
@@ -463,6 +466,47 @@ def test_a_damaged_input_gives_one_line_before_any_work(
         assert message in error
     assert "remove" in error or "found no such file" in error
     assert error.removeprefix("ERROR: ") in log_of(job)
+
+
+@pytest.mark.parametrize(
+    ("made", "copied", "file"),
+    [
+        ("networks/net/seed_0", "networks/net/seed_1", "last.safetensors"),
+        ("activations/1", "activations/2", "net.zarr"),
+        ("experiments/x-1", "experiments/x-3", "a.csv"),
+    ],
+)
+def test_a_copy_of_another_result_is_refused(
+    made: str, copied: str, file: str, job: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is whole and has its record, but it would be compared under the wrong name."""
+    make_result("aggregate", "experiments/x-1", ["a.csv"], CONFIG)
+    shutil.copytree(Path("results", made), Path("results", copied))
+    job.input = [f"results/{made}/{file}", f"results/{copied}/{file}"]
+    with pytest.raises(SystemExit):
+        run(working(), job)
+    (error,) = capsys.readouterr().err.splitlines()
+    assert f"{copied}/{file}: expected a result that was made in its folder, found one" in error
+    assert f"results/{made} and copied; remove" in error
+    # A project that was moved with all its results goes on.
+    shutil.rmtree(Path("results", copied))
+    shutil.move("results", "elsewhere")
+    Path("results").symlink_to("elsewhere")
+    job.input = [f"results/{made}/{file}"]
+    run(working(), job)
+
+
+def test_a_copy_of_another_result_is_not_reused(job: SimpleNamespace) -> None:
+    """Its seed, a wildcard, may be all in which it differs."""
+    times: list[int] = []
+    run(working(times), job)
+    shutil.copytree(TABLE.parent, TABLE.parent.with_name("x-3"))
+    for name in ("output", "log"):
+        setattr(job, name, [path.replace("x-2", "x-3") for path in getattr(job, name)])
+    run(working(times), job)
+    run(working(times), job)
+    assert len(times) == 2
+    assert Records("results").required(job.output[0]).record["folder"] == "experiments/x-3"
 
 
 def test_a_damaged_record_of_the_job_itself_does_no_harm(job: SimpleNamespace) -> None:
