@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -295,7 +296,9 @@ def naming(where: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"{where}: {str(error).replace('extraction.', '')}") from error
+        # Modules of a model may be called extraction, too.
+        words = re.sub(r"\bextraction\.(nodes|neuron_axis|tokens)\b", r"\1", str(error))
+        raise ValueError(f"{where}: {words}") from error
 
 
 def has_nan(inputs: Inputs) -> bool:

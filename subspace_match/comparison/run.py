@@ -178,7 +178,11 @@ def compare(
                     total = None
                 known = None if total is None else known_labels(loader)
                 sampling = Sampling(total, positions, heat_map, permutations, seed, known)
-                padded = any(real_tokens(own) is not None for own in inputs)
+                padded = any(
+                    real_tokens(own, decoder) is not None
+                    for own in inputs
+                    for decoder in (False, True)
+                )
                 weights = [own for model in models.values() for own in model.parameters()]
                 number_bytes = max((own.element_size() for own in weights), default=4)
                 collector = Collector(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import os
 import sys
 import threading
 from collections import Counter
@@ -58,6 +59,11 @@ INPUT_REFUSED = "network: expected one that accepts"  # begins the error of a wr
 # Modes and hooks belong to the module, and what torch.fx replaces during tracing to the process.
 # Threads that did not wait would take each other's values, switch dropout on, or leave it replaced.
 _RUNNING = threading.RLock()
+# A fork waits too. Else the new process would wait without end for a run that only its parent ends.
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(
+        before=_RUNNING.acquire, after_in_parent=_RUNNING.release, after_in_child=_RUNNING.release
+    )
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def check_repeatable(run: Run, inputs: Inputs) -> None:
 
         run(part, check)
         if refused or missing:
-            name = [*differing, *sorted(missing)][0]
+            name = differing[0] if refused else min(missing)
             raise ValueError(
                 "network: expected the same values for an input in every run in evaluation mode,"
                 f" found different ones {fault}, first at {name}"
@@ -109,8 +109,7 @@ def check_repeatable(run: Run, inputs: Inputs) -> None:
         if total > 1:
             half = rows(inputs, range(total - total // 2, total))
             compare(
-                half,
-                ("in a smaller batch (statistics of the batch, or inputs not along axis 0?)"),
+                half, "in a smaller batch (statistics of the batch, or inputs not along axis 0?)"
             )
 
 
@@ -188,8 +187,9 @@ def _differ(
 ) -> bool:
     """Return whether the values for all inputs differ from those for the last ``part`` inputs.
 
-    Values without an axis of inputs, such as a mean over them, are compared as a whole, and not at
-    all if ``only_rows`` are. A value that only one of the runs computes differs.
+    Inputs are along axis 0, or axis 1 of (tokens, inputs, neurons). Values without an axis of
+    inputs, such as a mean over them, are compared as a whole, and not at all if ``only_rows`` are.
+    A value that only one of the runs computes differs.
     """
     others = list(tensors_in(value))
     if ones is None or len(ones) != len(others):
@@ -205,6 +205,8 @@ def _tensors_differ(
 ) -> bool:
     if one.shape[:1] == (inputs,) and other.shape[:1] == (part,):
         one = one[inputs - part :]
+    elif one.ndim == other.ndim == 3 and (one.shape[1], other.shape[1]) == (inputs, part):
+        one = one[:, inputs - part :]
     elif only_rows:
         return False
     if one.shape != other.shape or not one.is_floating_point() or not one.numel() or one.is_meta:

@@ -131,7 +131,7 @@ def train(
     trained_on = f"{inputs.device.type}, torch {torch.__version__}"
     if not history:
         stages.begin(network)
-    elif (before := history[-1].trained_on) != trained_on:
+    elif len(history) < settings["epochs"] and (before := history[-1].trained_on) != trained_on:
         warnings.warn(
             f"epochs up to {len(history)} were trained on {before}, the others are trained on"
             f" {trained_on}: the weights will not be exactly those of an uninterrupted training",

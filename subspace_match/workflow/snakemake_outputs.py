@@ -88,7 +88,7 @@ def _records_of(job: Any, files: Iterable[Any]) -> list[Any]:
 
 
 def ignore_times() -> None:
-    """Stop Snakemake from comparing times of inputs and outputs.
+    """Stop Snakemake from comparing times of inputs, outputs and scripts.
 
     ``ancient`` does not hold in forced runs, nor for the check that ends a job, which fails after a
     whole job if an input comes from a machine whose clock is fast.
@@ -100,7 +100,14 @@ def ignore_times() -> None:
     async def unchecked(*_: object) -> None:
         pass
 
+    async def none(_job: object) -> AsyncIterator[Any]:
+        nothing: list[Any] = []
+        for file in nothing:
+            yield file
+
     _IOFile.is_newer = never
+    # It calls outputs older that are not newer than the script.
+    Job.outputs_older_than_script_or_notebook = none
     DAG.check_output_mtime = unchecked
 
 

@@ -1019,3 +1019,11 @@ def test_errors_name_the_arguments_of_compare() -> None:
         with refused("model_a", "nodes: expected") as raised:
             sm.compare(cnn(0), cnn(1), [images(4)], nodes=nodes)
         assert "extraction" not in str(raised.value)
+
+
+def test_errors_leave_the_names_of_modules_as_they_are() -> None:
+    model = nn.Sequential()
+    model.add_module("extraction", nn.Sequential(nn.Linear(4, 3), nn.ReLU()))
+    model.add_module("feature_extraction", nn.Sequential(nn.Linear(3, 2), nn.ReLU()))
+    with refused("model_a: nodes: expected", r" extraction\.[01]", r"feature_extraction\.[01]"):
+        sm.compare(model, loader=[torch.rand(9, 4)], nodes=["extraction.x"])

@@ -68,6 +68,29 @@ def test_a_decoder_has_the_padding_of_its_own_tokens() -> None:
     assert "block1 " not in message  # the encoder's
 
 
+@pytest.mark.filterwarnings("ignore::subspace_match.FewSamplesWarning")
+def test_a_decoders_padded_tokens_are_not_sampled_without_padding_of_the_encoder() -> None:
+    """As of a model of speech or images, whose decoder alone has a mask."""
+    width, found = 9, []
+    for padding in (1, 2):
+        rng = np.random.default_rng(0)
+        batches = []
+        for _ in range(4):
+            ids, others = (torch.from_numpy(rng.integers(3, 60, (15, width))) for _ in range(2))
+            mask = (torch.arange(width) < torch.from_numpy(rng.integers(2, width, (15, 1)))).long()
+            others = torch.where(mask == 1, others, padding)
+            batches.append(
+                {"input_ids": ids, "decoder_input_ids": others, "decoder_attention_mask": mask}
+            )
+        options = {"nodes": "block", "device": "cpu", "positions": 300}
+        found.append(sm.compare(t5(0), t5(1), batches, **options))
+    one, other = found
+    assert any(layer.layer_a.node.startswith("decoder") for layer in one.values())
+    for name in one:
+        paths = one[name].path, other[name].path
+        np.testing.assert_allclose(*(path.critical_epsilon_x for path in paths), rtol=1e-5)
+
+
 def means_of(
     model: torch.nn.Module, node: str, batches: list[dict[str, torch.Tensor]], mask: str
 ) -> np.ndarray:

@@ -145,6 +145,41 @@ def test_a_loss_is_accepted_unless_values_of_the_inputs_depend_on_it(
             layered.check_repeatable(batch)
 
 
+@pytest.mark.parametrize("mixed", [False, True])
+def test_values_with_tokens_first_may_not_depend_on_the_batch(mixed: bool, device: str) -> None:
+    class TokensFirst(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            values = functional.relu(x).transpose(0, 1)
+            return values - values.mean(1, keepdim=True) if mixed else values
+
+    x = torch.rand(4, 7, 5, generator=torch.Generator().manual_seed(0))
+    layered = LayeredNetwork(TokensFirst().to(device), x, "relu", neuron_axis=2)
+    if mixed:
+        with pytest.raises(ValueError, match=r"in a smaller batch.*first at mean$"):
+            layered.check_repeatable(x)
+    else:
+        layered.check_repeatable(x)
+
+
+def test_a_value_that_only_large_batches_have_is_named_not_a_loss_beside_it(device: str) -> None:
+    class Skips(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.loss, self.skipped = nn.ReLU(), nn.L1Loss(), nn.Sigmoid()
+
+        def forward(self, x: torch.Tensor, **_: torch.Tensor) -> torch.Tensor:
+            values: torch.Tensor = self.first(x)
+            self.loss(values, torch.zeros_like(values))
+            if len(x) > 1:
+                self.skipped(values)
+            return values
+
+    x = torch.rand(2, 5, generator=torch.Generator().manual_seed(0))
+    layered = LayeredNetwork(Skips().to(device), {"x": x})
+    with pytest.raises(ValueError, match=r"first at skipped$"):
+        layered.check_repeatable({"x": x})
+
+
 def test_inputs_that_are_steps_of_a_series_are_noticed(device: str) -> None:
     """As torch's recurrent networks take them: (steps, series, ...), each step from the earlier."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -98,3 +100,29 @@ def test_other_threads_may_use_modules_while_a_network_is_traced() -> None:
     assert "layers are nodes of the network's graph, traced by torch.fx" in layered.notes
     assert len(found) >= 2  # of the network itself, and of its trace
     assert all(torch.equal(each, expected + model.first.weight.sum()) for each in found)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_process_that_is_forked_during_a_run_has_networks_that_run() -> None:
+    """As the workers of a loader are, while another thread compares models."""
+    x, started, stopped = torch.randn(9, 6), Event(), Event()
+    layered, other = (LayeredNetwork(ReturnsDictionary(network(0)), x) for _ in range(2))
+
+    def run() -> None:
+        def take(*_: Any) -> None:
+            started.set()
+            stopped.wait(0.3)
+
+        layered.run(x, take)
+
+    thread = Thread(target=run)
+    thread.start()
+    started.wait()
+    process = multiprocessing.get_context("fork").Process(target=values_of, args=(other, x))
+    process.start()
+    process.join(10)
+    code = process.exitcode
+    process.kill()
+    thread.join()
+    assert code == 0
+    assert list(values_of(other, x)) == ["fc1", "fc2"]

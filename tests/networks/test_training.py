@@ -194,6 +194,19 @@ def test_a_training_that_resumes_with_another_torch_says_so(
     assert [one.startswith(words) for one in own] == [True] * (then != now)
 
 
+def test_a_training_that_has_all_its_epochs_says_nothing_of_another_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a kill between the last epoch and the job's record."""
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "__version__", "1.13.1")
+        _, history = run(tmp_path / "resume")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, again = run(tmp_path / "resume")
+    assert again == history
+
+
 def test_a_training_killed_between_a_stage_and_its_resume_file_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

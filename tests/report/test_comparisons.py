@@ -203,6 +203,11 @@ def test_a_pair_in_the_address_decides_the_comparison(
     assert (
         tuple(page.locator(f"#{name}").input_value() for name in ("comparison", "pair")) == chosen
     )
+    said = page.locator("#not-here").inner_text()
+    is_other = address.get("comparison", chosen[0]) != chosen[0]
+    assert ("which this page does not have, or not with the rest" in said) == (
+        is_other or address.get("pair") == 99
+    )
 
 
 def test_a_universal_neuron_is_shown_in_a_pair_of_the_chosen_comparison(opened: Opened) -> None:

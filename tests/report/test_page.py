@@ -711,7 +711,10 @@ def test_a_wrong_address_gives_the_default_view_and_says_so(
     page.wait_for_selector("html[data-ready]", state="attached")
     assert page.locator("#layer").input_value() == ("fc1" if "fc1" in address else "conv1")
     assert page.locator("#exact").input_value() == "0.3"
-    words = f"The address names {named}, which this page does not have. It shows {shown}."
+    words = (
+        f"The address names {named}, which this page does not have, or not with the rest."
+        f" It shows {shown}."
+    )
     expect(page.locator("#not-here")).to_have_text(words)
     slide(page, 0.41)
     expect(page.locator("#not-here")).to_have_text("")

@@ -79,7 +79,7 @@ export function start() {
   });
 }
 
-/** Say which parts of an address this page lacks: a link may come from another version of it. */
+/** Say which parts of an address are not shown: a link may come from another version of the page, or be typed. */
 function sayWhatIsNotHere(named) {
   const shown = parts();
   const lacking = Object.keys(shown).filter((name) => {
@@ -88,7 +88,7 @@ function sayWhatIsNotHere(named) {
   });
   const words = (valueOf) => listed(lacking.map((name) => `${name} ${valueOf(name)}`));
   say("not-here", lacking.length
-    ? `The address names ${words((name) => named.get(name))}, which this page does not have. It shows ${words((name) => shown[name])}.`
+    ? `The address names ${words((name) => named.get(name))}, which this page does not have, or not with the rest. It shows ${words((name) => shown[name])}.`
     : "");
 }
 
