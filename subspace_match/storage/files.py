@@ -53,6 +53,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         OSError: with the file's name and what to do, if the disk or the user's quota is full (errno
             ENOSPC) or a limit does not allow so large a file (EFBIG).
         IsADirectoryError: if a file would replace a folder, which stays.
+        NotADirectoryError: if a folder would replace a file, which stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,8 +63,11 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         if path.is_dir() and not temporary.is_dir():
-            message = "expected a file to write, found a folder; give the name of a file"
+            message = "expected a file to write, found a folder; give another name, or remove it"
             raise IsADirectoryError(errno.EISDIR, message, str(path))
+        if path.is_file() and temporary.is_dir():
+            message = "expected a folder to write, found a file; give another name, or remove it"
+            raise NotADirectoryError(errno.ENOTDIR, message, str(path))
         if path.is_dir():  # a rename cannot replace a folder, and deleting it takes time
             path.rename(replaced)
         temporary.replace(path)

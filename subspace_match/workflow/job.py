@@ -92,7 +92,9 @@ def run(
         out_of_memory = _is_out_of_memory(error)
         no_room = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         no_access = getattr(error, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS)
-        if not (isinstance(error, ValueError) or no_room or no_access or out_of_memory):
+        in_the_way = getattr(error, "errno", None) in (errno.EISDIR, errno.ENOTDIR)
+        no_place = no_room or no_access or in_the_way
+        if not (isinstance(error, ValueError) or no_place or out_of_memory):
             log.exception("the job failed")
             raise
         # The message suffices without a traceback.

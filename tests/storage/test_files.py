@@ -176,3 +176,13 @@ def test_a_file_never_replaces_a_folder(tmp_path: Path) -> None:
     ):
         temporary.write_text("a page")
     assert [path.name for path in tmp_path.rglob("*")] == ["mine", "notes"]
+
+
+def test_a_folder_never_replaces_a_file(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("kept")
+    with (
+        pytest.raises(NotADirectoryError, match=r"a folder to write, found a file; .*mine"),
+        atomic_write(tmp_path / "mine") as temporary,
+    ):
+        temporary.mkdir()
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["kept"]

@@ -112,6 +112,7 @@ def test_a_job_that_asks_for_a_gpu_sees_only_one(
     [
         (ValueError("positions: expected more"), ""),
         *((OSError(n, "full", "a.npz"), "") for n in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),
+        *((OSError(n, "in the way", "a.npz"), "") for n in (errno.EISDIR, errno.ENOTDIR)),
         *(
             (OSError(n, "denied", "a.npz"), "; change the permissions, or name another folder")
             for n in (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -515,6 +516,27 @@ def test_a_damaged_record_of_the_job_itself_does_no_harm(job: SimpleNamespace) -
     record.parent.mkdir(parents=True)
     record.write_text("")
     run(working(), job)
+    check(TABLE.absolute(), Records().required(TABLE))
+
+
+@pytest.mark.parametrize("place", [TABLE, TABLE.with_name("work.provenance.json")])
+def test_a_folder_in_the_place_of_a_result_or_its_record_gives_one_line_and_stays(
+    place: Path, job: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "mine").mkdir(parents=True)
+
+    def work(job: SimpleNamespace) -> None:
+        with atomic_write(job.output[0]) as temporary:
+            temporary.write_text("1,2\n")
+
+    with pytest.raises(SystemExit):
+        run(work, job)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("ERROR: [Errno 21] expected a file to write, found a folder; give anoth")
+    assert line.endswith(f"or remove it: '{place}'")
+    (place / "mine").rmdir()
+    place.rmdir()
+    run(work, job)
     check(TABLE.absolute(), Records().required(TABLE))
 
 
