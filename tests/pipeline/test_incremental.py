@@ -196,11 +196,8 @@ def test_a_touched_file_reruns_nothing(workspace: Workspace) -> None:
         for file in (workspace.root / folder).rglob("*.*"):
             os.utime(file)
     assert "Nothing to be done" in workspace.snakemake().text
-    # Without the workflow's profile, jobs of touched scripts start and keep their whole outputs.
-    before = contents(workspace)
-    run = workspace.snakemake("--workflow-profile", "none")
-    assert run.jobs
-    assert contents(workspace) == before
+    # Also without the workflow's profile, where Snakemake's own rules decide what to run again.
+    assert "Nothing to be done" in workspace.snakemake("--workflow-profile", "none").text
 
 
 def test_replaced_and_moved_data_count_by_content(workspace: Workspace, tmp_path: Path) -> None:
