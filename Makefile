@@ -12,9 +12,9 @@
 
 VENV ?= .venv
 PYTHON ?= python3
-# Four processes on two cores: one waits for Slurm most of the time, and the others often wait for the
-# programs that they start.
-PYTEST_FLAGS ?= -n 4 --dist worksteal
+# Three processes on two cores: they often wait for Slurm and for the programs that they start. A fourth
+# would import and collect once more, which takes longer than it saves.
+PYTEST_FLAGS ?= -n 3 --dist worksteal
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 # Import the package from this folder even if another clone made the environment.
 export PYTHONPATH := $(CURDIR)
