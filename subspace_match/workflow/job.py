@@ -90,10 +90,11 @@ def run(
                 tidy_up()
     except Exception as error:
         out_of_memory = _is_out_of_memory(error)
-        no_room = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        no_access = getattr(error, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS)
-        in_the_way = getattr(error, "errno", None) in (errno.EISDIR, errno.ENOTDIR)
-        no_place = no_room or no_access or in_the_way
+        reason = getattr(error, "errno", None)
+        no_access = reason in (errno.EACCES, errno.EPERM, errno.EROFS)
+        no_room = reason in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        in_the_way = reason in (errno.EISDIR, errno.ENOTDIR)
+        no_place = no_access or no_room or in_the_way
         if not (isinstance(error, ValueError) or no_place or out_of_memory):
             log.exception("the job failed")
             raise
