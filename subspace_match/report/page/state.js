@@ -67,16 +67,21 @@ function announce(names) {
 
 /** Show the state in the address; missing and invalid parts get their default. */
 export function start() {
-  const named = new URLSearchParams(location.hash.slice(1));
-  Object.assign(state, valid(fromAddress(named)));
-  announce(Object.keys(state));
-  sayWhatIsNotHere(named);
+  follow((wanted) => {
+    Object.assign(state, valid(wanted));
+    announce(Object.keys(state));
+  });
   addEventListener("hashchange", () => {
     lastAddress = location.hash;
-    const wanted = new URLSearchParams(location.hash.slice(1));
-    change(fromAddress(wanted));
-    sayWhatIsNotHere(wanted);
+    follow(change);
   });
+}
+
+/** Show what the address names, and say what of it is not shown. */
+function follow(show) {
+  const named = new URLSearchParams(location.hash.slice(1));
+  show(fromAddress(named));
+  sayWhatIsNotHere(named);
 }
 
 /** Say which parts of an address are not shown: a link may come from another version of the page, or be typed. */
