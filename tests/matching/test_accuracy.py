@@ -12,7 +12,7 @@ from test_certainty import cluster, copies, exact_squares, relu_copies
 
 import subspace_match as sm
 from subspace_match.matching.reduction import moments
-from subspace_match.matching.reduction.factor import ACCURACY
+from subspace_match.matching.reduction.factor import ACCURACY, MomentFactor
 
 SCALES = (1e-8, 1e-7, 1e-6, 2e-6, 5e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 2e-3, 4e-3, 6e-3, 1e-2)
 
@@ -40,9 +40,11 @@ def test_critical_epsilons_of_near_copies_are_accurate(kind, scale, device):
 @pytest.mark.parametrize("scale", [5e-6, 1e-5, 1e-4])
 def test_moments_alone_are_not_accurate_enough(scale, monkeypatch):
     """Without the second read the error of a critical epsilon is more than ten times larger."""
-    monkeypatch.setattr(
-        moments, "factor_from_moments", lambda scaled, *_: (np.linalg.cholesky(scaled).T, 0.0)
-    )
+
+    def always(scaled: np.ndarray, *_: object) -> MomentFactor:
+        return MomentFactor(np.linalg.cholesky(scaled).T, np.zeros(len(scaled)), error=0.0)
+
+    monkeypatch.setattr(moments, "factor_from_moments", always)
     error, pair = errors(copies, scale, "cpu")
     assert pair.well_conditioned
     assert np.abs(error).max() > 10 * ACCURACY

@@ -192,3 +192,15 @@ print(device_names.device_name("auto") in ("cpu", "cuda"), "torch" in sys.module
 
 def test_torch_is_imported_where_a_gpu_driver_exists():
     assert output(WITH_DRIVER) == "True True\n"
+
+
+@pytest.mark.parametrize("view", [np.s_[:], np.s_[:, 2:-1], np.s_[:1]], ids=str)
+@pytest.mark.parametrize(("shape", "dtype"), [((2501, 2003), np.float64), ((3, 700_001), bool)])
+def test_large_arrays_come_back_unchanged(shape, dtype, view, device):
+    """A GPU copies them in several pieces."""
+    values = (np.arange(np.prod(shape)) % 251).reshape(shape).astype(dtype)
+    there = device.array(values)
+    for expected, found in ((values[view], there[view]), (values[view].T, there[view].T)):
+        later = device.numpy_later(found)
+        np.testing.assert_array_equal(device.numpy(found), expected)
+        np.testing.assert_array_equal(later(), expected)

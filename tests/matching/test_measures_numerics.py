@@ -14,6 +14,8 @@ import subspace_match as sm
 from subspace_match.matching import measures
 from subspace_match.matching.measures import MeasureWarning, noted_measures
 from subspace_match.matching.null import null_paths
+from subspace_match.matching.reduction.factor import factor_from_moments, moment_error
+from subspace_match.matching.reduction.second_read import CENTRED_ACCURACY, centred_from_moments
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -105,6 +107,26 @@ def test_a_second_read_gives_the_same_centred_factor(case, monkeypatch, device):
     one, other = (pair.centred_factor.T @ pair.centred_factor for pair in (found, expected))
     np.testing.assert_allclose(one, other, atol=1e-13)
     np.testing.assert_allclose(found.length_products, expected.length_products, rtol=1e-10)
+
+
+def test_the_centred_factor_is_refused_where_its_inverse_is_large(device):
+    """As if the moments of the centred columns were inverted; on both sides of the limit."""
+    kept = set()
+    for size in np.linspace(0, 7, 57):
+        rng = np.random.default_rng(int(10 * size))
+        nearly_constant = 1 + 10.0**-size * rng.normal(size=(500, 1))
+        joint = np.concatenate([*offset(rng, 1.0), nearly_constant], axis=1)
+        joint /= np.linalg.norm(joint, axis=0)
+        moments, means = joint.T @ joint, joint.mean(0) * len(joint) ** 0.5
+        error = moment_error(*joint.shape)
+        moments, means = device.array(moments), device.array(means)
+        factor = factor_from_moments(moments, error, device)
+        found = centred_from_moments(moments, factor, means, error, device)
+        diagonal = np.diagonal(np.linalg.inv(device.numpy(moments - means[:, None] * means)))
+        expected = 6 * error * diagonal.max() <= CENTRED_ACCURACY
+        assert (found is not None) == expected
+        kept.add(expected)
+    assert kept == {True, False}
 
 
 # Very large and very small values

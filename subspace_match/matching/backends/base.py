@@ -9,7 +9,8 @@ importing torch would take ten times as long. On a GPU arrays are torch tensors.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -34,6 +35,10 @@ class Device(ABC):
     @abstractmethod
     def numpy(self, array: Array) -> np.ndarray:
         """Copy an array of this device to NumPy; memory may be shared."""
+
+    def numpy_later(self, array: Array) -> Callable[[], np.ndarray]:
+        """Start ``numpy`` beside other work, and return a function that waits for its result."""
+        return partial(self.numpy, array)
 
     @abstractmethod
     def rows(self, block: Any) -> Array:

@@ -8,6 +8,8 @@ streaming QR. In both cases F is upper triangular.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..backends.base import Array, Device
 
 # Largest error of a critical epsilon. One half is for rounding of distances, the other half for the
@@ -40,9 +42,22 @@ def column_error(steps: int, columns: int) -> float:
     return 2 * (steps + columns) * ROUNDOFF
 
 
-def factor_from_moments(
-    scaled_moments: Array, error: float, device: Device, accuracy: float = ACCURACY / 2
-) -> tuple[Array, float] | None:
+@dataclass(frozen=True)
+class MomentFactor:
+    """The Cholesky factor of the moments of unit columns.
+
+    Attributes:
+        upper: F, (n, n) upper triangular; F'F are the moments.
+        inverse_diagonal: of the moments, (n,): 1 / squared distance from the other columns' span.
+        error: largest error of a distance.
+    """
+
+    upper: Array
+    inverse_diagonal: Array
+    error: float
+
+
+def factor_from_moments(scaled_moments: Array, error: float, device: Device) -> MomentFactor | None:
     """Return the Cholesky factor of the moments of unit columns, or None if it is not accurate.
 
     Let r be the smallest distance of a column from the span of the others, and e the error of the
@@ -52,22 +67,20 @@ def factor_from_moments(
     near columns could add up to more, but e already assumes that all roundings go one way.)
 
     Args:
-        scaled_moments: (n, n) float64; unit diagonal, or less for centred columns.
+        scaled_moments: (n, n) float64; unit diagonal.
         error: largest error of an entry.
         device: where they are.
-        accuracy: largest acceptable error of a distance.
 
     Returns:
-        F, (n, n) upper triangular with F'F = scaled_moments, and the error of distances. None if
-        that error exceeds ``accuracy``: the columns are dependent or nearly dependent, and only the
-        samples show which.
+        The factor. None if the error of distances exceeds half of ``ACCURACY``: the columns are
+        dependent or nearly dependent, and only the samples show which.
     """
-    factor = device.cholesky(scaled_moments)
-    if factor is None or len(factor) == 0:
-        return factor if factor is None else (factor, 0.0)
-    # The diagonal of (F'F)^-1 holds 1 / (squared distance from all other columns).
-    moved = 2 * error * float((device.triangular_inverse(factor) ** 2).sum(1).max())
-    return (factor, moved) if moved <= accuracy else None
+    upper = device.cholesky(scaled_moments)
+    if upper is None:
+        return None
+    inverse_diagonal = (device.triangular_inverse(upper) ** 2).sum(1)
+    moved = 2 * error * float(inverse_diagonal.max()) if len(upper) else 0.0
+    return MomentFactor(upper, inverse_diagonal, moved) if moved <= ACCURACY / 2 else None
 
 
 class StreamedFactor:

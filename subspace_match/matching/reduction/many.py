@@ -150,7 +150,7 @@ def _largest_margin(
         found = factor_from_moments(pair, error, device)
         if found is None:
             return None
-        margins.append(found[1])
+        margins.append(found.error)
     return max(margins)
 
 

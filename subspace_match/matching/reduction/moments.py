@@ -263,37 +263,39 @@ def pair_from_moments(
     Returns:
         The pair's moments, on the CPU.
     """
-    second_moments = device.numpy(moments)
-    live = np.flatnonzero(np.diagonal(second_moments))
-    norms = device.array(np.sqrt(np.diagonal(second_moments)[live]))
+    # Large layers take as long to copy to the host as to factor, so both are done at once.
+    second_moments = device.numpy_later(moments)
+    squares = device.numpy(moments.diagonal())
+    live = np.flatnonzero(squares)
+    norms = device.array(np.sqrt(squares[live]))
     scaled = device.take(device.take(moments, live), live, axis=1)
     scaled /= norms[:, None]
     scaled /= norms
-    found, steps = factor_from_moments(scaled, error, device), 0
-    factor, margin = found or (None, ACCURACY / 2)
-    centred = None
-    if factor is not None and length_products is not None:
-        means = device.take(sums, live) / norms * x.shape[0] ** -0.5
-        centred = centred_from_moments(scaled, means, error, device)
-    if len(live) and (factor is None or (centred is None and centre)):
+    found, steps, centred = factor_from_moments(scaled, error, device), 0, None
+    if found is not None:
+        factor = device.numpy_later(found.upper)
+        if length_products is not None:
+            means = device.take(sums, live) / norms * x.shape[0] ** -0.5
+            centred = centred_from_moments(scaled, found, means, error, device)
+    if len(live) and (found is None or (centred is None and centre)):
         if read_again is None:
             read, qr_steps = _read_again(x, y, sums, live, norms, step, device)
         else:
             read, qr_steps = read_again(live, norms)
-        if factor is None:
-            factor, steps = read.factor, qr_steps
+        if found is None:
+            factor, steps = device.numpy_later(read.factor), qr_steps
         centred, length_products = read.centred_factor, read.length_products
     return PairMoments(
-        second_moments=second_moments,
+        second_moments=second_moments(),
         sums=device.numpy(sums),
         length_products=np.full((2, 2), np.nan) if length_products is None else length_products,
         neurons_x=x.shape[1],
         samples=x.shape[0],
-        factor=device.numpy(factor),
+        factor=factor(),
         well_conditioned=found is not None,
         moment_error=error,
         column_error=column_error(steps, len(sums)),
-        tie_margin=margin,
+        tie_margin=ACCURACY / 2 if found is None else found.error,
         centred_factor=None if centred is None else device.numpy(centred),
     )
 

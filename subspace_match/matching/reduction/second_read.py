@@ -24,7 +24,7 @@ import numpy as np
 
 from ..backends.base import Array, Device
 from .block_sums import Blocks
-from .factor import StreamedFactor, factor_from_moments
+from .factor import MomentFactor, StreamedFactor
 
 CENTRED_ACCURACY = 1e-6  # largest error of a distance, relative to the norm before centring
 
@@ -46,22 +46,34 @@ class SecondRead:
 
 
 def centred_from_moments(
-    scaled_moments: Array, unit_means: Array, error: float, device: Device
+    scaled_moments: Array, joint: MomentFactor, unit_means: Array, error: float, device: Device
 ) -> Array | None:
     """Return the centred factor, or None if the moments do not determine it.
 
+    That depends on the centred columns' distances from each other's span, as for the joint factor.
+    Let A be the moments, m the means and v = A^-1 m. Since A - m m' differs from A by rank 1, its
+    inverse is A^-1 + v v' / s, where s = 1 - m'v = det(A - m m') / det A.
+
     Args:
         scaled_moments: moments of unit columns, (live, live) float64.
+        joint: their factor.
         unit_means: their components along the constant direction, (live,) float64.
         error: largest error of an entry of the moments; the means have a smaller one.
-        device: where both are.
+        device: where the arrays are.
 
     Returns:
         G, (live, live) float64, upper triangular.
     """
-    centred = scaled_moments - unit_means[:, None] * unit_means
-    found = factor_from_moments(centred, 3 * error, device, CENTRED_ACCURACY)
-    return found and found[0]
+    upper = device.cholesky(scaled_moments - unit_means[:, None] * unit_means)
+    if upper is None or len(upper) == 0:
+        return upper
+    column = device.triangular_solve(joint.upper, unit_means[:, None], transposed=True)
+    solved = device.triangular_solve(joint.upper, column)[:, 0]
+    determinants = ((upper.diagonal() / joint.upper.diagonal()) ** 2).prod()
+    # Multiplied by s, which may be 0.
+    largest = (joint.inverse_diagonal * determinants + solved**2).max()
+    accurate = bool(2 * 3 * error * largest <= CENTRED_ACCURACY * determinants)
+    return upper if accurate else None
 
 
 def read_about_means(

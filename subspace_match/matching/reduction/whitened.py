@@ -97,7 +97,7 @@ class Whitened:
         found = factor_from_moments(moments, error, Cpu())
         if found is None:
             return None
-        return np.asarray(found[0] @ scipy.linalg.block_diag(*self.uppers))
+        return np.asarray(found.upper @ scipy.linalg.block_diag(*self.uppers))
 
 
 class WhitenedSide:
