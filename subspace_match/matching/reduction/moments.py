@@ -7,10 +7,10 @@ float64 that fits in a CPU's cache.
 Time relative to the full product in torch, on one core, for float32 sides in memory, d = 10,000:
 
     n_x = n_y      64     256     512
-    reduce       0.98    0.62    0.64
+    reduce       0.97    0.60    0.61
     products     0.56    0.46    0.44  upper triangle, by BLAS syrk
     copies       0.27    0.08    0.05  to float64, with squared distances and sums
-    factors      0.03    0.06    0.13
+    factors      0.02    0.04    0.10
 
 The rest, 0.02 at 512 + 512 and 0.12 at 64 + 64, is copying n^2 numbers, and Python.
 """
