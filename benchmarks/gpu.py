@@ -7,9 +7,9 @@
 Needs torch, torchvision, NumPy, SciPy, Numba, threadpoolctl, lazy_loader, safetensors, pytest and
 hypothesis; with pytest-xdist the tests run in parallel. Three parts:
 
-1. The tests of the mathematics and of networks on the device; then generated pairs, whose matches
-   must equal the CPU's and whose critical epsilons must differ by at most 1e-9 (1e-8, the
-   documented accuracy, where neurons are nearly dependent).
+1. The tests of the mathematics, of networks and of comparisons on the device; then generated
+   pairs, whose matches must equal the CPU's and whose critical epsilons must differ by at most 1e-9
+   (1e-8, the documented accuracy, where neurons are nearly dependent).
 2. Extraction from the same weights on the CPU and on the device: the largest difference, relative
    to the layer's largest value, must be at most 1e-5. Training in float32 and in bfloat16: two
    epochs at once and a resumed training must give the same weights up to rounding.
@@ -116,10 +116,12 @@ def run_tests(small: bool) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=8"]
     if importlib.util.find_spec("xdist"):
         command += ["-n", str(WORKERS)]
-    # Tests without a device in their name use the GPU too: "auto" is the default.
-    command += ["tests/matching", "tests/networks", "-k", "cuda or test_match_laws"]
     if small:
-        command[-4:] = ["tests/matching/test_peeling.py", "-k", "torch"]
+        command += ["tests/matching/test_peeling.py", "-k", "torch"]
+    else:
+        # Tests without a device in their name use the GPU too: "auto" is the default.
+        command += ["tests/matching", "tests/networks", "tests/comparison/test_devices.py"]
+        command += ["-k", "cuda or test_match_laws"]
     with tempfile.TemporaryFile("w+") as output:
         try:
             tests = subprocess.run(command, cwd=ROOT, stdout=output, stderr=output, timeout=150)
