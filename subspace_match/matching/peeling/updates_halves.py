@@ -148,9 +148,11 @@ class HalvesUpdates(FourResiduals):
         rest = second - second[:, neuron, None] * scaled
         self._store(scaled, rest, columns, change, of_y)
         across = scaled[:, other]
+        # Views are changed in place: torch would copy what is assigned to a slice onto itself.
+        fitted, held_out = self._fitted[:, other], self._held_out[:, other]
         if not self._held_out_only:
-            self._fitted[:, other] += first[:, other] * across
-        self._held_out[:, other] -= across * (rest[:, other] + second[:, other])
+            fitted += first[:, other] * across
+        held_out -= across * (rest[:, other] + second[:, other])
         self._multiply(other)
         return self._is_accurate(own)
 
@@ -180,7 +182,8 @@ class HalvesUpdates(FourResiduals):
         rest = second - second[:, neuron, None] * scaled
         in_basis = first - first[:, neuron, None] * scaled
         rights[:, terms + 2], lefts[:, 0, terms + 2] = in_basis, change
-        self._diagonal[:, own] -= in_basis[:, own] * change
+        diagonal = self._diagonal[:, own]
+        diagonal -= in_basis[:, own] * change
         self._store(scaled, rest, columns, change, of_y)
         # An exchange can raise diagonal entries of P; a removal only lowers them.
         self._highest = self._highest + (self._diagonal - self._highest).clip(min=0.0)
@@ -220,9 +223,10 @@ class HalvesUpdates(FourResiduals):
         """
         lefts, rights, terms = self._lefts[of_y], self._rights[of_y], self._terms[of_y]
         own = self._sides[of_y]
+        diagonal = self._diagonal[:, own]
         rights[:, terms], rights[:, terms + 1] = scaled, rest
         lefts[:, :, terms], lefts[:, 1, terms + 1] = columns, change
-        self._diagonal[:, own] -= columns[:, 0] * scaled[:, own]
+        diagonal -= columns[:, 0] * scaled[:, own]
         self._terms[of_y] += self._terms_each
 
     def _mask(self, own: slice) -> Array:
