@@ -17,6 +17,7 @@ import numpy as np
 from ..matching.certificate import Certificate
 from ..matching.cross_fitted import CrossFittedPath
 from ..matching.minimal.result import MinimalMatches
+from ..matching.null import NullNeurons
 from ..matching.path import MatchPath
 from ..matching.reduction.moments import PairMoments
 from .files import new_arrays, read_arrays
@@ -271,11 +272,28 @@ class Resampled:
         within_class: the same, among images of one label; None if the images have no labels.
         half_images: on half of the images, then on the other half, of several divisions, (halves,
             n_a + n_b); None if there are too few samples.
+        any_image_distance: under the permutations of ``any_image``, each neuron's distance from all
+            neurons of the other network; None if it is not known.
+        within_class_distance: the same under those of ``within_class``.
     """
 
     any_image: np.ndarray
     within_class: np.ndarray | None = None
     half_images: np.ndarray | None = None
+    any_image_distance: np.ndarray | None = None
+    within_class_distance: np.ndarray | None = None
+
+    @classmethod
+    def of(
+        cls,
+        any_image: NullNeurons,
+        within_class: NullNeurons | None = None,
+        half_images: np.ndarray | None = None,
+    ) -> Resampled:
+        """Build from the neurons under each kind of permutations."""
+        labels = (None, None) if within_class is None else within_class
+        (chance, of_chance), (within, of_within) = any_image, labels
+        return cls(chance, within, half_images, of_chance, of_within)
 
 
 def save_nulls(path: str | Path, nulls: Mapping[LayerOrigin, Resampled]) -> None:
