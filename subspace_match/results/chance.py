@@ -56,7 +56,9 @@ def chance_columns(
         nulls: ``null_statistics`` of each layer; layers without a null are left out of the
             correction for several layers. If layers have different numbers of permutations, it uses
             the first ones, which all layers share. A corrected p-value is never below the plain
-            one.
+            one. Layers that exchange images in other groups have other permutations; if these are
+            independent of the others', the level of the family is at most -log(1 - a), 5.13% for
+            a = 5%, however layers depend on each other.
 
     Returns:
         ``CHANCE_COLUMNS`` of each layer, (m,) each; NaN without the null.

@@ -30,7 +30,7 @@ def neurons_of_pairs(runs: int, related: bool) -> Iterator[dict[str, np.ndarray]
 def test_a_neuron_without_a_counterpart_is_seldom_above_chance_whatever_the_others_are(
     related: bool,
 ) -> None:
-    """By permuted critical epsilons it would be in half of all pairs, if the others match."""
+    """By permuted critical epsilons it would be in a third of all pairs, if the others match."""
     runs = 150
     found = list(neurons_of_pairs(runs, related))
     p = np.stack([own["p_value"] for own in found])
