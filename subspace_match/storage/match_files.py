@@ -10,18 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..matching.certificate import Certificate
 from ..matching.cross_fitted import CrossFittedPath
 from ..matching.minimal.result import MinimalMatches
-from ..matching.null import NullNeurons
 from ..matching.path import MatchPath
 from ..matching.reduction.moments import PairMoments
 from .files import new_arrays, read_arrays
 from .result_origin import LayerOrigin
+
+if TYPE_CHECKING:
+    from ..matching.null import NullNeurons  # decides the nulls only, not all that is read here
 
 # The arrays and the other values (JSON) of one layer and draw, each by name.
 Part = tuple[Mapping[str, np.ndarray], Mapping[str, Any]]
