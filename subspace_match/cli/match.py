@@ -100,7 +100,7 @@ def _matched(options: argparse.Namespace) -> Matched:
     from ..matching.backends.numpy_ import threads_for
     from ..matching.epsilons import EPSILONS
     from ..matching.minimal.search import minimal_matches
-    from ..matching.null import null_critical_epsilons
+    from ..matching.null import NullNeurons, null_neurons
     from ..matching.path import match_path
     from ..matching.reduction.moments import reduce
     from ..matching.validation import FewSamplesWarning, as_activations
@@ -124,8 +124,8 @@ def _matched(options: argparse.Namespace) -> Matched:
         path = match_path(pair, device=device)
         certificates = path.verify(epsilons, device=device)
         progress.update()
-        for critical in null_critical_epsilons(pair, x, y, orders, device=device):
-            permuted.append(critical)
+        for found in null_neurons(pair, x, y, orders, device=device):
+            permuted.append(found)
             progress.update()
     minimal = []
     for epsilon in epsilons if options.minimal else []:
@@ -133,7 +133,7 @@ def _matched(options: argparse.Namespace) -> Matched:
         neurons = len(match.x) + len(match.y)
         with Progress(f"minimal matches at {epsilon:g}", neurons) as progress:
             minimal.append(minimal_matches(path, epsilon, progress=progress.update))
-    return Matched(path, certificates, np.stack(permuted), options.null > 0, minimal)
+    return Matched(path, certificates, NullNeurons.stacked(permuted), options.null > 0, minimal)
 
 
 class _WatchedArray:
@@ -155,7 +155,7 @@ def _explained_by_permutations(matched: Matched) -> str:
     found = []
     for epsilon in matched.epsilons:
         observed = matched.path.similarity(epsilon)
-        permuted = (matched.permuted <= epsilon).mean()
+        permuted = (matched.permuted.critical_epsilon <= epsilon).mean()
         if 0 < observed <= 2 * permuted:
             found.append(f"{permuted:.1%} (observed: {observed:.1%}) at {epsilon:g}")
     return ", ".join(found)

@@ -18,6 +18,7 @@ from ..storage.outputs import check_folder
 if TYPE_CHECKING:
     from ..matching.certificate import Certificate
     from ..matching.minimal.result import MinimalMatches
+    from ..matching.null import NullNeurons
     from ..matching.path import MatchPath
 
 
@@ -30,7 +31,7 @@ class Matched:
 
     path: MatchPath
     certificates: list[Certificate]  # one for each epsilon, in increasing order
-    permuted: np.ndarray  # critical epsilons with B's samples permuted, (permutations, neurons)
+    permuted: NullNeurons  # with B's samples permuted, (permutations, neurons)
     with_null: bool  # whether the user asked for permutations
     minimal: list[MinimalMatches]  # one for each epsilon; empty unless the user asked for them
 
@@ -90,7 +91,7 @@ def _row(matched: Matched, place: int) -> list[str]:
     match, similarity = matched.path.maximum_match(epsilon), matched.path.similarity(epsilon)
     cells = [f"{epsilon:g}", str(len(match.x)), str(len(match.y)), f"{similarity:.1%}"]
     if matched.with_null:
-        null = (matched.permuted <= epsilon).mean(1)
+        null = (matched.permuted.critical_epsilon <= epsilon).mean(1)
         (p,) = p_values(np.array([similarity]), null[:, None])
         cells += [f"{threshold(null):.1%}", f"{p:.3g}"]
     proved = certificate.sound and certificate.complete and certificate.certain
@@ -135,7 +136,7 @@ def write_files(folder: Path) -> Callable[[Matched, str, str], None]:
         names = PairNames("", "", 0, "", "", 0, "")
         origin = LayerOrigin("", (), (), "A and B", "", "", 1, matched.path.pair.samples, 0)
         match = LayerMatch.from_path(matched.path, origin)
-        null = Resampled(matched.permuted) if matched.with_null else None
+        null = Resampled.of(matched.permuted) if matched.with_null else None
         minimal = dict(zip(matched.epsilons, matched.minimal, strict=False))
         result = [LayerResult(names, match, matched.certificates, null, minimal=minimal)]
         written = {

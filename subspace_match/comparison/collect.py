@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..matching.backends.base import Device
 from ..matching.backends.numpy_ import threads_for
-from ..matching.null import null_critical_epsilons
+from ..matching.null import NullNeurons, null_neurons
 from ..matching.path import match_path
 from ..matching.reduction.halves import reduce_split
 from ..matching.reduction.streaming import StreamedPair
@@ -341,16 +341,16 @@ class Collector:
                 _add(stream, rest)
             halves = stream.halves(images)
             x, y = stream.samples() if count else (np.empty(0), np.empty(0))
-        nulls: list[np.ndarray | None] = [None, None]
+        nulls: list[NullNeurons | None] = [None, None]
         for number, groups in enumerate(exchanged):
             # The pipeline's random numbers: [seed], and within classes [seed, 1].
             rng = np.random.default_rng([self._sampling.seed, 1][: number + 1])
             orders = (compared.own.permuted(image_permutation(groups, rng)) for _ in range(count))
             found = []
-            for critical in null_critical_epsilons(halves.whole, x, y, orders, device=self._device):
-                found.append(critical)
+            for permuted in null_neurons(halves.whole, x, y, orders, device=self._device):
+                found.append(permuted)
                 progress.update(0, compared.work)
-            nulls[number] = np.stack(found)
+            nulls[number] = NullNeurons.stacked(found)
         path = match_path(halves.whole, device=self._device)
         return LayerComparison(
             pair.name, pair.a, pair.b, path, nulls[0], nulls[1], halves, self._device

@@ -13,6 +13,7 @@ import numpy as np
 from ..matching.backends.base import Device
 from ..matching.cross_fitted import CrossFittedPath, cross_fitted_path, held_out_path
 from ..matching.measures.registry import Noted, noted_measures
+from ..matching.null import NullNeurons
 from ..matching.path import MatchPath
 from ..matching.reduction.halves import HalvedMoments
 from ..matching.reduction.moments import PairMoments
@@ -30,10 +31,10 @@ class LayerComparison:
         name: its key in the comparison.
         layer_a, layer_b: the layers.
         path: the maximum matches at every epsilon.
-        null: critical epsilons with B's inputs permuted, (permutations, n_a + n_b) float64; None
+        permuted: both layers' neurons with B's inputs permuted, a row per permutation; None
             without permutations.
-        class_null: the same with B's inputs permuted only among inputs of one label; None also if
-            there are no labels, or too few inputs of a class are sampled at the same places.
+        class_permuted: the same with B's inputs permuted only among inputs of one label; None also
+            if there are no labels, or too few inputs of a class are sampled at the same places.
         halves: moments of two random halves of the inputs; ``halves.whole`` is ``pair``.
     """
 
@@ -41,8 +42,8 @@ class LayerComparison:
     layer_a: LayerInfo
     layer_b: LayerInfo
     path: MatchPath
-    null: np.ndarray | None
-    class_null: np.ndarray | None
+    permuted: NullNeurons | None
+    class_permuted: NullNeurons | None
     halves: HalvedMoments
     _device: Device
 
@@ -53,6 +54,16 @@ class LayerComparison:
     def pair(self) -> PairMoments:
         """The moments of both layers."""
         return self.path.pair
+
+    @property
+    def null(self) -> np.ndarray | None:
+        """Critical epsilons with B's inputs permuted, (permutations, n_a + n_b) float64."""
+        return None if self.permuted is None else self.permuted.critical_epsilon
+
+    @property
+    def class_null(self) -> np.ndarray | None:
+        """The same with B's inputs permuted only among inputs of one label."""
+        return None if self.class_permuted is None else self.class_permuted.critical_epsilon
 
     @property
     def inputs(self) -> int:

@@ -92,9 +92,9 @@ def write_folder(
         folder / "moments.npz", ((origins[name], layer.pair) for name, layer in layers.items())
     )
     nulls = {
-        origins[name]: Resampled(layer.null, layer.class_null)
+        origins[name]: Resampled.of(layer.permuted, layer.class_permuted)
         for name, layer in layers.items()
-        if layer.null is not None
+        if layer.permuted is not None
     }
     if nulls:
         save_nulls(folder / "nulls.npz", nulls)

@@ -87,7 +87,9 @@ def all_tables(
                         names,
                         _match_of(names, depth, layer),
                         layer.path.verify(list(epsilons), device=device),
-                        None if layer.null is None else Resampled(layer.null, layer.class_null),
+                        None
+                        if layer.permuted is None
+                        else Resampled.of(layer.permuted, layer.class_permuted),
                         layer.measures,
                     )
                 )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from .backends.base import Array, Device, DeviceLike
 from .backends.numpy_ import Cpu
 from .path import MatchPath, match_path
 from .peeling import permuted_numpy
+from .peeling.peel import distances_from_all
 from .peeling.permuted import PermutedRemovals
 from .reduction.block_sums import Blocks, GroupedSum
 from .reduction.centred import Deviations
@@ -106,14 +107,45 @@ def null_critical_epsilons(
     Raises:
         ValueError: as ``null_paths``.
     """
+    for found in null_neurons(pair, x, y, orders, device=device):
+        yield found.critical_epsilon
+
+
+class NullNeurons(NamedTuple):
+    """The neurons of both sides under one permutation, (n_x + n_y,) float64; NaN if dead.
+
+    Attributes:
+        critical_epsilon: as ``MatchPath.critical_epsilon``.
+        distance: relative distance from the span of all of the other side's neurons, which is at
+            most the critical epsilon.
+    """
+
+    critical_epsilon: np.ndarray
+    distance: np.ndarray
+
+    @classmethod
+    def stacked(cls, permutations: Iterable[NullNeurons]) -> NullNeurons:
+        """Put some permutations together, (permutations, n_x + n_y) each."""
+        return cls(*map(np.stack, zip(*permutations, strict=True)))
+
+
+def null_neurons(
+    pair: PairMoments,
+    x: Any,
+    y: Any,
+    orders: Iterable[np.ndarray],
+    *,
+    device: DeviceLike = "auto",
+) -> Iterator[NullNeurons]:
+    """Yield the critical epsilons of ``null_critical_epsilons``, and the neurons' distances.
+
+    Takes and raises what ``null_critical_epsilons`` does.
+    """
     null = _Null(pair, x, y, resolve_device(device))
     for batch in null.batches(orders):
         together = null.peel_together(batch.crosses)
         for found, order, cross in zip(together, batch.orders, batch.crosses, strict=True):
-            if found is None:
-                path = match_path(null.pair(order, cross), device=null.device)
-                found = path.critical_epsilon
-            yield found
+            yield found or null.peel_alone(order, cross)
 
 
 @dataclass(frozen=True)
@@ -204,19 +236,33 @@ class _Null:
             read_again=None if again is None else lambda *_: (again, 0),
         )
 
-    def peel_together(self, crosses: Array) -> list[np.ndarray | None]:
-        """Peel permutations together: critical epsilons; None where one must be peeled alone."""
+    def peel_alone(self, order: Array, cross: Array) -> NullNeurons:
+        """Peel one permutation."""
+        pair, device = self.pair(order, cross), self.device
+        path, live = match_path(pair, device=device), np.flatnonzero(pair.live)
+        width_x = int((live < pair.neurons_x).sum())
+        distance = np.full(len(pair.sums), np.nan)
+        products = pair.unit_products_on(device)
+        distance[live] = distances_from_all(pair.factor, width_x, products, device)
+        return NullNeurons(path.critical_epsilon, distance)
+
+    def peel_together(self, crosses: Array) -> list[NullNeurons | None]:
+        """Peel permutations together; None where one must be peeled alone."""
         x, y = self._unit_sides
         found = self._removals(x, y, crosses)
         if found is None:
             return [None] * len(crosses)
         live = np.concatenate([x.live, y.live + self._pair.neurons_x])
-        critical = np.full((len(crosses), len(self._pair.sums)), np.nan)
+        critical, distance = np.full((2, len(crosses), len(self._pair.sums)), np.nan)
+        distance[:, live] = found.from_all
         for number in np.flatnonzero(found.valid):
             lowest = np.minimum.accumulate(found.distances[number])
             lowered = lower_by_margin(lowest, found.margins[number])
             critical[number, live[found.order[number]]] = lowered
-        return [own if good else None for own, good in zip(critical, found.valid, strict=True)]
+        return [
+            NullNeurons(*own) if good else None
+            for *own, good in zip(critical, distance, found.valid, strict=True)
+        ]
 
     def _removals(self, x: _UnitSide, y: _UnitSide, crosses: Array) -> PermutedRemovals | None:
         if not len(x.live) or not len(y.live):

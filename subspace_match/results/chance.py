@@ -55,7 +55,10 @@ def chance_columns(
         observed: statistics (m,) of each layer, the same ones in every layer.
         nulls: ``null_statistics`` of each layer; layers without a null are left out of the
             correction for several layers. If layers have different numbers of permutations, it uses
-            the first ones, which all layers share.
+            the first ones, which all layers share. A corrected p-value is never below the plain
+            one. Layers that exchange images in other groups have other permutations; if these are
+            independent of the others', the level of the family is at most -log(1 - a), 5.13% for
+            a = 5%, however layers depend on each other.
 
     Returns:
         ``CHANCE_COLUMNS`` of each layer, (m,) each; NaN without the null.
@@ -85,7 +88,10 @@ def chance_columns(
                 np.stack([null[:, place] for _, null in both], axis=1),
             )
             for number, p_value in zip(with_null, corrected, strict=True):
-                columns[number][f"{prefix}family_p_value"][place] = p_value
+                found = columns[number]
+                # The plain one may be larger: it has permutations that not all layers have.
+                plain = found[f"{prefix}p_value"][place]
+                found[f"{prefix}family_p_value"][place] = max(p_value, plain)
     return columns
 
 
@@ -96,13 +102,21 @@ def neuron_columns(critical: np.ndarray, null: Resampled | None) -> dict[str, np
         critical: observed critical epsilons of both networks, (n,) float64; NaN if dead.
         null: with the same neurons.
 
+    A neuron's critical epsilon is compared with its distance from all of the other network's
+    permuted neurons, not with its permuted critical epsilon. No critical epsilon is below the
+    neuron's own distance from all, and that distance is exchangeable if the neuron has nothing to
+    do with the other network, whatever the other neurons have to do with it. Permuted critical
+    epsilons are not: where no neuron matches, each is about the largest distance of all neurons,
+    but where the others match, a neuron that does not leaves first, at its own distance, which is
+    smaller.
+
     Returns:
-        For each null the m-th smallest critical epsilon of K = 20 m - 1 (a smaller one has
+        For each null the m-th smallest distance of K = 20 m - 1 (a smaller critical epsilon has
         p <= 0.05), and the p-value; NaN without the null and for dead neurons.
     """
     columns: dict[str, np.ndarray] = {}
     for name, prefix in PREFIXES.items():
-        found = None if null is None else getattr(null, name)
+        found = None if null is None else getattr(null, f"{name}_distance")
         limit = p_value = np.full(len(critical), np.nan)
         if found is not None:
             found = without_rounding(critical, found)

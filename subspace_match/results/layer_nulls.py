@@ -12,7 +12,7 @@ import numpy as np
 
 from ..matching.backends.base import DeviceLike
 from ..matching.half_samples import paths_of_halves
-from ..matching.null import null_critical_epsilons
+from ..matching.null import NullNeurons, null_neurons
 from ..matching.permutation_counts import affordable_permutations
 from ..matching.reduction.moments import PairMoments
 from ..networks.layer_info import LayerInfo
@@ -46,8 +46,9 @@ def resampled_layer(
         device: where to compute.
 
     Returns:
-        The critical epsilons. There are none within classes if the images have no labels, and none
-        of halves if these have more than 0.5 neurons of the wider layer per sample.
+        The critical epsilons and distances. There are none within classes if the images have no
+        labels, and none of halves if these have more than 0.5 neurons of the wider layer per
+        sample.
 
     Raises:
         ValueError: as ``StorePair.activations``.
@@ -60,13 +61,13 @@ def resampled_layer(
     if isinstance(permutations, str):
         permutations = affordable_permutations(*(pair.samples, pair.neurons_x, pair.neurons_y))
 
-    def permuted(groups: Sequence[np.ndarray], *stream: int) -> np.ndarray:
+    def permuted(groups: Sequence[np.ndarray], *stream: int) -> NullNeurons:
         rng = np.random.default_rng([seed, *stream] if stream else seed)
         orders = (
             permuted_samples(samples, info, image_permutation(list(groups), rng))
             for _ in range(permutations)
         )
-        return np.stack(list(null_critical_epsilons(pair, x, y, orders, device=device)))
+        return NullNeurons.stacked(null_neurons(pair, x, y, orders, device=device))
 
     def on_halves() -> np.ndarray:
         image, rng = samples // info.positions, np.random.default_rng([seed, 2])
@@ -79,10 +80,10 @@ def resampled_layer(
         return np.stack([path.critical_epsilon for path in paths])
 
     enough = max(pair.neurons_x, pair.neurons_y) <= MOST_NEURONS_PER_SAMPLE * pair.samples / 2
-    return Resampled(
-        any_image=permuted(groups),
-        within_class=None if labels is None else permuted(within_classes(groups, labels), 1),
-        half_images=on_halves() if enough else None,
+    return Resampled.of(
+        permuted(groups),
+        None if labels is None else permuted(within_classes(groups, labels), 1),
+        on_halves() if enough else None,
     )
 
 

@@ -526,8 +526,8 @@ def neuron_table(results: Iterable[LayerResult]) -> pd.DataFrame:
         cross_fitted_critical_epsilon: the same by cross-fitted distances; NaN also where
             ``similarity_table`` has a ``note``.
         null_critical_epsilon: a neuron with a smaller critical epsilon has p <= 0.05, by permuting
-            B's images; NaN without a null.
-        p_value: of this neuron, not corrected for the other ones.
+            B's images (see ``chance.neuron_columns``); NaN without a null.
+        p_value: of this neuron, whatever the other ones share; not corrected for them.
         class_null_critical_epsilon, class_p_value: the same after permuting within classes.
     """
     rows = []

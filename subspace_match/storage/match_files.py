@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from ..matching.path import MatchPath
 from ..matching.reduction.moments import PairMoments
 from .files import new_arrays, read_arrays
 from .result_origin import LayerOrigin
+
+if TYPE_CHECKING:
+    from ..matching.null import NullNeurons  # decides the nulls only, not all that is read here
 
 # The arrays and the other values (JSON) of one layer and draw, each by name.
 Part = tuple[Mapping[str, np.ndarray], Mapping[str, Any]]
@@ -271,11 +274,28 @@ class Resampled:
         within_class: the same, among images of one label; None if the images have no labels.
         half_images: on half of the images, then on the other half, of several divisions, (halves,
             n_a + n_b); None if there are too few samples.
+        any_image_distance: under the permutations of ``any_image``, each neuron's distance from all
+            neurons of the other network; None if it is not known.
+        within_class_distance: the same under those of ``within_class``.
     """
 
     any_image: np.ndarray
     within_class: np.ndarray | None = None
     half_images: np.ndarray | None = None
+    any_image_distance: np.ndarray | None = None
+    within_class_distance: np.ndarray | None = None
+
+    @classmethod
+    def of(
+        cls,
+        any_image: NullNeurons,
+        within_class: NullNeurons | None = None,
+        half_images: np.ndarray | None = None,
+    ) -> Resampled:
+        """Build from the neurons under each kind of permutations."""
+        labels = (None, None) if within_class is None else within_class
+        (chance, of_chance), (within, of_within) = any_image, labels
+        return cls(chance, within, half_images, of_chance, of_within)
 
 
 def save_nulls(path: str | Path, nulls: Mapping[LayerOrigin, Resampled]) -> None:

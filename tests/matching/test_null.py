@@ -4,12 +4,13 @@ import cases
 import numpy as np
 import pytest
 from helpers import Recorder, path_of
+from oracles import relative_distance
 
 import subspace_match as sm
 from subspace_match.matching import null
 from subspace_match.matching.backends.numpy_ import Cpu
 from subspace_match.matching.backends.torch_ import TorchDevice
-from subspace_match.matching.null import null_critical_epsilons, null_paths
+from subspace_match.matching.null import null_critical_epsilons, null_neurons, null_paths
 from subspace_match.matching.peeling import permuted_numpy
 from subspace_match.matching.peeling.updates import SpanUpdates
 from subspace_match.matching.permutation_test import p_values
@@ -38,6 +39,20 @@ def test_permutations_that_run_together_have_the_same_critical_epsilons(case, de
     alone = null_paths(pair, x, y, orders, device="cpu")
     for found, path in zip(together, alone, strict=True):
         np.testing.assert_allclose(found, path.critical_epsilon, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
+def test_distances_under_a_permutation_are_those_from_all_of_the_other_side(case, device) -> None:
+    rng = np.random.default_rng(0)
+    x, y = case(rng)
+    order, pair = rng.permutation(len(x)), sm.reduce(x, y, device="cpu")
+    (found,) = null_neurons(pair, x, y, [order], device=device)
+    live, width = pair.live, x.shape[1]
+    x, y = x[:, live[:width]].astype(np.float64), y[order][:, live[width:]].astype(np.float64)
+    expected = np.full(len(live), np.nan)
+    expected[live] = np.concatenate([relative_distance(x, y), relative_distance(y, x)])
+    np.testing.assert_allclose(found.distance, expected, rtol=0, atol=1e-7)
+    assert (found.distance <= found.critical_epsilon + 1e-7)[live].all()
 
 
 @pytest.mark.parametrize(("case", "count"), [(cases.related, 4), (cases.near_duplicates, 0)])

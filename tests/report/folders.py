@@ -24,7 +24,7 @@ from subspace_match.experiment.config import differences, validated
 from subspace_match.matching.half_samples import paths_of_halves
 from subspace_match.matching.measures import noted_measures
 from subspace_match.matching.minimal.result import MinimalMatches
-from subspace_match.matching.null import null_paths
+from subspace_match.matching.null import NullNeurons, null_neurons
 from subspace_match.results import many_networks, tables
 from subspace_match.results.many_networks import ConsensusResult
 from subspace_match.results.tables import LayerResult, PairNames
@@ -196,17 +196,17 @@ def _tables(
                 if draw == 0:
                     rng = np.random.default_rng(number)
                     orders = [rng.permutation(SAMPLES) for _ in range(19)]
-                    permuted = null_paths(pair, x, y, orders, device="cpu")
-                    null = np.stack([own.critical_epsilon for own in permuted])
+                    null = NullNeurons.stacked(null_neurons(pair, x, y, orders, device="cpu"))
                     # In the last layer, labels alone give the observed similarity.
-                    labels = np.stack([path.critical_epsilon] * 19) if layer == layers[-1] else null
+                    observed = np.stack([path.critical_epsilon] * 19)
+                    labels = NullNeurons(observed, observed) if layer == layers[-1] else null
                     in_half = [rng.permutation(SAMPLES)[: SAMPLES // 2] for _ in range(2)]
                     on_halves = paths_of_halves(pair, x, y, in_half, device="cpu")
                     halves_of_images = np.stack([own.critical_epsilon for own in on_halves])
                     minimal[number, layer] = sm.minimal_matches(path, 0.3)
                     results[-1] = replace(
                         results[-1],
-                        null=Resampled(null, labels, halves_of_images),
+                        null=Resampled.of(null, labels, halves_of_images),
                         minimal={0.3: minimal[number, layer]},
                         measures=noted_measures(pair),
                     )

@@ -97,6 +97,45 @@ def test_the_jackknife_covers_the_mean_where_pairs_share_networks(seeds: int) ->
     assert abs(((low <= 0) & (high >= 0)).mean() - 0.95) > abs(covered - 0.95)
 
 
+def seeds_of_pairs(seeds: int, runs: int, rng: np.random.Generator) -> np.ndarray:
+    """Return a_i + a_j + noise of every pair of networks, (pairs, runs)."""
+    own = rng.normal(size=(seeds, runs))
+    pairs = combinations(range(seeds), 2)
+    return np.stack([own[i] + own[j] + 0.5 * rng.normal(size=runs) for i, j in pairs])
+
+
+def without_each_seed(values: np.ndarray, seeds: int) -> np.ndarray:
+    pairs = list(combinations(range(seeds), 2))
+    return np.stack([values[[s not in pair for pair in pairs]].mean(0) for s in range(seeds)])
+
+
+@pytest.mark.parametrize(("seeds", "least", "most"), [(3, 0.7, 0.85), (10, 0.8, 0.9)])
+def test_near_1_the_jackknife_covers_less_as_the_page_on_evidence_says(
+    seeds: int, least: float, most: float
+) -> None:
+    rng = np.random.default_rng(0)
+    values, truth = (
+        1 / (1 + np.exp(-3 - seeds_of_pairs(number, runs, rng)))
+        for number, runs in ((seeds, 2000), (2, 200_000))
+    )
+    width = half_width(without_each_seed(values, seeds))
+    covered = (np.abs(values.mean(0) - truth.mean()) <= width).mean()
+    assert least <= covered <= most
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_without_a_difference_few_paired_tests_find_one(seeds: int) -> None:
+    """Both conditions share what a seed gives, and each has its own part."""
+    rng, runs = np.random.default_rng(seeds), 4000
+    shared = seeds_of_pairs(seeds, runs, rng)
+    one, other = (shared + 0.7 * seeds_of_pairs(seeds, runs, rng) for _ in range(2))
+    width = half_width(without_each_seed(one, seeds) - without_each_seed(other, seeds))
+    found = np.abs(one.mean(0) - other.mean(0)) > width
+    assert 0.03 <= found.mean() <= 0.06
+    larger = other + 12
+    assert (np.abs(one.mean(0) - larger.mean(0)) > width).mean() > 0.9
+
+
 def test_halves_of_the_images_cover_the_mean_and_quantiles() -> None:
     """Of the share of values below 0, a step function as similarities are, and of a mean."""
     rng, runs, images, divisions = np.random.default_rng(0), 400, 200, 5

@@ -11,7 +11,7 @@ import subspace_match as sm
 from subspace_match.matching.certificate import Certificate
 from subspace_match.matching.measures import Noted, noted_measures
 from subspace_match.matching.minimal.result import MinimalMatches
-from subspace_match.matching.null import null_critical_epsilons
+from subspace_match.matching.null import NullNeurons, null_neurons
 from subspace_match.results.registry import read_networks
 from subspace_match.results.tables import (
     LayerResult,
@@ -229,9 +229,9 @@ def test_permutations_that_change_nothing_are_no_evidence(near: float | None) ->
         x[:, 1] = x[:, 0] * (1 + near * rng.normal(size=80))
     path = sm.match_path(sm.reduce(x, y, device="cpu"), device="cpu")
     orders = [np.arange(80)] * 19
-    null = np.stack(list(null_critical_epsilons(path.pair, x, y, orders, device="cpu")))
+    null = NullNeurons.stacked(null_neurons(path.pair, x, y, orders, device="cpu"))
     own = LayerMatch.from_path(path, match("conv1", 1, 80).origin)
-    results = [LayerResult(PAIR, own, proofs(0.3, 0.5), Resampled(null, null))]
+    results = [LayerResult(PAIR, own, proofs(0.3, 0.5), Resampled.of(null, null))]
     table, neurons = similarity_table(results), neuron_table(results)
     for name in [column for column in table if column.endswith("p_value")]:
         assert (table[name] == 1).all(), name

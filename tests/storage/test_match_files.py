@@ -167,7 +167,7 @@ def test_saved_measures_and_nulls_are_loaded_unchanged(tmp_path: Path) -> None:
     assert load_measures(tmp_path / "measures.npz") == measures
     nulls = {
         ORIGIN: Resampled(np.array([[0.1, np.nan], [0.3, 0.2]])),
-        FC1: Resampled(np.ones((2, 1)), np.zeros((2, 1)), np.full((4, 1), 0.5)),
+        FC1: Resampled(*(np.full((2, 1), value) for value in (0.1, 0.2, 0.3, 0.4, 0.5))),
     }
     save_nulls(tmp_path / "nulls.npz", nulls)
     loaded = load_nulls(tmp_path / "nulls.npz")

@@ -63,6 +63,25 @@ def peel(
     return order, np.sqrt(squares)
 
 
+def distances_from_all(
+    factor: np.ndarray, width_x: int, products: Array | None, device: Device
+) -> np.ndarray:
+    """Return the relative distance of each neuron from all of the other side, (m,) float64.
+
+    Args:
+        factor: as for ``peel``.
+        width_x: as for ``peel``.
+        products: as for ``peel``.
+        device: where to compute.
+    """
+    squares = np.ones(factor.shape[1])
+    x, y = np.arange(width_x), np.arange(width_x, factor.shape[1])
+    if len(x) and len(y):
+        spans = _spans(factor, x, y, products, device)
+        squares[spans.neurons] = device.numpy(spans.residual)
+    return np.asarray(np.sqrt(np.clip(squares, 0.0, 1.0)))
+
+
 def remove_all(
     left_x: np.ndarray, left_y: np.ndarray, start: Factor, again: Factor
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -100,13 +119,18 @@ def remove_all(
 def _updates_of_spans(
     factor: np.ndarray, x: np.ndarray, y: np.ndarray, products: Array | None, device: Device
 ) -> SpanUpdates:
+    return updates_for(_spans(factor, x, y, products, device), len(x), device)
+
+
+def _spans(
+    factor: np.ndarray, x: np.ndarray, y: np.ndarray, products: Array | None, device: Device
+) -> Spans:
     transposed = device.in_c_order(device.array(factor).T)
-    spans = factor_spans(
+    return factor_spans(
         *(transposed.T, x, y, device),
         independent=products is not None,
         products=products,
     )
-    return updates_for(spans, len(x), device)
 
 
 def updates_for(spans: Spans, width_x: int, device: Device) -> SpanUpdates:

@@ -26,6 +26,8 @@ class PermutedRemovals:
     Attributes:
         order: (K, m) int64 columns in the order of removal.
         distances: (K, m) float64 in [0, 1], as from ``peel``.
+        from_all: (K, m) float64 in [0, 1], of each column (not in the order of removal) the
+            distance before any removal, from all of the other side.
         margins: (K,) float64, the error of each permutation's distances (its ``tie_margin``).
         valid: (K,) bool; False where neurons are nearly dependent or digits were lost: the other
             fields then mean nothing.
@@ -33,6 +35,7 @@ class PermutedRemovals:
 
     order: np.ndarray
     distances: np.ndarray
+    from_all: np.ndarray
     margins: np.ndarray
     valid: np.ndarray
 
@@ -41,6 +44,7 @@ class PermutedRemovals:
         cls,
         order: np.ndarray,
         squares: np.ndarray,
+        squares_from_all: np.ndarray,
         width_x: int,
         margins: np.ndarray,
         accurate: np.ndarray,
@@ -50,17 +54,22 @@ class PermutedRemovals:
         Args:
             order: as the attribute; X's columns come first.
             squares: squared distances, (K, m) float64.
+            squares_from_all: the same before any removal, by column.
             width_x: number of X's columns.
             margins: as the attribute.
             accurate: whether no digits were lost, (K,) bool.
         """
-        distances, of_x = np.sqrt(np.clip(squares, 0.0, 1.0)), order < width_x
+        distances, from_all = (
+            np.sqrt(np.clip(own, 0.0, 1.0)) for own in (squares, squares_from_all)
+        )
+        of_x = order < width_x
         # Once a side is empty, the neurons that remain have distance 1.
         left_x = width_x - of_x.cumsum(1)
         left_y = order.shape[1] - width_x - (~of_x).cumsum(1)
         empty = (left_x == 0) | (left_y == 0)
         distances[:, 1:][empty[:, :-1]] = 1.0
-        return cls(order, distances, margins, (margins <= ACCURACY / 2) & accurate)
+        valid = (margins <= ACCURACY / 2) & accurate
+        return cls(order, distances, from_all, margins, valid)
 
     @classmethod
     def joined(cls, parts: Sequence[PermutedRemovals], count: int) -> PermutedRemovals:

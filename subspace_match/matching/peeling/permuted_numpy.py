@@ -54,9 +54,11 @@ def peel_permuted(
             _to_neurons(matrix, squares, _both_ways(x, y, some), neurons)
             # The columns come from the samples, which leaves distances as accurate as asked.
             margins[margins <= ACCURACY / 2] = ACCURACY / 2
+        from_all = squares.copy()  # removals overwrite them
         stack = _Stack(matrix, squares, len(own_x))
+        removed = stack.remove_all()
         parts.append(
-            PermutedRemovals.of_all(*stack.remove_all(), len(own_x), margins, stack.accurate)
+            PermutedRemovals.of_all(*removed, from_all, len(own_x), margins, stack.accurate)
         )
         if not parts[-1].valid.any():
             break  # so it will be with the others

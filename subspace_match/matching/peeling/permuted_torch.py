@@ -34,11 +34,12 @@ def peel_permuted(
     spans = _spans(own_x, own_y, crosses, joint)
     if spans is None:
         return None
+    from_all = spans[1].cpu().numpy().copy()  # removals overwrite them
     stack = _Stack(*spans, width_x=len(own_x))
     steps = [stack.remove_block() for _ in range(-(-joint.shape[1] // SpanUpdates.BLOCK))]
     order, squares = (torch.cat(parts, 1).cpu().numpy() for parts in zip(*steps, strict=True))
     found, accurate = margins.cpu().numpy(), stack.accurate.cpu().numpy()
-    return PermutedRemovals.of_all(order, squares, len(own_x), found, accurate)
+    return PermutedRemovals.of_all(order, squares, from_all, len(own_x), found, accurate)
 
 
 def _errors_of_distances(joint: torch.Tensor, error: float) -> torch.Tensor:
