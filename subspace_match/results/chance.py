@@ -55,7 +55,7 @@ def chance_columns(
         observed: statistics (m,) of each layer, the same ones in every layer.
         nulls: ``null_statistics`` of each layer; layers without a null are left out of the
             correction for several layers. If layers have different numbers of permutations, it uses
-            the first ones, which all layers share.
+            the first ones, which all layers share; the corrected p-value is at least the plain one.
 
     Returns:
         ``CHANCE_COLUMNS`` of each layer, (m,) each; NaN without the null.
@@ -85,7 +85,10 @@ def chance_columns(
                 np.stack([null[:, place] for _, null in both], axis=1),
             )
             for number, p_value in zip(with_null, corrected, strict=True):
-                columns[number][f"{prefix}family_p_value"][place] = p_value
+                own = columns[number]
+                # A layer's own p-value can come from more permutations than all layers share.
+                larger = max(p_value, own[f"{prefix}p_value"][place])
+                own[f"{prefix}family_p_value"][place] = larger
     return columns
 
 
