@@ -84,8 +84,9 @@ def describe_top_images(members: pd.DataFrame, *_: pd.DataFrame) -> str:
     """Describe ``top_images``."""
     first = chosen_matches(members).iloc[0]
     of_a, of_b = (network_words(first, side) for side in "ab")
+    sampled = "" if first["kind"] == "fc" else " Only the positions of the first draw count."
     return (
-        f"Images of the evaluation split. Each block is a minimal match in layer {first['layer']}"
+        f"Images of the evaluation split.{sampled} Each block is a minimal match in layer {first['layer']}"
         f" at epsilon {first['epsilon']:g}, with its neurons in network A ({of_a}) on the left and"
         f" in network B ({of_b}) on the right. The matches have different sizes where possible."
     )

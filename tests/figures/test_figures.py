@@ -584,6 +584,15 @@ def test_a_row_shows_the_images_that_activate_the_neuron_most() -> None:
     assert words[3] == "Minimal match 0: 1 + 1 neurons"
 
 
+def test_a_caption_says_that_only_sampled_positions_of_a_map_count() -> None:
+    made = tables()
+    words = "Only the positions of the first draw count."
+    assert words not in FIGURES["top_images"].caption(made, "e", CONFIG)
+    members = made["minimal_match_members"]
+    of_maps = made | {"minimal_match_members": members[members["kind"] == "conv"]}
+    assert words in FIGURES["top_images"].caption(of_maps, "e", CONFIG)
+
+
 def test_chosen_matches_are_small_and_differ_in_size() -> None:
     members = tables()["minimal_match_members"]
     shown = chosen_matches(members)

@@ -392,6 +392,16 @@ def test_a_neuron_has_its_draws_and_its_levels_of_chance_and_labels(
         assert verdict in words
 
 
+@pytest.mark.parametrize(("layer", "is_sampled"), [("conv1", True), ("fc1", False)])
+def test_the_page_says_that_only_sampled_positions_of_a_map_count_for_its_images(
+    opened: Opened, layer: str, is_sampled: bool
+) -> None:
+    page = opened.go(layer=layer, neuron="a1", epsilon=0.3)
+    text = page.locator("#neuron").inner_text()
+    assert "the images that activate it most, strongest activation first." in text
+    assert ("Only the positions of the first draw count." in text) == is_sampled
+
+
 def test_a_tile_shows_its_image(opened: Opened) -> None:
     page = opened.go(pair=0, layer="fc1", neuron="a3", epsilon=0.3)
     tile = page.locator("#neuron [aria-current=true] + .strip .tile").first
