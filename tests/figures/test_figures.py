@@ -755,6 +755,20 @@ def test_a_caption_describes_the_figure_and_names_its_tables(name: str, words: l
         assert f"tables/{table}" in text
 
 
+@pytest.mark.parametrize(
+    ("name", "column", "words"),
+    [
+        ("heat_map", "linear_cka", "No linear CKA is known of a layer whose neurons are all"),
+        ("measures", "value", "Some measures are not known of every pair and layer"),
+    ],
+)
+def test_a_caption_says_why_values_are_missing(name: str, column: str, words: str) -> None:
+    made = tables()
+    assert words not in FIGURES[name].caption(made, "e", CONFIG)
+    made[name].loc[made[name].index[0], column] = np.nan
+    assert words in FIGURES[name].caption(made, "e", CONFIG)
+
+
 def test_a_caption_says_when_there_are_no_permutations() -> None:
     summary = tables()["summary"].assign(null_threshold=np.nan)
     config = CONFIG | {"models": {"source": {}, "tuned": {}}}
