@@ -71,15 +71,28 @@ def chance(summary: pd.DataFrame, mark: str, mark_within: str) -> str:
     """Explain how the figure marks the two null distributions ("Hatched", "Dotted")."""
     if summary["null_threshold"].isna().all():
         return "The run has no permutations, so the chance level is not shown."
-    level = (
-        f"{mark}: the chance level, where it is above 0. A similarity above it has p <= 0.05 when"
-        " the images of one network are permuted."
-    )
-    if summary["class_null_threshold"].isna().all():
+    level = f"{mark}: the chance level, where it is above 0. {_tested(summary)}"
+    unknown = summary["class_null_threshold"].isna()
+    if unknown.all():
         return f"{level} {_NOT_WITHIN_CLASSES}"
+    within = (
+        f"{mark_within}: the same level when images are permuted within classes, which is what the"
+        " labels alone explain."
+    )
+    layers = summary.loc[unknown & summary["null_threshold"].notna(), "layer"].unique()
+    gaps = f" It is not known for {listed(layers)}." if len(layers) else ""
+    return f"{level} {within}{gaps}"
+
+
+def _tested(summary: pd.DataFrame) -> str:
+    """Say what a similarity above the chance level means; permutations test a pair's first draw."""
+    permuted = "has p <= 0.05 when the images of one network are permuted"
+    first = " in the first draw" if summary["draws"].max() > 1 else ""
+    if summary["pairs"].max() == 1:
+        return f"A similarity above it{first} {permuted}."
     return (
-        f"{level} {mark_within}: the same level when images are permuted within classes, which is"
-        " what the labels alone explain."
+        f"It is the mean over pairs: a pair whose similarity{first} is above its own level"
+        f" {permuted}."
     )
 
 

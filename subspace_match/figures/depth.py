@@ -25,6 +25,7 @@ from .style import (
     layer_panels,
     layers_of,
     legend,
+    line_points,
     marker,
     middle_epsilon,
     similarity_axis,
@@ -99,7 +100,8 @@ def draw_similarity_by_depth(axes: Axes, summary: pd.DataFrame) -> None:
         for number, (_, own) in enumerate(_by_epsilon(summary, epsilons)):
             if (own[column] > 0).any():
                 shade = colour(number, len(epsilons))
-                axes.plot(panel.positions(own["depth"]), own[column], color=shade, **line)
+                points = line_points(panel.positions(own["depth"]), own[column])
+                axes.plot(*points, color=shade, **line)
         if (summary[column] > 0).any():
             handles.append(Line2D([], [], color="grey", **line))
             labels.append(name)
@@ -121,11 +123,11 @@ def _curves(panel: Panel, rows: pd.DataFrame, epsilons: Sequence[float]) -> None
         _curve(panel, own, number, len(epsilons), f"{epsilon:g}")
         if own["consensus"].notna().any():
             shade = colour(number, len(epsilons))
-            positions = panel.positions(own["depth"])
-            panel.axes.plot(positions, own["consensus"], color=shade, **_CONSENSUS)
+            points = line_points(panel.positions(own["depth"]), own["consensus"])
+            panel.axes.plot(*points, color=shade, **_CONSENSUS)
     areas = rows.drop_duplicates("depth").sort_values("depth")
-    positions = panel.positions(areas["depth"])
-    panel.axes.plot(positions, areas["area"], label="area", color=ink(), **_AREA)
+    points = line_points(panel.positions(areas["depth"]), areas["area"])
+    panel.axes.plot(*points, label="area", color=ink(), **_AREA)
     similarity_axis(panel.axes)
 
 
@@ -143,8 +145,9 @@ def _small_panels(panel: Panel, rows: pd.DataFrame, epsilons: Sequence[float]) -
         small = panel.axes.inset_axes((place * width, 1 + _GAP, 0.88 * width, _SMALL))
         positions = panel.positions(own["depth"])
         for column, fill in _FILLS.values():
-            small.fill_between(positions, 0, own[f"{of}{column}"].fillna(0), **fill)
-        small.plot(positions, own["area" if of else "similarity"], **line)
+            points, level = line_points(positions, own[f"{of}{column}"])
+            small.fill_between(points, 0, level, **fill)
+        small.plot(*line_points(positions, own["area" if of else "similarity"]), **line)
         small.set_title(title, fontsize=8, color=line["color"], pad=3)
         small.set(xlim=panel.axes.get_xlim(), xticks=[], yticks=[0, 1])
         small.tick_params(labelleft=place == 0, labelsize=8, length=2)
@@ -201,7 +204,8 @@ def stages(summary: pd.DataFrame) -> Figure:
             shade, positions = colour(number, len(shown)), panel.positions(curve["depth"])
             for level, (column, line) in _LEVELS.items():
                 if (curve[column] > 0).any():
-                    panel.axes.plot(positions, curve[column], color=shade, **line)
+                    points = line_points(positions, curve[column])
+                    panel.axes.plot(*points, color=shade, **line)
                     drawn.add(level)
         similarity_axis(panel.axes)
         handles, labels = panel.axes.get_legend_handles_labels()
@@ -251,4 +255,5 @@ def _curve(panel: Panel, rows: pd.DataFrame, number: int, count: int, label: str
         rows[f"{bound}_networks"].fillna(rows[f"{bound}_images"]) for bound in ("low", "high")
     )
     if (high > low).any():
-        panel.axes.fill_between(positions, low, high, color=shade, alpha=0.15, linewidth=0)
+        points, below, above = line_points(positions, low, high)
+        panel.axes.fill_between(points, below, above, color=shade, alpha=0.15, linewidth=0)

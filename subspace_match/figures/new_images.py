@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from ..results.wording import listed
 from .captions import comparisons, few_samples, pairs_and_draws
-from .style import colour, layer_panels, legend, similarity_axis, styled
+from .style import colour, layer_panels, legend, line_points, similarity_axis, styled
 
 _LINES: dict[str, Any] = {"in-sample": "-", "cross-fitted": "--", "held-out": ":"}
 _LINE: Any = {"linewidth": 1.3}
@@ -32,12 +32,12 @@ def cross_fitted(summary: pd.DataFrame) -> Figure:
             own = rows[rows["epsilon"] == epsilon]
             for name, column in zip(_LINES, ("similarity", "cross_fitted"), strict=False):
                 style = {"color": shade, "linestyle": _LINES[name], **_LINE}
-                panel.axes.plot(panel.positions(own["depth"]), own[column], **style)
+                panel.axes.plot(*line_points(panel.positions(own["depth"]), own[column]), **style)
         areas = rows.drop_duplicates("depth")
         columns = ("area", "cross_fitted_area", "held_out_area")
         for line, column in zip(_LINES.values(), columns, strict=True):
             style = {"color": "black", "linestyle": line, **_LINE, "linewidth": 2.0}
-            panel.axes.plot(panel.positions(areas["depth"]), areas[column], **style)
+            panel.axes.plot(*line_points(panel.positions(areas["depth"]), areas[column]), **style)
         similarity_axis(panel.axes)
     handles = [Line2D([], [], color=shade, **_LINE) for shade in shades]
     handles.append(Line2D([], [], color="black", linewidth=2.0))
@@ -50,8 +50,8 @@ def cross_fitted(summary: pd.DataFrame) -> Figure:
 def describe_cross_fitted(summary: pd.DataFrame) -> str:
     """Describe ``cross_fitted``."""
     epsilons = listed(f"{epsilon:g}" for epsilon in sorted(summary["epsilon"].unique()))
-    unknown = summary.loc[summary["cross_fitted"].isna(), "layer"].unique()
-    missing = f" Too few images for dashed lines: {listed(unknown)}." if len(unknown) else ""
+    unknown = _without_cross_fitted(summary)
+    missing = f" Too few images for dashed lines: {listed(unknown)}." if unknown else ""
     return (
         "Solid: distances measured on the images on which they were fitted, which makes them too"
         " small. Dashed: cross-fitted, each distance being the geometric mean of the distance on"
@@ -60,3 +60,14 @@ def describe_cross_fitted(summary: pd.DataFrame) -> str:
         f" {epsilons}; black: area under the similarity curve. Mean over"
         f" {pairs_and_draws(summary)}.{missing}{few_samples(summary)}{comparisons(summary)}"
     )
+
+
+def _without_cross_fitted(summary: pd.DataFrame) -> list[str]:
+    """Name the layers without cross-fitted similarity, with their panels if others have it."""
+    names = []
+    for layer, rows in summary.groupby("layer", sort=False):
+        unknown = rows.loc[rows["cross_fitted"].isna(), "comparison"].unique()
+        if len(unknown):
+            of_all = len(unknown) == rows["comparison"].nunique()
+            names.append(str(layer) if of_all else f"{layer} ({'; '.join(unknown)})")
+    return names

@@ -42,11 +42,14 @@ def measures(values: pd.DataFrame, summary: pd.DataFrame) -> Figure:
 
 def describe_measures(values: pd.DataFrame, summary: pd.DataFrame) -> str:
     """Describe ``measures``."""
+    unknown = ""
+    if values["value"].isna().any():
+        unknown = " Some measures are not known of every pair and layer; the table's note says why."
     return (
         f"Means over {network_pairs(values)}. The matching similarity, at epsilon"
         f" {middle_epsilon(summary):g}, is also averaged over"
         f" {count_range(summary['draws'], 'draw')} of positions; the other measures use the first"
-        f" draw.{few_samples(summary)}{comparisons(summary)}"
+        f" draw.{unknown}{few_samples(summary)}{comparisons(summary)}"
     )
 
 

@@ -84,10 +84,12 @@ def describe_top_images(members: pd.DataFrame, *_: pd.DataFrame) -> str:
     """Describe ``top_images``."""
     first = chosen_matches(members).iloc[0]
     of_a, of_b = (network_words(first, side) for side in "ab")
+    sampled = "" if first["kind"] == "fc" else " Only the positions of the first draw count."
     return (
-        f"Images of the evaluation split. Each block is a minimal match in layer {first['layer']}"
-        f" at epsilon {first['epsilon']:g}, with its neurons in network A ({of_a}) on the left and"
-        f" in network B ({of_b}) on the right. The matches have different sizes where possible."
+        f"Images of the evaluation split.{sampled} Each block is a minimal match in layer"
+        f" {first['layer']} at epsilon {first['epsilon']:g}, with its neurons in network A ({of_a})"
+        f" on the left and in network B ({of_b}) on the right. The matches have different sizes"
+        " where possible."
     )
 
 

@@ -42,6 +42,7 @@ LEGEND_AT_RIGHT: Any = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5)}
 _MARKERS = "osD^vPX*<>"
 _MAX_WIDTH = 16.0  # inches
 _LABEL_WIDTH = 0.19  # inches per layer name
+_HALF_OF_A_LAYER = 0.2  # what a line shows on each side of a layer without neighbours
 
 _DARK: Any = {
     **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "#0d1117"),
@@ -150,6 +151,33 @@ def layer_axis(axes: Axes, layers: pd.Series[str], inches: float, *, labelled: b
     axes.set_xticks(named, labels, rotation=0 if horizontal else 90)
     axes.set_xticks(range(len(layers)), minor=True)
     axes.set_xlim(-0.5, len(layers) - 0.5)
+
+
+def line_points(positions: Any, *values: Any) -> tuple[np.ndarray, ...]:
+    """Return the points of lines through layers, in which a layer alone is a short line.
+
+    A line through a single point would not be seen: in a run of one layer, or between layers whose
+    values are not known.
+
+    Args:
+        positions: (layers,) of the layers.
+        values: (layers,) each; NaN if not known.
+
+    Returns:
+        Positions and values of the points.
+
+    Example:
+        >>> line_points([0, 1, 2], [np.nan, 0.5, np.nan])
+        (array([0. , 0.8, 1.2, 2. ]), array([nan, 0.5, 0.5, nan]))
+    """
+    columns = [np.asarray(column, dtype=float) for column in (positions, *values)]
+    known = np.concatenate([[False], np.isfinite(columns).all(0), [False]])
+    is_alone = known[1:-1] & ~known[:-2] & ~known[2:]
+    points, *rest = (np.repeat(column, 1 + is_alone) for column in columns)
+    second = np.cumsum(1 + is_alone)[is_alone] - 1
+    points[second - 1] -= _HALF_OF_A_LAYER
+    points[second] += _HALF_OF_A_LAYER
+    return points, *rest
 
 
 def label_axes(figure: Figure, grid: Sequence[Axes], horizontal: str, vertical: str) -> None:

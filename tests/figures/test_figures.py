@@ -210,6 +210,14 @@ def test_cross_fitted_similarity_is_dashed_beside_that_in_sample() -> None:
     assert "Too few images for dashed lines: conv1." in caption
 
 
+def test_the_caption_says_which_panels_have_no_dashed_line() -> None:
+    summary = tables(comparisons=["initial", "last"])["summary"]
+    is_missing = (summary["layer"] == "conv2") & (summary["comparison"] == "last")
+    summary.loc[is_missing | (summary["layer"] == "conv1"), "cross_fitted"] = np.nan
+    caption = FIGURES["cross_fitted"].caption({"summary": summary}, "e", CONFIG)
+    assert "Too few images for dashed lines: conv1 and conv2 (last)." in caption
+
+
 def test_the_order_of_rows_does_not_matter() -> None:
     summary = tables()["summary"]
     shuffled = summary.sample(frac=1, random_state=0)
@@ -234,6 +242,33 @@ def test_the_band_goes_from_low_to_high_of_the_summary() -> None:
     axes = similarity_by_depth(summary.assign(high_networks=np.nan, **over_images)).axes[0]
     heights = axes.collections[0].get_paths()[0].vertices[:, 1]
     assert (heights.min(), heights.max()) == (0.2, 0.4)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_a_layer_without_neighbours_is_seen_in_every_line_and_area(layers: int) -> None:
+    """A run of one layer, and one whose other layers have no level and no cross-fitted value."""
+    summary = tables(layers, pairs=3, draws=2)["summary"].assign(consensus=0.25)
+    known = "fc1" if layers == 1 else "conv2"
+    columns = [*CHANCE, "cross_fitted", "cross_fitted_area", "held_out_area", "consensus"]
+    columns += ["low_networks", "high_networks", "low_images", "high_images"]
+    summary.loc[summary["layer"] != known, columns] = np.nan
+    axes = similarity_by_depth(summary).axes[0]
+    fitted = cross_fitted(summary).axes[0]
+    staged = tables(1, ["initial", "last"], pairs=3)["summary"]
+    drawn = [*axes.get_lines(), *fitted.get_lines()]
+    drawn += [line for small in axes.child_axes for line in small.get_lines()]
+    if layers == 1:
+        drawn += stages(staged).axes[0].get_lines()
+    for line in drawn:
+        of_markers = line.get_marker() != "None"
+        xs = np.asarray(line.get_xdata())[np.isfinite(line.get_ydata())]
+        assert of_markers or np.ptp(xs) > 0, line
+    levels = [area for small in axes.child_axes[:2] for area in small.collections]
+    assert len(levels) == 4
+    assert len(axes.collections) == len(EPSILONS)
+    for area in [*levels, *axes.collections]:
+        (path,) = area.get_paths()
+        assert np.ptp(path.vertices[:, 0]) == pytest.approx(0.4)
 
 
 def test_a_single_pair_and_draw_has_no_band() -> None:
@@ -312,6 +347,37 @@ def test_a_caption_without_a_level_within_classes_says_what_that_needs() -> None
     made = tables()["summary"].assign(class_null_threshold=np.nan)
     caption = FIGURES["similarity_by_depth"].caption({"summary": made}, "e", CONFIG)
     assert "There is none within classes, which needs images with labels, several of" in caption
+
+
+def test_a_caption_names_the_layers_whose_level_within_classes_is_not_known() -> None:
+    made = tables()["summary"]
+    made.loc[made["layer"] == "conv2", "class_null_threshold"] = np.nan
+    for name in ("similarity_by_depth", "stages"):
+        caption = FIGURES[name].caption({"summary": made}, "e", CONFIG)
+        assert "what the labels alone explain. It is not known for conv2." in caption
+    labels = similarity_by_depth(made).axes[0].child_axes[0].collections[0]
+    places = np.concatenate([path.vertices[:, 0] for path in labels.get_paths()])
+    assert {places.min(), places.max()} == {-0.2, 3}
+    assert not ((places > 0.2) & (places < 2)).any()  # a gap, not a level of 0
+
+
+@pytest.mark.parametrize(
+    ("pairs", "draws", "words"),
+    [
+        (1, 1, "A similarity above it has p <= 0.05"),
+        (1, 2, "A similarity above it in the first draw has p <= 0.05"),
+        (3, 1, "a pair whose similarity is above its own level has p <= 0.05"),
+        (3, 2, "a pair whose similarity in the first draw is above its own level has p <= 0.05"),
+    ],
+)
+def test_a_caption_says_what_the_chance_level_is_a_level_of(
+    pairs: int, draws: int, words: str
+) -> None:
+    made = tables(pairs=pairs, draws=draws)
+    for name in ("similarity_by_depth", "stages"):
+        caption = FIGURES[name].caption(made, "e", CONFIG)
+        assert words in caption
+        assert ("It is the mean over pairs" in caption) == (pairs > 1)
 
 
 def test_a_caption_says_which_layers_of_networks_have_no_clusters_and_why() -> None:
@@ -518,6 +584,15 @@ def test_a_row_shows_the_images_that_activate_the_neuron_most() -> None:
     assert words[3] == "Minimal match 0: 1 + 1 neurons"
 
 
+def test_a_caption_says_that_only_sampled_positions_of_a_map_count() -> None:
+    made = tables()
+    words = "Only the positions of the first draw count."
+    assert words not in FIGURES["top_images"].caption(made, "e", CONFIG)
+    members = made["minimal_match_members"]
+    of_maps = made | {"minimal_match_members": members[members["kind"] == "conv"]}
+    assert words in FIGURES["top_images"].caption(of_maps, "e", CONFIG)
+
+
 def test_chosen_matches_are_small_and_differ_in_size() -> None:
     members = tables()["minimal_match_members"]
     shown = chosen_matches(members)
@@ -678,6 +753,20 @@ def test_a_caption_describes_the_figure_and_names_its_tables(name: str, words: l
         assert part in text
     for table in FIGURES[name].tables:
         assert f"tables/{table}" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "words"),
+    [
+        ("heat_map", "linear_cka", "No linear CKA is known of a layer whose neurons are all"),
+        ("measures", "value", "Some measures are not known of every pair and layer"),
+    ],
+)
+def test_a_caption_says_why_values_are_missing(name: str, column: str, words: str) -> None:
+    made = tables()
+    assert words not in FIGURES[name].caption(made, "e", CONFIG)
+    made[name].loc[made[name].index[0], column] = np.nan
+    assert words in FIGURES[name].caption(made, "e", CONFIG)
 
 
 def test_a_caption_says_when_there_are_no_permutations() -> None:

@@ -136,18 +136,43 @@ def test_two_equal_halves_give_the_match_path(case):
         np.testing.assert_allclose(found, expected, atol=TOLERANCE)
 
 
-def test_a_neuron_that_one_half_does_not_determine_is_in_no_span():
-    """It copies another neuron on one half only: the other side matches as it does without it."""
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("noise", [0.0, 1e-9, 1e-7, 1e-5])
+def test_a_neuron_that_one_half_does_not_determine_is_in_no_span(noise, first):
+    """It copies another neuron on one half, up to noise: the other side matches as without it."""
     x, y = cases.related(np.random.default_rng(3))
     in_first, _ = split_images(None, len(x), 0)
-    copy = np.where(in_first, x[:, 2], np.abs(np.random.default_rng(4).normal(size=len(x))))
-    with_copy = sm.cross_fitted_path(halves_of(np.column_stack([x, copy]), y), device="cpu")
-    without = sm.cross_fitted_path(halves_of(x, y), device="cpu")
-    np.testing.assert_allclose(
-        with_copy.critical_epsilon_y, without.critical_epsilon_y, atol=TOLERANCE
+    rng = np.random.default_rng(4)
+    near, other = x[:, 2] * (1 + noise * rng.normal(size=len(x))), np.abs(rng.normal(size=len(x)))
+    copy = np.where(in_first == first, near, other)
+    in_place = np.where(np.arange(x.shape[1]) == 2, copy[:, None], x)
+    found, *expected = (
+        sm.cross_fitted_path(halves_of(own, y), device="cpu").critical_epsilon_y
+        for own in (np.column_stack([x, copy]), x, in_place)
     )
-    both = with_copy.critical_epsilon_x[[2, 24]]  # which of the two is in the span is arbitrary
-    assert without.critical_epsilon_x[2] == pytest.approx(both.min(), abs=TOLERANCE)
+    # Which of the two is in the span is arbitrary.
+    differences = [np.abs(found - without).max() for without in expected]
+    assert min(differences) <= TOLERANCE < max(differences)
+
+
+def test_neurons_that_are_linear_on_one_half_only_do_not_hide_the_match():
+    """Wide rectified layers of few inputs, whose areas were 0.39 and 0.26.
+
+    Neurons that are active on all images of a half are linear functions of the inputs there, up to
+    the rounding of float32, but not on images of the other half on which they are not active.
+    """
+    rng = np.random.default_rng(3)
+    inputs = np.abs(rng.normal(size=(400, 6)))
+    x, y = (
+        cases.relu(inputs @ (0.5 + rng.normal(size=(6, 40)))).astype(np.float32) for _ in range(2)
+    )
+    active = np.stack([(half > 0).all(0) for half in on_halves(x)])
+    assert active[0].sum() > 6
+    assert (active[0] != active[1]).any()
+    halves = halves_of(x, y)
+    in_sample = sm.match_path(halves.whole, device="cpu").area
+    for find in FINDERS.values():
+        assert find(halves, device="cpu").area > in_sample - 0.05
 
 
 def test_every_set_is_a_match():

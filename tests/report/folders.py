@@ -185,7 +185,7 @@ def _tables(
                 names = PairNames(of_pair.comparison, *astuple(of_pair.a), *astuple(of_pair.b))
                 origin = LayerOrigin(
                     *("d", ("a", "b"), ("aa", "bb")),
-                    *(layer, f"features.{depth}", "conv", depth + 1, SAMPLES, draw),
+                    *(layer, f"features.{depth}", _kind(layer), depth + 1, SAMPLES, draw),
                 )
                 with warnings.catch_warnings(action="ignore", category=sm.FewSamplesWarning):
                     halves = sm.reduce_halves(x, y, IMAGE_OF_SAMPLE, device="cpu")
@@ -237,12 +237,16 @@ def _tables(
     return made, paths, minimal
 
 
+def _kind(layer: str) -> str:
+    return "fc" if layer.startswith("fc") else "conv"
+
+
 def _consensus(layers: Sequence[str], pairs: Sequence[Pair], draws: int) -> list[ConsensusResult]:
     """Match all networks of each comparison that has at least three with each other."""
     found = []
     for comparison, networks in complete_groups(pairs).items():
         for depth, layer in enumerate(layers):
-            place = (layer, f"features.{depth}", "conv", depth + 1, SAMPLES)
+            place = (layer, f"features.{depth}", _kind(layer), depth + 1, SAMPLES)
             for draw in range(draws):
                 own = [activations(depth, draw, one) for one in networks]
                 path = sm.consensus_path(own, device="cpu")

@@ -14,8 +14,8 @@ from report.conftest import Opened, audit
 from report.folders import GRID, LAYERS, Made, experiment, sign, without_rows
 
 from subspace_match.results.findings import similarity_words
-from subspace_match.results.tables import left_out_table
-from subspace_match.storage.files import read_record
+from subspace_match.results.tables import left_out_table, summary_table
+from subspace_match.storage.files import read_record, write_table
 
 EPSILONS = [0.0, 0.0371, 0.15, 0.2999, 0.3, 0.41, 0.505, 0.875, 0.999]
 
@@ -85,6 +85,32 @@ def test_the_page_agrees_with_the_tables_on_the_grid(opened: Opened, made: Made)
             assert row["interval_over"] == "networks"
             for column, name in columns.items():
                 assert float(row[column]) == pytest.approx(of_table[name], abs=1e-12), column
+
+
+def test_a_mean_over_draws_that_some_pairs_lack_is_that_of_the_table(
+    opening: Callable[..., Opened], written: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Neurons that are dead in one draw only can leave it more live ones than half the images."""
+    one = experiment(tmp_path, seeds=(0, 1, 2), draws=2)
+    tables = {name: one.tables[name].copy() for name in ("similarity", "neurons")}
+    for table in tables.values():
+        lacking = table["layer"].eq("fc1") & table["seed_b"].eq(1) & table["draw"].eq(1)
+        columns = table.columns.str.contains("cross_fitted|held_out|gap")
+        table.loc[lacking, columns] = np.nan
+    expected = summary_table(tables["similarity"]).set_index(["layer", "epsilon"])
+    summary = one.tables["summary"].set_index(["layer", "epsilon"])
+    columns = ["cross_fitted", "held_out", "gap", "cross_fitted_area", "held_out_area"]
+    summary[columns] = expected[columns]
+    for name, table in {**tables, "summary": summary.reset_index()}.items():
+        write_table(table, one.folder / "tables" / f"{name}.parquet")
+    sign(read_record(one.folder / "config.json"), one.folder)
+    opened = opening(written(one))
+    page = opened.go()
+    for epsilon in GRID:
+        slide(page, epsilon)
+        for row in opened.table("#depth-numbers"):
+            wanted = summary.loc[(row["layer"], epsilon), "cross_fitted"]
+            assert float(row["cross_fitted"]) == pytest.approx(wanted, abs=1e-12)
 
 
 def test_two_networks_have_an_interval_over_images(
@@ -364,6 +390,16 @@ def test_a_neuron_has_its_draws_and_its_levels_of_chance_and_labels(
         verdict = f"more than {what} {verb} (needs less than {level:.4g}; p = {p_value:.2g})"
         assert (f"not {verdict}" in words) == (p_value > 0.05)
         assert verdict in words
+
+
+@pytest.mark.parametrize(("layer", "is_sampled"), [("conv1", True), ("fc1", False)])
+def test_the_page_says_that_only_sampled_positions_of_a_map_count_for_its_images(
+    opened: Opened, layer: str, is_sampled: bool
+) -> None:
+    page = opened.go(layer=layer, neuron="a1", epsilon=0.3)
+    text = page.locator("#neuron").inner_text()
+    assert "the images that activate it most, strongest activation first." in text
+    assert ("Only the positions of the first draw count." in text) == is_sampled
 
 
 def test_a_tile_shows_its_image(opened: Opened) -> None:

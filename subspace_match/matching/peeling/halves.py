@@ -3,7 +3,10 @@
 Both halves need the same basis of each side. A neuron that depends on others in all images does so
 on each half, with the same coefficients: it is kept in reserve, as in ``spans``. A neuron that adds
 a direction, but not on both halves, has no coefficients that could be fitted: it is in no span, but
-has distances itself.
+has distances itself. So has a neuron that adds next to nothing on one half, such as the rounding of
+its float32 values: rectified neurons that are active on all images of a half are linear functions
+of the layer before on these, and not on images on which one is inactive. Coefficients that were
+fitted to that rounding would be measured on the other half at a thousand times its size and more.
 
 Measured on half g, the fit B_h of the other half h has the residuals
 
@@ -23,12 +26,16 @@ from typing import TypeAlias
 import numpy as np
 
 from ..backends.base import Array, Device
-from ..backends.numpy_ import Cpu
-from ..rank import basis_first, clearly_independent
+from ..backends.numpy_ import Cpu, pivoted_qr
+from ..rank import CLEARLY, RANK_TOLERANCE, basis_first, clearly_independent
 from .peel import remove_all
 from .spans import solve
 from .updates import SpanUpdates
 from .updates_halves import HalvedSpans, HalvesUpdates
+
+# Least distance of a neuron from the others of its basis on one half, as a share of that on the
+# other half. ``clearly_independent`` neurons are farther on both.
+LEAST_SHARE = CLEARLY**0.5
 
 # A side's neurons: a basis, those that depend on it, and those in no span.
 Part: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -86,7 +93,9 @@ def peel_halves(
 
         def again(*left: np.ndarray) -> SpanUpdates:
             own = [
-                _independent_side(side) if independent else _bases(halves, side, lost, Cpu())
+                _independent_side(side)
+                if independent
+                else _bases(halves, side, lost, Cpu(), least_share=0.0)
                 for side in left
             ]
             return _updates_by_rotation(halves, own, held_out_only=only)
@@ -229,7 +238,13 @@ def _independent_side(side: np.ndarray) -> Part:
     return side, side[:0], side[:0]
 
 
-def _bases(halves: Sequence[Half], side: np.ndarray, lost: np.ndarray, device: Device) -> Part:
+def _bases(
+    halves: Sequence[Half],
+    side: np.ndarray,
+    lost: np.ndarray,
+    device: Device,
+    least_share: float = LEAST_SHARE,
+) -> Part:
     """Divide a side into a basis, neurons that depend on it, and neurons in no span.
 
     Args:
@@ -237,6 +252,7 @@ def _bases(halves: Sequence[Half], side: np.ndarray, lost: np.ndarray, device: D
         side: neurons of one side, at least one.
         lost: neurons known to be in no span.
         device: where to find out whether all neurons are independent.
+        least_share: as ``LEAST_SHARE``; 0 to find only neurons that add no direction on a half.
     """
     undetermined = np.intersect1d(side, lost)
     side = np.setdiff1d(side, undetermined)
@@ -247,14 +263,35 @@ def _bases(halves: Sequence[Half], side: np.ndarray, lost: np.ndarray, device: D
         joint = np.concatenate([half.factor[:, side] * half.norms[side] for half in halves])
         joint /= np.linalg.norm(joint, axis=0)
         basis, rest = _independent(joint, side)
-        for half in halves:
-            _, dependent = _independent(half.factor[:, basis], basis)
+        for half, other in zip(halves, reversed(halves), strict=True):
+            here, there = half.factor[:, basis], other.factor[:, basis]
+            dependent = basis[_add_nothing(here, there, least_share)]
             if len(dependent):
                 undetermined = np.concatenate([undetermined, dependent])
                 side = np.setdiff1d(side, dependent)
                 break
         else:
             return basis, rest, np.sort(undetermined)
+
+
+def _add_nothing(columns: np.ndarray, others: np.ndarray, least_share: float) -> np.ndarray:
+    """Return the neurons that add next to no direction on one half, but do on the other.
+
+    Args:
+        columns: the neurons on one half, columns of norm 1.
+        others: the same neurons on the other half.
+        least_share: as for ``_bases``.
+    """
+    upper, order = pivoted_qr(columns, "r")
+    distances, elsewhere = np.zeros((2, len(order)))
+    for found, triangle in (
+        (distances, upper),
+        (elsewhere, np.linalg.qr(others[:, order], mode="r")),
+    ):
+        diagonal = np.abs(np.diagonal(triangle))
+        found[: len(diagonal)] = diagonal
+    least = np.maximum(RANK_TOLERANCE * len(order), least_share * elsewhere)
+    return np.asarray(order[distances <= least])
 
 
 def _independent(columns: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

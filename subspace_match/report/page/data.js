@@ -45,8 +45,9 @@ export function countWithin(ascending, bound) {
 
 export const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-/** The mean of the known numbers; NaN if there are none. */
-const meanOfKnown = (values) => mean(values.filter((value) => !Number.isNaN(value)));
+/** The mean cross-fitted similarity of all draws that have one, of some matches; NaN if none has. */
+const meanCrossFitted = (matches, epsilon) => mean(matches.flatMap((one) =>
+  Array(one.record.cross_fitted_draws).fill(one.crossFittedSimilarity(epsilon))));
 
 /** A chance level at the next epsilon at which it is known, so never too low; NaN if there is none. */
 const levelAt = (epsilons, curve, epsilon) => curve[countWithin(epsilons, epsilon - 1e-11)] ?? Number.NaN;
@@ -238,7 +239,7 @@ class Run {
       const onGrid = (values) => values?.[place] ?? Number.NaN;
       const rows = this.rows((matches, { low, high, consensus }) => ({
         ...overPairs(matches, (one) => one.similarity(epsilon)),
-        crossFitted: meanOfKnown(matches.map((one) => one.crossFittedSimilarity(epsilon))),
+        crossFitted: meanCrossFitted(matches, epsilon),
         chance: mean(matches.map((one) => one.chance(epsilon))),
         labels: mean(matches.map((one) => one.labels(epsilon))),
         // The levels are those of the first draw.

@@ -303,7 +303,9 @@ function imagesNote() {
   const { images } = run();
   if (!images) return [h("p", {}, "The images that activate its neurons most are not available: the run has none, or they were moved.")];
   const left = images.total - images.image.length;
+  const isOfInputs = run().layers[match().record.layer].kind === "fc";
   return [h("p", {}, "Next to each neuron: the images that activate it most, strongest activation first."
+    + (isOfInputs ? "" : " Only the positions of the first draw count.")
     + (left ? ` ${left} of ${images.total} images did not fit into the page.` : ""))];
 }
 
