@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from ..matching.layer_pairs import layer_pairs
 from ..matching.measures.cka import linear_cka
 from ..matching.path import match_path
 from ..storage.network_results import HeatMap, HeatMapLayer
-from .store_pair import StorePair
+
+if TYPE_CHECKING:
+    from .store_pair import StorePair  # needs Zarr, which a comparison without stores does not
 
 
 def heat_map(stores: StorePair, *, device: DeviceLike, chunk_samples: int | None) -> HeatMap:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +168,29 @@ def test_a_saved_comparison_holds_everything_and_makes_a_page(
     gone = {"nulls.npz", "figures/heat_map.svg", "figures/heat_map.png"}
     assert gone < before
     assert files_in(folder) == before - gone
+
+
+# The packages of all other extras cannot be imported.
+TORCH_AND_PLOTS = """
+import sys
+for name in ("dvc", "grimp", "jsonschema", "mlxtend", "sklearn", "snakemake", "timm", "tqdm",
+             "transformers", "vl_convert", "yaml", "zarr"):
+    sys.modules[name] = None
+import torch
+import subspace_match as sm
+import subspace_match.comparison.saving
+model = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.ReLU(), torch.nn.Linear(6, 3))
+result = sm.compare(model, model, [torch.rand(60, 4)], device="cpu")
+result.plot()
+print(len(result.to_frame("neurons", 0.3)))
+"""
+
+
+def test_the_extras_torch_and_plots_are_enough() -> None:
+    code = (sys.executable, "-W", "ignore", "-c", TORCH_AND_PLOTS)
+    done = subprocess.run(code, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == 12
 
 
 def files_in(folder: Path) -> set[str]:

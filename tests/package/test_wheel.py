@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from dataclasses import dataclass
@@ -82,7 +83,9 @@ def _install(folder: Path) -> None:
     source = folder / "source"  # building leaves files beside the sources
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(PROJECT / "subspace_match", source / "subspace_match", ignore=ignore)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    (source / "tests").mkdir()
+    (source / "tests" / "test_nothing.py").touch()
+    for name in ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(PROJECT / name, source)
 
     def call(*command: str | Path) -> None:
@@ -116,6 +119,13 @@ def test_the_wheel_holds_the_whole_package(light: Environment) -> None:
     files = (file for file in (PROJECT / "subspace_match").rglob("*") if file.is_file())
     wanted = {str(file.relative_to(PROJECT)) for file in files if "__pycache__" not in file.parts}
     assert packed == wanted
+
+
+def test_the_source_distribution_holds_no_tests_without_what_they_need(light: Environment) -> None:
+    (file,) = light.wheel.parent.glob("*.tar.gz")
+    with tarfile.open(file) as source:
+        folders = {name.split("/")[1] for name in source.getnames() if name.count("/") > 1}
+    assert folders == {"subspace_match", "subspace_match.egg-info"}
 
 
 def test_an_index_accepts_the_distributions(light: Environment) -> None:
