@@ -177,8 +177,7 @@ def initialise(network: nn.Module, seed: int) -> None:
 
     Args:
         network: on the CPU, so that a seed gives the same weights for every training device.
-        seed: decides every weight of the ``ARCHITECTURES``. A torchvision model or user code may
-            draw other weights, such as a class token; ``build_initialised`` decides these too.
+        seed: decides every weight of the ``ARCHITECTURES``.
     """
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
@@ -195,8 +194,8 @@ def initialise(network: nn.Module, seed: int) -> None:
 def build_initialised(architecture: Mapping[str, Any], seed: int) -> nn.Module:
     """Build a network on the CPU whose weights the seed decides, whatever the number of threads.
 
-    Networks of timm and transformers keep the weights of their constructors, which are right for
-    them; all others get those of ``initialise``. The global generators are changed.
+    ``ARCHITECTURES`` get the weights of ``initialise``. All others keep those of their
+    constructors, which are right for them. The global generators are changed.
 
     Raises:
         ValueError: if the seed does not decide the weights of a user's own network.
@@ -222,7 +221,7 @@ def _built_from_seed(architecture: Mapping[str, Any], seed: int) -> nn.Module:
             network = build(**architecture)
     finally:
         torch.set_num_threads(threads)
-    if not architecture["name"].startswith((TIMM, TRANSFORMERS)):
+    if architecture["name"] in ARCHITECTURES:
         initialise(network, seed)
     return network
 

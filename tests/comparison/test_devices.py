@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,7 @@ def test_results_are_those_of_the_cpu(
     found = compare(device, "cpu" if elsewhere else device, TorchDevice(device))
     expected = compare("cpu", "cpu", resolve_device("cpu"))
     assert list(found) == list(expected)
+    found = pickle.loads(pickle.dumps(found))
     for layer, other in ((found[name], expected[name]) for name in expected):
         np.testing.assert_allclose(
             layer.path.critical_epsilon, other.path.critical_epsilon, rtol=0, atol=CLOSE

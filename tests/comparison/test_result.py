@@ -178,19 +178,21 @@ for name in ("dvc", "grimp", "jsonschema", "mlxtend", "sklearn", "snakemake", "t
     sys.modules[name] = None
 import torch
 import subspace_match as sm
-import subspace_match.comparison.saving
 model = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.ReLU(), torch.nn.Linear(6, 3))
-result = sm.compare(model, model, [torch.rand(60, 4)], device="cpu")
+options = {"permutations": 19, "heat_map": 50, "device": "cpu"}
+result = sm.compare(model, model, [torch.rand(60, 4)], **options)
 result.plot()
+result.save(sys.argv[1])
 print(len(result.to_frame("neurons", 0.3)))
 """
 
 
-def test_the_extras_torch_and_plots_are_enough() -> None:
-    code = (sys.executable, "-W", "ignore", "-c", TORCH_AND_PLOTS)
+def test_the_extras_torch_and_plots_are_enough(tmp_path: Path) -> None:
+    code = (sys.executable, "-W", "ignore", "-c", TORCH_AND_PLOTS, tmp_path / "saved")
     done = subprocess.run(code, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == 12
+    assert (tmp_path / "saved/tables/summary.csv").is_file()
 
 
 def files_in(folder: Path) -> set[str]:

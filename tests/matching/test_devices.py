@@ -13,7 +13,9 @@ import scipy.linalg
 import torch
 
 from subspace_match.matching import device_names
+from subspace_match.matching.backends import torch_
 from subspace_match.matching.backends.numpy_ import Cpu
+from subspace_match.matching.backends.torch_ import TorchDevice
 
 RNG = np.random.default_rng(0)
 
@@ -195,12 +197,47 @@ def test_torch_is_imported_where_a_gpu_driver_exists():
 
 
 @pytest.mark.parametrize("view", [np.s_[:], np.s_[:, 2:-1], np.s_[:1]], ids=str)
-@pytest.mark.parametrize(("shape", "dtype"), [((2501, 2003), np.float64), ((3, 700_001), bool)])
-def test_large_arrays_come_back_unchanged(shape, dtype, view, device):
+@pytest.mark.parametrize("dtype", [np.float64, np.int64, bool])
+def test_large_arrays_come_back_unchanged(dtype, view, device):
     """A GPU copies them in several pieces."""
+    shape = (2501, 2003) if device.name == "cuda" else (25, 23)
     values = (np.arange(np.prod(shape)) % 251).reshape(shape).astype(dtype)
     there = device.array(values)
     for expected, found in ((values[view], there[view]), (values[view].T, there[view].T)):
         later = device.numpy_later(found)
         np.testing.assert_array_equal(device.numpy(found), expected)
         np.testing.assert_array_equal(later(), expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_copy_waits_for_the_work_of_its_stream_on_cuda():
+    device = TorchDevice("cuda")
+    factor = torch.eye(3000, dtype=torch.float64, device="cuda")
+    values = torch.rand(3000, 3000, dtype=torch.float64, device="cuda")
+    expected = values.cpu().numpy()
+    with torch.cuda.stream(torch.cuda.Stream()):
+        found = values.zero_()
+        for _ in range(20):  # takes longer than a copy
+            found = factor @ found
+        found += torch.from_numpy(expected).to("cuda")
+        later = device.numpy_later(found)
+    np.testing.assert_array_equal(later(), expected)
+
+
+@pytest.mark.parametrize("bytes_each", [1, 100, 160, 10_000])
+def test_pieces_are_all_rows_and_each_starts_before_the_one_before_it_is_used(
+    bytes_each, monkeypatch
+):
+    monkeypatch.setattr(torch_, "PIECE", bytes_each)
+    rows, started = torch.arange(70.0).view(7, 10), []
+
+    def start(piece: slice) -> torch.Tensor:
+        started.append(piece)
+        return rows[piece]
+
+    pieces, used = list(torch_._pieces(rows)), []
+    for part in torch_._one_ahead(map(start, pieces)):
+        used.append(part)
+        assert part.nbytes <= max(bytes_each, rows[0].nbytes)
+        assert len(started) == min(len(used) + 1, len(pieces))
+    assert torch.equal(torch.cat(used), rows)

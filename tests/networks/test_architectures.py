@@ -349,6 +349,19 @@ def test_the_seed_decides_what_user_code_draws_on_any_number_of_threads(
     assert not torch.equal(drawn[0], drawn[2])
 
 
+@pytest.mark.parametrize("kind", ["own", "torchvision"])
+def test_networks_of_others_begin_with_the_weights_of_their_constructors(
+    own: str, kind: str
+) -> None:
+    name = f"{own}:by_torch" if kind == "own" else "torchvision:squeezenet1_1"
+    architecture = PLAIN_LAYERS | {"name": name}
+    found = build_initialised(architecture, 3).state_dict()
+    torch.manual_seed(3)
+    expected = build(**architecture).state_dict()
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor), name
+
+
 def test_weights_that_the_seed_does_not_decide_are_refused(own: str) -> None:
     architecture = PLAIN_LAYERS | {"name": f"{own}:by_chance"}
     message = r"expected initial weights that the seed decides, found that .* each time: drawn"

@@ -21,6 +21,7 @@ ALIGNED = 16  # numbers of a row, 128 bytes
 NARROW = 1024  # a triangle up to here is inverted by a triangular solve
 
 T = TypeVar("T")
+_COPIES = ThreadPoolExecutor(1)  # copies to the host beside the caller's work
 
 
 class TorchDevice(Device):
@@ -30,7 +31,6 @@ class TorchDevice(Device):
 
     def __init__(self, name: str) -> None:
         self.name, self._device = name, torch.device(name)
-        self._copies = ThreadPoolExecutor(1)
 
     def array(self, values: np.ndarray) -> Array:
         # Torch needs native byte order, writable memory and no negative strides; memory maps, Zarr
@@ -52,7 +52,7 @@ class TorchDevice(Device):
             part = array[piece]
             locked = torch.empty(part.shape, dtype=part.dtype, pin_memory=True)
             locked.copy_(part, non_blocking=True)
-            return piece, locked, torch.cuda.current_stream(self._device).record_event()
+            return piece, locked, torch.cuda.current_stream(part.device).record_event()
 
         for piece, locked, arrived in _one_ahead(map(start, _pieces(array))):
             arrived.synchronize()
@@ -60,7 +60,16 @@ class TorchDevice(Device):
         return host
 
     def numpy_later(self, array: torch.Tensor) -> Callable[[], np.ndarray]:
-        return self._copies.submit(self.numpy, array).result
+        if self._device.type == "cpu":
+            return super().numpy_later(array)
+        # A thread has a device and a stream of its own: the copy must follow the caller's work.
+        stream = torch.cuda.current_stream(array.device)
+
+        def copy() -> np.ndarray:
+            with torch.cuda.stream(stream):
+                return self.numpy(array)
+
+        return _COPIES.submit(copy).result
 
     def _from_host(self, tensor: torch.Tensor) -> torch.Tensor:
         if self._device.type == "cpu":
