@@ -18,9 +18,8 @@ import numpy as np
 from .backends import resolve_device
 from .backends.base import Array, Device, DeviceLike
 from .backends.numpy_ import Cpu
-from .path import MatchPath, match_path
+from .path import MatchPath, match_path, path_and_distances
 from .peeling import permuted_numpy
-from .peeling.peel import distances_from_all
 from .peeling.permuted import PermutedRemovals
 from .reduction.block_sums import Blocks, GroupedSum
 from .reduction.centred import Deviations
@@ -238,12 +237,7 @@ class _Null:
 
     def peel_alone(self, order: Array, cross: Array) -> NullNeurons:
         """Peel one permutation."""
-        pair, device = self.pair(order, cross), self.device
-        path, live = match_path(pair, device=device), np.flatnonzero(pair.live)
-        width_x = int((live < pair.neurons_x).sum())
-        distance = np.full(len(pair.sums), np.nan)
-        products = pair.unit_products_on(device)
-        distance[live] = distances_from_all(pair.factor, width_x, products, device)
+        path, distance = path_and_distances(self.pair(order, cross), self.device)
         return NullNeurons(path.critical_epsilon, distance)
 
     def peel_together(self, crosses: Array) -> list[NullNeurons | None]:
