@@ -45,7 +45,7 @@ def test_a_neuron_is_above_chance_where_it_is_below_the_level_of_chance() -> Non
     critical = np.append(rng.random(30), np.nan)
     null = np.where(np.isnan(critical), np.nan, rng.random((39, 31)).round(1))
     critical[:4] = null[0, :4]  # ties
-    found = neuron_columns(critical, Resampled(null, None, None, null))
+    found = neuron_columns(critical, Resampled(null, null))
     below = critical < found["null_critical_epsilon"]
     np.testing.assert_array_equal(below, found["p_value"] <= 0.05)
     assert np.isnan(found["p_value"][-1])

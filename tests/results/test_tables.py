@@ -103,7 +103,7 @@ def test_a_neuron_exactly_at_epsilon_counts_in_every_table(tmp_path: Path) -> No
     (saved,) = load_matches(tmp_path / "path.npz").values()
     (proof,) = path.verify([0.5], device="cpu")
     null = path.critical_epsilon[None]
-    results = [LayerResult(PAIR, saved, [proof], Resampled(null))]
+    results = [LayerResult(PAIR, saved, [proof], Resampled(null, null))]
     row = similarity_table(results).iloc[0]
     assert (row["matched_a"], row["matched_b"], row["similarity"]) == (1, 1, path.similarity(0.5))
     assert (row["verified"], row["certain"]) == (True, False)
@@ -213,7 +213,7 @@ def test_null_columns_come_from_the_permutations() -> None:
     null = np.full((19, 5), 0.45)
     null[:, 0] = np.nan
     null[3, 1] = 0.25
-    both = Resampled(null, null[::-1] + 0.1)
+    both = Resampled(null, null, *[null[::-1] + 0.1] * 2)
     results = [result(epsilons=(0.05, 0.3, 0.5), null=own) for own in (both, None)]
     table = similarity_table(results)
     assert table["similarity"].tolist() == [0, 3 / 5, 4 / 5] * 2
@@ -325,7 +325,7 @@ def test_without_permutations_the_null_table_has_its_columns_and_no_rows() -> No
 
 
 def test_the_summary_aggregates_draws_and_pairs() -> None:
-    null = Resampled(np.full((19, 5), 0.05))
+    null = Resampled(*np.full((2, 19, 5), 0.05))
     results = [
         result(seed_b=seed_b, draw=draw, epsilons=(0.1, 0.5), null=null if draw == 0 else None)
         for seed_b in (1, 2)
