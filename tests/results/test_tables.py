@@ -12,8 +12,6 @@ from subspace_match.matching.certificate import Certificate
 from subspace_match.matching.measures import Noted, noted_measures
 from subspace_match.matching.minimal.result import MinimalMatches
 from subspace_match.matching.null import NullNeurons, null_neurons
-from subspace_match.matching.permutation_test import family_wise_p_values
-from subspace_match.results.chance import chance_columns
 from subspace_match.results.registry import read_networks
 from subspace_match.results.tables import (
     LayerResult,
@@ -183,30 +181,6 @@ def test_the_neuron_table_has_the_critical_epsilons_on_new_images() -> None:
     results = [replace(own, match=replace(own.match, new_images=new)), result("fc1", 2)]
     column = neuron_table(results)["cross_fitted_critical_epsilon"]
     np.testing.assert_array_equal(column, [*new.cross_fitted, *[np.nan] * 5])
-
-
-@pytest.mark.parametrize("prefix", ["", "class_"])
-def test_a_correction_for_all_layers_never_makes_a_p_value_smaller(prefix: str) -> None:
-    """Layers with different numbers of permutations share the first ones only."""
-    rng = np.random.default_rng(0)
-    numbers, statistics = (999, 199, 19), 50
-    observed = [rng.random(statistics) for _ in numbers]
-    nulls = [{prefix: rng.random((number, statistics))} for number in numbers]
-    found = chance_columns(observed, nulls)
-    plain, family = (
-        np.stack([own[f"{prefix}{name}"] for own in found])
-        for name in ("p_value", "family_p_value")
-    )
-    shared = np.stack([own[prefix][:19] for own in nulls], axis=-1)
-    by_shared = np.stack(
-        [
-            family_wise_p_values(np.array([own[place] for own in observed]), shared[:, place])
-            for place in range(statistics)
-        ],
-        axis=1,
-    )
-    assert (by_shared < plain).any()
-    np.testing.assert_array_equal(family, np.maximum(by_shared, plain))
 
 
 def test_null_columns_come_from_the_permutations() -> None:
