@@ -18,7 +18,7 @@ from timing import fastest
 
 import subspace_match as sm
 from subspace_match.matching.half_samples import paths_of_halves
-from subspace_match.matching.null import null_critical_epsilons
+from subspace_match.matching.null import null_neurons
 from subspace_match.matching.permutation_counts import affordable_permutations
 
 LAYERS = ((10_000, 32), (10_000, 64), (10_000, 128), (10_000, 256), (4_000, 256), (1_000, 128))
@@ -46,7 +46,7 @@ def main() -> None:
                 lambda f=f, given=given, x=x, y=y, pair=pair: list(
                     f(pair, x, y, given, device="cpu")
                 )
-                for f, given in ((null_critical_epsilons, orders), (paths_of_halves, halves))
+                for f, given in ((null_neurons, orders), (paths_of_halves, halves))
             ),
             repeats=REPEATS,
             clock=time.process_time,

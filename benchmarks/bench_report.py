@@ -119,7 +119,7 @@ def run_of(size: Size, results: Path) -> Path:
                     measured = {
                         f"measure_{n}": (float(v), "") for n, v in enumerate(rng.random(10))
                     }
-                    result = replace(result, null=Resampled(null), measures=measured)
+                    result = replace(result, null=Resampled(null, null), measures=measured)
                 known.append(result)
             known[-1] = replace(known[-1], minimal={0.3: minimal_matches(critical, rng)})
     of_layers = tables.layer_tables(known)

@@ -48,7 +48,7 @@ import subspace_match as sm
 from subspace_match.matching.backends import resolve_device
 from subspace_match.matching.backends.torch_ import TorchDevice
 from subspace_match.matching.epsilons import EPSILONS
-from subspace_match.matching.null import null_critical_epsilons
+from subspace_match.matching.null import null_neurons
 from subspace_match.matching.peeling import peel
 from subspace_match.matching.peeling.updates import SpanUpdates
 
@@ -418,7 +418,7 @@ def time_null(
     pair = sm.reduce(x, y, device=where)
     rng = np.random.default_rng(0)
     orders = [rng.permutation(samples) for _ in range(count)]
-    taken = timer.seconds(lambda: list(null_critical_epsilons(pair, x, y, orders, device=where)))
+    taken = timer.seconds(lambda: list(null_neurons(pair, x, y, orders, device=where)))
     floor = count * 2 * samples * neurons**2 / limits["float64"]
     print_row(
         f"null {neurons} + {neurons}, {samples:,} samples, {count} permutations",

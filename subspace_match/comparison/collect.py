@@ -353,7 +353,7 @@ class Collector:
             nulls[number] = NullNeurons.stacked(found)
         path = match_path(halves.whole, device=self._device)
         return LayerComparison(
-            pair.name, pair.a, pair.b, path, nulls[0], nulls[1], halves, self._device
+            pair.name, pair.a, pair.b, path, halves, nulls[0], nulls[1], self._device
         )
 
     def kept(self) -> list[dict[str, np.ndarray]]:

@@ -18,6 +18,7 @@ from ..matching.path import MatchPath
 from ..matching.reduction.halves import HalvedMoments
 from ..matching.reduction.moments import PairMoments
 from ..matching.validation import FewSamplesWarning
+from ..storage.match_files import Resampled
 
 if TYPE_CHECKING:
     from ..networks.layer_info import LayerInfo
@@ -31,10 +32,6 @@ class LayerComparison:
         name: its key in the comparison.
         layer_a, layer_b: the layers.
         path: the maximum matches at every epsilon.
-        permuted: both layers' neurons with B's inputs permuted, a row per permutation; None
-            without permutations.
-        class_permuted: the same with B's inputs permuted only among inputs of one label; None also
-            if there are no labels, or too few inputs of a class are sampled at the same places.
         halves: moments of two random halves of the inputs; ``halves.whole`` is ``pair``.
     """
 
@@ -42,9 +39,9 @@ class LayerComparison:
     layer_a: LayerInfo
     layer_b: LayerInfo
     path: MatchPath
-    permuted: NullNeurons | None
-    class_permuted: NullNeurons | None
     halves: HalvedMoments
+    _permuted: NullNeurons | None  # B's inputs permuted, a row per permutation
+    _class_permuted: NullNeurons | None  # only among inputs of one label
     _device: Device
 
     def __repr__(self) -> str:
@@ -57,13 +54,20 @@ class LayerComparison:
 
     @property
     def null(self) -> np.ndarray | None:
-        """Critical epsilons with B's inputs permuted, (permutations, n_a + n_b) float64."""
-        return None if self.permuted is None else self.permuted.critical_epsilon
+        """Critical epsilons with B's inputs permuted, (permutations, n_a + n_b) float64.
+
+        None without permutations.
+        """
+        return None if self._permuted is None else self._permuted.critical_epsilon
 
     @property
     def class_null(self) -> np.ndarray | None:
-        """The same with B's inputs permuted only among inputs of one label."""
-        return None if self.class_permuted is None else self.class_permuted.critical_epsilon
+        """The same with B's inputs permuted only among inputs of one label.
+
+        None also if there are no labels, or too few inputs of a class are sampled at the same
+        places.
+        """
+        return None if self._class_permuted is None else self._class_permuted.critical_epsilon
 
     @property
     def inputs(self) -> int:
@@ -98,3 +102,10 @@ class LayerComparison:
     def measures(self) -> dict[str, Noted]:
         """Values of the other measures by name, with a note where one is NaN."""
         return noted_measures(self.pair)
+
+
+def resampled(layer: LayerComparison) -> Resampled | None:
+    """Return the layer with B's inputs permuted, as files and tables take it."""
+    if layer._permuted is None:
+        return None
+    return Resampled.of(layer._permuted, layer._class_permuted)

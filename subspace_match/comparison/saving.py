@@ -12,7 +12,8 @@ from ..progress import Progress
 from ..results.registry import TABLES
 from ..results.tables import PairNames
 from ..storage.files import write_record, write_table
-from ..storage.match_files import Resampled, save_matches, save_moments, save_nulls
+from ..storage.match_files import save_matches, save_moments, save_nulls
+from .layer_result import resampled
 from .tables import figure_names, figures_of, matches_of
 
 if TYPE_CHECKING:
@@ -92,9 +93,9 @@ def write_folder(
         folder / "moments.npz", ((origins[name], layer.pair) for name, layer in layers.items())
     )
     nulls = {
-        origins[name]: Resampled.of(layer.permuted, layer.class_permuted)
+        origins[name]: own
         for name, layer in layers.items()
-        if layer.permuted is not None
+        if (own := resampled(layer)) is not None
     }
     if nulls:
         save_nulls(folder / "nulls.npz", nulls)

@@ -19,9 +19,10 @@ from ..results.heat_map import match_all_layers
 from ..results.many_networks import consensus_table, with_consensus
 from ..results.registry import NO_SEED
 from ..results.tables import LayerResult, PairNames
-from ..storage.match_files import LayerMatch, NewImages, Resampled
+from ..storage.match_files import LayerMatch, NewImages
 from ..storage.network_results import HeatMap, HeatMapLayer
 from ..storage.result_origin import LayerOrigin, Origin
+from .layer_result import resampled
 from .layers import matching_work
 
 if TYPE_CHECKING:
@@ -87,9 +88,7 @@ def all_tables(
                         names,
                         _match_of(names, depth, layer),
                         layer.path.verify(list(epsilons), device=device),
-                        None
-                        if layer.permuted is None
-                        else Resampled.of(layer.permuted, layer.class_permuted),
+                        resampled(layer),
                         layer.measures,
                     )
                 )

@@ -72,15 +72,14 @@ def chance(summary: pd.DataFrame, mark: str, mark_within: str) -> str:
     if summary["null_threshold"].isna().all():
         return "The run has no permutations, so the chance level is not shown."
     level = f"{mark}: the chance level, where it is above 0. {_tested(summary)}"
-    unknown = summary["class_null_threshold"].isna()
-    if unknown.all():
+    if summary["class_null_threshold"].isna().all():
         return f"{level} {_NOT_WITHIN_CLASSES}"
     within = (
         f"{mark_within}: the same level when images are permuted within classes, which is what the"
         " labels alone explain."
     )
-    layers = summary.loc[unknown & summary["null_threshold"].notna(), "layer"].unique()
-    gaps = f" It is not known for {listed(layers)}." if len(layers) else ""
+    layers = layers_without(summary[summary["null_threshold"].notna()], "class_null_threshold")
+    gaps = f" It is not known for {listed(layers)}." if layers else ""
     return f"{level} {within}{gaps}"
 
 
@@ -94,6 +93,17 @@ def _tested(summary: pd.DataFrame) -> str:
         f"It is the mean over pairs: a pair whose similarity{first} is above its own level"
         f" {permuted}."
     )
+
+
+def layers_without(summary: pd.DataFrame, column: str) -> list[str]:
+    """Name the layers without a value, with their comparisons if others have one."""
+    names = []
+    for layer, rows in summary.groupby("layer", sort=False):
+        unknown = rows.loc[rows[column].isna(), "comparison"].unique()
+        if len(unknown):
+            of_all = len(unknown) == rows["comparison"].nunique()
+            names.append(str(layer) if of_all else f"{layer} ({'; '.join(unknown)})")
+    return names
 
 
 def few_samples(summary: pd.DataFrame) -> str:

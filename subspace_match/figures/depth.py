@@ -220,9 +220,10 @@ def stages(summary: pd.DataFrame) -> Figure:
 def describe_stages(summary: pd.DataFrame) -> str:
     """Describe ``stages``."""
     own = _at_middle_epsilon(summary)
+    level = chance(own.assign(comparison=own["shown"]), "Dotted", "Dash-dotted")  # by curve
     return (
         f"At epsilon {middle_epsilon(summary):g}. Mean over {pairs_and_draws(own)}. {band(own)}"
-        f" {chance(own, 'Dotted', 'Dash-dotted')}{few_samples(own)}{comparisons(own)}"
+        f" {level}{few_samples(own)}{comparisons(own)}"
     )
 
 

@@ -75,7 +75,7 @@ def describe_heat_map(table: pd.DataFrame) -> str:
     """Describe ``heat_map``."""
     unknown = ""
     if table["linear_cka"].isna().any():
-        unknown = " No linear CKA is known of a layer whose neurons are all constant."
+        unknown = " Linear CKA is not defined for a layer whose neurons are all constant."
     return (
         f"At epsilon {middle_epsilon(table):g}. Mean over {network_pairs(table)}, on one draw of"
         f" positions that all layers share.{unknown}{comparisons(table, 'Rows')}"

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..results.wording import listed
-from .captions import comparisons, few_samples, pairs_and_draws
+from .captions import comparisons, few_samples, layers_without, pairs_and_draws
 from .style import colour, layer_panels, legend, line_points, similarity_axis, styled
 
 _LINES: dict[str, Any] = {"in-sample": "-", "cross-fitted": "--", "held-out": ":"}
@@ -50,7 +50,7 @@ def cross_fitted(summary: pd.DataFrame) -> Figure:
 def describe_cross_fitted(summary: pd.DataFrame) -> str:
     """Describe ``cross_fitted``."""
     epsilons = listed(f"{epsilon:g}" for epsilon in sorted(summary["epsilon"].unique()))
-    unknown = _without_cross_fitted(summary)
+    unknown = layers_without(summary, "cross_fitted")
     missing = f" Too few images for dashed lines: {listed(unknown)}." if unknown else ""
     return (
         "Solid: distances measured on the images on which they were fitted, which makes them too"
@@ -60,14 +60,3 @@ def describe_cross_fitted(summary: pd.DataFrame) -> str:
         f" {epsilons}; black: area under the similarity curve. Mean over"
         f" {pairs_and_draws(summary)}.{missing}{few_samples(summary)}{comparisons(summary)}"
     )
-
-
-def _without_cross_fitted(summary: pd.DataFrame) -> list[str]:
-    """Name the layers without cross-fitted similarity, with their panels if others have it."""
-    names = []
-    for layer, rows in summary.groupby("layer", sort=False):
-        unknown = rows.loc[rows["cross_fitted"].isna(), "comparison"].unique()
-        if len(unknown):
-            of_all = len(unknown) == rows["comparison"].nunique()
-            names.append(str(layer) if of_all else f"{layer} ({'; '.join(unknown)})")
-    return names

@@ -18,9 +18,8 @@ import numpy as np
 from .backends import resolve_device
 from .backends.base import Array, Device, DeviceLike
 from .backends.numpy_ import Cpu
-from .path import MatchPath, match_path
+from .path import MatchPath, match_path, path_and_distances
 from .peeling import permuted_numpy
-from .peeling.peel import distances_from_all
 from .peeling.permuted import PermutedRemovals
 from .reduction.block_sums import Blocks, GroupedSum
 from .reduction.centred import Deviations
@@ -84,40 +83,16 @@ def null_paths(
             yield match_path(null.pair(order, cross), device=null.device)
 
 
-def null_critical_epsilons(
-    pair: PairMoments,
-    x: Any,
-    y: Any,
-    orders: Iterable[np.ndarray],
-    *,
-    device: DeviceLike = "auto",
-) -> Iterator[np.ndarray]:
-    """Yield the critical epsilons of ``null_paths``; many permutations run together.
-
-    Args:
-        pair: the moments of x and y, from ``reduce``.
-        x: as in ``null_paths``.
-        y: as in ``null_paths``.
-        orders: as in ``null_paths``.
-        device: "cpu", "cuda" or "auto".
-
-    Yields:
-        (n_x + n_y,) float64 per permutation, as ``MatchPath.critical_epsilon``.
-
-    Raises:
-        ValueError: as ``null_paths``.
-    """
-    for found in null_neurons(pair, x, y, orders, device=device):
-        yield found.critical_epsilon
-
-
 class NullNeurons(NamedTuple):
-    """The neurons of both sides under one permutation, (n_x + n_y,) float64; NaN if dead.
+    """The neurons of both sides under a permutation, or under several ones.
+
+    Both arrays are float64: (n_x + n_y,) of one permutation, from ``null_neurons``, or
+    (permutations, n_x + n_y), from ``stacked``; NaN for dead neurons.
 
     Attributes:
         critical_epsilon: as ``MatchPath.critical_epsilon``.
-        distance: relative distance from the span of all of the other side's neurons, which is at
-            most the critical epsilon.
+        distance: relative distance from the span of all of the other side's neurons. It is at most
+            the critical epsilon, but for rounding and the tie margin, which lowers the latter.
     """
 
     critical_epsilon: np.ndarray
@@ -125,7 +100,7 @@ class NullNeurons(NamedTuple):
 
     @classmethod
     def stacked(cls, permutations: Iterable[NullNeurons]) -> NullNeurons:
-        """Put some permutations together, (permutations, n_x + n_y) each."""
+        """Put single permutations together, a row each."""
         return cls(*map(np.stack, zip(*permutations, strict=True)))
 
 
@@ -137,9 +112,20 @@ def null_neurons(
     *,
     device: DeviceLike = "auto",
 ) -> Iterator[NullNeurons]:
-    """Yield the critical epsilons of ``null_critical_epsilons``, and the neurons' distances.
+    """Yield the critical epsilons of ``null_paths``, and distances; many permutations run together.
 
-    Takes and raises what ``null_critical_epsilons`` does.
+    Args:
+        pair: the moments of x and y, from ``reduce``.
+        x: as in ``null_paths``.
+        y: as in ``null_paths``.
+        orders: as in ``null_paths``.
+        device: "cpu", "cuda" or "auto".
+
+    Yields:
+        The neurons under each permutation.
+
+    Raises:
+        ValueError: as ``null_paths``.
     """
     null = _Null(pair, x, y, resolve_device(device))
     for batch in null.batches(orders):
@@ -238,12 +224,7 @@ class _Null:
 
     def peel_alone(self, order: Array, cross: Array) -> NullNeurons:
         """Peel one permutation."""
-        pair, device = self.pair(order, cross), self.device
-        path, live = match_path(pair, device=device), np.flatnonzero(pair.live)
-        width_x = int((live < pair.neurons_x).sum())
-        distance = np.full(len(pair.sums), np.nan)
-        products = pair.unit_products_on(device)
-        distance[live] = distances_from_all(pair.factor, width_x, products, device)
+        path, distance = path_and_distances(self.pair(order, cross), self.device)
         return NullNeurons(path.critical_epsilon, distance)
 
     def peel_together(self, crosses: Array) -> list[NullNeurons | None]:

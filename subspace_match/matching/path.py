@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from .backends import resolve_device
-from .backends.base import DeviceLike
+from .backends.base import Device, DeviceLike
 from .certificate import Certificate, certify
 from .content import EqualByContent
 from .curve import EPSILON_LABEL, SIMILARITY_LABEL, draw_curve, finish_curves, new_axes
@@ -296,14 +296,28 @@ def match_path(pair: PairMoments, *, device: DeviceLike = "auto") -> MatchPath:
         (array([0.6, 1. ]), array([0.6]))
     """
     check_type("pair", pair, PairMoments, "the moments of two layers, reduce(x, y)")
-    device = resolve_device(device)
+    return path_and_distances(pair, resolve_device(device))[0]
+
+
+def path_and_distances(pair: PairMoments, device: Device) -> tuple[MatchPath, np.ndarray]:
+    """Return the match path, and each neuron's distance from all of the other side.
+
+    Args:
+        pair: moments of the two sides.
+        device: where to compute.
+
+    Returns:
+        The path, and relative distances, (n_x + n_y,) float64; NaN for dead neurons.
+    """
     live = np.flatnonzero(pair.live)
     width_x = int((live < pair.neurons_x).sum())
-    columns, distances = peel(pair.factor, width_x, pair.unit_products_on(device), device)
-    order = live[columns]
-    critical = np.full(len(pair.sums), np.nan)
-    critical[order] = lower_by_margin(np.minimum.accumulate(distances), pair.tie_margin)
-    return MatchPath(critical[: pair.neurons_x], critical[pair.neurons_x :], order, pair)
+    peeled = peel(pair.factor, width_x, pair.unit_products_on(device), device)
+    order = live[peeled.order]
+    critical, from_all = np.full((2, len(pair.sums)), np.nan)
+    critical[order] = lower_by_margin(np.minimum.accumulate(peeled.distances), pair.tie_margin)
+    from_all[live] = peeled.from_all
+    path = MatchPath(critical[: pair.neurons_x], critical[pair.neurons_x :], order, pair)
+    return path, from_all
 
 
 def moments_of(pair: PairMoments | MatchPath) -> PairMoments:

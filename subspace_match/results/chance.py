@@ -51,14 +51,15 @@ def chance_columns(
 ) -> list[dict[str, np.ndarray]]:
     """Return the columns that compare each layer of one pair of networks with its nulls.
 
+    The correction for several layers uses as many permutations as every layer has, the first ones.
+    A corrected p-value is never below the plain one. Layers whose images are permuted in the same
+    groups share their permutations. If layers with other groups have independent ones, the level of
+    the family is at most -log(1 - a), 5.13% for a = 5%, however layers depend on each other.
+
     Args:
         observed: statistics (m,) of each layer, the same ones in every layer.
         nulls: ``null_statistics`` of each layer; layers without a null are left out of the
-            correction for several layers. If layers have different numbers of permutations, it uses
-            the first ones, which all layers share. A corrected p-value is never below the plain
-            one. Layers that exchange images in other groups have other permutations; if these are
-            independent of the others', the level of the family is at most -log(1 - a), 5.13% for
-            a = 5%, however layers depend on each other.
+            correction.
 
     Returns:
         ``CHANCE_COLUMNS`` of each layer, (m,) each; NaN without the null.
@@ -98,10 +99,6 @@ def chance_columns(
 def neuron_columns(critical: np.ndarray, null: Resampled | None) -> dict[str, np.ndarray]:
     """Return what compares each neuron's critical epsilon with its nulls.
 
-    Args:
-        critical: observed critical epsilons of both networks, (n,) float64; NaN if dead.
-        null: with the same neurons.
-
     A neuron's critical epsilon is compared with its distance from all of the other network's
     permuted neurons, not with its permuted critical epsilon. No critical epsilon is below the
     neuron's own distance from all, and that distance is exchangeable if the neuron has nothing to
@@ -109,6 +106,10 @@ def neuron_columns(critical: np.ndarray, null: Resampled | None) -> dict[str, np
     epsilons are not: where no neuron matches, each is about the largest distance of all neurons,
     but where the others match, a neuron that does not leaves first, at its own distance, which is
     smaller.
+
+    Args:
+        critical: observed critical epsilons of both networks, (n,) float64; NaN if dead.
+        null: with the same neurons.
 
     Returns:
         For each null the m-th smallest distance of K = 20 m - 1 (a smaller critical epsilon has

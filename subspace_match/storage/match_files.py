@@ -271,19 +271,21 @@ class Resampled:
 
     Attributes:
         any_image: network B's images permuted, (permutations, n_a + n_b) float64.
-        within_class: the same, among images of one label; None if the images have no labels.
+        any_image_distance: under the permutations of ``any_image``, each neuron's distance from all
+            neurons of the other network.
+        within_class: as ``any_image``, among images of one label; None if the images have no
+            labels.
+        within_class_distance: as ``any_image_distance``, under the permutations of
+            ``within_class``; None without them.
         half_images: on half of the images, then on the other half, of several divisions, (halves,
             n_a + n_b); None if there are too few samples.
-        any_image_distance: under the permutations of ``any_image``, each neuron's distance from all
-            neurons of the other network; None if it is not known.
-        within_class_distance: the same under those of ``within_class``.
     """
 
     any_image: np.ndarray
+    any_image_distance: np.ndarray
     within_class: np.ndarray | None = None
-    half_images: np.ndarray | None = None
-    any_image_distance: np.ndarray | None = None
     within_class_distance: np.ndarray | None = None
+    half_images: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -293,9 +295,8 @@ class Resampled:
         half_images: np.ndarray | None = None,
     ) -> Resampled:
         """Build from the neurons under each kind of permutations."""
-        labels = (None, None) if within_class is None else within_class
-        (chance, of_chance), (within, of_within) = any_image, labels
-        return cls(chance, within, half_images, of_chance, of_within)
+        within, of_within = (None, None) if within_class is None else within_class
+        return cls(*any_image, within, of_within, half_images)
 
 
 def save_nulls(path: str | Path, nulls: Mapping[LayerOrigin, Resampled]) -> None:
@@ -308,8 +309,22 @@ def save_nulls(path: str | Path, nulls: Mapping[LayerOrigin, Resampled]) -> None
 
 
 def load_nulls(path: str | Path) -> dict[LayerOrigin, Resampled]:
-    """Read what ``save_nulls`` wrote."""
-    return {origin: Resampled(**arrays) for origin, (arrays, _) in _load(path).items()}
+    """Read what ``save_nulls`` wrote.
+
+    Raises:
+        ValueError: also if an older version wrote the file, without the distances.
+    """
+    nulls = {}
+    for origin, (arrays, _) in _load(path).items():
+        for name in ("any_image", "within_class"):
+            if name in arrays and f"{name}_distance" not in arrays:
+                raise ValueError(
+                    f"{path}: expected {name} and {name}_distance for {origin.layer}, found"
+                    f" {', '.join(arrays)}, as older versions wrote; remove the file and run the"
+                    " null again"
+                )
+        nulls[origin] = Resampled(**arrays)
+    return nulls
 
 
 def save_consensus(path: str | Path, consensus: Mapping[LayerOrigin, Sequence[np.ndarray]]) -> None:

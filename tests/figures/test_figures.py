@@ -361,6 +361,22 @@ def test_a_caption_names_the_layers_whose_level_within_classes_is_not_known() ->
     assert not ((places > 0.2) & (places < 2)).any()  # a gap, not a level of 0
 
 
+@pytest.mark.parametrize("with_level", [True, False])
+def test_a_caption_says_which_comparison_has_no_level_within_classes(with_level: bool) -> None:
+    """If it has a level of chance; in the figure of stages a comparison is a curve of a panel."""
+    names = ["initial", "last", "initial to last, same seed"]
+    made = tables(comparisons=names)["summary"]
+    of_layer, of_last = made["layer"] == "conv2", made["comparison"] == "last"
+    made.loc[of_layer & of_last, "class_null_threshold"] = np.nan
+    if not with_level:
+        made.loc[of_layer & of_last, "null_threshold"] = np.nan
+    words = " It is not known for conv2 (last)."
+    for name in ("similarity_by_depth", "stages"):
+        caption = FIGURES[name].caption({"summary": made}, "e", CONFIG)
+        assert (f"what the labels alone explain.{words}" in caption) == with_level
+        assert ("not known" in caption) == with_level
+
+
 @pytest.mark.parametrize(
     ("pairs", "draws", "words"),
     [
@@ -758,7 +774,7 @@ def test_a_caption_describes_the_figure_and_names_its_tables(name: str, words: l
 @pytest.mark.parametrize(
     ("name", "column", "words"),
     [
-        ("heat_map", "linear_cka", "No linear CKA is known of a layer whose neurons are all"),
+        ("heat_map", "linear_cka", "Linear CKA is not defined for a layer whose neurons are all"),
         ("measures", "value", "Some measures are not known of every pair and layer"),
     ],
 )

@@ -10,8 +10,8 @@ import subspace_match as sm
 from subspace_match.matching import null
 from subspace_match.matching.backends.numpy_ import Cpu
 from subspace_match.matching.backends.torch_ import TorchDevice
-from subspace_match.matching.null import null_critical_epsilons, null_neurons, null_paths
-from subspace_match.matching.peeling import permuted_numpy
+from subspace_match.matching.null import NullNeurons, null_neurons, null_paths
+from subspace_match.matching.peeling import peel, permuted_numpy
 from subspace_match.matching.peeling.updates import SpanUpdates
 from subspace_match.matching.permutation_test import p_values
 
@@ -35,10 +35,10 @@ def test_permutations_that_run_together_have_the_same_critical_epsilons(case, de
     rng = np.random.default_rng(0)
     x, y = case(rng)
     pair, orders = sm.reduce(x, y, device="cpu"), [rng.permutation(len(x)) for _ in range(4)]
-    together = null_critical_epsilons(pair, x, y, orders, device=device)
+    together = null_neurons(pair, x, y, orders, device=device)
     alone = null_paths(pair, x, y, orders, device="cpu")
     for found, path in zip(together, alone, strict=True):
-        np.testing.assert_allclose(found, path.critical_epsilon, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(found.critical_epsilon, path.critical_epsilon, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.__name__)
@@ -60,12 +60,14 @@ def test_distances_under_a_permutation_are_those_from_all_of_the_other_side(case
 def test_independent_layers_are_peeled_together(case, count, device, monkeypatch) -> None:
     """All permutations of a layer of independent neurons, and none of near copies."""
     alone = []
-    monkeypatch.setattr(null, "match_path", lambda pair, **_: alone.append(pair) or path)
+    monkeypatch.setattr(
+        null, "path_and_distances", lambda pair, _: alone.append(pair) or (path, None)
+    )
     rng = np.random.default_rng(0)
     x, y = case(rng)
     path = sm.match_path(sm.reduce(x, y, device="cpu"), device="cpu")
     orders = [rng.permutation(len(x)) for _ in range(4)]
-    list(null_critical_epsilons(path.pair, x, y, orders, device=device))
+    list(null_neurons(path.pair, x, y, orders, device=device))
     assert len(alone) == 4 - count
 
 
@@ -91,13 +93,27 @@ def test_nearly_dependent_layers_are_peeled_together_as_long_as_no_digits_are_lo
     rng = np.random.default_rng(1)
     orders = [rng.permutation(len(x)) for _ in range(7)]
     expected = [path_of(x, y[order], "cpu").critical_epsilon for order in orders]
-    alone, path_alone = [], null.match_path
+    alone, peel_alone = [], null.path_and_distances
     monkeypatch.setattr(
-        null, "match_path", lambda pair, **options: alone.append(1) or path_alone(pair, **options)
+        null, "path_and_distances", lambda *pair: alone.append(1) or peel_alone(*pair)
     )
-    found = list(null_critical_epsilons(pair, x, y, orders, device="cpu"))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8)
+    found = NullNeurons.stacked(null_neurons(pair, x, y, orders, device="cpu"))
+    np.testing.assert_allclose(found.critical_epsilon, expected, rtol=0, atol=1e-8)
     assert len(alone) == 7 - together
+
+
+@pytest.mark.parametrize("case", [cases.near_duplicates, cases.dependent])
+def test_one_factorisation_gives_the_path_and_the_distances(case, device, monkeypatch) -> None:
+    rng = np.random.default_rng(0)
+    x, y = case(rng)
+    pair, orders = sm.reduce(x, y, device="cpu"), [rng.permutation(len(x)) for _ in range(3)]
+    factored, factor_spans = [], peel.factor_spans
+    monkeypatch.setattr(
+        *(peel, "factor_spans"),
+        lambda *spans, **options: factored.append(1) or factor_spans(*spans, **options),
+    )
+    list(null_neurons(pair, x, y, orders, device=device))
+    assert len(factored) == 3
 
 
 def test_digits_lost_over_several_blocks_of_removals_are_noticed_on_every_device() -> None:
@@ -141,8 +157,8 @@ def test_stacks_of_any_size_give_the_same_critical_epsilons(
     pair, orders = sm.reduce(x, y, device="cpu"), [rng.permutation(900) for _ in range(5)]
     expected = [path.critical_epsilon for path in null_paths(pair, x, y, orders, device="cpu")]
     monkeypatch.setattr(permuted_numpy, "STACK_BYTES", stack_bytes)
-    found = list(null_critical_epsilons(pair, x, y, orders, device="cpu"))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+    found = NullNeurons.stacked(null_neurons(pair, x, y, orders, device="cpu"))
+    np.testing.assert_allclose(found.critical_epsilon, expected, rtol=0, atol=1e-12)
 
 
 def test_each_path_keeps_its_own_pair(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,13 +59,13 @@ def test_certain_matches_equal_the_oracle_at_condition_numbers(condition, seed, 
 def peeled_from(pair: sm.PairMoments, device: Device) -> tuple[np.ndarray, np.ndarray]:
     """Return the order in which neurons are removed, and each one's distance at its removal."""
     live = np.flatnonzero(pair.live)
-    columns, peeled = peel.peel(
+    found = peel.peel(
         pair.factor,
         int((live < pair.neurons_x).sum()),
         pair.unit_products_on(device),
         device,
     )
-    return live[columns], peeled
+    return live[found.order], found.distances
 
 
 def fresh_distances(pair: sm.PairMoments, order: np.ndarray, device: Device) -> np.ndarray:
@@ -92,9 +92,9 @@ def test_peeling_does_not_drift(case, dtype, device):
 @pytest.mark.parametrize("case", HARD, ids=lambda case: case.__name__)
 def test_rotations_do_not_drift(case, monkeypatch):
     """From the first removal on, not only where other updates have lost digits."""
+    remove_all = peel.remove_all
     monkeypatch.setattr(
-        *(peel, "_updates_of_spans"),
-        lambda factor, x, y, *_: peel._updates_by_rotation(factor, x, y),
+        peel, "remove_all", lambda x, y, _start, again: remove_all(x, y, again, again)
     )
     for seed in range(5):
         peeled, fresh = distances(sm.reduce(*case(np.random.default_rng(seed)), device="cpu"))

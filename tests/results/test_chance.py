@@ -8,6 +8,7 @@ from scipy import stats
 
 import subspace_match as sm
 from subspace_match.matching.null import NullNeurons, null_neurons
+from subspace_match.matching.permutation_test import family_wise_p_values
 from subspace_match.results.chance import chance_columns, neuron_columns
 from subspace_match.storage.match_files import Resampled
 
@@ -45,23 +46,43 @@ def test_a_neuron_is_above_chance_where_it_is_below_the_level_of_chance() -> Non
     critical = np.append(rng.random(30), np.nan)
     null = np.where(np.isnan(critical), np.nan, rng.random((39, 31)).round(1))
     critical[:4] = null[0, :4]  # ties
-    found = neuron_columns(critical, Resampled(null, None, None, null))
+    found = neuron_columns(critical, Resampled(null, null))
     below = critical < found["null_critical_epsilon"]
     np.testing.assert_array_equal(below, found["p_value"] <= 0.05)
     assert np.isnan(found["p_value"][-1])
     assert np.isnan(found["class_p_value"]).all()
 
 
+@pytest.mark.parametrize("prefix", ["", "class_"])
+def test_a_correction_for_all_layers_never_makes_a_p_value_smaller(prefix: str) -> None:
+    """Layers with different numbers of permutations share the first ones only."""
+    rng = np.random.default_rng(0)
+    numbers, statistics = (999, 199, 19), 50
+    observed = [rng.random(statistics) for _ in numbers]
+    nulls = [{prefix: rng.random((number, statistics))} for number in numbers]
+    found = chance_columns(observed, nulls)
+    plain, family = (
+        np.stack([own[f"{prefix}{name}"] for own in found])
+        for name in ("p_value", "family_p_value")
+    )
+    shared = np.stack([own[prefix][:19] for own in nulls], axis=-1)
+    by_shared = np.stack(
+        [
+            family_wise_p_values(np.array([own[place] for own in observed]), shared[:, place])
+            for place in range(statistics)
+        ],
+        axis=1,
+    )
+    assert (by_shared < plain).any()
+    np.testing.assert_array_equal(family, np.maximum(by_shared, plain))
+
+
 @pytest.mark.parametrize("counts", [(19, 99), (999, 19), (39, 39)])
-def test_a_corrected_p_value_is_never_below_the_plain_one(counts: tuple[int, int]) -> None:
-    """Also if layers have different numbers of permutations; and it keeps the family's level."""
+def test_corrected_p_values_keep_the_level_of_the_family(counts: tuple[int, int]) -> None:
+    """Also if layers have different numbers of permutations."""
     rng, runs, least = np.random.default_rng(0), 300, []
     for _ in range(runs):
         layers = [rng.random((count + 1, 1)).round(2) for count in counts]
         found = chance_columns([own[0] for own in layers], [{"": own[1:]} for own in layers])
-        plain, corrected = (
-            np.array([own[name][0] for own in found]) for name in ("p_value", "family_p_value")
-        )
-        assert (corrected >= plain).all()
-        least.append(corrected.min())
+        least.append(min(own["family_p_value"][0] for own in found))
     assert np.mean(np.array(least) <= 0.05) <= stats.binom.ppf(0.999, runs, 0.05) / runs

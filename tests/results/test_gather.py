@@ -121,7 +121,9 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
         proved = {replace(origin, digest="certificate"): proofs for origin in origins}
         save_certificates(new("certificates", a), proved)
         save_measures(new("measures", a), {o: {"pwcca": (o.depth / 4, "")} for o in first})
-        null = {replace(o, digest="null"): Resampled(np.full((3, 4), o.depth / 10)) for o in first}
+        null = {
+            replace(o, digest="null"): Resampled(*np.full((2, 3, 4), o.depth / 10)) for o in first
+        }
         save_nulls(new("nulls", a), null)
         found = MinimalMatches(2, np.array([[True, False, True, False]]), np.array([0, -1, 0, -1]))
         for epsilon in reversed(EPSILONS):

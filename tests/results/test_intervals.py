@@ -109,18 +109,23 @@ def without_each_seed(values: np.ndarray, seeds: int) -> np.ndarray:
     return np.stack([values[[s not in pair for pair in pairs]].mean(0) for s in range(seeds)])
 
 
-@pytest.mark.parametrize(("seeds", "least", "most"), [(3, 0.7, 0.85), (10, 0.8, 0.9)])
-def test_near_1_the_jackknife_covers_less_as_the_page_on_evidence_says(
-    seeds: int, least: float, most: float
+@pytest.mark.parametrize("seeds", [3, 4, 5, 10])
+@pytest.mark.parametrize(
+    ("logit", "mean", "least", "most"),
+    [(3, 0.90, 0.80, 0.86), (5, 0.98, 0.73, 0.79), (-5, 0.02, 0.73, 0.79)],
+)
+def test_near_0_and_1_the_jackknife_covers_less_as_the_page_on_evidence_says(
+    seeds: int, logit: float, mean: float, least: float, most: float
 ) -> None:
-    rng = np.random.default_rng(0)
-    values, truth = (
-        1 / (1 + np.exp(-3 - seeds_of_pairs(number, runs, rng)))
-        for number, runs in ((seeds, 2000), (2, 200_000))
+    rng, runs = np.random.default_rng(0), 4000
+    values, all_pairs = (
+        1 / (1 + np.exp(-logit - seeds_of_pairs(networks, count, rng)))
+        for networks, count in ((seeds, runs), (2, 200_000))
     )
-    width = half_width(without_each_seed(values, seeds))
-    covered = (np.abs(values.mean(0) - truth.mean()) <= width).mean()
-    assert least <= covered <= most
+    truth = all_pairs.mean()
+    assert truth == pytest.approx(mean, abs=0.005)
+    covered = (np.abs(values.mean(0) - truth) <= half_width(without_each_seed(values, seeds))).sum()
+    assert stats.binom.ppf(0.001, runs, least) <= covered <= stats.binom.ppf(0.999, runs, most)
 
 
 @pytest.mark.parametrize("seeds", [3, 5])

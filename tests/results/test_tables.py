@@ -12,8 +12,6 @@ from subspace_match.matching.certificate import Certificate
 from subspace_match.matching.measures import Noted, noted_measures
 from subspace_match.matching.minimal.result import MinimalMatches
 from subspace_match.matching.null import NullNeurons, null_neurons
-from subspace_match.matching.permutation_test import family_wise_p_values
-from subspace_match.results.chance import chance_columns
 from subspace_match.results.registry import read_networks
 from subspace_match.results.tables import (
     LayerResult,
@@ -103,7 +101,7 @@ def test_a_neuron_exactly_at_epsilon_counts_in_every_table(tmp_path: Path) -> No
     (saved,) = load_matches(tmp_path / "path.npz").values()
     (proof,) = path.verify([0.5], device="cpu")
     null = path.critical_epsilon[None]
-    results = [LayerResult(PAIR, saved, [proof], Resampled(null))]
+    results = [LayerResult(PAIR, saved, [proof], Resampled(null, null))]
     row = similarity_table(results).iloc[0]
     assert (row["matched_a"], row["matched_b"], row["similarity"]) == (1, 1, path.similarity(0.5))
     assert (row["verified"], row["certain"]) == (True, False)
@@ -185,35 +183,11 @@ def test_the_neuron_table_has_the_critical_epsilons_on_new_images() -> None:
     np.testing.assert_array_equal(column, [*new.cross_fitted, *[np.nan] * 5])
 
 
-@pytest.mark.parametrize("prefix", ["", "class_"])
-def test_a_correction_for_all_layers_never_makes_a_p_value_smaller(prefix: str) -> None:
-    """Layers with different numbers of permutations share the first ones only."""
-    rng = np.random.default_rng(0)
-    numbers, statistics = (999, 199, 19), 50
-    observed = [rng.random(statistics) for _ in numbers]
-    nulls = [{prefix: rng.random((number, statistics))} for number in numbers]
-    found = chance_columns(observed, nulls)
-    plain, family = (
-        np.stack([own[f"{prefix}{name}"] for own in found])
-        for name in ("p_value", "family_p_value")
-    )
-    shared = np.stack([own[prefix][:19] for own in nulls], axis=-1)
-    by_shared = np.stack(
-        [
-            family_wise_p_values(np.array([own[place] for own in observed]), shared[:, place])
-            for place in range(statistics)
-        ],
-        axis=1,
-    )
-    assert (by_shared < plain).any()
-    np.testing.assert_array_equal(family, np.maximum(by_shared, plain))
-
-
 def test_null_columns_come_from_the_permutations() -> None:
     null = np.full((19, 5), 0.45)
     null[:, 0] = np.nan
     null[3, 1] = 0.25
-    both = Resampled(null, null[::-1] + 0.1)
+    both = Resampled(null, null, *[null[::-1] + 0.1] * 2)
     results = [result(epsilons=(0.05, 0.3, 0.5), null=own) for own in (both, None)]
     table = similarity_table(results)
     assert table["similarity"].tolist() == [0, 3 / 5, 4 / 5] * 2
@@ -325,7 +299,7 @@ def test_without_permutations_the_null_table_has_its_columns_and_no_rows() -> No
 
 
 def test_the_summary_aggregates_draws_and_pairs() -> None:
-    null = Resampled(np.full((19, 5), 0.05))
+    null = Resampled(*np.full((2, 19, 5), 0.05))
     results = [
         result(seed_b=seed_b, draw=draw, epsilons=(0.1, 0.5), null=null if draw == 0 else None)
         for seed_b in (1, 2)

@@ -166,7 +166,7 @@ def test_saved_measures_and_nulls_are_loaded_unchanged(tmp_path: Path) -> None:
     save_measures(tmp_path / "measures.npz", measures)
     assert load_measures(tmp_path / "measures.npz") == measures
     nulls = {
-        ORIGIN: Resampled(np.array([[0.1, np.nan], [0.3, 0.2]])),
+        ORIGIN: Resampled(*np.array([[[0.1, np.nan], [0.3, 0.2]], [[0.1, np.nan], [0.2, 0.1]]])),
         FC1: Resampled(*(np.full((2, 1), value) for value in (0.1, 0.2, 0.3, 0.4, 0.5))),
     }
     save_nulls(tmp_path / "nulls.npz", nulls)
@@ -175,3 +175,15 @@ def test_saved_measures_and_nulls_are_loaded_unchanged(tmp_path: Path) -> None:
     for origin, null in nulls.items():
         for name, values in vars(null).items():
             np.testing.assert_array_equal(getattr(loaded[origin], name), values)
+
+
+@pytest.mark.parametrize("lacking", ["any_image", "within_class"])
+def test_nulls_of_older_versions_without_distances_are_refused(
+    tmp_path: Path, lacking: str
+) -> None:
+    null = Resampled(*(np.full((2, 1), value) for value in (0.1, 0.2, 0.3, 0.4)))
+    saved = {FC1: replace(null, **{f"{lacking}_distance": None})}
+    save_nulls(tmp_path / "nulls.npz", saved)
+    expected = rf"nulls\.npz: expected {lacking} and {lacking}_distance for fc1, found any_image, "
+    with pytest.raises(ValueError, match=expected + r".*; remove the file and run the null again"):
+        load_nulls(tmp_path / "nulls.npz")

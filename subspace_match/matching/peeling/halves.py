@@ -3,10 +3,11 @@
 Both halves need the same basis of each side. A neuron that depends on others in all images does so
 on each half, with the same coefficients: it is kept in reserve, as in ``spans``. A neuron that adds
 a direction, but not on both halves, has no coefficients that could be fitted: it is in no span, but
-has distances itself. So has a neuron that adds next to nothing on one half, such as the rounding of
-its float32 values: rectified neurons that are active on all images of a half are linear functions
-of the layer before on these, and not on images on which one is inactive. Coefficients that were
-fitted to that rounding would be measured on the other half at a thousand times its size and more.
+has distances itself. The same holds for a neuron that adds next to nothing on one half, such as the
+rounding of its float32 values: rectified neurons that are active on all images of a half are linear
+functions of the layer before on these, and not on images on which one is inactive. Coefficients
+that were fitted to that rounding would be measured on the other half at a thousand times its size
+and more.
 
 Measured on half g, the fit B_h of the other half h has the residuals
 
@@ -33,8 +34,9 @@ from .spans import solve
 from .updates import SpanUpdates
 from .updates_halves import HalvedSpans, HalvesUpdates
 
-# Least distance of a neuron from the others of its basis on one half, as a share of that on the
-# other half. ``clearly_independent`` neurons are farther on both.
+# Least distance of a neuron on one half from those before it in the order of a pivoted QR of that
+# half, as a share of its distance from the same ones on the other half. ``clearly_independent``
+# neurons are farther on both.
 LEAST_SHARE = CLEARLY**0.5
 
 # A side's neurons: a basis, those that depend on it, and those in no span.
@@ -95,7 +97,7 @@ def peel_halves(
             own = [
                 _independent_side(side)
                 if independent
-                else _bases(halves, side, lost, Cpu(), least_share=0.0)
+                else _bases(halves, side, lost, Cpu(), by_rank=True)
                 for side in left
             ]
             return _updates_by_rotation(halves, own, held_out_only=only)
@@ -243,7 +245,8 @@ def _bases(
     side: np.ndarray,
     lost: np.ndarray,
     device: Device,
-    least_share: float = LEAST_SHARE,
+    *,
+    by_rank: bool = False,
 ) -> Part:
     """Divide a side into a basis, neurons that depend on it, and neurons in no span.
 
@@ -252,7 +255,7 @@ def _bases(
         side: neurons of one side, at least one.
         lost: neurons known to be in no span.
         device: where to find out whether all neurons are independent.
-        least_share: as ``LEAST_SHARE``; 0 to find only neurons that add no direction on a half.
+        by_rank: whether only ranks decide, so that next to nothing on a half is a direction.
     """
     undetermined = np.intersect1d(side, lost)
     side = np.setdiff1d(side, undetermined)
@@ -265,7 +268,9 @@ def _bases(
         basis, rest = _independent(joint, side)
         for half, other in zip(halves, reversed(halves), strict=True):
             here, there = half.factor[:, basis], other.factor[:, basis]
-            dependent = basis[_add_nothing(here, there, least_share)]
+            dependent = (
+                _independent(here, basis)[1] if by_rank else basis[_add_nothing(here, there)]
+            )
             if len(dependent):
                 undetermined = np.concatenate([undetermined, dependent])
                 side = np.setdiff1d(side, dependent)
@@ -274,13 +279,12 @@ def _bases(
             return basis, rest, np.sort(undetermined)
 
 
-def _add_nothing(columns: np.ndarray, others: np.ndarray, least_share: float) -> np.ndarray:
+def _add_nothing(columns: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return the neurons that add next to no direction on one half, but do on the other.
 
     Args:
         columns: the neurons on one half, columns of norm 1.
         others: the same neurons on the other half.
-        least_share: as for ``_bases``.
     """
     upper, order = pivoted_qr(columns, "r")
     distances, elsewhere = np.zeros((2, len(order)))
@@ -290,7 +294,7 @@ def _add_nothing(columns: np.ndarray, others: np.ndarray, least_share: float) ->
     ):
         diagonal = np.abs(np.diagonal(triangle))
         found[: len(diagonal)] = diagonal
-    least = np.maximum(RANK_TOLERANCE * len(order), least_share * elsewhere)
+    least = np.maximum(RANK_TOLERANCE * len(order), LEAST_SHARE * elsewhere)
     return np.asarray(order[distances <= least])
 
 

@@ -25,7 +25,7 @@ digits, so this happens at most once. Factoring again for every near copy would 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -38,9 +38,23 @@ from .updates_numpy import NumpyUpdates
 Factor: TypeAlias = Callable[[np.ndarray, np.ndarray], SpanUpdates]  # of X's and Y's neurons
 
 
-def peel(
-    factor: np.ndarray, width_x: int, products: Array | None, device: Device
-) -> tuple[np.ndarray, np.ndarray]:
+class Peeled(NamedTuple):
+    """What the removal of all neurons found.
+
+    Attributes:
+        order: (m,) int64 columns of F, as they were removed.
+        distances: (m,) float64 in [0, 1]: the relative distance of each removed neuron, when it was
+            removed, from the span of the other side's remaining neurons.
+        from_all: (m,) float64 in [0, 1]: the relative distance of each column of F, before any
+            removal, from the span of all of the other side's neurons.
+    """
+
+    order: np.ndarray
+    distances: np.ndarray
+    from_all: np.ndarray
+
+
+def peel(factor: np.ndarray, width_x: int, products: Array | None, device: Device) -> Peeled:
     """Remove all neurons, the farthest first, and record their distances.
 
     Args:
@@ -49,37 +63,21 @@ def peel(
         products: F'F, on the device, if all columns are known to be independent and F comes from
             the moments, else None.
         device: where to compute.
-
-    Returns:
-        order, (m,) int64 columns of F; distances, (m,) float64 in [0, 1]: the relative distance of
-        each neuron, when it was removed, from the span of the other side's remaining neurons.
     """
+    from_all = np.ones(factor.shape[1])  # squared; 1 if the other side is empty
+
+    def start(x: np.ndarray, y: np.ndarray) -> SpanUpdates:
+        spans = _spans(factor, x, y, products, device)
+        from_all[spans.neurons] = device.numpy(spans.residual)  # removals overwrite it
+        return updates_for(spans, len(x), device)
+
     order, squares = remove_all(
         np.arange(width_x),
         np.arange(width_x, factor.shape[1]),
-        lambda x, y: _updates_of_spans(factor, x, y, products, device),
+        start,
         lambda x, y: _updates_by_rotation(factor, x, y),
     )
-    return order, np.sqrt(squares)
-
-
-def distances_from_all(
-    factor: np.ndarray, width_x: int, products: Array | None, device: Device
-) -> np.ndarray:
-    """Return the relative distance of each neuron from all of the other side, (m,) float64.
-
-    Args:
-        factor: as for ``peel``.
-        width_x: as for ``peel``.
-        products: as for ``peel``.
-        device: where to compute.
-    """
-    squares = np.ones(factor.shape[1])
-    x, y = np.arange(width_x), np.arange(width_x, factor.shape[1])
-    if len(x) and len(y):
-        spans = _spans(factor, x, y, products, device)
-        squares[spans.neurons] = device.numpy(spans.residual)
-    return np.asarray(np.sqrt(np.clip(squares, 0.0, 1.0)))
+    return Peeled(order, np.sqrt(squares), np.sqrt(np.clip(from_all, 0.0, 1.0)))
 
 
 def remove_all(
@@ -114,12 +112,6 @@ def remove_all(
     order += [left_x, left_y]
     squares.append(np.ones(len(left_x) + len(left_y)))
     return np.concatenate(order), np.clip(np.concatenate(squares), 0.0, 1.0)
-
-
-def _updates_of_spans(
-    factor: np.ndarray, x: np.ndarray, y: np.ndarray, products: Array | None, device: Device
-) -> SpanUpdates:
-    return updates_for(_spans(factor, x, y, products, device), len(x), device)
 
 
 def _spans(
