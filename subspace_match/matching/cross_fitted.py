@@ -81,10 +81,10 @@ def cross_fitted_path(halves: HalvedMoments, *, device: DeviceLike = "auto") -> 
     just above an epsilon at which most neurons leave together, the cross-fitted similarity falls
     short, since one neuron lost to noise takes the others with it (0.12 on average at 0.2 neurons
     per image in a simulation, where the match path is 0.08 too high). The area is hardly affected
-    (0.007). It is, if a layer is wider than what feeds it and its ReLU neurons are active on nearly
-    all images: they are then nearly linear functions of that, and few images decide how a fit
-    distinguishes them (areas of 0.5 to 0.9 instead of 0.9 with 40 neurons of 6 inputs on 400
-    images).
+    (0.007 there). The exception are layers that are wider than what feeds them, and whose ReLU
+    neurons are active on nearly all images: they are nearly linear functions of it, and few images
+    decide how a fit distinguishes them (areas of 0.5 to 0.9, where the truth was 0.9, with 40
+    neurons of 6 inputs on 400 images).
 
     Costs O(n^2) per removal, and O(n^3) in all. Rounding errors are as in ``match_path``, but if a
     fit leaves nothing on its half, the distance is 0 only up to 1e-3: it is the fourth root of a
