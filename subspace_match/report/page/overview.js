@@ -76,7 +76,8 @@ export function overview() {
       + `${own.comparisons.length > 1 ? `, ${comparison}` : ""}${pairs > 1 ? `, mean of ${counted(pairs, "pair")}` : ""}.`];
     if (columns.some(([title]) => title === "In all networks"))
       about.push(`In all networks: the share of neurons matched in each of the other networks, at epsilon`
-        + ` ${own.epsilons[placeOfNearest(own.epsilons, state.epsilon)]}, the nearest of the grid.`);
+        + ` ${own.epsilons[placeOfNearest(own.epsilons, state.epsilon)]}, the nearest of the grid;`
+        + " by the mean of a neuron's critical epsilons over draws.");
     if (columns.some(([title]) => title === "Chance"))
       about.push("The mark in a bar is the level that labels alone, or else chance, reach.");
     if (rows.some(({ matches }) => matches.some(({ record }) => record.few_samples)))
