@@ -22,6 +22,7 @@ from ..networks.layer_info import LayerInfo
 from ..networks.layered_network import LayeredNetwork
 from ..networks.sampling import image_permutation
 from ..progress import Progress
+from ..storage.match_files import Resampled
 from .batches import has_nan, naming
 from .exchange import exchangeable
 from .gathered import Gathered
@@ -341,7 +342,7 @@ class Collector:
                 _add(stream, rest)
             halves = stream.halves(images)
             x, y = stream.samples() if count else (np.empty(0), np.empty(0))
-        nulls: list[NullNeurons | None] = [None, None]
+        nulls: list[NullNeurons] = []
         for number, groups in enumerate(exchanged):
             # The pipeline's random numbers: [seed], and within classes [seed, 1].
             rng = np.random.default_rng([self._sampling.seed, 1][: number + 1])
@@ -350,11 +351,10 @@ class Collector:
             for permuted in null_neurons(halves.whole, x, y, orders, device=self._device):
                 found.append(permuted)
                 progress.update(0, compared.work)
-            nulls[number] = NullNeurons.stacked(found)
+            nulls.append(NullNeurons.stacked(found))
         path = match_path(halves.whole, device=self._device)
-        return LayerComparison(
-            pair.name, pair.a, pair.b, path, halves, nulls[0], nulls[1], self._device
-        )
+        resampled = Resampled.of(*nulls) if nulls else None
+        return LayerComparison(pair.name, pair.a, pair.b, path, halves, resampled, self._device)
 
     def kept(self) -> list[dict[str, np.ndarray]]:
         """Return the samples for a heat map of A's and of B's layers; empty without."""

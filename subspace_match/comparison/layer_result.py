@@ -13,7 +13,6 @@ import numpy as np
 from ..matching.backends.base import Device
 from ..matching.cross_fitted import CrossFittedPath, cross_fitted_path, held_out_path
 from ..matching.measures.registry import Noted, noted_measures
-from ..matching.null import NullNeurons
 from ..matching.path import MatchPath
 from ..matching.reduction.halves import HalvedMoments
 from ..matching.reduction.moments import PairMoments
@@ -40,8 +39,7 @@ class LayerComparison:
     layer_b: LayerInfo
     path: MatchPath
     halves: HalvedMoments
-    _permuted: NullNeurons | None  # B's inputs permuted, a row per permutation
-    _class_permuted: NullNeurons | None  # only among inputs of one label
+    _resampled: Resampled | None
     _device: Device
 
     def __repr__(self) -> str:
@@ -58,7 +56,7 @@ class LayerComparison:
 
         None without permutations.
         """
-        return None if self._permuted is None else self._permuted.critical_epsilon
+        return None if self._resampled is None else self._resampled.any_image
 
     @property
     def class_null(self) -> np.ndarray | None:
@@ -67,7 +65,7 @@ class LayerComparison:
         None also if there are no labels, or too few inputs of a class are sampled at the same
         places.
         """
-        return None if self._class_permuted is None else self._class_permuted.critical_epsilon
+        return None if self._resampled is None else self._resampled.within_class
 
     @property
     def inputs(self) -> int:
@@ -106,6 +104,4 @@ class LayerComparison:
 
 def resampled(layer: LayerComparison) -> Resampled | None:
     """Return the layer with B's inputs permuted, as files and tables take it."""
-    if layer._permuted is None:
-        return None
-    return Resampled.of(layer._permuted, layer._class_permuted)
+    return layer._resampled

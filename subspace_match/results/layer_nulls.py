@@ -83,7 +83,7 @@ def resampled_layer(
     return Resampled.of(
         permuted(groups),
         None if labels is None else permuted(within_classes(groups, labels), 1),
-        on_halves() if enough else None,
+        half_images=on_halves() if enough else None,
     )
 
 

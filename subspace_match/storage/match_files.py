@@ -292,6 +292,7 @@ class Resampled:
         cls,
         any_image: NullNeurons,
         within_class: NullNeurons | None = None,
+        *,
         half_images: np.ndarray | None = None,
     ) -> Resampled:
         """Build from the neurons under each kind of permutations."""

@@ -206,7 +206,7 @@ def _tables(
                     minimal[number, layer] = sm.minimal_matches(path, 0.3)
                     results[-1] = replace(
                         results[-1],
-                        null=Resampled.of(null, labels, halves_of_images),
+                        null=Resampled.of(null, labels, half_images=halves_of_images),
                         minimal={0.3: minimal[number, layer]},
                         measures=noted_measures(pair),
                     )

@@ -67,7 +67,12 @@ def peel(factor: np.ndarray, width_x: int, products: Array | None, device: Devic
     from_all = np.ones(factor.shape[1])  # squared; 1 if the other side is empty
 
     def start(x: np.ndarray, y: np.ndarray) -> SpanUpdates:
-        spans = _spans(factor, x, y, products, device)
+        transposed = device.in_c_order(device.array(factor).T)
+        spans = factor_spans(
+            *(transposed.T, x, y, device),
+            independent=products is not None,
+            products=products,
+        )
         from_all[spans.neurons] = device.numpy(spans.residual)  # removals overwrite it
         return updates_for(spans, len(x), device)
 
@@ -112,17 +117,6 @@ def remove_all(
     order += [left_x, left_y]
     squares.append(np.ones(len(left_x) + len(left_y)))
     return np.concatenate(order), np.clip(np.concatenate(squares), 0.0, 1.0)
-
-
-def _spans(
-    factor: np.ndarray, x: np.ndarray, y: np.ndarray, products: Array | None, device: Device
-) -> Spans:
-    transposed = device.in_c_order(device.array(factor).T)
-    return factor_spans(
-        *(transposed.T, x, y, device),
-        independent=products is not None,
-        products=products,
-    )
 
 
 def updates_for(spans: Spans, width_x: int, device: Device) -> SpanUpdates:
